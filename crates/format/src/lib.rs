@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the translator, the store plugins and the archiver must agree on, each in one place.
+//!
+//! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
+//! - [`settings`]: the `key=value,key=value` syntax of the volume options that carry more than one setting.
+
+#![forbid(unsafe_code)]
+
+pub mod settings;
+pub mod xattr;

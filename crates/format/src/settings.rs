@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `key=value,key=value`: how one volume option carries many settings.
+//!
+//! glusterd accepts only the option names that were compiled into it, and its command line squeezes blanks out of
+//! values, so everything without a name of its own travels in such a list. Unknown keys, bad values and doubled
+//! keys are refused by name: a setting that is silently ignored is a setting that somebody relies on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Why a list was refused. The text is what the administrator reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// An item without `=`.
+    #[error("'{0}' is not of the form key=value")]
+    NoValue(String),
+    /// The same key twice.
+    #[error("'{0}' is given twice")]
+    Twice(String),
+    /// A key that nobody asked for.
+    #[error("unknown setting '{key}' (known: {known})")]
+    Unknown {
+        /// The key that was given.
+        key: String,
+        /// The keys that exist, separated by commas.
+        known: String,
+    },
+    /// A value that does not parse.
+    #[error("'{key}={value}': expected {expected}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value that was given.
+        value: String,
+        /// What would have been right, in words.
+        expected: &'static str,
+    },
+}
+
+/// A parsed list. Take each known key out, then [`finish`](Self::finish), which refuses what is left.
+#[derive(Debug)]
+pub struct Settings {
+    left: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+}
+
+impl Settings {
+    /// Parses `text`; blanks around items are ignored, an empty text is an empty list.
+    ///
+    /// # Errors
+    /// [`Error::NoValue`] and [`Error::Twice`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut left = BTreeMap::new();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (key, value) =
+                item.split_once('=').ok_or_else(|| Error::NoValue(item.to_owned()))?;
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            if left.insert(key.clone(), value).is_some() {
+                return Err(Error::Twice(key));
+            }
+        }
+        Ok(Self { left, known: Vec::new() })
+    }
+
+    /// The text of `key`, if it was given.
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
+        self.known.push(key);
+        self.left.remove(key)
+    }
+
+    fn typed<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.text(key)
+            .map(|value| {
+                parse(&value).ok_or_else(|| Error::Value { key: key.to_owned(), value, expected })
+            })
+            .transpose()
+    }
+
+    /// A whole number between `least` and `most`.
+    ///
+    /// # Errors
+    /// [`Error::Value`].
+    pub fn number(
+        &mut self,
+        key: &'static str,
+        least: u64,
+        most: u64,
+        expected: &'static str,
+    ) -> Result<Option<u64>, Error> {
+        self.typed(key, expected, |value| {
+            value.parse().ok().filter(|number| (least..=most).contains(number))
+        })
+    }
+
+    /// A number of bytes: `8M`, `64MiB`, `1048576`. Powers of 1024.
+    ///
+    /// # Errors
+    /// [`Error::Value`].
+    pub fn bytes(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
+        self.typed(key, "a number of bytes, as 8M or 1048576", parse_bytes)
+    }
+
+    /// A length of time: `500ms`, `10s`, `5m`, `2h`, `30d`.
+    ///
+    /// # Errors
+    /// [`Error::Value`].
+    pub fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, Error> {
+        self.typed(key, "a length of time, as 500ms, 10s or 5m", parse_duration)
+    }
+
+    /// `on`/`off`, `yes`/`no`, `true`/`false`, `1`/`0`.
+    ///
+    /// # Errors
+    /// [`Error::Value`].
+    pub fn switch(&mut self, key: &'static str) -> Result<Option<bool>, Error> {
+        self.typed(key, "on or off", |value| match value {
+            "on" | "yes" | "true" | "1" => Some(true),
+            "off" | "no" | "false" | "0" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// One of `choices`.
+    ///
+    /// # Errors
+    /// [`Error::Value`], with `expected` naming the choices.
+    pub fn choice(
+        &mut self,
+        key: &'static str,
+        choices: &[&'static str],
+        expected: &'static str,
+    ) -> Result<Option<&'static str>, Error> {
+        self.typed(key, expected, |value| choices.iter().copied().find(|choice| *choice == value))
+    }
+
+    /// Refuses whatever no call above asked for.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], naming the first such key and all known ones.
+    pub fn finish(self) -> Result<(), Error> {
+        match self.left.into_keys().next() {
+            None => Ok(()),
+            Some(key) => Err(Error::Unknown { key, known: self.known.join(", ") }),
+        }
+    }
+}
+
+fn parse_bytes(value: &str) -> Option<u64> {
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &value[digits.len()..] {
+        "" | "B" => 0,
+        "K" | "KB" | "KiB" | "k" => 10,
+        "M" | "MB" | "MiB" | "m" => 20,
+        "G" | "GB" | "GiB" | "g" => 30,
+        "T" | "TB" | "TiB" | "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << unit)
+}
+
+fn parse_duration(value: &str) -> Option<Duration> {
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    match &value[digits.len()..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        "d" => number.checked_mul(86400).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_gives_its_values_and_refuses_what_is_left() {
+        let mut list = Settings::parse("region=eu-west-1, part=8M,retries=4,wait=500ms").unwrap();
+        assert_eq!(list.text("region").as_deref(), Some("eu-west-1"));
+        assert_eq!(list.bytes("part"), Ok(Some(8 << 20)));
+        assert_eq!(list.duration("wait"), Ok(Some(Duration::from_millis(500))));
+        assert_eq!(list.switch("path-style"), Ok(None));
+        assert_eq!(
+            list.finish().unwrap_err().to_string(),
+            "unknown setting 'retries' (known: region, part, wait, path-style)"
+        );
+    }
+
+    #[test]
+    fn bad_lists_are_refused_by_name() {
+        assert_eq!(Settings::parse("region").unwrap_err().to_string(), "'region' is not of the form key=value");
+        assert_eq!(Settings::parse("a=1,a=2").unwrap_err().to_string(), "'a' is given twice");
+        let mut list = Settings::parse("part=8Q,n=70000,wait=5,style=maybe").unwrap();
+        assert!(list.bytes("part").unwrap_err().to_string().starts_with("'part=8Q': expected a number of bytes"));
+        assert!(list.number("n", 1, 65535, "a port").is_err());
+        assert!(list.duration("wait").is_err());
+        assert!(list.switch("style").is_err());
+    }
+
+    #[test]
+    fn sizes_and_times_do_not_overflow() {
+        assert_eq!(parse_bytes("18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_bytes("18446744073709551615K"), None);
+        assert_eq!(parse_duration("18446744073709551615d"), None);
+        assert_eq!(parse_bytes(""), None);
+        assert_eq!(parse_bytes("M"), None);
+    }
+}

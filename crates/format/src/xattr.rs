@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Extended attributes and request keys of GlusterFS's archival feature.
+//!
+//! All but [`KEY`] are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
+//! because that is how the host takes them.
+
+use std::ffi::CStr;
+
+/// On a file: the object's key as the bricks know it. The file is cold exactly while this attribute is there.
+pub const REMOTE: &CStr = c"trusted.glusterfs.cs.remote";
+/// On a file: a recall is under way, or was when its client died.
+pub const DOWNLOADING: &CStr = c"trusted.glusterfs.cs.downloading";
+/// On a file: its size in bytes, in decimal, while it is cold.
+pub const OBJECT_SIZE: &CStr = c"trusted.glusterfs.cs.object_size";
+/// On a file: its 512-byte blocks before it was archived, in decimal.
+pub const NUM_BLOCKS: &CStr = c"trusted.glusterfs.cs.num_blocks";
+/// On a file: its preferred block size before it was archived, in decimal.
+pub const BLOCK_SIZE: &CStr = c"trusted.glusterfs.cs.block_size";
+/// On a file: the object's key as our archiver wrote it. Ours; wins over [`REMOTE`].
+pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
+/// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).
+/// In an answer: the state (uint64, see [`State`]).
+pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";
+/// In a request: "make a half-recalled file cold again". Does nothing beside [`STATUS`].
+pub const REPAIR: &CStr = c"trusted.glusterfs.cs.repair";
+/// Set on a file by the archiver: "the upload is complete, cut the file". The value is the mtime it saw.
+pub const UPLOAD_COMPLETE: &CStr = c"trusted.glusterfs.csou.complete";
+/// The inode lock's domain that serialises archive and recall of a file between clients.
+pub const LOCK_DOMAIN: &CStr = c"cs.protect.file.stat";
+
+/// The state of a file as a brick answers it (`gf_cs_obj_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The bytes are on the brick.
+    Local,
+    /// The bytes are in the store.
+    Remote,
+    /// In the store, with a recall under way or given up half-way.
+    Repair,
+    /// Marked as being recalled, but not cold: an archive or a recall stopped next to its end. The bytes are there.
+    Downloading,
+    /// The brick could not tell.
+    Error,
+}
+
+impl State {
+    /// The state that a brick means by `value`.
+    #[must_use]
+    pub const fn from_wire(value: u64) -> Self {
+        match value {
+            1 => Self::Local,
+            2 => Self::Remote,
+            4 => Self::Repair,
+            8 => Self::Downloading,
+            _ => Self::Error,
+        }
+    }
+}
