@@ -1,1 +1,31 @@
-//! Plugin SDK.
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! SDK for store plugins: implement [`Store`], name the type in [`export_store!`], link as a cdylib.
+//!
+//! A store answers two questions: what is this object ([`Store::head`]), and give me these bytes of it
+//! ([`Store::fetch`]). Everything else of a recall is here: the C tables, panics, options, the log, writing to the
+//! volume, waiting for its acknowledgements, and the proof that what arrived is the object.
+//!
+//! ```text
+//!   host -> export (C tables, panic guard) -> recall (head, size, fetch, proof) -> Store::fetch
+//!                                                |                                     | bytes
+//!                                                +- writer (1 MiB writes, CRC)  <------+ Sink
+//!                                                      +- abi -> shim.c -> writev of the child
+//! ```
+//!
+//! Only `abi` and `export` contain unsafe code.
+
+pub mod abi;
+mod acks;
+pub mod checksum;
+mod error;
+pub mod export;
+mod options;
+mod recall;
+mod store;
+mod writer;
+
+pub use abi::{block_signals, with_signals_blocked};
+pub use checksum::Checksum;
+pub use error::{Level, StoreError};
+pub use options::{Options, Secret};
+pub use store::{Object, Sink, Store};

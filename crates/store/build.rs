@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Compiles shim.c against the installed GlusterFS.
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/shim.c");
+    println!("cargo::rerun-if-changed=src/shim.h");
+    println!("cargo::rerun-if-changed=../../include/cloudsync-common.h");
+    let mut build = cc::Build::new();
+    for flag in gluster_build::flags()
+        .iter()
+        .map(String::as_str)
+        .chain(gluster_build::warnings())
+    {
+        build.flag(flag);
+    }
+    build
+        .include("../../include")
+        .file("src/shim.c")
+        .compile("cloudsync_store_shim");
+    println!("cargo::rustc-link-lib=dylib=glusterfs");
+}

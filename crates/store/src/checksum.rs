@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Checksums of whole objects: the CRCs that S3 knows, as it writes them (`crc64nvme:` and base64, big endian).
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// Which CRC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// CRC-64/NVME, 8 bytes.
+    Crc64Nvme,
+    /// CRC-32/ISCSI, 4 bytes.
+    Crc32c,
+    /// CRC-32/ISO-HDLC, 4 bytes.
+    Crc32,
+}
+
+impl Algorithm {
+    const ALL: [Self; 3] = [Self::Crc64Nvme, Self::Crc32c, Self::Crc32];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Crc64Nvme => "crc64nvme",
+            Self::Crc32c => "crc32c",
+            Self::Crc32 => "crc32",
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Crc64Nvme => 8,
+            Self::Crc32c | Self::Crc32 => 4,
+        }
+    }
+
+    const fn crc(self) -> CrcAlgorithm {
+        match self {
+            Self::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+            Self::Crc32c => CrcAlgorithm::Crc32Iscsi,
+            Self::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        }
+    }
+}
+
+/// A checksum of a whole object. Its text is `algorithm:base64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    algorithm: Algorithm,
+    value: u64,
+}
+
+impl Checksum {
+    /// Of `algorithm:base64`; `None` when that is no checksum that we can compute.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, value) = text.split_once(':')?;
+        let algorithm = Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)?;
+        Self::from_base64(algorithm, value)
+    }
+
+    /// Of what S3 writes into `x-amz-checksum-...`; `None` when it is not the checksum of one whole object.
+    #[must_use]
+    pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
+        let bytes = decode_base64(text).filter(|bytes| bytes.len() == algorithm.bytes())?;
+        let value = bytes
+            .into_iter()
+            .fold(0, |value, byte| value << 8 | u64::from(byte));
+        Some(Self { algorithm, value })
+    }
+
+    /// Starts to compute a checksum of this one's kind.
+    #[must_use]
+    pub fn verify(self) -> Running {
+        Running {
+            expected: self,
+            digest: Digest::new(self.algorithm.crc()),
+        }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.value.to_be_bytes();
+        let text = encode_base64(&bytes[bytes.len() - self.algorithm.bytes()..]);
+        write!(f, "{}:{text}", self.algorithm.name())
+    }
+}
+
+/// A checksum being computed over the bytes as they pass.
+#[derive(Debug)]
+pub struct Running {
+    expected: Checksum,
+    digest: Digest,
+}
+
+impl Running {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+    }
+
+    /// Compares.
+    ///
+    /// # Errors
+    /// The checksum that the bytes have, when it is not the expected one.
+    pub fn finish(self) -> Result<(), Mismatch> {
+        let found = Checksum {
+            value: self.digest.finalize(),
+            ..self.expected
+        };
+        if found == self.expected {
+            Ok(())
+        } else {
+            Err(Mismatch {
+                expected: self.expected,
+                found,
+            })
+        }
+    }
+}
+
+/// Two checksums that should be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("checksum {found}, should be {expected}")]
+pub struct Mismatch {
+    expected: Checksum,
+    found: Checksum,
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn encode_base64(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| {
+            bits << 8 | usize::from(*group.get(i).unwrap_or(&0))
+        });
+        for i in 0..4 {
+            let digit = char::from(ALPHABET[bits >> (18 - 6 * i) & 63]);
+            text.push(if i <= group.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if !text.is_ascii() || !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    for group in digits.as_bytes().chunks(4) {
+        let mut bits = 0;
+        for i in 0..4 {
+            let digit = group
+                .get(i)
+                .map_or(Some(0), |c| ALPHABET.iter().position(|a| a == c))?;
+            bits = bits << 6 | u32::try_from(digit).ok()?;
+        }
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The check values of the catalogue of CRCs, over "123456789".
+    const KNOWN: [&str; 3] = [
+        "crc64nvme:rosUhgp5mIg=",
+        "crc32c:4waSgw==",
+        "crc32:y/Q5Jg==",
+    ];
+
+    #[test]
+    fn known_values_agree_and_others_do_not() {
+        for text in KNOWN {
+            let checksum = Checksum::parse(text).unwrap();
+            assert_eq!(checksum.to_string(), text);
+            let mut running = checksum.verify();
+            running.update(b"1234");
+            running.update(b"56789");
+            assert_eq!(running.finish(), Ok(()));
+            let mut running = checksum.verify();
+            running.update(b"123456780");
+            assert!(running.finish().unwrap_err().to_string().ends_with(text));
+        }
+    }
+
+    #[test]
+    fn what_is_no_checksum_of_a_whole_object_is_none() {
+        for text in [
+            "",
+            "crc32",
+            "crc32:",
+            "crc32:y/Q5Jg==-3",
+            "crc32:y/Q5Jg",
+            "crc32:y/Q5J*==",
+            "crc32:rosUhgp5mIg=",
+            "sha256:y/Q5Jg==",
+            "crc32:====",
+        ] {
+            assert_eq!(Checksum::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_is_what_rfc_4648_says() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(encode_base64(bytes.as_bytes()), text);
+            assert_eq!(decode_base64(text).unwrap(), bytes.as_bytes());
+        }
+    }
+}

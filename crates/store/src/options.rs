@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The volume's options as a plugin sees them, and values that must stay out of every text.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::{env, fmt, fs};
+
+use crate::StoreError;
+
+/// The volume's options by name, without the `features.` that `gluster volume set` wants before them. Which of them
+/// are secret only the plugin knows, so `Debug` shows no values.
+#[derive(Clone, Default)]
+pub struct Options(BTreeMap<String, String>);
+
+impl Options {
+    /// The option's value without blanks around it; an empty value is no value.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The option's value, or what it points to: `file:/path` the first line of a file, `env:NAME` a variable of the
+    /// process's environment. `gluster volume info` shows an option to everybody, a file only to who may read it.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] when it points to nothing.
+    pub fn secret(&self, name: &str) -> Result<Option<Secret>, StoreError> {
+        let Some(value) = self.text(name) else {
+            return Ok(None);
+        };
+        let wrong = |why: String| StoreError::Settings(format!("option {name}: {why}"));
+        let secret = if let Some(path) = value.strip_prefix("file:") {
+            let text = fs::read_to_string(path)
+                .map_err(|error| wrong(format!("cannot read the file {path}: {error}")))?;
+            text.lines().next().unwrap_or_default().trim().to_owned()
+        } else if let Some(variable) = value.strip_prefix("env:") {
+            env::var(variable)
+                .map_err(|_| wrong(format!("the environment has no variable {variable}")))?
+        } else {
+            value.to_owned()
+        };
+        if secret.is_empty() {
+            return Err(wrong("what it points to is empty".to_owned()));
+        }
+        Ok(Some(Secret(secret)))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Options {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A text that no log, error or dump shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_the_option_a_file_or_the_environment() {
+        let path = env::temp_dir().join(format!("cloudsync-secret-{}", std::process::id()));
+        fs::write(&path, "from-file\nsecond line\n").unwrap();
+        let options: Options = [
+            ("plain", "as-it-is".to_owned()),
+            ("file", format!("file:{}", path.display())),
+            ("variable", "env:PATH".to_owned()),
+            ("blank", "  ".to_owned()),
+            ("no-file", "file:/nowhere/at/all".to_owned()),
+            ("no-variable", "env:CLOUDSYNC_NO_SUCH_VARIABLE".to_owned()),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(
+            options.secret("plain").unwrap().unwrap().expose(),
+            "as-it-is"
+        );
+        assert_eq!(
+            options.secret("file").unwrap().unwrap().expose(),
+            "from-file"
+        );
+        assert_eq!(
+            options.secret("variable").unwrap().unwrap().expose(),
+            env::var("PATH").unwrap()
+        );
+        assert_eq!(options.secret("blank"), Ok(None));
+        assert_eq!(options.secret("absent"), Ok(None));
+        for name in ["no-file", "no-variable"] {
+            let error = options.secret(name).unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("option {name}: ")),
+                "{error}"
+            );
+        }
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn no_text_shows_a_secret() {
+        let options: Options = [("s3plugin-seckey", "hunter2")].into_iter().collect();
+        let secret = options.secret("s3plugin-seckey").unwrap().unwrap();
+        assert_eq!(
+            format!("{secret} {secret:?} {options:?}"),
+            "*** *** {\"s3plugin-seckey\"}"
+        );
+    }
+}

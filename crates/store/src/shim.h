@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/*
+ * What the plugin SDK needs of GlusterFS: its macros, and the fields of its structures. One function per use, no
+ * policy: that is Rust's. src/abi.rs declares the same functions.
+ */
+#ifndef CLOUDSYNC_STORE_SHIM_H
+#define CLOUDSYNC_STORE_SHIM_H
+
+#include "cloudsync-common.h"
+
+/* A write on its way: Rust's, seen here only as far as it must be called back. */
+struct css_write {
+    void (*done)(struct css_write *write, int32_t op_ret, int32_t op_errno); /* called once; frees the write */
+};
+
+/* Called for each text option: both strings live as long as the dictionary. */
+typedef void (*css_option_t)(void *data, const char *name, const char *value);
+
+/* Makes `this` the calling thread's translator; returns the one before. */
+xlator_t *
+css_enter(xlator_t *this);
+
+/* One line in the host's log, in the name of `this` (NULL: of the calling thread's translator). */
+void
+css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text);
+
+/* The translator's options as its volume file has them. */
+dict_t *
+css_xlator_options(xlator_t *this);
+
+/* Calls `found` for every text option in `options`. */
+void
+css_options(dict_t *options, css_option_t found, void *data);
+
+/* What this plugin's fop_init returned for `this`, or NULL. */
+void *
+css_config(xlator_t *this);
+
+xlator_t *
+css_frame_xlator(call_frame_t *frame);
+
+const char *
+css_frame_key(call_frame_t *frame);
+
+uint64_t
+css_frame_size(call_frame_t *frame);
+
+int
+css_frame_cancelled(call_frame_t *frame);
+
+void
+css_frame_fail(call_frame_t *frame, int op_errno);
+
+/* A buffer of at least `size` bytes in the host's pool, or NULL. */
+struct iobuf *
+css_buffer_new(xlator_t *this, size_t size);
+
+void *
+css_buffer_bytes(struct iobuf *buffer);
+
+void
+css_buffer_free(struct iobuf *buffer);
+
+/*
+ * Sends `size` bytes of `buffer` to the frame's dlfd at `offset`. Returns 0, and write->done will be called, perhaps
+ * before this returns; or an errno, and it will not. May block: that is the translator's back-pressure. The caller
+ * keeps its reference of `buffer`.
+ */
+int
+css_frame_writev(call_frame_t *frame, struct iobuf *buffer, size_t size, off_t offset, struct css_write *write);
+
+#endif /* CLOUDSYNC_STORE_SHIM_H */
