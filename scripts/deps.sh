@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+# Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
+#
+#   scripts/deps.sh [build] [run] [check]     without arguments: all three
+#
+#   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
+#   run    for the demo and the tests on real volumes: GlusterFS's server and client, an S3 server (Ceph's)
+#   check  for the checks that need no volume
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# PACKAGE or PACKAGE:PROBE. A probe is a command or a file: where it exists, its package is not asked for, whoever
+# brought it.
+build=(
+    gcc:cc libc6-dev:/usr/include/stdio.h make autoconf automake ca-certificates
+    libclang-dev
+    libglusterfs-dev:/usr/include/glusterfs/xlator.h
+    # What GlusterFS's headers include, and libglusterfs-dev does not bring along.
+    liburcu-dev:/usr/include/urcu/arch.h libssl-dev:/usr/include/openssl/md5.h uuid-dev:/usr/include/uuid/uuid.h
+    glusterfs-client:glusterfs
+)
+run=(
+    glusterfs-server:glusterd glusterfs-client:glusterfs attr:getfattr
+    ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws
+    curl iproute2:ip util-linux:nsenter procps:ps
+)
+check=(
+    attr:getfattr binutils:nm clang-format
+)
+
+installed()
+{
+    local package=${1%%:*} probe=${1#*:}
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] && return
+    case $probe in
+    "$package") return 1 ;;
+    /*) [ -e "$probe" ] ;;
+    *) PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin command -v "$probe" >/dev/null ;;
+    esac
+}
+
+rust_toolchain()
+{
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    found=$(PATH=$PATH:$HOME/.cargo/bin "${CARGO:-cargo}" --version 2>/dev/null | cut -d ' ' -f 2) || found=
+    if [ -n "$found" ] && printf '%s\n' "$wanted" "$found" | sort -C -V; then
+        return
+    fi
+    cat >&2 <<END
+deps: Rust $wanted or newer is needed${found:+, and cargo here is of $found}. Debian 12 has an older one. Either
+deps:   rustup update stable
+deps: or, where there is no rustup yet,
+deps:   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --component rustfmt,clippy
+END
+    return 1
+}
+
+apt()
+{
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+[ $# -gt 0 ] || set -- build run check
+missing=()
+toolchain=no
+for group; do
+    case $group in
+    build) wanted=("${build[@]}") toolchain=yes ;;
+    run) wanted=("${run[@]}") ;;
+    check) wanted=("${check[@]}") ;;
+    *)
+        echo "deps: no group $group; there are build, run and check" >&2
+        exit 2
+        ;;
+    esac
+    for entry in "${wanted[@]}"; do
+        # A libclang from elsewhere is as good.
+        [ "$entry" = libclang-dev ] && [ -n "${LIBCLANG_PATH:-}" ] && continue
+        installed "$entry" || missing+=("${entry%%:*}")
+    done
+done
+
+if [ ${#missing[@]} -eq 0 ]; then
+    echo "deps: nothing is missing ($*)"
+else
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    echo "deps: missing: ${missing[*]}"
+    if ! command -v apt-get >/dev/null; then
+        echo "deps: there is no apt-get here; install what corresponds to these Debian packages" >&2
+        exit 1
+    fi
+    root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "deps: run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+            exit 1
+        fi
+        root=(sudo)
+    fi
+    # Old lists may still name what is in a cache or a mirror, so a failure here is not the end.
+    apt update || echo "deps: apt-get update failed; going on with the lists that are there" >&2
+    apt install -y --no-install-recommends "${missing[@]}"
+    echo "deps: installed: ${missing[*]}"
+fi
+
+[ $toolchain = no ] || rust_toolchain

@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+# Puts a file in its place for `make install`. A process may have the old one mapped, and would crash if its bytes
+# changed: the new one is written beside it and renamed.
+#
+#   place.sh put MODE SOURCE TARGET
+#   place.sh over SOURCE TARGET      over the distribution's file, which is kept as TARGET.distrib
+#   place.sh back TARGET             undoes `over`
+set -eu
+
+put()
+{
+    folder=$(dirname "$3")
+    [ -d "$folder" ] || install -d "$folder"
+    rm -f "$3.new"
+    install -m "$1" "$2" "$3.new"
+    mv -f "$3.new" "$3"
+}
+
+sum()
+{
+    cksum <"$1"
+}
+
+# TARGET.ours holds the checksum of what was put there last: what differs is somebody else's.
+ours()
+{
+    [ -f "$1" ] && [ -f "$1.ours" ] && [ "$(sum "$1")" = "$(cat "$1.ours")" ]
+}
+
+# Whether dpkg can be told to leave TARGET alone: not for a staged install, not for a file that no package owns.
+divertible()
+{
+    [ -z "${DESTDIR:-}" ] && [ "$(id -u)" -eq 0 ] && command -v dpkg-divert >/dev/null &&
+        dpkg-query -S "$1" >/dev/null 2>&1
+}
+
+over()
+{
+    source=$1
+    target=$2
+    if [ -e "$target" ] && ! ours "$target"; then
+        if [ -e "$target.distrib" ]; then
+            echo "note: $target came from elsewhere since the last install; it is replaced," \
+                "and $target.distrib stays the original"
+        else
+            # A copy and not a rename: at no moment may the translator be missing.
+            rm -f "$target.distrib.new"
+            cp -p "$target" "$target.distrib.new"
+            mv "$target.distrib.new" "$target.distrib"
+        fi
+    fi
+    # From now on an upgrade of the package replaces the original and leaves ours in place.
+    if divertible "$target"; then
+        dpkg-divert --quiet --local --no-rename --divert "$target.distrib" --add "$target" ||
+            echo "note: an upgrade of the package that owns $target will replace it"
+    fi
+    put 644 "$source" "$target"
+    sum "$target" >"$target.ours"
+}
+
+back()
+{
+    target=$1
+    if [ -e "$target.distrib" ]; then
+        mv -f "$target.distrib" "$target"
+    elif ours "$target"; then
+        rm -f "$target"
+    fi
+    if [ -e "$target.ours" ] && divertible "$target"; then
+        dpkg-divert --quiet --local --no-rename --remove "$target"
+    fi
+    rm -f "$target.ours"
+}
+
+action=$1
+shift
+case $action in
+put) put "$@" ;;
+over) over "$@" ;;
+back) back "$@" ;;
+*)
+    echo "place.sh: put, over or back, not $action" >&2
+    exit 2
+    ;;
+esac
