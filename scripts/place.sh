@@ -15,6 +15,7 @@ put()
     rm -f "$3.new"
     install -m "$1" "$2" "$3.new"
     mv -f "$3.new" "$3"
+    echo "installed $3"
 }
 
 sum()
@@ -28,11 +29,10 @@ ours()
     [ -f "$1" ] && [ -f "$1.ours" ] && [ "$(sum "$1")" = "$(cat "$1.ours")" ]
 }
 
-# Whether dpkg can be told to leave TARGET alone: not for a staged install, not for a file that no package owns.
-divertible()
+# Whether dpkg is to be told of TARGET: not of a staged install.
+dpkg_is_here()
 {
-    [ -z "${DESTDIR:-}" ] && [ "$(id -u)" -eq 0 ] && command -v dpkg-divert >/dev/null &&
-        dpkg-query -S "$1" >/dev/null 2>&1
+    [ -z "${DESTDIR:-}" ] && [ "$(id -u)" -eq 0 ] && command -v dpkg-divert >/dev/null
 }
 
 over()
@@ -48,10 +48,11 @@ over()
             rm -f "$target.distrib.new"
             cp -p "$target" "$target.distrib.new"
             mv "$target.distrib.new" "$target.distrib"
+            echo "kept the distribution's as $target.distrib"
         fi
     fi
     # From now on an upgrade of the package replaces the original and leaves ours in place.
-    if divertible "$target"; then
+    if dpkg_is_here && dpkg-query -S "$target" >/dev/null 2>&1; then
         dpkg-divert --quiet --local --no-rename --divert "$target.distrib" --add "$target" ||
             echo "note: an upgrade of the package that owns $target will replace it"
     fi
@@ -64,10 +65,11 @@ back()
     target=$1
     if [ -e "$target.distrib" ]; then
         mv -f "$target.distrib" "$target"
+        echo "put the distribution's $target back"
     elif ours "$target"; then
         rm -f "$target"
     fi
-    if [ -e "$target.ours" ] && divertible "$target"; then
+    if [ -e "$target.ours" ] && dpkg_is_here && [ "$(dpkg-divert --truename "$target")" = "$target.distrib" ]; then
         dpkg-divert --quiet --local --no-rename --remove "$target"
     fi
     rm -f "$target.ours"
