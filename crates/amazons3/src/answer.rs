@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Is an answer what we asked for? Stores and proxies exist that ignore `Range`, and half a file is no file.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+
+/// How many bytes at the beginning of an answer's body to skip, when the answer is to a request for the bytes `asked`
+/// of an object of `size` bytes. An error says what is wrong with the answer.
+pub(crate) fn bytes_to_skip(
+    asked: &Range<u64>,
+    size: u64,
+    content_range: Option<&str>,
+    content_length: Option<i64>,
+) -> Result<u64, String> {
+    let length = content_length
+        .map(u64::try_from)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    let (skip, expected) = match content_range {
+        Some(text) => {
+            let right = parse(text).is_some_and(|(range, total)| {
+                range == *asked && total.is_none_or(|total| total == size)
+            });
+            if !right {
+                return Err(format!(
+                    "it sent the range '{text}' of an object of {size} bytes when asked for {asked:?}"
+                ));
+            }
+            (0, asked.end - asked.start)
+        }
+        // The whole object: the range is in it.
+        None => (asked.start, size),
+    };
+    match length {
+        Some(length) if length != expected => Err(format!(
+            "it sent {length} bytes where there should be {expected}"
+        )),
+        // Without a length and without a range nothing says that this is the object.
+        None if content_range.is_none() => Err("it sent bytes without saying how many".to_owned()),
+        _ => Ok(skip),
+    }
+}
+
+/// Of `bytes 0-99/100` or `bytes 0-99/*`.
+fn parse(text: &str) -> Option<(Range<u64>, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let range = first.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?;
+    let total = if total == "*" {
+        None
+    } else {
+        Some(total.parse().ok()?)
+    };
+    Some((range, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_exactly_what_was_asked_for_or_the_whole_object() {
+        let good = [
+            (0..100, Some("bytes 0-99/100"), Some(100), 0),
+            (40..100, Some("bytes 40-99/100"), Some(60), 0),
+            (40..50, Some("bytes 40-49/*"), None, 0),
+            (0..100, None, Some(100), 0),
+            (40..50, None, Some(100), 40),
+        ];
+        for (asked, range, length, skip) in good {
+            assert_eq!(
+                bytes_to_skip(&asked, 100, range, length),
+                Ok(skip),
+                "{range:?}"
+            );
+        }
+        let bad = [
+            (0..100, Some("bytes 0-98/100"), Some(99)),
+            (0..100, Some("bytes 0-99/101"), Some(100)),
+            (40..100, Some("bytes 0-99/100"), Some(100)),
+            (0..100, Some("bytes 0-99/100"), Some(99)),
+            (0..100, Some("bytes 0-18446744073709551615/*"), None),
+            (0..100, Some("nonsense"), Some(100)),
+            (0..100, None, Some(99)),
+            (0..100, None, None),
+            (40..50, None, Some(10)),
+            (0..100, None, Some(-1)),
+        ];
+        for (asked, range, length) in bad {
+            assert!(
+                bytes_to_skip(&asked, 100, range, length).is_err(),
+                "{range:?} {length:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! AWS's SDK, set up by our settings and by nothing else: no setting of ours may depend on what lies in
+//! somebody's `~/.aws/config`, except the credentials when the volume names none.
+
+#![forbid(unsafe_code)]
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, Connector};
+use cloudsync_store::StoreError;
+
+use crate::settings::Settings;
+
+/// A client. Opens no connection and asks nobody for credentials yet.
+pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
+    let http = http_client(settings)?;
+    let region = Region::new(settings.region.clone());
+    let credentials = match &settings.keys {
+        Some((id, key)) => SharedCredentialsProvider::new(Credentials::new(
+            id.expose(),
+            key.expose(),
+            None,
+            None,
+            "volume options",
+        )),
+        None => {
+            let provider = ProviderConfig::default()
+                .with_region(Some(region.clone()))
+                .with_http_client(http.clone());
+            let chain = DefaultCredentialsChain::builder().configure(provider);
+            SharedCredentialsProvider::new(chain.region(region.clone()).build().await)
+        }
+    };
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.read_timeout)
+        .build();
+    let (request, response) = if settings.checksum_when_supported {
+        (
+            RequestChecksumCalculation::WhenSupported,
+            ResponseChecksumValidation::WhenSupported,
+        )
+    } else {
+        (
+            RequestChecksumCalculation::WhenRequired,
+            ResponseChecksumValidation::WhenRequired,
+        )
+    };
+    let mut config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(region)
+        .credentials_provider(credentials)
+        .force_path_style(settings.path_style)
+        .http_client(http)
+        .timeout_config(timeouts)
+        // Asking again is `retry`'s, and noticing a stall `fetch`'s: a slow volume must not look like a slow store.
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(request)
+        .response_checksum_validation(response);
+    if let Some(endpoint) = &settings.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Ok(Client::from_conf(config.build()))
+}
+
+fn http_client(settings: &Settings) -> Result<SharedHttpClient, StoreError> {
+    let plain = settings
+        .endpoint
+        .as_ref()
+        .is_some_and(|url| url.starts_with("http://"));
+    let tls = !plain || settings.keys.is_none();
+    let mut trusted = TrustStore::default();
+    if let Some(pem) = &settings.ca {
+        trusted.add_pem_certificate(pem.as_slice());
+    }
+    let context = TlsContext::builder()
+        .with_trust_store(trusted)
+        .build()
+        .map_err(|error| StoreError::Settings(format!("cannot set up TLS: {error}")))?;
+    Ok(
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            if tls {
+                let provider = Provider::Rustls(CryptoMode::Ring);
+                connector
+                    .tls_provider(provider)
+                    .tls_context(context.clone())
+                    .build()
+            } else {
+                connector.build_http()
+            }
+        }),
+    )
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What an error of the SDK or of the store means, and whether asking again may help.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::io;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+use cloudsync_store::StoreError;
+
+/// A request that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) error: StoreError,
+    /// Whether it may pass.
+    pub(crate) passing: bool,
+}
+
+impl Failure {
+    pub(crate) const fn final_(error: StoreError) -> Self {
+        Self {
+            error,
+            passing: false,
+        }
+    }
+
+    /// The store did not deliver; it may next time.
+    pub(crate) fn passing(why: &str, place: &str) -> Self {
+        Self {
+            error: StoreError::Unreachable(format!("{why} ({place})")),
+            passing: true,
+        }
+    }
+
+    /// What `error` of a request to `place` means.
+    pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &str) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match error {
+            SdkError::ServiceError(service) => {
+                let meta = service.err().meta();
+                let status = service.raw().status().as_u16();
+                let mut text = meta.message().unwrap_or("no explanation").to_owned();
+                text.retain(|c| !c.is_control());
+                let code = meta.code().unwrap_or_default();
+                let request = service.raw().headers().get("x-amz-request-id");
+                let request = request.or(meta.request_id()).unwrap_or("none");
+                Self::of_answer(code, status, |hint| {
+                    format!("{text} ({code} HTTP {status}, {place}, request {request}){hint}")
+                })
+            }
+            SdkError::TimeoutError(_) => Self::passing("no answer in time", place),
+            error => Self::of_transport(error, place),
+        }
+    }
+
+    fn of_transport(error: &(dyn Error + 'static), place: &str) -> Self {
+        let mut causes = Vec::new();
+        let mut at = error.source();
+        let (mut certificate, mut no_credentials) = (false, false);
+        while let Some(cause) = at {
+            let text = cause.to_string();
+            // The words for "dispatch failure" and the like say nothing.
+            if !causes.contains(&text) {
+                causes.push(text);
+            }
+            let io = cause.downcast_ref::<io::Error>();
+            certificate |= io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
+                || cause.downcast_ref::<rustls::Error>().is_some();
+            no_credentials |= cause.is::<CredentialsError>();
+            at = cause.source();
+        }
+        let why = causes.join(": ");
+        if no_credentials {
+            let hint =
+                "set s3plugin-keyid and s3plugin-seckey, or give the client's host credentials";
+            return Self::final_(StoreError::BadCredentials(format!(
+                "{why} ({place}); {hint}"
+            )));
+        }
+        if certificate {
+            let hint = "the setting ca= of cloudsync-store-id names further authorities";
+            let why = format!("TLS: {why} ({place}); {hint}");
+            return Self::final_(StoreError::Unreachable(why));
+        }
+        Self::passing(&why, place)
+    }
+
+    fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Self {
+        let final_ = |error: fn(String) -> StoreError, hint| Self::final_(error(text(hint)));
+        let passing = |error: fn(String) -> StoreError| Self {
+            error: error(text("")),
+            passing: true,
+        };
+        match (code, status) {
+            ("NoSuchBucket", _) => final_(
+                StoreError::Settings,
+                "; option s3plugin-bucketid: no such bucket",
+            ),
+            ("InvalidAccessKeyId" | "InvalidSecurity" | "InvalidToken", _) => {
+                final_(StoreError::BadCredentials, "; check s3plugin-keyid")
+            }
+            ("SignatureDoesNotMatch", _) => {
+                final_(StoreError::BadCredentials, "; check s3plugin-seckey")
+            }
+            ("ExpiredToken" | "TokenRefreshRequired", _) => {
+                final_(StoreError::BadCredentials, "; renew the credentials")
+            }
+            ("RequestTimeTooSkewed" | "RequestExpired", _) => {
+                final_(StoreError::BadCredentials, "; check the clock of this host")
+            }
+            (
+                "AuthorizationHeaderMalformed"
+                | "PermanentRedirect"
+                | "IllegalLocationConstraintException",
+                _,
+            )
+            | (_, 301 | 307 | 308) => final_(
+                StoreError::Settings,
+                "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
+            ),
+            ("InvalidObjectState", _) => final_(
+                StoreError::Archived,
+                "; restore it in the store (S3 RestoreObject), or wait for a restore under way",
+            ),
+            (
+                "SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "BandwidthLimitExceeded",
+                _,
+            ) => passing(StoreError::Throttled),
+            (code, _) if code.contains("Throttl") => passing(StoreError::Throttled),
+            ("RequestTimeout" | "InternalError" | "OperationAborted", _) => {
+                passing(StoreError::Unreachable)
+            }
+            ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
+            (_, 401) => final_(StoreError::BadCredentials, ""),
+            (_, 403) => final_(
+                StoreError::PermissionDenied,
+                "; the key needs s3:GetObject (and without s3:ListBucket a missing object looks like this too)",
+            ),
+            (_, 412 | 416) => final_(StoreError::Changed, ""),
+            (_, 429 | 503) => passing(StoreError::Throttled),
+            (_, 408 | 500..) => passing(StoreError::Unreachable),
+            _ => final_(StoreError::Other, ""),
+        }
+    }
+}
+
+/// Whether the store gave no reason: an answer to HEAD has no body to give it in.
+pub(crate) fn without_reason<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.as_service_error().is_some_and(|error| {
+        // The SDK makes up a name for a HEAD that answers 404.
+        matches!(error.meta().code(), None | Some("" | "NotFound"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: &str, status: u16) -> Failure {
+        Failure::of_answer(code, status, |hint| format!("{code}{hint}"))
+    }
+
+    #[test]
+    fn what_passes_is_asked_again_and_nothing_else() {
+        for (code, status) in [
+            ("SlowDown", 503),
+            ("", 503),
+            ("", 429),
+            ("ThrottlingException", 400),
+            ("InternalError", 500),
+            ("", 502),
+            ("", 504),
+            ("RequestTimeout", 400),
+        ] {
+            assert!(of(code, status).passing, "{code} {status}");
+        }
+        for (code, status) in [
+            ("NoSuchKey", 404),
+            ("AccessDenied", 403),
+            ("InvalidAccessKeyId", 403),
+            ("PreconditionFailed", 412),
+            ("InvalidRange", 416),
+            ("InvalidObjectState", 403),
+            ("MethodNotAllowed", 405),
+            ("PermanentRedirect", 301),
+        ] {
+            assert!(!of(code, status).passing, "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn the_three_kinds_of_403_and_a_wrong_clock_are_told_apart() {
+        assert!(matches!(
+            of("AccessDenied", 403).error,
+            StoreError::PermissionDenied(_)
+        ));
+        assert!(matches!(
+            of("SignatureDoesNotMatch", 403).error,
+            StoreError::BadCredentials(_)
+        ));
+        assert!(matches!(
+            of("InvalidObjectState", 403).error,
+            StoreError::Archived(_)
+        ));
+        let skewed = of("RequestTimeTooSkewed", 403).error;
+        assert!(skewed.to_string().contains("check the clock"), "{skewed}");
+    }
+
+    #[test]
+    fn a_missing_bucket_is_not_a_missing_object() {
+        assert!(matches!(
+            of("NoSuchBucket", 404).error,
+            StoreError::Settings(_)
+        ));
+        assert!(matches!(of("", 404).error, StoreError::Missing(_)));
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! GET: the bytes. Whatever goes wrong on the way, the sink gets every byte of the range once, in order, of one version
+//! of the object; or the caller gets an error.
+//!
+//! The future runs on the thread of the recall, which may block: handing a chunk to the sink may wait for the volume,
+//! and then nothing is read from the connection. That is the back-pressure.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+use std::pin::pin;
+use std::time::Duration;
+
+use cloudsync_store::{Object, Sink, StoreError};
+use tokio::time::{sleep, timeout};
+
+use crate::answer::bytes_to_skip;
+use crate::failure::Failure;
+use crate::retry::Tries;
+use crate::store::S3;
+
+/// How often to look, while waiting for the store, whether somebody still wants the bytes.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Gives `sink` the bytes `range` of the object `key`.
+pub(crate) async fn fetch(
+    store: &S3,
+    key: &str,
+    object: &Object,
+    range: Range<u64>,
+    sink: &mut dyn Sink,
+) -> Result<(), StoreError> {
+    let mut tries = Tries::new(store.settings.retries);
+    let mut left = range;
+    while !left.is_empty() {
+        let before = left.start;
+        let result = once(store, key, object, &mut left, sink).await;
+        tries.brought(left.start - before);
+        if let Err(failure) = result {
+            let pause = tries.again(failure)?;
+            while_wanted(sink, sleep(pause)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One GET. Takes what it gave to the sink off the front of `left`.
+async fn once(
+    store: &S3,
+    key: &str,
+    object: &Object,
+    left: &mut Range<u64>,
+    sink: &mut dyn Sink,
+) -> Result<(), Failure> {
+    let request = store.client.get_object().bucket(&store.settings.bucket);
+    let request = request
+        .key(store.settings.key(key))
+        .range(format!("bytes={}-{}", left.start, left.end - 1))
+        .set_if_match(object.etag.clone());
+    let answer = while_wanted(sink, request.send())
+        .await
+        .map_err(Failure::final_)?;
+    let answer = answer.map_err(|error| Failure::of(&error, &store.place))?;
+
+    if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
+        && etag != now
+    {
+        let why = format!("version {now} where there was {etag} ({})", store.place);
+        return Err(Failure::final_(StoreError::Changed(why)));
+    }
+    let mut skip = bytes_to_skip(
+        left,
+        object.size,
+        answer.content_range(),
+        answer.content_length(),
+    )
+    .map_err(|why| {
+        Failure::final_(StoreError::Other(format!(
+            "nonsense from the store: {why} ({})",
+            store.place
+        )))
+    })?;
+
+    let mut body = answer.body;
+    while !left.is_empty() {
+        let next = timeout(store.settings.stall_timeout, body.next());
+        let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(error))) => {
+                let why = format!("the connection broke at byte {}: {error}", left.start);
+                return Err(Failure::passing(&why, &store.place));
+            }
+            Ok(None) => {
+                let why = format!("the answer ended at byte {} of {}", left.start, left.end);
+                return Err(Failure::passing(&why, &store.place));
+            }
+            Err(_) => {
+                let why = format!("nothing came for {:?}", store.settings.stall_timeout);
+                return Err(Failure::passing(&why, &store.place));
+            }
+        };
+        let mut bytes: &[u8] = &chunk;
+        let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
+        skip -= skipped as u64;
+        bytes = &bytes[skipped..];
+        let wanted = usize::try_from(left.end - left.start).unwrap_or(usize::MAX);
+        // More than asked for only when the whole object comes: its end is not ours.
+        bytes = &bytes[..bytes.len().min(wanted)];
+        if !bytes.is_empty() {
+            sink.write(bytes).map_err(Failure::final_)?;
+            left.start += bytes.len() as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for `work`, but no longer than somebody wants the bytes.
+async fn while_wanted<T>(sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    let mut work = pin!(work);
+    loop {
+        match timeout(LOOK_AGAIN, work.as_mut()).await {
+            Ok(done) => return Ok(done),
+            Err(_) if sink.cancelled() => return Err(StoreError::Cancelled),
+            Err(_) => {}
+        }
+    }
+}

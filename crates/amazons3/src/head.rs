@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! HEAD: what the object is.
+
+#![forbid(unsafe_code)]
+
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use cloudsync_store::checksum::Algorithm;
+use cloudsync_store::{Checksum, Object, StoreError};
+use tokio::time::sleep;
+
+use crate::failure::{Failure, without_reason};
+use crate::retry::Tries;
+use crate::store::S3;
+
+/// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
+const CHECKSUM_METADATA: &str = "cloudsync-checksum";
+
+/// Asks for the object `key`.
+pub(crate) async fn head(store: &S3, key: &str) -> Result<Object, StoreError> {
+    let mut tries = Tries::new(store.settings.retries);
+    loop {
+        match once(store, key).await {
+            Ok(object) => return Ok(object),
+            Err(failure) => sleep(tries.again(failure)?).await,
+        }
+    }
+}
+
+async fn once(store: &S3, key: &str) -> Result<Object, Failure> {
+    let request = store.client.head_object().bucket(&store.settings.bucket);
+    let request = request
+        .key(store.settings.key(key))
+        .checksum_mode(ChecksumMode::Enabled);
+    match request.send().await {
+        Ok(answer) => object(&answer, &store.place),
+        Err(error) => {
+            let failure = Failure::of(&error, &store.place);
+            if failure.passing || !without_reason(&error) {
+                return Err(failure);
+            }
+            Err(reason(store, key).await.unwrap_or(failure))
+        }
+    }
+}
+
+/// Why the store refuses to describe the object, as the answer to a GET of one byte tells.
+async fn reason(store: &S3, key: &str) -> Option<Failure> {
+    let request = store.client.get_object().bucket(&store.settings.bucket);
+    let request = request.key(store.settings.key(key)).range("bytes=0-0");
+    let error = request.send().await.err()?;
+    (!without_reason(&error)).then(|| Failure::of(&error, &store.place))
+}
+
+fn object(answer: &HeadObjectOutput, place: &str) -> Result<Object, Failure> {
+    let size = answer
+        .content_length()
+        .and_then(|length| u64::try_from(length).ok());
+    let size = size.ok_or_else(|| {
+        Failure::final_(StoreError::Other(format!(
+            "the store did not tell the object's size ({place})"
+        )))
+    })?;
+    Ok(Object {
+        size,
+        etag: answer.e_tag().map(str::to_owned),
+        checksum: checksum(answer),
+    })
+}
+
+/// The checksum of the whole object, if the store has one that we can compute. One of an upload in parts is usually a
+/// checksum of the parts' checksums and says nothing here.
+fn checksum(answer: &HeadObjectOutput) -> Option<Checksum> {
+    let in_parts = answer.e_tag().is_some_and(|etag| etag.contains('-'));
+    let whole = match answer.checksum_type() {
+        Some(kind) => *kind == ChecksumType::FullObject,
+        None => !in_parts,
+    };
+    let headers = [
+        (Algorithm::Crc64Nvme, answer.checksum_crc64_nvme()),
+        (Algorithm::Crc32c, answer.checksum_crc32_c()),
+        (Algorithm::Crc32, answer.checksum_crc32()),
+    ];
+    let of_store = headers
+        .into_iter()
+        .find_map(|(algorithm, text)| Checksum::from_base64(algorithm, text?))
+        .filter(|_| whole);
+    of_store.or_else(|| Checksum::parse(answer.metadata()?.get(CHECKSUM_METADATA)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CRC32: &str = "crc32:y/Q5Jg==";
+    const CRC64: &str = "crc64nvme:rosUhgp5mIg=";
+
+    #[test]
+    fn only_a_checksum_of_the_whole_object_counts() {
+        let answer = || HeadObjectOutput::builder().checksum_crc32("y/Q5Jg==");
+        let text =
+            |answer: HeadObjectOutput| checksum(&answer).map(|checksum| checksum.to_string());
+        assert_eq!(text(answer().build()).as_deref(), Some(CRC32));
+        assert_eq!(text(answer().e_tag("\"abc-3\"").build()), None);
+        assert_eq!(
+            text(answer().checksum_type(ChecksumType::Composite).build()),
+            None
+        );
+        let full = answer()
+            .checksum_type(ChecksumType::FullObject)
+            .e_tag("\"abc-3\"");
+        assert_eq!(text(full.build()).as_deref(), Some(CRC32));
+        assert_eq!(
+            text(
+                HeadObjectOutput::builder()
+                    .checksum_crc32("y/Q5Jg==-3")
+                    .build()
+            ),
+            None
+        );
+        assert_eq!(text(HeadObjectOutput::builder().build()), None);
+    }
+
+    #[test]
+    fn metadata_stands_in_and_the_longest_checksum_wins() {
+        let meta = HeadObjectOutput::builder().metadata(CHECKSUM_METADATA, CRC64);
+        assert_eq!(checksum(&meta.build()).unwrap().to_string(), CRC64);
+        let two = HeadObjectOutput::builder().checksum_crc32("y/Q5Jg==");
+        let two = two
+            .checksum_crc64_nvme("rosUhgp5mIg=")
+            .metadata(CHECKSUM_METADATA, CRC32);
+        assert_eq!(checksum(&two.build()).unwrap().to_string(), CRC64);
+        let nonsense = HeadObjectOutput::builder().metadata(CHECKSUM_METADATA, "md5:AAAA");
+        assert_eq!(checksum(&nonsense.build()), None);
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The store plugin `amazons3`: objects in Amazon S3, or in anything that speaks its protocol.
+//!
+//! - [`settings`]: the volume's options, checked;
+//! - `client`: AWS's SDK set up by them; `runtime`: the threads it runs on, one set per process;
+//! - `head`, `fetch`: the two questions a [`Store`](cloudsync_store::Store) answers;
+//! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help;
+//!   `retry`: when to ask again.
+
+mod answer;
+mod client;
+mod failure;
+mod fetch;
+mod head;
+mod retry;
+mod runtime;
+pub mod settings;
+mod store;
+
+pub use store::S3;
+
+cloudsync_store::export_store!(S3);

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What an administrator may write, and what he reads when he may not.
+
+use super::*;
+
+fn parse(options: &[(&str, &str)]) -> Result<Settings, String> {
+    let mut all = vec![("s3plugin-bucketid", "archive")];
+    all.extend_from_slice(options);
+    Settings::parse(&all.into_iter().collect()).map_err(|error| error.to_string())
+}
+
+fn with_host(host: &str) -> Result<Settings, String> {
+    parse(&[
+        ("s3plugin-hostname", host),
+        ("cloudsync-store-id", "retries=1"),
+    ])
+}
+
+fn with_list(list: &str) -> Result<Settings, String> {
+    parse(&[
+        ("s3plugin-hostname", "s3.example.org"),
+        ("cloudsync-store-id", list),
+    ])
+}
+
+#[test]
+fn a_host_becomes_an_endpoint() {
+    for (host, endpoint) in [
+        ("s3.example.org", "https://s3.example.org"),
+        ("s3.example.org:9000", "https://s3.example.org:9000"),
+        ("http://10.0.0.1:7480", "http://10.0.0.1:7480"),
+        ("https://s3.example.org/", "https://s3.example.org"),
+        ("[fd00::1]:9000", "https://[fd00::1]:9000"),
+        ("http://[fd00::1]", "http://[fd00::1]"),
+    ] {
+        let settings = with_host(host).unwrap();
+        assert_eq!(settings.endpoint.as_deref(), Some(endpoint));
+        assert!(settings.path_style);
+    }
+}
+
+#[test]
+fn endpoints_of_aws_are_found_by_region() {
+    for (host, region) in [
+        ("s3.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("s3-eu-west-1.amazonaws.com", "eu-west-1"),
+        ("S3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    ] {
+        let settings = with_host(host).unwrap();
+        assert_eq!(
+            (settings.endpoint, settings.region.as_str()),
+            (None, region)
+        );
+        assert!(!settings.path_style);
+    }
+    for host in ["", "s3.amazonaws.com"] {
+        let list = ("cloudsync-store-id", "region=eu-north-1");
+        let settings = parse(&[("s3plugin-hostname", host), list]).unwrap();
+        assert_eq!(
+            (settings.endpoint, settings.region.as_str()),
+            (None, "eu-north-1")
+        );
+    }
+    let private = "bucket.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com";
+    assert_eq!(
+        with_host(private).unwrap().endpoint,
+        Some(format!("https://{private}"))
+    );
+    let list = ("cloudsync-store-id", "region=eu-north-1");
+    let error = parse(&[("s3plugin-hostname", "s3.eu-west-1.amazonaws.com"), list]).unwrap_err();
+    assert!(
+        error.contains("region=eu-north-1: the host name says eu-west-1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn hosts_that_are_none_are_refused() {
+    for host in [
+        "ftp://s3.example.org",
+        "s3.example.org/bucket",
+        "user:password@s3.example.org",
+        "s3.example.org:port",
+        "s3.example.org:0",
+        "s3 example",
+        "[fd00::1",
+        "://x",
+    ] {
+        let error = with_host(host).unwrap_err();
+        assert!(
+            error.starts_with("option s3plugin-hostname: "),
+            "{host}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_bucket_may_have_a_prefix() {
+    for (text, key) in [
+        ("b", "a key"),
+        ("b/", "a key"),
+        ("b/deep/down", "deep/down/a key"),
+        ("b//deep/", "deep/a key"),
+    ] {
+        let options = [("s3plugin-bucketid", text)].into_iter().collect();
+        let settings = Settings::parse(&options).unwrap();
+        assert_eq!(
+            (settings.bucket.as_str(), settings.key("a key").as_str()),
+            ("b", key)
+        );
+    }
+    for text in ["", "/prefix", "no bucket"] {
+        let options = [("s3plugin-bucketid", text)].into_iter().collect();
+        let error = Settings::parse(&options).unwrap_err().to_string();
+        assert!(error.starts_with("option s3plugin-bucketid: "), "{error}");
+    }
+}
+
+#[test]
+fn one_key_without_the_other_is_refused_and_no_key_is_the_provider_chain() {
+    assert!(parse(&[]).unwrap().keys.is_none());
+    let error = parse(&[("s3plugin-keyid", "AKID")]).unwrap_err();
+    assert!(error.starts_with("option s3plugin-seckey: "), "{error}");
+    let error = parse(&[("s3plugin-seckey", "hunter2")]).unwrap_err();
+    assert!(
+        error.starts_with("option s3plugin-keyid: ") && !error.contains("hunter2"),
+        "{error}"
+    );
+    let settings = parse(&[("s3plugin-keyid", "AKID"), ("s3plugin-seckey", "hunter2")]).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_list_sets_the_rest() {
+    let settings = with_list(
+        "region=eu-1,path-style=off,checksum=when_supported,connect-timeout=1s,\
+         read-timeout=2s,stall-timeout=300ms,retries=0",
+    )
+    .unwrap();
+    assert_eq!(settings.region, "eu-1");
+    assert!(!settings.path_style && settings.checksum_when_supported);
+    assert_eq!(settings.connect_timeout, Duration::from_secs(1));
+    assert_eq!(settings.read_timeout, Duration::from_secs(2));
+    assert_eq!(settings.stall_timeout, Duration::from_millis(300));
+    assert_eq!(settings.retries, 0);
+    let settings = with_list("region=eu-1").unwrap();
+    assert!(settings.path_style && !settings.checksum_when_supported);
+    assert_eq!(settings.retries, 8);
+}
+
+#[test]
+fn wrong_items_of_the_list_are_refused_by_name() {
+    for (list, name) in [
+        ("reggion=eu-1", "unknown setting 'reggion'"),
+        ("path-style=maybe", "'path-style=maybe'"),
+        ("checksum=always", "'checksum=always'"),
+        ("read-timeout=0s", "read-timeout"),
+        ("retries=101", "'retries=101'"),
+        ("ca=/nowhere/ca.pem", "ca=/nowhere/ca.pem"),
+        ("ca=/dev/null", "no certificate"),
+    ] {
+        let error = with_list(list).unwrap_err();
+        assert!(
+            error.starts_with("option cloudsync-store-id: ") && error.contains(name),
+            "{error}"
+        );
+    }
+}

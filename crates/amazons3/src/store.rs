@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The store: a client, and the thread of each call waiting for it.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::ops::Range;
+
+use aws_sdk_s3::Client;
+use cloudsync_store::{Object, Options, Sink, Store, StoreError};
+
+use crate::client::client;
+use crate::fetch::fetch;
+use crate::head::head;
+use crate::runtime::runtime;
+use crate::settings::Settings;
+
+/// A bucket, or a part of one.
+pub struct S3 {
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    /// Where that is, for messages.
+    pub(crate) place: String,
+}
+
+impl Store for S3 {
+    fn open(options: &Options) -> Result<Self, StoreError> {
+        let settings = Settings::parse(options)?;
+        let client = runtime()?.block_on(client(&settings))?;
+        let place = settings.place();
+        Ok(Self {
+            client,
+            settings,
+            place,
+        })
+    }
+
+    fn head(&self, key: &str) -> Result<Object, StoreError> {
+        runtime()?.block_on(head(self, key))
+    }
+
+    fn fetch(
+        &self,
+        key: &str,
+        object: &Object,
+        range: Range<u64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), StoreError> {
+        runtime()?.block_on(fetch(self, key, object, range, sink))
+    }
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
