@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Buckets and objects, through curl (which signs, and takes 20 ms) and the aws CLI (a second).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::ceph::{S3Server, User};
+use crate::run::{Failure, Outcome};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What HEAD says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Content-Length.
+    pub size: u64,
+    /// ETag with its quotes.
+    pub etag: String,
+    /// All headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The header of that name, in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A bucket, as one user sees it.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    server: Arc<S3Server>,
+    name: String,
+    user: User,
+    url: String,
+}
+
+impl S3Server {
+    /// Creates a bucket of the owner, named after `stem` with a number of its own.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn bucket(self: &Arc<Self>, stem: &str) -> Result<Bucket, Failure> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // S3 wants three characters; RGW refuses less with an answer that confuses clients.
+        let name = format!("{stem}-{:03}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let (user, url) = (self.owner(), self.http_url());
+        let bucket = Bucket {
+            server: Arc::clone(self),
+            name,
+            user,
+            url,
+        };
+        bucket.request(&["-X", "PUT"], "", "")?.ok("create")?;
+        Ok(bucket)
+    }
+}
+
+/// An answer of the server.
+struct Answer {
+    outcome: Outcome,
+    status: u16,
+}
+
+impl Answer {
+    fn ok(self, what: &str) -> Result<Vec<u8>, Failure> {
+        if (200..300).contains(&self.status) {
+            Ok(self.outcome.stdout)
+        } else {
+            Err(Failure::new(format!("{what}: HTTP status {}", self.status)).with(self.outcome))
+        }
+    }
+}
+
+impl Bucket {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same bucket with another user's signature.
+    #[must_use]
+    pub fn by(&self, user: User) -> Self {
+        Self {
+            user,
+            ..self.clone()
+        }
+    }
+
+    /// The same bucket over https.
+    #[must_use]
+    pub fn over_https(&self) -> Self {
+        Self {
+            url: self.server.https_url(),
+            ..self.clone()
+        }
+    }
+
+    /// Stores an object.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
+        self.put_with(key, bytes, &[])
+    }
+
+    /// Stores an object with headers such as `x-amz-meta-name`.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn put_with(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Result<(), Failure> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let space = self.server.space();
+        let name = format!("upload-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let file = space.ram("home").join(name);
+        let outer = space.outer(&file);
+        fs::write(&outer, bytes).map_err(|e| Failure::at(&outer, &e))?;
+        let done = self.upload(&file, key, headers);
+        let _ = fs::remove_file(outer);
+        done
+    }
+
+    /// Stores a file: of this process or, by [`crate::Lab::outer`] or a mount's path, of the lab.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn put_file(&self, path: &Path, key: &str) -> Result<(), Failure> {
+        self.upload(&self.server.space().inner(path), key, &[])
+    }
+
+    fn upload(&self, inside: &Path, key: &str, headers: &[(&str, &str)]) -> Result<(), Failure> {
+        let path = inside.display().to_string();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        // curl would append the file's name to a key that ends in a slash: there, as data.
+        let (data, kind) = (format!("@{path}"), "Content-Type: binary/octet-stream");
+        let mut args = vec!["-T", &path];
+        if key.ends_with('/') {
+            args = vec!["-X", "PUT", "--data-binary", &data, "-H", kind];
+        }
+        args.extend(headers.iter().flat_map(|header| ["-H", header]));
+        self.request(&args, key, "")?.ok("put").map(drop)
+    }
+
+    /// Stores every file below a directory, at once, under `prefix` and its relative path.
+    ///
+    /// # Errors
+    /// With what the aws CLI printed.
+    pub fn put_tree(&self, dir: &Path, prefix: &str) -> Result<(), Failure> {
+        let dir = self.server.space().inner(dir).display().to_string();
+        let to = format!("s3://{}/{prefix}", self.name);
+        let args = ["s3", "cp", "--recursive", "--only-show-errors", &dir, &to];
+        self.aws(args)?.check().map(drop)
+    }
+
+    /// The object's bytes.
+    ///
+    /// # Errors
+    /// With the server's answer when there are none.
+    pub fn get(&self, key: &str) -> Result<Vec<u8>, Failure> {
+        self.request(&[], key, "")?.ok("get")
+    }
+
+    /// The status that a GET is answered with.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn get_status(&self, key: &str) -> Result<u16, Failure> {
+        Ok(self.request(&["-o", "/dev/null"], key, "")?.status)
+    }
+
+    /// What HEAD says of the object; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn head(&self, key: &str) -> Result<Option<Head>, Failure> {
+        let answer = self.request(&["-I"], key, "")?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let text = answer.ok("head")?;
+        let text = String::from_utf8_lossy(&text);
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        let headers: Vec<(String, String)> = pairs
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let mut head = Head {
+            size: 0,
+            etag: String::new(),
+            headers,
+        };
+        head.size = head
+            .header("content-length")
+            .and_then(|size| size.parse().ok())
+            .unwrap_or(0);
+        head.etag = head.header("etag").unwrap_or_default().to_owned();
+        Ok(Some(head))
+    }
+
+    /// Removes an object; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn delete(&self, key: &str) -> Result<(), Failure> {
+        self.request(&["-X", "DELETE"], key, "")?
+            .ok("delete")
+            .map(drop)
+    }
+
+    /// All keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// With the server's answer when it refuses.
+    pub fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = encode(keys.last().map_or("", String::as_str), b"");
+            // Sorted, as the signature wants it.
+            let query = format!(
+                "?encoding-type=url&list-type=2&prefix={}&start-after={after}",
+                encode(prefix, b"")
+            );
+            let page = self.request(&[], "", &query)?.ok("list")?;
+            let page = String::from_utf8_lossy(&page);
+            let found = page
+                .split("<Key>")
+                .skip(1)
+                .filter_map(|rest| rest.split("</Key>").next());
+            let before = keys.len();
+            // The apostrophe is not percent-encoded but escaped for XML.
+            keys.extend(found.map(|key| decode(&key.replace("&apos;", "'"))));
+            if keys.len() == before || !page.contains("<IsTruncated>true") {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Runs the aws CLI as this user against this endpoint, at most two minutes.
+    ///
+    /// # Errors
+    /// When it cannot be started; how it ended is in the [`Outcome`].
+    pub fn aws<I, S>(&self, args: I) -> Result<Outcome, Failure>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut words = vec![
+            OsStr::new("--endpoint-url").to_owned(),
+            self.url.clone().into(),
+        ];
+        words.extend(args.into_iter().map(|word| word.as_ref().to_owned()));
+        self.server
+            .space()
+            .run_with(PATIENCE, "aws", words, |command| {
+                command
+                    .env("AWS_ACCESS_KEY_ID", &self.user.key)
+                    .env("AWS_SECRET_ACCESS_KEY", &self.user.secret)
+                    .env("AWS_DEFAULT_REGION", "us-east-1")
+                    .env("AWS_CA_BUNDLE", self.server.ca_pem())
+                    .env("AWS_CONFIG_FILE", "/dev/null")
+                    .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+                    .env("AWS_EC2_METADATA_DISABLED", "true")
+                    // By default uploads over https end in a checksum trailer, which RGW 16.2
+                    // refuses (over http they do not).
+                    .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+                    .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required");
+            })
+    }
+
+    /// One request. The status goes to standard error, so that the body is all of the output.
+    fn request(&self, args: &[&str], key: &str, query: &str) -> Result<Answer, Failure> {
+        let user = format!("{}:{}", self.user.key, self.user.secret);
+        let ca = self.server.ca_pem().display().to_string();
+        let mut all = vec![
+            "-sS",
+            "--path-as-is",
+            "--cacert",
+            &ca,
+            "-w",
+            "%{stderr}%{http_code}",
+        ];
+        all.extend(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user]);
+        all.extend(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
+        all.extend(args);
+        let slash = if key.is_empty() { "" } else { "/" };
+        let url = format!(
+            "{}/{}{slash}{}{query}",
+            self.url,
+            self.name,
+            encode(key, b"/")
+        );
+        all.push(&url);
+        let outcome = self
+            .server
+            .space()
+            .run_with(PATIENCE, "curl", all, |_| {})?;
+        let status = String::from_utf8_lossy(&outcome.stderr)
+            .trim()
+            .parse()
+            .unwrap_or(0);
+        if status == 0 {
+            return Err(Failure::new("no answer of the S3 server").with(outcome));
+        }
+        Ok(Answer { outcome, status })
+    }
+}
+
+/// Percent-encodes everything but the unreserved characters and `keep`.
+fn encode(text: &str, keep: &[u8]) -> String {
+    let mut encoded = String::new();
+    for &byte in text.as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Undoes the percent-encoding.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The S3 server: Ceph's RADOS Gateway before one monitor and one OSD that keeps its data in
+//! memory.
+//!
+//! The daemons stay in the foreground, so that their end is noticed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::diagnose;
+use crate::process::{self, Daemon};
+use crate::run::{Failure, Outcome, until};
+use crate::space::{ADDRESS, Space};
+use crate::tls::{self, Certificates};
+
+const HTTP: u16 = 7480;
+const HTTPS: u16 = 7443;
+const MONITOR: u16 = 6789;
+/// The cluster's id; there is only one cluster in a lab.
+const CLUSTER: &str = "6c61622d-636c-4f75-9473-796e63000001";
+
+/// Everything else has Ceph's defaults. Without the short proposal interval each of the
+/// gateway's pools takes two seconds to appear. With the updates at its start the OSD may ask the
+/// monitor before it knows the cluster's id, is told "wrong fsid" and ends.
+const CONFIG: &str = "\
+[global]
+fsid = CLUSTER
+mon host = v1:ADDRESS:MONITOR
+mon initial members = a
+auth cluster required = none
+auth service required = none
+auth client required = none
+paxos propose interval = 0.05
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pgp num = 1
+osd_pool_default_pg_autoscale_mode = off
+mon allow pool size one = true
+mon max pg per osd = 4000
+mon data avail crit = 1
+osd crush update on start = false
+osd class update on start = false
+osd objectstore = memstore
+memstore device bytes = BYTES
+memstore page set = false
+public addr = ADDRESS
+cluster addr = ADDRESS
+run dir = DIR
+log file = DIR/$name.log
+admin socket = DIR/$name.asok
+pid file = DIR/$name.pid
+mon data = DIR/mon
+osd data = DIR/osd
+setuser match path =
+[client.rgw.a]
+rgw frontends = beast endpoint=ADDRESS:HTTP_PORT ssl_endpoint=ADDRESS:HTTPS_PORT ssl_certificate=PEM
+rgw data = DIR/rgw
+rgw thread pool size = 64
+rgw gc obj min wait = 30
+rgw gc processor period = 30
+";
+
+/// Who signs a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Access key.
+    pub key: String,
+    /// Secret key.
+    pub secret: String,
+}
+
+/// A running S3 server with two users.
+#[derive(Debug)]
+pub struct S3Server {
+    space: Arc<Space>,
+    certificates: Certificates,
+    config: String,
+    /// Kept for as long as the server lives; the gateway first, as it needs the others.
+    gateway: Mutex<Option<Daemon>>,
+    _osd: Daemon,
+    _monitor: Daemon,
+}
+
+impl S3Server {
+    pub(crate) fn start(space: &Arc<Space>, bytes: u64) -> Result<Self, Failure> {
+        let dir = space.ram("store");
+        for part in ["mon", "osd", "rgw"] {
+            let path = space.outer(&dir.join(part));
+            fs::create_dir_all(&path).map_err(|e| Failure::at(&path, &e))?;
+        }
+        let certificates = tls::make(space, &dir)?;
+        let config = configure(space, &dir, &certificates.server, bytes)?;
+        Self::boot(space, &dir, config, certificates).map_err(|mut failure| {
+            for name in ["mon.a.log", "osd.0.log", "client.rgw.a.log"] {
+                failure = failure.with(diagnose::tail(space, &dir.join(name), 20));
+            }
+            failure
+        })
+    }
+
+    /// Starts the three daemons, each when the one before can serve it, and makes the users.
+    fn boot(
+        space: &Arc<Space>,
+        dir: &Path,
+        config: String,
+        certificates: Certificates,
+    ) -> Result<Self, Failure> {
+        let run = |program: &str, args: &[&str]| {
+            let all = ["-c", &config].into_iter().chain(args.iter().copied());
+            space.run(program, all).and_then(Outcome::check)
+        };
+        let map = dir.join("map").display().to_string();
+        let at = format!("[v1:{ADDRESS}:{MONITOR}]");
+        run(
+            "monmaptool",
+            &["--create", "--fsid", CLUSTER, "--addv", "a", &at, &map],
+        )?;
+        run("ceph-mon", &["--mkfs", "-i", "a", "--monmap", &map])?;
+        let daemon = |program: &str, args: &[&str]| {
+            let args = [&["-c", &config, "-f"], args].concat();
+            Daemon::start(space, program, &args, dir.join(format!("{program}.out")))
+        };
+        let monitor = daemon("ceph-mon", &["-i", "a"])?;
+        run("ceph", &["osd", "create"])?;
+        run("ceph-osd", &["-i", "0", "--mkfs"])?;
+        run(
+            "ceph",
+            &[
+                "osd",
+                "crush",
+                "add",
+                "osd.0",
+                "1.0",
+                "root=default",
+                "host=lab",
+            ],
+        )?;
+        let osd = daemon("ceph-osd", &["-i", "0"])?;
+        until(Duration::from_secs(60), "the OSD to come up", || {
+            let said = run("ceph", &["osd", "stat"]);
+            (!osd.alive() || said.is_ok_and(|said| said.contains("1 up"))).then_some(())
+        })?;
+        let server = Self {
+            space: Arc::clone(space),
+            certificates,
+            config: config.clone(),
+            gateway: Mutex::new(None),
+            _osd: osd,
+            _monitor: monitor,
+        };
+        server.resume_service()?;
+        for (name, user) in [("owner", server.owner()), ("stranger", server.stranger())] {
+            let keys = ["--access-key", &user.key, "--secret-key", &user.secret];
+            let args = ["user", "create", "--uid", name, "--display-name", name];
+            run("radosgw-admin", &[&args[..], &keys[..]].concat())?;
+        }
+        Ok(server)
+    }
+
+    /// The user that owns the buckets.
+    #[must_use]
+    pub fn owner(&self) -> User {
+        User {
+            key: "LABOWNERKEY".to_owned(),
+            secret: "lab-owner-secret".to_owned(),
+        }
+    }
+
+    /// A user that may do nothing with them.
+    #[must_use]
+    pub fn stranger(&self) -> User {
+        User {
+            key: "LABSTRANGERKEY".to_owned(),
+            secret: "lab-stranger-secret".to_owned(),
+        }
+    }
+
+    /// `http://10.99.0.1:7480`.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://{ADDRESS}:{HTTP}")
+    }
+
+    /// `https://10.99.0.1:7443`, with a certificate of [`S3Server::ca_pem`].
+    #[must_use]
+    pub fn https_url(&self) -> String {
+        format!("https://{ADDRESS}:{HTTPS}")
+    }
+
+    /// The authority's certificate, as programs in the lab see it.
+    #[must_use]
+    pub fn ca_pem(&self) -> &Path {
+        &self.certificates.authority
+    }
+
+    /// Kills the gateway: connections are refused. What is stored stays.
+    ///
+    /// # Errors
+    /// When the process stays.
+    pub fn stop_service(&self) -> Result<(), Failure> {
+        let mut gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
+        gateway.take().map_or(Ok(()), |daemon| daemon.kill())
+    }
+
+    /// Starts the gateway, if it does not run, and waits until it answers.
+    ///
+    /// # Errors
+    /// With its log when it does not.
+    pub fn resume_service(&self) -> Result<(), Failure> {
+        let mut gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
+        if gateway.as_ref().is_some_and(Daemon::alive) {
+            return Ok(());
+        }
+        let dir = self.space.ram("store");
+        let args = ["-c", &self.config, "-f", "-n", "client.rgw.a"];
+        let output = dir.join("radosgw.out");
+        let daemon = gateway.insert(Daemon::start(&self.space, "radosgw", &args, output)?);
+        let url = self.http_url();
+        until(
+            Duration::from_secs(60),
+            "an answer of the S3 server",
+            || {
+                let args = ["-sf", "-o", "/dev/null", "-m", "2", &url];
+                let said = self.space.run("curl", args);
+                said.ok().filter(Outcome::success)
+            },
+        )
+        .map_err(|failure| {
+            let log = diagnose::tail(&self.space, &dir.join("client.rgw.a.log"), 40);
+            failure
+                .with(diagnose::tail(&self.space, &daemon.output, 20))
+                .with(log)
+        })?;
+        Ok(())
+    }
+
+    /// Stops the gateway in its tracks: it accepts connections and never answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<(), Failure> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen gateway go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self) -> Result<(), Failure> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*gateway {
+            Some(daemon) => process::signal(daemon.pid(), signal),
+            None => Err(Failure::new("the S3 server is stopped")),
+        }
+    }
+
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+}
+
+/// Writes ceph.conf and returns its path in the lab.
+fn configure(space: &Space, dir: &Path, pem: &Path, bytes: u64) -> Result<String, Failure> {
+    let text = CONFIG
+        .replace("CLUSTER", CLUSTER)
+        .replace("ADDRESS", ADDRESS)
+        .replace("MONITOR", &MONITOR.to_string())
+        .replace("HTTPS_PORT", &HTTPS.to_string())
+        .replace("HTTP_PORT", &HTTP.to_string())
+        .replace("BYTES", &bytes.to_string())
+        .replace("PEM", &pem.display().to_string())
+        .replace("DIR", &dir.display().to_string());
+    let path: PathBuf = dir.join("ceph.conf");
+    fs::write(space.outer(&path), text).map_err(|e| Failure::at(&path, &e))?;
+    Ok(path.display().to_string())
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What to print when something fails or hangs; none of it can hang itself.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::mount::Client;
+use crate::process;
+use crate::run::Failure;
+use crate::space::Space;
+
+/// How long a question to a client that may hang may take.
+pub(crate) const QUESTION: Duration = Duration::from_secs(4);
+
+/// The last lines of a file of the lab.
+pub(crate) fn tail(space: &Space, inside: &Path, lines: usize) -> String {
+    let bytes = match fs::read(space.outer(inside)) {
+        Ok(bytes) => bytes,
+        Err(error) => return format!("--- {}: {error}\n", inside.display()),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut last: VecDeque<&str> = VecDeque::new();
+    for line in text.lines().filter(|line| !of_volfile(line)) {
+        if last.len() == lines {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    let text = Vec::from(last).join("\n");
+    format!("--- {} (last {lines} lines)\n{text}\n", inside.display())
+}
+
+/// Whether a line belongs to the volume file that every client logs: " 12: option ...".
+fn of_volfile(line: &str) -> bool {
+    let number = line.trim_start().split_once(':').map(|(number, _)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The frames of a client: from `.meta/frames` or, when that hangs too (a pending create keeps
+/// everybody out of its directory), from a statedump, which needs no mount.
+pub(crate) fn frames(space: &Space, client: &Client) -> Result<String, Failure> {
+    let path = client.point.join(".meta/frames");
+    let said = space.run_with(QUESTION, "cat", [path], |_| {})?;
+    if said.success() {
+        return Ok(said.text());
+    }
+    let dump = client.statedump(space)?;
+    let frames = dump
+        .split("\n\n")
+        .filter(|part| part.starts_with("[global.callpool"));
+    Ok(frames.collect::<Vec<_>>().join("\n"))
+}
+
+/// State, blocked frames and log of each client, and the bricks' state.
+pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
+    let mut text = String::new();
+    for client in clients {
+        let state = if process::alive(client.pid) {
+            "runs"
+        } else {
+            "is gone"
+        };
+        let _ = writeln!(
+            text,
+            "=== client of {} (pid {}) {state}",
+            client.volume, client.pid
+        );
+        if process::alive(client.pid) {
+            let frames = frames(space, client).unwrap_or_else(|failure| failure.to_string());
+            let _ = writeln!(text, "--- blocked frames\n{frames}");
+        }
+        text.push_str(&tail(space, &client.log, 60));
+        let args = ["--mode=script", "volume", "status", &client.volume];
+        if let Ok(said) = space.run_with(QUESTION * 2, "gluster", args, |_| {}) {
+            let _ = writeln!(text, "{said}");
+        }
+    }
+    text
+}
+
+/// Runs `work` on a thread and gives up on it, loudly, after `deadline`.
+#[track_caller]
+pub(crate) fn within<T: Send + 'static>(
+    space: &Space,
+    clients: impl FnOnce() -> Vec<Arc<Client>>,
+    deadline: Duration,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (send, receive) = mpsc::channel::<Result<T, Box<dyn Any + Send>>>();
+    let builder = thread::Builder::new().name(name.to_owned());
+    let thread = builder.spawn(move || {
+        let _ = send.send(catch_unwind(AssertUnwindSafe(work)));
+    });
+    if let Err(error) = thread {
+        panic!("{name}: no thread: {error}");
+    }
+    match receive.recv_timeout(deadline) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => {
+            let clients = clients();
+            eprintln!(
+                "{name}: no answer within {deadline:?}\n{}",
+                report(space, &clients)
+            );
+            for client in clients {
+                // Breaks the FUSE connection: whoever hangs in it gets ENOTCONN.
+                let _ = process::end(client.pid, rustix::process::Signal::KILL, QUESTION);
+            }
+            panic!("{name}: no answer within {deadline:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A test lab: a real glusterd, volumes, FUSE mounts and a real S3 server (Ceph's RADOS Gateway)
+//! in private mount, network and pid namespaces.
+//!
+//! Nothing outside is touched: the lab has its own `/run`, `/var/lib/glusterd`,
+//! `/var/log/glusterfs`, its own copy of the translator tree and its own loopback network with
+//! the address 10.99.0.1. It ends with the process that started it, however that ends; what can
+//! stay behind is one directory `cloudsync-lab-*` in the temporary directory, if the supervisor
+//! itself was killed, and the next lab removes it.
+//!
+//! ```no_run
+//! use cloudsync_lab::{Backing, Lab, Layout, MountOptions, Options};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), cloudsync_lab::Failure> {
+//! let lab = Lab::shared(Options::default);
+//! let volume = lab.volume("demo", Layout::Single, Backing::Ram)?;
+//! let mount = volume.mount(&MountOptions::default())?;
+//! let file = mount.path().join("file");
+//! let read = mount.within(Duration::from_secs(10), "write and read", move || {
+//!     std::fs::write(&file, "bytes")?;
+//!     std::fs::read(&file)
+//! });
+//! # let _ = read;
+//! let bucket = lab.s3()?.bucket("demo")?;
+//! bucket.put("key", b"bytes")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It needs root, glusterfs-server, ceph-mon, ceph-osd, radosgw, curl, openssl and iproute2.
+//! `CLOUDSYNC_LAB_LOGS=DIR` keeps every lab's logs in a subdirectory of DIR.
+#![forbid(unsafe_code)]
+
+mod artifacts;
+mod bucket;
+mod ceph;
+mod diagnose;
+mod lab;
+mod mount;
+mod process;
+mod run;
+mod space;
+mod tls;
+mod volume;
+
+pub use artifacts::Artifacts;
+pub use bucket::{Bucket, Head};
+pub use ceph::{S3Server, User};
+pub use lab::{Lab, Options};
+pub use mount::{Mount, MountOptions};
+pub use run::{Failure, Outcome, until};
+pub use space::ADDRESS;
+pub use volume::{Backing, Layout, Volume};

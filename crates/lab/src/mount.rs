@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! FUSE mounts: one client process each, with its own log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::diagnose;
+use crate::process;
+use crate::run::{Failure, until};
+use crate::space::{ADDRESS, Space};
+
+/// What the lab remembers of a client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) volume: String,
+    /// Mount point and log as the lab sees them.
+    pub(crate) point: PathBuf,
+    pub(crate) log: PathBuf,
+    /// Pid here and in the lab.
+    pub(crate) pid: u32,
+    inner: u32,
+}
+
+impl Client {
+    /// Has it write a statedump and returns that.
+    pub(crate) fn statedump(&self, space: &Space) -> Result<String, Failure> {
+        let dir = space.outer("/run/gluster".as_ref());
+        let stem = format!("glusterdump.{}.dump.", self.inner);
+        let dumps = || {
+            let names = fs::read_dir(&dir).into_iter().flatten().flatten();
+            let names = names.map(|entry| entry.path());
+            let ours = |path: &PathBuf| {
+                path.file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with(&stem))
+            };
+            names.filter(ours).collect::<Vec<_>>()
+        };
+        // Their names count seconds: two in the same second would share a file.
+        for old in dumps() {
+            let _ = fs::remove_file(old);
+        }
+        process::signal(self.pid, Signal::USR1)?;
+        until(Duration::from_secs(10), "a statedump", || {
+            let texts = dumps()
+                .into_iter()
+                .filter_map(|path| fs::read_to_string(path).ok());
+            let mut complete = texts.filter(|text| text.contains("DUMP-END-TIME"));
+            complete.next()
+        })
+    }
+}
+
+/// How a volume is mounted.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// The client's log level.
+    pub log_level: String,
+    /// More arguments of `glusterfs`, such as `--entry-timeout=0`.
+    pub args: Vec<String>,
+    /// More environment of the client.
+    pub env: Vec<(String, String)>,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            log_level: "INFO".to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
+    }
+}
+
+impl MountOptions {
+    /// Adds an argument of `glusterfs`.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds a variable to the client's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the log level.
+    #[must_use]
+    pub fn log_level(mut self, level: impl Into<String>) -> Self {
+        self.log_level = level.into();
+        self
+    }
+}
+
+/// A mounted volume. Dropping it kills the client; when the test is failing, it first prints
+/// the client's frames and log.
+#[derive(Debug)]
+pub struct Mount {
+    space: Arc<Space>,
+    client: Arc<Client>,
+}
+
+impl Mount {
+    pub(crate) fn start(
+        space: &Arc<Space>,
+        volume: &str,
+        options: &MountOptions,
+    ) -> Result<Self, Failure> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = format!("{volume}.{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let point = space.ram("mnt").join(&name);
+        let log = space.ram("log").join(format!("mount-{name}.log"));
+        let pidfile = space.ram("mnt").join(format!("{name}.pid"));
+        fs::create_dir(space.outer(&point)).map_err(|e| Failure::at(&point, &e))?;
+        let home = space.ram("home");
+        let mut words = vec![
+            format!("--volfile-server={ADDRESS}"),
+            format!("--volfile-id={volume}"),
+            format!("--log-file={}", log.display()),
+            format!("--log-level={}", options.log_level),
+            format!("--pid-file={}", pidfile.display()),
+        ];
+        words.extend(options.args.iter().cloned());
+        words.push(point.display().to_string());
+        let with_log = |failure: Failure| failure.with(diagnose::tail(space, &log, 60));
+        // It goes to the background when the mount is made, or fails.
+        let deadline = Duration::from_secs(60);
+        let outcome = space.run_with(deadline, "glusterfs", &words, |command| {
+            command
+                .env("HOME", home)
+                .envs(options.env.iter().map(|(name, value)| (name, value)));
+        })?;
+        let begun = outcome.to_string();
+        outcome.check().map_err(with_log)?;
+        let pid = until(Duration::from_secs(10), "the client's pid", || {
+            let inner = fs::read_to_string(space.outer(&pidfile))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
+            Some((space.outer_pid(inner)?, inner))
+        });
+        let (pid, inner) = pid.map_err(|failure| with_log(failure.with(begun)))?;
+        let client = Client {
+            volume: volume.to_owned(),
+            point,
+            log: log.clone(),
+            pid,
+            inner,
+        };
+        let client = Arc::new(client);
+        let mut clients = space.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.push(Arc::clone(&client));
+        drop(clients);
+        let mount = Self {
+            space: Arc::clone(space),
+            client,
+        };
+        mount.await_root()?;
+        Ok(mount)
+    }
+
+    /// The first look at the root shows whether the bricks are connected.
+    fn await_root(&self) -> Result<(), Failure> {
+        let mut last = String::new();
+        let answered = until(Duration::from_secs(20), "the root of the mount", || {
+            let point = self.client.point.as_os_str();
+            let said = self
+                .space
+                .run_with(diagnose::QUESTION, "stat", [point], |_| {})
+                .ok()?;
+            last = said.to_string();
+            said.success().then_some(())
+        });
+        answered.map_err(|failure| failure.with(last).with(self.report()))
+    }
+
+    /// The mount's root for this process: `std::fs` works below it. Whatever could hang there
+    /// belongs into [`Mount::within`].
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.space.outer(&self.client.point)
+    }
+
+    /// The mount's root for programs that run in the lab.
+    #[must_use]
+    pub fn inside(&self) -> &Path {
+        &self.client.point
+    }
+
+    /// Pid here of the client.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.client.pid
+    }
+
+    /// Whether the client runs.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        process::alive(self.client.pid)
+    }
+
+    /// The client's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.space.outer(&self.client.log)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The frames in flight: a parked request shows here. Text of `.meta/frames` or, when that
+    /// cannot be read, of a statedump.
+    ///
+    /// # Errors
+    /// When the client does not answer within seconds.
+    pub fn frames(&self) -> Result<String, Failure> {
+        diagnose::frames(&self.space, &self.client)
+    }
+
+    /// A file below `.meta`.
+    ///
+    /// # Errors
+    /// When the client does not answer within seconds.
+    pub fn meta(&self, name: &str) -> Result<String, Failure> {
+        let path = self.client.point.join(".meta").join(name);
+        self.space
+            .run_with(diagnose::QUESTION, "cat", [path], |_| {})?
+            .check()
+    }
+
+    /// Has the client write a statedump and returns it.
+    ///
+    /// # Errors
+    /// When none is complete within seconds.
+    pub fn statedump(&self) -> Result<String, Failure> {
+        self.client.statedump(&self.space)
+    }
+
+    /// Runs `work` on a thread. When it takes longer than `deadline`, prints this client's
+    /// frames and log and the bricks' state, kills the client and panics.
+    ///
+    /// # Panics
+    /// When the deadline passes, and when `work` does.
+    #[track_caller]
+    pub fn within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let clients = || vec![Arc::clone(&self.client)];
+        diagnose::within(&self.space, clients, deadline, name, work)
+    }
+
+    /// State, frames and log of the client and the bricks' state, to be printed.
+    #[must_use]
+    pub fn report(&self) -> String {
+        diagnose::report(&self.space, std::slice::from_ref(&self.client))
+    }
+
+    /// Kills the client as a crash would, and clears the dead mount point.
+    ///
+    /// # Errors
+    /// When the process stays.
+    pub fn kill9(self) -> Result<(), Failure> {
+        self.end(Signal::KILL)
+    }
+
+    /// Unmounts and waits for the client's end.
+    ///
+    /// # Errors
+    /// When somebody still uses the mount, or the client stays.
+    pub fn unmount(self) -> Result<(), Failure> {
+        let point = self.client.point.as_os_str();
+        self.space.run("umount", [point])?.check()?;
+        let pid = self.client.pid;
+        until(
+            Duration::from_secs(20),
+            &format!("the end of client {pid}"),
+            || (!process::alive(pid)).then_some(()),
+        )
+        .map_err(|failure| failure.with(self.report()))
+    }
+
+    /// Ends the client by a signal and clears the mount point.
+    fn end(&self, signal: Signal) -> Result<(), Failure> {
+        let ended = process::end(self.client.pid, signal, Duration::from_secs(10));
+        let point = &self.client.point;
+        let _ = self.space.run_with(
+            diagnose::QUESTION,
+            "umount",
+            ["-l".as_ref(), point.as_os_str()],
+            |_| {},
+        );
+        let _ = fs::remove_dir(self.space.outer(point));
+        ended
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.report());
+        }
+        let _ = self.end(Signal::KILL);
+        let mut clients = self
+            .space
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| client.pid != self.client.pid);
+    }
+}

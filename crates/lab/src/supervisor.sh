@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+# Outside the lab: starts it, ends it when its owner goes, and removes its directory.
+# Arguments: DIR OWNER-PID INSIDE-SCRIPT GLUSTER-TREE RAM KEEP-LOGS-IN. Standard input: a pipe
+# whose other end only the owner holds, so that its end of file means that the owner is gone.
+dir=$1 owner=$2 inside=$3 tree=$4 ram=$5 keep=$6
+exec 9>"$dir/lock" && flock -n 9 || exit 1
+
+# Each link dies with the one before: supervisor, unshare, the lab's pid 1, everything in it.
+setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --propagation private \
+    bash -c "$inside" lab "$dir" "$tree" "$ram" </dev/null 9>&- &
+space=$!
+
+# True when the owner has been told to die. A thread of it that hangs in a FUSE call keeps the
+# pipe open, so end of file alone is not enough.
+owner_is_dying() {
+    local key value
+    while read -r key value _; do
+        case $key in
+        State:) [[ $value == [ZX] ]] && return 0 ;;
+        SigPnd: | ShdPnd:) ((16#$value & 16#100)) && return 0 ;;
+        esac
+    done 2>/dev/null <"/proc/$owner/status"
+    return 1
+}
+
+while :; do
+    read -r -t 1
+    (($? <= 128)) && break
+    kill -0 "$space" 2>/dev/null || break
+    owner_is_dying && break
+done
+
+read -r holder 2>/dev/null <"$dir/holder"
+if [[ -n $keep && -n $holder ]]; then
+    mkdir -p "$keep/${dir##*/}" &&
+        timeout 20 cp -a "/proc/$holder/root$dir/ram/log" "/proc/$holder/root$dir/ram/store" \
+            "$keep/${dir##*/}/" 2>/dev/null
+fi
+# unshare returns when its child, the lab's pid 1, is reaped: by then every process there is gone.
+kill -KILL "${holder:-$space}" 2>/dev/null
+wait "$space"
+rm -rf --one-file-system "$dir"

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Volumes: created, started, set and, when dropped, deleted.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::lab::{Lab, gluster};
+use crate::mount::{Mount, MountOptions};
+use crate::process;
+use crate::run::{Failure, until};
+use crate::space::{ADDRESS, Space};
+
+/// How a volume spreads its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// One brick.
+    #[default]
+    Single,
+    /// Each file whole on one of so many bricks.
+    Distribute(usize),
+    /// A copy on each of so many bricks.
+    Replica(usize),
+    /// Erasure coded over `bricks`, of which `redundancy` may be lost.
+    Disperse {
+        /// All bricks.
+        bricks: usize,
+        /// How many may be lost.
+        redundancy: usize,
+    },
+}
+
+impl Layout {
+    fn bricks(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::Distribute(bricks) | Self::Replica(bricks) | Self::Disperse { bricks, .. } => {
+                bricks
+            }
+        }
+    }
+
+    fn words(self) -> Vec<String> {
+        match self {
+            Self::Single | Self::Distribute(_) => Vec::new(),
+            Self::Replica(copies) => vec!["replica".to_owned(), copies.to_string()],
+            Self::Disperse { bricks, redundancy } => ["disperse", "redundancy"]
+                .iter()
+                .zip([bricks, redundancy])
+                .flat_map(|(word, number)| [(*word).to_owned(), number.to_string()])
+                .collect(),
+        }
+    }
+}
+
+/// What the bricks lie on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backing {
+    /// The lab's tmpfs.
+    #[default]
+    Ram,
+    /// For each brick a tmpfs of its own with so many bytes: to run out of space.
+    Sized(u64),
+    /// The file system of the temporary directory.
+    Disk,
+}
+
+/// A started volume. Dropping it kills its clients and removes it and its bricks.
+#[derive(Debug)]
+pub struct Volume {
+    space: Arc<Space>,
+    name: String,
+    /// Brick roots as the lab sees them.
+    bricks: Vec<PathBuf>,
+    /// The directory that holds the bricks.
+    home: PathBuf,
+    /// Whether the bricks are mount points' children.
+    backing: Backing,
+}
+
+impl Lab {
+    /// Creates and starts a volume named after `stem` with a number of its own.
+    ///
+    /// # Errors
+    /// With what gluster printed.
+    pub fn volume(&self, stem: &str, layout: Layout, backing: Backing) -> Result<Volume, Failure> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = format!("{stem}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let space = Arc::clone(&self.space);
+        let home = match backing {
+            Backing::Ram | Backing::Sized(_) => space.ram("bricks").join(&name),
+            Backing::Disk => space.dir().join("disk").join(&name),
+        };
+        let mut bricks = Vec::new();
+        for number in 0..layout.bricks() {
+            let base = home.join(number.to_string());
+            let outer = space.outer(&base);
+            fs::create_dir_all(&outer).map_err(|e| Failure::at(&base, &e))?;
+            if let Backing::Sized(bytes) = backing {
+                let size = format!("size={bytes}");
+                let base = base.as_os_str();
+                let args = ["-t", "tmpfs", "-o", &size, "brick"].map(AsRef::as_ref);
+                space.run("mount", args.iter().chain([&base]))?.check()?;
+            }
+            bricks.push(base.join("brick"));
+        }
+        let volume = Volume {
+            space,
+            name,
+            bricks,
+            home,
+            backing,
+        };
+        let mut words = vec![
+            "volume".to_owned(),
+            "create".to_owned(),
+            volume.name.clone(),
+        ];
+        words.extend(layout.words());
+        words.extend(
+            volume
+                .bricks
+                .iter()
+                .map(|brick| format!("{ADDRESS}:{}", brick.display())),
+        );
+        words.push("force".to_owned());
+        gluster(&volume.space, &words)?;
+        volume.start()?;
+        Ok(volume)
+    }
+}
+
+impl Volume {
+    /// Its name in gluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The brick roots, for this process: files and xattrs as posix stores them.
+    #[must_use]
+    pub fn bricks(&self) -> Vec<PathBuf> {
+        self.bricks
+            .iter()
+            .map(|brick| self.space.outer(brick))
+            .collect()
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    /// With glusterd's refusal.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), Failure> {
+        gluster(&self.space, ["volume", "set", &self.name, key, value]).map(drop)
+    }
+
+    /// Sets several options in one command, which is validated as a whole.
+    ///
+    /// # Errors
+    /// With glusterd's refusal.
+    pub fn set_all(&self, settings: &[(&str, &str)]) -> Result<(), Failure> {
+        let mut words = vec!["volume", "set", &self.name];
+        words.extend(settings.iter().flat_map(|(key, value)| [*key, *value]));
+        gluster(&self.space, words).map(drop)
+    }
+
+    /// Resets an option.
+    ///
+    /// # Errors
+    /// With glusterd's refusal.
+    pub fn reset(&self, key: &str) -> Result<(), Failure> {
+        gluster(&self.space, ["volume", "reset", &self.name, key]).map(drop)
+    }
+
+    /// `gluster volume info`.
+    ///
+    /// # Errors
+    /// With what gluster printed.
+    pub fn info(&self) -> Result<String, Failure> {
+        gluster(&self.space, ["volume", "info", &self.name])
+    }
+
+    /// Starts the volume, or the bricks that died.
+    ///
+    /// # Errors
+    /// With what gluster printed.
+    pub fn start(&self) -> Result<(), Failure> {
+        gluster(&self.space, ["volume", "start", &self.name, "force"]).map(drop)
+    }
+
+    /// Stops the volume; mounts stay and get ENOTCONN.
+    ///
+    /// # Errors
+    /// With what gluster printed.
+    pub fn stop(&self) -> Result<(), Failure> {
+        gluster(&self.space, ["volume", "stop", &self.name, "force"]).map(drop)
+    }
+
+    /// Kills the brick process of that number; [`Volume::start`] brings it back.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kill_brick(&self, number: usize) -> Result<(), Failure> {
+        process::end(
+            self.brick_pid(number)?,
+            Signal::KILL,
+            Duration::from_secs(10),
+        )
+    }
+
+    /// Pid here of the brick process of that number.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn brick_pid(&self, number: usize) -> Result<u32, Failure> {
+        let none = || Failure::new(format!("{} has no running brick {number}", self.name));
+        let brick = self.bricks.get(number).ok_or_else(none)?;
+        let flat = brick
+            .to_string_lossy()
+            .trim_start_matches('/')
+            .replace('/', "-");
+        let file = format!("/run/gluster/vols/{}/{ADDRESS}-{flat}.pid", self.name);
+        let file = self.space.outer(file.as_ref());
+        let inner = fs::read_to_string(file)
+            .unwrap_or_default()
+            .trim()
+            .parse()
+            .ok();
+        inner
+            .and_then(|inner| self.space.outer_pid(inner))
+            .ok_or_else(none)
+    }
+
+    /// Waits until every brick process runs.
+    ///
+    /// # Errors
+    /// After half a minute.
+    pub fn await_bricks(&self) -> Result<(), Failure> {
+        until(
+            Duration::from_secs(30),
+            &format!("the bricks of {}", self.name),
+            || {
+                (0..self.bricks.len())
+                    .all(|number| self.brick_pid(number).is_ok())
+                    .then_some(())
+            },
+        )
+    }
+
+    /// Mounts the volume with a client of its own.
+    ///
+    /// # Errors
+    /// With the client's log when it does not come up.
+    pub fn mount(&self, options: &MountOptions) -> Result<Mount, Failure> {
+        Mount::start(&self.space, &self.name, options)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let clients = self
+            .space
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for client in clients.iter().filter(|client| client.volume == self.name) {
+            let _ = process::end(client.pid, Signal::KILL, Duration::from_secs(5));
+        }
+        let _ = self.stop();
+        let _ = gluster(&self.space, ["volume", "delete", &self.name]);
+        if let Backing::Sized(_) = self.backing {
+            for brick in &self.bricks {
+                let base = brick.parent().unwrap_or(brick);
+                let _ = self.space.run("umount", ["-l".as_ref(), base.as_os_str()]);
+            }
+        }
+        let _ = fs::remove_dir_all(self.space.outer(&self.home));
+    }
+}

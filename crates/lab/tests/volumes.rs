@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Volumes and mounts, with the distribution's translator and the feature off.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+
+use cloudsync_lab::{Backing, Lab, Layout, MountOptions, Options};
+
+fn lab() -> &'static Lab {
+    Lab::shared(Options::default)
+}
+
+#[test]
+fn single_brick_life() {
+    let lab = lab();
+    let begun = Instant::now();
+    let volume = lab.volume("single", Layout::Single, Backing::Ram).unwrap();
+    let mount = volume.mount(&MountOptions::default()).unwrap();
+    println!("create, start and mount: {:?}", begun.elapsed());
+
+    let root = mount.path();
+    let read = mount.within(Duration::from_secs(20), "write and read", {
+        let root = root.clone();
+        move || {
+            fs::write(root.join("file"), b"bytes").unwrap();
+            fs::create_dir_all(root.join("a/b")).unwrap();
+            fs::rename(root.join("file"), root.join("a/b/file")).unwrap();
+            xattr::set(root.join("a/b/file"), "user.colour", b"blue").unwrap();
+            fs::read(root.join("a/b/file")).unwrap()
+        }
+    });
+    assert_eq!(read, b"bytes");
+    assert_eq!(fs::metadata(root.join("a/b/file")).unwrap().size(), 5);
+    let on_brick = volume.bricks()[0].join("a/b/file");
+    assert_eq!(fs::read(&on_brick).unwrap(), b"bytes");
+    assert_eq!(
+        xattr::get(&on_brick, "trusted.gfid")
+            .unwrap()
+            .unwrap()
+            .len(),
+        16
+    );
+    assert_eq!(
+        xattr::get(&on_brick, "user.colour").unwrap().unwrap(),
+        b"blue"
+    );
+    // The same file for a program that runs inside.
+    let inside = mount.inside().join("a/b/file");
+    assert_eq!(lab.run("cat", [&inside]).unwrap().check().unwrap(), "bytes");
+
+    assert!(mount.frames().unwrap().contains("Stack"));
+    assert!(mount.statedump().unwrap().contains("[mallinfo]"));
+    assert!(mount.log().contains("switched to graph"));
+    assert!(mount.alive());
+
+    let pid = mount.pid();
+    mount.kill9().unwrap();
+    assert!(!lab.processes().contains(&pid));
+    let again = volume
+        .mount(&MountOptions::default().log_level("DEBUG"))
+        .unwrap();
+    assert_eq!(fs::read(again.path().join("a/b/file")).unwrap(), b"bytes");
+    let pid = again.pid();
+    again.unmount().unwrap();
+    assert!(!lab.processes().contains(&pid));
+}
+
+#[test]
+fn layouts() {
+    let lab = lab();
+    let disperse = Layout::Disperse {
+        bricks: 3,
+        redundancy: 1,
+    };
+    for layout in [Layout::Distribute(2), Layout::Replica(3), disperse] {
+        let begun = Instant::now();
+        let volume = lab.volume("wide", layout, Backing::Disk).unwrap();
+        let mount = volume.mount(&MountOptions::default()).unwrap();
+        println!("{layout:?}: {:?}", begun.elapsed());
+        let file = mount.path().join("file");
+        let read = mount.within(Duration::from_secs(20), "write and read", move || {
+            fs::write(&file, vec![7; 100_000]).unwrap();
+            fs::read(&file).unwrap()
+        });
+        assert_eq!(read, vec![7; 100_000]);
+    }
+}
+
+#[test]
+fn settings_are_answered() {
+    let volume = lab().volume("set", Layout::Single, Backing::Ram).unwrap();
+    volume.set("performance.quick-read", "off").unwrap();
+    assert!(
+        volume
+            .info()
+            .unwrap()
+            .contains("performance.quick-read: off")
+    );
+    volume.reset("performance.quick-read").unwrap();
+    let refusal = volume
+        .set("performance.quick-read", "banana")
+        .unwrap_err()
+        .to_string();
+    assert!(refusal.contains("Validation Failed"), "{refusal}");
+    assert!(
+        refusal.contains("$ gluster --mode=script volume set"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_small_brick_fills_up() {
+    let volume = lab()
+        .volume("small", Layout::Single, Backing::Sized(16 << 20))
+        .unwrap();
+    volume.set("storage.reserve", "0").unwrap();
+    let mount = volume.mount(&MountOptions::default()).unwrap();
+    let file = mount.path().join("file");
+    let error = mount.within(Duration::from_secs(30), "fill", move || {
+        use std::io::Write;
+        let mut file = fs::File::create(file).unwrap();
+        let block = vec![1; 1 << 20];
+        (0..32).find_map(|_| file.write_all(&block).and_then(|()| file.sync_all()).err())
+    });
+    assert_eq!(error.unwrap().raw_os_error(), Some(28));
+}
+
+#[test]
+fn bricks_die_and_return() {
+    let volume = lab()
+        .volume("dead", Layout::Replica(3), Backing::Ram)
+        .unwrap();
+    let mount = volume.mount(&MountOptions::default()).unwrap();
+    let file = mount.path().join("file");
+    fs::write(&file, b"one").unwrap();
+    volume.kill_brick(0).unwrap();
+    assert!(volume.brick_pid(0).is_err());
+    let read = mount.within(Duration::from_secs(60), "read", move || {
+        fs::read(file).unwrap()
+    });
+    assert_eq!(read, b"one");
+    volume.start().unwrap();
+    volume.await_bricks().unwrap();
+}
+
+#[test]
+fn a_hang_is_told_and_ends() {
+    let volume = lab().volume("hang", Layout::Single, Backing::Ram).unwrap();
+    let mount = volume.mount(&MountOptions::default()).unwrap();
+    fs::write(mount.path().join("file"), b"one").unwrap();
+    // A brick that is stopped answers nothing.
+    let brick = volume.brick_pid(0).unwrap().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-STOP", &brick])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let begun = Instant::now();
+    let pid = mount.pid();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let file = mount.path().join("other");
+        mount.within(Duration::from_secs(2), "hangs", move || {
+            fs::write(file, b"two")
+        })
+    }));
+    let text = *panic.unwrap_err().downcast::<String>().unwrap();
+    assert!(text.contains("hangs: no answer within 2s"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    assert!(!lab().processes().contains(&pid));
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-CONT", &brick])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn a_test_can_be_a_server_in_the_lab() {
+    use std::io::Write;
+    use std::net::TcpListener;
+    let bound = lab()
+        .in_network(|| TcpListener::bind("10.99.0.1:0"))
+        .unwrap();
+    let listener = bound.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+            .unwrap();
+    });
+    assert_eq!(
+        lab().run("curl", ["-s", &url]).unwrap().check().unwrap(),
+        "hi"
+    );
+    server.join().unwrap();
+}
