@@ -121,6 +121,7 @@ unsafe extern "C" {
     fn css_config(this: *mut Xlator) -> *mut c_void;
     fn css_frame_xlator(frame: *mut CallFrame) -> *mut Xlator;
     fn css_frame_key(frame: *mut CallFrame) -> *const c_char;
+    fn css_frame_version(frame: *mut CallFrame) -> *const c_char;
     fn css_frame_size(frame: *mut CallFrame) -> u64;
     fn css_frame_cancelled(frame: *mut CallFrame) -> c_int;
     fn css_frame_fail(frame: *mut CallFrame, op_errno: c_int);
@@ -261,8 +262,23 @@ impl Recall {
     pub(crate) fn key(&self) -> Option<&CStr> {
         // SAFETY: `from_raw`'s caller keeps the frame alive, and with it the cs_local_t that it carries.
         let key = unsafe { css_frame_key(self.0.as_ptr()) };
-        // SAFETY: a key that is there is a string of the cs_local_t, which the borrow of `self` does not outlive.
-        (!key.is_null()).then(|| unsafe { CStr::from_ptr(key) })
+        // SAFETY: it is a string of the cs_local_t, or NULL.
+        unsafe { self.string(key) }
+    }
+
+    /// The version of the object that the file is, if it is known.
+    pub(crate) fn version(&self) -> Option<&CStr> {
+        // SAFETY: as in `key`.
+        let version = unsafe { css_frame_version(self.0.as_ptr()) };
+        // SAFETY: it is a string of the cs_local_t, or NULL.
+        unsafe { self.string(version) }
+    }
+
+    /// # Safety
+    /// `string` is NULL or lives as long as the frame.
+    unsafe fn string(&self, string: *const c_char) -> Option<&CStr> {
+        // SAFETY: the caller vouches for the string, which the borrow of `self` does not outlive.
+        (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) })
     }
 
     /// The size that the file must get.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Once, PoisonError, RwLock};
 use crate::abi::{
     self, CallFrame, Dict, Host, ObjectOut, Recall, StoreMethods, StoreMethodsExt, Xlator,
 };
-use crate::recall::recall;
+use crate::recall::{Wanted, recall};
 use crate::{Level, Object, Options, Store, StoreError};
 
 /// Exports `store_ops` and `store_ops_ext` for a type that implements [`Store`]. Once per cdylib.
@@ -171,8 +171,15 @@ unsafe extern "C" fn download<S: Store>(frame: *mut CallFrame, config: *mut c_vo
         };
         let _entered = host.enter();
         let key = frame.key().unwrap_or_default();
-        let recalled =
-            text(key).and_then(|text| recall(config.store().as_ref(), &frame, text, frame.size()));
+        let recalled = text(key).and_then(|key| {
+            let version = frame.version().map(CStr::to_string_lossy);
+            let wanted = Wanted {
+                key,
+                size: frame.size(),
+                version: version.as_deref(),
+            };
+            recall(config.store().as_ref(), &frame, wanted)
+        });
         match recalled {
             Ok(()) => {
                 frame.fail(0);

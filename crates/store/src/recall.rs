@@ -11,17 +11,34 @@ use crate::checksum::Checksum;
 use crate::writer::{Volume, Writer};
 use crate::{Store, StoreError};
 
-/// Brings the object `key` into `volume`, which expects `size` bytes. Returns when no write is under way any more.
+/// What a file is, as the volume remembers it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// Of the object.
+    pub(crate) key: &'a str,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// The object's etag when the file was archived, if it is known.
+    pub(crate) version: Option<&'a str>,
+}
+
+/// Brings an object into `volume`. Returns when no write is under way any more.
 pub(crate) fn recall<S: Store, V: Volume>(
     store: &S,
     volume: &V,
-    key: &str,
-    size: u64,
+    wanted: Wanted<'_>,
 ) -> Result<(), StoreError> {
     if volume.cancelled() {
         return Err(StoreError::Cancelled);
     }
+    let Wanted { key, size, version } = wanted;
     let object = store.head(key)?;
+    if let (Some(version), Some(now)) = (version, &object.etag)
+        && version != now
+    {
+        let why = format!("it is version {now}, the file was archived as {version}");
+        return Err(StoreError::Changed(why));
+    }
     if object.size != size {
         let stored = object.size;
         return Err(StoreError::Corrupt(format!(

@@ -80,6 +80,14 @@ css_frame_key(call_frame_t *frame)
     return local->remotepath;
 }
 
+const char *
+css_frame_version(call_frame_t *frame)
+{
+    cs_local_t *local = frame->local;
+
+    return local->version;
+}
+
 uint64_t
 css_frame_size(call_frame_t *frame)
 {

@@ -42,6 +42,10 @@ css_frame_xlator(call_frame_t *frame);
 const char *
 css_frame_key(call_frame_t *frame);
 
+/* The only version of the object that will do, or NULL. */
+const char *
+css_frame_version(call_frame_t *frame);
+
 uint64_t
 css_frame_size(call_frame_t *frame);
 

@@ -120,6 +120,14 @@ fn noise(size: usize) -> Vec<u8> {
         .collect()
 }
 
+fn of_size(size: usize) -> Wanted<'static> {
+    Wanted {
+        key: "key",
+        size: size as u64,
+        version: None,
+    }
+}
+
 fn with_checksum(bytes: Vec<u8>, checksum: &str) -> OneObject {
     let mut store = OneObject::new(bytes);
     store.object.checksum = Some(Checksum::parse(checksum).unwrap());
@@ -137,7 +145,7 @@ fn every_byte_arrives_in_writes_of_full_size() {
         3 * WRITE_SIZE + 17,
     ] {
         let (store, volume) = (OneObject::new(noise(size)), Memory::default());
-        recall(&store, &volume, "key", size as u64).unwrap();
+        recall(&store, &volume, of_size(size)).unwrap();
         assert!(*volume.file.lock().unwrap() == store.bytes);
         let sizes = volume.sizes.into_inner();
         let full = sizes.iter().filter(|size| **size == WRITE_SIZE).count();
@@ -150,16 +158,16 @@ fn every_byte_arrives_in_writes_of_full_size() {
 
 #[test]
 fn more_writes_than_may_be_under_way_at_once_all_arrive() {
-    let size = 100 * WRITE_SIZE;
+    let size = 40 * WRITE_SIZE;
     let (store, volume) = (OneObject::new(noise(size)), Memory::default());
-    recall(&store, &volume, "key", size as u64).unwrap();
+    recall(&store, &volume, of_size(size)).unwrap();
     assert!(*volume.file.lock().unwrap() == store.bytes);
 }
 
 #[test]
 fn an_object_of_another_size_is_not_the_file() {
     let (store, volume) = (OneObject::new(noise(10)), Memory::default());
-    let error = recall(&store, &volume, "key", 11).unwrap_err();
+    let error = recall(&store, &volume, of_size(11)).unwrap_err();
     assert_eq!(
         error,
         StoreError::Corrupt("it has 10 bytes, the file has 11".to_owned())
@@ -168,11 +176,30 @@ fn an_object_of_another_size_is_not_the_file() {
 }
 
 #[test]
+fn another_version_than_the_archived_one_is_refused() {
+    let mut store = OneObject::new(noise(10));
+    let one = Wanted {
+        version: Some("\"one\""),
+        ..of_size(10)
+    };
+    assert_eq!(
+        recall(&store, &Memory::default(), one),
+        Ok(()),
+        "a store without versions"
+    );
+    store.object.etag = Some("\"one\"".to_owned());
+    assert_eq!(recall(&store, &Memory::default(), one), Ok(()));
+    store.object.etag = Some("\"two\"".to_owned());
+    let error = recall(&store, &Memory::default(), one).unwrap_err();
+    assert!(matches!(error, StoreError::Changed(_)), "{error}");
+}
+
+#[test]
 fn too_few_and_too_many_bytes_are_not_the_file() {
     for sent in [99, 101, 0] {
         let mut store = OneObject::new(noise(sent));
         store.object.size = 100;
-        let error = recall(&store, &Memory::default(), "key", 100).unwrap_err();
+        let error = recall(&store, &Memory::default(), of_size(100)).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
     }
 }
@@ -181,15 +208,15 @@ fn too_few_and_too_many_bytes_are_not_the_file() {
 fn the_checksum_decides() {
     let bytes = || b"123456789".to_vec();
     let good = with_checksum(bytes(), "crc32c:4waSgw==");
-    assert_eq!(recall(&good, &Memory::default(), "key", 9), Ok(()));
+    assert_eq!(recall(&good, &Memory::default(), of_size(9)), Ok(()));
     let bad = with_checksum(bytes(), "crc32c:4waSgg==");
-    let error = recall(&bad, &Memory::default(), "key", 9).unwrap_err();
+    let error = recall(&bad, &Memory::default(), of_size(9)).unwrap_err();
     assert_eq!(
         error,
         StoreError::Corrupt("checksum crc32c:4waSgw==, should be crc32c:4waSgg==".to_owned())
     );
     let empty = with_checksum(Vec::new(), "crc32:AAAAAQ==");
-    assert!(recall(&empty, &Memory::default(), "key", 0).is_err());
+    assert!(recall(&empty, &Memory::default(), of_size(0)).is_err());
 }
 
 #[test]
@@ -202,7 +229,7 @@ fn the_first_refused_write_is_the_error_and_the_last_write_is_waited_for() {
         ..Memory::default()
     };
     assert_eq!(
-        recall(&store, &volume, "key", size as u64),
+        recall(&store, &volume, of_size(size)),
         Err(StoreError::Sink(libc::ENOSPC))
     );
     let volume = Memory {
@@ -210,7 +237,7 @@ fn the_first_refused_write_is_the_error_and_the_last_write_is_waited_for() {
         ..Memory::default()
     };
     assert_eq!(
-        recall(&store, &volume, "key", size as u64),
+        recall(&store, &volume, of_size(size)),
         Err(StoreError::Sink(libc::ENOMEM))
     );
     assert_eq!(volume.writes.get(), 4);
@@ -226,7 +253,7 @@ fn a_recall_that_nobody_wants_stops() {
             ..Memory::default()
         };
         assert_eq!(
-            recall(&store, &volume, "key", size as u64),
+            recall(&store, &volume, of_size(size)),
             Err(StoreError::Cancelled)
         );
         assert_eq!(volume.writes.get(), after);

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A store that answers what a test tells it to, one request per connection.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A request as it was on the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) target: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// First and last byte asked for.
+    pub(crate) fn range(&self) -> (usize, usize) {
+        let text = self
+            .header("range")
+            .unwrap()
+            .strip_prefix("bytes=")
+            .unwrap();
+        let (first, last) = text.split_once('-').unwrap();
+        (first.parse().unwrap(), last.parse().unwrap())
+    }
+}
+
+/// What happens after the body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// The connection is closed.
+    Close,
+    /// The connection is reset.
+    Reset,
+    /// Nothing, until the client gives up.
+    Stall,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    end: End,
+    silent: bool,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            end: End::Close,
+            silent: false,
+        }
+    }
+
+    /// Accepts the request and never says a word.
+    pub(crate) fn silence() -> Self {
+        Self {
+            silent: true,
+            ..Self::new(0)
+        }
+    }
+
+    /// An error as S3 writes them.
+    pub(crate) fn error(status: u16, code: &str) -> Self {
+        let xml = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>says the test</Message></Error>"
+        );
+        Self::new(status).body(xml.as_bytes())
+    }
+
+    /// The answer to `request` that a good store gives for an object.
+    pub(crate) fn object(request: &Request, bytes: &[u8]) -> Self {
+        if request.method == "HEAD" {
+            return Self::new(200)
+                .header("content-length", bytes.len())
+                .header("etag", "\"one\"");
+        }
+        let (first, last) = request.range();
+        let last = last.min(bytes.len() - 1);
+        Self::new(206)
+            .header(
+                "content-range",
+                format!("bytes {first}-{last}/{}", bytes.len()),
+            )
+            .header("etag", "\"one\"")
+            .body(&bytes[first..=last])
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
+        self.headers.retain(|(key, _)| key != name);
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub(crate) fn body(self, bytes: &[u8]) -> Self {
+        let mut reply = self.header("content-length", bytes.len());
+        reply.body = bytes.to_vec();
+        reply
+    }
+
+    /// Sends only so many bytes of the body, whatever the headers promise, and then does `end`.
+    pub(crate) fn cut(mut self, bytes: usize, end: End) -> Self {
+        self.body.truncate(bytes);
+        self.end = end;
+        self
+    }
+
+    fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+        if self.silent {
+            return wait_for_the_client(stream);
+        }
+        let mut head = format!("HTTP/1.1 {} Whatever\r\nconnection: close\r\n", self.status);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all((head + "\r\n").as_bytes())?;
+        stream.write_all(&self.body)?;
+        match self.end {
+            End::Close => Ok(()),
+            End::Reset => socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)),
+            End::Stall => wait_for_the_client(stream),
+        }
+    }
+}
+
+fn wait_for_the_client(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.read(&mut [0]).map(drop)
+}
+
+/// The store. Its threads end with the process.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// `answer` gets each request and how many came before it.
+    pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, answer) = (Arc::clone(&requests), Arc::new(answer));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let Some(request) = read(&stream) else { return };
+                    let before = {
+                        let mut log = log.lock().unwrap();
+                        log.push(request.clone());
+                        log.len() - 1
+                    };
+                    // A client that went away is what some tests are about.
+                    let _ = answer(before, &request).send(&mut stream);
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// What was asked so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// `METHOD range` of every request so far.
+    pub(crate) fn summary(&self) -> Vec<String> {
+        let line = |request: &Request| {
+            let range = request.header("range").unwrap_or_default();
+            format!("{} {range}", request.method).trim_end().to_owned()
+        };
+        self.requests().iter().map(line).collect()
+    }
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next()?.ok()?;
+    let mut words = first.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let headers = lines
+        .map_while(|line| line.ok().filter(|line| !line.is_empty()))
+        .filter_map(|line| {
+            line.split_once(": ")
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    Some(Request {
+        method,
+        target,
+        headers,
+    })
+}
