@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ceph::{S3Server, User};
+use crate::percent::{decode, encode};
 use crate::run::{Failure, Outcome};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -254,6 +255,9 @@ impl Bucket {
 
     /// Runs the aws CLI as this user against this endpoint, at most two minutes.
     ///
+    /// RGW leaves the text of most errors empty; this CLI then says only "argument of type
+    /// 'NoneType' is not iterable".
+    ///
     /// # Errors
     /// When it cannot be started; how it ended is in the [`Outcome`].
     pub fn aws<I, S>(&self, args: I) -> Result<Outcome, Failure>
@@ -320,37 +324,4 @@ impl Bucket {
         }
         Ok(Answer { outcome, status })
     }
-}
-
-/// Percent-encodes everything but the unreserved characters and `keep`.
-fn encode(text: &str, keep: &[u8]) -> String {
-    let mut encoded = String::new();
-    for &byte in text.as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-/// Undoes the percent-encoding.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::mount::Client;
+use crate::client::Client;
 use crate::process;
 use crate::run::Failure;
 use crate::space::Space;
@@ -77,6 +78,21 @@ pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
             let _ = writeln!(text, "--- blocked frames\n{frames}");
         }
         text.push_str(&tail(space, &client.log, 60));
+        // Named after the bricks' paths, which contain the volume's name.
+        let bricks = space.ram("log/bricks");
+        for entry in fs::read_dir(space.outer(&bricks))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name();
+            if name
+                .to_string_lossy()
+                .contains(&format!("-{}-", client.volume))
+            {
+                text.push_str(&tail(space, &bricks.join(name), 15));
+            }
+        }
         let args = ["--mode=script", "volume", "status", &client.volume];
         if let Ok(said) = space.run_with(QUESTION * 2, "gluster", args, |_| {}) {
             let _ = writeln!(text, "{said}");
@@ -113,6 +129,7 @@ pub(crate) fn within<T: Send + 'static>(
             );
             for client in clients {
                 // Breaks the FUSE connection: whoever hangs in it gets ENOTCONN.
+                client.told.store(true, Ordering::Relaxed);
                 let _ = process::end(client.pid, rustix::process::Signal::KILL, QUESTION);
             }
             panic!("{name}: no answer within {deadline:?}");

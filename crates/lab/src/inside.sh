@@ -20,6 +20,8 @@ done
 mount -t proc proc /proc
 ip link set lo up
 ip addr add 10.99.0.1/24 dev lo
+# Below the ports of the bricks (49152 and up), above glusterd's.
+echo 30000 49000 >/proc/sys/net/ipv4/ip_local_port_range
 
 mkdir -p "$dir/ram" "$dir/disk"
 mount -t tmpfs -o "mode=755,size=$ram" lab "$dir/ram"

@@ -35,9 +35,11 @@
 mod artifacts;
 mod bucket;
 mod ceph;
+mod client;
 mod diagnose;
 mod lab;
 mod mount;
+mod percent;
 mod process;
 mod run;
 mod space;

@@ -3,58 +3,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::client::Client;
 use crate::diagnose;
 use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
-
-/// What the lab remembers of a client.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) volume: String,
-    /// Mount point and log as the lab sees them.
-    pub(crate) point: PathBuf,
-    pub(crate) log: PathBuf,
-    /// Pid here and in the lab.
-    pub(crate) pid: u32,
-    inner: u32,
-}
-
-impl Client {
-    /// Has it write a statedump and returns that.
-    pub(crate) fn statedump(&self, space: &Space) -> Result<String, Failure> {
-        let dir = space.outer("/run/gluster".as_ref());
-        let stem = format!("glusterdump.{}.dump.", self.inner);
-        let dumps = || {
-            let names = fs::read_dir(&dir).into_iter().flatten().flatten();
-            let names = names.map(|entry| entry.path());
-            let ours = |path: &PathBuf| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with(&stem))
-            };
-            names.filter(ours).collect::<Vec<_>>()
-        };
-        // Their names count seconds: two in the same second would share a file.
-        for old in dumps() {
-            let _ = fs::remove_file(old);
-        }
-        process::signal(self.pid, Signal::USR1)?;
-        until(Duration::from_secs(10), "a statedump", || {
-            let texts = dumps()
-                .into_iter()
-                .filter_map(|path| fs::read_to_string(path).ok());
-            let mut complete = texts.filter(|text| text.contains("DUMP-END-TIME"));
-            complete.next()
-        })
-    }
-}
 
 /// How a volume is mounted.
 #[derive(Debug, Clone)]
@@ -149,14 +109,15 @@ impl Mount {
             Some((space.outer_pid(inner)?, inner))
         });
         let (pid, inner) = pid.map_err(|failure| with_log(failure.with(begun)))?;
-        let client = Client {
-            volume: volume.to_owned(),
+        let (volume, log, told) = (volume.to_owned(), log.clone(), AtomicBool::new(false));
+        let client = Arc::new(Client {
+            volume,
             point,
-            log: log.clone(),
+            log,
             pid,
             inner,
-        };
-        let client = Arc::new(client);
+            told,
+        });
         let mut clients = space.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.push(Arc::clone(&client));
         drop(clients);
@@ -306,7 +267,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.client.told.load(Ordering::Relaxed) {
             eprintln!("{}", self.report());
         }
         let _ = self.end(Signal::KILL);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::mount::Client;
+use crate::client::Client;
 use crate::run::{self, Failure, Outcome, until};
 
 /// The lab's address: bricks need one that is not loopback.
