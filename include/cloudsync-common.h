@@ -67,7 +67,9 @@ typedef struct cs_local {
     } xattrinfo;
 
     /* Ours from here on. */
-    int32_t *cancelled; /* not 0 once nobody wants the bytes any more; NULL under another translator */
+    const char *version; /* the object's etag when the file was archived: any other version must be refused with
+                          * ESTALE. NULL when it is not known */
+    int32_t *cancelled;  /* not 0 once nobody wants the bytes any more; NULL under another translator */
 } cs_local_t;
 
 typedef int (*fop_download_t)(call_frame_t *frame, void *config);

@@ -2,9 +2,11 @@
 //! What the translator, the store plugins and the archiver must agree on, each in one place.
 //!
 //! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
+//! - [`claim`]: what the archiver says it saw, the value of the hand-shake;
 //! - [`settings`]: the `key=value,key=value` syntax of the volume options that carry more than one setting.
 
 #![forbid(unsafe_code)]
 
+pub mod claim;
 pub mod settings;
 pub mod xattr;

@@ -51,15 +51,23 @@ impl Settings {
     /// [`Error::NoValue`] and [`Error::Twice`].
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut left = BTreeMap::new();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let (key, value) =
-                item.split_once('=').ok_or_else(|| Error::NoValue(item.to_owned()))?;
+        for item in text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            let (key, value) = item
+                .split_once('=')
+                .ok_or_else(|| Error::NoValue(item.to_owned()))?;
             let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
             if left.insert(key.clone(), value).is_some() {
                 return Err(Error::Twice(key));
             }
         }
-        Ok(Self { left, known: Vec::new() })
+        Ok(Self {
+            left,
+            known: Vec::new(),
+        })
     }
 
     /// The text of `key`, if it was given.
@@ -76,7 +84,11 @@ impl Settings {
     ) -> Result<Option<T>, Error> {
         self.text(key)
             .map(|value| {
-                parse(&value).ok_or_else(|| Error::Value { key: key.to_owned(), value, expected })
+                parse(&value).ok_or_else(|| Error::Value {
+                    key: key.to_owned(),
+                    value,
+                    expected,
+                })
             })
             .transpose()
     }
@@ -93,7 +105,10 @@ impl Settings {
         expected: &'static str,
     ) -> Result<Option<u64>, Error> {
         self.typed(key, expected, |value| {
-            value.parse().ok().filter(|number| (least..=most).contains(number))
+            value
+                .parse()
+                .ok()
+                .filter(|number| (least..=most).contains(number))
         })
     }
 
@@ -135,7 +150,9 @@ impl Settings {
         choices: &[&'static str],
         expected: &'static str,
     ) -> Result<Option<&'static str>, Error> {
-        self.typed(key, expected, |value| choices.iter().copied().find(|choice| *choice == value))
+        self.typed(key, expected, |value| {
+            choices.iter().copied().find(|choice| *choice == value)
+        })
     }
 
     /// Refuses whatever no call above asked for.
@@ -145,7 +162,10 @@ impl Settings {
     pub fn finish(self) -> Result<(), Error> {
         match self.left.into_keys().next() {
             None => Ok(()),
-            Some(key) => Err(Error::Unknown { key, known: self.known.join(", ") }),
+            Some(key) => Err(Error::Unknown {
+                key,
+                known: self.known.join(", "),
+            }),
         }
     }
 }
@@ -195,10 +215,21 @@ mod tests {
 
     #[test]
     fn bad_lists_are_refused_by_name() {
-        assert_eq!(Settings::parse("region").unwrap_err().to_string(), "'region' is not of the form key=value");
-        assert_eq!(Settings::parse("a=1,a=2").unwrap_err().to_string(), "'a' is given twice");
+        assert_eq!(
+            Settings::parse("region").unwrap_err().to_string(),
+            "'region' is not of the form key=value"
+        );
+        assert_eq!(
+            Settings::parse("a=1,a=2").unwrap_err().to_string(),
+            "'a' is given twice"
+        );
         let mut list = Settings::parse("part=8Q,n=70000,wait=5,style=maybe").unwrap();
-        assert!(list.bytes("part").unwrap_err().to_string().starts_with("'part=8Q': expected a number of bytes"));
+        assert!(
+            list.bytes("part")
+                .unwrap_err()
+                .to_string()
+                .starts_with("'part=8Q': expected a number of bytes")
+        );
         assert!(list.number("n", 1, 65535, "a port").is_err());
         assert!(list.duration("wait").is_err());
         assert!(list.switch("style").is_err());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Extended attributes and request keys of GlusterFS's archival feature.
 //!
-//! All but [`KEY`] are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
+//! All but [`KEY`] and [`VERSION`] are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
 //! because that is how the host takes them.
 
 use std::ffi::CStr;
@@ -18,6 +18,9 @@ pub const NUM_BLOCKS: &CStr = c"trusted.glusterfs.cs.num_blocks";
 pub const BLOCK_SIZE: &CStr = c"trusted.glusterfs.cs.block_size";
 /// On a file: the object's key as our archiver wrote it. Ours; wins over [`REMOTE`].
 pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
+/// On a file: the store's version (etag) of the object that the file was proven to be. Ours; a recall refuses any
+/// other version, so that an object that somebody overwrote is an error and not another file's bytes.
+pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
 /// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).
 /// In an answer: the state (uint64, see [`State`]).
 pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";

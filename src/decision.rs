@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The whole policy, as pure functions: what to do with an operation, and what to do when the bricks refuse it.
+//!
+//! What a client knows of a file is only a hint: another client may have archived it a moment ago. So an operation
+//! on bytes is never wound without asking the bricks to refuse it unless the file is local (the status key); the
+//! hint only saves the round trip when the refusal is foreseeable.
+
+#![forbid(unsafe_code)]
+
+use cloudsync_format::xattr::State;
+
+use crate::errno::Errno;
+
+/// How often an operation is wound again after a recall before it is answered EBUSY: the file would have to be
+/// archived again by somebody each time in between.
+pub const MAX_ATTEMPTS: u8 = 10;
+
+/// What an operation means for a file that may be cold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing: it passes.
+    Pass,
+    /// It shows attributes, and the bricks answer with a cold file's true size when asked for the status.
+    Look,
+    /// It shows attributes, and the bricks answer with the stub's: we correct the answer.
+    Patch,
+    /// It needs the bytes, and the bricks refuse it unless the file is local when asked for the status.
+    Bytes,
+    /// It needs the bytes, but the bricks do not check.
+    Unchecked,
+    /// The archiver says that its upload is complete.
+    Archive,
+}
+
+/// What this client knows of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing yet.
+    Unknown,
+    /// It was local when the bricks last told.
+    Local,
+    /// It was cold.
+    Cold {
+        /// The file's size in bytes.
+        size: u64,
+    },
+}
+
+/// What to do with an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Wind it to the child as it is.
+    Wind,
+    /// Wind it with the status key.
+    WindAsking,
+    /// Park it until the file is local.
+    Recall,
+    /// Park it and do the archiver's hand-shake.
+    Archive,
+    /// Answer it with an error.
+    Refuse(Errno),
+}
+
+/// What to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).
+#[must_use]
+pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
+    match (class, known) {
+        _ if attempt > MAX_ATTEMPTS => Action::Refuse(Errno::EBUSY),
+        (Class::Pass | Class::Patch, _) => Action::Wind,
+        (Class::Look, _) => Action::WindAsking,
+        (Class::Bytes, Known::Cold { .. }) => Action::Recall,
+        (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
+        // Nobody checks on the brick, so we look right before, every time.
+        (Class::Unchecked, _) if attempt == 0 => Action::Recall,
+        (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
+        (Class::Unchecked, _) => Action::WindAsking,
+        (Class::Archive, _) => Action::Archive,
+    }
+}
+
+/// Whether an operation on bytes that failed must be parked until the file is local and then wound again.
+///
+/// `errno` is the bricks' answer; `state` is what came with it (not every operation's refusal carries it).
+#[must_use]
+pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, attempt: u8) -> bool {
+    if !matches!(class, Class::Bytes | Class::Unchecked) || errno != libc::EIO {
+        return false;
+    }
+    match state {
+        Some(State::Remote | State::Repair | State::Downloading) => true,
+        // An honest EIO of a local file, or of a brick that cannot tell: look once, then believe it.
+        Some(State::Local | State::Error) | None => attempt == 0,
+    }
+}
+
+/// Whether a read that came back short may have met a file that was cut after the brick's check.
+///
+/// The brick checks the state, reads, and takes the size, one after the other. A cut in between shows as a short
+/// read whose size does not end where the read ended.
+#[must_use]
+pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, attempt: u8) -> bool {
+    attempt == 0 && got < asked && (size == 0 || offset + got < size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: [Class; 6] = [
+        Class::Pass,
+        Class::Look,
+        Class::Patch,
+        Class::Bytes,
+        Class::Unchecked,
+        Class::Archive,
+    ];
+    const COLD: Known = Known::Cold { size: 7 };
+
+    #[test]
+    fn every_class_and_state_has_its_action() {
+        use Action::{Archive, Recall, Wind, WindAsking};
+        // class x (unknown, local, cold) at attempt 0, then at attempt 1
+        let table = [
+            (Class::Pass, [Wind, Wind, Wind], [Wind, Wind, Wind]),
+            (Class::Look, [WindAsking; 3], [WindAsking; 3]),
+            (Class::Patch, [Wind; 3], [Wind; 3]),
+            (
+                Class::Bytes,
+                [WindAsking, WindAsking, Recall],
+                [WindAsking, WindAsking, Recall],
+            ),
+            (
+                Class::Unchecked,
+                [Recall; 3],
+                [WindAsking, WindAsking, Recall],
+            ),
+            (Class::Archive, [Archive; 3], [Archive; 3]),
+        ];
+        assert_eq!(table.map(|row| row.0), CLASSES);
+        for (class, first, again) in table {
+            for (column, known) in [Known::Unknown, Known::Local, COLD].into_iter().enumerate() {
+                assert_eq!(
+                    on_arrival(class, known, 0),
+                    first[column],
+                    "{class:?} {known:?} 0"
+                );
+                assert_eq!(
+                    on_arrival(class, known, 1),
+                    again[column],
+                    "{class:?} {known:?} 1"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_operation_is_tried_for_ever() {
+        for class in CLASSES {
+            for known in [Known::Unknown, Known::Local, COLD] {
+                assert_eq!(
+                    on_arrival(class, known, MAX_ATTEMPTS + 1),
+                    Action::Refuse(Errno::EBUSY)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_state_that_is_not_local_is_worth_a_second_recall() {
+        for state in [State::Remote, State::Repair, State::Downloading] {
+            assert!(refused_as_cold(Class::Bytes, libc::EIO, Some(state), 0));
+            assert!(refused_as_cold(Class::Bytes, libc::EIO, Some(state), 5));
+        }
+        for state in [None, Some(State::Local), Some(State::Error)] {
+            assert!(refused_as_cold(Class::Bytes, libc::EIO, state, 0));
+            assert!(!refused_as_cold(Class::Bytes, libc::EIO, state, 1));
+        }
+        assert!(!refused_as_cold(
+            Class::Bytes,
+            libc::ENOSPC,
+            Some(State::Remote),
+            0
+        ));
+        for class in [Class::Pass, Class::Look, Class::Patch, Class::Archive] {
+            assert!(!refused_as_cold(class, libc::EIO, Some(State::Remote), 0));
+        }
+    }
+
+    #[test]
+    fn a_short_read_is_believed_only_at_the_end_of_the_file() {
+        assert!(!read_is_suspicious(4096, 0, 4096, 4096, 0), "whole");
+        assert!(!read_is_suspicious(4096, 0, 100, 100, 0), "to the end");
+        assert!(!read_is_suspicious(4096, 8192, 0, 8192, 0), "at the end");
+        assert!(!read_is_suspicious(4096, 9000, 0, 100, 0), "past the end");
+        assert!(
+            read_is_suspicious(4096, 0, 0, 0, 0),
+            "empty: a stub looks the same"
+        );
+        assert!(read_is_suspicious(4096, 0, 100, 0, 0), "cut after the read");
+        assert!(
+            read_is_suspicious(4096, 0, 100, 8192, 0),
+            "growing again: a recall"
+        );
+        assert!(!read_is_suspicious(4096, 0, 0, 0, 1), "looked at already");
+    }
+}

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the host calls: the table `xlator_api`, and the functions behind the shim. Each is a trampoline: it turns
+//! pointers into handles, catches panics, and calls the instance.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CString, c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::decision;
+use crate::errno::Errno;
+use crate::fops;
+use crate::host::dict::DictRef;
+use crate::host::ticket::{Reply, Settling, Ticket, release};
+use crate::host::xlator::Xlator;
+use crate::host::{guard, log as host_log};
+use crate::instance::Instance;
+use crate::plugin::{store, table};
+use crate::recall::engine;
+use crate::recall::tracker::{self, Slot};
+use crate::recall::workers;
+use crate::sys;
+
+/// How long `fini` waits for jobs. gfapi takes about as long for itself.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// The host writes into what it finds here.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Table(UnsafeCell<sys::xlator_api_t>);
+
+// SAFETY: written by the host only, while it loads us.
+unsafe impl Sync for Table {}
+
+const IDENTIFIER: &std::ffi::CStr = c"cloudsync";
+
+/// The one export: what the host looks up after dlopen. Its name is in cloudsync.sym.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+pub static xlator_api: Table = Table(UnsafeCell::new(sys::xlator_api_t {
+    op_version: [40100, 0, 0, 0], // GlusterFS 4.1, as the stock translator
+    identifier: IDENTIFIER.as_ptr().cast_mut(),
+    options: &raw mut sys::cs_options as *mut sys::volume_option_t,
+    category: sys::gf_category_t::GF_TECH_PREVIEW,
+    init: Some(init),
+    fini: Some(fini),
+    reconfigure: Some(reconfigure),
+    mem_acct_init: Some(sys::cs_shim_mem_acct_init),
+    notify: Some(sys::cs_shim_notify),
+    fops: &raw mut sys::cs_fops,
+    cbks: &raw mut sys::cs_cbks,
+    dumpops: &raw mut sys::cs_dumpops,
+    // SAFETY: all zeros is "not given" in each other field.
+    ..unsafe { std::mem::zeroed() }
+}));
+
+static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
+    enter: Some(enter),
+    settle: Some(settle),
+    release: Some(release_ticket),
+    write_begin: Some(write_begin),
+    write_end: Some(write_end),
+    dump: Some(dump),
+    notify: Some(notify),
+};
+
+/// The instance behind a translator of the host's.
+fn instance(this: Xlator) -> Option<Arc<Instance>> {
+    let raw = NonNull::new(this.private())?.cast::<Instance>();
+    // SAFETY: `private` is the Arc that init put there; fini takes it out when no operation is under way.
+    unsafe { Arc::increment_strong_count(raw.as_ptr()) };
+    // SAFETY: as above; the count was raised for this one.
+    Some(unsafe { Arc::from_raw(raw.as_ptr()) })
+}
+
+/// The host has just written these with *its* offsets: if we read something else, our headers are another host's.
+fn host_fits(this: Xlator) -> bool {
+    // SAFETY: the host passes a live translator; if the layout differs we read some other part of it, which is
+    // larger than what we read.
+    let raw = unsafe { &*this.as_ptr() };
+    let fops: *mut sys::xlator_fops = &raw mut sys::cs_fops;
+    // SAFETY: reads the host's thread-local.
+    let current = unsafe { sys::cs_shim_this() };
+    ptr::eq(raw.fops, fops)
+        && ptr::eq(raw.identifier, IDENTIFIER.as_ptr())
+        && raw.category == sys::gf_category_t::GF_TECH_PREVIEW
+        && !raw.ctx.is_null()
+        && ptr::eq(current, this.as_ptr())
+}
+
+unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
+    // SAFETY: the host's word: `raw` is live until after fini.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return -1;
+    };
+    // SAFETY: the table is a constant.
+    unsafe { sys::cs_shim_register(&raw const OPS) };
+    host_log::install();
+    guard::install_panic_hook();
+    guard::catch(-1, || {
+        if !host_fits(this) {
+            log::error!(
+                "built for another GlusterFS than the one that loads it: rebuild cloudsync against its headers"
+            );
+            return -1;
+        }
+        if this.children() != 1 {
+            log::error!(
+                "needs exactly one translator below, the volume file has {}",
+                this.children()
+            );
+            return -1;
+        }
+        // SAFETY: live; init runs once.
+        if unsafe { sys::cs_shim_pool_new(raw) } != 0 {
+            log::error!("no memory");
+            return -1;
+        }
+        // SAFETY: the host keeps the options as long as the translator.
+        let options = unsafe { DictRef::from_raw((*raw).options) };
+        let instance = Instance::new(this, options);
+        // SAFETY: live; nobody reads `private` before init returns.
+        unsafe { (*raw).private = Arc::into_raw(instance).cast_mut().cast() };
+        0
+    })
+}
+
+unsafe extern "C" fn fini(raw: *mut sys::xlator_t) {
+    // SAFETY: the host's word.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return;
+    };
+    guard::catch((), || {
+        let Some(instance) = instance(this) else {
+            return;
+        };
+        if !instance.shut_down(SHUTDOWN) {
+            // Its jobs still hold it. Leaking it is better than pulling it from under them.
+            log::warn!(
+                "recalls did not end within {} s, the instance is left to them",
+                SHUTDOWN.as_secs()
+            );
+            return;
+        }
+        // SAFETY: live; no operation is under way in fini.
+        unsafe { (*raw).private = ptr::null_mut() };
+        // SAFETY: the reference that init gave to `private`.
+        unsafe { Arc::decrement_strong_count(Arc::as_ptr(&instance)) };
+    });
+}
+
+unsafe extern "C" fn reconfigure(raw: *mut sys::xlator_t, options: *mut sys::dict_t) -> i32 {
+    // SAFETY: the host's word.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return -1;
+    };
+    guard::catch(-1, || {
+        // SAFETY: live for the call.
+        let Some(options) = (unsafe { DictRef::from_raw(options) }) else {
+            return -1;
+        };
+        match instance(this) {
+            Some(instance) if instance.reconfigure(options) => 0,
+            _ => -1,
+        }
+    })
+}
+
+unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
+    // SAFETY: the host's word.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return;
+    };
+    guard::catch((), || {
+        if event.cast_unsigned() == sys::glusterfs_event_t::GF_EVENT_PARENT_DOWN
+            && let Some(instance) = instance(this)
+        {
+            instance.stop();
+        }
+    });
+}
+
+unsafe extern "C" fn enter(raw: *mut sys::xlator_t, stub: *mut sys::call_stub_t) {
+    // SAFETY: the host's word.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return;
+    };
+    let Some(stub) = NonNull::new(stub) else {
+        return;
+    };
+    guard::catch((), || {
+        // SAFETY: the shim has just made the stub and forgets it.
+        let ticket = unsafe { Ticket::arrive(this, stub, fops::classify) };
+        match instance(this) {
+            Some(instance) => instance.proceed(ticket),
+            None => ticket.fail(Errno::EIO),
+        }
+    });
+}
+
+unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) -> i32 {
+    let answer = sys::CS_ANSWER.cast_signed();
+    let taken = sys::CS_TAKEN.cast_signed();
+    let Some(ticket) = NonNull::new(ticket) else {
+        return answer;
+    };
+    // A panic drops the ticket, which answers: C must not.
+    guard::catch(taken, || {
+        // SAFETY: it was `frame->local` of an operation whose answer has come.
+        let settling = unsafe { Settling::take(ticket) };
+        // SAFETY: C keeps the reply on its stack for the call.
+        let Some(reply) = (unsafe { reply.as_mut() }) else {
+            return taken;
+        };
+        // SAFETY: what it points to is live until the callback returns.
+        let mut reply = unsafe { Reply::from_raw(reply) };
+        let Some(want) = fops::settle(settling.ticket(), &mut reply) else {
+            settling.let_go();
+            return answer;
+        };
+        let ticket = settling.into_ticket();
+        match instance(ticket.xlator()) {
+            Some(_) if ticket.attempt() >= decision::MAX_ATTEMPTS => ticket.fail(Errno::EBUSY),
+            Some(instance) => engine::park(&instance, ticket, want),
+            None => ticket.fail(Errno::EIO),
+        }
+        taken
+    })
+}
+
+unsafe extern "C" fn release_ticket(ticket: *mut c_void) {
+    if let Some(ticket) = NonNull::new(ticket) {
+        // SAFETY: C has unwound the operation that settle let go.
+        guard::catch((), || unsafe { release(ticket) });
+    }
+}
+
+unsafe extern "C" fn write_begin(
+    _tracker: *mut sys::xlator_t,
+    fd: *mut sys::fd_t,
+    offset: i64,
+    length: usize,
+    slot: *mut *mut c_void,
+) -> i32 {
+    guard::catch(libc::EIO, || {
+        let Ok(offset) = u64::try_from(offset) else {
+            return libc::EINVAL;
+        };
+        match tracker::begin(fd.addr(), offset, length as u64) {
+            Ok(begun) => {
+                // SAFETY: a variable of the shim's. The slot comes back through write_end, once.
+                unsafe { *slot = Box::into_raw(Box::new(begun)).cast() };
+                0
+            }
+            Err(errno) => errno.get(),
+        }
+    })
+}
+
+unsafe extern "C" fn write_end(
+    slot: *mut c_void,
+    op_ret: i32,
+    op_errno: i32,
+    before: *mut sys::iatt,
+    after: *mut sys::iatt,
+) {
+    let Some(slot) = NonNull::new(slot) else {
+        return;
+    };
+    guard::catch((), || {
+        // SAFETY: write_begin made it; each slot comes back once.
+        let slot = unsafe { Box::from_raw(slot.cast::<Slot>().as_ptr()) };
+        let result = u64::try_from(op_ret).map_err(|_| Errno::new(op_errno));
+        // SAFETY: NULL or variables of the shim's.
+        let times = unsafe { before.as_ref() }.zip(unsafe { after.as_ref() });
+        let moved = times.is_some_and(|(before, after)| {
+            (before.ia_mtime, before.ia_mtime_nsec) != (after.ia_mtime, after.ia_mtime_nsec)
+        });
+        slot.end(result, moved);
+    });
+}
+
+unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
+    // SAFETY: the host's word.
+    let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
+        return;
+    };
+    guard::catch((), || {
+        let Some(instance) = instance(this) else {
+            return;
+        };
+        // Runs while operations hang: nothing here may wait for a lock that a stuck job could hold.
+        let load = instance.engine.load();
+        let counters = &instance.engine.counters;
+        let number = |value: Option<usize>| {
+            value.map_or_else(|| String::from("?"), |value| value.to_string())
+        };
+        line(
+            c"store",
+            &instance
+                .store()
+                .map_or_else(|| String::from("none"), |store| store.name().to_owned()),
+        );
+        line(c"jobs", &number(load.map(|load| load.0)));
+        line(c"operations-waiting", &number(load.map(|load| load.1)));
+        line(c"jobs-without-a-thread", &workers::waiting().to_string());
+        line(
+            c"files-recalled",
+            &counters.recalled.load(Ordering::Relaxed).to_string(),
+        );
+        line(
+            c"bytes-recalled",
+            &counters.recalled_bytes.load(Ordering::Relaxed).to_string(),
+        );
+        line(
+            c"recalls-failed",
+            &counters.failed.load(Ordering::Relaxed).to_string(),
+        );
+        line(
+            c"files-archived",
+            &counters.archived.load(Ordering::Relaxed).to_string(),
+        );
+    });
+}
+
+fn line(key: &std::ffi::CStr, value: &str) {
+    if let Ok(value) = CString::new(value) {
+        // SAFETY: the host has opened the dump's section; both strings outlive the call.
+        unsafe { sys::cs_shim_dump(key.as_ptr().cast::<c_char>(), value.as_ptr()) };
+    }
+}
+
+/// Runs when the dynamic linker loads us. In glusterd, which only reads our option table, it completes the list of
+/// stores that `gluster volume set` accepts: those that are installed. Anywhere else any name is accepted, because a
+/// client must mount whatever is set.
+extern "C" fn loaded() {
+    guard::catch((), || {
+        // SAFETY: reads the host's globals; no other thread knows us yet.
+        if unsafe { sys::cs_shim_is_glusterd() } == 0 {
+            return;
+        }
+        let mut names = table::installed(&store::folder());
+        if names.is_empty() {
+            names = table::PLUGINS
+                .iter()
+                .map(|plugin| plugin.name.to_owned())
+                .collect();
+        }
+        for name in names {
+            if let Ok(name) = CString::new(name) {
+                // SAFETY: as above; the name is copied. A full table only shortens the list.
+                unsafe { sys::cs_shim_allow_store(name.as_ptr()) };
+            }
+        }
+    });
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOADED: extern "C" fn() = loaded;

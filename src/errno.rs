@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What can go wrong with a cold file, and the errno that the waiting application gets for it.
+//!
+//! A plugin chooses the errno for what went wrong at its store (crates/store, `StoreError`); those pass through.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// An errno of the operating system; never 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(i32);
+
+impl Errno {
+    /// An input/output error: also what a bug of ours answers.
+    pub const EIO: Self = Self(libc::EIO);
+    /// Busy: the file is archived again and again while somebody tries to use it.
+    pub const EBUSY: Self = Self(libc::EBUSY);
+    /// An invalid argument.
+    pub const EINVAL: Self = Self(libc::EINVAL);
+    /// No memory.
+    pub const ENOMEM: Self = Self(libc::ENOMEM);
+    /// The recall was cancelled.
+    pub const ECANCELED: Self = Self(libc::ECANCELED);
+    /// The store is not there: none is configured, or it could not be loaded.
+    pub const EREMOTE: Self = Self(libc::EREMOTE);
+    /// The store failed and did not say how.
+    pub const EREMOTEIO: Self = Self(libc::EREMOTEIO);
+    /// What came from the store is not the file.
+    pub const EBADMSG: Self = Self(libc::EBADMSG);
+    /// The file changed.
+    pub const ESTALE: Self = Self(libc::ESTALE);
+    /// There is no such object.
+    pub const ENODATA: Self = Self(libc::ENODATA);
+    /// The operation is not permitted.
+    pub const EPERM: Self = Self(libc::EPERM);
+    /// The file is cold already.
+    pub const EALREADY: Self = Self(libc::EALREADY);
+
+    /// From a positive or negative errno; 0 becomes EIO, because a failure that names no error is our bug or the
+    /// host's, and must not look like success.
+    #[must_use]
+    pub const fn new(value: i32) -> Self {
+        match value {
+            0 | i32::MIN => Self::EIO,
+            value if value < 0 => Self(-value),
+            value => Self(value),
+        }
+    }
+
+    /// The positive number.
+    #[must_use]
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // "No such file or directory (os error 2)"
+        write!(f, "{}", std::io::Error::from_raw_os_error(self.0))
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a job on a file failed. The text is for the log, the errno for the application.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// An operation on the bricks failed.
+    #[error("{step} on the bricks: {errno}")]
+    Brick {
+        /// What was tried, as "fsync".
+        step: &'static str,
+        /// What the bricks answered.
+        errno: Errno,
+    },
+    /// No store is loaded.
+    #[error("no store is loaded (cloudsync-storetype)")]
+    NoStore,
+    /// The plugin reported a failure.
+    #[error("the store's plugin reports: {0}")]
+    Store(Errno),
+    /// The plugin reported success but wrote something else than the file.
+    #[error("the store's plugin delivered {got} of {want} bytes")]
+    Incomplete {
+        /// Bytes of the file that were acknowledged by the bricks.
+        got: u64,
+        /// The file's size.
+        want: u64,
+    },
+    /// The plugin wrote past the end of the file.
+    #[error("the store's plugin wrote past the file's {0} bytes")]
+    TooLong(u64),
+    /// What the bricks say of the file makes no sense.
+    #[error("the file's attributes are damaged: {0}")]
+    Damaged(&'static str),
+    /// The job was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// The archiver's hand-shake was refused.
+    #[error("not archived: {reason}")]
+    Refused {
+        /// Why, in words.
+        reason: String,
+        /// What setxattr answers.
+        errno: Errno,
+    },
+    /// A panic in a job.
+    #[error("internal error (a bug in cloudsync)")]
+    Bug,
+}
+
+impl Failure {
+    /// The errno that the waiting operation gets.
+    #[must_use]
+    pub const fn errno(&self) -> Errno {
+        match self {
+            Self::Brick { errno, .. } | Self::Store(errno) | Self::Refused { errno, .. } => *errno,
+            Self::NoStore => Errno::EREMOTE,
+            Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
+            Self::Cancelled => Errno::ECANCELED,
+            Self::Damaged(_) | Self::Bug => Errno::EIO,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Operations of our own on the child, for jobs: each blocks its thread until the bricks have answered. Never call
+//! one on a thread of the host's.
+
+use std::ffi::CStr;
+use std::ptr::{self, NonNull};
+
+use cloudsync_format::xattr::{self, State};
+
+use crate::errno::{Errno, Failure};
+use crate::host::dict::Dict;
+use crate::host::inode::{Inode, Loc};
+use crate::host::ticket::Attributes;
+use crate::host::xlator::{Entered, Xlator};
+use crate::sys;
+
+/// The child of an instance, entered by a thread of ours.
+#[derive(Debug)]
+pub struct Child {
+    raw: Xlator,
+    _entered: Entered,
+}
+
+/// What the bricks say of a file.
+#[derive(Debug)]
+pub struct Status {
+    /// Where its bytes are.
+    pub state: State,
+    /// Its attributes; the size is the true one of a cold file too.
+    pub attributes: Attributes,
+    /// The key of its object, as the bricks know it.
+    pub remote: Option<Vec<u8>>,
+    /// The key of its object, as our archiver wrote it.
+    pub key: Option<Vec<u8>>,
+    /// The version of that object when the file was archived.
+    pub version: Option<Vec<u8>>,
+    /// Whether it has the size attribute of a cold file.
+    pub has_left_overs: bool,
+}
+
+const STATUS_QUESTIONS: &[&CStr] = &[
+    xattr::STATUS,
+    xattr::KEY,
+    xattr::VERSION,
+    xattr::OBJECT_SIZE,
+];
+
+fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
+    if result < 0 {
+        Err(Failure::Brick {
+            step,
+            errno: Errno::new(result),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+impl Child {
+    /// Enters `this` on the calling thread, with an identity of its own: root that no brick squashes, and a lock
+    /// owner that no other job has (`token` is an address that stays unique while the job runs).
+    #[must_use]
+    pub fn enter(this: Xlator, token: *const ()) -> Option<Self> {
+        let entered = this.enter();
+        // SAFETY: sets thread-locals of the host's; the token is used as a number only.
+        unsafe { sys::cs_shim_become(token.cast_mut().cast()) };
+        Some(Self {
+            raw: this.first_child()?,
+            _entered: entered,
+        })
+    }
+
+    const fn as_ptr(&self) -> *mut sys::xlator_t {
+        self.raw.as_ptr()
+    }
+
+    /// Waits for the lock that serialises archive and recall of the file between all clients.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
+        brick("lock", self.inodelk(loc, true))?;
+        Ok(Locked { child: self, loc })
+    }
+
+    fn inodelk(&self, loc: &Loc, lock: bool) -> i32 {
+        // SAFETY: child and loc are live; blocks until the bricks answer.
+        unsafe {
+            sys::cs_shim_lock(
+                self.as_ptr(),
+                xattr::LOCK_DOMAIN.as_ptr(),
+                loc.as_ptr(),
+                lock.into(),
+            )
+        }
+    }
+
+    /// Asks the bricks for the file's state, size and keys.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn status(&self, loc: &Loc) -> Result<Status, Failure> {
+        let (attributes, answer) = self.stat(loc, STATUS_QUESTIONS)?;
+        let answer = answer.as_ref().map(Dict::borrow);
+        Ok(Status {
+            state: answer
+                .and_then(|dict| dict.number(xattr::STATUS))
+                .map_or(State::Error, State::from_wire),
+            attributes,
+            remote: answer.and_then(|dict| dict.bytes(xattr::REMOTE)),
+            key: answer.and_then(|dict| dict.bytes(xattr::KEY)),
+            version: answer.and_then(|dict| dict.bytes(xattr::VERSION)),
+            has_left_overs: answer.is_some_and(|dict| dict.has(xattr::OBJECT_SIZE)),
+        })
+    }
+
+    /// Makes a half-recalled file cold again: the bricks cut its bytes. Only under the lock.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn repair(&self, loc: &Loc) -> Result<(), Failure> {
+        self.stat(loc, &[xattr::REPAIR]).map(drop)
+    }
+
+    fn stat(&self, loc: &Loc, ask: &[&CStr]) -> Result<(Attributes, Option<Dict>), Failure> {
+        let ask = Dict::asking(ask).map_err(|errno| Failure::Brick {
+            step: "stat",
+            errno,
+        })?;
+        let mut attributes = Attributes::blank();
+        let mut answer = ptr::null_mut();
+        // SAFETY: all pointers are live; `answer` becomes ours.
+        let result = unsafe {
+            sys::syncop_stat(
+                self.as_ptr(),
+                loc.as_ptr(),
+                &raw mut attributes.0,
+                ask.as_ptr(),
+                &raw mut answer,
+            )
+        };
+        // SAFETY: NULL or a reference that syncop gives away.
+        let answer = unsafe { Dict::from_raw(answer) };
+        brick("stat", result)?;
+        Ok((attributes, answer))
+    }
+
+    /// Opens the file for reading and writing.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn open(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
+        // SAFETY: the inode is live; NULL means no memory.
+        let raw =
+            NonNull::new(unsafe { sys::cs_shim_fd_new(inode.as_ptr()) }).ok_or(Failure::Brick {
+                step: "open",
+                errno: Errno::ENOMEM,
+            })?;
+        let fd = Fd(raw);
+        // SAFETY: all pointers are live.
+        let result = unsafe {
+            sys::syncop_open(
+                self.as_ptr(),
+                loc.as_ptr(),
+                libc::O_RDWR,
+                fd.as_ptr(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("open", result)?;
+        // SAFETY: the child has opened it.
+        unsafe { sys::cs_shim_fd_bind(fd.as_ptr()) };
+        Ok(fd)
+    }
+
+    /// Marks the file as being recalled.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn mark(&self, fd: &Fd) -> Result<(), Failure> {
+        let value = Dict::asking(&[xattr::DOWNLOADING]).map_err(|errno| Failure::Brick {
+            step: "mark",
+            errno,
+        })?;
+        // SAFETY: all pointers are live.
+        let result = unsafe {
+            sys::syncop_fsetxattr(
+                self.as_ptr(),
+                fd.as_ptr(),
+                value.as_ptr(),
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("mark the file as being recalled", result)
+    }
+
+    /// Removes an extended attribute; one that is not there is fine.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn remove(&self, fd: &Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
+        // SAFETY: all pointers are live.
+        let result = unsafe {
+            sys::syncop_fremovexattr(
+                self.as_ptr(),
+                fd.as_ptr(),
+                name.as_ptr(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if result == -libc::ENODATA {
+            Ok(())
+        } else {
+            brick(step, result)
+        }
+    }
+
+    /// Sets an extended attribute to a text, by name.
+    ///
+    /// # Errors
+    /// The bricks' errno.
+    pub fn set_text(&self, loc: &Loc, name: &CStr, value: &str) -> Result<(), Errno> {
+        let dict = Dict::new()?;
+        dict.set_text(name, value)?;
+        // SAFETY: all pointers are live.
+        let result = unsafe {
+            sys::syncop_setxattr(
+                self.as_ptr(),
+                loc.as_ptr(),
+                dict.as_ptr(),
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        if result < 0 {
+            Err(Errno::new(result))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits until everything written is on the bricks' disks.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_fsync(
+                self.as_ptr(),
+                fd.as_ptr(),
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("fsync", result)
+    }
+
+    /// Sets access and modification time to those in `attributes`.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
+        let mut wanted = *attributes;
+        let which = sys::GF_SET_ATTR_ATIME | sys::GF_SET_ATTR_MTIME;
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_fsetattr(
+                self.as_ptr(),
+                fd.as_ptr(),
+                &raw mut wanted.0,
+                which.cast_signed(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("restore the times", result)
+    }
+}
+
+/// The lock on a file; released on drop. If that fails, the lock dies with this client's connection.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    child: &'a Child,
+    loc: &'a Loc,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let result = self.child.inodelk(self.loc, false);
+        // A file that was removed meanwhile has taken its lock along.
+        if result < 0 && result != -libc::ENOENT && result != -libc::ESTALE {
+            log::warn!("{}: cannot unlock: {}", self.loc.path(), Errno::new(result));
+        }
+    }
+}
+
+/// A descriptor of ours.
+#[derive(Debug)]
+pub struct Fd(NonNull<sys::fd_t>);
+
+impl Fd {
+    pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
+        self.0.as_ptr()
+    }
+
+    /// What tells it apart from every other descriptor while it is held.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.as_ptr().addr()
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: our reference, given back once; the last one closes the file on the bricks.
+        unsafe { sys::fd_unref(self.as_ptr()) };
+    }
+}

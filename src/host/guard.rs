@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The boundary that no panic crosses. The process belongs to somebody else (a mount, Samba, qemu): a bug of ours
+//! fails one operation and says so in the log.
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+/// Runs `body`; a panic in it is logged and becomes `otherwise`.
+pub fn catch<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    // AssertUnwindSafe: what `body` touches is either its own or behind a Mutex, and our locks take no notice of
+    // poison (they guard plain data that every step leaves consistent).
+    panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        log::error!("internal error, the operation fails: {}", text(&*payload));
+        otherwise
+    })
+}
+
+fn text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}
+
+/// Makes panics log their place through the host's log: stderr is closed in a daemon.
+pub fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        panic::set_hook(Box::new(|info| log::error!("{info}")));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_panic_becomes_the_fallback() {
+        assert_eq!(super::catch(5, || panic!("a bug in a test")), 5);
+        assert_eq!(super::catch(5, || 7), 7);
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A file as the host knows it, and what we remember of it: one number in its context, so that looking costs no
+//! allocation and forgetting costs nothing.
+
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::decision::Known;
+use crate::host::xlator::Xlator;
+use crate::sys;
+
+/// A file's identity in the volume.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gfid(pub [u8; 16]);
+
+impl fmt::Display for Gfid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Gfid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A reference to an inode of the host's.
+#[derive(Debug)]
+pub struct Inode(NonNull<sys::inode_t>);
+
+// SAFETY: inodes are shared between the host's threads; their reference count and context lock themselves.
+unsafe impl Send for Inode {}
+// SAFETY: as above.
+unsafe impl Sync for Inode {}
+
+impl Inode {
+    /// Takes a reference.
+    ///
+    /// # Safety
+    /// `raw` is NULL or a live inode.
+    pub(crate) unsafe fn from_raw(raw: *mut sys::inode_t) -> Option<Self> {
+        // SAFETY: live by the caller's word; NULL gives NULL.
+        NonNull::new(unsafe { sys::inode_ref(raw) }).map(Self)
+    }
+
+    pub(crate) const fn as_ptr(&self) -> *mut sys::inode_t {
+        self.0.as_ptr()
+    }
+
+    /// The file's identity; all zeros before its first lookup.
+    #[must_use]
+    pub fn gfid(&self) -> Gfid {
+        // SAFETY: we hold a reference; the gfid is set once, when the inode is linked.
+        Gfid(unsafe { (*self.as_ptr()).gfid })
+    }
+
+    /// The file's path as this client knows it, or its gfid.
+    #[must_use]
+    pub fn path(&self) -> String {
+        Loc::of(self).map_or_else(|| self.gfid().to_string(), |loc| loc.path())
+    }
+
+    /// What we know of it.
+    #[must_use]
+    pub fn known(&self, this: Xlator) -> Known {
+        // SAFETY: we hold a reference.
+        unsafe { known(self.as_ptr(), this) }
+    }
+
+    /// Remembers what the bricks told.
+    pub fn learn(&self, this: Xlator, known: Known) {
+        // SAFETY: we hold a reference.
+        unsafe { learn(self.as_ptr(), this, known) };
+    }
+}
+
+impl Drop for Inode {
+    fn drop(&mut self) {
+        // SAFETY: our reference, given back once.
+        unsafe { sys::inode_unref(self.as_ptr()) };
+    }
+}
+
+const LOCAL: u64 = 1 << 62;
+const COLD: u64 = 2 << 62;
+const SIZE: u64 = LOCAL - 1;
+
+/// # Safety
+/// `inode` is NULL or live.
+pub(crate) unsafe fn known(inode: *mut sys::inode_t, this: Xlator) -> Known {
+    let mut value = 0;
+    if inode.is_null() {
+        return Known::Unknown;
+    }
+    // SAFETY: live; the host locks the inode. On failure (nothing stored) `value` stays 0.
+    unsafe { sys::inode_ctx_get0(inode, this.as_ptr(), &raw mut value) };
+    match value & !SIZE {
+        LOCAL => Known::Local,
+        COLD => Known::Cold { size: value & SIZE },
+        _ => Known::Unknown,
+    }
+}
+
+/// # Safety
+/// `inode` is NULL or live.
+pub(crate) unsafe fn learn(inode: *mut sys::inode_t, this: Xlator, known: Known) {
+    let mut value = match known {
+        Known::Unknown => 0,
+        Known::Local => LOCAL,
+        Known::Cold { size } => COLD | size.min(SIZE),
+    };
+    if !inode.is_null() {
+        // SAFETY: live; the host locks the inode and copies the value. Failing (no memory) costs a round trip later.
+        unsafe { sys::inode_ctx_set0(inode, this.as_ptr(), &raw mut value) };
+    }
+}
+
+/// Where a file is, as operations by name want it.
+pub struct Loc(sys::loc_t);
+
+impl fmt::Debug for Loc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loc({})", self.path())
+    }
+}
+
+impl Loc {
+    /// By inode: `path` is one of the file's names if this client knows any, else made of its gfid.
+    #[must_use]
+    pub fn of(inode: &Inode) -> Option<Self> {
+        // SAFETY: all zeros is the host's empty loc_t.
+        let mut raw: sys::loc_t = unsafe { std::mem::zeroed() };
+        raw.gfid = inode.gfid().0;
+        // SAFETY: we hold a reference to the inode.
+        raw.inode = unsafe { sys::inode_ref(inode.as_ptr()) };
+        let mut loc = Self(raw);
+        let mut path = std::ptr::null_mut();
+        // SAFETY: the inode is live; `path` is allocated by the host and freed by loc_wipe.
+        unsafe { sys::inode_path(inode.as_ptr(), std::ptr::null(), &raw mut path) };
+        if path.is_null() {
+            return None;
+        }
+        loc.0.path = path;
+        Some(loc)
+    }
+
+    pub(crate) const fn as_ptr(&self) -> *mut sys::loc_t {
+        (&raw const self.0).cast_mut()
+    }
+
+    /// The path in the volume, beginning with a slash.
+    #[must_use]
+    pub fn path(&self) -> String {
+        // SAFETY: the constructor made sure of a path, a C string.
+        unsafe { std::ffi::CStr::from_ptr(self.0.path) }
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+impl Drop for Loc {
+    fn drop(&mut self) {
+        // SAFETY: releases what the constructor took, once.
+        unsafe { sys::loc_wipe(&raw mut self.0) };
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `log` into the host's log: with the current translator's name, our file and line, and the host's level.
+
+use std::ffi::{CStr, CString, c_char};
+use std::sync::Once;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::sys;
+
+struct HostLog;
+
+/// Sends the crate's log lines to the host. Harmless when called again.
+pub fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error means that somebody else in this shared object set a logger: the tests do.
+        if log::set_logger(&HostLog).is_ok() {
+            log::set_max_level(LevelFilter::Trace);
+        }
+    });
+}
+
+const fn host_level(level: Level) -> sys::gf_loglevel_t::Type {
+    match level {
+        Level::Error => sys::gf_loglevel_t::GF_LOG_ERROR,
+        Level::Warn => sys::gf_loglevel_t::GF_LOG_WARNING,
+        Level::Info => sys::gf_loglevel_t::GF_LOG_INFO,
+        Level::Debug => sys::gf_loglevel_t::GF_LOG_DEBUG,
+        Level::Trace => sys::gf_loglevel_t::GF_LOG_TRACE,
+    }
+}
+
+impl Log for HostLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // SAFETY: reads the process's log level.
+        let wanted = unsafe { sys::gf_log_get_loglevel() };
+        host_level(metadata.level()) <= wanted
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        // A NUL in a message (a file's name cannot have one, a server's answer can) must not lose the line.
+        let message = record.args().to_string().replace('\0', "?");
+        let (Ok(message), Ok(file), Ok(function)) = (
+            CString::new(message),
+            CString::new(record.file().unwrap_or("cloudsync")),
+            CString::new(record.target()),
+        ) else {
+            return;
+        };
+        // SAFETY: reads a thread-local of the host's.
+        let this = unsafe { sys::cs_shim_this() };
+        let name: *const c_char = if this.is_null() {
+            c"cloudsync".as_ptr()
+        } else {
+            // SAFETY: the current translator is live.
+            unsafe { (*this).name }
+        };
+        let format: &CStr = c"%s";
+        // SAFETY: all strings are NUL-terminated and outlive the call; the format takes one string.
+        unsafe {
+            sys::_gf_msg(
+                name,
+                file.as_ptr(),
+                function.as_ptr(),
+                record.line().unwrap_or(0).cast_signed(),
+                host_level(record.level()),
+                0,
+                0,
+                0,
+                format.as_ptr(),
+                message.as_ptr(),
+            )
+        };
+    }
+
+    fn flush(&self) {}
+}

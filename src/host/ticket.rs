@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! An operation of the host's that has arrived and must be answered exactly once.
+//!
+//! A ticket is wound to the child ([`Ticket::wind`]; the answer brings it back through [`Settling`]), answered
+//! ([`Ticket::answer`], [`Ticket::fail`]), or kept while its file is recalled. Dropping it answers EIO: so a panic
+//! or a forgotten path fails one operation instead of hanging its caller for ever.
+
+use std::ffi::{CStr, c_void};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use cloudsync_format::xattr;
+
+use crate::decision::{Class, Known};
+use crate::errno::Errno;
+use crate::host::dict::{Dict, DictRef};
+use crate::host::inode::{self, Inode};
+use crate::host::xlator::Xlator;
+use crate::sys;
+
+/// What the ticket carries from one attempt to the next.
+struct Inner {
+    /// The arguments, with references to everything they name. Ours until the operation is answered.
+    stub: NonNull<sys::call_stub_t>,
+    this: Xlator,
+    class: Class,
+    /// How often it was parked.
+    attempt: u8,
+}
+
+/// See the module.
+pub struct Ticket {
+    inner: ManuallyDrop<Box<Inner>>,
+}
+
+// SAFETY: the host lets any thread resume or unwind a call stub; the ticket is its only owner.
+unsafe impl Send for Ticket {}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Ticket(fop {}, {:?}, attempt {})",
+            self.fop(),
+            self.inner.class,
+            self.inner.attempt
+        )
+    }
+}
+
+impl Ticket {
+    /// Takes an operation that the shim put into a stub. `classify` says what it means.
+    ///
+    /// # Safety
+    /// `stub` is a live stub with a live frame that nobody else will resume, unwind or destroy.
+    pub(crate) unsafe fn arrive(
+        this: Xlator,
+        stub: NonNull<sys::call_stub_t>,
+        classify: impl FnOnce(&Arguments<'_>) -> Class,
+    ) -> Self {
+        let inner = Box::new(Inner {
+            stub,
+            this,
+            class: Class::Pass,
+            attempt: 0,
+        });
+        let mut ticket = Self {
+            inner: ManuallyDrop::new(inner),
+        };
+        ticket.inner.class = classify(&ticket.arguments());
+        ticket
+    }
+
+    /// The host's number of the operation.
+    #[must_use]
+    pub fn fop(&self) -> sys::glusterfs_fop_t::Type {
+        self.stub().fop
+    }
+
+    /// What the operation means for a cold file.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.inner.class
+    }
+
+    /// How often it was parked.
+    #[must_use]
+    pub fn attempt(&self) -> u8 {
+        self.inner.attempt
+    }
+
+    /// It is about to be parked.
+    pub fn count_attempt(&mut self) {
+        self.inner.attempt = self.inner.attempt.saturating_add(1);
+    }
+
+    /// The instance it came to.
+    #[must_use]
+    pub fn xlator(&self) -> Xlator {
+        self.inner.this
+    }
+
+    /// Its arguments.
+    #[must_use]
+    pub fn arguments(&self) -> Arguments<'_> {
+        Arguments { stub: self.stub() }
+    }
+
+    /// The file that must be local for it: for a copy the source.
+    #[must_use]
+    pub fn inode(&self) -> Option<Inode> {
+        // SAFETY: the stub holds a reference to what its arguments name.
+        unsafe { Inode::from_raw(self.arguments().inode()) }
+    }
+
+    /// What is known of its file. Allocates nothing.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        // SAFETY: as above.
+        unsafe { inode::known(self.arguments().inode(), self.inner.this) }
+    }
+
+    fn stub(&self) -> &sys::call_stub_t {
+        // SAFETY: ours until the ticket is consumed.
+        unsafe { self.inner.stub.as_ref() }
+    }
+
+    /// Winds the operation to the child. `ask` are request keys to add.
+    pub fn wind(self, ask: &[&CStr]) {
+        let mut stub = self.inner.stub;
+        if !ask.is_empty() {
+            // SAFETY: the stub is ours.
+            let args = unsafe { &mut stub.as_mut().args };
+            if args.xdata.is_null() {
+                match Dict::new() {
+                    Ok(dict) => args.xdata = dict.into_raw(),
+                    Err(errno) => return self.fail(errno),
+                }
+            }
+            // SAFETY: the stub holds a reference to its xdata.
+            let asked = unsafe { DictRef::from_raw(args.xdata) }
+                .map_or(Err(Errno::ENOMEM), |dict| {
+                    ask.iter().try_for_each(|key| dict.ask(key))
+                });
+            if let Err(errno) = asked {
+                return self.fail(errno);
+            }
+        }
+        // SAFETY: the stub is ours; its frame lives until the operation is answered.
+        let frame = unsafe { (*stub.as_ptr()).frame };
+        let local = self.into_raw();
+        // SAFETY: the frame is live; nobody but us uses its `local`.
+        unsafe { (*frame).local = local };
+        // SAFETY: runs the stub's function, which winds. The answer may come on another thread before this
+        // returns, and takes the ticket through `frame->local`: nothing is touched after it.
+        unsafe { sys::call_resume_keep_stub(stub.as_ptr()) };
+    }
+
+    /// Answers with success and nothing else: for operations whose answer has no content.
+    pub fn answer(self) {
+        self.unwind(0, 0);
+    }
+
+    /// Answers with an error.
+    pub fn fail(self, errno: Errno) {
+        self.unwind(-1, errno.get());
+    }
+
+    fn unwind(self, op_ret: i32, op_errno: i32) {
+        let mut this = ManuallyDrop::new(self);
+        let stub = this.inner.stub.as_ptr();
+        // SAFETY: the stub is ours; the host unwinds its frame with blank results. `frame->local` is NULL: it is
+        // set only between wind and answer.
+        unsafe { sys::call_unwind_error_keep_stub(stub, op_ret, op_errno) };
+        // SAFETY: taken once, `this` is not used any more.
+        drop(unsafe { ManuallyDrop::take(&mut this.inner) });
+        // SAFETY: the operation is answered, nobody uses the stub.
+        unsafe { sys::call_stub_destroy(stub) };
+    }
+
+    fn into_raw(self) -> *mut c_void {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once, `this` is not used any more.
+        Box::into_raw(unsafe { ManuallyDrop::take(&mut this.inner) }).cast()
+    }
+
+    /// # Safety
+    /// `raw` comes from [`Ticket::into_raw`] and is not used again.
+    unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
+        // SAFETY: by the caller's word.
+        let inner = unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) };
+        Self {
+            inner: ManuallyDrop::new(inner),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        log::error!("internal error: {self:?} was dropped without an answer, it fails");
+        // SAFETY: taken once: this is the drop.
+        let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        Self {
+            inner: ManuallyDrop::new(inner),
+        }
+        .fail(Errno::EIO);
+    }
+}
+
+/// A ticket whose answer has come back and is about to go up.
+pub struct Settling {
+    ticket: Ticket,
+}
+
+impl fmt::Debug for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ticket.fmt(f)
+    }
+}
+
+impl Settling {
+    /// # Safety
+    /// `raw` was `frame->local` of a wound ticket whose answer has come; it is not used again but through
+    /// [`Settling::let_go`]'s result.
+    pub(crate) unsafe fn take(raw: NonNull<c_void>) -> Self {
+        // SAFETY: by the caller's word.
+        let ticket = unsafe { Ticket::from_raw(raw) };
+        Self { ticket }
+    }
+
+    /// The operation.
+    #[must_use]
+    pub fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Takes it back, to be parked: the answer that came is thrown away.
+    #[must_use]
+    pub fn into_ticket(self) -> Ticket {
+        self.ticket
+    }
+
+    /// The answer goes up: C unwinds and then calls [`release`] with the pointer it has.
+    pub(crate) fn let_go(self) {
+        self.ticket.into_raw();
+    }
+}
+
+/// Frees a ticket whose operation C has unwound.
+///
+/// # Safety
+/// `raw` was let go by [`Settling::let_go`] and is not used again.
+pub(crate) unsafe fn release(raw: NonNull<c_void>) {
+    // SAFETY: by the caller's word.
+    let inner = unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) };
+    // SAFETY: the operation is answered, nobody uses the stub.
+    unsafe { sys::call_stub_destroy(inner.stub.as_ptr()) };
+}
+
+/// The arguments of an operation.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
+    stub: &'a sys::call_stub_t,
+}
+
+impl fmt::Debug for Arguments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arguments(fop {})", self.stub.fop)
+    }
+}
+
+impl<'a> Arguments<'a> {
+    /// The host's number of the operation.
+    #[must_use]
+    pub const fn fop(&self) -> sys::glusterfs_fop_t::Type {
+        self.stub.fop
+    }
+
+    pub(crate) fn inode(&self) -> *mut sys::inode_t {
+        let args = &self.stub.args;
+        if args.fd.is_null() || self.stub.fop == sys::glusterfs_fop_t::GF_FOP_OPEN {
+            args.loc.inode
+        } else {
+            // SAFETY: the stub holds a reference to the descriptor, which holds one to its inode.
+            unsafe { (*args.fd).inode }
+        }
+    }
+
+    /// Whether the inode is known to be something else than a regular file.
+    #[must_use]
+    pub fn is_not_a_file(&self) -> bool {
+        let inode = self.inode();
+        if inode.is_null() {
+            return false;
+        }
+        // SAFETY: the stub holds a reference; the type is set once, when the inode is linked.
+        let kind = unsafe { (*inode).ia_type };
+        kind != sys::ia_type_t::IA_INVAL && kind != sys::ia_type_t::IA_IFREG
+    }
+
+    /// Flags of open.
+    #[must_use]
+    pub const fn flags(&self) -> i32 {
+        self.stub.args.flags
+    }
+
+    /// Offset of a data operation; new size of a truncation.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        u64::try_from(self.stub.args.offset).unwrap_or(0)
+    }
+
+    /// Size of a read.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.stub.args.size as u64
+    }
+
+    /// The attributes that setxattr sets.
+    #[must_use]
+    pub fn xattr(&self) -> Option<DictRef<'a>> {
+        // SAFETY: the stub holds a reference for as long as the borrow lasts.
+        unsafe { DictRef::from_raw(self.stub.args.xattr) }
+    }
+
+    /// Who asks: the user id that the operation runs as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        // SAFETY: frame and root live until the operation is answered.
+        let root = unsafe { (*self.stub.frame).root };
+        // SAFETY: as above.
+        unsafe { (*root).uid }
+    }
+}
+
+/// The child's answer, before it goes up.
+pub struct Reply<'a> {
+    raw: &'a mut sys::cs_reply_t,
+}
+
+impl fmt::Debug for Reply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({}, {})", self.raw.op_ret, self.raw.op_errno)
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// # Safety
+    /// What `raw` points to is live for `'a`, and nobody else uses it meanwhile.
+    pub(crate) unsafe fn from_raw(raw: &'a mut sys::cs_reply_t) -> Self {
+        Self { raw }
+    }
+
+    /// The result: negative on failure.
+    #[must_use]
+    pub const fn op_ret(&self) -> i32 {
+        self.raw.op_ret
+    }
+
+    /// The errno of a failure.
+    #[must_use]
+    pub const fn op_errno(&self) -> i32 {
+        self.raw.op_errno
+    }
+
+    /// The extra data.
+    #[must_use]
+    pub fn xdata(&self) -> Option<DictRef<'a>> {
+        // SAFETY: the host keeps it alive until the callback returns.
+        unsafe { DictRef::from_raw(self.raw.xdata) }
+    }
+
+    /// The state that the bricks tell, if they do.
+    #[must_use]
+    pub fn state(&self) -> Option<xattr::State> {
+        self.xdata()?
+            .number(xattr::STATUS)
+            .map(xattr::State::from_wire)
+    }
+
+    /// The file's attributes after the operation.
+    pub fn after(&mut self) -> Option<&mut Attributes> {
+        // SAFETY: NULL or live until the callback returns; Attributes is a transparent iatt.
+        unsafe { self.raw.buf.cast::<Attributes>().as_mut() }
+    }
+
+    /// The file's attributes before the operation.
+    pub fn before(&mut self) -> Option<&mut Attributes> {
+        // SAFETY: as above.
+        unsafe { self.raw.prebuf.cast::<Attributes>().as_mut() }
+    }
+
+    /// Runs `body` on each entry of a directory listing.
+    pub fn for_each_entry(&mut self, mut body: impl FnMut(&mut Entry<'_>)) {
+        let head = self.raw.entries;
+        if head.is_null() {
+            return;
+        }
+        let mut current = std::ptr::null_mut();
+        loop {
+            // SAFETY: the list lives until the callback returns; `current` is one of it or NULL.
+            current = unsafe { sys::cs_shim_next_entry(head, current) };
+            // SAFETY: as above; nobody else uses the entry meanwhile.
+            let Some(raw) = (unsafe { current.as_mut() }) else {
+                break;
+            };
+            body(&mut Entry { raw });
+        }
+    }
+}
+
+/// One entry of a directory listing.
+pub struct Entry<'a> {
+    raw: &'a mut sys::gf_dirent_t,
+}
+
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({})", self.raw.d_off)
+    }
+}
+
+impl Entry<'_> {
+    /// Its attributes.
+    pub fn attributes(&mut self) -> &mut Attributes {
+        let raw = &raw mut self.raw.d_stat;
+        // SAFETY: a transparent wrapper, borrowed for as long as the entry is.
+        unsafe { &mut *raw.cast::<Attributes>() }
+    }
+
+    /// The extended attributes that were asked for.
+    #[must_use]
+    pub fn xattrs(&self) -> Option<DictRef<'_>> {
+        // SAFETY: the entry holds a reference.
+        unsafe { DictRef::from_raw(self.raw.dict) }
+    }
+
+    /// Takes its inode out: the host's convention for "look this one up before you use it".
+    pub fn without_attributes(&mut self) {
+        if !self.raw.inode.is_null() {
+            // SAFETY: the entry's reference, given back once.
+            unsafe { sys::inode_unref(self.raw.inode) };
+            self.raw.inode = std::ptr::null_mut();
+        }
+    }
+
+    /// Remembers what the bricks told of it.
+    pub fn learn(&self, this: Xlator, known: Known) {
+        // SAFETY: the entry holds a reference to its inode, or has none.
+        unsafe { inode::learn(self.raw.inode, this, known) };
+    }
+}
+
+/// A file's attributes, as the host passes them.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Attributes(pub(crate) sys::iatt);
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Attributes(size {}, mtime {}.{:09})",
+            self.0.ia_size, self.0.ia_mtime, self.0.ia_mtime_nsec
+        )
+    }
+}
+
+impl Attributes {
+    /// All zeros.
+    #[must_use]
+    pub(crate) fn blank() -> Self {
+        // SAFETY: plain numbers; zero is a value of each.
+        Self(unsafe { std::mem::zeroed() })
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.0.ia_size
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        self.0.ia_type == sys::ia_type_t::IA_IFREG
+    }
+
+    /// The last change of the bytes: seconds and nanoseconds.
+    #[must_use]
+    pub const fn mtime(&self) -> (i64, u32) {
+        (self.0.ia_mtime, self.0.ia_mtime_nsec)
+    }
+
+    /// The last change of bytes or attributes: seconds and nanoseconds.
+    #[must_use]
+    pub const fn ctime(&self) -> (i64, u32) {
+        (self.0.ia_ctime, self.0.ia_ctime_nsec)
+    }
+
+    /// Makes them those of a cold file. One block: it occupies next to nothing, but `cp` and `tar` take a file
+    /// without blocks for a hole. (The bricks' own figures are read into an uncleared buffer there.)
+    pub const fn show_cold(&mut self, size: u64) {
+        self.0.ia_size = size;
+        self.0.ia_blocks = 1;
+        self.0.ia_blksize = 4096;
+    }
+}

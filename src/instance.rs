@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What one volume's translator has: its settings, its store, its jobs; and the way of an operation through it.
+
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::archive;
+use crate::config::{self, Config};
+use crate::decision::{self, Action};
+use crate::fops;
+use crate::host::dict::DictRef;
+use crate::host::ticket::Ticket;
+use crate::host::xlator::Xlator;
+use crate::plugin::store::LoadedStore;
+use crate::recall::engine::{self, Engine, Want};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Instance {
+    /// The host's side of it.
+    pub this: Xlator,
+    /// Its jobs.
+    pub engine: Engine,
+    config: RwLock<Config>,
+    store: RwLock<Option<Arc<LoadedStore>>>,
+    /// One reconfigure at a time.
+    changing: Mutex<()>,
+}
+
+/// The text of an option, empty if it is not set.
+fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
+    options
+        .and_then(|options| options.text(name))
+        .unwrap_or_default()
+}
+
+const STORETYPE: &std::ffi::CStr = c"cloudsync-storetype";
+const PRODUCT_ID: &std::ffi::CStr = c"cloudsync-product-id";
+
+impl Instance {
+    /// An instance with these options. Whatever is wrong with them, it comes up: local files must work. What is
+    /// wrong is in the log.
+    #[must_use]
+    pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
+        let config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
+            log::error!("{}: {error}; the defaults are used", config::PRODUCT_ID);
+            Config::default()
+        });
+        let instance = Arc::new(Self {
+            this,
+            engine: Engine::default(),
+            config: RwLock::new(config),
+            store: RwLock::new(None),
+            changing: Mutex::new(()),
+        });
+        let name = option(options, STORETYPE);
+        if name.is_empty() {
+            log::info!(
+                "no store ({} is not set): local files work, cold ones cannot be read",
+                config::STORETYPE
+            );
+        } else {
+            instance.load(&name, None);
+        }
+        instance
+    }
+
+    /// The options changed: `options` holds all of them. What is right is taken, and what is wrong keeps its old
+    /// value; returns whether all was right.
+    pub fn reconfigure(&self, options: DictRef<'_>) -> bool {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fine = true;
+        match Config::parse(&option(Some(options), PRODUCT_ID)) {
+            Ok(config) => *self.config.write().unwrap_or_else(PoisonError::into_inner) = config,
+            Err(error) => {
+                log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
+                fine = false;
+            }
+        }
+        let name = option(Some(options), STORETYPE);
+        let store = self.store();
+        match store {
+            _ if name.is_empty() => {
+                if store.is_some() {
+                    log::info!("the store was taken away: cold files cannot be read");
+                }
+                self.set_store(None);
+            }
+            Some(store) if store.name() == name => {
+                if store.reconfigure(options).is_err() {
+                    log::error!(
+                        "store '{name}': the new settings are not right, the old ones stay"
+                    );
+                    fine = false;
+                }
+            }
+            _ => fine &= self.load(&name, Some(options)),
+        }
+        fine
+    }
+
+    fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
+        match LoadedStore::load(self.this, name, options) {
+            Ok(store) => {
+                log::info!("store '{name}' is up");
+                self.set_store(Some(store));
+                true
+            }
+            Err(error) => {
+                let rest = match self.store() {
+                    Some(old) => format!("store '{}' stays", old.name()),
+                    None => String::from("local files work, cold ones answer 'Object is remote'"),
+                };
+                log::error!("{error}; {rest}");
+                false
+            }
+        }
+    }
+
+    /// The store, if one is up.
+    #[must_use]
+    pub fn store(&self) -> Option<Arc<LoadedStore>> {
+        self.store
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_store(&self, store: Option<Arc<LoadedStore>>) {
+        let old = std::mem::replace(
+            &mut *self.store.write().unwrap_or_else(PoisonError::into_inner),
+            store,
+        );
+        // Outside the lock: the last reference runs the plugin's fop_fini.
+        drop(old);
+    }
+
+    /// The settings of recalls.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        *self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does with an operation what the table says. Never blocks.
+    pub fn proceed(self: &Arc<Self>, ticket: Ticket) {
+        match decision::on_arrival(ticket.class(), ticket.known(), ticket.attempt()) {
+            Action::Wind => ticket.wind(&[]),
+            Action::WindAsking => {
+                let questions = fops::questions(ticket.class(), ticket.fop());
+                ticket.wind(questions);
+            }
+            Action::Recall => engine::park(self, ticket, Want::Bytes),
+            Action::Archive => archive::start(self, ticket),
+            Action::Refuse(errno) => {
+                log::warn!("{ticket:?}: the file is archived again and again, giving up");
+                ticket.fail(errno);
+            }
+        }
+    }
+
+    /// The graph is being replaced or taken down: nobody waits for our jobs any more.
+    pub fn stop(&self) {
+        self.engine.cancel_all();
+    }
+
+    /// Waits for jobs and gives the store back. Returns whether all jobs ended in time.
+    #[must_use]
+    pub fn shut_down(&self, at_most: Duration) -> bool {
+        self.stop();
+        let idle = self.engine.wait_until_idle(at_most);
+        if idle {
+            self.set_store(None);
+        }
+        idle
+    }
+}

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A loaded plugin and its configuration. A plugin is somebody else's native code: what crosses is its C table,
+//! `store_ops`, and nothing that it returns is believed without a check.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicI32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+use crate::errno::Errno;
+use crate::host::child::Fd;
+use crate::host::dict::DictRef;
+use crate::host::inode::Inode;
+use crate::host::ticket::Attributes;
+use crate::host::xlator::Xlator;
+use crate::plugin::table;
+use crate::recall::tracker::Tracker;
+use crate::sys;
+
+/// Why a store is not there. The text is the log line.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not a name.
+    #[error("'{name}' is no store's name; installed are: {installed}")]
+    Name {
+        /// What was configured.
+        name: String,
+        /// What could be.
+        installed: String,
+    },
+    /// The library cannot be loaded.
+    #[error("store '{name}': cannot load {}: {cause}; installed are: {installed}", path.display())]
+    Library {
+        /// What was configured.
+        name: String,
+        /// The library.
+        path: PathBuf,
+        /// What the dynamic linker says.
+        cause: String,
+        /// What could be configured instead.
+        installed: String,
+    },
+    /// The library is not a plugin.
+    #[error("store '{name}': {} is not a store plugin: {cause}", path.display())]
+    NotAPlugin {
+        /// What was configured.
+        name: String,
+        /// The library.
+        path: PathBuf,
+        /// What it lacks.
+        cause: &'static str,
+    },
+    /// Its `fop_init` failed.
+    #[error("store '{name}': its settings are not right, the line above says why")]
+    Init {
+        /// What was configured.
+        name: String,
+    },
+    /// No memory.
+    #[error("store '{0}': no memory")]
+    NoMemory(String),
+}
+
+/// A store that is up.
+pub struct LoadedStore {
+    name: String,
+    proxy: NonNull<sys::cs_proxy_t>,
+    config: NonNull<c_void>,
+    ops: NonNull<sys::store_methods_t>,
+    ext: Option<NonNull<sys::store_methods_ext_t>>,
+    /// One reconfigure at a time.
+    reconfiguring: Mutex<()>,
+    /// What the host reads as a C string.
+    _c_name: CString,
+}
+
+// SAFETY: the tables are constants of the plugin's; the plugin ABI says that its functions may be called from any
+// thread and several at once; the proxy is written by its constructor only.
+unsafe impl Send for LoadedStore {}
+// SAFETY: as above.
+unsafe impl Sync for LoadedStore {}
+
+impl std::fmt::Debug for LoadedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LoadedStore({})", self.name)
+    }
+}
+
+/// One file to fetch.
+#[derive(Debug)]
+pub struct Download<'a> {
+    /// Where the plugin writes; the tracker listens to it.
+    pub fd: &'a Fd,
+    /// The file.
+    pub inode: &'a Inode,
+    /// The object's key.
+    pub key: &'a CStr,
+    /// The only version of the object that is the file, if that is known.
+    pub version: Option<&'a CStr>,
+    /// The file's attributes; the size is the object's too.
+    pub attributes: &'a Attributes,
+    /// Not 0 once nobody wants the bytes any more.
+    pub cancelled: &'a AtomicI32,
+    /// Counts the writes.
+    pub tracker: &'a Tracker,
+}
+
+/// What a store says of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Bytes.
+    pub size: u64,
+    /// The store's version of it; empty if it has none.
+    pub etag: String,
+}
+
+/// The folder that plugins are in: `../../cloudsync-plugins` of our own file.
+#[must_use]
+pub fn folder() -> PathBuf {
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let here: fn() -> PathBuf = folder;
+    // SAFETY: any address may be asked; the answer is written to `info`.
+    let found = unsafe { libc::dladdr(here as *const c_void, &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return PathBuf::from("/nonexistent");
+    }
+    // SAFETY: the dynamic linker's own string.
+    let file = unsafe { CStr::from_ptr(info.dli_fname) };
+    let file = PathBuf::from(file.to_string_lossy().into_owned());
+    // <folder>/xlator/features/cloudsync.so
+    let root = file
+        .ancestors()
+        .nth(3)
+        .unwrap_or_else(|| Path::new("/nonexistent"));
+    root.join("cloudsync-plugins")
+}
+
+impl LoadedStore {
+    /// Loads the plugin that `name` means and starts it with the options that `this` has, or with `options`.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub fn load(
+        this: Xlator,
+        name: &str,
+        options: Option<DictRef<'_>>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let folder = folder();
+        let installed = || table::installed(&folder).join(", ");
+        let library = table::library(name).ok_or_else(|| LoadError::Name {
+            name: name.to_owned(),
+            installed: installed(),
+        })?;
+        let path = folder.join(library);
+        let (ops, ext) = open(&path).map_err(|cause| match cause {
+            OpenError::Linker(cause) => LoadError::Library {
+                name: name.to_owned(),
+                path: path.clone(),
+                cause,
+                installed: installed(),
+            },
+            OpenError::Lacks(cause) => LoadError::NotAPlugin {
+                name: name.to_owned(),
+                path: path.clone(),
+                cause,
+            },
+        })?;
+        start(this, name, ops, ext, options)
+    }
+
+    /// The store's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The options changed.
+    ///
+    /// # Errors
+    /// EINVAL: the plugin keeps the old ones and has said why.
+    pub fn reconfigure(&self, options: DictRef<'_>) -> Result<(), Errno> {
+        let _one = self
+            .reconfiguring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let _entered = self.enter();
+        // SAFETY: the table is the plugin's constant.
+        let Some(reconfigure) = (unsafe { self.ops.as_ref() }).fop_reconfigure else {
+            return Ok(());
+        };
+        // SAFETY: proxy and dictionary are live; the configuration is the plugin's own.
+        let result = unsafe { reconfigure(self.proxy_xlator(), options.as_ptr()) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(Errno::EINVAL)
+        }
+    }
+
+    /// Has the plugin write the object to the file, and waits until every write is answered.
+    ///
+    /// # Errors
+    /// What the plugin left in `op_errno`; EREMOTEIO if it failed without saying why.
+    pub fn download(&self, what: &Download<'_>) -> Result<(), Errno> {
+        extern "C" fn drain(tracker: *mut c_void) {
+            // SAFETY: the tracker that `download` passed, which outlives the call.
+            if let Some(tracker) = unsafe { tracker.cast::<Tracker>().as_ref() } {
+                tracker.drain();
+            }
+        }
+        let _entered = self.enter();
+        let mut errno = 0;
+        // SAFETY: everything outlives the call; the shim takes references of its own for what the plugin sees. The
+        // plugin reads `cancelled` as a plain number.
+        let result = unsafe {
+            sys::cs_shim_download(
+                self.proxy.as_ptr(),
+                what.fd.as_ptr(),
+                what.inode.as_ptr(),
+                what.key.as_ptr(),
+                what.version.map_or(ptr::null(), CStr::as_ptr),
+                &raw const what.attributes.0,
+                what.cancelled.as_ptr(),
+                Some(drain),
+                ptr::from_ref(what.tracker).cast_mut().cast(),
+                &raw mut errno,
+            )
+        };
+        match (result, errno) {
+            (0, _) => Ok(()),
+            (_, 0) => Err(Errno::EREMOTEIO),
+            (_, errno) => Err(Errno::new(errno)),
+        }
+    }
+
+    /// Asks the store for an object; `Ok(None)` if the plugin cannot ask.
+    ///
+    /// # Errors
+    /// ENODATA if there is none, otherwise what the plugin says.
+    pub fn head(&self, key: &CStr) -> Result<Option<Object>, Errno> {
+        let Some(head) = self.ext.and_then(head_of) else {
+            return Ok(None);
+        };
+        let _entered = self.enter();
+        // SAFETY: all zeros is a value of the plain struct.
+        let mut object: sys::cs_object_t = unsafe { std::mem::zeroed() };
+        // SAFETY: all pointers are live.
+        let result = unsafe {
+            head(
+                self.proxy_xlator(),
+                self.config.as_ptr(),
+                key.as_ptr(),
+                &raw mut object,
+            )
+        };
+        if result < 0 {
+            return Err(Errno::new(result));
+        }
+        Ok(Some(Object {
+            size: object.size,
+            etag: text(&object.etag),
+        }))
+    }
+
+    fn proxy_xlator(&self) -> *mut sys::xlator_t {
+        // SAFETY: a field of the live proxy; no reference is made.
+        unsafe { &raw mut (*self.proxy.as_ptr()).proxy }
+    }
+
+    fn enter(&self) -> Option<crate::host::xlator::Entered> {
+        // SAFETY: the proxy lives as long as the store.
+        unsafe { Xlator::from_raw(self.proxy_xlator()) }.map(Xlator::enter)
+    }
+}
+
+impl Drop for LoadedStore {
+    fn drop(&mut self) {
+        let entered = self.enter();
+        // SAFETY: the table is the plugin's constant.
+        if let Some(fini) = unsafe { self.ops.as_ref() }.fop_fini {
+            // SAFETY: no call into the store runs: whoever calls holds an Arc. Called once.
+            unsafe { fini(self.config.as_ptr()) };
+        }
+        drop(entered);
+        // SAFETY: made by cs_shim_proxy_new, freed once; every frame that named it is gone.
+        unsafe { sys::cs_shim_proxy_free(self.proxy.as_ptr()) };
+    }
+}
+
+enum OpenError {
+    Linker(String),
+    Lacks(&'static str),
+}
+
+type Tables = (
+    NonNull<sys::store_methods_t>,
+    Option<NonNull<sys::store_methods_ext_t>>,
+);
+
+/// Opens a plugin and finds its tables. It is never closed: threads of its own may run its code for ever.
+fn open(path: &Path) -> Result<Tables, OpenError> {
+    // SAFETY: runs the library's initialisers: it is a plugin that the administrator installed into a folder that
+    // only root can write to.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+        .map_err(|error| OpenError::Linker(error.to_string()))?;
+    let library = std::mem::ManuallyDrop::new(library);
+    let find = |name: &CStr| {
+        // SAFETY: only the symbol's address is taken.
+        let symbol = unsafe { library.get::<*mut c_void>(name.to_bytes_with_nul()) };
+        symbol
+            .ok()
+            .and_then(|symbol| NonNull::new(symbol.into_raw()))
+    };
+    let ops = find(c"store_ops").ok_or(OpenError::Lacks("it does not export store_ops"))?;
+    let ops = ops.cast::<sys::store_methods_t>();
+    // SAFETY: that symbol is a store_methods_t by the plugin ABI.
+    let table = unsafe { ops.as_ref() };
+    if table.fop_download.is_none() || table.fop_init.is_none() {
+        return Err(OpenError::Lacks(
+            "its store_ops has no fop_download or no fop_init",
+        ));
+    }
+    let ext = find(c"store_ops_ext").map(NonNull::cast);
+    Ok((ops, ext))
+}
+
+fn start(
+    this: Xlator,
+    name: &str,
+    ops: NonNull<sys::store_methods_t>,
+    ext: Option<NonNull<sys::store_methods_ext_t>>,
+    options: Option<DictRef<'_>>,
+) -> Result<Arc<LoadedStore>, LoadError> {
+    let no_memory = || LoadError::NoMemory(name.to_owned());
+    let c_name = CString::new(name).map_err(|_| no_memory())?;
+    // SAFETY: `this` outlives its stores: they are dropped in its fini.
+    let proxy =
+        NonNull::new(unsafe { sys::cs_shim_proxy_new(this.as_ptr()) }).ok_or_else(no_memory)?;
+    // SAFETY: fresh, nobody else has it.
+    let raw = unsafe { &mut *proxy.as_ptr() };
+    if let Some(options) = options {
+        // What the plugin reads in fop_init must be the new options: the host keeps the old ones in its own.
+        raw.proxy.options = options.as_ptr();
+    }
+    // SAFETY: a constant of the plugin's.
+    let table = unsafe { ops.as_ref() };
+    raw.store.name = c_name.as_ptr().cast_mut();
+    raw.store.dlfop = table.fop_download;
+    raw.store.rdfop = table.fop_remote_read;
+    raw.store.init = table.fop_init;
+    raw.store.reconfigure = table.fop_reconfigure;
+    raw.store.fini = table.fop_fini;
+    let proxy_xlator = &raw mut raw.proxy;
+    // SAFETY: the proxy is live and stays where it is.
+    let entered = unsafe { Xlator::from_raw(proxy_xlator) }.map(Xlator::enter);
+    // SAFETY: a plugin's function on a live translator.
+    let config = table
+        .fop_init
+        .and_then(|init| NonNull::new(unsafe { init(proxy_xlator) }));
+    drop(entered);
+    // The new options are the caller's, for the length of this call only.
+    // SAFETY: live.
+    raw.proxy.options = unsafe { (*this.as_ptr()).options };
+    let Some(config) = config else {
+        // SAFETY: made above, used by nobody.
+        unsafe { sys::cs_shim_proxy_free(proxy.as_ptr()) };
+        return Err(LoadError::Init {
+            name: name.to_owned(),
+        });
+    };
+    raw.store.config = config.as_ptr();
+    Ok(Arc::new(LoadedStore {
+        name: name.to_owned(),
+        proxy,
+        config,
+        ops,
+        ext,
+        reconfiguring: Mutex::new(()),
+        _c_name: c_name,
+    }))
+}
+
+type Head = unsafe extern "C" fn(
+    *mut sys::xlator_t,
+    *mut c_void,
+    *const c_char,
+    *mut sys::cs_object_t,
+) -> c_int;
+
+/// The slot `head` of a table that may be older, and so smaller, than ours.
+fn head_of(ext: NonNull<sys::store_methods_ext_t>) -> Option<Head> {
+    const NEEDED: usize =
+        std::mem::offset_of!(sys::store_methods_ext_t, head) + size_of::<Option<Head>>();
+    // SAFETY: the plugin's constant begins with its size.
+    let size = unsafe { (*ext.as_ptr()).size };
+    if size < NEEDED {
+        return None;
+    }
+    // SAFETY: the table reaches as far.
+    unsafe { (*ext.as_ptr()).head }
+}
+
+fn text(buffer: &[c_char]) -> String {
+    let bytes: Vec<u8> = buffer
+        .iter()
+        .take_while(|byte| **byte != 0)
+        .map(|byte| byte.cast_unsigned())
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

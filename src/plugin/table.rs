@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The `cs_plugin` table: a store's name, its library, what it is. Any other name means `lib<name>.so` in the plugin
+//! folder, so that a third party's plugin needs no change here.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+/// A store that we know by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// The value of the option `cloudsync-storetype`.
+    pub name: &'static str,
+    /// Its file in the plugin folder.
+    pub library: &'static str,
+    /// What it is.
+    pub description: &'static str,
+}
+
+/// The stores that we know by name.
+pub const PLUGINS: &[Plugin] = &[
+    Plugin {
+        name: "amazons3",
+        library: "libamazons3.so",
+        description: "Any S3 server.",
+    },
+    Plugin {
+        name: "cloudsyncs3",
+        library: "libamazons3.so",
+        description: "The same, under the name that the stock translator knows.",
+    },
+    Plugin {
+        name: "cvlt",
+        library: "cloudsynccvlt.so",
+        description: "Commvault.",
+    },
+    Plugin {
+        name: "directory",
+        library: "libdirectory.so",
+        description: "A folder.",
+    },
+];
+
+/// The file in the plugin folder that a store's name means; `None` for a name that cannot be one. A result never
+/// has a slash, so it never leaves the folder.
+#[must_use]
+pub fn library(name: &str) -> Option<String> {
+    if let Some(plugin) = PLUGINS.iter().find(|plugin| plugin.name == name) {
+        return Some(plugin.library.to_owned());
+    }
+    let fits = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-')
+    };
+    let fine = (1..=64).contains(&name.len()) && name.bytes().all(fits);
+    fine.then(|| format!("lib{name}.so"))
+}
+
+/// The names of the stores whose library is in `folder`, ours first, then the others by name.
+#[must_use]
+pub fn installed(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = PLUGINS
+        .iter()
+        .filter(|plugin| folder.join(plugin.library).is_file())
+        .map(|plugin| plugin.name.to_owned())
+        .collect();
+    let ours = |library: &str| PLUGINS.iter().any(|plugin| plugin.library == library);
+    let mut others: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let file = entry.ok()?.file_name().into_string().ok()?;
+            let name = file.strip_prefix("lib")?.strip_suffix(".so")?.to_owned();
+            (!ours(&file) && library(&name) == Some(file)).then_some(name)
+        })
+        .collect();
+    others.sort();
+    names.append(&mut others);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_libraries_and_never_leave_the_folder() {
+        assert_eq!(library("amazons3").as_deref(), Some("libamazons3.so"));
+        assert_eq!(library("cloudsyncs3").as_deref(), Some("libamazons3.so"));
+        assert_eq!(library("cvlt").as_deref(), Some("cloudsynccvlt.so"));
+        assert_eq!(library("my-tape_2").as_deref(), Some("libmy-tape_2.so"));
+        for bad in [
+            "",
+            "../evil",
+            "a/b",
+            "A",
+            "a.b",
+            "a b",
+            "\u{e4}",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(library(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_installed_is_listed() {
+        let folder = std::env::temp_dir().join(format!("cloudsync-table-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in [
+            "libamazons3.so",
+            "libtape.so",
+            "libalpha.so",
+            "README",
+            "libBad.so",
+            "other.so",
+        ] {
+            std::fs::write(folder.join(file), "").unwrap();
+        }
+        assert_eq!(
+            installed(&folder),
+            ["amazons3", "cloudsyncs3", "alpha", "tape"]
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(installed(&folder).is_empty());
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! One job for each file: who waits for it, and what becomes of them.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::errno::{Errno, Failure};
+use crate::host::guard;
+use crate::host::inode::{Gfid, Inode};
+use crate::host::ticket::Ticket;
+use crate::instance::Instance;
+use crate::recall::{job, workers};
+
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The file must be local.
+    Bytes,
+    /// What a recall left behind next to its end must be tidied up.
+    Tidy,
+}
+
+/// A job and who waits for it.
+#[derive(Debug)]
+pub struct Job {
+    /// The file.
+    pub inode: Inode,
+    /// What its first waiter waits for.
+    pub want: Want,
+    /// Not 0 once it is cancelled; a plugin may look at it.
+    pub cancelled: AtomicI32,
+    waiters: Mutex<Vec<Ticket>>,
+}
+
+/// The jobs of one instance.
+#[derive(Debug, Default)]
+pub struct Engine {
+    jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
+    /// Told when the last job is over.
+    idle: Condvar,
+    /// What happened so far.
+    pub counters: Counters,
+}
+
+/// What happened so far, for the statedump.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Files brought back.
+    pub recalled: AtomicU64,
+    /// Bytes brought back.
+    pub recalled_bytes: AtomicU64,
+    /// Recalls that failed.
+    pub failed: AtomicU64,
+    /// Files cut by the hand-shake.
+    pub archived: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Parks `ticket` until `want` holds for its file. Never blocks.
+pub fn park(instance: &Arc<Instance>, mut ticket: Ticket, want: Want) {
+    ticket.count_attempt();
+    let Some(inode) = ticket.inode() else {
+        return ticket.fail(Errno::EINVAL);
+    };
+    let gfid = inode.gfid();
+    let mut jobs = lock(&instance.engine.jobs);
+    if let Some(job) = jobs.get(&gfid) {
+        // Under the lock of the map: a job leaves the map before it takes its waiters.
+        lock(&job.waiters).push(ticket);
+        return;
+    }
+    let waiters = Mutex::new(vec![ticket]);
+    let job = Arc::new(Job {
+        inode,
+        want,
+        cancelled: AtomicI32::new(0),
+        waiters,
+    });
+    jobs.insert(gfid, Arc::clone(&job));
+    drop(jobs);
+    let task = {
+        let (instance, job) = (Arc::clone(instance), Arc::clone(&job));
+        move || run(instance, job)
+    };
+    if workers::run(instance.config().recalls, task).is_err() {
+        finish(
+            instance,
+            &job,
+            Err(Failure::Brick {
+                step: "start a thread",
+                errno: Errno::ENOMEM,
+            }),
+        );
+    }
+}
+
+fn run(instance: Arc<Instance>, job: Arc<Job>) {
+    let entered = instance.this.enter();
+    let outcome = guard::catch(Err(Failure::Bug), || job::run(&instance, &job));
+    finish(&instance, &job, outcome);
+    // Gives references back to the host, which must know who does.
+    drop((job, instance));
+    drop(entered);
+}
+
+/// Ends the job and answers or resumes everybody who waits for it.
+fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>) {
+    let engine = &instance.engine;
+    let waiters = {
+        let mut jobs = lock(&engine.jobs);
+        jobs.remove(&job.inode.gfid());
+        std::mem::take(&mut *lock(&job.waiters))
+    };
+    if let Err(failure) = &outcome {
+        engine.counters.failed.fetch_add(1, Ordering::Relaxed);
+        log::warn!(
+            "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
+            job.inode.path(),
+            job.inode.gfid(),
+            waiters.len(),
+            failure.errno(),
+        );
+    }
+    // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
+    for ticket in waiters {
+        match &outcome {
+            Ok(()) => instance.proceed(ticket),
+            Err(failure) => ticket.fail(failure.errno()),
+        }
+    }
+    if lock(&engine.jobs).is_empty() {
+        engine.idle.notify_all();
+    }
+}
+
+impl Engine {
+    /// Cancels every job: their waiters get ECANCELED.
+    pub fn cancel_all(&self) {
+        for job in lock(&self.jobs).values() {
+            job.cancelled.store(1, Ordering::Release);
+        }
+    }
+
+    /// Waits until no job runs. Returns whether that happened in time.
+    #[must_use]
+    pub fn wait_until_idle(&self, at_most: Duration) -> bool {
+        let end = Instant::now() + at_most;
+        let mut jobs = lock(&self.jobs);
+        while !jobs.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            jobs = self
+                .idle
+                .wait_timeout(jobs, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without
+    /// waiting.
+    #[must_use]
+    pub fn load(&self) -> Option<(usize, usize)> {
+        let jobs = self.jobs.try_lock().ok()?;
+        let waiting = jobs
+            .values()
+            .filter_map(|job| Some(job.waiters.try_lock().ok()?.len()))
+            .sum();
+        Some((jobs.len(), waiting))
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The steps of one job, one after the other, on a thread that may block. See the module above for the order and
+//! what a crash between two of them leaves.
+
+use std::ffi::CString;
+use std::sync::atomic::Ordering;
+
+use cloudsync_format::xattr::{self, State};
+
+use crate::decision::Known;
+use crate::errno::{Errno, Failure};
+use crate::host::child::{Child, Fd, Status};
+use crate::host::inode::Loc;
+use crate::instance::Instance;
+use crate::plugin::store::Download;
+use crate::recall::engine::{Job, Want};
+use crate::recall::tracker::{Tracker, WriteError, Written};
+
+/// What tells the attributes of a cold file apart from nothing; removed when it is local again.
+const LEFT_OVERS: [&std::ffi::CStr; 5] = [
+    xattr::OBJECT_SIZE,
+    xattr::NUM_BLOCKS,
+    xattr::BLOCK_SIZE,
+    xattr::KEY,
+    xattr::VERSION,
+];
+
+/// Does what the job's waiters wait for.
+///
+/// # Errors
+/// Why not; the file is then as cold as it was.
+pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+    let no_memory = || Failure::Brick {
+        step: "start",
+        errno: Errno::ENOMEM,
+    };
+    let child =
+        Child::enter(instance.this, std::ptr::from_ref(job).cast()).ok_or_else(no_memory)?;
+    let loc = Loc::of(&job.inode).ok_or_else(no_memory)?;
+
+    // Without the lock first: most that come here after another client's recall find the file local.
+    let status = child.status(&loc)?;
+    if status.state == State::Local && !status.has_left_overs {
+        job.inode.learn(instance.this, Known::Local);
+        return Ok(());
+    }
+    if job.want == Want::Tidy && status.state != State::Local {
+        return Ok(());
+    }
+    if job.want == Want::Bytes && status.state != State::Local && instance.store().is_none() {
+        return Err(Failure::NoStore);
+    }
+
+    let _lock = child.lock(&loc)?;
+    let status = healed(&child, &loc, job)?;
+    match (status.state, job.want) {
+        (State::Local, _) => {
+            if status.has_left_overs {
+                let fd = child.open(&job.inode, &loc)?;
+                tidy(&child, &fd)?;
+            }
+            job.inode.learn(instance.this, Known::Local);
+            Ok(())
+        }
+        (_, Want::Tidy) => Ok(()),
+        (State::Remote, Want::Bytes) => {
+            let bytes = bring_back(instance, job, &child, &loc, &status)?;
+            job.inode.learn(instance.this, Known::Local);
+            instance
+                .engine
+                .counters
+                .recalled
+                .fetch_add(1, Ordering::Relaxed);
+            instance
+                .engine
+                .counters
+                .recalled_bytes
+                .fetch_add(bytes, Ordering::Relaxed);
+            Ok(())
+        }
+        _ => Err(Failure::Damaged("the bricks cannot tell its state")),
+    }
+}
+
+/// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
+fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
+    let mut status = child.status(loc)?;
+    match status.state {
+        State::Repair => {
+            child.repair(loc)?;
+            status = child.status(loc)?;
+        }
+        // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
+        // end leave this.
+        State::Downloading => {
+            let fd = child.open(&job.inode, loc)?;
+            child.remove(&fd, "unmark", xattr::DOWNLOADING)?;
+            status = child.status(loc)?;
+        }
+        State::Local | State::Remote | State::Error => {}
+    }
+    Ok(status)
+}
+
+/// Fetches the file and commits. Returns its size in bytes.
+fn bring_back(
+    instance: &Instance,
+    job: &Job,
+    child: &Child,
+    loc: &Loc,
+    status: &Status,
+) -> Result<u64, Failure> {
+    let size = status.attributes.size();
+    let fd = child.open(&job.inode, loc)?;
+    child.mark(&fd)?;
+    let done =
+        fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
+    if let Err(failure) = done {
+        // Cut what was written. If that fails too, the next recall starts with it.
+        if let Err(second) = child.repair(loc) {
+            log::warn!(
+                "{}: cannot clean up after a failed recall: {second}",
+                loc.path()
+            );
+        }
+        return Err(failure);
+    }
+    // The file is local. What follows only tidies up; a lookup does it again if it fails.
+    if let Err(failure) = tidy(child, &fd) {
+        log::warn!("{}: recalled, but not tidied up: {failure}", loc.path());
+    }
+    log::info!("{}: recalled, {size} bytes", loc.path());
+    Ok(size)
+}
+
+fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Written, Failure> {
+    let store = instance.store().ok_or(Failure::NoStore)?;
+    let key = status.key.as_ref().or(status.remote.as_ref());
+    let key = key
+        .filter(|key| !key.is_empty())
+        .ok_or(Failure::Damaged("it has no object key"))?;
+    let key = text(key, "its object key has a NUL")?;
+    let version = status
+        .version
+        .as_ref()
+        .map(|version| text(version, "its version has a NUL"));
+    let version = version.transpose()?;
+
+    let size = status.attributes.size();
+    let tracker = Tracker::open(fd.address(), size, instance.config().window);
+    let result = store.download(&Download {
+        fd,
+        inode: &job.inode,
+        key: &key,
+        version: version.as_deref(),
+        attributes: &status.attributes,
+        cancelled: &job.cancelled,
+        tracker: &tracker,
+    });
+    let written = tracker.written();
+    match (written.error, result) {
+        // What the bricks say comes first: the plugin's error only follows from it.
+        (Some(WriteError::Brick(errno)), _) => Err(Failure::Brick {
+            step: "write",
+            errno,
+        }),
+        (Some(WriteError::TooLong), _) => Err(Failure::TooLong(size)),
+        (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
+        (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+        (None, Err(errno)) => Err(Failure::Store(errno)),
+        (None, Ok(())) if !written.complete => Err(Failure::Incomplete {
+            got: written.bytes,
+            want: size,
+        }),
+        (None, Ok(())) => Ok(written),
+    }
+}
+
+/// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
+fn commit(child: &Child, fd: &Fd, status: &Status, written: &Written) -> Result<(), Failure> {
+    child.fsync(fd)?;
+    if written.moved_mtime {
+        child.set_times(fd, &status.attributes)?;
+    }
+    child.remove(fd, "unmark", xattr::DOWNLOADING)?;
+    child.remove(fd, "commit", xattr::REMOTE)
+}
+
+fn tidy(child: &Child, fd: &Fd) -> Result<(), Failure> {
+    LEFT_OVERS
+        .iter()
+        .try_for_each(|name| child.remove(fd, "tidy up", name))
+}
+
+fn text(bytes: &[u8], otherwise: &'static str) -> Result<CString, Failure> {
+    CString::new(bytes).map_err(|_| Failure::Damaged(otherwise))
+}

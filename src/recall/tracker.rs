@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What a plugin writes, counted: bytes in flight are bounded, acknowledged ranges and the first error remembered.
+//!
+//! The plugin winds its writes to a child that is ours (shim/store.c), so one that fires writes and never looks back
+//! is as safe as one that waits. A write that is not part of a running recall is refused: a late one, from a
+//! plugin that returned too early, can never reach a brick.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use crate::errno::Errno;
+use crate::recall::ranges::Ranges;
+
+/// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
+/// while it is listed, so no other descriptor can have the address.
+static OPEN: LazyLock<Mutex<HashMap<usize, Arc<Tracker>>>> = LazyLock::new(Mutex::default);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The writes of one recall.
+#[derive(Debug)]
+pub struct Tracker {
+    descriptor: usize,
+    size: u64,
+    window: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flying_bytes: u64,
+    flying: usize,
+    acknowledged: Ranges,
+    failed: Option<WriteError>,
+    moved_mtime: bool,
+    closed: bool,
+}
+
+/// Why a recall's writes failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The bricks refused one.
+    Brick(Errno),
+    /// The plugin wrote past the file's end.
+    TooLong,
+    /// The recall was cancelled.
+    Cancelled,
+}
+
+impl WriteError {
+    const fn errno(self) -> Errno {
+        match self {
+            Self::Brick(errno) => errno,
+            Self::TooLong => Errno::EBADMSG,
+            Self::Cancelled => Errno::ECANCELED,
+        }
+    }
+}
+
+/// What came of a recall's writes.
+#[derive(Debug)]
+pub struct Written {
+    /// Whether every byte of the file was acknowledged.
+    pub complete: bool,
+    /// How many bytes were.
+    pub bytes: u64,
+    /// The first error.
+    pub error: Option<WriteError>,
+    /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
+    pub moved_mtime: bool,
+}
+
+/// One write in flight.
+#[derive(Debug)]
+pub struct Slot {
+    tracker: Arc<Tracker>,
+    range: Range<u64>,
+}
+
+impl Tracker {
+    /// Accepts writes to `descriptor` (its address) of a file of `size` bytes from now on, with at most `window`
+    /// bytes in flight.
+    #[must_use]
+    pub fn open(descriptor: usize, size: u64, window: u64) -> Arc<Self> {
+        let tracker = Arc::new(Self {
+            descriptor,
+            size,
+            window,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        lock(&OPEN).insert(descriptor, Arc::clone(&tracker));
+        tracker
+    }
+
+    /// Makes the plugin's next write fail, and wakes one that waits.
+    pub fn cancel(&self) {
+        lock(&self.state)
+            .failed
+            .get_or_insert(WriteError::Cancelled);
+        self.changed.notify_all();
+    }
+
+    /// Refuses further writes and waits until every one that was accepted is answered.
+    pub fn drain(&self) {
+        lock(&OPEN).remove(&self.descriptor);
+        let mut state = lock(&self.state);
+        state.closed = true;
+        self.changed.notify_all();
+        while state.flying > 0 {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What came of it all; call after [`Self::drain`].
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let state = lock(&self.state);
+        Written {
+            complete: state.acknowledged.contains(0..self.size),
+            bytes: state.acknowledged.bytes(),
+            error: state.failed,
+            moved_mtime: state.moved_mtime,
+        }
+    }
+
+    fn begin(self: Arc<Self>, range: Range<u64>) -> Result<Slot, Errno> {
+        let length = range.end - range.start;
+        let mut state = lock(&self.state);
+        if range.end > self.size {
+            state.failed.get_or_insert(WriteError::TooLong);
+        }
+        loop {
+            if let Some(error) = state.failed {
+                return Err(error.errno());
+            }
+            if state.closed {
+                return Err(Errno::ESTALE);
+            }
+            // One write always goes, however small the window: it must not wait for itself.
+            if state.flying == 0 || state.flying_bytes + length <= self.window {
+                break;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.flying += 1;
+        state.flying_bytes += length;
+        drop(state);
+        Ok(Slot {
+            tracker: self,
+            range,
+        })
+    }
+}
+
+/// A plugin writes `length` bytes at `offset` to the descriptor at this address. Blocks while too much is in flight.
+///
+/// # Errors
+/// ESTALE outside a recall, EBADMSG past the file's end, or the errno of the recall's first failed write.
+pub fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot, Errno> {
+    let tracker = lock(&OPEN)
+        .get(&descriptor)
+        .map(Arc::clone)
+        .ok_or(Errno::ESTALE)?;
+    let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+    tracker.begin(offset..end)
+}
+
+impl Slot {
+    /// The write was answered: `result` is the number of bytes or the errno, `moved_mtime` whether the file's
+    /// modification time was another afterwards.
+    pub fn end(self, result: Result<u64, Errno>, moved_mtime: bool) {
+        let length = self.range.end - self.range.start;
+        let mut state = lock(&self.tracker.state);
+        state.flying -= 1;
+        state.flying_bytes -= length;
+        match result {
+            Ok(bytes) if bytes == length => {
+                state.acknowledged.insert(self.range.clone());
+                state.moved_mtime |= moved_mtime;
+            }
+            // Written in part: the bricks are full, or worse.
+            Ok(_) => {
+                state.failed.get_or_insert(WriteError::Brick(Errno::EIO));
+            }
+            Err(errno) => {
+                state.failed.get_or_insert(WriteError::Brick(errno));
+            }
+        }
+        drop(state);
+        self.tracker.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn only_acknowledged_bytes_make_a_file_whole() {
+        let tracker = Tracker::open(0x1000, 100, 1000);
+        let first = begin(0x1000, 0, 60).unwrap();
+        let second = begin(0x1000, 60, 40).unwrap();
+        first.end(Ok(60), false);
+        assert!(!tracker.written().complete);
+        second.end(Ok(40), true);
+        tracker.drain();
+        let written = tracker.written();
+        assert!(written.complete && written.moved_mtime);
+        assert_eq!((written.bytes, written.error), (100, None));
+    }
+
+    #[test]
+    fn late_and_foreign_writes_are_refused() {
+        assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
+        let tracker = Tracker::open(0x2000, 10, 10);
+        tracker.drain();
+        assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
+    }
+
+    #[test]
+    fn a_write_past_the_end_fails_the_recall() {
+        let tracker = Tracker::open(0x3000, 10, 100);
+        assert_eq!(begin(0x3000, 5, 6).unwrap_err(), Errno::EBADMSG);
+        assert_eq!(
+            begin(0x3000, 0, 5).unwrap_err(),
+            Errno::EBADMSG,
+            "nothing is written after it"
+        );
+        tracker.drain();
+        assert_eq!(tracker.written().error, Some(WriteError::TooLong));
+    }
+
+    #[test]
+    fn the_first_error_stays_and_a_short_write_is_one() {
+        let tracker = Tracker::open(0x4000, 10, 100);
+        let (one, two) = (begin(0x4000, 0, 5).unwrap(), begin(0x4000, 5, 5).unwrap());
+        one.end(Err(Errno::new(libc::ENOSPC)), false);
+        two.end(Ok(3), false);
+        tracker.drain();
+        let written = tracker.written();
+        assert_eq!(
+            written.error,
+            Some(WriteError::Brick(Errno::new(libc::ENOSPC)))
+        );
+        assert_eq!(written.bytes, 0);
+    }
+
+    #[test]
+    fn a_full_window_holds_the_writer_until_an_answer_comes() {
+        let tracker = Tracker::open(0x5000, 100, 10);
+        let first = begin(0x5000, 0, 10).unwrap();
+        let (said, heard) = mpsc::channel();
+        let writer = thread::spawn(move || {
+            let slot = begin(0x5000, 10, 10).unwrap();
+            said.send(()).unwrap();
+            slot.end(Ok(10), false);
+        });
+        assert!(
+            heard.recv_timeout(Duration::from_millis(50)).is_err(),
+            "the window is full"
+        );
+        first.end(Ok(10), false);
+        heard.recv_timeout(Duration::from_secs(20)).unwrap();
+        writer.join().unwrap();
+        tracker.drain();
+        assert_eq!(tracker.written().bytes, 20);
+    }
+
+    #[test]
+    fn cancelling_wakes_a_held_writer() {
+        let tracker = Tracker::open(0x6000, 100, 10);
+        let first = begin(0x6000, 0, 10).unwrap();
+        let writer = thread::spawn(|| begin(0x6000, 10, 10).map(drop).unwrap_err());
+        tracker.cancel();
+        assert_eq!(writer.join().unwrap(), Errno::ECANCELED);
+        first.end(Ok(10), false);
+        tracker.drain();
+    }
+}

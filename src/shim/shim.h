@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/*
+ * The contract between the C shim and Rust.
+ *
+ * The host's macros (STACK_WIND, STACK_UNWIND_STRICT, FIRST_CHILD, THIS, ...) can only be used from C, so C has
+ * one function for each use of them, and decides nothing. Every decision is behind the functions of cs_rs_ops.
+ */
+#ifndef CLOUDSYNC_SHIM_H
+#define CLOUDSYNC_SHIM_H
+
+#include <cloudsync-common.h>
+#include <glusterfs/defaults.h>
+#include <glusterfs/statedump.h>
+
+/* The child's answer to a guarded operation, before it goes up. */
+typedef struct cs_reply {
+    int32_t op_ret;      /* Rust may change it */
+    int32_t op_errno;    /* Rust may change it */
+    dict_t *xdata;       /* the answer's dictionary, or NULL */
+    struct iatt *buf;    /* the file's attributes after the operation, or NULL; Rust may correct them */
+    struct iatt *prebuf; /* the file's attributes before the operation, or NULL; Rust may correct them */
+    gf_dirent_t *entries; /* the entries of a readdirp, or NULL; Rust may correct them */
+} cs_reply_t;
+
+/* What Rust does for C. Every function catches its panics. */
+typedef struct cs_rs_ops {
+    /* An operation arrives. Takes the stub, which must answer exactly once. */
+    void (*enter)(xlator_t *this_xl, call_stub_t *stub);
+    /* The child answered. Returns CS_TAKEN if Rust took the operation again, CS_ANSWER if C must unwind it now and
+     * then release the ticket. */
+    int32_t (*settle)(void *ticket, cs_reply_t *reply);
+    /* The operation was unwound: free the ticket. */
+    void (*release)(void *ticket);
+    /* A plugin writes to the tracker. May block. Returns 0 and a slot, or an errno. */
+    int32_t (*write_begin)(xlator_t *tracker, fd_t *fd, off_t offset, size_t size, void **slot);
+    /* That write was answered. Called once for each slot. */
+    void (*write_end)(void *slot, int32_t op_ret, int32_t op_errno, struct iatt *prebuf, struct iatt *postbuf);
+    /* Print the instance's state into the open statedump section. */
+    void (*dump)(xlator_t *this_xl);
+    /* The host tells of an event (GF_EVENT_*). */
+    void (*notify)(xlator_t *this_xl, int32_t event);
+} cs_rs_ops_t;
+
+#define CS_ANSWER 0
+#define CS_TAKEN 1
+
+/* Registered before the first operation. */
+extern const cs_rs_ops_t *cs_rs;
+
+void
+cs_shim_register(const cs_rs_ops_t *ops);
+
+/* The tables that xlator_api points to. Writable: the host stores into them. */
+extern struct xlator_fops cs_fops;
+extern struct xlator_cbks cs_cbks;
+extern struct xlator_dumpops cs_dumpops;
+extern volume_option_t cs_options[];
+
+int32_t
+cs_shim_notify(xlator_t *this_xl, int32_t event, void *data, ...);
+
+int32_t
+cs_shim_mem_acct_init(xlator_t *this_xl);
+
+/* Lets `gluster volume set` accept `name` as a store. Returns -1 when the table is full. Not thread-safe: called
+ * while glusterd loads us. */
+int32_t
+cs_shim_allow_store(const char *name);
+
+/* Not 0 in glusterd, which loads us to check options and never runs us. */
+int32_t
+cs_shim_is_glusterd(void);
+
+/* ---- host macros as functions ---- */
+
+int32_t
+cs_shim_child_count(xlator_t *this_xl);
+
+/* this->local_pool, for cs_local_t. Returns -1 when there is no memory. */
+int32_t
+cs_shim_pool_new(xlator_t *this_xl);
+
+xlator_t *
+cs_shim_first_child(xlator_t *this_xl);
+
+xlator_t *
+cs_shim_this(void);
+
+void
+cs_shim_set_this(xlator_t *this_xl);
+
+/* A descriptor of our own for `inode`, to be opened by the child. The caller owns the reference. NULL: no memory. */
+fd_t *
+cs_shim_fd_new(inode_t *inode);
+
+/* The child has opened `fd`. */
+void
+cs_shim_fd_bind(fd_t *fd);
+
+/* The identity of this thread's syncop calls: root that no brick squashes, and a lock owner unique to `token`. */
+void
+cs_shim_become(void *token);
+
+/* The entry after `entry` (NULL: the first), or NULL at the end. */
+gf_dirent_t *
+cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);
+
+/* Takes (waits for) or releases the write lock on the whole file in `domain`. Blocks. 0 or a negative errno. */
+int32_t
+cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock);
+
+/* Statedump: one line `key=value`. */
+void
+cs_shim_dump(const char *key, const char *value);
+
+/*
+ * The translators that a plugin sees. Its frame's `this` is `proxy`: the real translator's name, options and
+ * memory accounting, with `priv` as its private and `tracker` as its only child. The tracker's writev counts and
+ * bounds the plugin's writes and winds them to the real child; its other operations go straight there.
+ */
+typedef struct cs_proxy {
+    xlator_t proxy;
+    xlator_t tracker;
+    xlator_list_t proxy_child;   /* the tracker */
+    xlator_list_t tracker_child; /* the real child */
+    volume_opt_list_t options;   /* the proxy's option table */
+    cs_private_t priv;
+    struct cs_remote_stores store;
+} cs_proxy_t;
+
+/* Returns NULL when there is no memory. The proxy borrows from `this_xl`, which must outlive it. */
+cs_proxy_t *
+cs_shim_proxy_new(xlator_t *this_xl);
+
+void
+cs_shim_proxy_free(cs_proxy_t *proxy);
+
+/*
+ * Runs a plugin's download on this thread: makes its frame and cs_local_t (fd and inode are referenced, the
+ * strings are borrowed until it returns), calls it, takes the frame apart. The caller must have waited for every write before `after` returns:
+ * it is called between the plugin's return and the frame's end. Returns what the plugin returned; *op_errno is
+ * what it left in local->op_errno. -1 with ENOMEM if there is no memory.
+ */
+int32_t
+cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key, const char *version,
+                 const struct iatt *attributes, int32_t *cancelled, void (*after)(void *), void *after_arg, int32_t *op_errno);
+
+#endif /* CLOUDSYNC_SHIM_H */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* What a plugin sees of the host: its own xlator (the proxy), whose only child is the tracker. */
+#include "shim.h"
+
+static int32_t
+cs_tracker_writev_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                      int32_t op_ret, int32_t op_errno, struct iatt *prebuf,
+                      struct iatt *postbuf, dict_t *xdata)
+{
+    struct iatt pre = prebuf ? *prebuf : (struct iatt){0};
+    struct iatt post = postbuf ? *postbuf : (struct iatt){0};
+
+    /* First the plugin's callback, then the count: the recall takes the plugin's frame apart when the count says
+     * that nothing is in flight any more. */
+    STACK_UNWIND_STRICT(writev, frame, op_ret, op_errno, prebuf, postbuf,
+                        xdata);
+    cs_rs->write_end(cookie, op_ret, op_errno, &pre, &post);
+    return 0;
+}
+
+static int32_t
+cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd,
+                  struct iovec *vector, int32_t count, off_t offset,
+                  uint32_t flags, struct iobref *iobref, dict_t *xdata)
+{
+    struct iobref *copy_ref = NULL;
+    struct iobuf *copy = NULL;
+    struct iovec copied = {0};
+    gf_boolean_t wound = _gf_false;
+    void *slot = NULL;
+    int32_t op_errno = cs_rs->write_begin(this, fd, offset,
+                                          iov_length(vector, count), &slot);
+
+    if (op_errno) {
+        STACK_UNWIND_STRICT(writev, frame, -1, op_errno, NULL, NULL, NULL);
+        return 0;
+    }
+    /* Bytes that no iobref keeps alive are the plugin's again as soon as we return; the transport may still
+     * need them then. */
+    if (!iobref) {
+        if (iobuf_copy(this->ctx->iobuf_pool, vector, count, &copy_ref, &copy,
+                       &copied)) {
+            STACK_UNWIND_STRICT(writev, frame, -1, ENOMEM, NULL, NULL, NULL);
+            cs_rs->write_end(slot, -1, ENOMEM, NULL, NULL);
+            return 0;
+        }
+        iobref = copy_ref;
+        vector = &copied;
+        count = 1;
+    }
+    STACK_WIND_COOKIE(frame, cs_tracker_writev_cbk, slot, FIRST_CHILD(this),
+                      FIRST_CHILD(this)->fops->writev, (wound = _gf_true, fd),
+                      vector, count, offset, flags, iobref, xdata);
+    if (!wound)
+        cs_tracker_writev_cbk(frame, slot, this, -1, ENOMEM, NULL, NULL, NULL);
+    if (copy)
+        iobuf_unref(copy);
+    if (copy_ref)
+        iobref_unref(copy_ref);
+    return 0;
+}
+
+/* Writable: the host's STACK_WIND stores into it. */
+static struct xlator_fops cs_tracker_fops;
+
+/* Makes `copy` look like `real` to whatever winds to it or runs with THIS set to it. */
+static void
+cs_mimic(xlator_t *copy, xlator_t *real)
+{
+    copy->name = real->name;
+    copy->type = real->type;
+    copy->options = real->options;
+    copy->fops = real->fops;
+    copy->cbks = real->cbks;
+    copy->notify = real->notify;
+    copy->loglevel = real->loglevel;
+    copy->ctx = real->ctx;
+    copy->graph = real->graph;
+    copy->itable = real->itable;
+    copy->mem_acct = real->mem_acct;
+    copy->local_pool = real->local_pool;
+    copy->xl_id = real->xl_id;
+    copy->identifier = real->identifier;
+    copy->category = real->category;
+    copy->init_succeeded = 1;
+    INIT_LIST_HEAD(&copy->volume_options);
+}
+
+cs_proxy_t *
+cs_shim_proxy_new(xlator_t *this)
+{
+    /* Not GF_CALLOC: the proxy lives as long as its plugin, which may be longer than the instance. */
+    cs_proxy_t *self = calloc(1, sizeof(*self));
+
+    if (!self)
+        return NULL;
+    cs_tracker_fops = *default_fops;
+    cs_tracker_fops.writev = cs_tracker_writev;
+
+    cs_mimic(&self->tracker, this);
+    self->tracker.fops = &cs_tracker_fops;
+    self->tracker_child.xlator = FIRST_CHILD(this);
+    self->tracker.children = &self->tracker_child;
+
+    cs_mimic(&self->proxy, this);
+    self->proxy_child.xlator = &self->tracker;
+    self->proxy.children = &self->proxy_child;
+    self->options.given_opt = cs_options;
+    list_add(&self->options.list, &self->proxy.volume_options);
+
+    pthread_spin_init(&self->priv.lock, PTHREAD_PROCESS_PRIVATE);
+    self->priv.this = &self->proxy;
+    self->priv.stores = &self->store;
+    self->proxy.private = &self->priv;
+    return self;
+}
+
+void
+cs_shim_proxy_free(cs_proxy_t *self)
+{
+    pthread_spin_destroy(&self->priv.lock);
+    free(self);
+}
+
+int32_t
+cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key,
+                 const char *version, const struct iatt *attributes,
+                 int32_t *cancelled,
+                 void (*after)(void *), void *after_arg, int32_t *op_errno)
+{
+    xlator_t *this = &proxy->proxy;
+    cs_local_t *local = NULL;
+    call_frame_t *frame = create_frame(this, this->ctx->pool);
+    int32_t ret = -1;
+
+    *op_errno = ENOMEM;
+    if (!frame)
+        return -1;
+    /* The bricks must not squash root away: the bytes go into a file that root may not own. */
+    frame->root->pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
+    frame->root->type = GF_OP_TYPE_FOP;
+    frame->op = GF_FOP_WRITE;
+    local = mem_get0(this->local_pool);
+    if (!local) {
+        STACK_DESTROY(frame->root);
+        return -1;
+    }
+    local->fd = fd_ref(fd);
+    local->dlfd = fd_ref(fd);
+    local->inode = inode_ref(inode);
+    local->loc.inode = inode_ref(inode);
+    memcpy(local->loc.gfid, inode->gfid, sizeof(local->loc.gfid));
+    local->stbuf = *attributes;
+    local->fop = GF_FOP_READ;
+    local->remotepath = gf_strdup(key);
+    local->version = version;
+    local->cancelled = cancelled;
+    frame->local = local;
+    if (local->remotepath) {
+        ret = proxy->store.dlfop(frame, proxy->store.config);
+        *op_errno = local->op_errno;
+    }
+    after(after_arg);
+    CS_STACK_DESTROY(frame);
+    return ret;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* The translator's tables but for its operations (fops.c), and host macros that Rust needs as functions. */
+#include "shim.h"
+
+const cs_rs_ops_t *cs_rs;
+
+void
+cs_shim_register(const cs_rs_ops_t *ops)
+{
+    cs_rs = ops;
+}
+
+/* Empty: a file's state is one number in its inode's context, which needs no freeing. */
+struct xlator_cbks cs_cbks = {0};
+
+static int32_t
+cs_dump_private(xlator_t *this)
+{
+    if (!this->private)
+        return 0;
+    gf_proc_dump_add_section("xlator.%s.%s.priv", this->type, this->name);
+    cs_rs->dump(this);
+    return 0;
+}
+
+struct xlator_dumpops cs_dumpops = {
+    .priv = cs_dump_private,
+};
+
+/*
+ * glusterd checks `gluster volume set` against this table while the feature is on, and shows its texts in `gluster
+ * volume set help`. It accepts no other names: they are compiled into it.
+ */
+volume_option_t cs_options[] = {
+    {
+        .key = {"cloudsync-storetype"},
+        .type = GF_OPTION_TYPE_STR,
+        /* .value is filled in glusterd's process only, see cs_shim_allow_store: a client must mount whatever is
+         * written here, so that local files work. */
+        .description = "The store that holds the bytes of cold files: amazons3 (any S3 server), or another "
+                       "plugin that is installed.",
+        .op_version = {GD_OP_VERSION_5_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"cloudsync-remote-read"},
+        .type = GF_OPTION_TYPE_BOOL,
+        .default_value = "off",
+        .description = "Serve reads of a cold file from the store and leave it cold. Changing a file brings it "
+                       "back all the same.",
+        .op_version = {GD_OP_VERSION_7_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"cloudsync-store-id"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "Settings of the store as key=value,key=value. For amazons3: see docs/OPTIONS.md.",
+        .op_version = {GD_OP_VERSION_7_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"cloudsync-product-id"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "Settings of recalls as key=value,key=value: recalls (files brought back at once, 1 to "
+                       "256), window (bytes in flight to the bricks for each file).",
+        .op_version = {GD_OP_VERSION_7_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"s3plugin-seckey"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "The secret key of the S3 account: the key itself, file:/path or env:NAME. Empty, and "
+                       "keyid empty too: the usual AWS credential providers.",
+        .op_version = {GD_OP_VERSION_5_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"s3plugin-keyid"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "The access key id of the S3 account: the id itself, file:/path or env:NAME.",
+        .op_version = {GD_OP_VERSION_5_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"s3plugin-bucketid"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "The bucket, or bucket/prefix.",
+        .op_version = {GD_OP_VERSION_5_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {
+        .key = {"s3plugin-hostname"},
+        .type = GF_OPTION_TYPE_STR,
+        .description = "The S3 server: host or host:port (https), or http://host:port. Empty: Amazon's, of the "
+                       "region in cloudsync-store-id.",
+        .op_version = {GD_OP_VERSION_5_0},
+        .flags = OPT_FLAG_SETTABLE,
+        .tags = {"cloudsync"},
+    },
+    {.key = {NULL}},
+};
+
+int32_t
+cs_shim_allow_store(const char *name)
+{
+    volume_option_t *storetype = &cs_options[0];
+    int32_t i;
+
+    /* The last place stays NULL: it ends the list. */
+    for (i = 0; i < ZR_OPTION_MAX_ARRAY_SIZE - 1; i++) {
+        if (!storetype->value[i]) {
+            storetype->value[i] = strdup(name);
+            return storetype->value[i] ? 0 : -1;
+        }
+        if (!strcmp(storetype->value[i], name))
+            return 0;
+    }
+    return -1;
+}
+
+int32_t
+cs_shim_is_glusterd(void)
+{
+    return THIS->ctx && THIS->ctx->process_mode == GF_GLUSTERD_PROCESS;
+}
+
+int32_t
+cs_shim_notify(xlator_t *this, int32_t event, void *data, ...)
+{
+    if (this->private)
+        cs_rs->notify(this, event);
+    return default_notify(this, event, data);
+}
+
+int32_t
+cs_shim_mem_acct_init(xlator_t *this)
+{
+    /* Plugins number their memory types from gf_common_mt_end up, as the stock translator's do: room for theirs. */
+    return xlator_mem_acct_init(this, gf_common_mt_end + 256);
+}
+
+int32_t
+cs_shim_child_count(xlator_t *this)
+{
+    xlator_list_t *child;
+    int32_t count = 0;
+
+    for (child = this->children; child; child = child->next)
+        count++;
+    return count;
+}
+
+int32_t
+cs_shim_pool_new(xlator_t *this)
+{
+    this->local_pool = mem_pool_new(cs_local_t, 64);
+    return this->local_pool ? 0 : -1;
+}
+
+xlator_t *
+cs_shim_first_child(xlator_t *this)
+{
+    return FIRST_CHILD(this);
+}
+
+xlator_t *
+cs_shim_this(void)
+{
+    return THIS;
+}
+
+void
+cs_shim_set_this(xlator_t *this)
+{
+    THIS = this;
+}
+
+fd_t *
+cs_shim_fd_new(inode_t *inode)
+{
+    return fd_create(inode, GF_CLIENT_PID_NO_ROOT_SQUASH);
+}
+
+void
+cs_shim_fd_bind(fd_t *fd)
+{
+    fd_bind(fd);
+}
+
+void
+cs_shim_become(void *token)
+{
+    gf_lkowner_t owner = {0};
+    pid_t pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
+
+    set_lk_owner_from_ptr(&owner, token);
+    syncopctx_setfslkowner(&owner);
+    syncopctx_setfspid(&pid);
+}
+
+gf_dirent_t *
+cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry)
+{
+    gf_dirent_t *next = entry ? entry->next : entries->next;
+
+    return next == entries ? NULL : next;
+}
+
+int32_t
+cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock)
+{
+    /* The whole file, as the stock translator locks it. */
+    struct gf_flock flock = {.l_type = lock ? F_WRLCK : F_UNLCK};
+
+    return syncop_inodelk(child, domain, loc, lock ? F_SETLKW : F_SETLK, &flock,
+                          NULL, NULL);
+}
+
+void
+cs_shim_dump(const char *key, const char *value)
+{
+    gf_proc_dump_write((char *)key, "%s", value);
+}
