@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::ceph::{S3Server, User};
 use crate::percent::{decode, encode};
 use crate::run::{Failure, Outcome};
+use crate::signed::{self, Answer};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -63,22 +64,6 @@ impl S3Server {
         };
         bucket.request(&["-X", "PUT"], "", "")?.ok("create")?;
         Ok(bucket)
-    }
-}
-
-/// An answer of the server.
-struct Answer {
-    outcome: Outcome,
-    status: u16,
-}
-
-impl Answer {
-    fn ok(self, what: &str) -> Result<Vec<u8>, Failure> {
-        if (200..300).contains(&self.status) {
-            Ok(self.outcome.stdout)
-        } else {
-            Err(Failure::new(format!("{what}: HTTP status {}", self.status)).with(self.outcome))
-        }
     }
 }
 
@@ -288,21 +273,8 @@ impl Bucket {
             })
     }
 
-    /// One request. The status goes to standard error, so that the body is all of the output.
+    /// One request for a key of this bucket.
     fn request(&self, args: &[&str], key: &str, query: &str) -> Result<Answer, Failure> {
-        let user = format!("{}:{}", self.user.key, self.user.secret);
-        let ca = self.server.ca_pem().display().to_string();
-        let mut all = vec![
-            "-sS",
-            "--path-as-is",
-            "--cacert",
-            &ca,
-            "-w",
-            "%{stderr}%{http_code}",
-        ];
-        all.extend(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user]);
-        all.extend(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
-        all.extend(args);
         let slash = if key.is_empty() { "" } else { "/" };
         let url = format!(
             "{}/{}{slash}{}{query}",
@@ -310,18 +282,7 @@ impl Bucket {
             self.name,
             encode(key, b"/")
         );
-        all.push(&url);
-        let outcome = self
-            .server
-            .space()
-            .run_with(PATIENCE, "curl", all, |_| {})?;
-        let status = String::from_utf8_lossy(&outcome.stderr)
-            .trim()
-            .parse()
-            .unwrap_or(0);
-        if status == 0 {
-            return Err(Failure::new("no answer of the S3 server").with(outcome));
-        }
-        Ok(Answer { outcome, status })
+        let ca = self.server.ca_pem();
+        signed::request(self.server.space(), &self.user, ca, PATIENCE, args, &url)
     }
 }

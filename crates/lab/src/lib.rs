@@ -42,6 +42,7 @@ mod mount;
 mod percent;
 mod process;
 mod run;
+mod signed;
 mod space;
 mod tls;
 mod volume;

@@ -224,6 +224,11 @@ fn nameless(scratch: &Path) -> Result<File, Failure> {
     Ok(file)
 }
 
+/// Everything in the file, as text.
+pub(crate) fn text(file: &mut File) -> String {
+    String::from_utf8_lossy(&rewound(file)).into_owned()
+}
+
 /// Everything in the file.
 fn rewound(file: &mut File) -> Vec<u8> {
     let mut bytes = Vec::new();

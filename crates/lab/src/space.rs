@@ -50,8 +50,14 @@ impl Space {
     pub(crate) fn start(tree: &Path, ram: &str) -> Result<Self, Failure> {
         remove_leftovers();
         let dir = fresh_dir()?;
-        let log = fs::File::create(dir.join("start.log")).map_err(|e| Failure::at(&dir, &e))?;
-        let errors = log.try_clone().map_err(|e| Failure::at(&dir, &e))?;
+        let path = dir.join("start.log");
+        let log = fs::File::options()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path);
+        let mut log = log.map_err(|e| Failure::at(&path, &e))?;
+        let clone = |log: &fs::File| log.try_clone().map_err(|e| Failure::at(&path, &e));
         let keep = std::env::var_os("CLOUDSYNC_LAB_LOGS").unwrap_or_default();
         let mut supervisor = Command::new("bash")
             .args(["-c", SUPERVISOR, "lab-supervisor"])
@@ -60,8 +66,8 @@ impl Space {
             .arg(INSIDE)
             .args([tree.as_os_str(), OsStr::new(ram), &keep])
             .stdin(Stdio::piped())
-            .stdout(log)
-            .stderr(errors)
+            .stdout(clone(&log)?)
+            .stderr(clone(&log)?)
             // Ctrl-C is for us: the supervisor must outlive us to clean up.
             .process_group(0)
             .spawn()
@@ -70,15 +76,12 @@ impl Space {
             let gone = supervisor.try_wait().ok().flatten().is_some();
             (gone || dir.join("ready").exists()).then_some(!gone)
         });
-        let said = || fs::read_to_string(dir.join("start.log")).unwrap_or_default();
-        match ready {
-            Ok(true) => {}
-            Ok(false) => return Err(Failure::new("the lab's supervisor ended at once")),
-            Err(failure) => return Err(failure.with(said())),
-        }
         let holder = fs::read_to_string(dir.join("holder")).unwrap_or_default();
-        let holder = holder.trim().parse();
-        let holder: u32 = holder.map_err(|_| Failure::new("no holder").with(said()))?;
+        let holder = match (ready, holder.trim().parse()) {
+            (Ok(true), Ok(holder)) => holder,
+            (Ok(_), _) => return Err(Failure::new("no namespaces").with(run::text(&mut log))),
+            (Err(failure), _) => return Err(failure.with(run::text(&mut log))),
+        };
         let link = PathBuf::from(format!("/proc/{holder}/ns/pid"));
         let pids = fs::read_link(&link).map_err(|e| Failure::at(&link, &e))?;
         Ok(Self {

@@ -32,9 +32,8 @@ done
 
 read -r holder 2>/dev/null <"$dir/holder"
 if [[ -n $keep && -n $holder ]]; then
-    mkdir -p "$keep/${dir##*/}" &&
-        timeout 20 cp -a "/proc/$holder/root$dir/ram/log" "/proc/$holder/root$dir/ram/store" \
-            "$keep/${dir##*/}/" 2>/dev/null
+    mkdir -p "$keep/${dir##*/}" && ram=/proc/$holder/root$dir/ram &&
+        timeout 20 cp -a "$ram/log" "$ram"/store/*.log "$keep/${dir##*/}/" 2>/dev/null
 fi
 # unshare returns when its child, the lab's pid 1, is reaped: by then every process there is gone.
 kill -KILL "${holder:-$space}" 2>/dev/null

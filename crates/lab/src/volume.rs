@@ -78,7 +78,7 @@ pub struct Volume {
     bricks: Vec<PathBuf>,
     /// The directory that holds the bricks.
     home: PathBuf,
-    /// Whether the bricks are mount points' children.
+    /// What is below the bricks.
     backing: Backing,
 }
 
@@ -223,8 +223,9 @@ impl Volume {
             .to_string_lossy()
             .trim_start_matches('/')
             .replace('/', "-");
-        let file = format!("/run/gluster/vols/{}/{ADDRESS}-{flat}.pid", self.name);
-        let file = self.space.outer(file.as_ref());
+        let file = self
+            .space
+            .outer(&self.pid_dir().join(format!("{ADDRESS}-{flat}.pid")));
         let inner = fs::read_to_string(file)
             .unwrap_or_default()
             .trim()
@@ -233,6 +234,11 @@ impl Volume {
         inner
             .and_then(|inner| self.space.outer_pid(inner))
             .ok_or_else(none)
+    }
+
+    /// Where glusterd keeps the bricks' pid files.
+    fn pid_dir(&self) -> PathBuf {
+        PathBuf::from("/run/gluster/vols").join(&self.name)
     }
 
     /// Waits until every brick process runs.
@@ -271,6 +277,11 @@ impl Drop for Volume {
         for client in clients.iter().filter(|client| client.volume == self.name) {
             let _ = process::end(client.pid, Signal::KILL, Duration::from_secs(5));
         }
+        // For every brick with a pid file glusterd sleeps a second.
+        for number in 0..self.bricks.len() {
+            let _ = self.kill_brick(number);
+        }
+        let _ = fs::remove_dir_all(self.space.outer(&self.pid_dir()));
         let _ = self.stop();
         let _ = gluster(&self.space, ["volume", "delete", &self.name]);
         if let Backing::Sized(_) = self.backing {
