@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -155,13 +156,15 @@ impl Host {
         Entered(unsafe { css_enter(self.0.as_ptr()) })
     }
 
-    /// One line in the host's log.
+    /// One line in the host's log, with the caller's place in the source.
+    #[track_caller]
     pub(crate) fn log(self, level: Level, errno: i32, function: &CStr, text: &str) {
+        let at = Location::caller();
         log(
             self.0.as_ptr(),
             level,
             errno,
-            (c"cloudsync-store", 0),
+            (at.file(), at.line()),
             function,
             text,
         );
@@ -195,13 +198,11 @@ impl Drop for Entered {
 
 /// One line in the log for a panic, from whatever thread it is on.
 pub(crate) fn log_panic(file: &str, line: u32, text: &str) {
-    let file = CString::new(file).unwrap_or_default();
-    let line = i32::try_from(line).unwrap_or(0);
     log(
         ptr::null_mut(),
         Level::Critical,
         0,
-        (&file, line),
+        (file, line),
         c"panic",
         text,
     );
@@ -211,11 +212,13 @@ fn log(
     this: *mut Xlator,
     level: Level,
     errno: i32,
-    (file, line): (&CStr, i32),
+    (file, line): (&str, u32),
     function: &CStr,
     text: &str,
 ) {
     let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
+    let file = CString::new(file).unwrap_or_default();
+    let line = i32::try_from(line).unwrap_or(0);
     let (file, function, text) = (file.as_ptr(), function.as_ptr(), text.as_ptr());
     // SAFETY: all strings outlive the call, which copies them; `this` is NULL or alive as `Host` promises.
     unsafe { css_log(this, file, function, line, level as c_int, errno, text) };

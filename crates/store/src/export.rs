@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A [`Store`] as the two C tables that the translator looks up.
 //!
-//! Each function of the tables recovers its arguments, calls a safe function inside [`guard`], and turns the result into
+//! Each function of the tables recovers its arguments, calls a safe function inside `guard`, and turns the result into
 //! what C expects. `fop_init` returns a box with the store in it; `fop_fini` gets it back.
 
 use std::any::Any;

@@ -101,16 +101,11 @@ css_frame_cancelled(call_frame_t *frame)
 {
     cs_local_t *local = frame->local;
     cs_private_t *priv = frame->this->private;
-    gf_boolean_t aborted = _gf_false;
 
     if (local->cancelled && __atomic_load_n(local->cancelled, __ATOMIC_ACQUIRE))
         return 1;
-    if (priv) {
-        pthread_spin_lock(&priv->lock);
-        aborted = priv->abortdl;
-        pthread_spin_unlock(&priv->lock);
-    }
-    return aborted;
+    /* Not under priv->lock: the host's own translator never initialises it, and then it spins for ever. */
+    return priv && __atomic_load_n(&priv->abortdl, __ATOMIC_ACQUIRE);
 }
 
 void
