@@ -19,7 +19,9 @@ pub struct Artifacts {
 
 impl Artifacts {
     /// `libcloudsync.so` and `lib<name>.so` for every name, from the directory that the variable
-    /// CLOUDSYNC_ARTIFACTS names or else from that of the running program's cargo profile.
+    /// CLOUDSYNC_ARTIFACTS names or else from that of the running program's cargo profile. Of
+    /// two, that and the one in its `deps`, the newer is taken: `cargo test` renews only the
+    /// latter, and neither for packages that the tests do not depend on.
     ///
     /// # Errors
     /// When one is missing: it is cargo's to build (`cargo build --workspace`), not ours.
@@ -29,18 +31,17 @@ impl Artifacts {
             None => profile_dir()?,
         };
         let library = |name: &str| {
-            let path = dir.join(format!("lib{name}.so"));
-            let missing = || {
-                Failure::new(format!(
-                    "{} is missing: cargo build --workspace",
-                    path.display()
-                ))
-            };
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(missing())
-            }
+            let file = format!("lib{name}.so");
+            let places = [dir.join(&file), dir.join("deps").join(&file)];
+            let made = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).ok();
+            let newest = places
+                .into_iter()
+                .filter(|path| path.is_file())
+                .max_by_key(made);
+            newest.ok_or_else(|| {
+                let dir = dir.display();
+                Failure::new(format!("{dir} has no {file}: cargo build --workspace"))
+            })
         };
         let translator = library("cloudsync")?;
         let plugins = plugins
