@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::io;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -61,32 +60,32 @@ impl Failure {
 
     fn of_transport(error: &(dyn Error + 'static), place: &str) -> Self {
         let mut causes = Vec::new();
+        let mut credentials = None;
         let mut at = error.source();
-        let (mut certificate, mut no_credentials) = (false, false);
         while let Some(cause) = at {
             let text = cause.to_string();
-            // The words for "dispatch failure" and the like say nothing.
             if !causes.contains(&text) {
                 causes.push(text);
             }
-            let io = cause.downcast_ref::<io::Error>();
-            certificate |= io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
-                || cause.downcast_ref::<rustls::Error>().is_some();
-            no_credentials |= cause.is::<CredentialsError>();
+            credentials = credentials.or(cause.downcast_ref::<CredentialsError>());
             at = cause.source();
         }
         let why = causes.join(": ");
-        if no_credentials {
+        if let Some(credentials) = credentials {
             let hint =
                 "set s3plugin-keyid and s3plugin-seckey, or give the client's host credentials";
-            return Self::final_(StoreError::BadCredentials(format!(
-                "{why} ({place}); {hint}"
-            )));
+            let passing = !matches!(
+                credentials,
+                CredentialsError::CredentialsNotLoaded(_)
+                    | CredentialsError::InvalidConfiguration(_)
+            );
+            let error = StoreError::BadCredentials(format!("{why} ({place}); {hint}"));
+            return Self { error, passing };
         }
-        if certificate {
+        // The type of the cause is wrapped beyond reach; these are rustls's words for it.
+        if why.contains("invalid peer certificate") {
             let hint = "the setting ca= of cloudsync-store-id names further authorities";
-            let why = format!("TLS: {why} ({place}); {hint}");
-            return Self::final_(StoreError::Unreachable(why));
+            return Self::final_(StoreError::Unreachable(format!("{why} ({place}); {hint}")));
         }
         Self::passing(&why, place)
     }

@@ -5,6 +5,7 @@
 
 mod server;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use amazons3::S3;
@@ -348,6 +349,41 @@ fn nobody_there_is_unreachable_and_named() {
             .contains("bucket archive at http://127.0.0.1:1"),
         "{error}"
     );
+}
+
+/// The provider chain reads the environment, which a test cannot change under others: the body runs in a process of
+/// its own.
+#[test]
+fn no_credentials_anywhere_is_said_and_not_asked_again() {
+    const NAME: &str = "no_credentials_anywhere_is_said_and_not_asked_again";
+    if std::env::var_os("AWS_EC2_METADATA_DISABLED").is_none() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env_clear()
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(
+            child.status.success(),
+            "{}",
+            String::from_utf8_lossy(&child.stdout)
+        );
+        return;
+    }
+    let server = Server::start(|_, request| Reply::object(request, b"x"));
+    let host = format!("http://{}", server.address);
+    let options: Options = [
+        ("s3plugin-hostname", host.as_str()),
+        ("s3plugin-bucketid", "b"),
+    ]
+    .into_iter()
+    .collect();
+    let error = S3::open(&options).unwrap().head("key").unwrap_err();
+    assert!(matches!(error, StoreError::BadCredentials(_)), "{error}");
+    assert!(error.to_string().contains("set s3plugin-keyid"), "{error}");
+    assert!(server.requests().is_empty());
 }
 
 /// HEAD has no body: a GET says why.
