@@ -442,3 +442,47 @@ pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
     let _restore = Restore(before);
     start()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checksum;
+
+    #[test]
+    fn an_object_for_c_has_whole_strings_or_none() {
+        let object = |etag: String| Object {
+            size: 7,
+            etag: Some(etag),
+            checksum: Checksum::parse("crc32:y/Q5Jg=="),
+        };
+        let text = |characters: &[c_char]| -> String {
+            characters
+                .iter()
+                .take_while(|c| **c != 0)
+                .map(|c| char::from(c.to_ne_bytes()[0]))
+                .collect()
+        };
+        let out = ObjectOut::of(&object("\"one\"".to_owned()));
+        assert_eq!((out.size, text(&out.etag).as_str()), (7, "\"one\""));
+        assert_eq!(text(&out.checksum), "crc32:y/Q5Jg==");
+        assert_eq!(
+            text(&ObjectOut::of(&object("e".repeat(127))).etag).len(),
+            127
+        );
+        assert_eq!(text(&ObjectOut::of(&object("e".repeat(128))).etag), "");
+    }
+
+    #[test]
+    fn signals_are_kept_away_only_while_threads_start() {
+        let blocked = || {
+            let mut set = blocked_signals();
+            // SAFETY: with no new set, the call only fills in the old one.
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut set) };
+            // SAFETY: the set is initialised.
+            (unsafe { libc::sigismember(&raw const set, libc::SIGTERM) }) == 1
+        };
+        let before = blocked();
+        assert!(with_signals_blocked(blocked));
+        assert_eq!(blocked(), before);
+    }
+}

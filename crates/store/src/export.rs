@@ -252,3 +252,29 @@ fn report(host: Host, function: &CStr, key: &CStr, error: &StoreError) {
         &format!("object {key:?}: {error}"),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_answer() {
+        assert_eq!(guard(-1, || panic!("a bug, on purpose")), -1);
+        assert_eq!(guard(-1, || 7), 7);
+    }
+
+    #[test]
+    fn a_call_keeps_the_store_that_it_began_with() {
+        let config = Config(RwLock::new(Arc::new("old")));
+        let call = config.store();
+        config.replace("new");
+        assert_eq!((*call, *config.store()), ("old", "new"));
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_names_no_object() {
+        assert!(matches!(text(c""), Err(StoreError::Missing(_))));
+        assert!(matches!(text(c"\xff"), Err(StoreError::Missing(_))));
+        assert_eq!(text(c"dir/file"), Ok("dir/file"));
+    }
+}
