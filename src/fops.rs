@@ -5,9 +5,10 @@
 
 use std::ffi::CStr;
 
-use cloudsync_format::xattr::{self, State};
+use cloudsync_format::xattr;
 
 use crate::decision::{self, Class, Known};
+use crate::host::dict::DictRef;
 use crate::host::ticket::{Arguments, Entry, Reply, Ticket};
 use crate::recall::engine::Want;
 use crate::sys::glusterfs_fop_t as fop;
@@ -49,13 +50,16 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
 }
 
 /// What to ask the bricks along with an operation that is wound asking.
+///
+/// Operations that show attributes ask for the attributes of a cold file by name: with the status key the bricks
+/// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
+/// would log an error for each local file.
 #[must_use]
 pub const fn questions(class: Class, number: fop::Type) -> &'static [&'static CStr] {
     match (class, number) {
-        // An entry of a listing tells its state by the attribute itself.
-        (Class::Look, fop::GF_FOP_READDIRP) => &[xattr::STATUS, xattr::OBJECT_SIZE, xattr::REMOTE],
-        // The size attribute on a local file is left over from a recall that died next to its end.
-        (Class::Look, _) => &[xattr::STATUS, xattr::OBJECT_SIZE],
+        // Its answer has no room for them, but the status key makes it show a cold file's true size.
+        (Class::Look, fop::GF_FOP_SETATTR) => &[xattr::STATUS],
+        (Class::Look, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
         _ => &[xattr::STATUS],
     }
 }
@@ -98,45 +102,68 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
 }
 
 fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
-    let state = reply.state();
-    let xdata = reply.xdata();
-    let attributes = reply.after().copied()?;
-    if !attributes.is_file() {
+    if !reply.after().is_some_and(|attributes| attributes.is_file()) {
         return None;
     }
-    match state {
-        Some(State::Remote | State::Repair) => {
-            remember(
-                ticket,
-                Known::Cold {
-                    size: attributes.size(),
-                },
-            );
-            show_cold(reply, attributes.size());
+    if ticket.fop() == fop::GF_FOP_SETATTR {
+        if let (Known::Cold { size }, Some(attributes)) = (ticket.known(), reply.after()) {
+            let size = size.max(attributes.size());
+            show_cold(reply, size);
         }
-        Some(State::Local) => {
-            if xdata.is_some_and(|dict| dict.has(xattr::OBJECT_SIZE)) {
-                return (ticket.attempt() < 3).then_some(Want::Tidy);
-            }
-            remember(ticket, Known::Local);
-        }
-        // setattr: the bricks show the true size but do not tell the state.
-        None => {
-            if let Known::Cold { size } = ticket.known() {
-                show_cold(reply, size.max(attributes.size()));
-            }
-        }
-        Some(State::Downloading | State::Error) => remember(ticket, Known::Unknown),
+        return None;
     }
-    if let Some(dict) = xdata {
-        strip_content(dict, state, attributes.size());
+    let answer = Answer::of(reply.xdata());
+    match answer {
+        Answer::Local => remember(ticket, Known::Local),
+        Answer::Cold { size } => {
+            remember(ticket, Known::Cold { size });
+            show_cold(reply, size);
+        }
+        // A recall is at this moment, or died, between its commit and its end: the size that the brick saw may be
+        // older than the commit. Wait for the end and look again.
+        Answer::LeftOver if ticket.attempt() < MAX_LOOKS => return Some(Want::Tidy),
+        Answer::LeftOver => {}
+    }
+    if let Some(dict) = reply.xdata() {
+        let size = reply.after().map_or(0, |attributes| attributes.size());
+        strip_content(dict, answer, size);
     }
     None
 }
 
+/// How often an operation that shows attributes waits for a recall's end.
+const MAX_LOOKS: u8 = 3;
+
+/// What a file's attributes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Local,
+    Cold { size: u64 },
+    LeftOver,
+}
+
+impl Answer {
+    fn of(xdata: Option<DictRef<'_>>) -> Self {
+        let Some(dict) = xdata else {
+            return Self::Local;
+        };
+        let size = dict
+            .text(xattr::OBJECT_SIZE)
+            .and_then(|size| size.trim().parse().ok());
+        match (dict.has(xattr::REMOTE), size) {
+            // Cold without a size that makes sense: a recall will say so. Until then it is no size to rely on.
+            (true, size) => Self::Cold {
+                size: size.unwrap_or(0),
+            },
+            (false, Some(_)) => Self::LeftOver,
+            (false, None) => Self::Local,
+        }
+    }
+}
+
 /// quick-read copies as many bytes as the file is long out of the content: only a local file's is long enough.
-fn strip_content(xdata: crate::host::dict::DictRef<'_>, state: Option<State>, size: u64) {
-    let fits = state == Some(State::Local)
+fn strip_content(xdata: DictRef<'_>, answer: Answer, size: u64) {
+    let fits = answer == Answer::Local
         && xdata
             .length(CONTENT)
             .is_none_or(|length| u64::try_from(length) == Ok(size));
@@ -149,18 +176,14 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>) {
     if !entry.attributes().is_file() {
         return;
     }
-    let (cold, sized) = entry.xattrs().map_or((false, false), |dict| {
-        (dict.has(xattr::REMOTE), dict.has(xattr::OBJECT_SIZE))
-    });
-    if cold {
-        let size = entry.attributes().size();
-        entry.learn(ticket.xlator(), Known::Cold { size });
-        entry.attributes().show_cold(size);
-    } else if sized {
-        // Left over from a recall: the size shown is not the file's. Whoever wants it must look the file up.
-        entry.without_attributes();
-    } else {
-        entry.learn(ticket.xlator(), Known::Local);
+    match Answer::of(entry.xattrs()) {
+        Answer::Local => entry.learn(ticket.xlator(), Known::Local),
+        Answer::Cold { size } => {
+            entry.learn(ticket.xlator(), Known::Cold { size });
+            entry.attributes().show_cold(size);
+        }
+        // As above; whoever wants its attributes must look the file up.
+        Answer::LeftOver => entry.without_attributes(),
     }
 }
 

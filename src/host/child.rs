@@ -39,11 +39,16 @@ pub struct Status {
 }
 
 const STATUS_QUESTIONS: &[&CStr] = &[
-    xattr::STATUS,
+    xattr::REMOTE,
+    xattr::DOWNLOADING,
+    xattr::OBJECT_SIZE,
     xattr::KEY,
     xattr::VERSION,
-    xattr::OBJECT_SIZE,
 ];
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
 
 fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
     if result < 0 {
@@ -100,17 +105,32 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn status(&self, loc: &Loc) -> Result<Status, Failure> {
-        let (attributes, answer) = self.stat(loc, STATUS_QUESTIONS)?;
+        let (mut attributes, answer) = self.stat(loc, STATUS_QUESTIONS)?;
         let answer = answer.as_ref().map(Dict::borrow);
+        let bytes = |name| answer.and_then(|dict| dict.bytes(name));
+        let remote = bytes(xattr::REMOTE);
+        let marked = bytes(xattr::DOWNLOADING).is_some();
+        // As posix on the bricks concludes it (posix_cs_check_status).
+        let state = match (&remote, marked, attributes.size()) {
+            (Some(_), false, 0) => State::Remote,
+            (Some(_), _, _) => State::Repair,
+            (None, true, _) => State::Downloading,
+            (None, false, _) => State::Local,
+        };
+        let recorded = bytes(xattr::OBJECT_SIZE);
+        if remote.is_some() {
+            let size = recorded.as_deref().and_then(number);
+            attributes.show_cold(size.ok_or(Failure::Damaged(
+                "its recorded size is missing or no number",
+            ))?);
+        }
         Ok(Status {
-            state: answer
-                .and_then(|dict| dict.number(xattr::STATUS))
-                .map_or(State::Error, State::from_wire),
+            state,
             attributes,
-            remote: answer.and_then(|dict| dict.bytes(xattr::REMOTE)),
-            key: answer.and_then(|dict| dict.bytes(xattr::KEY)),
-            version: answer.and_then(|dict| dict.bytes(xattr::VERSION)),
-            has_left_overs: answer.is_some_and(|dict| dict.has(xattr::OBJECT_SIZE)),
+            remote,
+            key: bytes(xattr::KEY),
+            version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
+            has_left_overs: recorded.is_some(),
         })
     }
 

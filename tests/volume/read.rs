@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Reading a cold file.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+
+use cloudsync_lab::Backing;
+
+use crate::scene::{Scene, assert_same, pattern};
+
+#[test]
+fn a_cold_file_reads_back_after_a_remount_with_all_default_options() {
+    let mut scene = Scene::new("read");
+    let bytes = pattern(1, 300_000);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+    assert!(scene.is_plain("file"));
+    assert_same(
+        &fs::read(scene.brick("file")).unwrap(),
+        &bytes,
+        "the brick's file",
+    );
+    scene.assert_idle();
+}
+
+#[test]
+fn a_cold_file_reads_back_through_the_mount_that_archived_it() {
+    let scene = Scene::new("same");
+    let bytes = pattern(2, 200_000);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+}
+
+/// quick-read answers small files out of the lookup; a page, the host's usual buffer, and many of each.
+#[test]
+fn files_of_every_size_come_back() {
+    let mut scene = Scene::new("sizes");
+    let sizes = [
+        0,
+        1,
+        4095,
+        4096,
+        4097,
+        65_536,
+        131_072,
+        131_073,
+        1_048_576,
+        64 << 20,
+    ];
+    for size in sizes {
+        scene.write(&format!("file-{size}"), &pattern(size as u64, size));
+        scene.archive(&format!("file-{size}"));
+    }
+    scene.remount();
+    for size in sizes {
+        let name = format!("file-{size}");
+        assert_eq!(scene.stat(&name).len(), size as u64, "{name}");
+        assert_same(
+            &scene.read(&name).unwrap(),
+            &pattern(size as u64, size),
+            &name,
+        );
+        assert_eq!(scene.stat(&name).len(), size as u64, "{name}");
+        // Nobody asks for the bytes of an empty file, so nothing brings it back.
+        assert!(scene.is_plain(&name) || size == 0, "{name}");
+    }
+    scene.assert_idle();
+}
+
+#[test]
+fn sixteen_cold_files_at_once() {
+    let mut scene = Scene::new("sixteen");
+    for number in 0..16 {
+        let name = format!("file-{number}");
+        scene.write(&name, &pattern(number, 2_000_000));
+        scene.archive(&name);
+    }
+    scene.remount();
+    let paths: Vec<_> = (0..16)
+        .map(|number| scene.path(&format!("file-{number}")))
+        .collect();
+    let read = scene.within("16 reads at once", move || {
+        let readers: Vec<_> = paths
+            .into_iter()
+            .map(|path| thread::spawn(|| fs::read(path)))
+            .collect();
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for (number, bytes) in read.into_iter().enumerate() {
+        assert_same(
+            &bytes.unwrap(),
+            &pattern(number as u64, 2_000_000),
+            &format!("file-{number}"),
+        );
+    }
+    scene.assert_idle();
+}
+
+#[test]
+fn sixteen_readers_of_one_cold_file_recall_it_once() {
+    let mut scene = Scene::new("one");
+    let bytes = pattern(3, 8 << 20);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    let path = scene.path("file");
+    let read = scene.within("16 readers", move || {
+        let readers: Vec<_> = (0..16)
+            .map(|_| path.clone())
+            .map(|path| thread::spawn(|| fs::read(path)))
+            .collect();
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for got in read {
+        assert_same(&got.unwrap(), &bytes, "file");
+    }
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    assert!(private.contains("files-recalled = 1\n"), "{private}");
+}
+
+#[test]
+fn names_of_every_kind() {
+    let mut scene = Scene::new("names");
+    let long = format!(
+        "{}/{}/{}",
+        "d".repeat(200),
+        "e".repeat(200),
+        "f".repeat(198)
+    );
+    let names = [
+        "a name with spaces",
+        "100%",
+        "a%20b",
+        "plus+and&and=",
+        "what?",
+        "#hash",
+        "Gr\u{fc}\u{df}e/\u{65e5}\u{672c}\u{8a9e}",
+        "quote'\"back\\slash",
+        "star*[x]{y}",
+        "dir/sub/.hidden",
+        &long,
+    ];
+    for (number, name) in names.iter().enumerate() {
+        scene.write(name, &pattern(number as u64, 5000));
+        scene.archive(name);
+    }
+    scene.remount();
+    for (number, name) in names.iter().enumerate() {
+        assert_same(
+            &scene.read(name).unwrap(),
+            &pattern(number as u64, 5000),
+            name,
+        );
+    }
+}
+
+fn times_stay(name: &str, settings: &[(&str, &str)]) {
+    let mut scene = Scene::with(name, settings, Backing::Ram);
+    scene.write("file", &pattern(4, 150_000));
+    let path = scene.path("file");
+    scene
+        .within("utime", move || {
+            let then = std::time::UNIX_EPOCH + std::time::Duration::new(1_600_000_000, 123_456_789);
+            fs::File::open(path)?
+                .set_times(fs::FileTimes::new().set_modified(then).set_accessed(then))
+        })
+        .unwrap();
+    let before = scene.stat("file");
+    scene.archive("file");
+    scene.remount();
+    let cold = scene.stat("file");
+    let modified = |data: &fs::Metadata| (data.mtime(), data.mtime_nsec());
+    assert_eq!(modified(&cold), modified(&before), "mtime of the cold file");
+    assert_same(&scene.read("file").unwrap(), &pattern(4, 150_000), "file");
+    scene.remount();
+    assert_eq!(
+        modified(&scene.stat("file")),
+        modified(&before),
+        "mtime after the recall"
+    );
+    if settings.is_empty() {
+        let changed = |data: &fs::Metadata| (data.ctime(), data.ctime_nsec());
+        assert_eq!(
+            changed(&scene.stat("file")),
+            changed(&cold),
+            "ctime after the recall"
+        );
+    }
+}
+
+#[test]
+fn mtime_and_ctime_stay_with_the_volume_s_own_times() {
+    times_stay("ctime-on", &[]);
+}
+
+#[test]
+fn mtime_stays_with_the_bricks_times() {
+    times_stay("ctime-off", &[("features.ctime", "off")]);
+}
+
+/// A file without blocks is a hole to `tar --sparse` and `cp`.
+#[test]
+fn a_cold_file_shows_its_size_and_one_block() {
+    let mut scene = Scene::new("blocks");
+    scene.write("dir/file", &pattern(5, 100_000));
+    scene.archive("dir/file");
+    scene.remount();
+    let listed = {
+        let dir = scene.path("dir");
+        scene.within("readdir", move || {
+            fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().metadata().unwrap().len())
+                .collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(listed, [100_000]);
+    let data = scene.stat("dir/file");
+    assert_eq!((data.len(), data.blocks()), (100_000, 1));
+    assert!(scene.is_cold("dir/file"), "looking does not recall");
+}

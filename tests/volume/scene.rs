@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the tests share: a volume with the feature on, a bucket, a mount, and the words for what is done to files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloudsync_lab::{
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
+};
+
+/// Longer than anything may take on a slow machine; a hang is a failure with the client's log and frames.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The lab of this test program, with our builds in it.
+pub(crate) fn lab() -> &'static Lab {
+    Lab::shared(|| Options {
+        artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
+        ..Options::default()
+    })
+}
+
+/// A volume whose cold files lie in a bucket of the S3 server, and a client of it.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) volume: Volume,
+    pub(crate) bucket: Bucket,
+    /// Taken out and put back by [`Scene::remount`]; there otherwise.
+    mount: Option<Mount>,
+}
+
+impl Scene {
+    /// One brick, all volume options at their defaults but for those that the feature needs.
+    pub(crate) fn new(name: &str) -> Self {
+        Self::with(name, &[], Backing::Ram)
+    }
+
+    /// The same with more volume options.
+    pub(crate) fn with(name: &str, settings: &[(&str, &str)], backing: Backing) -> Self {
+        let lab = lab();
+        let volume = lab.volume(name, Layout::Single, backing).unwrap();
+        let bucket = lab.s3().unwrap().bucket(name).unwrap();
+        let mut all = store_settings(&bucket);
+        all.extend(
+            settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+        );
+        let all: Vec<(&str, &str)> = all
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        volume.set_all(&all).unwrap();
+        let mount = volume.mount(&MountOptions::default()).unwrap();
+        Self {
+            volume,
+            bucket,
+            mount: Some(mount),
+        }
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    /// A path below the mount, for this process.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.mount().path().join(name)
+    }
+
+    /// A path below the brick, for this process.
+    pub(crate) fn brick(&self, name: &str) -> PathBuf {
+        self.volume.bricks()[0].join(name)
+    }
+
+    /// A new client: nothing is cached, nothing is known.
+    pub(crate) fn remount(&mut self) {
+        self.mount.take().unwrap().unmount().unwrap();
+        self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
+    }
+
+    /// The client dies as in a crash, and a new one comes.
+    pub(crate) fn crash_and_remount(&mut self) {
+        self.mount.take().unwrap().kill9().unwrap();
+        self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
+    }
+
+    /// Runs `work` below the mount; a hang fails the test with the client's log and blocked frames.
+    pub(crate) fn within<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        self.mount().within(PATIENCE, what, work)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        let (path, bytes) = (self.path(name), bytes.to_vec());
+        self.within("write", move || {
+            fs::create_dir_all(path.parent().unwrap())?;
+            fs::write(&path, bytes)
+        })
+        .unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.path(name);
+        self.within("read", move || fs::read(path))
+    }
+
+    pub(crate) fn stat(&self, name: &str) -> fs::Metadata {
+        let path = self.path(name);
+        self.within("stat", move || fs::metadata(path)).unwrap()
+    }
+
+    /// What the seed's script means: the object is uploaded under the file's path, then the file is cut.
+    pub(crate) fn archive(&self, name: &str) {
+        let bytes = self.read(name).unwrap();
+        self.bucket.put(name, &bytes).unwrap();
+        self.cut(name).unwrap();
+        assert!(
+            self.is_cold(name),
+            "{name} is not cold after the hand-shake"
+        );
+    }
+
+    /// The hand-shake alone, with the mtime that the file has now.
+    pub(crate) fn cut(&self, name: &str) -> io::Result<()> {
+        let seconds = self.stat(name).mtime().to_string();
+        self.complete(name, &seconds)
+    }
+
+    /// `setfattr -n trusted.glusterfs.csou.complete -v VALUE`.
+    pub(crate) fn complete(&self, name: &str, value: &str) -> io::Result<()> {
+        let (path, value) = (self.path(name), value.to_owned());
+        self.within("csou.complete", move || {
+            xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
+        })
+    }
+
+    /// Whether the brick says that the file is in the store, and has not one byte of it.
+    pub(crate) fn is_cold(&self, name: &str) -> bool {
+        let brick = self.brick(name);
+        self.brick_xattr(name, "trusted.glusterfs.cs.remote")
+            .is_some()
+            && self
+                .brick_xattr(name, "trusted.glusterfs.cs.downloading")
+                .is_none()
+            && fs::metadata(brick).unwrap().len() == 0
+    }
+
+    /// Whether nothing on the brick says that the file was ever in the store.
+    pub(crate) fn is_plain(&self, name: &str) -> bool {
+        let names = xattr::list(self.brick(name)).unwrap();
+        names
+            .into_iter()
+            .all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
+    }
+
+    pub(crate) fn brick_xattr(&self, name: &str, xattr_name: &str) -> Option<Vec<u8>> {
+        xattr::get(self.brick(name), xattr_name).unwrap()
+    }
+
+    /// Waits until the client's log has `text`, and returns it.
+    pub(crate) fn await_log(&self, text: &str) -> String {
+        until(PATIENCE, "a line in the client's log", || {
+            let log = self.mount().log();
+            if log.contains(text) { Some(log) } else { None }
+        })
+        .unwrap_or_else(|failure| panic!("no '{text}': {failure}\n{}", self.mount().log()))
+    }
+
+    /// No operation is blocked and no job runs.
+    pub(crate) fn assert_idle(&self) {
+        let private = self.mount().meta(&self.private()).unwrap();
+        assert!(
+            private.contains("jobs = 0") && private.contains("operations-waiting = 0"),
+            "{private}"
+        );
+    }
+
+    /// Where the translator shows its state below .meta.
+    pub(crate) fn private(&self) -> String {
+        format!("graphs/active/{}-cloudsync/private", self.volume.name())
+    }
+}
+
+/// What a user sets for an S3 server, in the order of the README.
+pub(crate) fn store_settings(bucket: &Bucket) -> Vec<(String, String)> {
+    let s3 = lab().s3().unwrap();
+    let owner = s3.owner();
+    [
+        ("features.cloudsync", "on"),
+        ("features.cloudsync-storetype", "amazons3"),
+        ("features.s3plugin-hostname", s3.http_url().as_str()),
+        ("features.s3plugin-bucketid", bucket.name()),
+        ("features.s3plugin-keyid", owner.key.as_str()),
+        ("features.s3plugin-seckey", owner.secret.as_str()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Bytes that tell their place: no block of 8 is like another, so mixed up ones do not go unnoticed.
+pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while bytes.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Fails with a short text: the bytes themselves help nobody.
+pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
+    if got == want {
+        return;
+    }
+    let first = got.iter().zip(want).position(|(a, b)| a != b);
+    panic!(
+        "{what}: {} bytes instead of {}, first difference at {first:?}",
+        got.len(),
+        want.len()
+    );
+}
+
+/// The errno of an error.
+pub(crate) fn errno(result: io::Result<impl Sized>) -> i32 {
+    match result {
+        Ok(_) => panic!("succeeded"),
+        Err(error) => error.raw_os_error().unwrap(),
+    }
+}
