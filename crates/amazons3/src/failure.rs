@@ -211,6 +211,41 @@ mod tests {
         assert!(skewed.to_string().contains("check the clock"), "{skewed}");
     }
 
+    #[derive(Debug)]
+    struct Dispatch(std::io::Error);
+
+    impl std::fmt::Display for Dispatch {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("dispatch failure")
+        }
+    }
+
+    impl Error for Dispatch {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn an_untrusted_certificate_does_not_pass_and_a_reset_does() {
+        let of = |text: &str| {
+            Failure::of_transport(
+                &Dispatch(std::io::Error::other(text.to_owned())),
+                "bucket b",
+            )
+        };
+        let untrusted = of("TLS handshake failed: invalid peer certificate: UnknownIssuer");
+        assert!(
+            !untrusted.passing && untrusted.error.to_string().contains("ca="),
+            "{untrusted:?}"
+        );
+        let reset = of("connection reset by peer");
+        assert!(
+            reset.passing && reset.error.to_string().contains("(bucket b)"),
+            "{reset:?}"
+        );
+    }
+
     #[test]
     fn a_missing_bucket_is_not_a_missing_object() {
         assert!(matches!(
