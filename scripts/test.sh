@@ -12,6 +12,11 @@ failed=0
 failures=()
 logs=$(mktemp -d)
 running=
+with_sudo=
+# The tests mount volumes, which is root's; the build is not.
+if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then
+    with_sudo=yes
+fi
 trap 'rm -rf "$logs"' EXIT
 trap '[ -z "$running" ] || kill "$running"; exit 130' INT TERM
 
@@ -47,6 +52,8 @@ step()
         failed=$((failed + 1))
         return 1
     fi
+    # Asked for here, since a step runs in the background, where sudo cannot ask for a password.
+    [ -z "$with_sudo" ] || sudo -v || true
     # Through a file and not a pipe: a daemon that a test leaves behind would hold a pipe open for ever.
     : >"$log"
     timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null &
@@ -83,10 +90,9 @@ cargo=${CARGO:-cargo}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 export PATH CARGO_TARGET_DIR CLOUDSYNC_ARTIFACTS
-# The tests mount volumes, which is root's; the build is not.
-if [ "$(id -u)" -ne 0 ]; then
+if [ -n "$with_sudo" ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E"
+    export "CARGO_TARGET_${host}_RUNNER=sudo -n -E"
 fi
 
 step 'format of the Rust sources' 120 one "$cargo" fmt --all --check
