@@ -11,8 +11,7 @@ cargo=${CARGO:-cargo}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CLOUDSYNC_ARTIFACTS=$target/release
 
-"$cargo" build --release --locked -p cloudsync -p cloudsync-amazons3
-"$cargo" build --release --locked -p cloudsync-lab
+"$cargo" build --release --workspace --exclude cloudsync-lab --locked
 # Mounts and namespaces are root's; the build is not.
 if [ "$(id -u)" -ne 0 ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
