@@ -30,7 +30,6 @@ const FUNCTIONS: &[&str] = &[
     "gf_log_get_loglevel",
     "inode_ctx_get0",
     "inode_ctx_set0",
-    "inode_path",
     "inode_ref",
     "inode_unref",
     "loc_wipe",

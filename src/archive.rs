@@ -79,7 +79,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
     let inode = ticket.inode().ok_or_else(no_memory)?;
     let child =
         Child::enter(instance.this, std::ptr::from_ref(&inode).cast()).ok_or_else(no_memory)?;
-    let loc = Loc::of(&inode).ok_or_else(no_memory)?;
+    let loc = Loc::of(&inode, inode.gfid()).ok_or_else(no_memory)?;
     let _lock = child.lock(&loc)?;
 
     let status = child.status(&loc)?;

@@ -18,7 +18,7 @@ use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
-use crate::recall::engine;
+use crate::recall::engine::{self, Want};
 use crate::recall::tracker::{self, Slot};
 use crate::recall::workers;
 use crate::sys;
@@ -220,10 +220,15 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
             settling.let_go();
             return answer;
         };
+        // Of a file that was just looked up for the first time only the answer knows it.
+        let gfid = match want {
+            Want::Tidy => reply.after().map(|attributes| attributes.gfid()),
+            Want::Bytes => None,
+        };
         let ticket = settling.into_ticket();
         match instance(ticket.xlator()) {
             Some(_) if ticket.attempt() >= decision::MAX_ATTEMPTS => ticket.fail(Errno::EBUSY),
-            Some(instance) => engine::park(&instance, ticket, want),
+            Some(instance) => engine::park(&instance, ticket, want, gfid),
             None => ticket.fail(Errno::EIO),
         }
         taken

@@ -64,7 +64,7 @@ impl Inode {
     /// The file's path as this client knows it, or its gfid.
     #[must_use]
     pub fn path(&self) -> String {
-        Loc::of(self).map_or_else(|| self.gfid().to_string(), |loc| loc.path())
+        Loc::of(self, self.gfid()).map_or_else(|| self.gfid().to_string(), |loc| loc.path())
     }
 
     /// What we know of it.
@@ -132,33 +132,30 @@ impl fmt::Debug for Loc {
 }
 
 impl Loc {
-    /// By inode: `path` is one of the file's names if this client knows any, else made of its gfid.
+    /// The file `gfid`. `inode` may not be linked yet: a lookup's own is when its answer has gone up.
+    ///
+    /// The path is one of the file's names if this client knows any, else made of its gfid. `None`: no memory.
     #[must_use]
-    pub fn of(inode: &Inode) -> Option<Self> {
+    pub fn of(inode: &Inode, gfid: Gfid) -> Option<Self> {
         // SAFETY: all zeros is the host's empty loc_t.
-        let mut raw: sys::loc_t = unsafe { std::mem::zeroed() };
-        raw.gfid = inode.gfid().0;
-        // SAFETY: we hold a reference to the inode.
-        raw.inode = unsafe { sys::inode_ref(inode.as_ptr()) };
-        let mut loc = Self(raw);
-        let mut path = std::ptr::null_mut();
-        // SAFETY: the inode is live; `path` is allocated by the host and freed by loc_wipe.
-        unsafe { sys::inode_path(inode.as_ptr(), std::ptr::null(), &raw mut path) };
-        if path.is_null() {
-            return None;
-        }
-        loc.0.path = path;
-        Some(loc)
+        let mut loc = Self(unsafe { std::mem::zeroed() });
+        // SAFETY: we hold a reference to the inode; the shim takes one of its own, which the drop gives back.
+        let filled =
+            unsafe { sys::cs_shim_loc_fill(&raw mut loc.0, inode.as_ptr(), gfid.0.as_ptr()) };
+        (filled == 0).then_some(loc)
     }
 
     pub(crate) const fn as_ptr(&self) -> *mut sys::loc_t {
         (&raw const self.0).cast_mut()
     }
 
-    /// The path in the volume, beginning with a slash.
+    /// The path in the volume, beginning with a slash, or `<gfid:...>`.
     #[must_use]
     pub fn path(&self) -> String {
-        // SAFETY: the constructor made sure of a path, a C string.
+        if self.0.path.is_null() {
+            return String::new();
+        }
+        // SAFETY: a C string that lives as long as the loc.
         unsafe { std::ffi::CStr::from_ptr(self.0.path) }
             .to_string_lossy()
             .into_owned()

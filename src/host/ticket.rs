@@ -15,7 +15,7 @@ use cloudsync_format::xattr;
 use crate::decision::{Class, Known};
 use crate::errno::Errno;
 use crate::host::dict::{Dict, DictRef};
-use crate::host::inode::{self, Inode};
+use crate::host::inode::{self, Gfid, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
 
@@ -479,6 +479,12 @@ impl Attributes {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.0.ia_size
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub const fn gfid(&self) -> Gfid {
+        Gfid(self.0.ia_gfid)
     }
 
     /// Whether it is a regular file.

@@ -28,6 +28,8 @@ pub enum Want {
 #[derive(Debug)]
 pub struct Job {
     /// The file.
+    pub gfid: Gfid,
+    /// Its inode in this client; a lookup's own is not linked yet.
     pub inode: Inode,
     /// What its first waiter waits for.
     pub want: Want,
@@ -63,13 +65,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parks `ticket` until `want` holds for its file. Never blocks.
-pub fn park(instance: &Arc<Instance>, mut ticket: Ticket, want: Want) {
+/// Parks `ticket` until `want` holds for its file, whose identity is `gfid` if an answer has told it, else that of
+/// its inode. Never blocks.
+pub fn park(instance: &Arc<Instance>, mut ticket: Ticket, want: Want, gfid: Option<Gfid>) {
     ticket.count_attempt();
     let Some(inode) = ticket.inode() else {
         return ticket.fail(Errno::EINVAL);
     };
-    let gfid = inode.gfid();
+    let gfid = gfid.unwrap_or_else(|| inode.gfid());
     let mut jobs = lock(&instance.engine.jobs);
     if let Some(job) = jobs.get(&gfid) {
         // Under the lock of the map: a job leaves the map before it takes its waiters.
@@ -78,6 +81,7 @@ pub fn park(instance: &Arc<Instance>, mut ticket: Ticket, want: Want) {
     }
     let waiters = Mutex::new(vec![ticket]);
     let job = Arc::new(Job {
+        gfid,
         inode,
         want,
         cancelled: AtomicI32::new(0),
@@ -115,7 +119,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     let engine = &instance.engine;
     let waiters = {
         let mut jobs = lock(&engine.jobs);
-        jobs.remove(&job.inode.gfid());
+        jobs.remove(&job.gfid);
         std::mem::take(&mut *lock(&job.waiters))
     };
     if let Err(failure) = &outcome {
@@ -123,7 +127,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
         log::warn!(
             "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
             job.inode.path(),
-            job.inode.gfid(),
+            job.gfid,
             waiters.len(),
             failure.errno(),
         );

@@ -36,7 +36,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     };
     let child =
         Child::enter(instance.this, std::ptr::from_ref(job).cast()).ok_or_else(no_memory)?;
-    let loc = Loc::of(&job.inode).ok_or_else(no_memory)?;
+    let loc = Loc::of(&job.inode, job.gfid).ok_or_else(no_memory)?;
 
     // Without the lock first: most that come here after another client's recall find the file local.
     let status = child.status(&loc)?;

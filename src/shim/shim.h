@@ -89,6 +89,11 @@ cs_shim_this(void);
 void
 cs_shim_set_this(xlator_t *this_xl);
 
+/* Makes `loc` (all zeros) name the file `gfid`, whose inode may not be linked yet (a lookup's own): by a path if this
+ * client knows one, else by its gfid. Returns -1 when there is no memory. loc_wipe it. */
+int32_t
+cs_shim_loc_fill(loc_t *loc, inode_t *inode, const unsigned char *gfid);
+
 /* A descriptor of our own for `inode`, to be opened by the child. The caller owns the reference. NULL: no memory. */
 fd_t *
 cs_shim_fd_new(inode_t *inode);

@@ -182,6 +182,19 @@ cs_shim_set_this(xlator_t *this)
     THIS = this;
 }
 
+int32_t
+cs_shim_loc_fill(loc_t *loc, inode_t *inode, const unsigned char *gfid)
+{
+    char *path = NULL;
+
+    memcpy(loc->gfid, gfid, sizeof(loc->gfid));
+    loc->inode = inode_ref(inode);
+    if (inode_path(inode, NULL, &path) < 0 || !path)
+        gf_asprintf(&path, "<gfid:%s>", uuid_utoa(loc->gfid));
+    loc->path = path;
+    return path ? 0 : -1;
+}
+
 fd_t *
 cs_shim_fd_new(inode_t *inode)
 {

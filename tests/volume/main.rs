@@ -3,5 +3,10 @@
 //! One file a topic. They need root and the packages that scripts/deps.sh installs, and the shared objects of this
 //! build (`cargo build --workspace`).
 
+mod archive;
+mod change;
+mod clients;
+mod failures;
+mod options;
 mod read;
 mod scene;

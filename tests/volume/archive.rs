@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The hand-shake with the archiver: what it lets through, and what it must not.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use cloudsync_format::claim::{Claim, Seen, Time};
+
+use crate::scene::{Scene, assert_same, errno, lab, pattern};
+
+/// Word for word: `aws s3 cp`, `stat -c %Y`, `setfattr`, then `cat` from another client.
+#[test]
+fn the_seed_s_own_commands() {
+    let mut scene = Scene::new("seed");
+    let bytes = pattern(1, 500_000);
+    scene.write("dir/data.bin", &bytes);
+    let inside = scene
+        .mount()
+        .inside()
+        .join("dir/data.bin")
+        .display()
+        .to_string();
+    let url = format!("s3://{}/dir/data.bin", scene.bucket.name());
+    scene
+        .bucket
+        .aws(["s3", "cp", inside.as_str(), url.as_str()])
+        .unwrap()
+        .check()
+        .unwrap();
+    let script = format!(
+        "set -e; mtime=$(stat -c %Y {inside}); \
+         setfattr -n trusted.glusterfs.csou.complete -v $mtime {inside}"
+    );
+    lab().sh(&script).unwrap();
+    assert!(scene.is_cold("dir/data.bin"));
+    scene.remount();
+    let inside = scene
+        .mount()
+        .inside()
+        .join("dir/data.bin")
+        .display()
+        .to_string();
+    let sum = lab().sh(&format!("cat {inside} | sha256sum")).unwrap();
+    let outside = scene.path("dir/data.bin");
+    assert_same(&fs::read(outside).unwrap(), &bytes, "data.bin");
+    assert_eq!(sum.split_whitespace().next().map(str::len), Some(64));
+}
+
+/// Law 2: the seed's script goes on after a failed upload.
+#[test]
+fn a_file_that_the_store_does_not_have_is_not_cut() {
+    let scene = Scene::new("nothing");
+    scene.write("file", &pattern(2, 10_000));
+    assert_eq!(errno(scene.cut("file")), libc::ENODATA);
+    scene.bucket.put("file", &pattern(2, 9_999)).unwrap();
+    assert_eq!(errno(scene.cut("file")), libc::EBADMSG);
+    scene.bucket.put("file", &pattern(2, 10_000)).unwrap();
+    scene.cut("file").unwrap();
+    assert!(scene.is_cold("file"));
+    assert_eq!(errno(scene.cut("file")), libc::EALREADY);
+    assert_same(&scene.read("file").unwrap(), &pattern(2, 10_000), "file");
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_read_is_not_cut() {
+    let scene = Scene::new("changed");
+    scene.write("file", &pattern(3, 10_000));
+    scene.bucket.put("file", &pattern(3, 10_000)).unwrap();
+    let now = scene.stat("file").mtime();
+    assert_eq!(
+        errno(scene.complete("file", &(now - 1).to_string())),
+        libc::ESTALE
+    );
+    assert_eq!(
+        errno(scene.complete("file", &(now + 1).to_string())),
+        libc::ESTALE
+    );
+    assert_eq!(errno(scene.complete("file", "yesterday")), libc::EINVAL);
+    assert_same(&scene.read("file").unwrap(), &pattern(3, 10_000), "file");
+    assert!(!scene.is_cold("file"));
+}
+
+fn claim(data: &fs::Metadata) -> Claim {
+    let time = |seconds, nanos: i64| Time {
+        seconds,
+        nanos: u32::try_from(nanos).unwrap(),
+    };
+    Claim {
+        seconds: data.mtime(),
+        seen: Some(Seen {
+            mtime: time(data.mtime(), data.mtime_nsec()),
+            ctime: time(data.ctime(), data.ctime_nsec()),
+            size: data.len(),
+        }),
+    }
+}
+
+#[test]
+fn the_exact_form_compares_nanoseconds_ctime_and_size() {
+    let mut scene = Scene::new("exact");
+    scene.write("file", &pattern(4, 10_000));
+    scene.bucket.put("vol/gfid/1", &pattern(4, 10_000)).unwrap();
+    let path = scene.path("file");
+    scene
+        .within("set the key", move || {
+            xattr::set(path, "trusted.glusterfs.cs.key", b"vol/gfid/1")
+        })
+        .unwrap();
+    let right = claim(&scene.stat("file"));
+    let seen = right.seen.unwrap();
+    let nudged = |time: Time| Time {
+        nanos: (time.nanos + 1) % 1_000_000_000,
+        ..time
+    };
+    for wrong in [
+        Seen {
+            mtime: nudged(seen.mtime),
+            ..seen
+        },
+        Seen {
+            ctime: nudged(seen.ctime),
+            ..seen
+        },
+        Seen {
+            size: seen.size + 1,
+            ..seen
+        },
+    ] {
+        let wrong = Claim {
+            seen: Some(wrong),
+            ..right
+        };
+        assert_eq!(
+            errno(scene.complete("file", &wrong.to_string())),
+            libc::ESTALE,
+            "{wrong}"
+        );
+    }
+    scene.complete("file", &right.to_string()).unwrap();
+    assert!(scene.is_cold("file"));
+    scene.remount();
+    // The key is not the path, and the path may change.
+    let (from, to) = (scene.path("file"), scene.path("renamed"));
+    scene
+        .within("rename", move || fs::rename(from, to))
+        .unwrap();
+    assert_same(
+        &scene.read("renamed").unwrap(),
+        &pattern(4, 10_000),
+        "renamed",
+    );
+    assert!(scene.is_plain("renamed"));
+}
+
+/// The key of an archive that was given up must not be taken for the path's object later.
+#[test]
+fn a_key_that_was_left_behind_does_not_count_for_the_stock_form() {
+    let mut scene = Scene::new("stale-key");
+    scene.write("file", &pattern(5, 10_000));
+    scene.bucket.put("old", &pattern(6, 10_000)).unwrap();
+    let path = scene.path("file");
+    scene
+        .within("set the key", move || {
+            xattr::set(path, "trusted.glusterfs.cs.key", b"old")
+        })
+        .unwrap();
+    scene.archive("file");
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &pattern(5, 10_000), "file");
+}
+
+#[test]
+fn only_root_archives_and_only_regular_files() {
+    let scene = Scene::new("who");
+    scene.write("dir/file", &pattern(7, 1000));
+    scene.bucket.put("dir", b"x").unwrap();
+    let error = errno(scene.cut("dir"));
+    assert!([libc::EINVAL, libc::EISDIR].contains(&error), "{error}");
+    assert!(!scene.stat("dir").is_file());
+    assert_same(
+        &scene.read("dir/file").unwrap(),
+        &pattern(7, 1000),
+        "dir/file",
+    );
+    let inside = scene
+        .mount()
+        .inside()
+        .join("dir/file")
+        .display()
+        .to_string();
+    let as_nobody = format!(
+        "chmod 666 {inside}; setpriv --reuid 65534 --regid 65534 --clear-groups \
+         setfattr -n trusted.glusterfs.csou.complete -v 1 {inside} && echo done || echo refused"
+    );
+    assert_eq!(lab().sh(&as_nobody).unwrap().trim(), "refused");
+}

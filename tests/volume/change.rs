@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Changing a cold file: its bytes come back first, its attributes and names change as they are.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use crate::scene::{Scene, assert_same, errno, pattern};
+
+const LENGTH: usize = 100_000;
+
+/// A cold file in a fresh client; `change` works on it; the result must be `want`, here and after a remount.
+fn changed(name: &str, change: impl FnOnce(PathBuf) + Send + 'static, want: &[u8]) -> Scene {
+    let mut scene = Scene::new(name);
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("file");
+    scene.remount();
+    let path = scene.path("file");
+    scene.within("change", move || change(path));
+    assert_same(&scene.read("file").unwrap(), want, "the same mount");
+    scene.remount();
+    assert_eq!(scene.stat("file").len(), want.len() as u64);
+    assert_same(&scene.read("file").unwrap(), want, "after a remount");
+    scene.assert_idle();
+    scene
+}
+
+#[test]
+fn a_write_in_the_middle_keeps_the_bytes_around_it() {
+    let mut want = pattern(1, LENGTH);
+    want[50_000..50_005].copy_from_slice(b"WRITE");
+    changed(
+        "middle",
+        |path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(b"WRITE", 50_000).unwrap();
+            file.sync_all().unwrap();
+        },
+        &want,
+    );
+}
+
+/// B3: the size that the bricks remember must not hide what is appended.
+#[test]
+fn an_append_is_seen_afterwards() {
+    let mut want = pattern(1, LENGTH);
+    want.extend_from_slice(b"APPENDED");
+    let scene = changed(
+        "append",
+        |path| {
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(b"APPENDED").unwrap();
+            file.sync_all().unwrap();
+        },
+        &want,
+    );
+    assert!(scene.is_plain("file"));
+}
+
+#[test]
+fn truncation_keeps_what_is_before_it() {
+    changed(
+        "truncate",
+        |path| {
+            OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(40_000)
+                .unwrap()
+        },
+        &pattern(1, 40_000),
+    );
+}
+
+#[test]
+fn truncation_by_path_works_too() {
+    changed(
+        "by-path",
+        |path| {
+            let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+            nix_truncate(&path, 40_000);
+        },
+        &pattern(1, 40_000),
+    );
+}
+
+/// truncate(2), which std has no name for.
+fn nix_truncate(path: &std::ffi::CStr, length: i64) {
+    let status = std::process::Command::new("truncate")
+        .args(["-s", &length.to_string(), path.to_str().unwrap()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn an_open_that_truncates_leaves_only_what_is_written() {
+    changed("o-trunc", |path| fs::write(path, b"new").unwrap(), b"new");
+}
+
+#[test]
+fn growing_adds_zeros() {
+    let mut want = pattern(1, LENGTH);
+    want.resize(LENGTH + 5000, 0);
+    changed(
+        "grow",
+        |path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len((LENGTH + 5000) as u64).unwrap();
+        },
+        &want,
+    );
+}
+
+#[test]
+fn holes_are_punched_into_the_real_bytes() {
+    let mut want = pattern(1, LENGTH);
+    want[4096..8192].fill(0);
+    changed(
+        "punch",
+        |path| {
+            let status = std::process::Command::new("fallocate")
+                .args(["--punch-hole", "--offset", "4096", "--length", "4096"])
+                .arg(&path)
+                .status()
+                .unwrap();
+            assert!(status.success());
+        },
+        &want,
+    );
+}
+
+/// B14: attributes and names change without a byte being moved, and the file stays readable.
+#[test]
+fn chmod_touch_link_and_rename_move_no_bytes() {
+    let mut scene = Scene::new("attributes");
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("file");
+    scene.remount();
+    let (file, link, moved) = (scene.path("file"), scene.path("link"), scene.path("moved"));
+    let sizes = scene.within("attributes", move || {
+        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let chmod = size(&file);
+        let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
+        File::open(&file).unwrap().set_modified(then).unwrap();
+        let touch = size(&file);
+        std::os::unix::fs::chown(&file, Some(12), Some(34)).unwrap();
+        let chown = size(&file);
+        fs::hard_link(&file, &link).unwrap();
+        let linked = size(&link);
+        fs::rename(&file, &moved).unwrap();
+        [chmod, touch, chown, linked, size(&moved)]
+    });
+    assert_eq!(sizes, [LENGTH as u64; 5], "chmod, touch, chown, ln, mv");
+    assert!(scene.is_cold("moved"), "no byte was moved");
+    scene.remount();
+    let data = scene.stat("moved");
+    assert_eq!(
+        (data.mode() & 0o777, data.uid(), data.gid(), data.nlink()),
+        (0o640, 12, 34, 2)
+    );
+    assert_eq!(data.mtime(), 1_500_000_000);
+    assert_same(
+        &scene.read("link").unwrap(),
+        &pattern(1, LENGTH),
+        "through the other name",
+    );
+    assert_same(&scene.read("moved").unwrap(), &pattern(1, LENGTH), "moved");
+    assert_eq!(scene.stat("moved").mtime(), 1_500_000_000);
+}
+
+#[test]
+fn copying_reads_the_real_bytes() {
+    let mut scene = Scene::new("copy");
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("file");
+    scene.remount();
+    let (from, to) = (scene.path("file"), scene.path("copy"));
+    // std::fs::copy is copy_file_range where the kernel has it.
+    assert_eq!(
+        scene.within("copy", move || fs::copy(from, to)).unwrap(),
+        LENGTH as u64
+    );
+    assert_same(&scene.read("copy").unwrap(), &pattern(1, LENGTH), "copy");
+}
+
+#[test]
+fn a_removed_cold_file_is_gone() {
+    let mut scene = Scene::new("remove");
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("file");
+    scene.remount();
+    let path = scene.path("file");
+    scene
+        .within("remove", move || fs::remove_file(path))
+        .unwrap();
+    assert_eq!(errno(scene.read("file")), libc::ENOENT);
+    assert!(!scene.brick("file").exists());
+}
+
+/// mmap, exec and O_DIRECT come down to reads, but by other ways through the kernel.
+#[test]
+fn a_cold_program_runs_and_a_reader_in_the_middle_gets_the_middle() {
+    let mut scene = Scene::new("exec");
+    let program = fs::read("/bin/true").unwrap();
+    scene.write("true", &program);
+    let path = scene.path("true");
+    scene
+        .within("chmod", move || {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        })
+        .unwrap();
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("true");
+    scene.archive("file");
+    scene.remount();
+    let path = scene.path("true");
+    let status = scene
+        .within("exec", move || std::process::Command::new(path).status())
+        .unwrap();
+    assert!(status.success());
+    let path = scene.path("file");
+    let middle = scene.within("read the middle", move || {
+        let mut file = File::open(path).unwrap();
+        file.seek(SeekFrom::Start(77_777)).unwrap();
+        let mut bytes = vec![0; 1000];
+        file.read_exact(&mut bytes).unwrap();
+        bytes
+    });
+    assert_same(&middle, &pattern(1, LENGTH)[77_777..78_777], "the middle");
+}

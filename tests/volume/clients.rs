@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Two clients of one volume, and clients that die.
+
+use std::fs;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use cloudsync_lab::MountOptions;
+
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+
+/// B15 and the caches above: a client that knows the file as local reads it after another archived it.
+#[test]
+fn a_reader_with_an_old_view_gets_the_bytes() {
+    let scene = Scene::new("old-view");
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    for round in 0..5 {
+        let name = format!("file-{round}");
+        let bytes = pattern(round, 30_000);
+        scene.write(&name, &bytes);
+        let path = other.path().join(&name);
+        let seen = {
+            let path = path.clone();
+            other.within(PATIENCE, "read", move || fs::read(path))
+        };
+        assert_same(&seen.unwrap(), &bytes, "local");
+        let held = fs::File::open(&path).unwrap();
+        scene.archive(&name);
+        let (again, from_held) = other.within(PATIENCE, "read again", move || {
+            let mut held = held;
+            let mut bytes = Vec::new();
+            let from_held = io::Read::read_to_end(&mut held, &mut bytes).map(|_| bytes);
+            (fs::read(path), from_held)
+        });
+        assert_same(&again.unwrap(), &bytes, "by name");
+        assert_same(
+            &from_held.unwrap(),
+            &bytes,
+            "through the descriptor that was open",
+        );
+    }
+}
+
+#[test]
+fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
+    let mut scene = Scene::new("old-writer");
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    scene.write("file", &pattern(1, 30_000));
+    let path = other.path().join("file");
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    scene.archive("file");
+    other
+        .within(PATIENCE, "write", move || {
+            std::os::unix::fs::FileExt::write_all_at(&file, b"late", 10_000)?;
+            file.sync_all()
+        })
+        .unwrap();
+    let mut want = pattern(1, 30_000);
+    want[10_000..10_004].copy_from_slice(b"late");
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &want, "file");
+    assert!(scene.is_plain("file"));
+}
+
+#[test]
+fn two_clients_that_read_at_once_both_get_the_bytes() {
+    let mut scene = Scene::new("two");
+    let bytes = pattern(2, 16 << 20);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    let (one, two) = (scene.path("file"), other.path().join("file"));
+    let read = scene.within("two reads", move || {
+        let other = thread::spawn(move || fs::read(two));
+        [fs::read(one), other.join().unwrap()]
+    });
+    for got in read {
+        assert_same(&got.unwrap(), &bytes, "file");
+    }
+    assert!(scene.is_plain("file"));
+}
+
+/// B1: REMOTE + DOWNLOADING + some bytes is what a killed client leaves.
+#[test]
+fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
+    let mut scene = Scene::new("killed");
+    let bytes = pattern(3, 48 << 20);
+    let mut partly = 0;
+    for round in 0..4 {
+        let name = format!("file-{round}");
+        scene.write(&name, &bytes);
+        scene.archive(&name);
+        scene.remount();
+        let path = scene.path(&name);
+        let reader = thread::spawn(move || fs::read(path));
+        // Wait until the recall has begun to write, and not a moment longer.
+        let begun = Instant::now();
+        while fs::metadata(scene.brick(&name)).unwrap().len() == 0 {
+            assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(5 * round));
+        scene.crash_and_remount();
+        assert!(reader.join().unwrap().is_err() || scene.is_plain(&name));
+        partly += u32::from(!scene.is_plain(&name));
+        assert_same(&scene.read(&name).unwrap(), &bytes, &name);
+        assert!(scene.is_plain(&name));
+    }
+    assert!(
+        partly > 0,
+        "no kill came in the middle of a recall: the test proves nothing"
+    );
+}
+
+/// B2: the mark without cs.remote is what the stock translator leaves when it dies next to its end.
+#[test]
+fn a_mark_that_was_left_behind_is_removed() {
+    let mut scene = Scene::new("mark");
+    // Too large for quick-read, which would answer it out of the lookup.
+    scene.write("file", &pattern(4, 200_000));
+    xattr::set(
+        scene.brick("file"),
+        "trusted.glusterfs.cs.downloading",
+        b"1",
+    )
+    .unwrap();
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &pattern(4, 200_000), "file");
+    assert!(scene.is_plain("file"));
+}
+
+/// B3: the stock translator never removes the size; ours may die before it does.
+#[test]
+fn a_size_that_was_left_behind_is_never_shown() {
+    let mut scene = Scene::new("size");
+    scene.write("file", &pattern(5, 20_000));
+    xattr::set(
+        scene.brick("file"),
+        "trusted.glusterfs.cs.object_size",
+        b"12345",
+    )
+    .unwrap();
+    scene.remount();
+    assert_eq!(scene.stat("file").len(), 20_000);
+    assert_same(&scene.read("file").unwrap(), &pattern(5, 20_000), "file");
+    assert!(scene.is_plain("file"), "the lookup had it removed");
+}
+
+#[test]
+fn unmounting_in_mid_recall_leaves_a_file_that_reads() {
+    let mut scene = Scene::new("umount");
+    let bytes = pattern(6, 32 << 20);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    let pid = scene.mount().pid();
+    let path = scene.path("file");
+    let reader = thread::spawn(move || fs::read(path));
+    thread::sleep(Duration::from_millis(30));
+    // SIGTERM, as umount and a shutdown send it.
+    lab().sh(":").unwrap();
+    std::process::Command::new("kill")
+        .arg(pid.to_string())
+        .status()
+        .unwrap();
+    let _ = reader.join().unwrap();
+    scene.crash_and_remount();
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+}
