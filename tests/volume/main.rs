@@ -3,6 +3,9 @@
 //! One file a topic. They need root and the packages that scripts/deps.sh installs, and the shared objects of this
 //! build (`cargo build --workspace`).
 
+// A test has no better answer to an error than to fail.
+#![allow(clippy::unwrap_used)]
+
 mod archive;
 mod change;
 mod clients;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What our shared objects show to the process that loads them: their .sym file, and nothing else.
+
+// A test has no better answer to an error than to fail.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use cloudsync_lab::Artifacts;
+
+fn output(program: &str, args: &[&str], file: &Path) -> String {
+    let output = Command::new(program).args(args).arg(file).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {}: {output:?}",
+        file.display()
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn exports(file: &Path) -> Vec<String> {
+    let mut names: Vec<String> = output("nm", &["-D", "--defined-only", "--format=posix"], file)
+        .lines()
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}
+
+fn listed(sym: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(sym);
+    let mut names: Vec<String> = std::fs::read_to_string(path)
+        .unwrap()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn each_shared_object_exports_its_sym_file_and_nothing_else() {
+    let built = Artifacts::find(&["amazons3"]).unwrap();
+    assert_eq!(exports(&built.translator), listed("cloudsync.sym"));
+    assert_eq!(
+        exports(&built.plugins[0]),
+        listed("crates/amazons3/amazons3.sym")
+    );
+}
+
+/// Threads of ours may run our code when the host closes us.
+#[test]
+fn no_shared_object_is_ever_unloaded() {
+    let built = Artifacts::find(&["amazons3"]).unwrap();
+    for file in [&built.translator, &built.plugins[0]] {
+        let dynamic = output("readelf", &["-d"], file);
+        assert!(dynamic.contains("NODELETE"), "{dynamic}");
+    }
+}
+
+/// OpenSSL's exit handlers run while our threads live; rustls has none.
+#[test]
+fn nothing_is_linked_that_the_host_does_not_bring_or_libc_is() {
+    let built = Artifacts::find(&["amazons3"]).unwrap();
+    for file in [&built.translator, &built.plugins[0]] {
+        for line in output("readelf", &["-d"], file)
+            .lines()
+            .filter(|line| line.contains("NEEDED"))
+        {
+            let known = [
+                "libglusterfs.so",
+                "libc.so",
+                "libgcc_s.so",
+                "ld-linux",
+                "libm.so",
+            ];
+            assert!(
+                known.iter().any(|name| line.contains(name)),
+                "{}: {line}",
+                file.display()
+            );
+        }
+    }
+}
