@@ -60,10 +60,10 @@ typedef struct cs_local {
     char *remotepath;         /* the object's key, as it is in the store, not encoded in any way */
 
     struct {
-        off_t offset;            /* remote read: first byte */
-        uint32_t flags;          /* remote read: the reader's flags */
-        size_t size;             /* remote read: at most so many bytes */
-        cs_loc_xattr_t *lxattr;  /* who the file is, for plugins that do not go by remotepath */
+        off_t offset;           /* remote read: first byte */
+        uint32_t flags;         /* remote read: the reader's flags */
+        size_t size;            /* remote read: at most so many bytes */
+        cs_loc_xattr_t *lxattr; /* who the file is, for plugins that do not go by remotepath */
     } xattrinfo;
 
     /* Ours from here on. */
@@ -92,11 +92,11 @@ struct cs_remote_stores {
 
 /* this->private, as plugins may read it. */
 typedef struct cs_private {
-    xlator_t *this;                 /* the translator */
+    xlator_t *this;                  /* the translator */
     struct cs_remote_stores *stores; /* NULL while no store is up */
-    gf_boolean_t abortdl;           /* the volume is going away: give up */
-    pthread_spinlock_t lock;        /* protects abortdl */
-    gf_boolean_t remote_read;       /* the option cloudsync-remote-read */
+    gf_boolean_t abortdl;            /* the volume is going away: give up */
+    pthread_spinlock_t lock;         /* protects abortdl */
+    gf_boolean_t remote_read;        /* the option cloudsync-remote-read */
 } cs_private_t;
 
 /*
@@ -168,27 +168,27 @@ cs_local_wipe(xlator_t *this_xl, cs_local_t *local)
 }
 
 /* STACK_UNWIND_STRICT for a frame whose local is a cs_local_t. */
-#define CS_STACK_UNWIND(fop, frame, params...)                                 \
-    do {                                                                       \
-        cs_local_t *__local = NULL;                                            \
-        xlator_t *__xl = NULL;                                                 \
-        if (frame) {                                                           \
-            __xl = (frame)->this;                                              \
-            __local = (cs_local_t *)(frame)->local;                            \
-            (frame)->local = NULL;                                             \
-        }                                                                      \
-        STACK_UNWIND_STRICT(fop, frame, params);                               \
-        cs_local_wipe(__xl, __local);                                          \
+#define CS_STACK_UNWIND(fop, frame, params...)      \
+    do {                                            \
+        cs_local_t *__local = NULL;                 \
+        xlator_t *__xl = NULL;                      \
+        if (frame) {                                \
+            __xl = (frame)->this;                   \
+            __local = (cs_local_t *)(frame)->local; \
+            (frame)->local = NULL;                  \
+        }                                           \
+        STACK_UNWIND_STRICT(fop, frame, params);    \
+        cs_local_wipe(__xl, __local);               \
     } while (0)
 
 /* STACK_DESTROY for a frame whose local is NULL or a cs_local_t. */
-#define CS_STACK_DESTROY(frame)                                                \
-    do {                                                                       \
-        cs_local_t *__local = (cs_local_t *)(frame)->local;                    \
-        xlator_t *__xl = (frame)->this;                                        \
-        (frame)->local = NULL;                                                 \
-        STACK_DESTROY((frame)->root);                                          \
-        cs_local_wipe(__xl, __local);                                          \
+#define CS_STACK_DESTROY(frame)                             \
+    do {                                                    \
+        cs_local_t *__local = (cs_local_t *)(frame)->local; \
+        xlator_t *__xl = (frame)->this;                     \
+        (frame)->local = NULL;                              \
+        STACK_DESTROY((frame)->root);                       \
+        cs_local_wipe(__xl, __local);                       \
     } while (0)
 
 #endif /* CLOUDSYNC_COMMON_H */

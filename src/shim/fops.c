@@ -21,65 +21,64 @@
  * STACK_WIND says nothing when it cannot allocate a frame and does not wind. Its arguments are evaluated only when
  * it does: that is how `wound` tells.
  */
-#define CS_FOP(fop, params, blank, first, rest...)                             \
-    static int32_t cs_##fop##_wind params                                      \
-    {                                                                          \
-        gf_boolean_t wound = _gf_false;                                        \
-                                                                               \
-        STACK_WIND(frame, cs_##fop##_cbk, FIRST_CHILD(this),                   \
-                   FIRST_CHILD(this)->fops->fop, (wound = _gf_true, first),    \
-                   rest);                                                      \
-        if (!wound)                                                            \
-            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank);    \
-        return 0;                                                              \
-    }                                                                          \
-                                                                               \
-    static int32_t cs_##fop params                                                   \
-    {                                                                          \
-        call_stub_t *stub = fop_##fop##_stub(frame, cs_##fop##_wind, first,    \
-                                             rest);                            \
-                                                                               \
-        if (stub)                                                              \
-            cs_rs->enter(this, stub);                                          \
-        else                                                                   \
-            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank);    \
-        return 0;                                                              \
+#define CS_FOP(fop, params, blank, first, rest...)                          \
+    static int32_t cs_##fop##_wind params                                   \
+    {                                                                       \
+        gf_boolean_t wound = _gf_false;                                     \
+                                                                            \
+        STACK_WIND(frame, cs_##fop##_cbk, FIRST_CHILD(this),                \
+                   FIRST_CHILD(this)->fops->fop, (wound = _gf_true, first), \
+                   rest);                                                   \
+        if (!wound)                                                         \
+            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank); \
+        return 0;                                                           \
+    }                                                                       \
+                                                                            \
+    static int32_t cs_##fop params                                          \
+    {                                                                       \
+        call_stub_t *stub = fop_##fop##_stub(frame, cs_##fop##_wind, first, \
+                                             rest);                         \
+                                                                            \
+        if (stub)                                                           \
+            cs_rs->enter(this, stub);                                       \
+        else                                                                \
+            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank); \
+        return 0;                                                           \
     }
 
 /* The reply of the callback that this stands in. */
-#define CS_REPLY(members...)                                                   \
-    cs_reply_t reply = {.op_ret = op_ret,                                      \
-                        .op_errno = op_errno,                                  \
-                        .xdata = xdata,                                        \
+#define CS_REPLY(members...)                  \
+    cs_reply_t reply = {.op_ret = op_ret,     \
+                        .op_errno = op_errno, \
+                        .xdata = xdata,       \
                         members}
 
 /* Shows `reply` to Rust and unwinds, unless Rust took the operation again. */
-#define CS_SETTLE(fop, args...)                                                \
-    do {                                                                       \
-        void *ticket = frame->local;                                           \
-                                                                               \
-        frame->local = NULL;                                                   \
-        if (ticket && cs_rs->settle(ticket, &reply) == CS_TAKEN)               \
-            break;                                                             \
-        STACK_UNWIND_STRICT(fop, frame, reply.op_ret, reply.op_errno, args);   \
-        if (ticket)                                                            \
-            cs_rs->release(ticket);                                            \
+#define CS_SETTLE(fop, args...)                                              \
+    do {                                                                     \
+        void *ticket = frame->local;                                         \
+                                                                             \
+        frame->local = NULL;                                                 \
+        if (ticket && cs_rs->settle(ticket, &reply) == CS_TAKEN)             \
+            break;                                                           \
+        STACK_UNWIND_STRICT(fop, frame, reply.op_ret, reply.op_errno, args); \
+        if (ticket)                                                          \
+            cs_rs->release(ticket);                                          \
     } while (0)
 
 /* Defines the callback of an operation that answers with the attributes before and after it. */
-#define CS_PREPOST_CBK(fop)                                                    \
-    static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,           \
-                                  xlator_t *this, int32_t op_ret,              \
-                                  int32_t op_errno, struct iatt *prebuf,       \
-                                  struct iatt *postbuf, dict_t *xdata)         \
-    {                                                                          \
-        CS_REPLY(.buf = postbuf, .prebuf = prebuf);                            \
-        CS_SETTLE(fop, prebuf, postbuf, xdata);                                \
-        return 0;                                                              \
+#define CS_PREPOST_CBK(fop)                                              \
+    static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,     \
+                                  xlator_t *this, int32_t op_ret,        \
+                                  int32_t op_errno, struct iatt *prebuf, \
+                                  struct iatt *postbuf, dict_t *xdata)   \
+    {                                                                    \
+        CS_REPLY(.buf = postbuf, .prebuf = prebuf);                      \
+        CS_SETTLE(fop, prebuf, postbuf, xdata);                          \
+        return 0;                                                        \
     }
 
 /* ---- the file's bytes ---- */
-
 
 static int32_t
 cs_readv_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -195,7 +194,6 @@ CS_FOP(open,
        (NULL, NULL), loc, flags, fd, xdata)
 
 /* ---- the file's attributes and names ---- */
-
 
 static int32_t
 cs_lookup_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,

@@ -14,11 +14,11 @@
 
 /* The child's answer to a guarded operation, before it goes up. */
 typedef struct cs_reply {
-    int32_t op_ret;      /* Rust may change it */
-    int32_t op_errno;    /* Rust may change it */
-    dict_t *xdata;       /* the answer's dictionary, or NULL */
-    struct iatt *buf;    /* the file's attributes after the operation, or NULL; Rust may correct them */
-    struct iatt *prebuf; /* the file's attributes before the operation, or NULL; Rust may correct them */
+    int32_t op_ret;       /* Rust may change it */
+    int32_t op_errno;     /* Rust may change it */
+    dict_t *xdata;        /* the answer's dictionary, or NULL */
+    struct iatt *buf;     /* the file's attributes after the operation, or NULL; Rust may correct them */
+    struct iatt *prebuf;  /* the file's attributes before the operation, or NULL; Rust may correct them */
     gf_dirent_t *entries; /* the entries of a readdirp, or NULL; Rust may correct them */
 } cs_reply_t;
 
