@@ -40,7 +40,7 @@ const FUNCTIONS: &[&str] = &[
     "syncop_fstat",
     "syncop_fsync",
     "syncop_open",
-    "syncop_setxattr",
+    "syncop_ftruncate",
     "syncop_stat",
 ];
 

@@ -2,23 +2,34 @@
 //! The hand-shake with the archiver: it has uploaded a file and says what it saw; the file is cut only if that is
 //! still so and the store holds the whole object.
 //!
-//! The bricks check on their own that the file is local and that its mtime did not pass, in whole seconds. Under the
-//! lock that recalls take, this adds what they cannot: nanoseconds, ctime, size, and the object's own word (law 2).
+//! The stock translator leaves the check and the cut to the bricks, which compare whole seconds and know nothing of
+//! the store, of a second copy or of an erasure code. We do both ourselves, under the lock that recalls take:
+//!
+//! ```text
+//! lock -> compare with what the archiver saw -> ask the store (law 2) -> mark -> let stragglers finish -> compare again
+//!      -> write down key, version, size -> set cs.remote -> cut -> times -> unmark -> unlock
+//! ```
+//!
+//! The mark makes the bricks refuse every other operation on the bytes: who wants to write now waits for the lock and
+//! recalls the file. A crash leaves a file that is local with a mark (the next job removes it), or, once `cs.remote` is
+//! set, one that is cold with bytes (the next job cuts them: the store has vouched for the object).
 
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use cloudsync_format::claim::{Claim, Time};
 use cloudsync_format::xattr::{self, State};
 
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Status};
+use crate::host::child::{Child, Fd, Status};
 use crate::host::guard;
-use crate::host::inode::{Inode, Loc};
+use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::workers;
@@ -85,23 +96,16 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
     let status = child.status(&loc)?;
     check_file(&status)?;
     check_claim(&claim, &status)?;
-    let (key, version) = check_object(instance, &claim, &loc, &status)?;
+    let object = check_object(instance, &claim, &loc, &status)?;
 
-    remember_object(&child, &loc, &key, &version)?;
-    let cut = child.set_text(&loc, xattr::UPLOAD_COMPLETE, &claim.seconds.to_string());
-    let after = child.status(&loc)?;
-    match (cut, after.state) {
-        (Ok(()), State::Remote) => {}
-        (Err(errno), _) => return Err(refused(errno, "the bricks refused: it changed just now")),
-        (Ok(()), _) => {
-            return Err(refused(
-                Errno::EBUSY,
-                "somebody wrote to it while it was being cut",
-            ));
-        }
-    }
-    if after.attributes.mtime() != status.attributes.mtime() {
-        restore_times(&child, &inode, &loc, &status);
+    let fd = child.open(&inode, &loc)?;
+    let done = child
+        .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
+        .and_then(|()| check_again(&child, &loc, &status))
+        .and_then(|()| cut(&child, &loc, &fd, &status, &object));
+    if let Err(failure) = done {
+        undo(&child, &loc, &fd);
+        return Err(failure);
     }
     inode.learn(
         instance.this,
@@ -114,12 +118,84 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
         .counters
         .archived
         .fetch_add(1, Ordering::Relaxed);
-    log::info!(
-        "{}: archived, {} bytes, as {key}",
+    log::debug!(
+        "{}: archived, {} bytes, as {}",
         loc.path(),
-        status.attributes.size()
+        status.attributes.size(),
+        object.key
     );
     Ok(())
+}
+
+/// How long an operation may take on a brick from its check of the state to its effect. It is two system calls; this
+/// is a thousand times as long.
+const STRAGGLERS: Duration = Duration::from_millis(20);
+
+/// The mark is set: nobody can change the file any more, but somebody may have until a moment ago.
+fn check_again(child: &Child, loc: &Loc, before: &Status) -> Result<(), Failure> {
+    thread::sleep(STRAGGLERS);
+    let now = child.status(loc)?;
+    let same = now.state == State::Downloading
+        && now.attributes.size() == before.attributes.size()
+        && now.attributes.mtime() == before.attributes.mtime();
+    if same {
+        Ok(())
+    } else {
+        Err(refused(Errno::ESTALE, "it changed just now"))
+    }
+}
+
+fn cut(child: &Child, loc: &Loc, fd: &Fd, status: &Status, object: &Object) -> Result<(), Failure> {
+    let attributes = &status.attributes;
+    // What the bricks of the stock hand-shake write, so that its translator can recall the file too; and which object
+    // the file is, because names change, and so may what is at a name.
+    child.set(
+        fd,
+        "write down the object",
+        &[
+            (xattr::OBJECT_SIZE, &attributes.size().to_string()),
+            (xattr::NUM_BLOCKS, &attributes.blocks().to_string()),
+            (xattr::BLOCK_SIZE, &attributes.block_size().to_string()),
+            (xattr::VERSION, &object.version),
+            (xattr::KEY, &object.key),
+        ],
+    )?;
+    child.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
+    child.cut(fd)?;
+    let after = child.status(loc)?;
+    if after.on_bricks != 0 {
+        // A straggler after all. Its bytes are not in the object, so the file must not stay as it is.
+        return Err(refused(
+            Errno::EBUSY,
+            "somebody wrote to it while it was being cut",
+        ));
+    }
+    // Without features.ctime cutting moves the file's times.
+    if after.attributes.mtime() != attributes.mtime() {
+        child.set_times(fd, attributes)?;
+    }
+    child.remove(fd, "unmark", xattr::DOWNLOADING)
+}
+
+/// Makes the file what it was. Past the cut there is no way back, and no need of one: it is cold then, and heals.
+fn undo(child: &Child, loc: &Loc, fd: &Fd) {
+    let result = child.status(loc).and_then(|status| {
+        if status.remote.is_some() && status.on_bricks != status.attributes.size() {
+            return Ok(());
+        }
+        // cs.remote goes first: left-overs on a local file are harmless.
+        child.remove(fd, "undo", xattr::REMOTE)?;
+        xattr::LEFT_OVERS
+            .iter()
+            .try_for_each(|name| child.remove(fd, "undo", name))?;
+        child.remove(fd, "undo", xattr::DOWNLOADING)
+    });
+    if let Err(failure) = result {
+        log::warn!(
+            "{}: cannot clean up after a refused hand-shake: {failure}",
+            loc.path()
+        );
+    }
 }
 
 fn check_file(status: &Status) -> Result<(), Failure> {
@@ -160,13 +236,20 @@ fn check_claim(claim: &Claim, status: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Law 2: the store says itself that it has the object, in full. Returns the object's key and version.
+/// The object that the file is.
+struct Object {
+    key: String,
+    /// The store's version of it; empty if it cannot say.
+    version: String,
+}
+
+/// Law 2: the store says itself that it has the object, in full.
 fn check_object(
     instance: &Instance,
     claim: &Claim,
     loc: &Loc,
     status: &Status,
-) -> Result<(String, String), Failure> {
+) -> Result<Object, Failure> {
     let store = instance.store().ok_or(Failure::NoStore)?;
     let key = match (&claim.seen, &status.key) {
         // Our archiver has written the key to the file. The stock form means the path, and a key that is there is
@@ -184,7 +267,10 @@ fn check_object(
         CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
     let want = status.attributes.size();
     match store.head(&c_key) {
-        Ok(Some(object)) if object.size == want => Ok((key, object.etag)),
+        Ok(Some(object)) if object.size == want => Ok(Object {
+            key,
+            version: object.etag,
+        }),
         Ok(Some(object)) => Err(refused(
             Errno::EBADMSG,
             format!(
@@ -193,37 +279,13 @@ fn check_object(
             ),
         )),
         // A plugin of the stock ABI cannot ask.
-        Ok(None) => Ok((key, String::new())),
+        Ok(None) => Ok(Object {
+            key,
+            version: String::new(),
+        }),
         Err(errno) => Err(refused(
             errno,
             format!("the store does not vouch for object {key}: {errno}"),
         )),
-    }
-}
-
-/// Writes down which object the file is, before it is cut: names change, and so may what is at a name.
-fn remember_object(child: &Child, loc: &Loc, key: &str, version: &str) -> Result<(), Failure> {
-    let set = |name, value: &str| {
-        child
-            .set_text(loc, name, value)
-            .map_err(|errno| Failure::Brick {
-                step: "set the object's key",
-                errno,
-            })
-    };
-    set(xattr::VERSION, version)?;
-    set(xattr::KEY, key)
-}
-
-/// Without features.ctime the cut moves the file's times. Failing to set them back is not worth more than a line.
-fn restore_times(child: &Child, inode: &Inode, loc: &Loc, status: &Status) {
-    let result = child
-        .open(inode, loc)
-        .and_then(|fd| child.set_times(&fd, &status.attributes));
-    if let Err(failure) = result {
-        log::warn!(
-            "{}: archived, but its times could not be kept: {failure}",
-            loc.path()
-        );
     }
 }

@@ -226,9 +226,10 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
             Want::Bytes => None,
         };
         let ticket = settling.into_ticket();
+        let inode = ticket.checked_inode();
         match instance(ticket.xlator()) {
             Some(_) if ticket.attempt() >= decision::MAX_ATTEMPTS => ticket.fail(Errno::EBUSY),
-            Some(instance) => engine::park(&instance, ticket, want, gfid),
+            Some(instance) => engine::park(&instance, ticket, want, inode, gfid),
             None => ticket.fail(Errno::EIO),
         }
         taken

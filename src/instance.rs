@@ -151,7 +151,10 @@ impl Instance {
                 let questions = fops::questions(ticket.class(), ticket.fop());
                 ticket.wind(questions);
             }
-            Action::Recall => engine::park(self, ticket, Want::Bytes, None),
+            Action::Recall => {
+                let inode = ticket.inode();
+                engine::park(self, ticket, Want::Bytes, inode, None);
+            }
             Action::Archive => archive::start(self, ticket),
             Action::Refuse(errno) => {
                 log::warn!("{ticket:?}: the file is archived again and again, giving up");

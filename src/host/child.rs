@@ -28,6 +28,8 @@ pub struct Status {
     pub state: State,
     /// Its attributes; the size is the true one of a cold file too.
     pub attributes: Attributes,
+    /// Bytes that are on the bricks, whatever the state.
+    pub on_bricks: u64,
     /// The key of its object, as the bricks know it.
     pub remote: Option<Vec<u8>>,
     /// The key of its object, as our archiver wrote it.
@@ -111,7 +113,8 @@ impl Child {
         let remote = bytes(xattr::REMOTE);
         let marked = bytes(xattr::DOWNLOADING).is_some();
         // As posix on the bricks concludes it (posix_cs_check_status).
-        let state = match (&remote, marked, attributes.size()) {
+        let on_bricks = attributes.size();
+        let state = match (&remote, marked, on_bricks) {
             (Some(_), false, 0) => State::Remote,
             (Some(_), _, _) => State::Repair,
             (None, true, _) => State::Downloading,
@@ -127,6 +130,7 @@ impl Child {
         Ok(Status {
             state,
             attributes,
+            on_bricks,
             remote,
             key: bytes(xattr::KEY),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
@@ -194,27 +198,56 @@ impl Child {
         Ok(fd)
     }
 
-    /// Marks the file as being recalled.
+    /// Sets extended attributes, in one operation.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn mark(&self, fd: &Fd) -> Result<(), Failure> {
-        let value = Dict::asking(&[xattr::DOWNLOADING]).map_err(|errno| Failure::Brick {
-            step: "mark",
-            errno,
-        })?;
+    pub fn set(
+        &self,
+        fd: &Fd,
+        step: &'static str,
+        values: &[(&CStr, &str)],
+    ) -> Result<(), Failure> {
+        let dict = Dict::new()
+            .and_then(|dict| {
+                values
+                    .iter()
+                    .try_for_each(|(name, value)| dict.set_text(name, value))
+                    .map(|()| dict)
+            })
+            .map_err(|errno| Failure::Brick { step, errno })?;
         // SAFETY: all pointers are live.
         let result = unsafe {
             sys::syncop_fsetxattr(
                 self.as_ptr(),
                 fd.as_ptr(),
-                value.as_ptr(),
+                dict.as_ptr(),
                 0,
                 ptr::null_mut(),
                 ptr::null_mut(),
             )
         };
-        brick("mark the file as being recalled", result)
+        brick(step, result)
+    }
+
+    /// Cuts all bytes, whatever the state: operations of ours do not carry the status key.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn cut(&self, fd: &Fd) -> Result<(), Failure> {
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_ftruncate(
+                self.as_ptr(),
+                fd.as_ptr(),
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("cut", result)
     }
 
     /// Removes an extended attribute; one that is not there is fine.
@@ -236,31 +269,6 @@ impl Child {
             Ok(())
         } else {
             brick(step, result)
-        }
-    }
-
-    /// Sets an extended attribute to a text, by name.
-    ///
-    /// # Errors
-    /// The bricks' errno.
-    pub fn set_text(&self, loc: &Loc, name: &CStr, value: &str) -> Result<(), Errno> {
-        let dict = Dict::new()?;
-        dict.set_text(name, value)?;
-        // SAFETY: all pointers are live.
-        let result = unsafe {
-            sys::syncop_setxattr(
-                self.as_ptr(),
-                loc.as_ptr(),
-                dict.as_ptr(),
-                0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        if result < 0 {
-            Err(Errno::new(result))
-        } else {
-            Ok(())
         }
     }
 

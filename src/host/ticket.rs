@@ -107,11 +107,24 @@ impl Ticket {
         Arguments { stub: self.stub() }
     }
 
-    /// The file that must be local for it: for a copy the source.
+    /// The file that it is about: of a copy the source.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
         // SAFETY: the stub holds a reference to what its arguments name.
         unsafe { Inode::from_raw(self.arguments().inode()) }
+    }
+
+    /// The file whose state the bricks check: of a copy the destination.
+    #[must_use]
+    pub fn checked_inode(&self) -> Option<Inode> {
+        let destination = self.stub().args.fd_dst;
+        if destination.is_null() {
+            return self.inode();
+        }
+        // SAFETY: the stub holds a reference to the descriptor.
+        let inode = unsafe { (*destination).inode };
+        // SAFETY: the descriptor holds a reference to its inode.
+        unsafe { Inode::from_raw(inode) }
     }
 
     /// What is known of its file. Allocates nothing.
@@ -479,6 +492,18 @@ impl Attributes {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.0.ia_size
+    }
+
+    /// 512-byte blocks.
+    #[must_use]
+    pub const fn blocks(&self) -> u64 {
+        self.0.ia_blocks
+    }
+
+    /// The preferred size of a transfer, in bytes.
+    #[must_use]
+    pub const fn block_size(&self) -> u32 {
+        self.0.ia_blksize
     }
 
     /// Whose they are.

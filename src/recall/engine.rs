@@ -65,11 +65,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parks `ticket` until `want` holds for its file, whose identity is `gfid` if an answer has told it, else that of
-/// its inode. Never blocks.
-pub fn park(instance: &Arc<Instance>, mut ticket: Ticket, want: Want, gfid: Option<Gfid>) {
+/// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
+/// the inode's. Never blocks.
+pub fn park(
+    instance: &Arc<Instance>,
+    mut ticket: Ticket,
+    want: Want,
+    inode: Option<Inode>,
+    gfid: Option<Gfid>,
+) {
     ticket.count_attempt();
-    let Some(inode) = ticket.inode() else {
+    let Some(inode) = inode else {
         return ticket.fail(Errno::EINVAL);
     };
     let gfid = gfid.unwrap_or_else(|| inode.gfid());

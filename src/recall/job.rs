@@ -16,15 +16,6 @@ use crate::plugin::store::Download;
 use crate::recall::engine::{Job, Want};
 use crate::recall::tracker::{Tracker, WriteError, Written};
 
-/// What tells the attributes of a cold file apart from nothing; removed when it is local again.
-const LEFT_OVERS: [&std::ffi::CStr; 5] = [
-    xattr::OBJECT_SIZE,
-    xattr::NUM_BLOCKS,
-    xattr::BLOCK_SIZE,
-    xattr::KEY,
-    xattr::VERSION,
-];
-
 /// Does what the job's waiters wait for.
 ///
 /// # Errors
@@ -112,7 +103,7 @@ fn bring_back(
 ) -> Result<u64, Failure> {
     let size = status.attributes.size();
     let fd = child.open(&job.inode, loc)?;
-    child.mark(&fd)?;
+    child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
     let done =
         fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
     if let Err(failure) = done {
@@ -129,7 +120,7 @@ fn bring_back(
     if let Err(failure) = tidy(child, &fd) {
         log::warn!("{}: recalled, but not tidied up: {failure}", loc.path());
     }
-    log::info!("{}: recalled, {size} bytes", loc.path());
+    log::debug!("{}: recalled, {size} bytes", loc.path());
     Ok(size)
 }
 
@@ -187,7 +178,7 @@ fn commit(child: &Child, fd: &Fd, status: &Status, written: &Written) -> Result<
 }
 
 fn tidy(child: &Child, fd: &Fd) -> Result<(), Failure> {
-    LEFT_OVERS
+    xattr::LEFT_OVERS
         .iter()
         .try_for_each(|name| child.remove(fd, "tidy up", name))
 }

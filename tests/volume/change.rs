@@ -188,6 +188,27 @@ fn copying_reads_the_real_bytes() {
 }
 
 #[test]
+fn copying_into_a_cold_file_changes_only_what_is_copied() {
+    let mut scene = Scene::new("copy-into");
+    scene.write("from", &pattern(2, 8192));
+    scene.write("into", &pattern(1, LENGTH));
+    scene.archive("from");
+    scene.archive("into");
+    scene.remount();
+    let (from, into) = (scene.path("from"), scene.path("into"));
+    let copied = scene.within("copy_file_range", move || {
+        let from = File::open(from).unwrap();
+        let into = OpenOptions::new().write(true).open(into).unwrap();
+        let (mut off_in, mut off_out) = (0, 4096);
+        rustix::fs::copy_file_range(&from, Some(&mut off_in), &into, Some(&mut off_out), 8192)
+    });
+    assert_eq!(copied.unwrap(), 8192);
+    let mut want = pattern(1, LENGTH);
+    want[4096..12_288].copy_from_slice(&pattern(2, 8192));
+    assert_same(&scene.read("into").unwrap(), &want, "into");
+}
+
+#[test]
 fn a_removed_cold_file_is_gone() {
     let mut scene = Scene::new("remove");
     scene.write("file", &pattern(1, LENGTH));
