@@ -24,7 +24,6 @@ const FUNCTIONS: &[&str] = &[
     "dict_new",
     "dict_ref",
     "dict_set_uint32",
-    "dict_set_dynstr_with_alloc",
     "dict_unref",
     "fd_unref",
     "gf_log_get_loglevel",

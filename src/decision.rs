@@ -30,6 +30,8 @@ pub enum Class {
     Unchecked,
     /// The archiver says that its upload is complete.
     Archive,
+    /// It asks us, or tells us, something about the file: see [`crate::control`].
+    Control,
 }
 
 /// What this client knows of a file.
@@ -57,6 +59,8 @@ pub enum Action {
     Recall,
     /// Park it and do the archiver's hand-shake.
     Archive,
+    /// Answer it ourselves.
+    Control,
     /// Answer it with an error.
     Refuse(Errno),
 }
@@ -75,6 +79,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
         (Class::Unchecked, _) => Action::WindAsking,
         (Class::Archive, _) => Action::Archive,
+        (Class::Control, _) => Action::Control,
     }
 }
 
@@ -106,19 +111,20 @@ pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, at
 mod tests {
     use super::*;
 
-    const CLASSES: [Class; 6] = [
+    const CLASSES: [Class; 7] = [
         Class::Pass,
         Class::Look,
         Class::Patch,
         Class::Bytes,
         Class::Unchecked,
         Class::Archive,
+        Class::Control,
     ];
     const COLD: Known = Known::Cold { size: 7 };
 
     #[test]
     fn every_class_and_state_has_its_action() {
-        use Action::{Archive, Recall, Wind, WindAsking};
+        use Action::{Archive, Control, Recall, Wind, WindAsking};
         // class x (unknown, local, cold) at attempt 0, then at attempt 1
         let table = [
             (Class::Pass, [Wind, Wind, Wind], [Wind, Wind, Wind]),
@@ -135,6 +141,7 @@ mod tests {
                 [WindAsking, WindAsking, Recall],
             ),
             (Class::Archive, [Archive; 3], [Archive; 3]),
+            (Class::Control, [Control; 3], [Control; 3]),
         ];
         assert_eq!(table.map(|row| row.0), CLASSES);
         for (class, first, again) in table {
@@ -181,7 +188,13 @@ mod tests {
             Some(State::Remote),
             0
         ));
-        for class in [Class::Pass, Class::Look, Class::Patch, Class::Archive] {
+        for class in [
+            Class::Pass,
+            Class::Look,
+            Class::Patch,
+            Class::Archive,
+            Class::Control,
+        ] {
             assert!(!refused_as_cold(class, libc::EIO, Some(State::Remote), 0));
         }
     }

@@ -18,7 +18,7 @@ use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
-use crate::recall::engine::{self, Want};
+use crate::recall::engine::Want;
 use crate::recall::tracker::{self, Slot};
 use crate::recall::workers;
 use crate::sys;
@@ -223,13 +223,13 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
             Want::Tidy => reply.after().map(|attributes| attributes.gfid()),
-            Want::Bytes => None,
+            Want::Bytes | Want::Nothing => None,
         };
         let ticket = settling.into_ticket();
         let inode = ticket.checked_inode();
         match instance(ticket.xlator()) {
             Some(_) if ticket.attempt() >= decision::MAX_ATTEMPTS => ticket.fail(Errno::EBUSY),
-            Some(instance) => engine::park(&instance, ticket, want, inode, gfid),
+            Some(instance) => instance.park(ticket, want, inode, gfid),
             None => ticket.fail(Errno::EIO),
         }
         taken

@@ -7,6 +7,7 @@ use std::ffi::CStr;
 
 use cloudsync_format::xattr;
 
+use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::dict::DictRef;
 use crate::host::ticket::{Arguments, Entry, Reply, Ticket};
@@ -23,8 +24,16 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         fop::GF_FOP_READDIRP => Class::Look,
         fop::GF_FOP_SETXATTR => match arguments.xattr() {
             Some(dict) if dict.has(xattr::UPLOAD_COMPLETE) => Class::Archive,
+            Some(dict) if control::command(dict).is_some() => Class::Control,
             _ => Class::Pass,
         },
+        fop::GF_FOP_FSETXATTR => match arguments.xattr() {
+            Some(dict) if control::command(dict).is_some() => Class::Control,
+            _ => Class::Pass,
+        },
+        fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() == control::STATE => {
+            Class::Control
+        }
         _ if arguments.is_not_a_file() => Class::Pass,
         fop::GF_FOP_LOOKUP | fop::GF_FOP_STAT | fop::GF_FOP_FSTAT | fop::GF_FOP_SETATTR => {
             Class::Look
@@ -46,6 +55,17 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         // The bricks cut the stub, and the next recall would bring the old bytes back.
         fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC != 0 => Class::Unchecked,
         _ => Class::Pass,
+    }
+}
+
+/// What an operation on a cold file's bytes needs of them.
+#[must_use]
+pub fn want(arguments: &Arguments<'_>) -> Want {
+    match arguments.fop() {
+        // It cuts all bytes: none is worth fetching.
+        fop::GF_FOP_OPEN => Want::Nothing,
+        fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE if arguments.offset() == 0 => Want::Nothing,
+        _ => Want::Bytes,
     }
 }
 
@@ -81,7 +101,7 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
             }
             None
         }
-        Class::Pass | Class::Archive => None,
+        Class::Pass | Class::Archive | Class::Control => None,
     }
 }
 
@@ -89,7 +109,7 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     let (class, attempt) = (ticket.class(), ticket.attempt());
     if reply.op_ret() < 0 {
         let cold = decision::refused_as_cold(class, reply.op_errno(), reply.state(), attempt);
-        return cold.then_some(Want::Bytes);
+        return cold.then(|| want(&ticket.arguments()));
     }
     if ticket.fop() != fop::GF_FOP_READ {
         return None;

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use crate::archive;
 use crate::config::{self, Config};
+use crate::control;
 use crate::decision::{self, Action};
 use crate::fops;
 use crate::host::dict::DictRef;
+use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::LoadedStore;
@@ -153,13 +155,29 @@ impl Instance {
             }
             Action::Recall => {
                 let inode = ticket.inode();
-                engine::park(self, ticket, Want::Bytes, inode, None);
+                let want = fops::want(&ticket.arguments());
+                self.park(ticket, want, inode, None);
             }
             Action::Archive => archive::start(self, ticket),
+            Action::Control => control::start(self, ticket),
             Action::Refuse(errno) => {
                 log::warn!("{ticket:?}: the file is archived again and again, giving up");
                 ticket.fail(errno);
             }
+        }
+    }
+
+    /// Parks an operation until `want` holds for its file. Never blocks.
+    pub fn park(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        want: Want,
+        inode: Option<Inode>,
+        gfid: Option<Gfid>,
+    ) {
+        match want {
+            Want::Nothing => control::check_before_emptying(self, ticket, inode),
+            Want::Bytes | Want::Tidy => engine::park(self, ticket, want, inode, gfid),
         }
     }
 

@@ -18,6 +18,7 @@
 //! | [`decision`] | `(class, state, attempt) -> action`: the whole policy                   | no     |
 //! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
 //! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
+//! | [`control`]  | what users ask and tell: state, recall, cancel                          | no     |
 //! | [`plugin`]   | from a store's name to a loaded plugin                                  | yes    |
 //! | [`instance`] | what one volume's translator has: settings, store, jobs                 | no     |
 //! | [`config`]   | the volume's options, parsed                                            | no     |
@@ -25,6 +26,7 @@
 
 pub mod archive;
 pub mod config;
+pub mod control;
 pub mod decision;
 pub mod entry;
 pub mod errno;

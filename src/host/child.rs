@@ -10,7 +10,7 @@ use cloudsync_format::xattr::{self, State};
 use crate::errno::{Errno, Failure};
 use crate::host::dict::Dict;
 use crate::host::inode::{Inode, Loc};
-use crate::host::ticket::Attributes;
+use crate::host::ticket::{Attributes, Ticket};
 use crate::host::xlator::{Entered, Xlator};
 use crate::sys;
 
@@ -138,14 +138,6 @@ impl Child {
         })
     }
 
-    /// Makes a half-recalled file cold again: the bricks cut its bytes. Only under the lock.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn repair(&self, loc: &Loc) -> Result<(), Failure> {
-        self.stat(loc, &[xattr::REPAIR]).map(drop)
-    }
-
     fn stat(&self, loc: &Loc, ask: &[&CStr]) -> Result<(Attributes, Option<Dict>), Failure> {
         let ask = Dict::asking(ask).map_err(|errno| Failure::Brick {
             step: "stat",
@@ -228,6 +220,28 @@ impl Child {
             )
         };
         brick(step, result)
+    }
+
+    /// Makes a half-recalled file cold again. Only under the lock.
+    ///
+    /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn make_cold_again(&self, fd: &Fd) -> Result<(), Failure> {
+        self.cut(fd)?;
+        self.remove(fd, "unmark", xattr::DOWNLOADING)
+    }
+
+    /// Whether the user that `ticket` came from may do `what` (`R_OK`, `W_OK`) with the file.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`], with EACCES if not.
+    pub fn may(&self, ticket: &Ticket, loc: &Loc, what: i32) -> Result<(), Failure> {
+        // SAFETY: all pointers are live; the frame lives until the ticket is answered.
+        let result =
+            unsafe { sys::cs_shim_access_as(self.as_ptr(), loc.as_ptr(), what, ticket.frame()) };
+        brick("access", result)
     }
 
     /// Cuts all bytes, whatever the state: operations of ours do not carry the status key.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The host's dictionaries: extended attributes, the extra data of requests and answers, options.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -138,15 +138,19 @@ impl Dict {
         NonNull::new(raw).map(Self)
     }
 
-    /// Sets `key` to a text.
+    /// Sets `key` to a text, without a NUL at its end: what ends up in an attribute is the text.
     ///
     /// # Errors
-    /// ENOMEM, or EINVAL for a text with a NUL.
+    /// ENOMEM.
     pub fn set_text(&self, key: &CStr, value: &str) -> Result<(), Errno> {
-        let value = CString::new(value).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the dictionary is ours; the host copies the value.
+        // SAFETY: the dictionary is ours; the shim copies the value.
         let done = unsafe {
-            sys::dict_set_dynstr_with_alloc(self.as_ptr(), key.as_ptr().cast_mut(), value.as_ptr())
+            sys::cs_shim_dict_set(
+                self.as_ptr(),
+                key.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+            )
         };
         if done == 0 {
             Ok(())

@@ -134,6 +134,10 @@ impl Ticket {
         unsafe { inode::known(self.arguments().inode(), self.inner.this) }
     }
 
+    pub(crate) fn frame(&self) -> *mut sys::call_frame_t {
+        self.stub().frame
+    }
+
     fn stub(&self) -> &sys::call_stub_t {
         // SAFETY: ours until the ticket is consumed.
         unsafe { self.inner.stub.as_ref() }
@@ -172,6 +176,14 @@ impl Ticket {
 
     /// Answers with success and nothing else: for operations whose answer has no content.
     pub fn answer(self) {
+        self.unwind(0, 0);
+    }
+
+    /// Answers getxattr with what is in `dict`.
+    pub fn answer_with(self, dict: &Dict) {
+        let mut stub = self.inner.stub;
+        // SAFETY: the stub is ours. What it answers with is borrowed from `dict`, which outlives the unwind.
+        unsafe { stub.as_mut() }.args_cbk.xattr = dict.as_ptr();
         self.unwind(0, 0);
     }
 
@@ -300,6 +312,12 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// Whether it is an operation on an open descriptor.
+    #[must_use]
+    pub fn has_descriptor(&self) -> bool {
+        !self.stub.args.fd.is_null() && self.stub.fop != sys::glusterfs_fop_t::GF_FOP_OPEN
+    }
+
     /// Whether the inode is known to be something else than a regular file.
     #[must_use]
     pub fn is_not_a_file(&self) -> bool {
@@ -328,6 +346,17 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.stub.args.size as u64
+    }
+
+    /// The name that getxattr asks for; empty if it asks for all.
+    #[must_use]
+    pub fn name(&self) -> &'a CStr {
+        let name = self.stub.args.name;
+        if name.is_null() {
+            return c"";
+        }
+        // SAFETY: the stub holds a copy for as long as the borrow lasts.
+        unsafe { CStr::from_ptr(name) }
     }
 
     /// The attributes that setxattr sets.
@@ -506,7 +535,7 @@ impl Attributes {
         self.0.ia_blksize
     }
 
-    /// Whose they are.
+    /// The file that they are of.
     #[must_use]
     pub const fn gfid(&self) -> Gfid {
         Gfid(self.0.ia_gfid)
@@ -516,6 +545,12 @@ impl Attributes {
     #[must_use]
     pub const fn is_file(&self) -> bool {
         self.0.ia_type == sys::ia_type_t::IA_IFREG
+    }
+
+    /// Whose the file is.
+    #[must_use]
+    pub const fn uid(&self) -> u32 {
+        self.0.ia_uid
     }
 
     /// The last change of the bytes: seconds and nanoseconds.

@@ -13,6 +13,7 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::recall::tracker::Tracker;
 use crate::recall::{job, workers};
 
 /// What an operation waits for.
@@ -20,6 +21,8 @@ use crate::recall::{job, workers};
 pub enum Want {
     /// The file must be local.
     Bytes,
+    /// The file must be local, and may be empty: the operation cuts all bytes.
+    Nothing,
     /// What a recall left behind next to its end must be tidied up.
     Tidy,
 }
@@ -35,6 +38,8 @@ pub struct Job {
     pub want: Want,
     /// Not 0 once it is cancelled; a plugin may look at it.
     pub cancelled: AtomicI32,
+    /// The writes of the recall, while it fetches.
+    tracker: Mutex<Option<Arc<Tracker>>>,
     waiters: Mutex<Vec<Ticket>>,
 }
 
@@ -75,23 +80,41 @@ pub fn park(
     gfid: Option<Gfid>,
 ) {
     ticket.count_attempt();
-    let Some(inode) = inode else {
-        return ticket.fail(Errno::EINVAL);
-    };
-    let gfid = gfid.unwrap_or_else(|| inode.gfid());
+    match inode {
+        Some(inode) => {
+            let gfid = gfid.unwrap_or_else(|| inode.gfid());
+            start_or_join(instance, inode, gfid, want, Some(ticket));
+        }
+        None => ticket.fail(Errno::EINVAL),
+    }
+}
+
+/// Starts bringing the file back, if that is not under way, and waits for nothing.
+pub fn start(instance: &Arc<Instance>, inode: Inode) {
+    let gfid = inode.gfid();
+    start_or_join(instance, inode, gfid, Want::Bytes, None);
+}
+
+fn start_or_join(
+    instance: &Arc<Instance>,
+    inode: Inode,
+    gfid: Gfid,
+    want: Want,
+    ticket: Option<Ticket>,
+) {
     let mut jobs = lock(&instance.engine.jobs);
     if let Some(job) = jobs.get(&gfid) {
         // Under the lock of the map: a job leaves the map before it takes its waiters.
-        lock(&job.waiters).push(ticket);
+        lock(&job.waiters).extend(ticket);
         return;
     }
-    let waiters = Mutex::new(vec![ticket]);
     let job = Arc::new(Job {
         gfid,
         inode,
         want,
         cancelled: AtomicI32::new(0),
-        waiters,
+        tracker: Mutex::new(None),
+        waiters: Mutex::new(ticket.into_iter().collect()),
     });
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
@@ -100,14 +123,11 @@ pub fn park(
         move || run(instance, job)
     };
     if workers::run(instance.config().recalls, task).is_err() {
-        finish(
-            instance,
-            &job,
-            Err(Failure::Brick {
-                step: "start a thread",
-                errno: Errno::ENOMEM,
-            }),
-        );
+        let failure = Failure::Brick {
+            step: "start a thread",
+            errno: Errno::ENOMEM,
+        };
+        finish(instance, &job, Err(failure));
     }
 }
 
@@ -150,12 +170,45 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     }
 }
 
+impl Job {
+    /// Makes it end soon, with ECANCELED for everybody who waits for it.
+    pub fn cancel(&self) {
+        self.cancelled.store(1, Ordering::Release);
+        if let Some(tracker) = &*lock(&self.tracker) {
+            tracker.cancel();
+        }
+    }
+
+    /// Its writes go through `tracker` from now on.
+    pub fn follow(&self, tracker: &Arc<Tracker>) {
+        *lock(&self.tracker) = Some(Arc::clone(tracker));
+        // Cancelled in between?
+        if self.cancelled.load(Ordering::Acquire) != 0 {
+            tracker.cancel();
+        }
+    }
+
+    /// Bytes that are on the bricks, and bytes in all; `None` while it does not fetch.
+    #[must_use]
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        lock(&self.tracker)
+            .as_ref()
+            .map(|tracker| (tracker.written().bytes, tracker.size()))
+    }
+}
+
 impl Engine {
     /// Cancels every job: their waiters get ECANCELED.
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {
-            job.cancelled.store(1, Ordering::Release);
+            job.cancel();
         }
+    }
+
+    /// The job on a file, if there is one.
+    #[must_use]
+    pub fn job(&self, gfid: Gfid) -> Option<Arc<Job>> {
+        lock(&self.jobs).get(&gfid).map(Arc::clone)
     }
 
     /// Waits until no job runs. Returns whether that happened in time.

@@ -69,6 +69,13 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
                 .fetch_add(bytes, Ordering::Relaxed);
             Ok(())
         }
+        (State::Remote, Want::Nothing) => {
+            // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
+            let fd = child.open(&job.inode, &loc)?;
+            child.remove(&fd, "commit", xattr::REMOTE)?;
+            job.inode.learn(instance.this, Known::Local);
+            tidy(&child, &fd)
+        }
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
 }
@@ -78,7 +85,8 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
-            child.repair(loc)?;
+            let fd = child.open(&job.inode, loc)?;
+            child.make_cold_again(&fd)?;
             status = child.status(loc)?;
         }
         // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
@@ -108,7 +116,7 @@ fn bring_back(
         fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
     if let Err(failure) = done {
         // Cut what was written. If that fails too, the next recall starts with it.
-        if let Err(second) = child.repair(loc) {
+        if let Err(second) = child.make_cold_again(&fd) {
             log::warn!(
                 "{}: cannot clean up after a failed recall: {second}",
                 loc.path()
@@ -139,6 +147,7 @@ fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Wri
 
     let size = status.attributes.size();
     let tracker = Tracker::open(fd.address(), size, instance.config().window);
+    job.follow(&tracker);
     let result = store.download(&Download {
         fd,
         inode: &job.inode,

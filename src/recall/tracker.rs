@@ -99,6 +99,12 @@ impl Tracker {
         tracker
     }
 
+    /// The file's size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Makes the plugin's next write fail, and wakes one that waits.
     pub fn cancel(&self) {
         lock(&self.state)

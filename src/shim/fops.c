@@ -312,6 +312,48 @@ CS_FOP(setxattr,
         int32_t flags, dict_t *xdata),
        (NULL), loc, dict, flags, xdata)
 
+static int32_t
+cs_fsetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                 int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(fsetxattr, xdata);
+    return 0;
+}
+
+CS_FOP(fsetxattr,
+       (call_frame_t * frame, xlator_t *this, fd_t *fd, dict_t *dict,
+        int32_t flags, dict_t *xdata),
+       (NULL), fd, dict, flags, xdata)
+
+static int32_t
+cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(getxattr, dict, xdata);
+    return 0;
+}
+
+CS_FOP(getxattr,
+       (call_frame_t * frame, xlator_t *this, loc_t *loc, const char *name,
+        dict_t *xdata),
+       (NULL, NULL), loc, name, xdata)
+
+static int32_t
+cs_fgetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                 int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(fgetxattr, dict, xdata);
+    return 0;
+}
+
+CS_FOP(fgetxattr,
+       (call_frame_t * frame, xlator_t *this, fd_t *fd, const char *name,
+        dict_t *xdata),
+       (NULL, NULL), fd, name, xdata)
+
 struct xlator_fops cs_fops = {
     .readv = cs_readv,
     .writev = cs_writev,
@@ -334,4 +376,7 @@ struct xlator_fops cs_fops = {
     .rename = cs_rename,
     .link = cs_link,
     .setxattr = cs_setxattr,
+    .fsetxattr = cs_fsetxattr,
+    .getxattr = cs_getxattr,
+    .fgetxattr = cs_fgetxattr,
 };

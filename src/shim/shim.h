@@ -106,6 +106,15 @@ cs_shim_fd_bind(fd_t *fd);
 void
 cs_shim_become(void *token);
 
+/* Whether the user of `frame` may do `mask` (R_OK, W_OK) with the file: 0 or a negative errno. Blocks. Leaves this
+ * thread as cs_shim_become made it. */
+int32_t
+cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame);
+
+/* Sets `key` to a copy of so many bytes. Returns -1 when there is no memory. */
+int32_t
+cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);
+
 /* The entry after `entry` (NULL: the first), or NULL at the end. */
 gf_dirent_t *
 cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);

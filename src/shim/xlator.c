@@ -213,9 +213,46 @@ cs_shim_become(void *token)
     gf_lkowner_t owner = {0};
     pid_t pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
 
+    uid_t root = 0;
+
     set_lk_owner_from_ptr(&owner, token);
     syncopctx_setfslkowner(&owner);
     syncopctx_setfspid(&pid);
+    syncopctx_setfsuid(&root);
+    syncopctx_setfsgid(&root);
+    syncopctx_setfsgroups(0, NULL);
+}
+
+int32_t
+cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame)
+{
+    call_stack_t *user = frame->root;
+    uid_t root = 0;
+    int32_t ret;
+
+    syncopctx_setfsuid(&user->uid);
+    syncopctx_setfsgid(&user->gid);
+    syncopctx_setfsgroups(user->ngrps, user->groups);
+    ret = syncop_access(child, loc, mask, NULL, NULL);
+    syncopctx_setfsuid(&root);
+    syncopctx_setfsgid(&root);
+    syncopctx_setfsgroups(0, NULL);
+    return ret;
+}
+
+int32_t
+cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes,
+                 size_t length)
+{
+    char *copy = gf_memdup(bytes, length);
+
+    if (!copy)
+        return -1;
+    if (dict_set_bin(dict, (char *)key, copy, length) < 0) {
+        GF_FREE(copy);
+        return -1;
+    }
+    return 0;
 }
 
 gf_dirent_t *

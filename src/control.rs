@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What a user asks and tells about a file through extended attributes that are not there:
+//!
+//! | name | who | what |
+//! |---|---|---|
+//! | get `glusterfs.cloudsync.state` | everybody | `local`, `cold`, `recalling N %`; to root key and size too |
+//! | set `glusterfs.cloudsync.recall` | who may read the file | bring it back; does not wait |
+//! | set `glusterfs.cloudsync.cancel` | root and the owner | give the recall up that this client runs |
+//!
+//! Also here, because it asks the same question (may this user?): the check before an operation that cuts all bytes
+//! of a cold file. The file becomes empty before the operation itself is wound, so its right to do so is checked first.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use cloudsync_format::xattr::State;
+
+use crate::errno::{Errno, Failure};
+use crate::host::child::{Child, Status};
+use crate::host::dict::{Dict, DictRef};
+use crate::host::guard;
+use crate::host::inode::{Inode, Loc};
+use crate::host::ticket::Ticket;
+use crate::instance::Instance;
+use crate::recall::engine::{self, Want};
+use crate::recall::workers;
+
+/// Asks for a file's state.
+pub const STATE: &CStr = c"glusterfs.cloudsync.state";
+const RECALL: &CStr = c"glusterfs.cloudsync.recall";
+const CANCEL: &CStr = c"glusterfs.cloudsync.cancel";
+
+/// What a user tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Bring the file back.
+    Recall,
+    /// Give its recall up.
+    Cancel,
+}
+
+/// The command that setxattr carries, if it carries one.
+#[must_use]
+pub fn command(dict: DictRef<'_>) -> Option<Command> {
+    [(RECALL, Command::Recall), (CANCEL, Command::Cancel)]
+        .into_iter()
+        .find_map(|(name, command)| dict.has(name).then_some(command))
+}
+
+enum Outcome {
+    Done,
+    Text(Dict),
+}
+
+/// Answers the operation on a thread of ours. Never blocks.
+pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
+    on_a_thread(instance, ticket, |instance, ticket| {
+        let outcome = guard::catch(Err(Failure::Bug), || answer(instance, &ticket));
+        match outcome {
+            Ok(Outcome::Done) => ticket.answer(),
+            Ok(Outcome::Text(dict)) => ticket.answer_with(&dict),
+            Err(failure) => ticket.fail(failure.errno()),
+        }
+    });
+}
+
+/// Makes sure that the operation may cut the file, and then parks it until the file is local and empty.
+pub fn check_before_emptying(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
+    on_a_thread(instance, ticket, move |instance, ticket| {
+        let allowed = guard::catch(Err(Failure::Bug), || {
+            let file = File::of(instance, inode.as_ref())?;
+            // A descriptor that is open for writing has been through this.
+            if ticket.arguments().has_descriptor() {
+                Ok(())
+            } else {
+                file.child.may(&ticket, &file.loc, libc::W_OK)
+            }
+        });
+        match allowed {
+            Ok(()) => engine::park(instance, ticket, Want::Nothing, inode, None),
+            Err(failure) => ticket.fail(failure.errno()),
+        }
+    });
+}
+
+fn on_a_thread(
+    instance: &Arc<Instance>,
+    ticket: Ticket,
+    work: impl FnOnce(&Arc<Instance>, Ticket) + Send + 'static,
+) {
+    let limit = instance.config().recalls;
+    let instance = Arc::clone(instance);
+    // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
+    let started = workers::run(limit, move || {
+        let _entered = instance.this.enter();
+        work(&instance, ticket);
+    });
+    if started.is_err() {
+        log::error!("no thread for an operation on a cold file");
+    }
+}
+
+struct File {
+    child: Child,
+    loc: Loc,
+}
+
+impl File {
+    fn of(instance: &Instance, inode: Option<&Inode>) -> Result<Self, Failure> {
+        let no_memory = || Failure::Brick {
+            step: "start",
+            errno: Errno::ENOMEM,
+        };
+        let inode = inode.ok_or_else(no_memory)?;
+        let child =
+            Child::enter(instance.this, std::ptr::from_ref(inode).cast()).ok_or_else(no_memory)?;
+        let loc = Loc::of(inode, inode.gfid()).ok_or_else(no_memory)?;
+        Ok(Self { child, loc })
+    }
+}
+
+fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure> {
+    let inode = ticket.inode();
+    let file = File::of(instance, inode.as_ref())?;
+    let inode = inode.ok_or(Failure::Bug)?;
+    let status = file.child.status(&file.loc)?;
+    if !status.attributes.is_file() {
+        return Err(refused(Errno::ENODATA));
+    }
+    let uid = ticket.arguments().uid();
+    match ticket.arguments().xattr().and_then(command) {
+        None => {
+            let text = describe(
+                &status,
+                instance
+                    .engine
+                    .job(inode.gfid())
+                    .and_then(|job| job.progress()),
+                uid,
+            );
+            let dict = Dict::new().map_err(refused)?;
+            dict.set_text(STATE, &text).map_err(refused)?;
+            Ok(Outcome::Text(dict))
+        }
+        Some(Command::Recall) => {
+            file.child.may(ticket, &file.loc, libc::R_OK)?;
+            if status.state != State::Local {
+                engine::start(instance, inode);
+            }
+            Ok(Outcome::Done)
+        }
+        Some(Command::Cancel) => {
+            if uid != 0 && uid != status.attributes.uid() {
+                return Err(refused(Errno::EPERM));
+            }
+            match instance.engine.job(inode.gfid()) {
+                Some(job) => job.cancel(),
+                None => return Err(refused(Errno::ENODATA)),
+            }
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn refused(errno: Errno) -> Failure {
+    Failure::Refused {
+        reason: String::from("not done"),
+        errno,
+    }
+}
+
+/// One line for people and programs. `progress` is of a recall by this client, in bytes.
+fn describe(status: &Status, progress: Option<(u64, u64)>, uid: u32) -> String {
+    let size = status.attributes.size();
+    let percent = |there: u64, all: u64| {
+        if all == 0 {
+            100
+        } else {
+            u128::from(there) * 100 / u128::from(all)
+        }
+    };
+    let state = match (status.state, progress) {
+        (State::Local | State::Downloading, _) => return String::from("local"),
+        (_, Some((there, all))) => format!("recalling {} %", percent(there, all)),
+        (State::Repair, None) => {
+            format!("recalling {} %", percent(status.on_bricks.min(size), size))
+        }
+        _ => String::from("cold"),
+    };
+    if uid != 0 {
+        return state;
+    }
+    let key = status.key.as_ref().or(status.remote.as_ref());
+    let key = key
+        .map(|key| String::from_utf8_lossy(key).into_owned())
+        .unwrap_or_default();
+    // The key comes last: it may hold anything.
+    format!("{state} size={size} key={key}")
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What users ask and tell about a file, and operations that need none of its bytes.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
+
+const STATE: &str = "glusterfs.cloudsync.state";
+
+fn state(scene: &Scene, name: &str) -> String {
+    let path = scene.path(name);
+    let value = scene
+        .within("ask for the state", move || xattr::get(path, STATE))
+        .unwrap();
+    String::from_utf8(value.unwrap()).unwrap()
+}
+
+fn tell(scene: &Scene, name: &str, what: &str) -> std::io::Result<()> {
+    let (path, what) = (scene.path(name), format!("glusterfs.cloudsync.{what}"));
+    scene.within("tell", move || xattr::set(path, what, b"1"))
+}
+
+#[test]
+fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
+    let mut scene = Scene::new("state");
+    let bytes = pattern(1, 24 << 20);
+    scene.write("dir/file", &bytes);
+    assert_eq!(state(&scene, "dir/file"), "local");
+    scene.archive("dir/file");
+    scene.remount();
+    assert_eq!(
+        state(&scene, "dir/file"),
+        format!("cold size={} key=dir/file", bytes.len())
+    );
+    let inside = scene
+        .mount()
+        .inside()
+        .join("dir/file")
+        .display()
+        .to_string();
+    let nobody = format!(
+        "setpriv --reuid 65534 --regid 65534 --clear-groups \
+         getfattr --only-values -n {STATE} {inside} 2>/dev/null"
+    );
+    assert_eq!(
+        lab().sh(&nobody).unwrap(),
+        "cold",
+        "key and size are for root"
+    );
+    tell(&scene, "dir/file", "recall").unwrap();
+    let begun = Instant::now();
+    let mut seen = Vec::new();
+    while state(&scene, "dir/file") != "local" {
+        seen.push(state(&scene, "dir/file"));
+        assert!(begun.elapsed() < PATIENCE, "{seen:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(scene.is_plain("dir/file"), "nobody read it, and it is back");
+    assert_same(&scene.read("dir/file").unwrap(), &bytes, "file");
+    // A directory has no state.
+    assert_eq!(
+        errno(xattr::get(scene.path("dir"), STATE).and_then(|value| {
+            value.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENODATA))
+        })),
+        libc::ENODATA
+    );
+}
+
+#[test]
+fn a_recall_can_be_cancelled() {
+    let mut scene = Scene::new("cancel");
+    let bytes = pattern(2, 200 << 20);
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    assert_eq!(
+        errno(tell(&scene, "file", "cancel")),
+        libc::ENODATA,
+        "nothing to cancel"
+    );
+    // O_DIRECT: through the page cache the kernel itself would ask again, and start another recall.
+    let path = scene.path("file");
+    let reader = std::thread::spawn(move || {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(path)?;
+        file.read_at(&mut vec![0; 4096], 0)
+    });
+    let begun = Instant::now();
+    while !state(&scene, "file").starts_with("recalling") {
+        assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
+    }
+    tell(&scene, "file", "cancel").unwrap();
+    assert_eq!(errno(reader.join().unwrap()), libc::ECANCELED);
+    assert!(scene.is_cold("file"));
+    assert_same(&scene.read("file").unwrap(), &bytes, "and it reads later");
+}
+
+/// Nothing is fetched for what cuts everything: the object may even be gone.
+#[test]
+fn cutting_all_bytes_needs_no_store() {
+    let mut scene = Scene::new("cut-all");
+    for name in ["o-trunc", "truncate", "ftruncate"] {
+        scene.write(name, &pattern(3, 100_000));
+        scene.archive(name);
+        scene.bucket.delete(name).unwrap();
+    }
+    scene.remount();
+    let paths = ["o-trunc", "truncate", "ftruncate"].map(|name| scene.path(name));
+    scene.within("cut", move || {
+        fs::write(&paths[0], b"new").unwrap();
+        let truncated = std::process::Command::new("truncate")
+            .args(["-s", "0"])
+            .arg(&paths[1])
+            .status();
+        assert!(truncated.unwrap().success());
+        OpenOptions::new()
+            .write(true)
+            .open(&paths[2])
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+    });
+    scene.remount();
+    assert_eq!(scene.read("o-trunc").unwrap(), b"new");
+    for name in ["truncate", "ftruncate"] {
+        assert_eq!(scene.read(name).unwrap(), b"", "{name}");
+        assert!(scene.is_plain(name), "{name}");
+    }
+}
+
+#[test]
+fn who_may_not_write_cannot_empty_a_cold_file() {
+    let mut scene = Scene::new("not-allowed");
+    scene.write("file", &pattern(4, 50_000));
+    scene.archive("file");
+    scene.remount();
+    let inside = scene.mount().inside().join("file").display().to_string();
+    let nobody = format!(
+        "chmod 644 {inside}; setpriv --reuid 65534 --regid 65534 --clear-groups \
+         truncate -s 0 {inside} 2>/dev/null && echo done || echo refused"
+    );
+    assert_eq!(lab().sh(&nobody).unwrap().trim(), "refused");
+    assert!(scene.is_cold("file"));
+    assert_same(&scene.read("file").unwrap(), &pattern(4, 50_000), "file");
+}
