@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+mod table;
+
 use std::ffi::CStr;
 
 use cloudsync_format::xattr;
@@ -17,44 +19,24 @@ use crate::sys::glusterfs_fop_t as fop;
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
 const CONTENT: &CStr = c"glusterfs.content";
 
-/// The class of an operation. Operations that the shim does not hook pass by themselves.
+/// The class of an operation with these arguments.
 #[must_use]
 pub fn classify(arguments: &Arguments<'_>) -> Class {
+    let class = table::class(arguments.fop());
     match arguments.fop() {
-        fop::GF_FOP_READDIRP => Class::Look,
-        fop::GF_FOP_SETXATTR => match arguments.xattr() {
-            Some(dict) if dict.has(xattr::UPLOAD_COMPLETE) => Class::Archive,
+        fop::GF_FOP_SETXATTR | fop::GF_FOP_FSETXATTR => match arguments.xattr() {
+            Some(dict) if class == Class::Archive && dict.has(xattr::UPLOAD_COMPLETE) => class,
             Some(dict) if control::command(dict).is_some() => Class::Control,
             _ => Class::Pass,
         },
-        fop::GF_FOP_FSETXATTR => match arguments.xattr() {
-            Some(dict) if control::command(dict).is_some() => Class::Control,
-            _ => Class::Pass,
-        },
-        fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() == control::STATE => {
-            Class::Control
+        fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() != control::STATE => {
+            Class::Pass
         }
+        fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC == 0 => Class::Pass,
+        // Of a directory; its entries are files.
+        fop::GF_FOP_READDIRP => class,
         _ if arguments.is_not_a_file() => Class::Pass,
-        fop::GF_FOP_LOOKUP | fop::GF_FOP_STAT | fop::GF_FOP_FSTAT | fop::GF_FOP_SETATTR => {
-            Class::Look
-        }
-        fop::GF_FOP_FSETATTR | fop::GF_FOP_FSYNC | fop::GF_FOP_RENAME | fop::GF_FOP_LINK => {
-            Class::Patch
-        }
-        fop::GF_FOP_READ
-        | fop::GF_FOP_WRITE
-        | fop::GF_FOP_TRUNCATE
-        | fop::GF_FOP_FTRUNCATE
-        | fop::GF_FOP_FALLOCATE
-        | fop::GF_FOP_DISCARD
-        | fop::GF_FOP_ZEROFILL
-        | fop::GF_FOP_SEEK
-        | fop::GF_FOP_RCHECKSUM => Class::Bytes,
-        // The bricks check the destination of a copy, not its source.
-        fop::GF_FOP_COPY_FILE_RANGE => Class::Unchecked,
-        // The bricks cut the stub, and the next recall would bring the old bytes back.
-        fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC != 0 => Class::Unchecked,
-        _ => Class::Pass,
+        _ => class,
     }
 }
 
