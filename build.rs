@@ -13,6 +13,7 @@ const SHIM: &[&str] = &["src/shim/fops.c", "src/shim/xlator.c", "src/shim/store.
 /// What Rust calls or names of the host and of the shim.
 const FUNCTIONS: &[&str] = &[
     "_gf_msg",
+    "call_resume",
     "call_resume_keep_stub",
     "call_stub_destroy",
     "call_unwind_error_keep_stub",

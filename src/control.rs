@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 use cloudsync_format::xattr::State;
 
+use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::dict::{Dict, DictRef};
 use crate::host::guard;
 use crate::host::inode::{Inode, Loc};
-use crate::host::ticket::Ticket;
+use crate::host::ticket::{Answered, Ticket};
 use crate::instance::Instance;
 use crate::recall::engine::{self, Want};
 use crate::recall::workers;
@@ -85,14 +86,43 @@ pub fn check_before_emptying(instance: &Arc<Instance>, ticket: Ticket, inode: Op
     });
 }
 
-fn on_a_thread(
+/// Corrects the attributes in an answer that may be the stub's, and sends it up. Never blocks.
+pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
+    on_a_thread(instance, answered, |instance, mut answered| {
+        let inode = answered.inode();
+        let looked = guard::catch(Err(Failure::Bug), || {
+            let file = File::of(instance, inode.as_ref())?;
+            file.child.status(&file.loc)
+        });
+        let known = match (&looked, &inode) {
+            (Ok(status), Some(inode)) => {
+                let known = match status.state {
+                    State::Remote | State::Repair => Known::Cold {
+                        size: status.attributes.size(),
+                    },
+                    _ => Known::Local,
+                };
+                inode.learn(instance.this, known);
+                known
+            }
+            // The operation itself is done, so it is answered all the same, with what is known.
+            (Err(_), Some(inode)) => inode.known(instance.this),
+            (_, None) => Known::Unknown,
+        };
+        if let Known::Cold { size } = known {
+            answered.show_cold(size);
+        }
+    });
+}
+
+fn on_a_thread<T: Send + 'static>(
     instance: &Arc<Instance>,
-    ticket: Ticket,
-    work: impl FnOnce(&Arc<Instance>, Ticket) + Send + 'static,
+    ticket: T,
+    work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
 ) {
     let limit = instance.config().recalls;
     let instance = Arc::clone(instance);
-    // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
+    // If no thread can be had the task is dropped, and with it the ticket, which answers.
     let started = workers::run(limit, move || {
         let _entered = instance.this.enter();
         work(&instance, ticket);

@@ -20,9 +20,9 @@ pub const MAX_ATTEMPTS: u8 = 10;
 pub enum Class {
     /// Nothing: it passes.
     Pass,
-    /// It shows attributes, and the bricks answer with a cold file's true size when asked for the status.
+    /// It shows attributes, and the bricks tell along with them whether the file is cold, and its true size, when asked.
     Look,
-    /// It shows attributes, and the bricks answer with the stub's: we correct the answer.
+    /// It shows attributes, and the bricks show the stub's and cannot be asked.
     Patch,
     /// It needs the bytes, and the bricks refuse it unless the file is local when asked for the status.
     Bytes,

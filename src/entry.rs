@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::control;
 use crate::decision;
 use crate::errno::Errno;
-use crate::fops;
+use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
-use crate::host::ticket::{Reply, Settling, Ticket, release};
+use crate::host::ticket::{Answered, Reply, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log};
 use crate::instance::Instance;
@@ -59,6 +60,7 @@ pub static xlator_api: Table = Table(UnsafeCell::new(sys::xlator_api_t {
 static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     enter: Some(enter),
     settle: Some(settle),
+    look_again: Some(look_again),
     release: Some(release_ticket),
     write_begin: Some(write_begin),
     write_end: Some(write_end),
@@ -216,9 +218,16 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         };
         // SAFETY: what it points to is live until the callback returns.
         let mut reply = unsafe { Reply::from_raw(reply) };
-        let Some(want) = fops::settle(settling.ticket(), &mut reply) else {
-            settling.let_go();
-            return answer;
+        let want = match fops::settle(settling.ticket(), &mut reply) {
+            Verdict::Park(want) => want,
+            Verdict::Answer => {
+                settling.let_go();
+                return answer;
+            }
+            Verdict::LookAgain => {
+                settling.let_go();
+                return sys::CS_LOOK.cast_signed();
+            }
         };
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
@@ -234,6 +243,19 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         }
         taken
     })
+}
+
+unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub_t) {
+    let (Some(ticket), Some(answer)) = (NonNull::new(ticket), NonNull::new(answer)) else {
+        return;
+    };
+    guard::catch((), || {
+        // SAFETY: settle let the ticket go, and C has put its answer into a stub and forgets both.
+        let answered = unsafe { Answered::take(ticket, answer) };
+        if let Some(instance) = instance(answered.xlator()) {
+            control::look_again(&instance, answered);
+        }
+    });
 }
 
 unsafe extern "C" fn release_ticket(ticket: *mut c_void) {

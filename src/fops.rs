@@ -12,7 +12,7 @@ use cloudsync_format::xattr;
 use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::dict::DictRef;
-use crate::host::ticket::{Arguments, Entry, Reply, Ticket};
+use crate::host::ticket::{Arguments, Attributes, Entry, Reply, Ticket};
 use crate::recall::engine::Want;
 use crate::sys::glusterfs_fop_t as fop;
 
@@ -57,33 +57,68 @@ pub fn want(arguments: &Arguments<'_>) -> Want {
 /// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
 /// would log an error for each local file.
 #[must_use]
-pub const fn questions(class: Class, number: fop::Type) -> &'static [&'static CStr] {
-    match (class, number) {
-        // Its answer has no room for them, but the status key makes it show a cold file's true size.
-        (Class::Look, fop::GF_FOP_SETATTR) => &[xattr::STATUS],
-        (Class::Look, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+pub const fn questions(class: Class) -> &'static [&'static CStr] {
+    match class {
+        Class::Look => &[xattr::REMOTE, xattr::OBJECT_SIZE],
         _ => &[xattr::STATUS],
     }
 }
 
-/// Looks at the child's answer: corrects what it shows and remembers what it tells. Returns why the operation must
-/// be parked instead of answered, if it must.
-pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
+/// What becomes of an operation whose answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The answer goes up.
+    Answer,
+    /// The operation is parked and wound again.
+    Park(Want),
+    /// The answer goes up once the attributes in it were looked at again: they may be the stub's.
+    LookAgain,
+}
+
+/// Looks at the child's answer: corrects what it shows and remembers what it tells.
+pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     match ticket.class() {
-        Class::Bytes | Class::Unchecked => settle_bytes(ticket, reply),
-        _ if reply.op_ret() < 0 => None,
+        Class::Bytes | Class::Unchecked => park(settle_bytes(ticket, reply)),
+        _ if reply.op_ret() < 0 => Verdict::Answer,
         Class::Look if ticket.fop() == fop::GF_FOP_READDIRP => {
             reply.for_each_entry(|entry| show_entry(ticket, entry));
-            None
+            Verdict::Answer
         }
-        Class::Look => settle_look(ticket, reply),
-        Class::Patch => {
-            if let Known::Cold { size } = ticket.known() {
-                show_stub_as_cold(reply, size);
-            }
-            None
+        Class::Look if matches!(ticket.fop(), fop::GF_FOP_SETATTR | fop::GF_FOP_FSETATTR) => {
+            settle_setattr(ticket, reply)
         }
-        Class::Pass | Class::Archive | Class::Control => None,
+        Class::Look => park(settle_look(ticket, reply)),
+        Class::Patch => settle_patch(ticket, reply),
+        Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
+    }
+}
+
+/// The bricks answer with what is on them. An answer that a stub could have given is looked at again.
+fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
+        return Verdict::Answer;
+    };
+    let least = match ticket.known() {
+        Known::Cold { size } => size,
+        Known::Local | Known::Unknown => 1,
+    };
+    if attributes.size() < least {
+        Verdict::LookAgain
+    } else {
+        Verdict::Answer
+    }
+}
+
+/// As [`settle_patch`], but most layouts answer the questions along with it.
+fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    match reply.xdata().map(|dict| Answer::of(Some(dict))) {
+        Some(Answer::Cold { size }) => {
+            remember(ticket, Known::Cold { size });
+            show_cold(reply, size);
+            Verdict::Answer
+        }
+        _ => settle_patch(ticket, reply),
     }
 }
 
@@ -105,13 +140,6 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
 
 fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     if !reply.after().is_some_and(|attributes| attributes.is_file()) {
-        return None;
-    }
-    if ticket.fop() == fop::GF_FOP_SETATTR {
-        if let (Known::Cold { size }, Some(attributes)) = (ticket.known(), reply.after()) {
-            let size = size.max(attributes.size());
-            show_cold(reply, size);
-        }
         return None;
     }
     let answer = Answer::of(reply.xdata());
@@ -204,16 +232,5 @@ fn show_cold(reply: &mut Reply<'_>, size: u64) {
     }
     if let Some(attributes) = reply.before() {
         attributes.show_cold(size);
-    }
-}
-
-/// As [`show_cold`], where the bricks answer with the stub's own attributes. A file that is longer than what we
-/// remember is not the stub any more: somebody recalled it and wrote to it.
-fn show_stub_as_cold(reply: &mut Reply<'_>, size: u64) {
-    if reply
-        .after()
-        .is_some_and(|attributes| attributes.is_file() && attributes.size() < size)
-    {
-        show_cold(reply, size);
     }
 }

@@ -53,7 +53,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_FSETXATTR, Class::Control),
     (fop::GF_FOP_RCHECKSUM, Class::Bytes),
     (fop::GF_FOP_SETATTR, Class::Look),
-    (fop::GF_FOP_FSETATTR, Class::Patch),
+    (fop::GF_FOP_FSETATTR, Class::Look),
     (fop::GF_FOP_READDIRP, Class::Look),
     // Not operations: callbacks that the host numbers along with them.
     (fop::GF_FOP_FORGET, Class::Pass),

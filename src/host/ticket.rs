@@ -272,6 +272,76 @@ impl Settling {
     }
 }
 
+/// An operation whose answer waits to go up. Dropping it sends it.
+#[derive(Debug)]
+pub struct Answered {
+    ticket: NonNull<c_void>,
+    answer: NonNull<sys::call_stub_t>,
+    this: Xlator,
+}
+
+// SAFETY: the host lets any thread resume a call stub; this is its only owner.
+unsafe impl Send for Answered {}
+
+impl Answered {
+    /// # Safety
+    /// `ticket` was let go by [`Settling::let_go`]; `answer` is a stub of its answer. Nobody else uses them.
+    pub(crate) unsafe fn take(ticket: NonNull<c_void>, answer: NonNull<sys::call_stub_t>) -> Self {
+        // SAFETY: the ticket's box, live until release.
+        let this = unsafe { ticket.cast::<Inner>().as_ref() }.this;
+        Self {
+            ticket,
+            answer,
+            this,
+        }
+    }
+
+    /// The instance it came to.
+    #[must_use]
+    pub const fn xlator(&self) -> Xlator {
+        self.this
+    }
+
+    /// The file that it is about.
+    #[must_use]
+    pub fn inode(&self) -> Option<Inode> {
+        // SAFETY: the ticket's box, live until release.
+        let inner = unsafe { self.ticket.cast::<Inner>().as_ref() };
+        // SAFETY: its stub is live as long.
+        let arguments = Arguments {
+            stub: unsafe { inner.stub.as_ref() },
+        };
+        // SAFETY: the stub holds a reference to what its arguments name.
+        unsafe { Inode::from_raw(arguments.inode()) }
+    }
+
+    /// Corrects the file's attributes in the answer.
+    pub fn show_cold(&mut self, size: u64) {
+        // SAFETY: the answer's stub is ours.
+        let answer = unsafe { self.answer.as_mut() };
+        let results = &mut answer.args_cbk;
+        let attributes: &mut [&mut sys::iatt] = match answer.fop {
+            // The file's, among those of directories. A link's answer has this shape too.
+            sys::glusterfs_fop_t::GF_FOP_RENAME => &mut [&mut results.stat],
+            _ => &mut [&mut results.prestat, &mut results.poststat],
+        };
+        for iatt in attributes {
+            let mut cold = Attributes(**iatt);
+            cold.show_cold(size);
+            **iatt = cold.0;
+        }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        // SAFETY: ours; resumes it, which unwinds, and destroys it.
+        unsafe { sys::call_resume(self.answer.as_ptr()) };
+        // SAFETY: the operation was unwound.
+        unsafe { release(self.ticket) };
+    }
+}
+
 /// Frees a ticket whose operation C has unwound.
 ///
 /// # Safety

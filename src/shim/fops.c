@@ -66,6 +66,30 @@
             cs_rs->release(ticket);                                          \
     } while (0)
 
+/* The same for an operation whose answer may show a stub's attributes: it waits then, as `stub`, until Rust has looked
+ * at the file. (The host exports few of its answers' stubs: one of the same shape does.) */
+#define CS_SETTLE_OR_LOOK(fop, stub, args...)                                \
+    do {                                                                     \
+        void *ticket = frame->local;                                         \
+        int32_t verdict = CS_ANSWER;                                         \
+        call_stub_t *answer = NULL;                                          \
+                                                                             \
+        frame->local = NULL;                                                 \
+        if (ticket)                                                          \
+            verdict = cs_rs->settle(ticket, &reply);                         \
+        if (verdict == CS_TAKEN)                                             \
+            break;                                                           \
+        if (verdict == CS_LOOK)                                              \
+            answer = stub;                                                   \
+        if (answer) {                                                        \
+            cs_rs->look_again(ticket, answer);                               \
+            break;                                                           \
+        }                                                                    \
+        STACK_UNWIND_STRICT(fop, frame, reply.op_ret, reply.op_errno, args); \
+        if (ticket)                                                          \
+            cs_rs->release(ticket);                                          \
+    } while (0)
+
 /* Defines the callback of an operation that answers with the attributes before and after it. */
 #define CS_PREPOST_CBK(fop)                                              \
     static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,     \
@@ -76,6 +100,32 @@
         CS_REPLY(.buf = postbuf, .prebuf = prebuf);                      \
         CS_SETTLE(fop, prebuf, postbuf, xdata);                          \
         return 0;                                                        \
+    }
+
+/* The same, where the attributes may be the stub's. */
+#define CS_PREPOST_OR_LOOK_CBK(fop)                                           \
+    static int32_t cs_##fop##_again(call_frame_t *frame, void *cookie,        \
+                                    xlator_t *this, int32_t op_ret,           \
+                                    int32_t op_errno, struct iatt *prebuf,    \
+                                    struct iatt *postbuf, dict_t *xdata)      \
+    {                                                                         \
+        STACK_UNWIND_STRICT(fop, frame, op_ret, op_errno, prebuf, postbuf,    \
+                            xdata);                                           \
+        return 0;                                                             \
+    }                                                                         \
+                                                                              \
+    static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,          \
+                                  xlator_t *this, int32_t op_ret,             \
+                                  int32_t op_errno, struct iatt *prebuf,      \
+                                  struct iatt *postbuf, dict_t *xdata)        \
+    {                                                                         \
+        CS_REPLY(.buf = postbuf, .prebuf = prebuf);                           \
+        CS_SETTLE_OR_LOOK(fop,                                                \
+                          fop_fsync_cbk_stub(frame, cs_##fop##_again, op_ret, \
+                                             op_errno, prebuf, postbuf,       \
+                                             xdata),                          \
+                          prebuf, postbuf, xdata);                            \
+        return 0;                                                             \
     }
 
 /* ---- the file's bytes ---- */
@@ -248,23 +298,34 @@ CS_FOP(readdirp,
         off_t offset, dict_t *xdata),
        (NULL, NULL), fd, size, offset, xdata)
 
-CS_PREPOST_CBK(setattr)
+CS_PREPOST_OR_LOOK_CBK(setattr)
 CS_FOP(setattr,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
        (NULL, NULL, NULL), loc, stbuf, valid, xdata)
 
-CS_PREPOST_CBK(fsetattr)
+CS_PREPOST_OR_LOOK_CBK(fsetattr)
 CS_FOP(fsetattr,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
        (NULL, NULL, NULL), fd, stbuf, valid, xdata)
 
-CS_PREPOST_CBK(fsync)
+CS_PREPOST_OR_LOOK_CBK(fsync)
 CS_FOP(fsync,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, int32_t datasync,
         dict_t *xdata),
        (NULL, NULL, NULL), fd, datasync, xdata)
+
+static int32_t
+cs_rename_again(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
+                int32_t op_errno, struct iatt *buf, struct iatt *preoldparent,
+                struct iatt *postoldparent, struct iatt *prenewparent,
+                struct iatt *postnewparent, dict_t *xdata)
+{
+    STACK_UNWIND_STRICT(rename, frame, op_ret, op_errno, buf, preoldparent,
+                        postoldparent, prenewparent, postnewparent, xdata);
+    return 0;
+}
 
 static int32_t
 cs_rename_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -273,8 +334,11 @@ cs_rename_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
               struct iatt *postnewparent, dict_t *xdata)
 {
     CS_REPLY(.buf = buf);
-    CS_SETTLE(rename, buf, preoldparent, postoldparent, prenewparent,
-              postnewparent, xdata);
+    CS_SETTLE_OR_LOOK(rename,
+                      fop_rename_cbk_stub(frame, cs_rename_again, op_ret, op_errno, buf, preoldparent,
+                                          postoldparent, prenewparent, postnewparent, xdata),
+                      buf, preoldparent, postoldparent, prenewparent,
+                      postnewparent, xdata);
     return 0;
 }
 
@@ -283,13 +347,46 @@ CS_FOP(rename,
         dict_t *xdata),
        (NULL, NULL, NULL, NULL, NULL, NULL), oldloc, newloc, xdata)
 
+/* In a rename's shape, which lacks the inode: that waits in frame->local. */
+static int32_t
+cs_link_again(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
+              int32_t op_errno, struct iatt *buf, struct iatt *preparent,
+              struct iatt *postparent, struct iatt *unused, struct iatt *unused2,
+              dict_t *xdata)
+{
+    inode_t *inode = frame->local;
+
+    frame->local = NULL;
+    STACK_UNWIND_STRICT(link, frame, op_ret, op_errno, inode, buf, preparent,
+                        postparent, xdata);
+    if (inode)
+        inode_unref(inode);
+    return 0;
+}
+
+static call_stub_t *
+cs_link_answer(call_frame_t *frame, int32_t op_ret, int32_t op_errno,
+               inode_t *inode, struct iatt *buf, struct iatt *preparent,
+               struct iatt *postparent, dict_t *xdata)
+{
+    call_stub_t *stub = fop_rename_cbk_stub(frame, cs_link_again, op_ret,
+                                            op_errno, buf, preparent,
+                                            postparent, NULL, NULL, xdata);
+
+    if (stub && inode)
+        frame->local = inode_ref(inode);
+    return stub;
+}
+
 static int32_t
 cs_link_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
             int32_t op_errno, inode_t *inode, struct iatt *buf,
             struct iatt *preparent, struct iatt *postparent, dict_t *xdata)
 {
     CS_REPLY(.buf = buf);
-    CS_SETTLE(link, inode, buf, preparent, postparent, xdata);
+    CS_SETTLE_OR_LOOK(link,
+                      cs_link_answer(frame, op_ret, op_errno, inode, buf, preparent, postparent, xdata),
+                      inode, buf, preparent, postparent, xdata);
     return 0;
 }
 

@@ -27,8 +27,10 @@ typedef struct cs_rs_ops {
     /* An operation arrives. Takes the stub, which must answer exactly once. */
     void (*enter)(xlator_t *this_xl, call_stub_t *stub);
     /* The child answered. Returns CS_TAKEN if Rust took the operation again, CS_ANSWER if C must unwind it now and
-     * then release the ticket. */
+     * then release the ticket, CS_LOOK if C must put the answer into a stub for look_again. */
     int32_t (*settle)(void *ticket, cs_reply_t *reply);
+    /* Corrects the attributes in an answer, resumes it (its function unwinds) and releases the ticket. */
+    void (*look_again)(void *ticket, call_stub_t *answer);
     /* The operation was unwound: free the ticket. */
     void (*release)(void *ticket);
     /* A plugin writes to the tracker. May block. Returns 0 and a slot, or an errno. */
@@ -43,6 +45,7 @@ typedef struct cs_rs_ops {
 
 #define CS_ANSWER 0
 #define CS_TAKEN 1
+#define CS_LOOK 2
 
 /* Registered before the first operation. */
 extern const cs_rs_ops_t *cs_rs;

@@ -2,6 +2,8 @@
 //! Two clients of one volume, and clients that die.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -64,6 +66,51 @@ fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &want, "file");
     assert!(scene.is_plain("file"));
+}
+
+/// B14: the bricks answer these with the stub's attributes, which the kernel and md-cache keep for a second.
+#[test]
+fn names_and_attributes_changed_with_an_old_view_do_not_show_an_empty_file() {
+    type Change = fn(&Path) -> PathBuf;
+    let changes: [(&str, Change); 4] = [
+        ("ln", |path| {
+            let link = path.with_extension("link");
+            fs::hard_link(path, &link).unwrap();
+            link
+        }),
+        ("mv", |path| {
+            let moved = path.with_extension("moved");
+            fs::rename(path, &moved).unwrap();
+            moved
+        }),
+        ("chmod", |path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+            path.to_owned()
+        }),
+        ("utimens and fsync", |path| {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
+            file.sync_all().unwrap();
+            path.to_owned()
+        }),
+    ];
+    let scene = Scene::new("old-names");
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    for (number, (what, change)) in changes.into_iter().enumerate() {
+        let name = format!("file-{number}");
+        let bytes = pattern(number as u64, 90_000);
+        scene.write(&name, &bytes);
+        let path = other.path().join(&name);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 90_000);
+        scene.archive(&name);
+        let (length, read) = other.within(PATIENCE, what, move || {
+            let path = change(&path);
+            (fs::metadata(&path).unwrap().len(), fs::read(path).unwrap())
+        });
+        assert_eq!(length, 90_000, "size after {what}");
+        assert_same(&read, &bytes, what);
+    }
 }
 
 #[test]
