@@ -308,9 +308,8 @@ impl Answered {
         // SAFETY: the ticket's box, live until release.
         let inner = unsafe { self.ticket.cast::<Inner>().as_ref() };
         // SAFETY: its stub is live as long.
-        let arguments = Arguments {
-            stub: unsafe { inner.stub.as_ref() },
-        };
+        let stub = unsafe { inner.stub.as_ref() };
+        let arguments = Arguments { stub };
         // SAFETY: the stub holds a reference to what its arguments name.
         unsafe { Inode::from_raw(arguments.inode()) }
     }
