@@ -79,7 +79,7 @@ pub(crate) fn installed_tree() -> Result<PathBuf, Failure> {
         &mut command,
         what,
         &std::env::temp_dir(),
-        Duration::from_secs(20),
+        Duration::from_secs(120),
     )?;
     let said = outcome.check()?;
     let tree = Path::new(said.trim()).parent().filter(|tree| tree.is_dir());

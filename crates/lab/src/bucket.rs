@@ -13,7 +13,7 @@ use crate::percent::{decode, encode};
 use crate::run::{Failure, Outcome};
 use crate::signed::{self, Answer};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What HEAD says of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Bucket {
         }
     }
 
-    /// Runs the aws CLI as this user against this endpoint, at most two minutes.
+    /// Runs the aws CLI as this user against this endpoint, at most five minutes.
     ///
     /// RGW leaves the text of most errors empty; this CLI then says only "argument of type
     /// 'NoneType' is not iterable".

@@ -7,7 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -22,6 +23,10 @@ const HTTPS: u16 = 7443;
 const MONITOR: u16 = 6789;
 /// The cluster's id; there is only one cluster in a lab.
 const CLUSTER: &str = "6c61622d-636c-4f75-9473-796e63000001";
+/// The OSD's id: by it, the monitor knows one that it has created already.
+const OSD: &str = "6c61622d-636c-4f75-9473-796e63000002";
+/// How long a daemon may take until it serves.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Everything else has Ceph's defaults. Without the short proposal interval each of the
 /// gateway's pools takes two seconds to appear. With the updates at its start the OSD may ask the
@@ -126,25 +131,21 @@ impl S3Server {
             Daemon::start(space, program, &args, dir.join(format!("{program}.out")))
         };
         let monitor = daemon("ceph-mon", &["-i", "a"])?;
-        run("ceph", &["osd", "create"])?;
-        run("ceph-osd", &["-i", "0", "--mkfs"])?;
-        run(
-            "ceph",
-            &[
-                "osd",
-                "crush",
-                "add",
-                "osd.0",
-                "1.0",
-                "root=default",
-                "host=lab",
-            ],
-        )?;
+        let ask = |args: &[&str]| ask(space, &monitor, &config, args);
+        ask(&["osd", "create", OSD])?;
+        run("ceph-osd", &["-i", "0", "--mkfs", "--osd-uuid", OSD])?;
+        let place = ["osd.0", "1.0", "root=default", "host=lab"];
+        ask(&[&["osd", "crush", "add"], &place[..]].concat())?;
         let osd = daemon("ceph-osd", &["-i", "0"])?;
-        until(Duration::from_secs(60), "the OSD to come up", || {
-            let said = run("ceph", &["osd", "stat"]);
-            (!osd.alive() || said.is_ok_and(|said| said.contains("1 up"))).then_some(())
-        })?;
+        until(PATIENCE, "the OSD to come up", || {
+            if !osd.alive() {
+                return Some(Err(Failure::new("the OSD has ended")));
+            }
+            match ask(&["osd", "stat"]) {
+                Ok(said) => said.contains("1 up").then_some(Ok(())),
+                Err(failure) => Some(Err(failure)),
+            }
+        })??;
         let server = Self {
             space: Arc::clone(space),
             certificates,
@@ -221,15 +222,16 @@ impl S3Server {
         let output = dir.join("radosgw.out");
         let daemon = gateway.insert(Daemon::start(&self.space, "radosgw", &args, output)?);
         let url = self.http_url();
-        until(
-            Duration::from_secs(60),
-            "an answer of the S3 server",
-            || {
-                let args = ["-sf", "-o", "/dev/null", "-m", "2", &url];
-                let said = self.space.run("curl", args);
-                said.ok().filter(Outcome::success)
-            },
-        )
+        until(PATIENCE, "an answer of the S3 server", || {
+            let args = ["-sf", "-o", "/dev/null", "-m", "5", &url];
+            let said = self.space.run("curl", args);
+            if said.is_ok_and(|said| said.success()) {
+                return Some(Ok(()));
+            }
+            let ended = || Err(Failure::new("the S3 server has ended"));
+            (!daemon.alive()).then(ended)
+        })
+        .and_then(|served| served)
         .map_err(|failure| {
             let log = diagnose::tail(&self.space, &dir.join("client.rgw.a.log"), 40);
             failure
@@ -258,13 +260,36 @@ impl S3Server {
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
         let gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         match &*gateway {
-            Some(daemon) => process::signal(daemon.pid(), signal),
+            Some(daemon) => process::signal(&self.space, daemon.pid(), signal),
             None => Err(Failure::new("the S3 server is stopped")),
         }
     }
 
     pub(crate) fn space(&self) -> &Arc<Space> {
         &self.space
+    }
+}
+
+/// Asks the monitor by `ceph ARGS`: an idempotent command, for it is given again when it did not
+/// get through. On a busy machine that happens: a client that is scheduled between its
+/// greeting and the monitor's map sends a command without the cluster's id, and the monitor
+/// refuses it.
+fn ask(space: &Space, monitor: &Daemon, config: &str, args: &[&str]) -> Result<String, Failure> {
+    const TRANSIENT: [&str; 3] = [
+        "problem getting command descriptions from mon",
+        "wrong fsid",
+        "error connecting to the cluster",
+    ];
+    let begun = Instant::now();
+    loop {
+        let all = ["-c", config].into_iter().chain(args.iter().copied());
+        let outcome = space.run("ceph", all)?;
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        let lost = outcome.status.is_none() || TRANSIENT.iter().any(|text| said.contains(text));
+        if outcome.success() || !lost || !monitor.alive() || begun.elapsed() > PATIENCE {
+            return outcome.check();
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }
 

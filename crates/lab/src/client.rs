@@ -44,8 +44,8 @@ impl Client {
         for old in dumps() {
             let _ = fs::remove_file(old);
         }
-        process::signal(self.pid, Signal::USR1)?;
-        until(Duration::from_secs(10), "a statedump", || {
+        process::signal(space, self.pid, Signal::USR1)?;
+        until(Duration::from_secs(30), "a statedump", || {
             let texts = dumps()
                 .into_iter()
                 .filter_map(|path| fs::read_to_string(path).ok());

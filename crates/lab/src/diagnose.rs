@@ -18,7 +18,7 @@ use crate::run::Failure;
 use crate::space::Space;
 
 /// How long a question to a client that may hang may take.
-pub(crate) const QUESTION: Duration = Duration::from_secs(4);
+pub(crate) const QUESTION: Duration = Duration::from_secs(10);
 
 /// The last lines of a file of the lab.
 pub(crate) fn tail(space: &Space, inside: &Path, lines: usize) -> String {
@@ -130,7 +130,7 @@ pub(crate) fn within<T: Send + 'static>(
             for client in clients {
                 // Breaks the FUSE connection: whoever hangs in it gets ENOTCONN.
                 client.told.store(true, Ordering::Relaxed);
-                let _ = process::end(client.pid, rustix::process::Signal::KILL, QUESTION);
+                let _ = process::kill(space, client.pid);
             }
             panic!("{name}: no answer within {deadline:?}");
         }

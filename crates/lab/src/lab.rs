@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::artifacts::{self, Artifacts};
 use crate::ceph::S3Server;
 use crate::diagnose;
+use crate::process;
 use crate::run::{Failure, Outcome, until};
 use crate::space::Space;
 
@@ -99,7 +102,7 @@ impl Lab {
         let log = self.space.ram("log/glusterd.log");
         let with_log = |failure: Failure| failure.with(diagnose::tail(&self.space, &log, 40));
         said.map_err(with_log)?;
-        until(Duration::from_secs(30), "an answer of glusterd", || {
+        until(Duration::from_secs(120), "an answer of glusterd", || {
             let answer = self
                 .space
                 .run("gluster", ["--mode=script", "volume", "info"]);
@@ -122,7 +125,7 @@ impl Lab {
             .ok()
             .and_then(|pid| self.space.outer_pid(pid))
         {
-            crate::process::end(pid, rustix::process::Signal::TERM, Duration::from_secs(15))?;
+            process::end(&self.space, pid, Signal::TERM, Duration::from_secs(60))?;
         }
         self.start_glusterd()
     }
@@ -139,7 +142,7 @@ impl Lab {
         gluster(&self.space, args)
     }
 
-    /// Runs a program in the lab and waits for it, at most a minute.
+    /// Runs a program in the lab and waits for it, at most two minutes.
     ///
     /// # Errors
     /// When it cannot be started; how it ended is in the [`Outcome`].
@@ -172,7 +175,7 @@ impl Lab {
     /// Runs a shell script in the lab and returns its output.
     ///
     /// # Errors
-    /// With both outputs when it fails or takes more than a minute.
+    /// With both outputs when it fails or takes more than two minutes.
     pub fn sh(&self, script: &str) -> Result<String, Failure> {
         self.space.run("bash", ["-c", script])?.check()
     }
@@ -284,7 +287,7 @@ where
         let outcome = space.run_with(Duration::from_secs(130), "gluster", &words, |_| {})?;
         let said = String::from_utf8_lossy(&outcome.stderr);
         let busy = said.contains("Another transaction") || said.contains("Locking failed");
-        if outcome.success() || !busy || begun.elapsed() > Duration::from_secs(30) {
+        if outcome.success() || !busy || begun.elapsed() > Duration::from_secs(120) {
             return outcome.check();
         }
         thread::sleep(Duration::from_millis(200));

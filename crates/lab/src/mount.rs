@@ -8,13 +8,14 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::client::Client;
 use crate::diagnose;
 use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
+
+/// How long a client may take to come or to go.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How a volume is mounted.
 #[derive(Debug, Clone)]
@@ -92,15 +93,14 @@ impl Mount {
         words.push(point.display().to_string());
         let with_log = |failure: Failure| failure.with(diagnose::tail(space, &log, 60));
         // It goes to the background when the mount is made, or fails.
-        let deadline = Duration::from_secs(60);
-        let outcome = space.run_with(deadline, "glusterfs", &words, |command| {
+        let outcome = space.run_with(PATIENCE, "glusterfs", &words, |command| {
             command
                 .env("HOME", home)
                 .envs(options.env.iter().map(|(name, value)| (name, value)));
         })?;
         let begun = outcome.to_string();
         outcome.check().map_err(with_log)?;
-        let pid = until(Duration::from_secs(10), "the client's pid", || {
+        let pid = until(PATIENCE, "the client's pid", || {
             let inner = fs::read_to_string(space.outer(&pidfile))
                 .ok()?
                 .trim()
@@ -132,7 +132,7 @@ impl Mount {
     /// The first look at the root shows whether the bricks are connected.
     fn await_root(&self) -> Result<(), Failure> {
         let mut last = String::new();
-        let answered = until(Duration::from_secs(20), "the root of the mount", || {
+        let answered = until(PATIENCE, "the root of the mount", || {
             let point = self.client.point.as_os_str();
             let said = self
                 .space
@@ -142,6 +142,24 @@ impl Mount {
             said.success().then_some(())
         });
         answered.map_err(|failure| failure.with(last).with(self.report()))
+    }
+
+    /// Waits until the client is connected to the bricks of these numbers. What does not show
+    /// its `.meta` is not asked.
+    pub(crate) fn await_bricks(&self, numbers: &[usize]) -> Result<(), Failure> {
+        let graph = self.client.point.join(".meta/graphs/active");
+        let file = |number| format!("{}-client-{number}/private", self.client.volume);
+        let files: Vec<_> = numbers.iter().map(|n| graph.join(file(n))).collect();
+        let mut last = String::new();
+        let connected = until(PATIENCE, "the client's connections to the bricks", || {
+            let said = self
+                .space
+                .run_with(diagnose::QUESTION, "cat", &files, |_| {})
+                .ok()?;
+            last = said.to_string();
+            (said.status.is_some() && !said.text().contains("connected = 0")).then_some(())
+        });
+        connected.map_err(|failure| failure.with(last).with(self.report()))
     }
 
     /// The mount's root for this process: `std::fs` works below it. Whatever could hang there
@@ -166,7 +184,7 @@ impl Mount {
     /// Whether the client runs.
     #[must_use]
     pub fn alive(&self) -> bool {
-        process::alive(self.client.pid)
+        process::is_in(self.space.pids(), self.client.pid) && process::alive(self.client.pid)
     }
 
     /// The client's log.
@@ -231,7 +249,7 @@ impl Mount {
     /// # Errors
     /// When the process stays.
     pub fn kill9(self) -> Result<(), Failure> {
-        self.end(Signal::KILL)
+        self.end()
     }
 
     /// Unmounts and waits for the client's end.
@@ -241,18 +259,13 @@ impl Mount {
     pub fn unmount(self) -> Result<(), Failure> {
         let point = self.client.point.as_os_str();
         self.space.run("umount", [point])?.check()?;
-        let pid = self.client.pid;
-        until(
-            Duration::from_secs(20),
-            &format!("the end of client {pid}"),
-            || (!process::alive(pid)).then_some(()),
-        )
-        .map_err(|failure| failure.with(self.report()))
+        process::await_end(&self.space, self.client.pid, PATIENCE)
+            .map_err(|failure| failure.with(self.report()))
     }
 
-    /// Ends the client by a signal and clears the mount point.
-    fn end(&self, signal: Signal) -> Result<(), Failure> {
-        let ended = process::end(self.client.pid, signal, Duration::from_secs(10));
+    /// Kills the client and clears the mount point.
+    fn end(&self) -> Result<(), Failure> {
+        let ended = process::kill(&self.space, self.client.pid);
         let point = &self.client.point;
         let _ = self.space.run_with(
             diagnose::QUESTION,
@@ -270,7 +283,7 @@ impl Drop for Mount {
         if thread::panicking() && !self.client.told.load(Ordering::Relaxed) {
             eprintln!("{}", self.report());
         }
-        let _ = self.end(Signal::KILL);
+        let _ = self.end();
         let mut clients = self
             .space
             .clients

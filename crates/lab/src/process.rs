@@ -2,52 +2,103 @@
 //! Processes of the lab that this process starts, signals and awaits.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::run::{Failure, until};
 use crate::space::Space;
 
-/// Sends a signal to a process, by its pid here.
-pub(crate) fn signal(pid: u32, signal: Signal) -> Result<(), Failure> {
+/// How long a process may take to end once it was killed.
+const END: Duration = Duration::from_secs(60);
+
+/// Sends a signal to a process of the lab, by its pid here.
+pub(crate) fn signal(space: &Space, pid: u32, signal: Signal) -> Result<(), Failure> {
+    send(space.pids(), pid, signal)?.ok_or_else(|| Failure::new(format!("{pid} is gone")))
+}
+
+/// Sends a signal to a process of that pid namespace; `None` when it is gone. Its pid may be
+/// another's by now, and nothing outside the lab is touched.
+fn send(namespace: &Path, pid: u32, signal: Signal) -> Result<Option<()>, Failure> {
+    if !is_in(namespace, pid) {
+        return Ok(None);
+    }
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let raw = raw.ok_or_else(|| Failure::new(format!("{pid} is no pid")))?;
-    kill_process(raw, signal).map_err(|e| Failure::new(format!("signal {signal:?} to {pid}: {e}")))
+    match kill_process(raw, signal) {
+        Ok(()) => Ok(Some(())),
+        Err(Errno::SRCH) => Ok(None),
+        Err(e) => Err(Failure::new(format!("signal {signal:?} to {pid}: {e}"))),
+    }
 }
 
-/// Whether it still runs; a zombie does not.
+/// Whether that pid namespace has the process; a zombie is in it until it is reaped.
+pub(crate) fn is_in(namespace: &Path, pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|of| of == namespace)
+}
+
+/// The letter by which the kernel tells a process's state; `None` when there is none.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether it still runs. A zombie does not, unless threads of it still do: they keep its files
+/// and sockets open.
 pub(crate) fn alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    match state(pid) {
+        None => false,
+        Some('Z' | 'X') => {
+            fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
+        }
+        Some(_) => true,
+    }
 }
 
-/// Signals a process and waits until it is gone; KILL after the deadline.
-pub(crate) fn end(pid: u32, first: Signal, deadline: Duration) -> Result<(), Failure> {
-    if !alive(pid) {
-        return Ok(());
+/// Waits until a process of the lab is gone, which it is when its parent has reaped it: to
+/// glusterd, a zombie is a brick that runs.
+pub(crate) fn await_end(space: &Space, pid: u32, deadline: Duration) -> Result<(), Failure> {
+    await_end_in(space.pids(), pid, deadline)
+}
+
+fn await_end_in(namespace: &Path, pid: u32, deadline: Duration) -> Result<(), Failure> {
+    let gone = || (!is_in(namespace, pid)).then_some(());
+    until(deadline, &format!("the end of process {pid}"), gone)
+}
+
+/// Signals a process of the lab and waits until it is gone; KILL after the deadline.
+pub(crate) fn end(
+    space: &Space,
+    pid: u32,
+    first: Signal,
+    deadline: Duration,
+) -> Result<(), Failure> {
+    match send(space.pids(), pid, first)? {
+        Some(()) => await_end(space, pid, deadline).or_else(|_| kill(space, pid)),
+        None => Ok(()),
     }
-    signal(pid, first)?;
-    let gone = || (!alive(pid)).then_some(());
-    if until(deadline, "the end of a process", gone).is_ok() {
-        return Ok(());
+}
+
+/// Kills a process of the lab, if it is still there, and waits until it is gone.
+pub(crate) fn kill(space: &Space, pid: u32) -> Result<(), Failure> {
+    kill_in(space.pids(), pid)
+}
+
+fn kill_in(namespace: &Path, pid: u32) -> Result<(), Failure> {
+    match send(namespace, pid, Signal::KILL)? {
+        Some(()) => await_end_in(namespace, pid, END),
+        None => Ok(()),
     }
-    let _ = signal(pid, Signal::KILL);
-    until(
-        Duration::from_secs(10),
-        &format!("the end of process {pid}"),
-        gone,
-    )
 }
 
 /// A program that runs in the lab until it is killed.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pid: u32,
+    /// The lab's pid namespace.
+    namespace: PathBuf,
     /// Its output, as seen in the lab.
     pub(crate) output: PathBuf,
 }
@@ -81,7 +132,11 @@ impl Daemon {
                 let said = fs::read_to_string(space.outer(&output)).unwrap_or_default();
                 Failure::new(format!("{program} {args:?} ended at once")).with(said)
             })?;
-        Ok(Self { pid, output })
+        Ok(Self {
+            pid,
+            namespace: space.pids().to_owned(),
+            output,
+        })
     }
 
     /// Its pid here.
@@ -91,12 +146,12 @@ impl Daemon {
 
     /// Whether it still runs.
     pub(crate) fn alive(&self) -> bool {
-        alive(self.pid)
+        is_in(&self.namespace, self.pid) && alive(self.pid)
     }
 
     /// Kills it and waits for its end.
     pub(crate) fn kill(&self) -> Result<(), Failure> {
-        end(self.pid, Signal::KILL, Duration::from_secs(10))
+        kill_in(&self.namespace, self.pid)
     }
 }
 

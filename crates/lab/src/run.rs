@@ -189,7 +189,8 @@ pub(crate) fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> 
     }
 }
 
-/// Asks until the answer is there.
+/// Asks until the answer is there. The last question comes after the deadline: a machine that
+/// kept this process waiting does not make it miss the answer.
 ///
 /// # Errors
 /// When the deadline passes: `what` was awaited.
@@ -200,10 +201,11 @@ pub fn until<T>(
 ) -> Result<T, Failure> {
     let begun = Instant::now();
     loop {
+        let late = begun.elapsed() >= deadline;
         if let Some(answer) = probe() {
             return Ok(answer);
         }
-        if begun.elapsed() >= deadline {
+        if late {
             return Err(Failure::new(format!(
                 "waited {deadline:?} in vain for {what}"
             )));
@@ -216,12 +218,22 @@ pub fn until<T>(
 fn nameless(scratch: &Path) -> Result<File, Failure> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let path = scratch.join(format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-    let mut options = File::options();
-    let file = options.read(true).write(true).create_new(true).open(&path);
-    let file = file.map_err(|e| Failure::at(&path, &e))?;
-    std::fs::remove_file(&path).map_err(|e| Failure::at(&path, &e))?;
-    Ok(file)
+    // The temporary directory is shared: other processes make such files there, and one that
+    // was killed in between has left its own.
+    let stem = format!("cloudsync-lab.{}.output", std::process::id());
+    loop {
+        let path = scratch.join(format!("{stem}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let mut options = File::options();
+        let file = options.read(true).write(true).create_new(true).open(&path);
+        match file {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Failure::at(&path, &error)),
+            Ok(file) => {
+                std::fs::remove_file(&path).map_err(|e| Failure::at(&path, &e))?;
+                return Ok(file);
+            }
+        }
+    }
 }
 
 /// Everything in the file, as text.

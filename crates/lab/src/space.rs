@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::client::Client;
+use crate::process;
 use crate::run::{self, Failure, Outcome, until};
 
 /// The lab's address: bricks need one that is not loopback.
@@ -28,7 +29,7 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const INSIDE: &str = include_str!("inside.sh");
 const PREFIX: &str = "cloudsync-lab-";
 /// How long an ordinary program may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The namespaces and what is needed to work in them.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Space {
             .process_group(0)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start the lab's supervisor: {e}")))?;
-        let ready = until(Duration::from_secs(20), "the lab's namespaces", || {
+        let ready = until(Duration::from_secs(120), "the lab's namespaces", || {
             let gone = supervisor.try_wait().ok().flatten().is_some();
             (gone || dir.join("ready").exists()).then_some(!gone)
         });
@@ -97,6 +98,11 @@ impl Space {
     /// Outer pid of the lab's pid 1.
     pub(crate) fn holder(&self) -> u32 {
         self.holder
+    }
+
+    /// Identity of the lab's pid namespace.
+    pub(crate) fn pids(&self) -> &Path {
+        &self.pids
     }
 
     /// The lab's directory; the same path inside and outside.
@@ -177,7 +183,7 @@ impl Space {
         Ok(outcome)
     }
 
-    /// The lab's processes as (pid here, pid there).
+    /// The lab's processes as (pid here, pid there); not those that only wait to be reaped.
     pub(crate) fn processes(&self) -> Vec<(u32, u32)> {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -185,13 +191,15 @@ impl Space {
             let Some(pid) = name.to_str().and_then(|text| text.parse().ok()) else {
                 continue;
             };
-            if fs::read_link(entry.path().join("ns/pid")).ok().as_ref() != Some(&self.pids) {
+            if !process::is_in(&self.pids, pid) {
                 continue;
             }
             let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
             let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
             let inner = line.and_then(|line| line.split_whitespace().last()?.parse().ok());
-            found.extend(inner.map(|inner| (pid, inner)));
+            if process::alive(pid) {
+                found.extend(inner.map(|inner| (pid, inner)));
+            }
         }
         found
     }
@@ -225,7 +233,7 @@ impl Space {
 impl Drop for Space {
     fn drop(&mut self) {
         drop(self.supervisor.stdin.take());
-        if run::wait(&mut self.supervisor, Duration::from_secs(30)).is_none() {
+        if run::wait(&mut self.supervisor, Duration::from_secs(120)).is_none() {
             eprintln!(
                 "the lab in {} does not end; its supervisor is killed",
                 self.dir.display()
@@ -269,9 +277,13 @@ fn remove_leftovers() {
         let young = made
             .and_then(|at| at.elapsed().ok())
             .is_none_or(|age| age < YOUNG);
+        // A young one's lock is not even tried: its supervisor may be about to take it.
+        if young {
+            continue;
+        }
         let lock = fs::File::open(entry.path().join("lock"));
         let free = lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok());
-        if !young && (free || lock.is_err()) && begun.elapsed() < Duration::from_secs(5) {
+        if (free || lock.is_err()) && begun.elapsed() < Duration::from_secs(5) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -3,7 +3,7 @@
 # Arguments: DIR OWNER-PID INSIDE-SCRIPT GLUSTER-TREE RAM KEEP-LOGS-IN. Standard input: a pipe
 # whose other end only the owner holds, so that its end of file means that the owner is gone.
 dir=$1 owner=$2 inside=$3 tree=$4 ram=$5 keep=$6
-exec 9>"$dir/lock" && flock -n 9 || exit 1
+exec 9>"$dir/lock" && flock -w 10 9 || exit 1
 
 # Each link dies with the one before: supervisor, unshare, the lab's pid 1, everything in it.
 setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --propagation private \
@@ -30,12 +30,18 @@ while :; do
     owner_is_dying && break
 done
 
-read -r holder 2>/dev/null <"$dir/holder"
+# An owner that goes at once may be faster than the lab's pid 1.
+for ((tries = 0; tries < 300; tries++)); do
+    { read -r holder <"$dir/holder"; } 2>/dev/null && break
+    kill -0 "$space" 2>/dev/null || break
+    sleep 0.1
+done
 if [[ -n $keep && -n $holder ]]; then
     mkdir -p "$keep/${dir##*/}" && ram=/proc/$holder/root$dir/ram &&
         timeout 20 cp -a "$ram/log" "$ram"/store/*.log "$keep/${dir##*/}/" 2>/dev/null
 fi
-# unshare returns when its child, the lab's pid 1, is reaped: by then every process there is gone.
-kill -KILL "${holder:-$space}" 2>/dev/null
+# unshare returns when its child, the lab's pid 1, is reaped: by then every process there is gone,
+# and the holder's pid may be another's.
+kill -0 "$space" 2>/dev/null && kill -KILL "${holder:-$space}" 2>/dev/null
 wait "$space"
 rm -rf --one-file-system "$dir"

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::lab::{Lab, gluster};
 use crate::mount::{Mount, MountOptions};
 use crate::process;
@@ -130,6 +128,7 @@ impl Lab {
         words.push("force".to_owned());
         gluster(&volume.space, &words)?;
         volume.start()?;
+        volume.await_bricks()?;
         Ok(volume)
     }
 }
@@ -205,11 +204,7 @@ impl Volume {
     /// # Errors
     /// When there is none.
     pub fn kill_brick(&self, number: usize) -> Result<(), Failure> {
-        process::end(
-            self.brick_pid(number)?,
-            Signal::KILL,
-            Duration::from_secs(10),
-        )
+        process::kill(&self.space, self.brick_pid(number)?)
     }
 
     /// Pid here of the brick process of that number.
@@ -244,10 +239,10 @@ impl Volume {
     /// Waits until every brick process runs.
     ///
     /// # Errors
-    /// After half a minute.
+    /// After two minutes.
     pub fn await_bricks(&self) -> Result<(), Failure> {
         until(
-            Duration::from_secs(30),
+            Duration::from_secs(120),
             &format!("the bricks of {}", self.name),
             || {
                 (0..self.bricks.len())
@@ -257,12 +252,20 @@ impl Volume {
         )
     }
 
-    /// Mounts the volume with a client of its own.
+    /// Mounts the volume with a client of its own, and waits until that is connected to every
+    /// brick that runs and is not stopped: a brick that is late would be a brick that is down.
     ///
     /// # Errors
     /// With the client's log when it does not come up.
     pub fn mount(&self, options: &MountOptions) -> Result<Mount, Failure> {
-        Mount::start(&self.space, &self.name, options)
+        let mount = Mount::start(&self.space, &self.name, options)?;
+        let runs = |number: &usize| {
+            let pid = self.brick_pid(*number).ok();
+            pid.and_then(process::state).is_some_and(|s| s != 'T')
+        };
+        let running: Vec<usize> = (0..self.bricks.len()).filter(runs).collect();
+        mount.await_bricks(&running)?;
+        Ok(mount)
     }
 }
 
@@ -275,7 +278,7 @@ impl Drop for Volume {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         for client in clients.iter().filter(|client| client.volume == self.name) {
-            let _ = process::end(client.pid, Signal::KILL, Duration::from_secs(5));
+            let _ = process::kill(&self.space, client.pid);
         }
         // For every brick with a pid file glusterd sleeps a second.
         for number in 0..self.bricks.len() {

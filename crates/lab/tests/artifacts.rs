@@ -2,7 +2,8 @@
 //! Replacing the translator: in the lab only. The distribution's own plays the part of our build.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cloudsync_lab::{Artifacts, Backing, Lab, Layout, MountOptions, Options};
 
@@ -20,6 +21,7 @@ fn builds_replace_the_installed_ones_in_the_lab_only() {
     // Trailing bytes do not matter to the loader and tell the copy apart.
     let ours = std::env::temp_dir().join(format!("cloudsync-lab.{}", std::process::id()));
     fs::create_dir_all(&ours).unwrap();
+    let _removed = Removed(ours.clone());
     let marked = [&before[..], b"ours"].concat();
     for name in ["libcloudsync.so", "libextra.so"] {
         fs::write(ours.join(name), &marked).unwrap();
@@ -51,9 +53,20 @@ fn builds_replace_the_installed_ones_in_the_lab_only() {
     lab.install(&artifacts).unwrap();
     lab.restart_glusterd().unwrap();
     assert!(volume.info().unwrap().contains("features.cloudsync: on"));
-    fs::write(mount.path().join("file"), b"bytes").unwrap();
+    let file = mount.path().join("file");
+    mount.within(Duration::from_secs(120), "write", move || {
+        fs::write(file, b"bytes").unwrap();
+    });
     mount.unmount().unwrap();
-    fs::remove_dir_all(ours).unwrap();
+}
+
+/// A directory that goes with the test, also when that fails.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn what_is_stored_survives_an_outage() {
     server.freeze().unwrap();
     let url = format!("{}/{}/key", server.http_url(), bucket.name());
     let said = lab.run_with(
-        Duration::from_secs(10),
+        Duration::from_secs(60),
         "curl",
         ["-sS", "-m", "1", &url],
         |_| {},
