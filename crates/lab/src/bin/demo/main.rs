@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The demo: files go to an S3 server and come back, on a real volume, command by command.
+//!
+//! `scripts/demo.sh` builds what it needs and runs it. With `--disk` the brick lies below the
+//! temporary directory instead of in memory.
+#![forbid(unsafe_code)]
+
+mod stage;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::thread;
+
+use cloudsync_lab::{Artifacts, Failure, Lab, Options};
+use rustix::process::geteuid;
+
+use crate::stage::{Stage, list_marks};
+
+/// Bytes of a file.
+const SIZE: u32 = 64 << 20;
+/// The first file only warms things up, the way of the second is shown, and all but the first
+/// are measured.
+const FILES: [&str; 4] = ["film-0", "film-1", "film-2", "film-3"];
+const SHOWN: usize = 1;
+/// The share of the volume's write speed that a cold read is to reach.
+const AIM: f64 = 0.5;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let on_disk = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--disk"] => true,
+        _ => {
+            eprintln!("usage: demo [--disk]");
+            return ExitCode::from(2);
+        }
+    };
+    match demo(on_disk) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nThe demo failed.\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sets the stage, performs and clears it away.
+fn demo(on_disk: bool) -> Result<(), Failure> {
+    if !geteuid().is_root() {
+        return Err(Failure::new("Mounts and namespaces need root."));
+    }
+    title("1. A scratch GlusterFS and a real S3 server (Ceph RGW), in private namespaces");
+    let lab = Lab::start(Options {
+        artifacts: Some(Artifacts::find(&["amazons3"])?),
+        ..Options::default()
+    })?;
+    let dir = lab.dir().to_owned();
+    let server = lab.s3()?;
+    let place = if on_disk {
+        dir.join("disk")
+    } else {
+        lab.scratch("demo")
+    };
+    // Short paths are easier to read, and these are the lab's own from here on.
+    lab.sh(&format!(
+        "set -e; mkdir -p {place}/srv {place}/mnt /run/films
+        mount --bind {place}/srv /srv; mount --bind {place}/mnt /mnt; mkdir /mnt/demo",
+        place = place.display()
+    ))?;
+    let stage = Stage {
+        lab,
+        url: server.http_url(),
+        user: server.owner(),
+    };
+    let brick = if on_disk { "on disk" } else { "in memory" };
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    println!(
+        "  S3={}; the brick is {brick}, the objects are in memory; {cpus} CPUs for all",
+        stage.url
+    );
+    let performed = perform(&stage).map_err(|failure| stage.told(&failure));
+    // With the last handle on it, the lab ends.
+    drop((stage, server));
+    performed?;
+    if dir.exists() {
+        return Err(Failure::new(format!("{} is still there.", dir.display())));
+    }
+    println!("  All that the demo started has ended, and its files are removed.");
+    Ok(())
+}
+
+fn perform(stage: &Stage) -> Result<(), Failure> {
+    make_volume(stage)?;
+    let written = write(stage)?;
+    archive(stage)?;
+
+    title("5. This client ends, and its caches with it; a new one knows nothing");
+    stage.run("umount /mnt/demo && mount -t glusterfs 10.99.0.1:/demo /mnt/demo")?;
+
+    let read = recall(stage, &written.sums)?;
+    conclude(written.speed, read);
+    stage.quietly("umount /mnt/demo && gluster --mode=script volume stop demo")?;
+    Ok(())
+}
+
+fn make_volume(stage: &Stage) -> Result<(), Failure> {
+    title("2. A volume whose cold files live on that server");
+    stage.run("aws --endpoint-url $S3 s3 mb s3://films")?;
+    stage.run("gluster volume create demo 10.99.0.1:/srv/brick force")?;
+    stage.run("gluster volume set demo features.cloudsync on")?;
+    stage.run(&format!(
+        "gluster volume set demo cloudsync-storetype amazons3 \\\n      \
+         features.s3plugin-hostname $S3 features.s3plugin-bucketid films \\\n      \
+         features.s3plugin-keyid {} features.s3plugin-seckey \"$SECRET\"",
+        stage.user.key
+    ))?;
+    stage.run("gluster volume start demo")?;
+    stage.run("mount -t glusterfs 10.99.0.1:/demo /mnt/demo")?;
+    Ok(())
+}
+
+/// What was learnt by writing.
+struct Written {
+    /// Of the volume, in MB/s.
+    speed: f64,
+    /// Of each file, as sha256sum prints it.
+    sums: Vec<String>,
+}
+
+fn write(stage: &Stage) -> Result<Written, Failure> {
+    title("3. Files of 64 MiB of random bytes are written, as fast as the volume takes them");
+    let mut seconds = Vec::new();
+    let mut sums = Vec::new();
+    for (number, file) in FILES.into_iter().enumerate() {
+        stage.quietly(&format!("head -c {SIZE} /dev/urandom >/run/films/{file}"))?;
+        let dd = format!("dd if=/run/films/{file} of=/mnt/demo/{file} bs=1M conv=fsync");
+        let sum = format!("sha256sum /mnt/demo/{file}");
+        let (said, sum) = if number == SHOWN {
+            (stage.run_for_last_line(&dd)?, stage.run(&sum)?)
+        } else {
+            (stage.quietly(&dd)?, stage.quietly(&sum)?)
+        };
+        seconds.push(seconds_in(
+            said.rsplit("copied, ").next().unwrap_or_default(),
+        )?);
+        sums.push(first_word(&sum).to_owned());
+        stage.quietly(&format!("rm /run/films/{file}"))?;
+    }
+    Ok(Written {
+        speed: speed("dd wrote", &seconds[SHOWN..]),
+        sums,
+    })
+}
+
+/// What the upload script of GlusterFS's guide means, for every file.
+fn archive(stage: &Stage) -> Result<(), Failure> {
+    title("4. All go to the store: uploaded with the path as the key, then cut on the brick");
+    for (number, file) in FILES.into_iter().enumerate() {
+        let upload = format!(
+            "aws --endpoint-url $S3 s3 cp --only-show-errors /mnt/demo/{file} s3://films/{file}"
+        );
+        let cut = format!(
+            "setfattr -n trusted.glusterfs.csou.complete \
+             -v $(stat -c %Y /mnt/demo/{file}) /mnt/demo/{file}"
+        );
+        if number == SHOWN {
+            stage.run(&upload)?;
+            stage.run(&cut)?;
+            stage.run(&format!("ls -ls /srv/brick/{file}"))?;
+            stage.run(&list_marks(file))?;
+            stage.run(&format!("ls -l /mnt/demo/{file}"))?;
+        } else {
+            stage.quietly(&upload)?;
+            stage.quietly(&cut)?;
+        }
+        let sizes = stage.quietly(&format!("stat -c %s /srv/brick/{file} /mnt/demo/{file}"))?;
+        expect(
+            &format!("sizes of {file} on brick and mount"),
+            sizes.trim(),
+            format!("0\n{SIZE}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads every file and returns the speed in MB/s.
+fn recall(stage: &Stage, sums: &[String]) -> Result<f64, Failure> {
+    title("6. Cold files are read, and so come back (film-0 first, to warm up)");
+    let mut seconds = Vec::new();
+    for (number, (file, sum)) in FILES.into_iter().zip(sums).enumerate() {
+        let cat = format!("time cat /mnt/demo/{file} >/run/films/{file}");
+        let again = format!("sha256sum /run/films/{file}");
+        let (said, got) = if number == SHOWN {
+            (stage.run(&cat)?, stage.run(&again)?)
+        } else {
+            (stage.quietly(&cat)?, stage.quietly(&again)?)
+        };
+        seconds.push(seconds_in(&said)?);
+        expect(&format!("sha256 of {file}"), first_word(&got), sum)?;
+        stage.await_commit(file)?;
+        if number == SHOWN {
+            println!(
+                "  It is the sum from above. The brick has the bytes, and no mark of the store:"
+            );
+            stage.run(&format!("ls -ls /srv/brick/{file}"))?;
+            stage.run(&list_marks(file))?;
+        }
+        let sum_below = stage.quietly(&format!("sha256sum /srv/brick/{file}"))?;
+        expect(
+            &format!("sha256 of the brick's {file}"),
+            first_word(&sum_below),
+            sum,
+        )?;
+        stage.quietly(&format!("rm /run/films/{file}"))?;
+    }
+    Ok(speed("cat read", &seconds[SHOWN..]))
+}
+
+fn conclude(written: f64, read: f64) {
+    title("7. The figure");
+    let ratio = read / written;
+    println!(
+        "  cold read 64 MiB: {read:.0} MB/s, dd writes the volume at {written:.0} MB/s, \
+         ratio {ratio:.2}"
+    );
+    if ratio < AIM {
+        println!("  That is BELOW the aim of {AIM}.");
+    }
+
+    title("What happened");
+    println!(
+        "  - Volume options, and nothing else, gave the volume a store on an S3 server.
+  - The AWS CLI copied the files there; a setfattr each had GlusterFS drop their bytes.
+  - The brick kept stubs: 0 bytes and the object's name. Users went on seeing 64 MiB.
+  - A new client with empty caches read them with cat, like any file.
+  - Their bytes came back from the S3 server, all of them: the checksums agree.
+  - They are on the brick again, and the files are ordinary ones."
+    );
+}
+
+/// A paragraph's head.
+fn title(text: &str) {
+    println!("\n{text}");
+}
+
+/// The median speed of moving a file, in MB/s, after saying what it is the median of.
+fn speed(what: &str, seconds: &[f64]) -> f64 {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    let speed = f64::from(SIZE) / 1e6 / median;
+    let all: Vec<String> = seconds.iter().map(|one| format!("{one:.3} s")).collect();
+    println!(
+        "  {what} {} in {}: median {speed:.0} MB/s",
+        FILES[SHOWN..].join(", "),
+        all.join(", ")
+    );
+    speed
+}
+
+/// The number before " s" at the beginning of a line.
+fn seconds_in(text: &str) -> Result<f64, Failure> {
+    let number = text.split_once(" s").map_or("", |(number, _)| number);
+    number
+        .parse()
+        .map_err(|_| Failure::new(format!("no time in '{text}'")))
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
+}
+
+fn expect<T: PartialEq<U> + Display, U: Display>(
+    what: &str,
+    found: T,
+    wanted: U,
+) -> Result<(), Failure> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("{what}: {found} instead of {wanted}")))
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Where the demo happens: commands run in the lab's shell, and are shown as they are run.
+
+use std::fs;
+use std::time::Duration;
+
+use cloudsync_lab::{Failure, Lab, User, until};
+
+/// Far longer than any command of the demo takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Where `mount -t glusterfs` has a client at /mnt/demo write its log.
+const LOG: &str = "/var/log/glusterfs/mnt-demo.log";
+/// The secret key, as commands name it.
+const SECRET: &str = "\"$SECRET\"";
+
+/// The lab's shell, with what its commands need in the environment.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
+    pub(crate) url: String,
+    pub(crate) user: User,
+}
+
+impl Stage {
+    /// Runs a command and returns what it printed.
+    pub(crate) fn quietly(&self, command: &str) -> Result<String, Failure> {
+        let words = ["-c", &format!("exec 2>&1; {command}")];
+        let mut outcome = self.lab.run_with(PATIENCE, "bash", words, |shell| {
+            shell
+                .env("LC_ALL", "C.UTF-8")
+                .env("TIMEFORMAT", "%3R s")
+                .env("S3", &self.url)
+                .env("SECRET", &self.user.secret);
+            // Not for mount: a client has to live on the volume's settings.
+            if command.starts_with("aws ") {
+                shell
+                    .env("AWS_ACCESS_KEY_ID", &self.user.key)
+                    .env("AWS_SECRET_ACCESS_KEY", &self.user.secret)
+                    .env("AWS_DEFAULT_REGION", "us-east-1")
+                    .env("AWS_CONFIG_FILE", "/dev/null")
+                    .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+                    .env("AWS_EC2_METADATA_DISABLED", "true")
+                    .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+                    .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required");
+            }
+        })?;
+        outcome.what = command.to_owned();
+        outcome.check()
+    }
+
+    /// Shows a command, runs it and shows what it printed.
+    pub(crate) fn run(&self, command: &str) -> Result<String, Failure> {
+        self.show(command, |said| said)
+    }
+
+    /// The same for a program whose last line tells it all.
+    pub(crate) fn run_for_last_line(&self, command: &str) -> Result<String, Failure> {
+        self.show(command, |said| said.lines().last().unwrap_or_default())
+    }
+
+    fn show(&self, command: &str, part: fn(&str) -> &str) -> Result<String, Failure> {
+        println!("  $ {}", command.replace(SECRET, "***"));
+        let said = self.quietly(command)?;
+        // getfattr names the file again, and ends in an empty line.
+        let telling = |line: &&str| !line.is_empty() && !line.starts_with("# file:");
+        for line in part(&said).lines().filter(telling) {
+            println!("  {}", self.without_secret(line));
+        }
+        Ok(said)
+    }
+
+    /// What the brick's file bears of the store; nothing when it is an ordinary file.
+    pub(crate) fn marks(&self, file: &str) -> Result<String, Failure> {
+        self.quietly(&list_marks(file))
+    }
+
+    /// The reader has the last byte before it is safe on the brick: waits for that.
+    pub(crate) fn await_commit(&self, file: &str) -> Result<(), Failure> {
+        let what = format!("{file} to be an ordinary file again");
+        until(Duration::from_secs(30), &what, || match self.marks(file) {
+            Ok(marks) if marks.is_empty() => Some(Ok(())),
+            Ok(_) => None,
+            Err(failure) => Some(Err(failure)),
+        })?
+    }
+
+    /// A failure as it is told: with the end of the client's log, without the secret.
+    pub(crate) fn told(&self, failure: &Failure) -> Failure {
+        let log = fs::read(self.lab.outer(LOG)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        // The rest is the volume file, which every client logs: "  7:     option ...".
+        let lines: Vec<&str> = log.lines().filter(|line| line.starts_with('[')).collect();
+        let mut tail = lines[lines.len().saturating_sub(20)..].join("\n");
+        if tail.is_empty() {
+            tail.push_str("(no client has written one)");
+        }
+        let text = format!("{failure}\n--- the client's log, its end\n{tail}");
+        Failure::new(self.without_secret(&text))
+    }
+
+    fn without_secret(&self, text: &str) -> String {
+        text.replace(&self.user.secret, "***")
+    }
+}
+
+/// The command that lists what [`Stage::marks`] returns.
+pub(crate) fn list_marks(file: &str) -> String {
+    format!("getfattr --absolute-names -d -m trusted.glusterfs.cs /srv/brick/{file}")
+}
