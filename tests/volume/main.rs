@@ -9,7 +9,10 @@
 mod archive;
 mod change;
 mod clients;
+mod control;
 mod failures;
+mod gfapi;
+mod layouts;
 mod options;
 mod read;
 mod scene;

@@ -39,8 +39,18 @@ impl Scene {
 
     /// The same with more volume options.
     pub(crate) fn with(name: &str, settings: &[(&str, &str)], backing: Backing) -> Self {
+        Self::on(name, Layout::Single, settings, backing)
+    }
+
+    /// The same with a layout of its own.
+    pub(crate) fn on(
+        name: &str,
+        layout: Layout,
+        settings: &[(&str, &str)],
+        backing: Backing,
+    ) -> Self {
         let lab = lab();
-        let volume = lab.volume(name, Layout::Single, backing).unwrap();
+        let volume = lab.volume(name, layout, backing).unwrap();
         let bucket = lab.s3().unwrap().bucket(name).unwrap();
         let mut all = store_settings(&bucket);
         all.extend(
@@ -70,9 +80,25 @@ impl Scene {
         self.mount().path().join(name)
     }
 
-    /// A path below the brick, for this process.
+    /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty
+    /// files with which a distributed volume points to another brick are not among them.
+    pub(crate) fn copies(&self, name: &str) -> Vec<PathBuf> {
+        let bricks = self.volume.bricks().into_iter();
+        let points_elsewhere = |path: &PathBuf| {
+            let link = xattr::get(path, "trusted.glusterfs.dht.linkto");
+            link.unwrap().is_some()
+        };
+        bricks
+            .map(|brick| brick.join(name))
+            .filter(|path| path.exists() && !points_elsewhere(path))
+            .collect()
+    }
+
+    /// The file on the first brick that has it, for this process; on the first brick if none has.
     pub(crate) fn brick(&self, name: &str) -> PathBuf {
-        self.volume.bricks()[0].join(name)
+        let copies = self.copies(name).into_iter();
+        let first = || self.volume.bricks()[0].join(name);
+        copies.into_iter().next().unwrap_or_else(first)
     }
 
     /// A new client: nothing is cached, nothing is known.
@@ -140,27 +166,29 @@ impl Scene {
         })
     }
 
-    /// Whether the brick says that the file is in the store, and has not one byte of it.
+    /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
-        let brick = self.brick(name);
-        self.brick_xattr(name, "trusted.glusterfs.cs.remote")
-            .is_some()
-            && self
-                .brick_xattr(name, "trusted.glusterfs.cs.downloading")
-                .is_none()
-            && fs::metadata(brick).unwrap().len() == 0
+        let copies = self.copies(name);
+        let has = |path: &PathBuf, mark: &str| {
+            let name = format!("trusted.glusterfs.cs.{mark}");
+            xattr::get(path, name).unwrap().is_some()
+        };
+        let cold = |path: &PathBuf| {
+            has(path, "remote")
+                && !has(path, "downloading")
+                && fs::metadata(path).unwrap().len() == 0
+        };
+        !copies.is_empty() && copies.iter().all(cold)
     }
 
-    /// Whether nothing on the brick says that the file was ever in the store.
+    /// Whether nothing on any brick says that the file was ever in the store.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
-        let names = xattr::list(self.brick(name)).unwrap();
-        names
-            .into_iter()
-            .all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
-    }
-
-    pub(crate) fn brick_xattr(&self, name: &str, xattr_name: &str) -> Option<Vec<u8>> {
-        xattr::get(self.brick(name), xattr_name).unwrap()
+        let copies = self.copies(name);
+        let plain = |path: &PathBuf| {
+            let mut names = xattr::list(path).unwrap();
+            names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
+        };
+        !copies.is_empty() && copies.iter().all(plain)
     }
 
     /// Waits until the client's log has `text`, and returns it.
@@ -218,6 +246,7 @@ pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// Fails with a short text: the bytes themselves help nobody.
+#[track_caller]
 pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     if got == want {
         return;
@@ -231,6 +260,7 @@ pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
 }
 
 /// The errno of an error.
+#[track_caller]
 pub(crate) fn errno(result: io::Result<impl Sized>) -> i32 {
     match result {
         Ok(_) => panic!("succeeded"),

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* A client without a mount, as Samba, Ganesha and qemu are. Reads a file, or changes and reads it, and says what it
+ * read:
+ *
+ *   gfapi VOLUME HOST LOG read PATH
+ *   gfapi VOLUME HOST LOG write PATH OFFSET TEXT
+ *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <glusterfs/api/glfs.h>
+
+static void
+die(const char *what)
+{
+    printf("%s: errno %d\n", what, errno);
+    exit(1);
+}
+
+static void
+change(glfs_t *fs, const char *path, int flags, off_t offset, const char *text)
+{
+    glfs_fd_t *fd = glfs_open(fs, path, O_RDWR | flags);
+
+    if (!fd)
+        die("open to write");
+    if (glfs_lseek(fd, offset, SEEK_SET) < 0)
+        die("seek");
+    if (glfs_write(fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+        die("write");
+    if (glfs_close(fd))
+        die("close after write");
+}
+
+/* FNV-1a: the test computes the same. */
+static void
+checksum(glfs_t *fs, const char *path)
+{
+    static unsigned char buffer[1 << 20];
+    uint64_t sum = 0xcbf29ce484222325;
+    size_t size = 0;
+    ssize_t got = 0;
+    glfs_fd_t *fd = glfs_open(fs, path, O_RDONLY);
+
+    if (!fd)
+        die("open to read");
+    while ((got = glfs_read(fd, buffer, sizeof(buffer), 0)) > 0) {
+        for (ssize_t i = 0; i < got; i++)
+            sum = (sum ^ buffer[i]) * 0x100000001b3;
+        size += (size_t)got;
+    }
+    if (got < 0)
+        die("read");
+    if (glfs_close(fd))
+        die("close after read");
+    printf("%zu bytes, sum %016" PRIx64 "\n", size, sum);
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 6 && argc != 8)
+        return 2;
+    glfs_t *fs = glfs_new(argv[1]);
+    if (!fs)
+        die("new");
+    if (glfs_set_volfile_server(fs, "tcp", argv[2], 24007))
+        die("volfile server");
+    if (glfs_set_logging(fs, argv[3], 7 /* INFO */))
+        die("logging");
+    if (glfs_init(fs))
+        die("init");
+    if (!strcmp(argv[4], "write"))
+        change(fs, argv[5], 0, atoll(argv[6]), argv[7]);
+    else if (!strcmp(argv[4], "replace"))
+        change(fs, argv[5], O_TRUNC, 0, argv[7]);
+    checksum(fs, argv[5]);
+
+    time_t begun = time(NULL);
+    int result = glfs_fini(fs);
+    printf("fini %d after %ld s\n", result, (long)(time(NULL) - begun));
+    return 0;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The same on every layout of a volume: what a cold file is must not depend on how its bytes are spread.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use cloudsync_lab::{Backing, Layout};
+
+use crate::scene::{Scene, assert_same, pattern};
+
+mod clients;
+mod down;
+mod shard;
+
+use clients::*;
+
+const REPLICA: Layout = Layout::Replica(3);
+const DISTRIBUTE: Layout = Layout::Distribute(4);
+const DISPERSE: Layout = Layout::Disperse {
+    bricks: 3,
+    redundancy: 1,
+};
+
+/// All tests of this file and of `clients`, on one layout.
+macro_rules! on_layout {
+    ($name:ident, $layout:expr, $settings:expr) => {
+        on_layout!(@ $name, $layout, $settings,
+            cold_files_read_back
+            changes_keep_the_other_bytes
+            attributes_and_names_move_no_bytes
+            a_killed_client_leaves_a_file_that_reads
+            what_a_killed_client_left_is_cut_on_every_brick
+            two_clients_read_at_once
+            a_writer_with_an_old_view_is_refused_by_every_brick
+        );
+    };
+    (@ $name:ident, $layout:expr, $settings:expr, $($test:ident)*) => {
+        mod $name {
+            use crate::layouts::*;
+            $(#[test]
+            fn $test() {
+                let scene = Scene::on(stringify!($name), $layout, $settings, Backing::Ram);
+                crate::layouts::$test(scene);
+            })*
+        }
+    };
+}
+
+on_layout!(replica, REPLICA, &[]);
+on_layout!(distribute, DISTRIBUTE, &[]);
+on_layout!(disperse, DISPERSE, &[]);
+on_layout!(sharded, Layout::Single, &[("features.shard", "on")]);
+
+/// One byte, more than a page, more than the host's usual buffer, and many of those.
+const SIZES: [usize; 4] = [1, 4097, 131_073, (8 << 20) + 13];
+
+fn mtime(data: &fs::Metadata) -> (i64, i64) {
+    (data.mtime(), data.mtime_nsec())
+}
+
+fn cold_files_read_back(mut scene: Scene) {
+    let name = |size: usize| format!("dir/file-{size}");
+    let bytes = |size: usize| pattern(size as u64, size);
+    let then = UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
+    for size in SIZES {
+        scene.write(&name(size), &bytes(size));
+        let path = scene.path(&name(size));
+        let touch = move || File::options().write(true).open(path)?.set_modified(then);
+        scene.within("utime", touch).unwrap();
+    }
+    // On a sharded volume the client that sets an mtime goes on showing the old one.
+    scene.remount();
+    for size in SIZES {
+        scene.archive(&name(size));
+    }
+    scene.remount();
+    let sharded = scene.volume.info().unwrap().contains("features.shard: on");
+    let dir = scene.path("dir");
+    let mut listed = scene.within("readdir", move || {
+        let sizes = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().len());
+        sizes.collect::<Vec<_>>()
+    });
+    listed.sort_unstable();
+    assert_eq!(listed, SIZES.map(|size| size as u64), "readdir");
+    for size in SIZES {
+        let name = name(size);
+        let cold = scene.stat(&name);
+        assert_eq!(cold.len(), size as u64, "{name}");
+        // Sharding, above us, keeps a count of its own.
+        assert!(
+            cold.blocks() == 1 || sharded && cold.blocks() > 1,
+            "{name}: {}",
+            cold.blocks()
+        );
+        assert!(scene.is_cold(&name), "looking at {name} does not recall it");
+        assert_same(&scene.read(&name).unwrap(), &bytes(size), &name);
+        assert!(scene.is_plain(&name), "{name}");
+    }
+    scene.assert_idle();
+    scene.remount();
+    for size in SIZES {
+        let name = name(size);
+        let local = scene.stat(&name);
+        assert_eq!(local.len(), size as u64, "{name}");
+        assert!(
+            local.blocks() * 512 >= size as u64,
+            "{name}: {}",
+            local.blocks()
+        );
+        assert_eq!(mtime(&local), (1_600_000_000, 123_456_789), "{name}");
+        assert_same(&scene.read(&name).unwrap(), &bytes(size), &name);
+    }
+}
+
+/// A file's name, what is done to it, and its bytes then.
+type Change = (&'static str, Box<dyn FnOnce(&Path) + Send>, Vec<u8>);
+
+fn changes_keep_the_other_bytes(mut scene: Scene) {
+    const LENGTH: usize = 300_000;
+    let was = pattern(1, LENGTH);
+    let writable = |path: &Path| OpenOptions::new().write(true).open(path).unwrap();
+    let mut changes: Vec<Change> = Vec::new();
+
+    let mut want = was.clone();
+    want[150_000..150_005].copy_from_slice(b"WRITE");
+    let middle = move |path: &Path| writable(path).write_all_at(b"WRITE", 150_000).unwrap();
+    changes.push(("middle", Box::new(middle), want));
+
+    let append = |path: &Path| {
+        let mut file = OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(b"APPENDED").unwrap();
+    };
+    let want = [was.as_slice(), b"APPENDED"].concat();
+    changes.push(("append", Box::new(append), want));
+
+    let cut = move |path: &Path| writable(path).set_len(100_001).unwrap();
+    changes.push(("truncate", Box::new(cut), was[..100_001].to_vec()));
+    let empty = move |path: &Path| writable(path).set_len(0).unwrap();
+    changes.push(("empty", Box::new(empty), Vec::new()));
+    let grow = move |path: &Path| writable(path).set_len(400_000).unwrap();
+    let mut want = was.clone();
+    want.resize(400_000, 0);
+    changes.push(("grow", Box::new(grow), want));
+    let replace = |path: &Path| fs::write(path, b"new").unwrap();
+    changes.push(("o-trunc", Box::new(replace), b"new".to_vec()));
+
+    for (name, _, _) in &changes {
+        scene.write(name, &was);
+        scene.archive(name);
+    }
+    scene.remount();
+    let mut wanted = Vec::new();
+    for (name, change, want) in changes {
+        let path = scene.path(name);
+        scene.within(name, move || change(&path));
+        assert_same(&scene.read(name).unwrap(), &want, name);
+        wanted.push((name, want));
+    }
+    scene.remount();
+    for (name, want) in wanted {
+        assert_eq!(scene.stat(name).len(), want.len() as u64, "{name}");
+        assert_same(&scene.read(name).unwrap(), &want, name);
+        assert!(scene.is_plain(name), "{name}");
+    }
+    scene.assert_idle();
+}
+
+fn attributes_and_names_move_no_bytes(mut scene: Scene) {
+    const LENGTH: usize = 300_000;
+    scene.write("file", &pattern(1, LENGTH));
+    scene.archive("file");
+    scene.remount();
+    let (file, link, moved) = (scene.path("file"), scene.path("link"), scene.path("moved"));
+    let sizes = scene.within("attributes", move || {
+        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let chmod = size(&file);
+        let then = UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+        File::open(&file).unwrap().set_modified(then).unwrap();
+        let touch = size(&file);
+        fs::hard_link(&file, &link).unwrap();
+        let linked = size(&link);
+        fs::rename(&file, &moved).unwrap();
+        [chmod, touch, linked, size(&moved)]
+    });
+    assert_eq!(sizes, [LENGTH as u64; 4], "chmod, touch, ln, mv");
+    assert!(
+        scene.is_cold("moved") && scene.is_cold("link"),
+        "no byte was moved"
+    );
+    scene.remount();
+    let data = scene.stat("moved");
+    assert_eq!(
+        (data.len(), data.mode() & 0o777, data.nlink()),
+        (LENGTH as u64, 0o640, 2)
+    );
+    assert_same(
+        &scene.read("link").unwrap(),
+        &pattern(1, LENGTH),
+        "the other name",
+    );
+    assert_same(&scene.read("moved").unwrap(), &pattern(1, LENGTH), "moved");
+    assert_eq!(mtime(&scene.stat("moved")), (1_500_000_000, 0));
+    assert!(scene.is_plain("moved"));
+}

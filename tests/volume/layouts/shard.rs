@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A sharded volume: what we see of a file is its first block; the others are files of their own below `.shard`.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+
+use cloudsync_lab::{Backing, Layout};
+
+use crate::scene::{Scene, assert_same, errno, pattern};
+
+const BLOCK: usize = 4 << 20;
+
+fn scene(name: &str) -> Scene {
+    let settings = [
+        ("features.shard", "on"),
+        ("features.shard-block-size", "4MB"),
+    ];
+    Scene::on(name, Layout::Single, &settings, Backing::Ram)
+}
+
+/// Cutting the first block of a file whose object is the whole file would lose the block.
+#[test]
+fn a_file_of_more_than_a_block_is_refused_and_stays_as_it_is() {
+    let mut scene = scene("shards");
+    let bytes = pattern(1, 2 * BLOCK + 13);
+    scene.write("file", &bytes);
+    scene.bucket.put("file", &bytes).unwrap();
+    let refused = errno(scene.cut("file"));
+    assert!(
+        [libc::EOPNOTSUPP, libc::EBADMSG].contains(&refused),
+        "{refused}"
+    );
+    scene.remount();
+    assert_eq!(scene.stat("file").len(), bytes.len() as u64);
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+    assert!(scene.is_plain("file"));
+}
+
+/// What grows after it was archived is a cold first block and local others.
+#[test]
+fn a_cold_file_of_one_block_grows_beyond_it() {
+    let mut scene = scene("grow");
+    let mut want = pattern(2, BLOCK);
+    for name in ["file", "hole"] {
+        scene.write(name, &want);
+        scene.archive(name);
+    }
+    scene.remount();
+    let paths = ["file", "hole"].map(|name| scene.path(name));
+    scene.within("write beyond the block", move || {
+        for (path, offset) in paths.iter().zip([BLOCK, BLOCK + 8192]) {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(b"BEYOND", offset as u64).unwrap();
+            file.sync_all().unwrap();
+        }
+    });
+    scene.remount();
+    want.extend_from_slice(b"BEYOND");
+    assert_eq!(scene.stat("file").len(), want.len() as u64);
+    assert_same(&scene.read("file").unwrap(), &want, "file");
+    want.truncate(BLOCK);
+    want.resize(BLOCK + 8192, 0);
+    want.extend_from_slice(b"BEYOND");
+    assert_same(&scene.read("hole").unwrap(), &want, "hole");
+    scene.assert_idle();
+}
