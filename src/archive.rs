@@ -202,6 +202,13 @@ fn check_file(status: &Status) -> Result<(), Failure> {
     if !status.attributes.is_file() {
         return Err(refused(Errno::EINVAL, "not a regular file"));
     }
+    // features/shard is above us: the file that we see is the first block, and the others are files of their own.
+    if status
+        .sharded_size
+        .is_some_and(|size| size != status.attributes.size())
+    {
+        return Err(refused(Errno::EOPNOTSUPP, "it has more than one shard"));
+    }
     match status.state {
         State::Local => Ok(()),
         State::Remote | State::Repair => Err(refused(Errno::EALREADY, "it is cold already")),

@@ -34,6 +34,8 @@ impl Errno {
     pub const ENODATA: Self = Self(libc::ENODATA);
     /// The operation is not permitted.
     pub const EPERM: Self = Self(libc::EPERM);
+    /// The operation cannot be done on such a file.
+    pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// The file is cold already.
     pub const EALREADY: Self = Self(libc::EALREADY);
 

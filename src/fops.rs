@@ -11,8 +11,11 @@ use cloudsync_format::xattr;
 
 use crate::control;
 use crate::decision::{self, Class, Known};
+use crate::host::arguments::Arguments;
+use crate::host::attributes::Attributes;
 use crate::host::dict::DictRef;
-use crate::host::ticket::{Arguments, Attributes, Entry, Reply, Ticket};
+use crate::host::reply::{Entry, Reply};
+use crate::host::ticket::Ticket;
 use crate::recall::engine::Want;
 use crate::sys::glusterfs_fop_t as fop;
 

@@ -7,11 +7,14 @@
 //! - an operation that arrived is a [`ticket::Ticket`], which answers exactly once;
 //! - no lock of ours is held across a call into the host that may wind or unwind.
 
+pub mod arguments;
+pub mod attributes;
 pub mod child;
 pub mod dict;
 pub mod guard;
 pub mod inode;
 pub mod log;
+pub mod reply;
 pub mod thread;
 pub mod ticket;
 pub mod xlator;

@@ -8,9 +8,10 @@ use std::ptr::{self, NonNull};
 use cloudsync_format::xattr::{self, State};
 
 use crate::errno::{Errno, Failure};
+use crate::host::attributes::Attributes;
 use crate::host::dict::Dict;
 use crate::host::inode::{Inode, Loc};
-use crate::host::ticket::{Attributes, Ticket};
+use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};
 use crate::sys;
 
@@ -36,6 +37,8 @@ pub struct Status {
     pub key: Option<Vec<u8>>,
     /// The version of that object when the file was archived.
     pub version: Option<Vec<u8>>,
+    /// The whole file's size, if this is the first shard of one.
+    pub sharded_size: Option<u64>,
     /// Whether it has the size attribute of a cold file.
     pub has_left_overs: bool,
 }
@@ -46,6 +49,7 @@ const STATUS_QUESTIONS: &[&CStr] = &[
     xattr::OBJECT_SIZE,
     xattr::KEY,
     xattr::VERSION,
+    xattr::SHARDED_SIZE,
 ];
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -134,6 +138,8 @@ impl Child {
             remote,
             key: bytes(xattr::KEY),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
+            sharded_size: bytes(xattr::SHARDED_SIZE)
+                .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
             has_left_overs: recorded.is_some(),
         })
     }
@@ -222,14 +228,20 @@ impl Child {
         brick(step, result)
     }
 
-    /// Makes a half-recalled file cold again. Only under the lock.
+    /// Makes a half-recalled file cold again, with the times in `keep` if cutting moves them (it does not where the
+    /// volume keeps its own). Only under the lock.
     ///
     /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn make_cold_again(&self, fd: &Fd) -> Result<(), Failure> {
+    pub fn make_cold_again(&self, loc: &Loc, fd: &Fd, keep: &Attributes) -> Result<(), Failure> {
+        let before = self.status(loc)?;
+        // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
         self.cut(fd)?;
+        if self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
+            self.set_times(fd, keep)?;
+        }
         self.remove(fd, "unmark", xattr::DOWNLOADING)
     }
 
@@ -244,7 +256,8 @@ impl Child {
         brick("access", result)
     }
 
-    /// Cuts all bytes, whatever the state: operations of ours do not carry the status key.
+    /// Cuts all bytes, whatever the state (operations of ours do not carry the status key), and settles it: an
+    /// erasure-coded volume writes a file's new size and version late, and a brick that was down heals by them.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -261,7 +274,8 @@ impl Child {
                 ptr::null_mut(),
             )
         };
-        brick("cut", result)
+        brick("cut", result)?;
+        self.fsync(fd)
     }
 
     /// Removes an extended attribute; one that is not there is fine.

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::errno::Errno;
+use crate::host::attributes::Attributes;
 use crate::host::child::Fd;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
-use crate::host::ticket::Attributes;
 use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::recall::tracker::Tracker;

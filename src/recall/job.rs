@@ -86,7 +86,7 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     match status.state {
         State::Repair => {
             let fd = child.open(&job.inode, loc)?;
-            child.make_cold_again(&fd)?;
+            child.make_cold_again(loc, &fd, &status.attributes)?;
             status = child.status(loc)?;
         }
         // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
@@ -116,7 +116,7 @@ fn bring_back(
         fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
     if let Err(failure) = done {
         // Cut what was written. If that fails too, the next recall starts with it.
-        if let Err(second) = child.make_cold_again(&fd) {
+        if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes) {
             log::warn!(
                 "{}: cannot clean up after a failed recall: {second}",
                 loc.path()

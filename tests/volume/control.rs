@@ -5,6 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
+use cloudsync_lab::until;
+
 use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const STATE: &str = "glusterfs.cloudsync.state";
@@ -57,7 +59,11 @@ fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
         assert!(begun.elapsed() < PATIENCE, "{seen:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert!(scene.is_plain("dir/file"), "nobody read it, and it is back");
+    // It is local before the last of its marks is gone.
+    until(PATIENCE, "the end of the recall", || {
+        scene.is_plain("dir/file").then_some(())
+    })
+    .unwrap();
     assert_same(&scene.read("dir/file").unwrap(), &bytes, "file");
     let dir = scene.path("dir");
     assert!(xattr::get(dir, STATE).is_err(), "a directory has no state");

@@ -2,6 +2,7 @@
 //! What goes wrong at the store: the reader gets an errno, the file stays cold, nobody else notices.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 use cloudsync_lab::Backing;
@@ -144,6 +145,31 @@ fn the_store_goes_and_comes_back() {
     assert_same(&bytes.unwrap(), &pattern(6, 400_000), "one");
     assert_same(&scene.read("two").unwrap(), &pattern(6, 400_000), "two");
     scene.assert_idle();
+}
+
+/// The bricks' own times move when bytes are written or cut.
+#[test]
+fn a_failed_recall_does_not_move_the_mtime() {
+    let mut scene = Scene::with(
+        "times",
+        &[("features.ctime", "off")],
+        Backing::Sized(48 << 20),
+    );
+    for name in ["too-big", "lost"] {
+        scene.write(name, &pattern(9, 16 << 20));
+        scene.archive(name);
+    }
+    scene.bucket.delete("lost").unwrap();
+    scene.write("filler", &pattern(8, 40 << 20));
+    let times = |scene: &Scene| {
+        ["too-big", "lost"].map(|name| (scene.stat(name).mtime(), scene.stat(name).mtime_nsec()))
+    };
+    let before = times(&scene);
+    scene.remount();
+    assert_eq!(errno(scene.read("too-big")), libc::ENOSPC);
+    assert_eq!(errno(scene.read("lost")), libc::ENODATA);
+    scene.remount();
+    assert_eq!(times(&scene), before);
 }
 
 #[test]

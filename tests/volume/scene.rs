@@ -181,6 +181,23 @@ impl Scene {
         !copies.is_empty() && copies.iter().all(cold)
     }
 
+    /// What every brick says of the file, for a failure's text.
+    pub(crate) fn marks(&self, name: &str) -> String {
+        let mark = |path: &PathBuf| {
+            let names = xattr::list(path).unwrap();
+            let marks: Vec<_> = names
+                .filter(|name| name.to_string_lossy().contains("glusterfs.cs."))
+                .map(|name| (xattr::get(path, &name).unwrap(), name))
+                .collect();
+            format!(
+                "\n{}: {} bytes, {marks:?}",
+                path.display(),
+                fs::metadata(path).unwrap().len()
+            )
+        };
+        self.copies(name).iter().map(mark).collect()
+    }
+
     /// Whether nothing on any brick says that the file was ever in the store.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
         let copies = self.copies(name);

@@ -21,6 +21,8 @@ pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
 /// On a file: the store's version (etag) of the object that the file was proven to be. Ours; a recall refuses any
 /// other version, so that an object that somebody overwrote is an error and not another file's bytes.
 pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
+/// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
+pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
 /// What a cold file has besides [`REMOTE`]; removed after it is local again.
 pub const LEFT_OVERS: [&CStr; 5] = [OBJECT_SIZE, NUM_BLOCKS, BLOCK_SIZE, KEY, VERSION];
 /// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).

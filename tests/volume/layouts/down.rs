@@ -26,7 +26,7 @@ macro_rules! with_a_brick_down {
 }
 
 with_a_brick_down!(replica, REPLICA, during_archive during_recall from_the_middle_of_a_recall);
-with_a_brick_down!(disperse, DISPERSE, during_recall from_the_middle_of_a_recall);
+with_a_brick_down!(disperse, DISPERSE, during_archive during_recall from_the_middle_of_a_recall);
 
 const LENGTH: usize = 1_000_000;
 
@@ -112,7 +112,11 @@ fn during_archive(mut scene: Scene) {
     assert_same(&scene.read("at-once").unwrap(), &bytes, "at-once");
     assert_eq!(scene.stat("later").len(), LENGTH as u64);
     bring_back(&mut scene, &["at-once", "later"]);
-    assert!(scene.is_cold("later"), "healing does not recall");
+    assert!(
+        scene.is_cold("later"),
+        "healing does not recall: {}",
+        scene.marks("later")
+    );
     assert_eq!(scene.stat("later").len(), LENGTH as u64);
     assert_same(&scene.read("later").unwrap(), &bytes, "later");
     assert_local(&mut scene, "at-once", &bytes);

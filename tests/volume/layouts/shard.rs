@@ -26,13 +26,24 @@ fn a_file_of_more_than_a_block_is_refused_and_stays_as_it_is() {
     scene.write("file", &bytes);
     scene.bucket.put("file", &bytes).unwrap();
     let refused = errno(scene.cut("file"));
-    assert!(
-        [libc::EOPNOTSUPP, libc::EBADMSG].contains(&refused),
-        "{refused}"
-    );
+    assert_eq!(refused, libc::EOPNOTSUPP);
     scene.remount();
     assert_eq!(scene.stat("file").len(), bytes.len() as u64);
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
+    assert!(scene.is_plain("file"));
+}
+
+/// An object of the first block's size is not the file: half an upload must not count as all of it.
+#[test]
+fn the_first_block_s_object_is_not_the_file() {
+    let mut scene = scene("first-block");
+    let bytes = pattern(3, 2 * BLOCK + 13);
+    scene.write("file", &bytes);
+    scene.bucket.put("file", &bytes[..BLOCK]).unwrap();
+    let refused = scene.cut("file");
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+    assert_eq!(errno(refused), libc::EOPNOTSUPP);
     assert!(scene.is_plain("file"));
 }
 

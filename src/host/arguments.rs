@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The arguments of an operation, as its call stub keeps them.
+
+use std::ffi::CStr;
+use std::fmt;
+
+use crate::host::dict::DictRef;
+use crate::sys;
+
+/// The arguments of an operation.
+#[derive(Clone, Copy)]
+pub struct Arguments<'a> {
+    pub(super) stub: &'a sys::call_stub_t,
+}
+
+impl fmt::Debug for Arguments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arguments(fop {})", self.stub.fop)
+    }
+}
+
+impl<'a> Arguments<'a> {
+    /// The host's number of the operation.
+    #[must_use]
+    pub const fn fop(&self) -> sys::glusterfs_fop_t::Type {
+        self.stub.fop
+    }
+
+    pub(crate) fn inode(&self) -> *mut sys::inode_t {
+        let args = &self.stub.args;
+        if args.fd.is_null() || self.stub.fop == sys::glusterfs_fop_t::GF_FOP_OPEN {
+            args.loc.inode
+        } else {
+            // SAFETY: the stub holds a reference to the descriptor, which holds one to its inode.
+            unsafe { (*args.fd).inode }
+        }
+    }
+
+    /// Whether it is an operation on an open descriptor.
+    #[must_use]
+    pub fn has_descriptor(&self) -> bool {
+        !self.stub.args.fd.is_null() && self.stub.fop != sys::glusterfs_fop_t::GF_FOP_OPEN
+    }
+
+    /// Whether the inode is known to be something else than a regular file.
+    #[must_use]
+    pub fn is_not_a_file(&self) -> bool {
+        let inode = self.inode();
+        if inode.is_null() {
+            return false;
+        }
+        // SAFETY: the stub holds a reference; the type is set once, when the inode is linked.
+        let kind = unsafe { (*inode).ia_type };
+        kind != sys::ia_type_t::IA_INVAL && kind != sys::ia_type_t::IA_IFREG
+    }
+
+    /// Flags of open.
+    #[must_use]
+    pub const fn flags(&self) -> i32 {
+        self.stub.args.flags
+    }
+
+    /// Offset of a data operation; new size of a truncation.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        u64::try_from(self.stub.args.offset).unwrap_or(0)
+    }
+
+    /// Size of a read.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.stub.args.size as u64
+    }
+
+    /// The name that getxattr asks for; empty if it asks for all.
+    #[must_use]
+    pub fn name(&self) -> &'a CStr {
+        let name = self.stub.args.name;
+        if name.is_null() {
+            return c"";
+        }
+        // SAFETY: the stub holds a copy for as long as the borrow lasts.
+        unsafe { CStr::from_ptr(name) }
+    }
+
+    /// The attributes that setxattr sets.
+    #[must_use]
+    pub fn xattr(&self) -> Option<DictRef<'a>> {
+        // SAFETY: the stub holds a reference for as long as the borrow lasts.
+        unsafe { DictRef::from_raw(self.stub.args.xattr) }
+    }
+
+    /// Who asks: the user id that the operation runs as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        // SAFETY: frame and root live until the operation is answered.
+        let root = unsafe { (*self.stub.frame).root };
+        // SAFETY: as above.
+        unsafe { (*root).uid }
+    }
+}
