@@ -4,8 +4,6 @@
 
 use std::ffi::CString;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
 use cloudsync_format::xattr::{self, State};
 
@@ -32,7 +30,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     let loc = Loc::of(&job.inode, job.gfid).ok_or_else(no_memory)?;
 
     // Without the lock first: most that come here after another client's recall find the file local.
-    let status = first_look(&child, &loc)?;
+    let status = child.status(&loc)?;
     if status.state == State::Local && !status.has_left_overs {
         job.inode.learn(instance.this, Known::Local);
         return Ok(());
@@ -80,22 +78,6 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
         }
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
-}
-
-/// The file's state. Right after a client died in the middle of a write, the bricks of an erasure-coded volume may
-/// disagree for a moment, and the answer is EIO.
-fn first_look(child: &Child, loc: &Loc) -> Result<Status, Failure> {
-    const LOOKS: u32 = 8;
-    const BETWEEN: Duration = Duration::from_millis(250);
-    for _ in 1..LOOKS {
-        match child.status(loc) {
-            Err(Failure::Brick {
-                errno: Errno::EIO, ..
-            }) => thread::sleep(BETWEEN),
-            answer => return answer,
-        }
-    }
-    child.status(loc)
 }
 
 /// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.

@@ -24,17 +24,16 @@ const DISPERSE: Layout = Layout::Disperse {
     redundancy: 1,
 };
 
-/// All tests of this file and of `clients`, on one layout.
+/// The tests of this file and of `clients` that hold on every layout, and `more`, on one.
 macro_rules! on_layout {
-    ($name:ident, $layout:expr, $settings:expr) => {
+    ($name:ident, $layout:expr, $settings:expr, $($more:ident)*) => {
         on_layout!(@ $name, $layout, $settings,
             cold_files_read_back
             changes_keep_the_other_bytes
             attributes_and_names_move_no_bytes
-            a_killed_client_leaves_a_file_that_reads
-            what_a_killed_client_left_is_cut_on_every_brick
             two_clients_read_at_once
             a_writer_with_an_old_view_is_refused_by_every_brick
+            $($more)*
         );
     };
     (@ $name:ident, $layout:expr, $settings:expr, $($test:ident)*) => {
@@ -49,10 +48,15 @@ macro_rules! on_layout {
     };
 }
 
-on_layout!(replica, REPLICA, &[]);
-on_layout!(distribute, DISTRIBUTE, &[]);
-on_layout!(disperse, DISPERSE, &[]);
-on_layout!(sharded, Layout::Single, &[("features.shard", "on")]);
+on_layout!(replica, REPLICA, &[],
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+on_layout!(distribute, DISTRIBUTE, &[],
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+// A client that dies in the middle of its writes can leave bricks that an erasure code cannot bring together: see
+// docs/SEMANTICS.md, what is not promised.
+on_layout!(disperse, DISPERSE, &[],);
+on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 
 /// One byte, more than a page, more than the host's usual buffer, and many of those.
 const SIZES: [usize; 4] = [1, 4097, 131_073, (8 << 20) + 13];

@@ -43,16 +43,6 @@ fn kill_in_mid_recall(scene: &mut Scene, name: &str, bytes: &[u8], after: Durati
     partly
 }
 
-/// The bricks of an erasure-coded volume may disagree for a while after a client died in the middle of a write: EIO is
-/// what such a volume answers then, of any file. Anything else must not happen, and it must end.
-fn read_once_settled(scene: &Scene, name: &str) -> Vec<u8> {
-    let read = until(PATIENCE, "the bricks to agree", || match scene.read(name) {
-        Err(error) if error.raw_os_error() == Some(libc::EIO) => None,
-        other => Some(other),
-    });
-    read.unwrap().unwrap()
-}
-
 pub(super) fn a_killed_client_leaves_a_file_that_reads(mut scene: Scene) {
     let bytes = pattern(2, 48 << 20);
     let mut partly = 0;
@@ -61,11 +51,11 @@ pub(super) fn a_killed_client_leaves_a_file_that_reads(mut scene: Scene) {
         let after = Duration::from_millis(10 * round);
         partly += u32::from(kill_in_mid_recall(&mut scene, &name, &bytes, after));
         assert_eq!(scene.stat(&name).len(), bytes.len() as u64, "{name}");
-        assert_same(&read_once_settled(&scene, &name), &bytes, &name);
+        assert_same(&scene.read(&name).unwrap(), &bytes, &name);
         assert!(scene.is_plain(&name), "{name}");
         // What was acknowledged must not hang on what the client still has to do.
         scene.crash_and_remount();
-        assert_same(&read_once_settled(&scene, &name), &bytes, &name);
+        assert_same(&scene.read(&name).unwrap(), &bytes, &name);
     }
     assert!(
         partly > 0,
