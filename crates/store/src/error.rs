@@ -9,9 +9,11 @@
 //! | `Archived`, `Throttled` | `EBUSY` |
 //! | `Unreachable` | `EHOSTUNREACH` |
 //! | `Changed` | `ESTALE` |
+//! | `Exists` | `EEXIST` |
 //! | `Corrupt` | `EBADMSG` |
 //! | `Cancelled` | `ECANCELED` |
 //! | `Sink(errno)` | that errno |
+//! | `Source` | `EIO` |
 //! | `Settings` | `EINVAL` |
 //! | `Other` | `EREMOTEIO` |
 
@@ -42,6 +44,9 @@ pub enum StoreError {
     /// The object is another one than it was a moment ago.
     #[error("the object changed: {0}")]
     Changed(String),
+    /// There is an object already where one should be put.
+    #[error("there is an object already: {0}")]
+    Exists(String),
     /// What arrived is not the file.
     #[error("the object is not the file: {0}")]
     Corrupt(String),
@@ -51,6 +56,9 @@ pub enum StoreError {
     /// The volume refused to take the bytes.
     #[error("writing to the volume failed: {}", std::io::Error::from_raw_os_error(*.0))]
     Sink(i32),
+    /// The bytes of an upload cannot be read.
+    #[error("cannot read what is to be uploaded: {0}")]
+    Source(String),
     /// A setting is wrong or missing.
     #[error("{0}")]
     Settings(String),
@@ -86,9 +94,11 @@ impl StoreError {
             Self::Archived(_) | Self::Throttled(_) => libc::EBUSY,
             Self::Unreachable(_) => libc::EHOSTUNREACH,
             Self::Changed(_) => libc::ESTALE,
+            Self::Exists(_) => libc::EEXIST,
             Self::Corrupt(_) => libc::EBADMSG,
             Self::Cancelled => libc::ECANCELED,
             Self::Sink(errno) => *errno,
+            Self::Source(_) => libc::EIO,
             Self::Settings(_) => libc::EINVAL,
             Self::Other(_) => libc::EREMOTEIO,
         }
@@ -104,8 +114,10 @@ impl StoreError {
             | Self::PermissionDenied(_)
             | Self::BadCredentials(_)
             | Self::Changed(_)
+            | Self::Exists(_)
             | Self::Corrupt(_)
             | Self::Sink(_)
+            | Self::Source(_)
             | Self::Settings(_)
             | Self::Other(_) => Level::Error,
         }
@@ -127,9 +139,11 @@ mod tests {
             (StoreError::Throttled(text()), libc::EBUSY),
             (StoreError::Unreachable(text()), libc::EHOSTUNREACH),
             (StoreError::Changed(text()), libc::ESTALE),
+            (StoreError::Exists(text()), libc::EEXIST),
             (StoreError::Corrupt(text()), libc::EBADMSG),
             (StoreError::Cancelled, libc::ECANCELED),
             (StoreError::Sink(libc::ENOSPC), libc::ENOSPC),
+            (StoreError::Source(text()), libc::EIO),
             (StoreError::Settings(text()), libc::EINVAL),
             (StoreError::Other(text()), libc::EREMOTEIO),
         ] {

@@ -12,10 +12,13 @@
 //!                                                      +- abi -> shim.c -> writev of the child
 //! ```
 //!
+//! Plugins need no more than that. The archiver links a store as a library and asks more of it: [`Archive`].
+//!
 //! Only `abi` and `export` contain unsafe code.
 
 pub mod abi;
 mod acks;
+mod archive;
 pub mod checksum;
 mod error;
 pub mod export;
@@ -25,6 +28,7 @@ mod store;
 mod writer;
 
 pub use abi::{block_signals, with_signals_blocked};
+pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use checksum::Checksum;
 pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
