@@ -27,6 +27,7 @@ use cloudsync_format::xattr::{self, State};
 
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
+use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Fd, Status};
 use crate::host::guard;
 use crate::host::inode::Loc;
@@ -43,7 +44,7 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
         let _entered = instance.this.enter();
         let outcome = guard::catch(Err(Failure::Bug), || run(&instance, &ticket));
         match outcome {
-            Ok(()) => ticket.answer(),
+            Ok(attributes) => ticket.answer_showing(&attributes),
             Err(failure) => {
                 log::warn!(
                     "{}: {failure}",
@@ -67,7 +68,8 @@ fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
     }
 }
 
-fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
+/// Returns the attributes that the file shows now.
+fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let no_memory = || Failure::Brick {
         step: "start",
         errno: Errno::ENOMEM,
@@ -101,7 +103,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
     let fd = child.open(&inode, &loc)?;
     let done = child
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
-        .and_then(|()| check_again(&child, &loc, &status))
+        .and_then(|()| check_again(instance, &child, &loc, &status))
         .and_then(|()| cut(&child, &loc, &fd, &status, &object));
     if let Err(failure) = done {
         undo(&child, &loc, &fd);
@@ -124,7 +126,9 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
         status.attributes.size(),
         object.key
     );
-    Ok(())
+    let mut attributes = status.attributes;
+    attributes.show_cold(attributes.size());
+    Ok(attributes)
 }
 
 /// How long an operation may take on a brick from its check of the state to its effect. It is two system calls; this
@@ -132,16 +136,25 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
 const STRAGGLERS: Duration = Duration::from_millis(20);
 
 /// The mark is set: nobody can change the file any more, but somebody may have until a moment ago.
-fn check_again(child: &Child, loc: &Loc, before: &Status) -> Result<(), Failure> {
+fn check_again(
+    instance: &Instance,
+    child: &Child,
+    loc: &Loc,
+    before: &Status,
+) -> Result<(), Failure> {
     thread::sleep(STRAGGLERS);
     let now = child.status(loc)?;
+    // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
+    // our mark has moved the ctime.
+    let own_times = instance.this.is_below(c"features/utime");
     let same = now.state == State::Downloading
         && now.attributes.size() == before.attributes.size()
-        && now.attributes.mtime() == before.attributes.mtime();
+        && now.attributes.mtime() == before.attributes.mtime()
+        && (!own_times || now.attributes.ctime() == before.attributes.ctime());
     if same {
         Ok(())
     } else {
-        Err(refused(Errno::ESTALE, "it changed just now"))
+        Err(refused(Errno::EBUSY, "it changed just now"))
     }
 }
 
@@ -219,7 +232,7 @@ fn check_file(status: &Status) -> Result<(), Failure> {
 fn check_claim(claim: &Claim, status: &Status) -> Result<(), Failure> {
     let changed = |what: &str| {
         Err(refused(
-            Errno::ESTALE,
+            Errno::EBUSY,
             format!("its {what} is another than when it was read"),
         ))
     };
@@ -258,17 +271,17 @@ fn check_object(
     status: &Status,
 ) -> Result<Object, Failure> {
     let store = instance.store().ok_or(Failure::NoStore)?;
-    let key = match (&claim.seen, &status.key) {
-        // Our archiver has written the key to the file. The stock form means the path, and a key that is there is
-        // of an earlier archive.
-        (Some(_), Some(key)) => String::from_utf8_lossy(key).into_owned(),
-        (Some(_), None) => {
+    let key = match (&claim.key, &claim.seen, &status.key) {
+        (Some(key), _, _) => key.clone(),
+        (None, Some(_), Some(key)) => String::from_utf8_lossy(key).into_owned(),
+        (None, Some(_), None) => {
             return Err(refused(
                 Errno::EINVAL,
-                "trusted.glusterfs.cs.key is not set",
+                "the value has no key and trusted.glusterfs.cs.key is not set",
             ));
         }
-        (None, _) => loc.path().trim_start_matches('/').to_owned(),
+        // The stock form means the path; a key that is there is of an earlier archive.
+        (None, None, _) => loc.path().trim_start_matches('/').to_owned(),
     };
     let c_key =
         CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;

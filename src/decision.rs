@@ -93,8 +93,9 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
     }
     match state {
         Some(State::Remote | State::Repair | State::Downloading) => true,
-        // An honest EIO of a local file, or of a brick that cannot tell: look once, then believe it.
-        Some(State::Local | State::Error) | None => attempt == 0,
+        // The brick's own EIO, or a refusal that does not say so (ftruncate's never does). Looking tells them apart, but
+        // a file may be marked, archived or emptied again before the operation is back on the brick.
+        Some(State::Local | State::Error) | None => attempt < MAX_ATTEMPTS,
     }
 }
 
@@ -173,14 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_state_that_is_not_local_is_worth_a_second_recall() {
+    fn a_refusal_is_looked_at_again_and_an_eio_without_a_state_not_for_ever() {
         for state in [State::Remote, State::Repair, State::Downloading] {
             assert!(refused_as_cold(Class::Bytes, libc::EIO, Some(state), 0));
             assert!(refused_as_cold(Class::Bytes, libc::EIO, Some(state), 5));
         }
         for state in [None, Some(State::Local), Some(State::Error)] {
             assert!(refused_as_cold(Class::Bytes, libc::EIO, state, 0));
-            assert!(!refused_as_cold(Class::Bytes, libc::EIO, state, 1));
+            assert!(refused_as_cold(Class::Bytes, libc::EIO, state, 9));
+            assert!(!refused_as_cold(Class::Bytes, libc::EIO, state, 10));
         }
         assert!(!refused_as_cold(
             Class::Bytes,

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::errno::Errno;
+use crate::host::attributes::Attributes;
 use crate::sys;
 
 /// A dictionary that somebody else keeps alive for `'a`.
@@ -152,6 +153,21 @@ impl Dict {
                 value.len(),
             )
         };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
+    /// Sets `key` to a file's attributes.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn set_attributes(&self, key: &CStr, value: &Attributes) -> Result<(), Errno> {
+        // SAFETY: the dictionary is ours; the shim copies the value.
+        let done =
+            unsafe { sys::cs_shim_dict_set_iatt(self.as_ptr(), key.as_ptr(), &raw const value.0) };
         if done == 0 {
             Ok(())
         } else {

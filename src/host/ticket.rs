@@ -166,6 +166,7 @@ impl Ticket {
         }
         // SAFETY: the stub is ours; its frame lives until the operation is answered.
         let frame = unsafe { (*stub.as_ptr()).frame };
+        self.stamp();
         let local = self.into_raw();
         // SAFETY: the frame is live; nobody but us uses its `local`.
         unsafe { (*frame).local = local };
@@ -174,8 +175,44 @@ impl Ticket {
         unsafe { sys::call_resume_keep_stub(stub.as_ptr()) };
     }
 
+    /// features/utime above us has said when the operation is, but not for a discard (so that a hole moves no time, and
+    /// nobody sees that the file changed), and long ago if it was parked: the bricks ignore what is earlier than what they
+    /// have.
+    fn stamp(&self) {
+        /// `MDATA_CTIME | MDATA_MTIME` of the host's glusterfs/stack.h.
+        const CHANGES: u32 = 3;
+        let discard = self.fop() == sys::glusterfs_fop_t::GF_FOP_DISCARD;
+        // SAFETY: the frame and its root live until the operation is answered; nobody else works on them now.
+        let root = unsafe { &mut *(*self.frame()).root };
+        if discard {
+            root.flags |= CHANGES;
+        }
+        if discard || (self.attempt() > 0 && root.flags & CHANGES != 0) {
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+            root.ctime.tv_sec = now.as_secs() as i64;
+            root.ctime.tv_nsec = now.subsec_nanos().into();
+        }
+    }
+
     /// Answers with success and nothing else: for operations whose answer has no content.
     pub fn answer(self) {
+        self.unwind(0, 0);
+    }
+
+    /// Answers a setxattr with the attributes that the file has before and after it, as the bricks do. md-cache above
+    /// forgets what it knew of a file when they are missing, and with it that the kernel's pages are of an older one.
+    pub fn answer_showing(self, attributes: &Attributes) {
+        let shown = Dict::new().and_then(|dict| {
+            dict.set_attributes(c"virt-gf-prestat", attributes)?;
+            dict.set_attributes(c"virt-gf-poststat", attributes)?;
+            Ok(dict)
+        });
+        let Ok(dict) = shown else {
+            return self.answer();
+        };
+        let mut stub = self.inner.stub;
+        // SAFETY: the stub is ours. What it answers with is borrowed from `dict`, which outlives the unwind.
+        unsafe { stub.as_mut() }.args_cbk.xdata = dict.as_ptr();
         self.unwind(0, 0);
     }
 

@@ -61,6 +61,30 @@ impl Xlator {
         unsafe { sys::cs_shim_child_count(self.as_ptr()) }
     }
 
+    /// Whether a translator of that type is above, at any distance.
+    #[must_use]
+    pub fn is_below(self, kind: &CStr) -> bool {
+        // SAFETY: live; the list of parents does not change after init.
+        let mut parent = unsafe { (*self.as_ptr()).parents };
+        // SAFETY: the host's list, of the same graph.
+        while let Some(link) = unsafe { parent.as_ref() } {
+            // SAFETY: parents live as long as their children.
+            let above = unsafe { Self::from_raw(link.xlator) };
+            if above.is_some_and(|above| above.is_of_type(kind) || above.is_below(kind)) {
+                return true;
+            }
+            parent = link.next;
+        }
+        false
+    }
+
+    fn is_of_type(self, kind: &CStr) -> bool {
+        // SAFETY: live; the type is set before init and never changes.
+        let mine: *const c_char = unsafe { (*self.as_ptr()).type_ };
+        // SAFETY: a C string of the host's.
+        !mine.is_null() && unsafe { CStr::from_ptr(mine) } == kind
+    }
+
     /// Makes this the current translator of this thread until the guard is dropped.
     ///
     /// Foreign threads start with the host's global one, whose memory accounting does not know our types: set this

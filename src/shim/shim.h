@@ -118,6 +118,10 @@ cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame
 int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);
 
+/* Sets `key` to a copy of attributes. Returns -1 when there is no memory. */
+int32_t
+cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt);
+
 /* The entry after `entry` (NULL: the first), or NULL at the end. */
 gf_dirent_t *
 cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);

@@ -255,6 +255,20 @@ cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes,
     return 0;
 }
 
+int32_t
+cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt)
+{
+    struct iatt *copy = gf_memdup(iatt, sizeof(*iatt));
+
+    if (!copy)
+        return -1;
+    if (dict_set_iatt(dict, (char *)key, copy, false) < 0) {
+        GF_FREE(copy);
+        return -1;
+    }
+    return 0;
+}
+
 gf_dirent_t *
 cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry)
 {

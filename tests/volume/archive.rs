@@ -69,11 +69,11 @@ fn a_file_that_changed_since_it_was_read_is_not_cut() {
     let now = scene.stat("file").mtime();
     assert_eq!(
         errno(scene.complete("file", &(now - 1).to_string())),
-        libc::ESTALE
+        libc::EBUSY
     );
     assert_eq!(
         errno(scene.complete("file", &(now + 1).to_string())),
-        libc::ESTALE
+        libc::EBUSY
     );
     assert_eq!(errno(scene.complete("file", "yesterday")), libc::EINVAL);
     assert_same(&scene.read("file").unwrap(), &pattern(3, 10_000), "file");
@@ -92,6 +92,7 @@ fn claim(data: &fs::Metadata) -> Claim {
             ctime: time(data.ctime(), data.ctime_nsec()),
             size: data.len(),
         }),
+        key: None,
     }
 }
 
@@ -128,11 +129,11 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
     ] {
         let wrong = Claim {
             seen: Some(wrong),
-            ..right
+            ..right.clone()
         };
         assert_eq!(
             errno(scene.complete("file", &wrong.to_string())),
-            libc::ESTALE,
+            libc::EBUSY,
             "{wrong}"
         );
     }
@@ -150,6 +151,34 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
         "renamed",
     );
     assert!(scene.is_plain("renamed"));
+}
+
+/// A recall that is just ending removes the key from the file, and another archiver writes its own.
+#[test]
+fn a_key_in_the_value_goes_before_the_file_s() {
+    let mut scene = Scene::new("keyed");
+    scene.write("file", &pattern(8, 10_000));
+    let key = "v/g, with=commas; 2";
+    scene.bucket.put(key, &pattern(8, 10_000)).unwrap();
+    scene.bucket.put("other", &pattern(9, 10_000)).unwrap();
+    let without = claim(&scene.stat("file"));
+    assert_eq!(
+        errno(scene.complete("file", &without.to_string())),
+        libc::EINVAL
+    );
+    let path = scene.path("file");
+    scene
+        .within("set the key", move || {
+            xattr::set(path, "trusted.glusterfs.cs.key", b"other")
+        })
+        .unwrap();
+    let keyed = Claim {
+        key: Some(key.to_owned()),
+        ..claim(&scene.stat("file"))
+    };
+    scene.complete("file", &keyed.to_string()).unwrap();
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
 }
 
 /// The key of an archive that was given up must not be taken for the path's object later.

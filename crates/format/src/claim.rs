@@ -2,8 +2,10 @@
 //! The value of `trusted.glusterfs.csou.complete`: what the archiver saw of the file when it read it.
 //!
 //! `SECONDS` is the stock form: the mtime in whole seconds. Ours goes on behind it:
-//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`. The bricks compare the seconds only and ignore the
-//! rest; the translator compares everything, under the file's lock, before it lets the bricks cut.
+//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`, and behind that, to the end of the value, `,key=KEY`:
+//! the object's key. Without it the key is what `trusted.glusterfs.cs.key` on the file says, which a recall that is just
+//! ending may have removed, and another archiver may have set. The bricks compare the seconds only and ignore the rest;
+//! the translator compares everything, under the file's lock, before it cuts.
 
 use std::fmt;
 
@@ -34,35 +36,44 @@ pub struct Seen {
 }
 
 /// A parsed value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The mtime in whole seconds.
     pub seconds: i64,
     /// What else was seen; the stock form does not say.
     pub seen: Option<Seen>,
+    /// The key of the object that was uploaded; only along with what was seen.
+    pub key: Option<String>,
 }
 
 impl Claim {
     /// Parses a value; `None` if it is in neither form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let Some((seconds, rest)) = text.trim().split_once(';') else {
+        let Some((seconds, rest)) = text.split_once(';') else {
             return Some(Self {
                 seconds: text.trim().parse().ok()?,
                 seen: None,
+                key: None,
             });
         };
-        let mut parts = rest.split(',');
+        // A key may have commas.
+        let mut parts = rest.splitn(4, ',');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
         let seen = Seen {
             mtime: time(part("mtime")?)?,
             ctime: time(part("ctime")?)?,
             size: part("size")?.parse().ok()?,
         };
-        let seconds = seconds.parse().ok()?;
-        (parts.next().is_none() && seconds == seen.mtime.seconds).then_some(Self {
+        let key = match parts.next() {
+            Some(key) => Some(key.strip_prefix("key=").filter(|key| !key.is_empty())?),
+            None => None,
+        };
+        let seconds = seconds.trim().parse().ok()?;
+        (seconds == seen.mtime.seconds).then(|| Self {
             seconds,
             seen: Some(seen),
+            key: key.map(str::to_owned),
         })
     }
 }
@@ -70,11 +81,13 @@ impl Claim {
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.seconds)?;
-        match self.seen {
+        let Some(Seen { mtime, ctime, size }) = self.seen else {
+            return Ok(());
+        };
+        write!(f, ";mtime={mtime},ctime={ctime},size={size}")?;
+        match &self.key {
+            Some(key) => write!(f, ",key={key}"),
             None => Ok(()),
-            Some(Seen { mtime, ctime, size }) => {
-                write!(f, ";mtime={mtime},ctime={ctime},size={size}")
-            }
         }
     }
 }
@@ -99,8 +112,9 @@ mod tests {
         let plain = Claim {
             seconds: 1_700_000_000,
             seen: None,
+            key: None,
         };
-        assert_eq!(Claim::parse("1700000000"), Some(plain));
+        assert_eq!(Claim::parse("1700000000"), Some(plain.clone()));
         assert_eq!(Claim::parse(&plain.to_string()), Some(plain));
         let mtime = Time {
             seconds: 1_700_000_000,
@@ -117,10 +131,19 @@ mod tests {
         let exact = Claim {
             seconds: mtime.seconds,
             seen: Some(seen),
+            key: None,
         };
         let text = "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7";
         assert_eq!(exact.to_string(), text);
-        assert_eq!(Claim::parse(text), Some(exact));
+        assert_eq!(Claim::parse(text), Some(exact.clone()));
+        for key in ["a/b", "with, commas=and ; more ", "k\u{fc}"] {
+            let keyed = Claim {
+                key: Some(key.to_owned()),
+                ..exact.clone()
+            };
+            assert_eq!(keyed.to_string(), format!("{text},key={key}"));
+            assert_eq!(Claim::parse(&keyed.to_string()), Some(keyed));
+        }
     }
 
     #[test]
@@ -133,7 +156,8 @@ mod tests {
             "1;mtime=1.0,ctime=1.000000000,size=7",
             "1;mtime=2.000000000,ctime=1.000000000,size=7",
             "1;mtime=1.000000000,ctime=1.000000000,size=-7",
-            "1;mtime=1.000000000,ctime=1.000000000,size=7,key=x",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,key=",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,name=x",
             "1;size=7",
         ] {
             assert_eq!(Claim::parse(bad), None, "{bad}");
