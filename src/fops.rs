@@ -30,7 +30,8 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         fop::GF_FOP_SETXATTR | fop::GF_FOP_FSETXATTR => match arguments.xattr() {
             Some(dict) if class == Class::Archive && dict.has(xattr::UPLOAD_COMPLETE) => class,
             Some(dict) if control::command(dict).is_some() => Class::Control,
-            _ => Class::Pass,
+            _ if arguments.is_not_a_file() => Class::Pass,
+            _ => Class::Patch,
         },
         fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() != control::STATE => {
             Class::Pass
@@ -92,6 +93,10 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             settle_setattr(ticket, reply)
         }
         Class::Look => park(settle_look(ticket, reply)),
+        Class::Patch if is_about_xattrs(ticket.fop()) => {
+            settle_xattrs(ticket, reply);
+            Verdict::Answer
+        }
         Class::Patch => settle_patch(ticket, reply),
         Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
     }
@@ -110,6 +115,36 @@ fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
         Verdict::LookAgain
     } else {
         Verdict::Answer
+    }
+}
+
+const fn is_about_xattrs(number: fop::Type) -> bool {
+    matches!(
+        number,
+        fop::GF_FOP_SETXATTR
+            | fop::GF_FOP_FSETXATTR
+            | fop::GF_FOP_REMOVEXATTR
+            | fop::GF_FOP_FREMOVEXATTR
+    )
+}
+
+/// The attributes before and after (`GF_PRESTAT`, `GF_POSTSTAT`) are in the extra data of these answers. md-cache above
+/// takes them for the file's; when they are missing it asks.
+fn settle_xattrs(ticket: &Ticket, reply: &Reply<'_>) {
+    let Some(xdata) = reply.xdata() else {
+        return;
+    };
+    for name in [c"virt-gf-prestat", c"virt-gf-poststat"] {
+        let mut doubtful = false;
+        xdata.with_attributes(name, |attributes| match ticket.known() {
+            Known::Cold { size } if attributes.is_file() && attributes.size() < size => {
+                attributes.show_cold(size);
+            }
+            _ => doubtful = attributes.is_file() && attributes.size() == 0,
+        });
+        if doubtful {
+            xdata.remove(name);
+        }
     }
 }
 

@@ -28,10 +28,10 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_STATFS, Class::Pass),
     (fop::GF_FOP_FLUSH, Class::Pass),
     (fop::GF_FOP_FSYNC, Class::Patch),
-    // The hand-shake and the commands, by name; any other attribute passes.
+    // The hand-shake and the commands, by name; with any other attribute the answer shows the file's.
     (fop::GF_FOP_SETXATTR, Class::Archive),
     (fop::GF_FOP_GETXATTR, Class::Control),
-    (fop::GF_FOP_REMOVEXATTR, Class::Pass),
+    (fop::GF_FOP_REMOVEXATTR, Class::Patch),
     (fop::GF_FOP_OPENDIR, Class::Pass),
     (fop::GF_FOP_FSYNCDIR, Class::Pass),
     (fop::GF_FOP_ACCESS, Class::Pass),
@@ -60,7 +60,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_RELEASE, Class::Pass),
     (fop::GF_FOP_RELEASEDIR, Class::Pass),
     (fop::GF_FOP_GETSPEC, Class::Pass),
-    (fop::GF_FOP_FREMOVEXATTR, Class::Pass),
+    (fop::GF_FOP_FREMOVEXATTR, Class::Patch),
     (fop::GF_FOP_FALLOCATE, Class::Bytes),
     (fop::GF_FOP_DISCARD, Class::Bytes),
     (fop::GF_FOP_ZEROFILL, Class::Bytes),

@@ -424,6 +424,34 @@ CS_FOP(fsetxattr,
        (NULL), fd, dict, flags, xdata)
 
 static int32_t
+cs_removexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                   int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(removexattr, xdata);
+    return 0;
+}
+
+CS_FOP(removexattr,
+       (call_frame_t * frame, xlator_t *this, loc_t *loc, const char *name,
+        dict_t *xdata),
+       (NULL), loc, name, xdata)
+
+static int32_t
+cs_fremovexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                    int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(fremovexattr, xdata);
+    return 0;
+}
+
+CS_FOP(fremovexattr,
+       (call_frame_t * frame, xlator_t *this, fd_t *fd, const char *name,
+        dict_t *xdata),
+       (NULL), fd, name, xdata)
+
+static int32_t
 cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
                 int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
 {
@@ -474,6 +502,8 @@ struct xlator_fops cs_fops = {
     .link = cs_link,
     .setxattr = cs_setxattr,
     .fsetxattr = cs_fsetxattr,
+    .removexattr = cs_removexattr,
+    .fremovexattr = cs_fremovexattr,
     .getxattr = cs_getxattr,
     .fgetxattr = cs_fgetxattr,
 };
