@@ -97,6 +97,7 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             settle_xattrs(ticket, reply);
             Verdict::Answer
         }
+        Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
         Class::Patch => settle_patch(ticket, reply),
         Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
     }
@@ -145,6 +146,20 @@ fn settle_xattrs(ticket: &Ticket, reply: &Reply<'_>) {
         if doubtful {
             xdata.remove(name);
         }
+    }
+}
+
+/// A file that was there already has another identity than the one that was asked for. It may be cold.
+fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let asked = ticket.arguments().new_gfid();
+    let was_there = match (reply.after(), asked) {
+        (Some(attributes), Some(asked)) => attributes.is_file() && attributes.gfid() != asked,
+        _ => false,
+    };
+    if was_there {
+        Verdict::LookAgain
+    } else {
+        Verdict::Answer
     }
 }
 

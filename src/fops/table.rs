@@ -35,8 +35,8 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_OPENDIR, Class::Pass),
     (fop::GF_FOP_FSYNCDIR, Class::Pass),
     (fop::GF_FOP_ACCESS, Class::Pass),
-    // Makes a new file; over one that exists the host looks it up and opens it.
-    (fop::GF_FOP_CREATE, Class::Pass),
+    // Makes a new file. A client that does not know of one that exists opens that, and sees it in the answer.
+    (fop::GF_FOP_CREATE, Class::Patch),
     (fop::GF_FOP_FTRUNCATE, Class::Bytes),
     (fop::GF_FOP_FSTAT, Class::Look),
     (fop::GF_FOP_LK, Class::Pass),

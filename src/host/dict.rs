@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
+use crate::host::inode::Gfid;
 use crate::sys;
 
 /// A dictionary that somebody else keeps alive for `'a`.
@@ -62,6 +63,15 @@ impl DictRef<'_> {
         // SAFETY: the host says that the value has so many bytes; they are copied while the dictionary lives.
         let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) };
         Some(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
+    }
+
+    /// The value as the identity of a file.
+    #[must_use]
+    pub fn gfid(self, key: &CStr) -> Option<Gfid> {
+        let mut bytes = self.bytes(key)?;
+        // It was taken for a NUL that ends a string.
+        bytes.resize(self.length(key)?, 0);
+        bytes.try_into().ok().map(Gfid)
     }
 
     /// How many bytes the value has.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use cloudsync_lab::{ADDRESS, Outcome};
+use cloudsync_lab::{ADDRESS, MountOptions, Outcome};
 
 use crate::calls::compiled;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
@@ -99,4 +99,38 @@ fn zeros_are_filled_into_the_real_bytes() {
         "zeroed",
     );
     assert!(scene().is_plain("zeroed"));
+}
+
+/// A client that has not looked, or looked before another made the file, creates what is there already. On ESTALE the
+/// kernel and gfapi look again, and open it.
+#[test]
+fn creating_over_a_cold_file_is_sent_back_to_look_again() {
+    let create = |path: &str, flags: i32| {
+        let said = ask(&["create", path, &flags.to_string()]);
+        said.iter().find(|line| line.0 == "create").unwrap().1[0]
+    };
+    let other = scene().volume.mount(&MountOptions::default()).unwrap();
+    for (name, flags) in [
+        ("created", libc::O_RDWR),
+        ("emptied", libc::O_RDWR | libc::O_TRUNC),
+    ] {
+        cold(name);
+        assert_eq!(
+            create(&format!("/{name}"), flags),
+            libc::ESTALE as u64,
+            "{name}"
+        );
+        assert!(scene().is_cold(name), "{}", scene().marks(name));
+        // Not by the mount that archived it, which still has its bytes.
+        let path = other.path().join(name);
+        let read = other.within(PATIENCE, name, || std::fs::read(path));
+        assert_same(&read.unwrap(), &pattern(1, LENGTH), name);
+        assert!(scene().is_plain(name), "{}", scene().marks(name));
+        assert_eq!(
+            create(&format!("/{name}"), libc::O_RDWR),
+            0,
+            "{name}, local"
+        );
+    }
+    assert_eq!(create("/new", libc::O_RDWR), 0);
 }

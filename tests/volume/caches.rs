@@ -95,6 +95,19 @@ fn a_client_that_believes_that_there_is_no_file_opens_the_cold_one() {
     assert_same(&read(&client(), "created-elsewhere"), &want, "file");
 }
 
+#[test]
+fn a_client_that_believes_that_there_is_no_file_replaces_the_cold_one() {
+    let mount = believer();
+    assert!(on(&mount, "replaced-elsewhere", |path| fs::metadata(path)
+        .is_err()));
+    scene().write("replaced-elsewhere", &pattern(3, LENGTH));
+    scene().archive("replaced-elsewhere");
+    on(&mount, "replaced-elsewhere", |path| {
+        fs::write(path, b"new").unwrap()
+    });
+    assert_same(&read(&client(), "replaced-elsewhere"), b"new", "file");
+}
+
 /// md-cache takes the attributes that come with these answers for the file's.
 #[test]
 fn an_attribute_set_on_a_cold_file_does_not_make_it_look_empty() {
