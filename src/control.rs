@@ -120,10 +120,9 @@ fn on_a_thread<T: Send + 'static>(
     ticket: T,
     work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
 ) {
-    let limit = instance.config().recalls;
     let instance = Arc::clone(instance);
     // If no thread can be had the task is dropped, and with it the ticket, which answers.
-    let started = workers::run(limit, move || {
+    let started = workers::BRICKS.run(workers::LIMIT, move || {
         let _entered = instance.this.enter();
         work(&instance, ticket);
     });

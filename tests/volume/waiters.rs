@@ -151,3 +151,58 @@ fn a_connection_that_breaks_costs_nobody_anything() {
         "it begins where it broke off"
     );
 }
+
+/// As many recalls as there may be are under way, and none gets on.
+#[test]
+fn questions_commands_and_names_do_not_wait_for_recalls() {
+    let gate = Gate::new();
+    let (mut scene, names) = held("busy", &gate, &["one", "two"]);
+    gate.open();
+    scene.write("local", b"local");
+    scene.write("old", b"cold");
+    scene.archive("old");
+    scene
+        .volume
+        .set("features.cloudsync-product-id", "recalls=1")
+        .unwrap();
+    scene.remount();
+    gate.hold();
+    let path = scene.path(&names[0]);
+    let reader = thread::spawn(move || fs::read(path));
+    await_first_bytes(&scene, &names[..1]);
+    let (local, held, old) = (
+        scene.path("local"),
+        scene.path(&names[0]),
+        scene.path("old"),
+    );
+    let (said, heard) = std::sync::mpsc::channel();
+    let asker = thread::spawn(move || {
+        let state = |path| {
+            xattr::get(path, "glusterfs.cloudsync.state")
+                .unwrap()
+                .unwrap()
+        };
+        said.send(("state of a local file", state(&local) == b"local"))
+            .unwrap();
+        said.send((
+            "state of the held file",
+            state(&held).starts_with(b"recalling"),
+        ))
+        .unwrap();
+        said.send(("emptying a cold file", fs::write(&old, b"new").is_ok()))
+            .unwrap();
+        fs::rename(&old, old.with_extension("moved")).unwrap();
+        let cancelled = xattr::set(&held, "glusterfs.cloudsync.cancel", b"1");
+        said.send(("cancelling", cancelled.is_ok())).unwrap();
+    });
+    for _ in 0..4 {
+        let (what, good) = heard
+            .recv_timeout(Duration::from_secs(10))
+            .expect("it waits for the recall");
+        assert!(good, "{what}");
+    }
+    asker.join().unwrap();
+    gate.open();
+    // The kernel may have asked again.
+    let _ = scene.within("the read", move || reader.join().unwrap());
+}
