@@ -98,19 +98,21 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             Verdict::Answer
         }
         Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
-        Class::Patch => settle_patch(ticket, reply),
+        // A part of the file may be there, because another client recalls it.
+        Class::Patch => settle_patch(ticket, reply, u64::MAX),
         Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
     }
 }
 
-/// The bricks answer with what is on them. An answer that a stub could have given is looked at again.
-fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+/// The bricks answer with what is on them. An answer that a stub could have given is looked at again: of a file that is
+/// not known to be cold one of less than `least` bytes.
+fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>, least: u64) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
     };
     let least = match ticket.known() {
         Known::Cold { size } => size,
-        Known::Local | Known::Unknown => 1,
+        Known::Local | Known::Unknown => least,
     };
     if attributes.size() < least {
         Verdict::LookAgain
@@ -171,7 +173,9 @@ fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             show_cold(reply, size);
             Verdict::Answer
         }
-        _ => settle_patch(ticket, reply),
+        // They do not lie, but some answer nothing.
+        Some(_) => settle_patch(ticket, reply, 1),
+        None => settle_patch(ticket, reply, u64::MAX),
     }
 }
 

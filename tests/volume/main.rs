@@ -21,6 +21,7 @@ mod layouts;
 mod meanwhile;
 mod operations;
 mod options;
+mod part;
 mod read;
 mod scene;
 mod waiters;

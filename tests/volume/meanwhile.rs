@@ -14,9 +14,9 @@ use crate::gate::{AT_ONCE, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 /// More than comes at once through a narrow gate.
-const LENGTH: usize = AT_ONCE + (1 << 20);
+pub(crate) const LENGTH: usize = AT_ONCE + (1 << 20);
 
-fn old() -> Vec<u8> {
+pub(crate) fn old() -> Vec<u8> {
     pattern(1, LENGTH)
 }
 
