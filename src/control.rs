@@ -22,7 +22,7 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::dict::{Dict, DictRef};
 use crate::host::guard;
-use crate::host::inode::{Inode, Loc};
+use crate::host::inode::{Gfid, Inode, Loc};
 use crate::host::ticket::{Answered, Ticket};
 use crate::instance::Instance;
 use crate::recall::engine::{self, Want};
@@ -91,7 +91,7 @@ pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
     on_a_thread(instance, answered, |instance, mut answered| {
         let inode = answered.inode();
         let looked = guard::catch(Err(Failure::Bug), || {
-            let file = File::of(instance, inode.as_ref())?;
+            let file = File::with_gfid(instance, inode.as_ref(), answered.gfid())?;
             file.child.status(&file.loc)
         });
         let known = match (&looked, &inode) {
@@ -120,10 +120,9 @@ fn on_a_thread<T: Send + 'static>(
     ticket: T,
     work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
 ) {
-    let limit = instance.config().recalls;
     let instance = Arc::clone(instance);
     // If no thread can be had the task is dropped, and with it the ticket, which answers.
-    let started = workers::run(limit, move || {
+    let started = workers::BRICKS.run(workers::LIMIT, move || {
         let _entered = instance.this.enter();
         work(&instance, ticket);
     });
@@ -139,6 +138,11 @@ struct File {
 
 impl File {
     fn of(instance: &Instance, inode: Option<&Inode>) -> Result<Self, Failure> {
+        let gfid = inode.map_or(Gfid([0; 16]), Inode::gfid);
+        Self::with_gfid(instance, inode, gfid)
+    }
+
+    fn with_gfid(instance: &Instance, inode: Option<&Inode>, gfid: Gfid) -> Result<Self, Failure> {
         let no_memory = || Failure::Brick {
             step: "start",
             errno: Errno::ENOMEM,
@@ -146,7 +150,7 @@ impl File {
         let inode = inode.ok_or_else(no_memory)?;
         let child =
             Child::enter(instance.this, std::ptr::from_ref(inode).cast()).ok_or_else(no_memory)?;
-        let loc = Loc::of(inode, inode.gfid()).ok_or_else(no_memory)?;
+        let loc = Loc::of(inode, gfid).ok_or_else(no_memory)?;
         Ok(Self { child, loc })
     }
 }

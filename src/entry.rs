@@ -334,7 +334,10 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         );
         line(c"jobs", &number(load.map(|load| load.0)));
         line(c"operations-waiting", &number(load.map(|load| load.1)));
-        line(c"jobs-without-a-thread", &workers::waiting().to_string());
+        line(
+            c"jobs-without-a-thread",
+            &workers::RECALLS.waiting().to_string(),
+        );
         line(
             c"files-recalled",
             &counters.recalled.load(Ordering::Relaxed).to_string(),

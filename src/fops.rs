@@ -30,7 +30,8 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         fop::GF_FOP_SETXATTR | fop::GF_FOP_FSETXATTR => match arguments.xattr() {
             Some(dict) if class == Class::Archive && dict.has(xattr::UPLOAD_COMPLETE) => class,
             Some(dict) if control::command(dict).is_some() => Class::Control,
-            _ => Class::Pass,
+            _ if arguments.is_not_a_file() => Class::Pass,
+            _ => Class::Patch,
         },
         fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() != control::STATE => {
             Class::Pass
@@ -92,21 +93,72 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             settle_setattr(ticket, reply)
         }
         Class::Look => park(settle_look(ticket, reply)),
-        Class::Patch => settle_patch(ticket, reply),
+        Class::Patch if is_about_xattrs(ticket.fop()) => {
+            settle_xattrs(ticket, reply);
+            Verdict::Answer
+        }
+        Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
+        // A part of the file may be there, because another client recalls it.
+        Class::Patch => settle_patch(ticket, reply, u64::MAX),
         Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
     }
 }
 
-/// The bricks answer with what is on them. An answer that a stub could have given is looked at again.
-fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+/// The bricks answer with what is on them. An answer that a stub could have given is looked at again: of a file that is
+/// not known to be cold one of less than `least` bytes.
+fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>, least: u64) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
     };
     let least = match ticket.known() {
         Known::Cold { size } => size,
-        Known::Local | Known::Unknown => 1,
+        Known::Local | Known::Unknown => least,
     };
     if attributes.size() < least {
+        Verdict::LookAgain
+    } else {
+        Verdict::Answer
+    }
+}
+
+const fn is_about_xattrs(number: fop::Type) -> bool {
+    matches!(
+        number,
+        fop::GF_FOP_SETXATTR
+            | fop::GF_FOP_FSETXATTR
+            | fop::GF_FOP_REMOVEXATTR
+            | fop::GF_FOP_FREMOVEXATTR
+    )
+}
+
+/// The attributes before and after (`GF_PRESTAT`, `GF_POSTSTAT`) are in the extra data of these answers. md-cache above
+/// takes them for the file's; when they are missing it asks.
+fn settle_xattrs(ticket: &Ticket, reply: &Reply<'_>) {
+    let Some(xdata) = reply.xdata() else {
+        return;
+    };
+    for name in [c"virt-gf-prestat", c"virt-gf-poststat"] {
+        let mut doubtful = false;
+        xdata.with_attributes(name, |attributes| match ticket.known() {
+            Known::Cold { size } if attributes.is_file() && attributes.size() < size => {
+                attributes.show_cold(size);
+            }
+            _ => doubtful = attributes.is_file() && attributes.size() == 0,
+        });
+        if doubtful {
+            xdata.remove(name);
+        }
+    }
+}
+
+/// A file that was there already has another identity than the one that was asked for. It may be cold.
+fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let asked = ticket.arguments().new_gfid();
+    let was_there = match (reply.after(), asked) {
+        (Some(attributes), Some(asked)) => attributes.is_file() && attributes.gfid() != asked,
+        _ => false,
+    };
+    if was_there {
         Verdict::LookAgain
     } else {
         Verdict::Answer
@@ -121,7 +173,9 @@ fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             show_cold(reply, size);
             Verdict::Answer
         }
-        _ => settle_patch(ticket, reply),
+        // They do not lie, but some answer nothing.
+        Some(_) => settle_patch(ticket, reply, 1),
+        None => settle_patch(ticket, reply, u64::MAX),
     }
 }
 

@@ -28,15 +28,15 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_STATFS, Class::Pass),
     (fop::GF_FOP_FLUSH, Class::Pass),
     (fop::GF_FOP_FSYNC, Class::Patch),
-    // The hand-shake and the commands, by name; any other attribute passes.
+    // The hand-shake and the commands, by name; with any other attribute the answer shows the file's.
     (fop::GF_FOP_SETXATTR, Class::Archive),
     (fop::GF_FOP_GETXATTR, Class::Control),
-    (fop::GF_FOP_REMOVEXATTR, Class::Pass),
+    (fop::GF_FOP_REMOVEXATTR, Class::Patch),
     (fop::GF_FOP_OPENDIR, Class::Pass),
     (fop::GF_FOP_FSYNCDIR, Class::Pass),
     (fop::GF_FOP_ACCESS, Class::Pass),
-    // Makes a new file; over one that exists the host looks it up and opens it.
-    (fop::GF_FOP_CREATE, Class::Pass),
+    // Makes a new file. A client that does not know of one that exists opens that, and sees it in the answer.
+    (fop::GF_FOP_CREATE, Class::Patch),
     (fop::GF_FOP_FTRUNCATE, Class::Bytes),
     (fop::GF_FOP_FSTAT, Class::Look),
     (fop::GF_FOP_LK, Class::Pass),
@@ -60,7 +60,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_RELEASE, Class::Pass),
     (fop::GF_FOP_RELEASEDIR, Class::Pass),
     (fop::GF_FOP_GETSPEC, Class::Pass),
-    (fop::GF_FOP_FREMOVEXATTR, Class::Pass),
+    (fop::GF_FOP_FREMOVEXATTR, Class::Patch),
     (fop::GF_FOP_FALLOCATE, Class::Bytes),
     (fop::GF_FOP_DISCARD, Class::Bytes),
     (fop::GF_FOP_ZEROFILL, Class::Bytes),

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::fmt;
 
 use crate::host::dict::DictRef;
+use crate::host::inode::Gfid;
 use crate::sys;
 
 /// The arguments of an operation.
@@ -70,6 +71,14 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.stub.args.size as u64
+    }
+
+    /// The identity that a new file is to have.
+    #[must_use]
+    pub fn new_gfid(&self) -> Option<Gfid> {
+        // SAFETY: the stub holds a reference for as long as the borrow lasts.
+        let xdata = unsafe { DictRef::from_raw(self.stub.args.xdata) }?;
+        xdata.gfid(c"gfid-req")
     }
 
     /// The name that getxattr asks for; empty if it asks for all.

@@ -7,6 +7,7 @@ use std::ptr::{self, NonNull};
 
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
+use crate::host::inode::Gfid;
 use crate::sys;
 
 /// A dictionary that somebody else keeps alive for `'a`.
@@ -64,6 +65,15 @@ impl DictRef<'_> {
         Some(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
 
+    /// The value as the identity of a file.
+    #[must_use]
+    pub fn gfid(self, key: &CStr) -> Option<Gfid> {
+        let mut bytes = self.bytes(key)?;
+        // It was taken for a NUL that ends a string.
+        bytes.resize(self.length(key)?, 0);
+        bytes.try_into().ok().map(Gfid)
+    }
+
     /// How many bytes the value has.
     #[must_use]
     pub fn length(self, key: &CStr) -> Option<usize> {
@@ -90,6 +100,25 @@ impl DictRef<'_> {
     pub fn remove(self, key: &CStr) {
         // SAFETY: live; the host's dictionaries lock themselves.
         unsafe { sys::dict_del(self.raw.as_ptr(), key.as_ptr().cast_mut()) };
+    }
+
+    /// Runs `change` on the file attributes that the value holds, if it holds some: in place.
+    pub fn with_attributes(self, key: &CStr, change: impl FnOnce(&mut Attributes)) {
+        // SAFETY: live by the handle's lifetime.
+        let data = unsafe { sys::dict_get(self.raw.as_ptr(), key.as_ptr().cast_mut()) };
+        // SAFETY: NULL, or a value that lives as long as the dictionary holds it.
+        let Some(data) = (unsafe { data.as_ref() }) else {
+            return;
+        };
+        let held = data.data.cast::<Attributes>();
+        if usize::try_from(data.len) != Ok(size_of::<Attributes>()) || !held.is_aligned() {
+            return;
+        }
+        // SAFETY: NULL or so many bytes as an iatt has, in which every bit pattern is one but for its type, which the
+        // host has put there. The answer that the dictionary belongs to is ours: nobody else looks at it meanwhile.
+        if let Some(attributes) = unsafe { held.as_mut() } {
+            change(attributes);
+        }
     }
 
     /// Sets `key` to 1, the form of all request keys.

@@ -15,7 +15,7 @@ use crate::errno::Errno;
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::dict::{Dict, DictRef};
-use crate::host::inode::{self, Inode};
+use crate::host::inode::{self, Gfid, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
 
@@ -351,8 +351,33 @@ impl Answered {
         unsafe { Inode::from_raw(arguments.inode()) }
     }
 
-    /// Corrects the file's attributes in the answer.
+    /// The file's identity: of one that was created only the answer knows it.
+    #[must_use]
+    pub fn gfid(&self) -> Gfid {
+        if self.is_create() {
+            // SAFETY: the answer's stub is ours.
+            return Gfid(unsafe { self.answer.as_ref() }.args_cbk.stat.ia_gfid);
+        }
+        self.inode().map_or(Gfid([0; 16]), |inode| inode.gfid())
+    }
+
+    fn is_create(&self) -> bool {
+        // SAFETY: the ticket's box, live until release.
+        let inner = unsafe { self.ticket.cast::<Inner>().as_ref() };
+        // SAFETY: its stub is live as long.
+        unsafe { inner.stub.as_ref() }.fop == sys::glusterfs_fop_t::GF_FOP_CREATE
+    }
+
+    /// Corrects the file's attributes in the answer. A file that was created and is cold was there before: on ESTALE
+    /// the kernel looks again, finds it, and opens it.
     pub fn show_cold(&mut self, size: u64) {
+        if self.is_create() {
+            // SAFETY: the answer's stub is ours.
+            let results = unsafe { &mut self.answer.as_mut().args_cbk };
+            results.op_ret = -1;
+            results.op_errno = libc::ESTALE;
+            return;
+        }
         // SAFETY: the answer's stub is ours.
         let answer = unsafe { self.answer.as_mut() };
         let results = &mut answer.args_cbk;

@@ -122,7 +122,11 @@ fn start_or_join(
         let (instance, job) = (Arc::clone(instance), Arc::clone(&job));
         move || run(instance, job)
     };
-    if workers::run(instance.config().recalls, task).is_err() {
+    let started = match want {
+        Want::Bytes => workers::RECALLS.run(instance.config().recalls, task),
+        Want::Nothing | Want::Tidy => workers::LOCKS.run(workers::LIMIT, task),
+    };
+    if started.is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
             errno: Errno::ENOMEM,

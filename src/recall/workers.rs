@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The threads that jobs run on: one pool for the process, because the host never tells an instance that its graph
+//! The threads that jobs run on: pools of the process, because the host never tells an instance that its graph
 //! was replaced. Threads are made when there is work and end when there has been none for a while.
+//!
+//! Recalls and hand-shakes wait for the store, and only so many may do that at once. What needs no store has pools of
+//! their own: a question must not wait for somebody else's bytes.
 
 #![forbid(unsafe_code)]
 
@@ -16,9 +19,17 @@ const IDLE: Duration = Duration::from_secs(30);
 
 type Task = Box<dyn FnOnce() + Send>;
 
-struct Pool {
+/// Threads for one kind of work.
+pub struct Pool {
+    name: &'static str,
     state: Mutex<State>,
     work: Condvar,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({})", self.name)
+    }
 }
 
 struct State {
@@ -29,76 +40,97 @@ struct State {
     started: usize,
 }
 
-static POOL: Pool = Pool {
-    state: Mutex::new(State {
-        queue: VecDeque::new(),
-        threads: 0,
-        idle: 0,
-        started: 0,
-    }),
-    work: Condvar::new(),
-};
+/// What waits for the store.
+pub static RECALLS: Pool = Pool::new("glfs_csrec");
 
-fn state() -> MutexGuard<'static, State> {
-    POOL.state.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// What asks or changes something on the bricks only.
+pub static BRICKS: Pool = Pool::new("glfs_csask");
+
+/// What waits for the lock of a file that another client may be recalling, and then needs no store.
+pub static LOCKS: Pool = Pool::new("glfs_cslck");
+
+/// How many threads [`BRICKS`] and [`LOCKS`] may have.
+pub const LIMIT: usize = 16;
 
 /// No thread could be started, and none is there that would come round to the task.
 #[derive(Debug)]
 pub struct NoThread;
 
-/// Runs `task` on one of at most `limit` threads, first come first served. Never blocks.
-///
-/// # Errors
-/// [`NoThread`]; the task was dropped without being run.
-pub fn run(limit: usize, task: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
-    let mut pool = state();
-    pool.queue.push_back(Box::new(task));
-    if pool.idle >= pool.queue.len() || pool.threads >= limit.max(1) {
-        drop(pool);
-        POOL.work.notify_one();
-        return Ok(());
-    }
-    let name = format!("glfs_csrec{}", pool.started);
-    pool.threads += 1;
-    pool.started += 1;
-    // Under the lock: a thread that cannot be started must not be counted by anybody.
-    if thread::spawn(name, serve).is_ok() {
-        return Ok(());
-    }
-    pool.threads -= 1;
-    if pool.threads > 0 {
-        return Ok(());
-    }
-    pool.queue.pop_back();
-    Err(NoThread)
-}
-
-/// How many tasks wait for a thread.
-#[must_use]
-pub fn waiting() -> usize {
-    state().queue.len()
-}
-
-fn serve() {
-    let mut pool = state();
-    loop {
-        if let Some(task) = pool.queue.pop_front() {
-            drop(pool);
-            guard::catch((), task);
-            pool = state();
-            continue;
+impl Pool {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                threads: 0,
+                idle: 0,
+                started: 0,
+            }),
+            work: Condvar::new(),
         }
-        pool.idle += 1;
-        let (again, timeout) = POOL
-            .work
-            .wait_timeout(pool, IDLE)
-            .unwrap_or_else(PoisonError::into_inner);
-        pool = again;
-        pool.idle -= 1;
-        if timeout.timed_out() && pool.queue.is_empty() {
-            pool.threads -= 1;
-            return;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `task` on one of at most `limit` threads, first come first served. Never blocks.
+    ///
+    /// # Errors
+    /// [`NoThread`]; the task was dropped without being run.
+    pub fn run(
+        &'static self,
+        limit: usize,
+        task: impl FnOnce() + Send + 'static,
+    ) -> Result<(), NoThread> {
+        let mut pool = self.state();
+        pool.queue.push_back(Box::new(task));
+        if pool.idle >= pool.queue.len() || pool.threads >= limit.max(1) {
+            drop(pool);
+            self.work.notify_one();
+            return Ok(());
+        }
+        let name = format!("{}{}", self.name, pool.started);
+        pool.threads += 1;
+        pool.started += 1;
+        // Under the lock: a thread that cannot be started must not be counted by anybody.
+        if thread::spawn(name, || self.serve()).is_ok() {
+            return Ok(());
+        }
+        pool.threads -= 1;
+        if pool.threads > 0 {
+            return Ok(());
+        }
+        pool.queue.pop_back();
+        Err(NoThread)
+    }
+
+    /// How many tasks wait for a thread.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
+    fn serve(&self) {
+        let mut pool = self.state();
+        loop {
+            if let Some(task) = pool.queue.pop_front() {
+                drop(pool);
+                guard::catch((), task);
+                pool = self.state();
+                continue;
+            }
+            pool.idle += 1;
+            let (again, timeout) = self
+                .work
+                .wait_timeout(pool, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            pool = again;
+            pool.idle -= 1;
+            if timeout.timed_out() && pool.queue.is_empty() {
+                pool.threads -= 1;
+                return;
+            }
         }
     }
 }
@@ -110,13 +142,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
+    static POOL: Pool = Pool::new("test");
+
     #[test]
     fn every_task_runs_on_at_most_so_many_threads() {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (done, all) = mpsc::channel();
         for _ in 0..100 {
             let (running, most, done) = (Arc::clone(&running), Arc::clone(&most), done.clone());
-            run(4, move || {
+            POOL.run(4, move || {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -133,8 +167,8 @@ mod tests {
     #[test]
     fn a_panic_ends_the_task_and_not_the_thread() {
         let (done, all) = mpsc::channel();
-        run(1, || panic!("a bug in a test")).unwrap();
-        run(1, move || done.send(()).unwrap()).unwrap();
+        POOL.run(1, || panic!("a bug in a test")).unwrap();
+        POOL.run(1, move || done.send(()).unwrap()).unwrap();
         all.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 }

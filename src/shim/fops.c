@@ -243,6 +243,55 @@ CS_FOP(open,
         fd_t *fd, dict_t *xdata),
        (NULL, NULL), loc, flags, fd, xdata)
 
+/* In a rename's shape, which lacks the descriptor: that waits in frame->local. */
+static int32_t
+cs_create_again(call_frame_t *frame, void *cookie, xlator_t *this,
+                int32_t op_ret, int32_t op_errno, struct iatt *buf,
+                struct iatt *preparent, struct iatt *postparent,
+                struct iatt *unused, struct iatt *unused2, dict_t *xdata)
+{
+    fd_t *fd = frame->local;
+
+    frame->local = NULL;
+    STACK_UNWIND_STRICT(create, frame, op_ret, op_errno, fd,
+                        fd ? fd->inode : NULL, buf, preparent, postparent,
+                        xdata);
+    if (fd)
+        fd_unref(fd);
+    return 0;
+}
+
+static call_stub_t *
+cs_create_answer(call_frame_t *frame, int32_t op_ret, int32_t op_errno,
+                 fd_t *fd, struct iatt *buf, struct iatt *preparent,
+                 struct iatt *postparent, dict_t *xdata)
+{
+    call_stub_t *stub = fop_rename_cbk_stub(frame, cs_create_again, op_ret,
+                                            op_errno, buf, preparent,
+                                            postparent, NULL, NULL, xdata);
+
+    if (stub && fd)
+        frame->local = fd_ref(fd);
+    return stub;
+}
+
+static int32_t
+cs_create_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
+              int32_t op_errno, fd_t *fd, inode_t *inode, struct iatt *buf,
+              struct iatt *preparent, struct iatt *postparent, dict_t *xdata)
+{
+    CS_REPLY(.buf = buf);
+    CS_SETTLE_OR_LOOK(create,
+                      cs_create_answer(frame, op_ret, op_errno, fd, buf, preparent, postparent, xdata),
+                      fd, inode, buf, preparent, postparent, xdata);
+    return 0;
+}
+
+CS_FOP(create,
+       (call_frame_t * frame, xlator_t *this, loc_t *loc, int32_t flags,
+        mode_t mode, mode_t umask, fd_t *fd, dict_t *xdata),
+       (NULL, NULL, NULL, NULL, NULL, NULL), loc, flags, mode, umask, fd, xdata)
+
 /* ---- the file's attributes and names ---- */
 
 static int32_t
@@ -424,6 +473,34 @@ CS_FOP(fsetxattr,
        (NULL), fd, dict, flags, xdata)
 
 static int32_t
+cs_removexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                   int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(removexattr, xdata);
+    return 0;
+}
+
+CS_FOP(removexattr,
+       (call_frame_t * frame, xlator_t *this, loc_t *loc, const char *name,
+        dict_t *xdata),
+       (NULL), loc, name, xdata)
+
+static int32_t
+cs_fremovexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
+                    int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    CS_REPLY();
+    CS_SETTLE(fremovexattr, xdata);
+    return 0;
+}
+
+CS_FOP(fremovexattr,
+       (call_frame_t * frame, xlator_t *this, fd_t *fd, const char *name,
+        dict_t *xdata),
+       (NULL), fd, name, xdata)
+
+static int32_t
 cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
                 int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
 {
@@ -463,6 +540,7 @@ struct xlator_fops cs_fops = {
     .rchecksum = cs_rchecksum,
     .copy_file_range = cs_copy_file_range,
     .open = cs_open,
+    .create = cs_create,
     .lookup = cs_lookup,
     .stat = cs_stat,
     .fstat = cs_fstat,
@@ -474,6 +552,8 @@ struct xlator_fops cs_fops = {
     .link = cs_link,
     .setxattr = cs_setxattr,
     .fsetxattr = cs_fsetxattr,
+    .removexattr = cs_removexattr,
+    .fremovexattr = cs_fremovexattr,
     .getxattr = cs_getxattr,
     .fgetxattr = cs_fgetxattr,
 };

@@ -80,7 +80,8 @@ fn a_file_that_changed_since_it_was_read_is_not_cut() {
     assert!(!scene.is_cold("file"));
 }
 
-fn claim(data: &fs::Metadata) -> Claim {
+/// What an archiver saw of a file, exactly.
+pub(crate) fn claim(data: &fs::Metadata) -> Claim {
     let time = |seconds, nanos: i64| Time {
         seconds,
         nanos: u32::try_from(nanos).unwrap(),
@@ -222,4 +223,35 @@ fn only_root_archives_and_only_regular_files() {
          setfattr -n trusted.glusterfs.csou.complete -v 1 {inside} && echo done || echo refused"
     );
     assert_eq!(lab().sh(&as_nobody).unwrap().trim(), "refused");
+}
+
+/// Law 2: nobody vouches for the object, so nothing is cut.
+#[test]
+fn without_the_store_s_word_nothing_is_cut() {
+    let mut scene = Scene::new("no-word");
+    scene.write("file", &pattern(8, 10_000));
+    scene.bucket.put("file", &pattern(8, 10_000)).unwrap();
+    let url = lab().s3().unwrap().http_url();
+    let stranger = lab().s3().unwrap().stranger();
+    let quick = "retries=1,connect-timeout=1s";
+    let cases = [
+        ("http://", "", "", libc::EREMOTE),
+        ("http://10.99.0.1:1", "", "", libc::EHOSTUNREACH),
+        (url.as_str(), &stranger.key, &stranger.secret, libc::EACCES),
+    ];
+    for (address, key, secret, error) in cases {
+        let mut settings = vec![
+            ("features.s3plugin-hostname", address),
+            ("features.cloudsync-store-id", quick),
+        ];
+        if !key.is_empty() {
+            settings.push(("features.s3plugin-keyid", key));
+            settings.push(("features.s3plugin-seckey", secret));
+        }
+        scene.volume.set_all(&settings).unwrap();
+        scene.remount();
+        assert_eq!(errno(scene.cut("file")), error, "{address} {key}");
+        assert!(!scene.is_cold("file"));
+        assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
+    }
 }

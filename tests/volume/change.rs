@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use crate::calls::{call, words};
 use crate::scene::{Scene, assert_same, errno, pattern};
 
 const LENGTH: usize = 100_000;
@@ -74,25 +75,14 @@ fn truncation_keeps_what_is_before_it() {
     );
 }
 
+/// B11: truncate(2) has no descriptor.
 #[test]
 fn truncation_by_path_works_too() {
     changed(
         "by-path",
-        |path| {
-            let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-            nix_truncate(&path, 40_000);
-        },
+        |path| drop(call(&words("truncate", &path, &[40_000]), b"").unwrap()),
         &pattern(1, 40_000),
     );
-}
-
-/// truncate(2), which std has no name for.
-fn nix_truncate(path: &std::ffi::CStr, length: i64) {
-    let status = std::process::Command::new("truncate")
-        .args(["-s", &length.to_string(), path.to_str().unwrap()])
-        .status()
-        .unwrap();
-    assert!(status.success());
 }
 
 #[test]

@@ -3,33 +3,21 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use cloudsync_lab::ADDRESS;
 
+use crate::calls::compiled;
 use crate::scene::{Scene, lab, pattern};
 
 /// glfs_fini takes 10 s without us, and waits for what is under way.
 const BOUND: Duration = Duration::from_secs(45);
 
-/// The program, as the lab sees it; compiled once.
+/// The program, as the lab sees it.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = lab().scratch("gfapi");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/volume/gfapi.c");
-        let flags = ["-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror", source];
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(flags)
-            .arg("-o")
-            .arg(lab().outer(&program))
-            .arg("-lgfapi");
-        assert!(compiler.status().unwrap().success(), "{compiler:?}");
-        program
-    })
+    PROGRAM.get_or_init(|| compiled("gfapi", &["-lgfapi"]))
 }
 
 /// Runs it. Returns what it printed: of the file it read, and of its end.

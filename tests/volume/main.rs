@@ -6,13 +6,22 @@
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod archive;
+mod around;
+mod caches;
+mod calls;
 mod change;
 mod clients;
 mod control;
 mod failures;
+mod gate;
 mod gfapi;
 mod layouts;
+mod meanwhile;
+mod operations;
 mod options;
+mod part;
 mod read;
 mod scene;
+mod waiters;

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* What the answers of operations show of a file where a mount hides it, and an operation that no mount has: asks the
+ * top of a client's graph, as fuse and gfapi themselves do.
+ *
+ *   answers VOLUME HOST LOG shown PATH       (of a directory for itself)
+ *   answers VOLUME HOST LOG rchecksum PATH OFFSET LENGTH
+ *   answers VOLUME HOST LOG zerofill PATH OFFSET LENGTH
+ *   answers VOLUME HOST LOG create PATH FLAGS (over what exists, as a client does that knows of no such file)
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <glusterfs/api/glfs.h>
+#include <glusterfs/xlator.h>
+#include <glusterfs/syncop.h>
+
+/* Exported for gluster's own programs, in no header. */
+xlator_t *
+glfs_active_subvol(struct glfs *fs);
+int
+glfs_resolve(struct glfs *fs, xlator_t *subvol, const char *path, loc_t *loc, struct iatt *iatt, int reval);
+
+static xlator_t *top;
+static glfs_t *fs;
+
+static void
+die(const char *what, int error)
+{
+    printf("%s: errno %d\n", what, error < 0 ? -error : error);
+    exit(1);
+}
+
+static void
+need(const char *what, int result)
+{
+    if (result < 0)
+        die(what, result == -1 ? errno : result);
+}
+
+static void
+show(const char *what, const struct iatt *iatt)
+{
+    printf("%s %" PRIu64 " %" PRIu64 "\n", what, iatt->ia_size, iatt->ia_blocks);
+}
+
+static loc_t
+find(const char *path)
+{
+    loc_t loc = {
+        0,
+    };
+    struct iatt iatt = {
+        0,
+    };
+
+    need("resolve", glfs_resolve(fs, top, path, &loc, &iatt, 0));
+    show("lookup", &iatt);
+    return loc;
+}
+
+/* The same file under another name of its directory. */
+static loc_t
+named(const loc_t *loc, const char *path, int inode)
+{
+    loc_t new = {
+        0,
+    };
+
+    need("loc", loc_copy(&new, (loc_t *)loc));
+    GF_FREE((char *)new.path);
+    new.path = gf_strdup(path);
+    new.name = strrchr(new.path, '/') + 1;
+    if (!inode) {
+        inode_unref(new.inode);
+        new.inode = NULL;
+    }
+    return new;
+}
+
+/* An operation that has no function of the host's that waits. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t told;
+    int done, result, error;
+    uint32_t weak;
+    struct iatt after;
+} waited = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+
+static int
+tell(call_frame_t *frame, int result, int error)
+{
+    STACK_DESTROY(frame->root);
+    pthread_mutex_lock(&waited.lock);
+    waited.done = 1;
+    waited.result = result;
+    waited.error = error;
+    pthread_cond_signal(&waited.told);
+    pthread_mutex_unlock(&waited.lock);
+    return 0;
+}
+
+static void
+await(const char *what)
+{
+    pthread_mutex_lock(&waited.lock);
+    while (!waited.done)
+        pthread_cond_wait(&waited.told, &waited.lock);
+    waited.done = 0;
+    pthread_mutex_unlock(&waited.lock);
+    if (waited.result < 0)
+        die(what, waited.error);
+}
+
+static int
+renamed(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, struct iatt *iatt, struct iatt *preold, struct iatt *postold, struct iatt *prenew, struct iatt *postnew, dict_t *xdata)
+{
+    if (iatt)
+        waited.after = *iatt;
+    return tell(frame, result, error);
+}
+
+static int
+summed(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, uint32_t weak, uint8_t *strong, dict_t *xdata)
+{
+    waited.weak = weak;
+    return tell(frame, result, error);
+}
+
+static fd_t *
+opened(loc_t *loc)
+{
+    fd_t *fd = fd_create(loc->inode, getpid());
+
+    need("open", syncop_open(top, loc, O_RDWR, fd, NULL, NULL));
+    fd_bind(fd);
+    return fd;
+}
+
+static void
+shown(const char *path)
+{
+    struct iatt one = {
+        0,
+    };
+    struct iatt two = {
+        0,
+    };
+    loc_t loc = find(path);
+    fd_t *fd = opened(&loc);
+    char other[4096];
+
+    need("stat", syncop_stat(top, &loc, &one, NULL, NULL));
+    show("stat", &one);
+    need("fstat", syncop_fstat(top, fd, &one, NULL, NULL));
+    show("fstat", &one);
+
+    struct iatt want = {
+        .ia_mtime = 1500000000,
+        .ia_atime = 1500000000,
+    };
+    int times = GF_SET_ATTR_MTIME | GF_SET_ATTR_ATIME;
+    need("setattr", syncop_setattr(top, &loc, &want, times, &one, &two, NULL, NULL));
+    show("setattr-before", &one);
+    show("setattr-after", &two);
+    want.ia_mtime++;
+    need("fsetattr", syncop_fsetattr(top, fd, &want, times, &one, &two, NULL, NULL));
+    show("fsetattr-before", &one);
+    show("fsetattr-after", &two);
+    need("fsync", syncop_fsync(top, fd, 0, &one, &two, NULL, NULL));
+    show("fsync-before", &one);
+    show("fsync-after", &two);
+
+    dict_t *attribute = dict_new();
+    dict_t *answer = NULL;
+    need("dict", dict_set_static_bin(attribute, "user.colour", "blue", 4));
+    need("setxattr", syncop_setxattr(top, &loc, attribute, 0, NULL, &answer));
+    if (answer && !dict_get_iatt(answer, "virt-gf-poststat", &one))
+        show("setxattr-after", &one);
+    need("fsetxattr", syncop_fsetxattr(top, fd, attribute, 0, NULL, &answer));
+    if (answer && !dict_get_iatt(answer, "virt-gf-poststat", &one))
+        show("fsetxattr-after", &one);
+
+    snprintf(other, sizeof(other), "%s.link", path);
+    loc_t link = named(&loc, other, 1);
+    need("link", syncop_link(top, &loc, &link, &one, NULL, NULL));
+    show("link", &one);
+    need("unlink", syncop_unlink(top, &link, NULL, NULL));
+    need("stat after unlink", syncop_stat(top, &loc, &one, NULL, NULL));
+    show("unlink-then-stat", &one);
+
+    snprintf(other, sizeof(other), "%s.moved", path);
+    loc_t moved = named(&loc, other, 0);
+    call_frame_t *frame = create_frame(top, top->ctx->pool);
+    STACK_WIND(frame, renamed, top, top->fops->rename, &loc, &moved, NULL);
+    await("rename");
+    show("rename", &waited.after);
+}
+
+static void
+checksum(const char *path, off_t offset, int length)
+{
+    loc_t loc = find(path);
+    fd_t *fd = opened(&loc);
+    call_frame_t *frame = create_frame(top, top->ctx->pool);
+
+    /* open-behind opens late, and does not know this operation. */
+    need("fsync", syncop_fsync(top, fd, 0, NULL, NULL, NULL, NULL));
+    STACK_WIND(frame, summed, top, top->fops->rchecksum, fd, offset, length, NULL);
+    await("rchecksum");
+    printf("weak %" PRIu32 "\n", waited.weak);
+}
+
+static void
+zerofill(const char *path, off_t offset, off_t length)
+{
+    loc_t loc = find(path);
+    struct iatt iatt = {
+        0,
+    };
+
+    need("zerofill", syncop_zerofill(top, opened(&loc), offset, length, NULL, NULL));
+    need("stat", syncop_stat(top, &loc, &iatt, NULL, NULL));
+    show("zerofill-then-stat", &iatt);
+}
+
+static void
+create(const char *path, int flags)
+{
+    char *copy = strdup(path);
+    loc_t parent = find(dirname(copy));
+    loc_t loc = {
+        .path = gf_strdup(path),
+        .inode = inode_new(parent.inode->table),
+        .parent = parent.inode,
+    };
+    struct iatt iatt = {
+        0,
+    };
+    uuid_t gfid = {7};
+    dict_t *asked = dict_new();
+    fd_t *fd = NULL;
+
+    loc.name = strrchr(loc.path, '/') + 1;
+    memcpy(loc.pargfid, parent.inode->gfid, sizeof(uuid_t));
+    fd = fd_create(loc.inode, getpid());
+    need("dict", dict_set_gfuuid(asked, "gfid-req", gfid, false));
+    printf("create %d\n", -syncop_create(top, &loc, flags | O_CREAT, 0644, fd, &iatt, asked, NULL));
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc < 6)
+        return 2;
+    const char *what = argv[4], *path = argv[5];
+    off_t first = argc > 6 ? atoll(argv[6]) : 0;
+    off_t second = argc > 7 ? atoll(argv[7]) : 0;
+
+    fs = glfs_new(argv[1]);
+    if (!fs)
+        die("new", errno);
+    need("volfile server", glfs_set_volfile_server(fs, "tcp", argv[2], 24007));
+    need("logging", glfs_set_logging(fs, argv[3], 7 /* INFO */));
+    need("init", glfs_init(fs));
+    top = glfs_active_subvol(fs);
+    THIS = top;
+    if (!strcmp(what, "shown"))
+        shown(path);
+    else if (!strcmp(what, "rchecksum"))
+        checksum(path, first, (int)second);
+    else if (!strcmp(what, "zerofill"))
+        zerofill(path, first, second);
+    else if (!strcmp(what, "create"))
+        create(path, (int)first);
+    /* The end of gfapi takes ten seconds, and is not what is looked at here. */
+    fflush(stdout);
+    _exit(0);
+}

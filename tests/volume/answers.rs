@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What a client's graph answers, asked at its top: what a mount hides of the answers, and what no mount asks for.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use cloudsync_lab::{ADDRESS, MountOptions, Outcome};
+
+use crate::calls::compiled;
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+
+const LENGTH: usize = 100_000;
+
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(|| Scene::new("answers"))
+}
+
+/// A cold file.
+fn cold(name: &str) {
+    scene().write(name, &pattern(1, LENGTH));
+    scene().archive(name);
+}
+
+/// Runs answers.c in a client of its own. Returns what it printed, a line a word and its numbers.
+fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let mut flags = gluster_build::flags();
+        flags.extend(["-lgfapi", "-lglusterfs", "-lpthread"].map(str::to_owned));
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        compiled("answers", &flags)
+    });
+    let name = words.join("-").replace('/', "_");
+    let log = lab().scratch(&format!("log/answers-{name}.log"));
+    let first = [scene().volume.name(), ADDRESS, log.to_str().unwrap()];
+    let args = first.into_iter().chain(words.iter().copied());
+    let said = lab()
+        .run_with(PATIENCE, program.to_str().unwrap(), args, |_| {})
+        .and_then(Outcome::check)
+        .unwrap_or_else(|failure| panic!("{words:?}: {failure}"));
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace().map(str::to_owned);
+        let name = fields.next().unwrap();
+        (name, fields.map(|field| field.parse().unwrap()).collect())
+    };
+    said.lines().map(line).collect()
+}
+
+/// B14: the bricks answer most of these with what the stub has.
+#[test]
+fn every_answer_that_shows_a_cold_file_shows_its_size_and_a_block() {
+    cold("shown");
+    let shown = ask(&["shown", "/shown"]);
+    for (name, numbers) in &shown {
+        assert_eq!(numbers, &[LENGTH as u64, 1], "{name} of {shown:?}");
+    }
+    let names: Vec<_> = shown.iter().map(|(name, _)| name.as_str()).collect();
+    for name in [
+        "setattr-after",
+        "fsetattr-after",
+        "fsync-after",
+        "setxattr-after",
+        "link",
+        "rename",
+    ] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    assert!(scene().is_cold("shown.moved"), "no byte was moved");
+    assert_same(
+        &scene().read("shown.moved").unwrap(),
+        &pattern(1, LENGTH),
+        "shown",
+    );
+}
+
+#[test]
+fn the_checksum_of_a_range_is_that_of_the_real_bytes() {
+    cold("summed");
+    scene().write("whole", &pattern(1, LENGTH));
+    let sum = |path: &str| {
+        let said = ask(&["rchecksum", path, "50000", "40000"]);
+        said.iter().find(|line| line.0 == "weak").unwrap().1[0]
+    };
+    assert_eq!(sum("/summed"), sum("/whole"));
+    assert!(scene().is_plain("summed"));
+}
+
+#[test]
+fn zeros_are_filled_into_the_real_bytes() {
+    let mut want = pattern(1, LENGTH);
+    want.resize(LENGTH + 5000, 0);
+    want[LENGTH - 10_000..].fill(0);
+    cold("zeroed");
+    ask(&["zerofill", "/zeroed", "90000", "15000"]);
+    assert_same(
+        &std::fs::read(scene().brick("zeroed")).unwrap(),
+        &want,
+        "zeroed",
+    );
+    assert!(scene().is_plain("zeroed"));
+}
+
+/// A client that has not looked, or looked before another made the file, creates what is there already. On ESTALE the
+/// kernel and gfapi look again, and open it.
+#[test]
+fn creating_over_a_cold_file_is_sent_back_to_look_again() {
+    let create = |path: &str, flags: i32| {
+        let said = ask(&["create", path, &flags.to_string()]);
+        said.iter().find(|line| line.0 == "create").unwrap().1[0]
+    };
+    let other = scene().volume.mount(&MountOptions::default()).unwrap();
+    for (name, flags) in [
+        ("created", libc::O_RDWR),
+        ("emptied", libc::O_RDWR | libc::O_TRUNC),
+    ] {
+        cold(name);
+        assert_eq!(
+            create(&format!("/{name}"), flags),
+            libc::ESTALE as u64,
+            "{name}"
+        );
+        assert!(scene().is_cold(name), "{}", scene().marks(name));
+        // Not by the mount that archived it, which still has its bytes.
+        let path = other.path().join(name);
+        let read = other.within(PATIENCE, name, || std::fs::read(path));
+        assert_same(&read.unwrap(), &pattern(1, LENGTH), name);
+        assert!(scene().is_plain(name), "{}", scene().marks(name));
+        assert_eq!(
+            create(&format!("/{name}"), libc::O_RDWR),
+            0,
+            "{name}, local"
+        );
+    }
+    assert_eq!(create("/new", libc::O_RDWR), 0);
+}

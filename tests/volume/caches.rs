@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A client that keeps what it knows above us: the kernel, md-cache, quick-read, open-behind, io-cache, write-behind.
+//! Another client archives the file meanwhile.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_lab::{Mount, MountOptions};
+
+use crate::archive::claim;
+use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+
+const LENGTH: usize = 300_000;
+
+/// Its own mount is the one that archives.
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(|| Scene::new("caches"))
+}
+
+/// A client whose kernel believes for ten minutes what it was told, names that do not exist among it.
+fn believer() -> Mount {
+    let options = ["attribute", "entry", "negative"]
+        .iter()
+        .fold(MountOptions::default(), |options, what| {
+            options.arg(format!("--{what}-timeout=600"))
+        });
+    scene().volume.mount(&options).unwrap()
+}
+
+fn client() -> Mount {
+    scene().volume.mount(&MountOptions::default()).unwrap()
+}
+
+fn on<T: Send + 'static>(
+    mount: &Mount,
+    name: &str,
+    work: impl FnOnce(PathBuf) -> T + Send + 'static,
+) -> T {
+    let path = mount.path().join(name);
+    mount.within(PATIENCE, name, move || work(path))
+}
+
+fn read(mount: &Mount, name: &str) -> Vec<u8> {
+    on(mount, name, |path| fs::read(path).unwrap())
+}
+
+/// Small enough for quick-read, and larger; read before, so that everybody above us has the bytes.
+#[test]
+fn a_client_that_believes_its_kernel_for_long_still_gets_the_bytes() {
+    let mount = believer();
+    for (name, length) in [("believed-small", 1000), ("believed", LENGTH)] {
+        let bytes = pattern(1, length);
+        scene().write(name, &bytes);
+        assert_same(&read(&mount, name), &bytes, "local");
+        scene().archive(name);
+        assert_eq!(
+            on(&mount, name, |path| fs::metadata(path).unwrap().len()),
+            length as u64
+        );
+        assert_same(&read(&mount, name), &bytes, "cold");
+        let direct = on(&mount, name, move |path| {
+            let words =
+                crate::calls::words("direct-read", &path, &[0, length.next_multiple_of(4096)]);
+            crate::calls::call(&words, b"").unwrap()
+        });
+        assert_same(&direct, &bytes, "past the kernel's pages");
+    }
+}
+
+/// The kernel asks for the file to be created: it believes that there is none.
+#[test]
+fn a_client_that_believes_that_there_is_no_file_opens_the_cold_one() {
+    let mount = believer();
+    assert!(on(&mount, "created-elsewhere", |path| fs::metadata(path)
+        .is_err()));
+    scene().write("created-elsewhere", &pattern(2, LENGTH));
+    scene().archive("created-elsewhere");
+    on(&mount, "created-elsewhere", |path| {
+        let options = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path);
+        options.unwrap().write_all_at(b"NEW", 100).unwrap();
+    });
+    let mut want = pattern(2, LENGTH);
+    want[100..103].copy_from_slice(b"NEW");
+    assert_same(&read(&client(), "created-elsewhere"), &want, "file");
+}
+
+#[test]
+fn a_client_that_believes_that_there_is_no_file_replaces_the_cold_one() {
+    let mount = believer();
+    assert!(on(&mount, "replaced-elsewhere", |path| fs::metadata(path)
+        .is_err()));
+    scene().write("replaced-elsewhere", &pattern(3, LENGTH));
+    scene().archive("replaced-elsewhere");
+    on(&mount, "replaced-elsewhere", |path| {
+        fs::write(path, b"new").unwrap()
+    });
+    assert_same(&read(&client(), "replaced-elsewhere"), b"new", "file");
+}
+
+/// md-cache takes the attributes that come with these answers for the file's.
+#[test]
+fn an_attribute_set_on_a_cold_file_does_not_make_it_look_empty() {
+    let names = ["set", "fset", "removed"];
+    for name in names {
+        scene().write(name, &pattern(4, LENGTH));
+        let path = scene().path(name);
+        xattr::set(path, "user.was", b"there").unwrap();
+        scene().archive(name);
+    }
+    let mount = client();
+    for name in names {
+        let (data, bytes) = on(&mount, name, move |path| {
+            fs::metadata(&path).unwrap();
+            let file = File::open(&path).unwrap();
+            match name {
+                "set" => xattr::set(&path, "user.colour", b"blue").unwrap(),
+                "fset" => xattr::FileExt::set_xattr(&file, "user.colour", b"blue").unwrap(),
+                _ => xattr::remove(&path, "user.was").unwrap(),
+            }
+            (fs::metadata(&path).unwrap(), fs::read(path).unwrap())
+        });
+        assert_eq!((data.len(), data.blocks()), (LENGTH as u64, 1), "{name}");
+        assert_same(&bytes, &pattern(4, LENGTH), name);
+    }
+}
+
+fn read_past_caches(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path)?;
+    let mut bytes = vec![0; LENGTH];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// As our archiver does it: first looks at the file, then reads and uploads it, each time under a key of its own.
+fn archive_exactly(name: &str) -> std::io::Result<()> {
+    // A key that is set on a cold file would lead away from its object.
+    let remote = xattr::get(scene().brick(name), "trusted.glusterfs.cs.remote");
+    if remote.unwrap().is_some() {
+        return Err(std::io::Error::from_raw_os_error(libc::EALREADY));
+    }
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let key = format!("{name}/{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let (path, value) = (scene().path(name), key.clone());
+    let set = move || xattr::set(path, "trusted.glusterfs.cs.key", value.as_bytes());
+    scene().within("set the key", set)?;
+    let seen = claim(&scene().stat(name));
+    let path = scene().path(name);
+    // Past the caches of this client, which may be older than what it was shown last.
+    let read = move || read_past_caches(&path);
+    let bytes = scene().within("read", read)?;
+    scene().bucket.put(&key, &bytes).unwrap();
+    scene().complete(name, &seen.to_string())
+}
+
+/// open-behind has not opened it on the bricks when it is archived.
+#[test]
+fn a_descriptor_that_was_never_used_reads_and_writes_after_an_archive() {
+    scene().write("behind", &pattern(5, LENGTH));
+    let mount = client();
+    let file = on(&mount, "behind", |path| {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap()
+    });
+    scene().archive("behind");
+    let (length, bytes) = mount.within(PATIENCE, "use it", move || {
+        let length = file.metadata().unwrap().len();
+        let mut bytes = vec![0; LENGTH];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        file.write_all_at(b"LATE", 5000).unwrap();
+        file.sync_all().unwrap();
+        (length, bytes)
+    });
+    assert_eq!(length, LENGTH as u64);
+    assert_same(&bytes, &pattern(5, LENGTH), "through the descriptor");
+    let mut want = pattern(5, LENGTH);
+    want[5000..5004].copy_from_slice(b"LATE");
+    assert_same(&read(&client(), "behind"), &want, "file");
+}
+
+/// write-behind has accepted bytes that are not on the bricks when the file is archived, or that come in between.
+#[test]
+fn no_write_is_lost_while_another_client_archives_again_and_again() {
+    scene().write("written", &pattern(6, LENGTH));
+    let mount = client();
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let path = mount.path().join("written");
+    let writer = thread::spawn(move || {
+        let mut want = pattern(6, LENGTH);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap();
+        for (number, place) in (0..LENGTH - 8).step_by(3001).enumerate() {
+            let new = (number as u64).to_le_bytes();
+            file.write_all_at(&new, place as u64).unwrap();
+            want[place..place + 8].copy_from_slice(&new);
+            if number % 10 == 0 {
+                file.sync_all().unwrap();
+                let mut seen = vec![0; LENGTH];
+                file.read_exact_at(&mut seen, 0).unwrap();
+                assert_same(&seen, &want, "what the writer sees");
+                thread::sleep(Duration::from_millis(200));
+            }
+        }
+        file.sync_all().unwrap();
+        DONE.store(true, Ordering::Relaxed);
+        want
+    });
+    let mut archived = 0;
+    while !DONE.load(Ordering::Relaxed) && !writer.is_finished() {
+        // What changed since it was looked at is refused, to the nanosecond.
+        archived += u32::from(archive_exactly("written").is_ok());
+        thread::sleep(Duration::from_millis(10));
+    }
+    let want = mount.within(PATIENCE, "the writer", || writer.join().unwrap());
+    assert_same(&read(&client(), "written"), &want, "file");
+    assert!(
+        archived > 0,
+        "no archive came between the writes: the test proves nothing"
+    );
+}
+
+#[test]
+fn a_reader_sees_the_bytes_while_another_client_archives_again_and_again() {
+    scene().write("watched", &pattern(7, LENGTH));
+    let mount = client();
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let path = mount.path().join("watched");
+    let reader = thread::spawn(move || {
+        let want = pattern(7, LENGTH);
+        let held = File::open(&path).unwrap();
+        let mut reads = 0;
+        while !DONE.load(Ordering::Relaxed) {
+            let mut seen = vec![0; LENGTH];
+            assert_eq!(held.metadata().unwrap().len(), LENGTH as u64);
+            held.read_exact_at(&mut seen, 0).unwrap();
+            assert_same(&seen, &want, "through the descriptor");
+            let direct = read_past_caches(&path).unwrap();
+            assert_same(&direct, &want, "by name, past the kernel's pages");
+            reads += 1;
+        }
+        reads
+    });
+    let mut archived = 0;
+    while archived < 5 && !reader.is_finished() {
+        // While nobody has read it since it is cold still.
+        archived += u32::from(archive_exactly("watched").is_ok());
+        thread::sleep(Duration::from_millis(10));
+    }
+    DONE.store(true, Ordering::Relaxed);
+    let reads = mount.within(PATIENCE, "the reader", || reader.join().unwrap());
+    assert!(reads > 0);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A way to the S3 server that a test can narrow: an object that is held comes so slowly that its recall is under way
+//! for as long as the test likes. The connection never stalls, so nobody gives it up.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_lab::ADDRESS;
+
+use crate::scene::lab;
+
+/// So much of a held object comes at once: more than the plugin gathers before it writes.
+pub(crate) const AT_ONCE: usize = 3 << 20;
+/// And then so much in each pause.
+const TRICKLE: usize = 512;
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Open,
+    Held,
+    /// Connections with a held object are broken; what is asked for then passes.
+    Broken,
+}
+
+#[derive(Debug)]
+struct Shared {
+    way: Mutex<Way>,
+    changed: Condvar,
+    server: String,
+    /// The first byte that each request for an object asked for.
+    ranges: Mutex<Vec<u64>>,
+}
+
+/// See the module. It serves until the test program ends.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+impl Gate {
+    /// Open.
+    pub(crate) fn new() -> Self {
+        let server = lab().s3().unwrap().http_url();
+        let shared = Arc::new(Shared {
+            way: Mutex::new(Way::Open),
+            changed: Condvar::new(),
+            ranges: Mutex::default(),
+            server: server.strip_prefix("http://").unwrap().to_owned(),
+        });
+        let serving = Arc::clone(&shared);
+        // A thread is in the network of the one that starts it.
+        let port = lab().in_network(move || {
+            let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            thread::spawn(move || {
+                for client in listener.incoming().flatten() {
+                    let shared = Arc::clone(&serving);
+                    thread::spawn(move || shared.serve(client));
+                }
+            });
+            port
+        });
+        Self {
+            url: format!("http://{ADDRESS}:{}", port.unwrap()),
+            shared,
+        }
+    }
+
+    /// What to set as the server's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on the objects below `held/` come slowly.
+    pub(crate) fn hold(&self) {
+        self.shared.become_(Way::Held);
+    }
+
+    /// They come as fast as they can.
+    pub(crate) fn open(&self) {
+        self.shared.become_(Way::Open);
+    }
+
+    /// The first byte that each request so far asked for.
+    pub(crate) fn ranges(&self) -> Vec<u64> {
+        self.shared.ranges.lock().unwrap().clone()
+    }
+
+    /// The connections on which they come break.
+    pub(crate) fn break_off(&self) {
+        self.shared.become_(Way::Broken);
+    }
+}
+
+/// A test that fails leaves nothing that waits.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
+    }
+}
+
+impl Shared {
+    fn become_(&self, way: Way) {
+        *self.way.lock().unwrap() = way;
+        self.changed.notify_all();
+    }
+
+    /// Requests of one connection, one after the other: none has a body.
+    fn serve(&self, client: TcpStream) -> io::Result<()> {
+        let server = TcpStream::connect(&self.server)?;
+        let (mut to_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
+        loop {
+            let asked = head(&mut client)?;
+            to_server.write_all(asked.as_bytes())?;
+            let answered = head(&mut server)?;
+            to_client.write_all(answered.as_bytes())?;
+            if asked.starts_with("HEAD ") {
+                continue;
+            }
+            let range = header(&asked, "range").and_then(|range| {
+                let first = range.strip_prefix("bytes=")?.split('-').next()?;
+                first.parse().ok()
+            });
+            self.ranges.lock().unwrap().extend::<Option<u64>>(range);
+            let length = header(&answered, "content-length").and_then(|text| text.parse().ok());
+
+            let length = length.ok_or(io::ErrorKind::InvalidData)?;
+            let held = asked.lines().next().unwrap_or_default().contains("/held/")
+                && *self.way.lock().unwrap() == Way::Held;
+            self.body(&mut server, &mut to_client, length, held)?;
+        }
+    }
+
+    fn body(
+        &self,
+        from: &mut impl Read,
+        to: &mut impl Write,
+        length: usize,
+        held: bool,
+    ) -> io::Result<()> {
+        let mut done = 0;
+        let mut buffer = vec![0; 64 << 10];
+        while done < length {
+            let most = self.most(held && done >= AT_ONCE)?;
+            let most = most.min(length - done).min(buffer.len());
+            let got = from.read(&mut buffer[..most])?;
+            if got == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            to.write_all(&buffer[..got])?;
+            done += got;
+        }
+        Ok(())
+    }
+
+    /// How much may go now. Waits where the way is narrow.
+    fn most(&self, narrow: bool) -> io::Result<usize> {
+        let way = self.way.lock().unwrap();
+        if !narrow || *way == Way::Open {
+            return Ok(usize::MAX);
+        }
+        let waiting = |way: &mut Way| *way == Way::Held;
+        let (way, _) = self
+            .changed
+            .wait_timeout_while(way, PAUSE, waiting)
+            .unwrap();
+        match *way {
+            Way::Held => Ok(TRICKLE),
+            Way::Open => Ok(usize::MAX),
+            Way::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
+    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.trim())
+}
+
+/// Of a request or an answer: up to the empty line.
+fn head(from: &mut impl BufRead) -> io::Result<String> {
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\n") {
+        if from.read_line(&mut text)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The ways into a file that the kernel knows besides read and write: each finds a cold file's bytes, or works on them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use cloudsync_lab::{Mount, MountOptions};
+use rustix::fs::{SeekFrom, seek};
+
+use crate::calls::{call, words};
+use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+
+pub(crate) const LENGTH: usize = 200_000;
+
+pub(crate) fn old() -> Vec<u8> {
+    pattern(1, LENGTH)
+}
+
+/// One volume for all of them.
+pub(crate) fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(|| Scene::new("operations"))
+}
+
+/// Cold files in a client that has not seen them.
+pub(crate) fn cold(names: &[&str]) -> Mount {
+    for name in names {
+        scene().write(name, &old());
+        scene().archive(name);
+    }
+    scene().volume.mount(&MountOptions::default()).unwrap()
+}
+
+/// Runs `work` on a file of that client.
+pub(crate) fn on<T: Send + 'static>(
+    mount: &Mount,
+    name: &str,
+    work: impl FnOnce(PathBuf) -> T + Send + 'static,
+) -> T {
+    let path = mount.path().join(name);
+    mount.within(PATIENCE, name, move || work(path))
+}
+
+/// The file is local, and `want` is what the client sees and what the brick has.
+#[track_caller]
+pub(crate) fn assert_became(mount: &Mount, name: &str, want: &[u8]) {
+    assert!(scene().is_plain(name), "{name}: {}", scene().marks(name));
+    let seen = on(mount, name, |path| fs::read(path).unwrap());
+    assert_same(&seen, want, name);
+    assert_same(
+        &fs::read(scene().brick(name)).unwrap(),
+        want,
+        "the brick's file",
+    );
+}
+
+fn with(new: &[u8], offset: usize) -> Vec<u8> {
+    let mut bytes = old();
+    bytes.resize(bytes.len().max(offset + new.len()), 0);
+    bytes[offset..offset + new.len()].copy_from_slice(new);
+    bytes
+}
+
+/// A program's call that reads, whose name is the file's.
+fn reads(names: &[&'static str], offset: usize, length: usize) {
+    let mount = cold(names);
+    for &name in names {
+        let run = move |path: PathBuf| call(&words(name, &path, &[offset, length]), b"");
+        let got = on(&mount, name, run).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_same(&got, &old()[offset..offset + length], name);
+        assert_became(&mount, name, &old());
+    }
+}
+
+/// A program's call that writes, whose name is the file's.
+fn writes(names: &[&'static str], offset: usize, new: &'static [u8]) {
+    let mount = cold(names);
+    for &name in names {
+        let run = move |path: PathBuf| call(&words(name, &path, &[offset]), new);
+        on(&mount, name, run).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_became(&mount, name, &with(new, offset));
+    }
+}
+
+#[test]
+fn mapped_memory_shows_and_takes_the_real_bytes() {
+    reads(&["mmap-read"], 77_777, 50_000);
+    writes(&["mmap-write"], 77_777, b"WRITTEN INTO MAPPED MEMORY");
+}
+
+#[test]
+fn pipes_and_sendfile_carry_the_real_bytes() {
+    reads(&["splice-from", "sendfile-from"], 10_001, 150_000);
+    writes(&["splice-into"], 10_001, b"SPLICED");
+    let mount = cold(&["sendfile-into"]);
+    let from = mount.path().join("small");
+    fs::write(&from, b"SENT").unwrap();
+    let run = move |path: PathBuf| {
+        let mut words = words("sendfile-into", &path, &[10_001]);
+        words.extend([from.to_str().unwrap().to_owned(), "4".to_owned()]);
+        call(&words, b"").unwrap();
+    };
+    on(&mount, "sendfile-into", run);
+    assert_became(&mount, "sendfile-into", &with(b"SENT", 10_001));
+}
+
+#[test]
+fn direct_reads_and_writes_pass_the_kernel_s_cache_and_not_us() {
+    reads(&["direct-read"], 8192, 65_536);
+    writes(&["direct-write"], 8192, &[b'D'; 4096]);
+}
+
+/// O_APPEND: the end is the file's, not the stub's.
+#[test]
+fn what_is_appended_twice_is_there_in_order() {
+    let mount = cold(&["appended"]);
+    on(&mount, "appended", |path| {
+        for text in ["first, ", "second"] {
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+    });
+    let want = [&old(), b"first, second".as_slice()].concat();
+    assert_became(&mount, "appended", &want);
+}
+
+/// Every mode that the host passes on from a mount (FALLOC_FL_ZERO_RANGE it takes for an allocation, of local files too:
+/// see gfapi.rs for zerofill).
+#[test]
+fn ranges_are_allocated_and_punched_in_the_real_bytes() {
+    const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
+    const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
+    let zeros = |bytes: usize, offset| with(&vec![0; bytes], offset);
+    let grown = zeros(50_000, LENGTH);
+    let cases = [
+        ("allocate", 0, 4096, 8192, old()),
+        ("grow", 0, LENGTH, 50_000, grown.clone()),
+        ("allocate-behind", KEEP, LENGTH, 50_000, old()),
+        ("punch", PUNCH, 4096, 8192, zeros(8192, 4096)),
+        ("punch-odd", PUNCH, 5000, 100_001, zeros(100_001, 5000)),
+    ];
+    let names: Vec<_> = cases.iter().map(|case| case.0).collect();
+    let mount = cold(&names);
+    for (name, mode, offset, length, want) in cases {
+        let numbers = [mode.try_into().unwrap(), offset, length];
+        let run = move |path: PathBuf| call(&words("fallocate", &path, &numbers), b"");
+        on(&mount, name, run).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_became(&mount, name, &want);
+    }
+}
+
+/// Where data and holes begin, seen from here and there.
+fn map_of(path: &Path) -> Vec<Result<u64, rustix::io::Errno>> {
+    let file = File::open(path).unwrap();
+    let places = [
+        0,
+        1,
+        4096,
+        100_000,
+        LENGTH as u64 - 1,
+        LENGTH as u64,
+        1 << 30,
+    ];
+    let both = |place| [SeekFrom::Data(place), SeekFrom::Hole(place)];
+    let asked = places.into_iter().flat_map(both);
+    asked.map(|place| seek(&file, place)).collect()
+}
+
+#[test]
+fn data_and_holes_are_where_a_local_file_has_them() {
+    let mount = cold(&["sought"]);
+    fs::write(mount.path().join("whole"), old()).unwrap();
+    let found = on(&mount, "sought", |path| map_of(&path));
+    let whole = on(&mount, "whole", |path| map_of(&path));
+    assert_eq!(found, whole);
+    assert_eq!(found[0], Ok(0), "data from the first byte on");
+    assert_eq!(found[1], Ok(LENGTH as u64), "no hole before the end");
+    assert_became(&mount, "sought", &old());
+}
+
+/// An object has no holes.
+#[test]
+fn a_file_with_holes_comes_back_with_zeros_in_them() {
+    let file = File::create(scene().path("sparse")).unwrap();
+    file.set_len(1 << 20).unwrap();
+    drop(file);
+    scene().archive("sparse");
+    let mount = cold(&[]);
+    let bytes = on(&mount, "sparse", |path| fs::read(path).unwrap());
+    assert_same(&bytes, &vec![0; 1 << 20], "sparse");
+}
+
+#[test]
+fn ranges_are_copied_out_of_and_between_cold_files() {
+    let mount = cold(&["copied-from", "copied-into"]);
+    let other = mount.path().join("copied-into");
+    let copied = on(&mount, "copied-from", move |path| {
+        let from = File::open(path).unwrap();
+        let into = OpenOptions::new().write(true).open(other).unwrap();
+        let (mut off_in, mut off_out) = (1000, 150_000);
+        rustix::fs::copy_file_range(&from, Some(&mut off_in), &into, Some(&mut off_out), 100_000)
+    });
+    assert_eq!(copied, Ok(100_000));
+    assert_became(&mount, "copied-into", &with(&old()[1000..101_000], 150_000));
+    assert_became(&mount, "copied-from", &old());
+}
