@@ -228,18 +228,24 @@ impl Child {
         brick(step, result)
     }
 
-    /// Makes a half-recalled file cold again, with the times in `keep` if cutting moves them (it does not where the
-    /// volume keeps its own). Only under the lock.
+    /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that
+    /// (it does not where the volume keeps its own). Only under the lock.
     ///
     /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn make_cold_again(&self, loc: &Loc, fd: &Fd, keep: &Attributes) -> Result<(), Failure> {
+    pub fn make_cold_again(
+        &self,
+        loc: &Loc,
+        fd: &Fd,
+        keep: &Attributes,
+        moved: bool,
+    ) -> Result<(), Failure> {
         let before = self.status(loc)?;
         // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
         self.cut(fd)?;
-        if self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
+        if moved || self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
             self.set_times(fd, keep)?;
         }
         self.remove(fd, "unmark", xattr::DOWNLOADING)
@@ -262,20 +268,31 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn cut(&self, fd: &Fd) -> Result<(), Failure> {
+        self.resize(fd, "cut", 0)?;
+        self.fsync(fd)
+    }
+
+    /// Gives the file `size` bytes, whatever the state. Returns whether that moved its modification time.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
+        let size = i64::try_from(size).map_err(|_| Failure::Damaged("it is too large"))?;
+        let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
             sys::syncop_ftruncate(
                 self.as_ptr(),
                 fd.as_ptr(),
-                0,
-                ptr::null_mut(),
-                ptr::null_mut(),
+                size,
+                &raw mut before.0,
+                &raw mut after.0,
                 ptr::null_mut(),
                 ptr::null_mut(),
             )
         };
-        brick("cut", result)?;
-        self.fsync(fd)
+        brick(step, result)?;
+        Ok(before.mtime() != after.mtime())
     }
 
     /// Removes an extended attribute; one that is not there is fine.

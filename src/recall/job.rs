@@ -86,7 +86,7 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     match status.state {
         State::Repair => {
             let fd = child.open(&job.inode, loc)?;
-            child.make_cold_again(loc, &fd, &status.attributes)?;
+            child.make_cold_again(loc, &fd, &status.attributes, false)?;
             status = child.status(loc)?;
         }
         // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
@@ -112,11 +112,19 @@ fn bring_back(
     let size = status.attributes.size();
     let fd = child.open(&job.inode, loc)?;
     child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
-    let done =
-        fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
+    let mut moved = false;
+    let done = make_room(child, &fd, size)
+        .and_then(|moving| {
+            moved = moving;
+            fetch(instance, job, &fd, status)
+        })
+        .and_then(|written| {
+            moved |= written.moved_mtime;
+            commit(child, &fd, status, moved)
+        });
     if let Err(failure) = done {
         // Cut what was written. If that fails too, the next recall starts with it.
-        if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes) {
+        if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes, moved) {
             log::warn!(
                 "{}: cannot clean up after a failed recall: {second}",
                 loc.path()
@@ -130,6 +138,19 @@ fn bring_back(
     }
     log::debug!("{}: recalled, {size} bytes", loc.path());
     Ok(size)
+}
+
+/// Gives the file its size before its bytes. Returns whether that moved its modification time.
+///
+/// For erasure-coded volumes, which answer EIO to everything for ever once too few bricks agree on how long their
+/// fragments are (they ask for it along with the version, and compare the answers). A client that dies in the middle of
+/// many writes that each make the file longer leaves every fragment at a length of its own. So one operation makes all
+/// of them as long as they will be, and no write changes that.
+fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
+    if size == 0 {
+        return Ok(false);
+    }
+    child.resize(fd, "make room", size)
 }
 
 fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Written, Failure> {
@@ -177,9 +198,9 @@ fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Wri
 }
 
 /// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
-fn commit(child: &Child, fd: &Fd, status: &Status, written: &Written) -> Result<(), Failure> {
+fn commit(child: &Child, fd: &Fd, status: &Status, moved_mtime: bool) -> Result<(), Failure> {
     child.fsync(fd)?;
-    if written.moved_mtime {
+    if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }
     child.remove(fd, "unmark", xattr::DOWNLOADING)?;

@@ -52,9 +52,9 @@ on_layout!(replica, REPLICA, &[],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 on_layout!(distribute, DISTRIBUTE, &[],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
-// A client that dies in the middle of its writes can leave bricks that an erasure code cannot bring together: see
-// docs/SEMANTICS.md, what is not promised.
-on_layout!(disperse, DISPERSE, &[],);
+on_layout!(disperse, DISPERSE, &[],
+    no_write_of_a_recall_makes_the_file_longer
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 
