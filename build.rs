@@ -41,6 +41,7 @@ const FUNCTIONS: &[&str] = &[
     "syncop_fsync",
     "syncop_open",
     "syncop_ftruncate",
+    "syncop_lookup",
     "syncop_stat",
 ];
 

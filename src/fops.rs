@@ -59,10 +59,20 @@ pub fn want(arguments: &Arguments<'_>) -> Want {
 /// Operations that show attributes ask for the attributes of a cold file by name: with the status key the bricks
 /// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
 /// would log an error for each local file.
+///
+/// Operations that write have the bricks check and write in one step: the hand-shake counts on that.
 #[must_use]
-pub const fn questions(class: Class) -> &'static [&'static CStr] {
-    match class {
-        Class::Look => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
+    match (class, number) {
+        (Class::Look, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+        (
+            _,
+            fop::GF_FOP_WRITE
+            | fop::GF_FOP_FALLOCATE
+            | fop::GF_FOP_DISCARD
+            | fop::GF_FOP_ZEROFILL
+            | fop::GF_FOP_COPY_FILE_RANGE,
+        ) => &[xattr::STATUS, xattr::ATOMIC],
         _ => &[xattr::STATUS],
     }
 }

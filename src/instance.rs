@@ -150,7 +150,7 @@ impl Instance {
         match decision::on_arrival(ticket.class(), ticket.known(), ticket.attempt()) {
             Action::Wind => ticket.wind(&[]),
             Action::WindAsking => {
-                let questions = fops::questions(ticket.class());
+                let questions = fops::questions(ticket.fop(), ticket.class());
                 ticket.wind(questions);
             }
             Action::Recall => {

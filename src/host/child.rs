@@ -167,6 +167,41 @@ impl Child {
         Ok((attributes, answer))
     }
 
+    /// Looks the file up, which makes a replicated volume ask each brick whether others are to be believed.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn look(&self, loc: &Loc) -> Result<(), Failure> {
+        let mut attributes = Attributes::blank();
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_lookup(
+                self.as_ptr(),
+                loc.as_ptr(),
+                &raw mut attributes.0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("look up", result)
+    }
+
+    /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.
+    /// See [`crate::archive`].
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
+        const STEP: &str = "wait for writes";
+        let ask =
+            Dict::asking(&[xattr::ATOMIC]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
+        // SAFETY: all pointers are live.
+        let result =
+            unsafe { sys::cs_shim_write_nothing(self.as_ptr(), fd.as_ptr(), ask.as_ptr()) };
+        brick(STEP, result)
+    }
+
     /// Opens the file for reading and writing.
     ///
     /// # Errors

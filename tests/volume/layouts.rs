@@ -13,6 +13,7 @@ use crate::scene::{Scene, assert_same, pattern};
 
 mod clients;
 mod down;
+mod race;
 mod shard;
 
 use clients::*;
