@@ -42,6 +42,7 @@ const FUNCTIONS: &[&str] = &[
     "syncop_open",
     "syncop_ftruncate",
     "syncop_lookup",
+    "syncop_readv",
     "syncop_stat",
 ];
 

@@ -51,7 +51,7 @@ use cloudsync_format::xattr::{self, State};
 
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::guard;
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
@@ -125,7 +125,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
     let fd = child.open(&inode, &loc)?;
     let done = child
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
-        .and_then(|()| stop_writers(&child, &loc, &fd))
+        .and_then(|()| stop_writers(instance, &child, &loc, &fd))
         .and_then(|()| check_again(&child, &loc, &fd, &status))
         .and_then(|()| cut(&child, &loc, &fd, &status, &object));
     if let Err(failure) = done {
@@ -156,10 +156,17 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<(), Failure> {
 /// a thousand times as long.
 const STRAGGLERS: Duration = Duration::from_millis(20);
 
-/// The mark is set: waits for what came before it.
-fn stop_writers(child: &Child, loc: &Loc, fd: &Fd) -> Result<(), Failure> {
+/// The mark is set: waits for what came before it, and makes sure that nothing comes after it.
+fn stop_writers(instance: &Instance, child: &Child, loc: &Loc, fd: &Fd) -> Result<(), Failure> {
     child.await_writes(fd)?;
     thread::sleep(STRAGGLERS);
+    if child.try_to_read(fd)? != Reading::Refused {
+        instance.bricks.did_not_look();
+        return Err(refused(
+            Errno::EOPNOTSUPP,
+            "the bricks do not check a file's state (storage.linux-aio, storage.linux-io_uring)",
+        ));
+    }
     child.look(loc)
 }
 

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 
 use cloudsync_format::xattr;
 
+use crate::bricks::Check;
 use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::arguments::Arguments;
@@ -39,6 +40,21 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         // Of a directory; its entries are files.
         fop::GF_FOP_READDIRP => class,
         _ if arguments.is_not_a_file() => Class::Pass,
+        _ => class,
+    }
+}
+
+/// The class of an operation on bricks that may not check.
+#[must_use]
+pub const fn class_on(number: fop::Type, class: Class, check: Check) -> Class {
+    match (number, check) {
+        // The answer to a read tells whether they did; the answer to a write does not.
+        (fop::GF_FOP_READ, Check::Skipped)
+        | (fop::GF_FOP_WRITE, Check::Skipped | Check::Unknown)
+            if matches!(class, Class::Bytes) =>
+        {
+            Class::Unchecked
+        }
         _ => class,
     }
 }
@@ -84,6 +100,8 @@ pub enum Verdict {
     Answer,
     /// The operation is parked and wound again.
     Park(Want),
+    /// The bricks read the file without a look at its state.
+    Unchecked,
     /// The answer goes up once the attributes in it were looked at again: they may be the stub's.
     LookAgain,
 }
@@ -92,6 +110,13 @@ pub enum Verdict {
 pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     match ticket.class() {
+        Class::Bytes
+            if ticket.fop() == fop::GF_FOP_READ
+                && reply.op_ret() >= 0
+                && reply.state().is_none() =>
+        {
+            Verdict::Unchecked
+        }
         Class::Bytes | Class::Unchecked => park(settle_bytes(ticket, reply)),
         _ if reply.op_ret() < 0 => Verdict::Answer,
         Class::Look if ticket.fop() == fop::GF_FOP_READDIRP => {

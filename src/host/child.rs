@@ -43,6 +43,17 @@ pub struct Status {
     pub has_left_overs: bool,
 }
 
+/// What came of an attempt to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The bricks looked at the file's state and refused.
+    Refused,
+    /// They looked at it and read.
+    Checked,
+    /// They read without looking.
+    Unchecked,
+}
+
 const STATUS_QUESTIONS: &[&CStr] = &[
     xattr::REMOTE,
     xattr::DOWNLOADING,
@@ -200,6 +211,45 @@ impl Child {
         let result =
             unsafe { sys::cs_shim_write_nothing(self.as_ptr(), fd.as_ptr(), ask.as_ptr()) };
         brick(STEP, result)
+    }
+
+    /// Whether the bricks look at a file's state before they read: tries to read a byte.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn try_to_read(&self, fd: &Fd) -> Result<Reading, Failure> {
+        const STEP: &str = "try to read";
+        let ask =
+            Dict::asking(&[xattr::STATUS]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
+        let mut answer = ptr::null_mut();
+        // SAFETY: all pointers are live or NULL where the host allows it; `answer` becomes ours.
+        let result = unsafe {
+            sys::syncop_readv(
+                self.as_ptr(),
+                fd.as_ptr(),
+                1,
+                0,
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ask.as_ptr(),
+                &raw mut answer,
+            )
+        };
+        // SAFETY: NULL or a reference that syncop gives away.
+        let answer = unsafe { Dict::from_raw(answer) };
+        if result == -libc::EIO {
+            return Ok(Reading::Refused);
+        }
+        brick(STEP, result)?;
+        let checked = answer.is_some_and(|answer| answer.borrow().has(xattr::STATUS));
+        Ok(if checked {
+            Reading::Checked
+        } else {
+            Reading::Unchecked
+        })
     }
 
     /// Opens the file for reading and writing.

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::{self, State};
 
+use crate::bricks::Check;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::Download;
@@ -32,6 +33,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     // Without the lock first: most that come here after another client's recall find the file local.
     let status = child.status(&loc)?;
     if status.state == State::Local && !status.has_left_overs {
+        watch_bricks(instance, job, &child, &loc);
         job.inode.learn(instance.this, Known::Local);
         return Ok(());
     }
@@ -77,6 +79,23 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
             tidy(&child, &fd)
         }
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
+    }
+}
+
+/// Finds out whether the bricks check before they write, if that is not known yet and can be told. A file that is local
+/// now serves for that.
+fn watch_bricks(instance: &Instance, job: &Job, child: &Child, loc: &Loc) {
+    if instance.bricks.check() != Check::Unknown {
+        return;
+    }
+    let reading = child
+        .open(&job.inode, loc)
+        .and_then(|fd| child.try_to_read(&fd));
+    match reading {
+        Ok(Reading::Checked) => instance.bricks.looked(),
+        Ok(Reading::Unchecked) => instance.bricks.did_not_look(),
+        // An error of the file's, not a refusal: the next write tries again.
+        Ok(Reading::Refused) | Err(_) => {}
     }
 }
 

@@ -76,6 +76,12 @@ fn cold_files_read_back(mut scene: Scene) {
         let touch = move || File::options().write(true).open(path)?.set_modified(then);
         scene.within("utime", touch).unwrap();
     }
+    // It has written, so it knows; and nothing on the way here must have eaten what tells it.
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    assert!(
+        private.contains("bricks-check-the-state = yes"),
+        "{private}"
+    );
     // On a sharded volume the client that sets an mtime goes on showing the old one.
     scene.remount();
     for size in SIZES {
@@ -107,6 +113,12 @@ fn cold_files_read_back(mut scene: Scene) {
         assert!(scene.is_plain(&name), "{name}");
     }
     scene.assert_idle();
+    // Reads do not say so, but would say the contrary.
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    assert!(
+        !private.contains("bricks-check-the-state = no"),
+        "{private}"
+    );
     scene.remount();
     for size in SIZES {
         let name = name(size);

@@ -16,3 +16,4 @@ mod layouts;
 mod options;
 mod read;
 mod scene;
+mod unchecked;
