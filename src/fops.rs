@@ -272,3 +272,43 @@ fn show_cold(reply: &mut Reply<'_>, size: u64) {
         attributes.show_cold(size);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reads_and_writes_go_past_the_check_of_a_brick() {
+        for number in 1..fop::GF_FOP_MAXVALUE {
+            let class = table::class(number);
+            for check in [Check::Unknown, Check::Done, Check::Skipped] {
+                let careful = match check {
+                    Check::Unknown => number == fop::GF_FOP_WRITE,
+                    Check::Done => false,
+                    Check::Skipped => matches!(number, fop::GF_FOP_READ | fop::GF_FOP_WRITE),
+                };
+                let want = if careful { Class::Unchecked } else { class };
+                assert_eq!(class_on(number, class, check), want, "{number} {check:?}");
+            }
+        }
+        // Of a directory's, say.
+        let passing = class_on(fop::GF_FOP_READ, Class::Pass, Check::Skipped);
+        assert_eq!(passing, Class::Pass);
+    }
+
+    #[test]
+    fn what_writes_has_the_bricks_check_and_write_in_one_step() {
+        for number in 1..fop::GF_FOP_MAXVALUE {
+            let asks = questions(number, table::class(number)).contains(&xattr::ATOMIC);
+            let writes = matches!(
+                number,
+                fop::GF_FOP_WRITE
+                    | fop::GF_FOP_FALLOCATE
+                    | fop::GF_FOP_DISCARD
+                    | fop::GF_FOP_ZEROFILL
+                    | fop::GF_FOP_COPY_FILE_RANGE
+            );
+            assert_eq!(asks, writes, "{number}");
+        }
+    }
+}
