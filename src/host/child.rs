@@ -173,7 +173,26 @@ impl Child {
             )
         };
         // SAFETY: NULL or a reference that syncop gives away.
-        let answer = unsafe { Dict::from_raw(answer) };
+        let mut answer = unsafe { Dict::from_raw(answer) };
+        let mut result = result;
+        // It has no name any more, but somebody may have it open.
+        if matches!(-result, libc::ENOENT | libc::ESTALE)
+            && let Some(fd) = Fd::of(loc)
+        {
+            let mut other = ptr::null_mut();
+            // SAFETY: as above.
+            result = unsafe {
+                sys::syncop_fstat(
+                    self.as_ptr(),
+                    fd.as_ptr(),
+                    &raw mut attributes.0,
+                    ask.as_ptr(),
+                    &raw mut other,
+                )
+            };
+            // SAFETY: as above.
+            answer = unsafe { Dict::from_raw(other) };
+        }
         brick("stat", result)?;
         Ok((attributes, answer))
     }
@@ -468,6 +487,13 @@ impl Drop for Locked<'_> {
 pub struct Fd(NonNull<sys::fd_t>);
 
 impl Fd {
+    /// A descriptor through which this client has the file open, if it has.
+    #[must_use]
+    pub fn of(loc: &Loc) -> Option<Self> {
+        // SAFETY: the loc is live and holds a reference to its inode; 0 is any process. The reference becomes ours.
+        NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
+    }
+
     pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
         self.0.as_ptr()
     }

@@ -90,6 +90,7 @@ fn watch_bricks(instance: &Instance, job: &Job, child: &Child, loc: &Loc) {
     }
     let reading = child
         .open(&job.inode, loc)
+        .or_else(|failure| Fd::of(loc).ok_or(failure))
         .and_then(|fd| child.try_to_read(&fd));
     match reading {
         Ok(Reading::Checked) => instance.bricks.looked(),

@@ -32,6 +32,7 @@ macro_rules! on_layout {
             cold_files_read_back
             changes_keep_the_other_bytes
             attributes_and_names_move_no_bytes
+            a_removed_file_that_is_open_reads_and_writes
             two_clients_read_at_once
             a_writer_with_an_old_view_is_refused_by_every_brick
             $($more)*

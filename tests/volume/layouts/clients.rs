@@ -177,3 +177,29 @@ pub(super) fn pending(copy: &Path) -> Option<String> {
         is_pending.then(|| format!("{}: {name} is {value:?}", copy.display()))
     })
 }
+
+/// Nobody finds it by name any more, but an empty answer is looked at again, and so is a file before its client's first
+/// write.
+pub(super) fn a_removed_file_that_is_open_reads_and_writes(mut scene: Scene) {
+    scene.remount();
+    let path = scene.path("file");
+    let (got, end) = scene.within("a removed file", move || {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        fs::remove_file(path).unwrap();
+        let mut got = [0; 5];
+        let end = file
+            .read_at(&mut got, 0)
+            .map(|got| assert_eq!(got, 0))
+            .and_then(|()| file.write_all_at(b"bytes", 10_000))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| file.read_exact_at(&mut got, 10_000));
+        (got, end)
+    });
+    end.unwrap();
+    assert_eq!(&got, b"bytes");
+}
