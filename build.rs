@@ -26,6 +26,7 @@ const FUNCTIONS: &[&str] = &[
     "dict_ref",
     "dict_set_uint32",
     "dict_unref",
+    "fd_lookup",
     "fd_unref",
     "gf_log_get_loglevel",
     "inode_ctx_get0",
@@ -41,6 +42,8 @@ const FUNCTIONS: &[&str] = &[
     "syncop_fsync",
     "syncop_open",
     "syncop_ftruncate",
+    "syncop_lookup",
+    "syncop_readv",
     "syncop_stat",
 ];
 

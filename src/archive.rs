@@ -6,13 +6,37 @@
 //! the store, of a second copy or of an erasure code. We do both ourselves, under the lock that recalls take:
 //!
 //! ```text
-//! lock -> compare with what the archiver saw -> ask the store (law 2) -> mark -> let stragglers finish -> compare again
+//! lock -> compare with what the archiver saw -> ask the store (law 2) -> mark -> wait for writers -> compare again
 //!      -> write down key, version, size -> set cs.remote -> cut -> times -> unmark -> unlock
 //! ```
 //!
 //! The mark makes the bricks refuse every other operation on the bytes: who wants to write now waits for the lock and
 //! recalls the file. A crash leaves a file that is local with a mark (the next job removes it), or, once `cs.remote` is
 //! set, one that is cold with bytes (the next job cuts them: the store has vouched for the object).
+//!
+//! # Why no write is lost
+//!
+//! A write that somebody was told succeeded, and that is not in the object, must make the second comparison fail. A
+//! brick checks a file's state and then writes; so for each brick a write is *early* (checked before the mark came to
+//! it) or refused. Our own write of no bytes ([`Child::await_writes`]) comes after the mark was answered, and
+//! everything that is compared comes after it.
+//!
+//! - **One brick** (and distribution over such). Clients ask the brick to check and write in one step (the atomic key,
+//!   [`crate::fops::questions`]): it holds a lock of the file's meanwhile, and our write takes the same lock. So early
+//!   writes are over when ours is answered. A truncation has no such lock: [`STRAGGLERS`] is all there is.
+//! - **Replication.** The mark comes to the bricks one after the other, and a write in between may be early on most of
+//!   them and refused by the rest: it succeeds, and its client records on the bricks that took it that the others have
+//!   not got it before it tells its caller. Every change of bytes, truncations included, happens under a lock of the
+//!   replication's own, taken on most bricks and kept until that record is written; ours takes it too. So, of any other
+//!   change: if its turn was before ours, the record is there when we are answered, the lookup reads it from all
+//!   bricks, and the attributes that are compared then come from a brick that has the change. If its turn is after
+//!   ours, it finds the mark on most bricks and fails. This needs what replication needs itself, a quorum (default for
+//!   three bricks): two majorities have a brick in common.
+//! - **Erasure coding.** The mark itself is set under the lock that every change takes, over the whole file: a change is
+//!   on all bricks before it, or refused by all that have it, and then too few are left for it to succeed.
+//!
+//! The comparison is of size, mtime and, where the volume keeps its own times, ctime. It is blind to a write that moves
+//! none of them; see docs/SEMANTICS.md.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +52,7 @@ use cloudsync_format::xattr::{self, State};
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::guard;
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
@@ -103,6 +127,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let fd = child.open(&inode, &loc)?;
     let done = child
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
+        .and_then(|()| stop_writers(instance, &child, &loc, &fd))
         .and_then(|()| check_again(instance, &child, &loc, &status))
         .and_then(|()| cut(&child, &loc, &fd, &status, &object));
     if let Err(failure) = done {
@@ -131,18 +156,31 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     Ok(attributes)
 }
 
-/// How long an operation may take on a brick from its check of the state to its effect. It is two system calls; this
-/// is a thousand times as long.
+/// How long a truncation may take on a brick from its check of the state to its effect. It is two system calls; this is
+/// a thousand times as long.
 const STRAGGLERS: Duration = Duration::from_millis(20);
 
-/// The mark is set: nobody can change the file any more, but somebody may have until a moment ago.
+/// The mark is set: waits for what came before it, and makes sure that nothing comes after it.
+fn stop_writers(instance: &Instance, child: &Child, loc: &Loc, fd: &Fd) -> Result<(), Failure> {
+    child.await_writes(fd)?;
+    thread::sleep(STRAGGLERS);
+    if child.try_to_read(fd)? != Reading::Refused {
+        instance.bricks.did_not_look();
+        return Err(refused(
+            Errno::EOPNOTSUPP,
+            "the bricks do not check a file's state (storage.linux-aio, storage.linux-io_uring)",
+        ));
+    }
+    child.look(loc)
+}
+
+/// Nobody can change the file any more, but somebody may have until a moment ago.
 fn check_again(
     instance: &Instance,
     child: &Child,
     loc: &Loc,
     before: &Status,
 ) -> Result<(), Failure> {
-    thread::sleep(STRAGGLERS);
     let now = child.status(loc)?;
     // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
     // our mark has moved the ctime.
@@ -154,6 +192,7 @@ fn check_again(
     if same {
         Ok(())
     } else {
+        // Not ESTALE: at that the kernel makes the call again, and the seconds of the claim may still fit.
         Err(refused(Errno::EBUSY, "it changed just now"))
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::bricks::Check;
 use crate::control;
 use crate::decision;
 use crate::errno::Errno;
@@ -177,10 +178,14 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
         return;
     };
     guard::catch((), || {
-        if event.cast_unsigned() == sys::glusterfs_event_t::GF_EVENT_PARENT_DOWN
-            && let Some(instance) = instance(this)
-        {
-            instance.stop();
+        use sys::glusterfs_event_t as Event;
+        let Some(instance) = instance(this) else {
+            return;
+        };
+        match event.cast_unsigned() {
+            Event::GF_EVENT_PARENT_DOWN => instance.stop(),
+            Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_CHILD_UP => instance.bricks.forget(),
+            _ => {}
         }
     });
 }
@@ -221,6 +226,17 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         let mut reply = unsafe { Reply::from_raw(reply) };
         let want = match fops::settle(settling.ticket(), &mut reply) {
             Verdict::Park(want) => want,
+            Verdict::Unchecked => {
+                if let Some(instance) = instance(settling.ticket().xlator()) {
+                    instance.bricks.did_not_look();
+                }
+                // Later attempts were preceded by a look of ours.
+                if settling.ticket().attempt() > 0 {
+                    settling.let_go();
+                    return answer;
+                }
+                Want::Bytes
+            }
             Verdict::Answer => {
                 settling.let_go();
                 return answer;
@@ -337,6 +353,14 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         line(
             c"jobs-without-a-thread",
             &workers::RECALLS.waiting().to_string(),
+        );
+        line(
+            c"bricks-check-the-state",
+            match instance.bricks.check() {
+                Check::Unknown => "?",
+                Check::Done => "yes",
+                Check::Skipped => "no",
+            },
         );
         line(
             c"files-recalled",

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 
 use cloudsync_format::xattr;
 
+use crate::bricks::Check;
 use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::arguments::Arguments;
@@ -44,6 +45,21 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
     }
 }
 
+/// The class of an operation on bricks that may not check.
+#[must_use]
+pub const fn class_on(number: fop::Type, class: Class, check: Check) -> Class {
+    match (number, check) {
+        // The answer to a read tells whether they did; the answer to a write does not.
+        (fop::GF_FOP_READ, Check::Skipped)
+        | (fop::GF_FOP_WRITE, Check::Skipped | Check::Unknown)
+            if matches!(class, Class::Bytes) =>
+        {
+            Class::Unchecked
+        }
+        _ => class,
+    }
+}
+
 /// What an operation on a cold file's bytes needs of them.
 #[must_use]
 pub fn want(arguments: &Arguments<'_>) -> Want {
@@ -60,10 +76,20 @@ pub fn want(arguments: &Arguments<'_>) -> Want {
 /// Operations that show attributes ask for the attributes of a cold file by name: with the status key the bricks
 /// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
 /// would log an error for each local file.
+///
+/// Operations that write have the bricks check and write in one step: the hand-shake counts on that.
 #[must_use]
-pub const fn questions(class: Class) -> &'static [&'static CStr] {
-    match class {
-        Class::Look => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
+    match (class, number) {
+        (Class::Look, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+        (
+            _,
+            fop::GF_FOP_WRITE
+            | fop::GF_FOP_FALLOCATE
+            | fop::GF_FOP_DISCARD
+            | fop::GF_FOP_ZEROFILL
+            | fop::GF_FOP_COPY_FILE_RANGE,
+        ) => &[xattr::STATUS, xattr::ATOMIC],
         _ => &[xattr::STATUS],
     }
 }
@@ -75,6 +101,8 @@ pub enum Verdict {
     Answer,
     /// The operation is parked and wound again.
     Park(Want),
+    /// The bricks read the file without a look at its state.
+    Unchecked,
     /// The answer goes up once the attributes in it were looked at again: they may be the stub's.
     LookAgain,
 }
@@ -83,6 +111,13 @@ pub enum Verdict {
 pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     match ticket.class() {
+        Class::Bytes
+            if ticket.fop() == fop::GF_FOP_READ
+                && reply.op_ret() >= 0
+                && reply.state().is_none() =>
+        {
+            Verdict::Unchecked
+        }
         Class::Bytes | Class::Unchecked => park(settle_bytes(ticket, reply)),
         _ if reply.op_ret() < 0 => Verdict::Answer,
         Class::Look if ticket.fop() == fop::GF_FOP_READDIRP => {
@@ -98,21 +133,20 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             Verdict::Answer
         }
         Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
-        // A part of the file may be there, because another client recalls it.
-        Class::Patch => settle_patch(ticket, reply, u64::MAX),
+        Class::Patch => settle_patch(ticket, reply),
         Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
     }
 }
 
-/// The bricks answer with what is on them. An answer that a stub could have given is looked at again: of a file that is
-/// not known to be cold one of less than `least` bytes.
-fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>, least: u64) -> Verdict {
+/// The bricks answer with what is on them. An answer that a stub could have given is looked at again. (A file that is
+/// being recalled has its full size from the beginning.)
+fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
     };
     let least = match ticket.known() {
         Known::Cold { size } => size,
-        Known::Local | Known::Unknown => least,
+        Known::Local | Known::Unknown => 1,
     };
     if attributes.size() < least {
         Verdict::LookAgain
@@ -173,9 +207,7 @@ fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
             show_cold(reply, size);
             Verdict::Answer
         }
-        // They do not lie, but some answer nothing.
-        Some(_) => settle_patch(ticket, reply, 1),
-        None => settle_patch(ticket, reply, u64::MAX),
+        _ => settle_patch(ticket, reply),
     }
 }
 
@@ -289,5 +321,45 @@ fn show_cold(reply: &mut Reply<'_>, size: u64) {
     }
     if let Some(attributes) = reply.before() {
         attributes.show_cold(size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reads_and_writes_go_past_the_check_of_a_brick() {
+        for number in 1..fop::GF_FOP_MAXVALUE {
+            let class = table::class(number);
+            for check in [Check::Unknown, Check::Done, Check::Skipped] {
+                let careful = match check {
+                    Check::Unknown => number == fop::GF_FOP_WRITE,
+                    Check::Done => false,
+                    Check::Skipped => matches!(number, fop::GF_FOP_READ | fop::GF_FOP_WRITE),
+                };
+                let want = if careful { Class::Unchecked } else { class };
+                assert_eq!(class_on(number, class, check), want, "{number} {check:?}");
+            }
+        }
+        // Of a directory's, say.
+        let passing = class_on(fop::GF_FOP_READ, Class::Pass, Check::Skipped);
+        assert_eq!(passing, Class::Pass);
+    }
+
+    #[test]
+    fn what_writes_has_the_bricks_check_and_write_in_one_step() {
+        for number in 1..fop::GF_FOP_MAXVALUE {
+            let asks = questions(number, table::class(number)).contains(&xattr::ATOMIC);
+            let writes = matches!(
+                number,
+                fop::GF_FOP_WRITE
+                    | fop::GF_FOP_FALLOCATE
+                    | fop::GF_FOP_DISCARD
+                    | fop::GF_FOP_ZEROFILL
+                    | fop::GF_FOP_COPY_FILE_RANGE
+            );
+            assert_eq!(asks, writes, "{number}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::archive;
+use crate::bricks::Bricks;
 use crate::config::{self, Config};
 use crate::control;
 use crate::decision::{self, Action};
@@ -25,6 +26,8 @@ pub struct Instance {
     pub this: Xlator,
     /// Its jobs.
     pub engine: Engine,
+    /// What its bricks do.
+    pub bricks: Bricks,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
     /// One reconfigure at a time.
@@ -53,6 +56,7 @@ impl Instance {
         let instance = Arc::new(Self {
             this,
             engine: Engine::default(),
+            bricks: Bricks::default(),
             config: RwLock::new(config),
             store: RwLock::new(None),
             changing: Mutex::new(()),
@@ -147,10 +151,11 @@ impl Instance {
 
     /// Does with an operation what the table says. Never blocks.
     pub fn proceed(self: &Arc<Self>, ticket: Ticket) {
-        match decision::on_arrival(ticket.class(), ticket.known(), ticket.attempt()) {
+        let class = fops::class_on(ticket.fop(), ticket.class(), self.bricks.check());
+        match decision::on_arrival(class, ticket.known(), ticket.attempt()) {
             Action::Wind => ticket.wind(&[]),
             Action::WindAsking => {
-                let questions = fops::questions(ticket.class());
+                let questions = fops::questions(ticket.fop(), class);
                 ticket.wind(questions);
             }
             Action::Recall => {

@@ -18,6 +18,7 @@
 //! | [`decision`] | `(class, state, attempt) -> action`: the whole policy                   | no     |
 //! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
 //! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
+//! | [`bricks`]   | whether they look at a file's state before they read and write               | no     |
 //! | [`control`]  | what users ask and tell: state, recall, cancel                          | no     |
 //! | [`plugin`]   | from a store's name to a loaded plugin                                  | yes    |
 //! | [`instance`] | what one volume's translator has: settings, store, jobs                 | no     |
@@ -25,6 +26,7 @@
 //! | [`errno`]    | what went wrong, and which errno an application gets for it             | no     |
 
 pub mod archive;
+pub mod bricks;
 pub mod config;
 pub mod control;
 pub mod decision;

@@ -35,12 +35,25 @@ pub struct Status {
     pub remote: Option<Vec<u8>>,
     /// The key of its object, as our archiver wrote it.
     pub key: Option<Vec<u8>>,
+    /// Whether our hand-shake archived it, which wrote the object's key to `remote` too. Anybody may set `key` later.
+    pub archived_by_us: bool,
     /// The version of that object when the file was archived.
     pub version: Option<Vec<u8>>,
     /// The whole file's size, if this is the first shard of one.
     pub sharded_size: Option<u64>,
     /// Whether it has the size attribute of a cold file.
     pub has_left_overs: bool,
+}
+
+/// What came of an attempt to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The bricks looked at the file's state and refused.
+    Refused,
+    /// They looked at it and read.
+    Checked,
+    /// They read without looking.
+    Unchecked,
 }
 
 const STATUS_QUESTIONS: &[&CStr] = &[
@@ -137,6 +150,7 @@ impl Child {
             on_bricks,
             remote,
             key: bytes(xattr::KEY),
+            archived_by_us: bytes(xattr::VERSION).is_some(),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
             sharded_size: bytes(xattr::SHARDED_SIZE)
                 .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
@@ -162,9 +176,102 @@ impl Child {
             )
         };
         // SAFETY: NULL or a reference that syncop gives away.
-        let answer = unsafe { Dict::from_raw(answer) };
+        let mut answer = unsafe { Dict::from_raw(answer) };
+        let mut result = result;
+        // It has no name any more, but somebody may have it open.
+        if matches!(-result, libc::ENOENT | libc::ESTALE)
+            && let Some(fd) = Fd::of(loc)
+        {
+            let mut other = ptr::null_mut();
+            // SAFETY: as above.
+            result = unsafe {
+                sys::syncop_fstat(
+                    self.as_ptr(),
+                    fd.as_ptr(),
+                    &raw mut attributes.0,
+                    ask.as_ptr(),
+                    &raw mut other,
+                )
+            };
+            // SAFETY: as above.
+            answer = unsafe { Dict::from_raw(other) };
+        }
         brick("stat", result)?;
         Ok((attributes, answer))
+    }
+
+    /// Looks the file up, which makes a replicated volume ask each brick whether others are to be believed.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn look(&self, loc: &Loc) -> Result<(), Failure> {
+        let mut attributes = Attributes::blank();
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_lookup(
+                self.as_ptr(),
+                loc.as_ptr(),
+                &raw mut attributes.0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("look up", result)
+    }
+
+    /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.
+    /// See [`crate::archive`].
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
+        const STEP: &str = "wait for writes";
+        let ask =
+            Dict::asking(&[xattr::ATOMIC]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
+        // SAFETY: all pointers are live.
+        let result =
+            unsafe { sys::cs_shim_write_nothing(self.as_ptr(), fd.as_ptr(), ask.as_ptr()) };
+        brick(STEP, result)
+    }
+
+    /// Whether the bricks look at a file's state before they read: tries to read a byte.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn try_to_read(&self, fd: &Fd) -> Result<Reading, Failure> {
+        const STEP: &str = "try to read";
+        let ask =
+            Dict::asking(&[xattr::STATUS]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
+        let mut answer = ptr::null_mut();
+        // SAFETY: all pointers are live or NULL where the host allows it; `answer` becomes ours.
+        let result = unsafe {
+            sys::syncop_readv(
+                self.as_ptr(),
+                fd.as_ptr(),
+                1,
+                0,
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ask.as_ptr(),
+                &raw mut answer,
+            )
+        };
+        // SAFETY: NULL or a reference that syncop gives away.
+        let answer = unsafe { Dict::from_raw(answer) };
+        if result == -libc::EIO {
+            return Ok(Reading::Refused);
+        }
+        brick(STEP, result)?;
+        let checked = answer.is_some_and(|answer| answer.borrow().has(xattr::STATUS));
+        Ok(if checked {
+            Reading::Checked
+        } else {
+            Reading::Unchecked
+        })
     }
 
     /// Opens the file for reading and writing.
@@ -228,18 +335,24 @@ impl Child {
         brick(step, result)
     }
 
-    /// Makes a half-recalled file cold again, with the times in `keep` if cutting moves them (it does not where the
-    /// volume keeps its own). Only under the lock.
+    /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that
+    /// (it does not where the volume keeps its own). Only under the lock.
     ///
     /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn make_cold_again(&self, loc: &Loc, fd: &Fd, keep: &Attributes) -> Result<(), Failure> {
+    pub fn make_cold_again(
+        &self,
+        loc: &Loc,
+        fd: &Fd,
+        keep: &Attributes,
+        moved: bool,
+    ) -> Result<(), Failure> {
         let before = self.status(loc)?;
         // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
         self.cut(fd)?;
-        if self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
+        if moved || self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
             self.set_times(fd, keep)?;
         }
         self.remove(fd, "unmark", xattr::DOWNLOADING)
@@ -262,20 +375,31 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn cut(&self, fd: &Fd) -> Result<(), Failure> {
+        self.resize(fd, "cut", 0)?;
+        self.fsync(fd)
+    }
+
+    /// Gives the file `size` bytes, whatever the state. Returns whether that moved its modification time.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
+        let size = i64::try_from(size).map_err(|_| Failure::Damaged("it is too large"))?;
+        let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
             sys::syncop_ftruncate(
                 self.as_ptr(),
                 fd.as_ptr(),
-                0,
-                ptr::null_mut(),
-                ptr::null_mut(),
+                size,
+                &raw mut before.0,
+                &raw mut after.0,
                 ptr::null_mut(),
                 ptr::null_mut(),
             )
         };
-        brick("cut", result)?;
-        self.fsync(fd)
+        brick(step, result)?;
+        Ok(before.mtime() != after.mtime())
     }
 
     /// Removes an extended attribute; one that is not there is fine.
@@ -366,6 +490,13 @@ impl Drop for Locked<'_> {
 pub struct Fd(NonNull<sys::fd_t>);
 
 impl Fd {
+    /// A descriptor through which this client has the file open, if it has.
+    #[must_use]
+    pub fn of(loc: &Loc) -> Option<Self> {
+        // SAFETY: the loc is live and holds a reference to its inode; 0 is any process. The reference becomes ours.
+        NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
+    }
+
     pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
         self.0.as_ptr()
     }

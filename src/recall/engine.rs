@@ -13,8 +13,9 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::recall::job;
 use crate::recall::tracker::Tracker;
-use crate::recall::{job, workers};
+use crate::recall::workers::{self, Pool};
 
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,30 +119,54 @@ fn start_or_join(
     });
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
+    on_a_thread(instance, &job, &workers::BRICKS, workers::LIMIT, look);
+}
+
+/// Runs a step of a job on a thread of that pool.
+fn on_a_thread(
+    instance: &Arc<Instance>,
+    job: &Arc<Job>,
+    pool: &'static Pool,
+    limit: usize,
+    step: fn(&Arc<Instance>, &Arc<Job>),
+) {
     let task = {
-        let (instance, job) = (Arc::clone(instance), Arc::clone(&job));
-        move || run(instance, job)
+        let (instance, job) = (Arc::clone(instance), Arc::clone(job));
+        move || {
+            let entered = instance.this.enter();
+            step(&instance, &job);
+            // Gives references back to the host, which must know who does.
+            drop((job, instance));
+            drop(entered);
+        }
     };
-    let started = match want {
-        Want::Bytes => workers::RECALLS.run(instance.config().recalls, task),
-        Want::Nothing | Want::Tidy => workers::LOCKS.run(workers::LIMIT, task),
-    };
-    if started.is_err() {
+    if pool.run(limit, task).is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
             errno: Errno::ENOMEM,
         };
-        finish(instance, &job, Err(failure));
+        finish(instance, job, Err(failure));
     }
 }
 
-fn run(instance: Arc<Instance>, job: Arc<Job>) {
-    let entered = instance.this.enter();
-    let outcome = guard::catch(Err(Failure::Bug), || job::run(&instance, &job));
-    finish(&instance, &job, outcome);
-    // Gives references back to the host, which must know who does.
-    drop((job, instance));
-    drop(entered);
+fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
+    let looked = guard::catch(Err(Failure::Bug), || job::look(instance, job));
+    match (looked, job.want) {
+        (Ok(true), _) => finish(instance, job, Ok(())),
+        (Ok(false), Want::Bytes) => {
+            let recalls = instance.config().recalls;
+            on_a_thread(instance, job, &workers::RECALLS, recalls, run);
+        }
+        (Ok(false), Want::Nothing | Want::Tidy) => {
+            on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run);
+        }
+        (Err(failure), _) => finish(instance, job, Err(failure)),
+    }
+}
+
+fn run(instance: &Arc<Instance>, job: &Arc<Job>) {
+    let outcome = guard::catch(Err(Failure::Bug), || job::run(instance, job));
+    finish(instance, job, outcome);
 }
 
 /// Ends the job and answers or resumes everybody who waits for it.

@@ -7,20 +7,36 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::{self, State};
 
+use crate::bricks::Check;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::Download;
 use crate::recall::engine::{Job, Want};
 use crate::recall::tracker::{Tracker, WriteError, Written};
 
-/// Does what the job's waiters wait for.
+/// Looks, without the lock, whether the job is done already: most that come here after another client's recall find the
+/// file local, and an operation that the bricks do not check comes here every time. Needs no store.
 ///
 /// # Errors
-/// Why not; the file is then as cold as it was.
-pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+/// Why it can never be done.
+pub fn look(instance: &Instance, job: &Job) -> Result<bool, Failure> {
+    let (child, loc) = begin(instance, job)?;
+    let status = child.status(&loc)?;
+    if status.state == State::Local && !status.has_left_overs {
+        watch_bricks(instance, job, &child, &loc);
+        job.inode.learn(instance.this, Known::Local);
+        return Ok(true);
+    }
+    if job.want == Want::Bytes && status.state != State::Local && instance.store().is_none() {
+        return Err(Failure::NoStore);
+    }
+    Ok(job.want == Want::Tidy && status.state != State::Local)
+}
+
+fn begin(instance: &Instance, job: &Job) -> Result<(Child, Loc), Failure> {
     let no_memory = || Failure::Brick {
         step: "start",
         errno: Errno::ENOMEM,
@@ -28,20 +44,15 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     let child =
         Child::enter(instance.this, std::ptr::from_ref(job).cast()).ok_or_else(no_memory)?;
     let loc = Loc::of(&job.inode, job.gfid).ok_or_else(no_memory)?;
+    Ok((child, loc))
+}
 
-    // Without the lock first: most that come here after another client's recall find the file local.
-    let status = child.status(&loc)?;
-    if status.state == State::Local && !status.has_left_overs {
-        job.inode.learn(instance.this, Known::Local);
-        return Ok(());
-    }
-    if job.want == Want::Tidy && status.state != State::Local {
-        return Ok(());
-    }
-    if job.want == Want::Bytes && status.state != State::Local && instance.store().is_none() {
-        return Err(Failure::NoStore);
-    }
-
+/// Does what the job's waiters wait for.
+///
+/// # Errors
+/// Why not; the file is then as cold as it was.
+pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+    let (child, loc) = begin(instance, job)?;
     let _lock = child.lock(&loc)?;
     let status = healed(&child, &loc, job)?;
     match (status.state, job.want) {
@@ -80,13 +91,31 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     }
 }
 
+/// Finds out whether the bricks check before they write, if that is not known yet and can be told. A file that is local
+/// now serves for that.
+fn watch_bricks(instance: &Instance, job: &Job, child: &Child, loc: &Loc) {
+    if instance.bricks.check() != Check::Unknown {
+        return;
+    }
+    let reading = child
+        .open(&job.inode, loc)
+        .or_else(|failure| Fd::of(loc).ok_or(failure))
+        .and_then(|fd| child.try_to_read(&fd));
+    match reading {
+        Ok(Reading::Checked) => instance.bricks.looked(),
+        Ok(Reading::Unchecked) => instance.bricks.did_not_look(),
+        // An error of the file's, not a refusal: the next write tries again.
+        Ok(Reading::Refused) | Err(_) => {}
+    }
+}
+
 /// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
 fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
             let fd = child.open(&job.inode, loc)?;
-            child.make_cold_again(loc, &fd, &status.attributes)?;
+            child.make_cold_again(loc, &fd, &status.attributes, false)?;
             status = child.status(loc)?;
         }
         // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
@@ -112,11 +141,19 @@ fn bring_back(
     let size = status.attributes.size();
     let fd = child.open(&job.inode, loc)?;
     child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
-    let done =
-        fetch(instance, job, &fd, status).and_then(|written| commit(child, &fd, status, &written));
+    let mut moved = false;
+    let done = make_room(child, &fd, size)
+        .and_then(|moving| {
+            moved = moving;
+            fetch(instance, job, &fd, status)
+        })
+        .and_then(|written| {
+            moved |= written.moved_mtime;
+            commit(child, &fd, status, moved)
+        });
     if let Err(failure) = done {
         // Cut what was written. If that fails too, the next recall starts with it.
-        if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes) {
+        if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes, moved) {
             log::warn!(
                 "{}: cannot clean up after a failed recall: {second}",
                 loc.path()
@@ -132,10 +169,24 @@ fn bring_back(
     Ok(size)
 }
 
+/// Gives the file its size before its bytes. Returns whether that moved its modification time.
+///
+/// For erasure-coded volumes, which answer EIO to everything for ever once too few bricks agree on how long their
+/// fragments are (they ask for it along with the version, and compare the answers). A client that dies in the middle of
+/// many writes that each make the file longer leaves every fragment at a length of its own. So one operation makes all
+/// of them as long as they will be, and no write changes that.
+fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
+    if size == 0 {
+        return Ok(false);
+    }
+    child.resize(fd, "make room", size)
+}
+
 fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Written, Failure> {
     let store = instance.store().ok_or(Failure::NoStore)?;
-    let key = status.key.as_ref().or(status.remote.as_ref());
+    let key = status.key.as_ref().filter(|_| !status.archived_by_us);
     let key = key
+        .or(status.remote.as_ref())
         .filter(|key| !key.is_empty())
         .ok_or(Failure::Damaged("it has no object key"))?;
     let key = text(key, "its object key has a NUL")?;
@@ -177,9 +228,9 @@ fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Wri
 }
 
 /// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
-fn commit(child: &Child, fd: &Fd, status: &Status, written: &Written) -> Result<(), Failure> {
+fn commit(child: &Child, fd: &Fd, status: &Status, moved_mtime: bool) -> Result<(), Failure> {
     child.fsync(fd)?;
-    if written.moved_mtime {
+    if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }
     child.remove(fd, "unmark", xattr::DOWNLOADING)?;

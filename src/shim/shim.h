@@ -130,6 +130,10 @@ cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);
 int32_t
 cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock);
 
+/* Writes no bytes, at the file's beginning, with `xdata`. Blocks. 0 or a negative errno. */
+int32_t
+cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata);
+
 /* Statedump: one line `key=value`. */
 void
 cs_shim_dump(const char *key, const char *value);

@@ -278,6 +278,21 @@ cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry)
 }
 
 int32_t
+cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata)
+{
+    struct iovec nothing = {.iov_base = "", .iov_len = 0};
+    struct iobref *iobref = iobref_new();
+    int32_t ret = -ENOMEM;
+
+    if (iobref) {
+        ret = syncop_writev(child, fd, &nothing, 1, 0, iobref, 0, NULL, NULL,
+                            xdata, NULL);
+        iobref_unref(iobref);
+    }
+    return ret;
+}
+
+int32_t
 cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock)
 {
     /* The whole file, as the stock translator locks it. */

@@ -255,3 +255,19 @@ fn without_the_store_s_word_nothing_is_cut() {
         assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
     }
 }
+
+/// A second archiver, or one with an old view, writes its key to a file that is cold already.
+#[test]
+fn a_key_that_is_set_on_a_cold_file_does_not_lead_away_from_its_object() {
+    let mut scene = Scene::new("key-on-cold");
+    scene.write("file", &pattern(9, 10_000));
+    scene.archive("file");
+    let path = scene.path("file");
+    scene
+        .within("set the key", move || {
+            xattr::set(path, "trusted.glusterfs.cs.key", b"never-uploaded")
+        })
+        .unwrap();
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &pattern(9, 10_000), "file");
+}

@@ -2,7 +2,7 @@
 //! Two clients of one volume, and clients that die.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -147,7 +147,7 @@ fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
         let reader = thread::spawn(move || fs::read(path));
         // Wait until the recall has begun to write, and not a moment longer.
         let begun = Instant::now();
-        while fs::metadata(scene.brick(&name)).unwrap().len() == 0 {
+        while fs::metadata(scene.brick(&name)).unwrap().blocks() == 0 {
             assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
             thread::sleep(Duration::from_millis(1));
         }

@@ -13,6 +13,7 @@ use crate::scene::{Scene, assert_same, pattern};
 
 mod clients;
 mod down;
+mod race;
 mod shard;
 
 use clients::*;
@@ -31,6 +32,7 @@ macro_rules! on_layout {
             cold_files_read_back
             changes_keep_the_other_bytes
             attributes_and_names_move_no_bytes
+            a_removed_file_that_is_open_reads_and_writes
             two_clients_read_at_once
             a_writer_with_an_old_view_is_refused_by_every_brick
             $($more)*
@@ -52,9 +54,9 @@ on_layout!(replica, REPLICA, &[],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 on_layout!(distribute, DISTRIBUTE, &[],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
-// A client that dies in the middle of its writes can leave bricks that an erasure code cannot bring together: see
-// docs/SEMANTICS.md, what is not promised.
-on_layout!(disperse, DISPERSE, &[],);
+on_layout!(disperse, DISPERSE, &[],
+    no_write_of_a_recall_makes_the_file_longer
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
     a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
 
@@ -75,6 +77,12 @@ fn cold_files_read_back(mut scene: Scene) {
         let touch = move || File::options().write(true).open(path)?.set_modified(then);
         scene.within("utime", touch).unwrap();
     }
+    // It has written, so it knows; and nothing on the way here must have eaten what tells it.
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    assert!(
+        private.contains("bricks-check-the-state = yes"),
+        "{private}"
+    );
     // On a sharded volume the client that sets an mtime goes on showing the old one.
     scene.remount();
     for size in SIZES {
@@ -106,6 +114,12 @@ fn cold_files_read_back(mut scene: Scene) {
         assert!(scene.is_plain(&name), "{name}");
     }
     scene.assert_idle();
+    // Reads do not say so, but would say the contrary.
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    assert!(
+        !private.contains("bricks-check-the-state = no"),
+        "{private}"
+    );
     scene.remount();
     for size in SIZES {
         let name = name(size);

@@ -24,4 +24,5 @@ mod options;
 mod part;
 mod read;
 mod scene;
+mod unchecked;
 mod waiters;

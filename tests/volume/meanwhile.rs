@@ -124,12 +124,12 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// Waits until the recall of each has begun to write.
+/// Waits until the recall of each has begun to write. (Its size a file has before that.)
 pub(crate) fn await_first_bytes(scene: &Scene, names: &[String]) {
     let begun = Instant::now();
     for name in names {
         let copy = scene.brick(name);
-        while fs::metadata(&copy).unwrap().len() == 0 {
+        while fs::metadata(&copy).unwrap().blocks() == 0 {
             assert!(
                 begun.elapsed() < PATIENCE,
                 "the recall of {name} does not begin"

@@ -16,7 +16,11 @@ use crate::scene::{PATIENCE, Scene, assert_same};
 #[test]
 fn a_client_with_an_old_view_does_not_see_the_part_that_is_there() {
     type Look = fn(&Path, &fs::File) -> PathBuf;
-    let looks: [(&str, Look); 4] = [
+    let looks: [(&str, Look); 5] = [
+        ("setfattr", |path, _| {
+            xattr::set(path, "user.colour", b"blue").unwrap();
+            path.to_owned()
+        }),
         ("ln", |path, _| {
             let link = path.with_extension("link");
             fs::hard_link(path, &link).unwrap();

@@ -30,6 +30,9 @@ pub const LEFT_OVERS: [&CStr; 5] = [OBJECT_SIZE, NUM_BLOCKS, BLOCK_SIZE, KEY, VE
 pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";
 /// In a request: "make a half-recalled file cold again". Does nothing beside [`STATUS`].
 pub const REPAIR: &CStr = c"trusted.glusterfs.cs.repair";
+/// In a request that writes: "nobody else's such request between your check of the state and its end" (uint32 1,
+/// `GLUSTERFS_WRITE_UPDATE_ATOMIC`). Bricks know it in writes, fallocate, discard, zerofill and copy_file_range.
+pub const ATOMIC: &CStr = c"glusterfs.write-update-atomic";
 /// Set on a file by the archiver: "the upload is complete, cut the file". The value is the mtime it saw.
 pub const UPLOAD_COMPLETE: &CStr = c"trusted.glusterfs.csou.complete";
 /// The inode lock's domain that serialises archive and recall of a file between clients.

@@ -2,7 +2,7 @@
 //! Clients that die in mid-recall, and two clients of one file, on every layout.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(super) fn await_first_byte(scene: &Scene, name: &str) {
     let begun = Instant::now();
     while copies
         .iter()
-        .all(|path| fs::metadata(path).unwrap().len() == 0)
+        .all(|path| fs::metadata(path).unwrap().blocks() == 0)
     {
         assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
         thread::sleep(Duration::from_millis(1));
@@ -78,6 +78,34 @@ pub(super) fn what_a_killed_client_left_is_cut_on_every_brick(mut scene: Scene) 
     scene.bucket.put(name, &bytes).unwrap();
     assert_same(&scene.read(name).unwrap(), &bytes, name);
     assert!(scene.is_plain(name));
+}
+
+/// An erasure-coded volume gives a file up for good whose fragments are of different lengths.
+pub(super) fn no_write_of_a_recall_makes_the_file_longer(mut scene: Scene) {
+    let bytes = pattern(5, 48 << 20);
+    scene.write("file", &bytes);
+    let copies = scene.copies("file");
+    let lengths = || -> Vec<u64> {
+        let length = |path| fs::metadata(path).unwrap().len();
+        copies.iter().map(length).collect()
+    };
+    let whole = lengths();
+    scene.archive("file");
+    scene.remount();
+    let path = scene.path("file");
+    let reader = thread::spawn(move || fs::read(path));
+    let mut seen = 0;
+    while !reader.is_finished() {
+        let now = lengths();
+        let either = now
+            .iter()
+            .zip(&whole)
+            .all(|(now, whole)| now == whole || *now == 0);
+        assert!(either, "{now:?} of {whole:?}");
+        seen += u32::from(now == whole);
+    }
+    assert_same(&reader.join().unwrap().unwrap(), &bytes, "file");
+    assert!(seen > 0, "nobody looked during the recall");
 }
 
 pub(super) fn two_clients_read_at_once(mut scene: Scene) {
@@ -148,4 +176,30 @@ pub(super) fn pending(copy: &Path) -> Option<String> {
         let is_pending = value.iter().any(|byte| *byte != 0);
         is_pending.then(|| format!("{}: {name} is {value:?}", copy.display()))
     })
+}
+
+/// Nobody finds it by name any more, but an empty answer is looked at again, and so is a file before its client's first
+/// write.
+pub(super) fn a_removed_file_that_is_open_reads_and_writes(mut scene: Scene) {
+    scene.remount();
+    let path = scene.path("file");
+    let (got, end) = scene.within("a removed file", move || {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        fs::remove_file(path).unwrap();
+        let mut got = [0; 5];
+        let end = file
+            .read_at(&mut got, 0)
+            .map(|got| assert_eq!(got, 0))
+            .and_then(|()| file.write_all_at(b"bytes", 10_000))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| file.read_exact_at(&mut got, 10_000));
+        (got, end)
+    });
+    end.unwrap();
+    assert_eq!(&got, b"bytes");
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether the bricks look at a file's state before they read and write.
+//!
+//! They do, unless `storage.linux-aio` or `storage.linux-io_uring` is on: that way of theirs knows nothing of cold
+//! files. A client does not see these options, but it sees that the state which it asked for is missing from the answer
+//! to a read. The answer to a write never has it, so before its first write a client tries to read.
+//!
+//! On such bricks nothing can be archived (the hand-shake tries, see [`crate::archive`]), so a file that was local when
+//! it was looked at stays local: we look before each read and write, and that is enough.
+//!
+//! The options can only be changed while the volume is stopped, so what is known holds until the bricks go away.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What is known of the bricks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing yet.
+    Unknown,
+    /// They look.
+    Done,
+    /// They, or some of them, do not.
+    Skipped,
+}
+
+/// What one instance knows of its bricks.
+#[derive(Debug, Default)]
+pub struct Bricks(AtomicU8);
+
+const UNKNOWN: u8 = 0;
+const DONE: u8 = 1;
+const SKIPPED: u8 = 2;
+
+impl Bricks {
+    /// What is known.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        // A hint and nothing else: no other memory hangs on it.
+        match self.0.load(Ordering::Relaxed) {
+            UNKNOWN => Check::Unknown,
+            DONE => Check::Done,
+            _ => Check::Skipped,
+        }
+    }
+
+    /// They went away, and may come back with other options.
+    pub fn forget(&self) {
+        self.0.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// They looked, this time.
+    pub fn looked(&self) {
+        // Not if others did not.
+        let _ = self
+            .0
+            .compare_exchange(UNKNOWN, DONE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// They read or wrote without looking.
+    pub fn did_not_look(&self) {
+        if self.0.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
+            log::warn!(
+                "the bricks do not check whether a file is cold before they read and write it (storage.linux-aio or \
+                 storage.linux-io_uring is on): every read and write looks first, which is slow, and nothing can be \
+                 archived"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_brick_that_does_not_look_is_enough_to_stay_careful() {
+        let bricks = Bricks::default();
+        assert_eq!(bricks.check(), Check::Unknown);
+        bricks.looked();
+        assert_eq!(bricks.check(), Check::Done);
+        bricks.did_not_look();
+        bricks.looked();
+        assert_eq!(bricks.check(), Check::Skipped);
+        bricks.forget();
+        assert_eq!(bricks.check(), Check::Unknown);
+    }
+}

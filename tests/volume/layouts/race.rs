@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A hand-shake and a writer at the same time, on a replicated volume whose bricks learn of the hand-shake one after
+//! the other.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use cloudsync_lab::{Backing, MountOptions};
+
+use super::REPLICA;
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+
+/// How much later the mark comes to the other bricks, and the records of a write, before it and after it.
+const LATE: Duration = Duration::from_millis(300);
+
+/// A volume on which attributes take their time on all bricks but the last, which all clients read from.
+fn scene_with_late_marks() -> Scene {
+    let settings = [
+        ("cluster.choose-local", "off"),
+        ("cluster.read-subvolume-index", "2"),
+        ("cluster.self-heal-daemon", "off"),
+    ];
+    let mut scene = Scene::on("race", REPLICA, &settings, Backing::Ram);
+    let micros = LATE.as_micros().to_string();
+    // One at a time: the first makes the others known.
+    for (key, value) in [
+        ("debug.delay-gen", "posix"),
+        ("delay-gen.delay-percentage", "100"),
+        ("delay-gen.delay-duration", micros.as_str()),
+        ("delay-gen.enable", "fsetxattr,fxattrop"),
+    ] {
+        scene.volume.set(key, value).unwrap();
+    }
+    let volfiles = lab().outer(format!("/var/lib/glusterd/vols/{}", scene.volume.name()));
+    let mut changed = 0;
+    for volfile in fs::read_dir(volfiles)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with("-2-brick.vol"))
+    {
+        let text = fs::read_to_string(&volfile).unwrap();
+        assert!(text.contains("delay-percentage 100"), "{text}");
+        fs::write(
+            &volfile,
+            text.replace("delay-percentage 100", "delay-percentage 0"),
+        )
+        .unwrap();
+        changed += 1;
+    }
+    assert_eq!(changed, 1, "the last brick's volume file");
+    (0..3).for_each(|brick| scene.volume.kill_brick(brick).unwrap());
+    scene.volume.start().unwrap();
+    scene.volume.await_bricks().unwrap();
+    scene.remount();
+    scene
+}
+
+/// The last brick has the mark and refuses a write that the others take. It is acknowledged, and so the file has
+/// changed, whatever the last brick says.
+#[test]
+fn a_write_that_one_brick_refused_is_not_lost() {
+    let mut scene = scene_with_late_marks();
+    let mut between = 0;
+    for (name, head_start) in [("of-today", 200), ("of-tomorrow", 100)] {
+        let mut want = pattern(head_start, 300_000);
+        scene.write(name, &want);
+        scene.bucket.put(name, &want).unwrap();
+        if name == "of-tomorrow" {
+            // Writing does not move such an mtime where the volume keeps its own times.
+            let path = scene.path(name);
+            let later = SystemTime::now() + Duration::from_secs(86_400);
+            let touch = move || File::options().write(true).open(path)?.set_modified(later);
+            scene.within("utime", touch).unwrap();
+        }
+        let other = scene.volume.mount(&MountOptions::default()).unwrap();
+        let (path, first) = (other.path().join(name), other.path().join("first"));
+        let file = other.within(PATIENCE, "open", move || {
+            // A client's first write looks at the file before.
+            fs::write(first, b"first")?;
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            file.read_exact_at(&mut [0; 10], 0)?;
+            Ok::<_, io::Error>(file)
+        });
+        let file = file.unwrap();
+        let seconds = scene.stat(name).mtime().to_string();
+        let writer = thread::spawn(move || {
+            file.write_all_at(b"late", 10_000)?;
+            file.sync_all()
+        });
+        // It writes LATE after that: in the LATE in which only the last brick has the mark. Until its client has recorded
+        // that the last brick has not got it, another LATE goes by.
+        thread::sleep(Duration::from_millis(head_start));
+        let cut = scene.complete(name, &seconds);
+        other
+            .within(PATIENCE, "write", move || writer.join().unwrap())
+            .unwrap();
+        want[10_000..10_004].copy_from_slice(b"late");
+        // Its own mount has the bytes in its cache; what counts is what the bricks say.
+        scene.remount();
+        assert_same(&scene.read(name).unwrap(), &want, name);
+        between += u32::from(cut.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)));
+    }
+    assert!(
+        between > 0,
+        "no write came between the marks: the test proves nothing"
+    );
+}
