@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Operations of our own on the child, for jobs: each blocks its thread until the bricks have answered. Never call
-//! one on a thread of the host's.
+//! one on a thread of the host's. Here is what asks and locks; what changes a file is in [`file`].
+
+mod file;
 
 use std::ffi::CStr;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use cloudsync_format::xattr::{self, State};
 
+pub use self::file::Fd;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::dict::Dict;
-use crate::host::inode::{Inode, Loc};
+use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};
 use crate::sys;
@@ -220,21 +223,6 @@ impl Child {
         brick("look up", result)
     }
 
-    /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.
-    /// See [`crate::archive`].
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
-        const STEP: &str = "wait for writes";
-        let ask =
-            Dict::asking(&[xattr::ATOMIC]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
-        // SAFETY: all pointers are live.
-        let result =
-            unsafe { sys::cs_shim_write_nothing(self.as_ptr(), fd.as_ptr(), ask.as_ptr()) };
-        brick(STEP, result)
-    }
-
     /// Whether the bricks look at a file's state before they read: tries to read a byte.
     ///
     /// # Errors
@@ -274,90 +262,6 @@ impl Child {
         })
     }
 
-    /// Opens the file for reading and writing.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn open(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
-        // SAFETY: the inode is live; NULL means no memory.
-        let raw =
-            NonNull::new(unsafe { sys::cs_shim_fd_new(inode.as_ptr()) }).ok_or(Failure::Brick {
-                step: "open",
-                errno: Errno::ENOMEM,
-            })?;
-        let fd = Fd(raw);
-        // SAFETY: all pointers are live.
-        let result = unsafe {
-            sys::syncop_open(
-                self.as_ptr(),
-                loc.as_ptr(),
-                libc::O_RDWR,
-                fd.as_ptr(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        brick("open", result)?;
-        // SAFETY: the child has opened it.
-        unsafe { sys::cs_shim_fd_bind(fd.as_ptr()) };
-        Ok(fd)
-    }
-
-    /// Sets extended attributes, in one operation.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn set(
-        &self,
-        fd: &Fd,
-        step: &'static str,
-        values: &[(&CStr, &str)],
-    ) -> Result<(), Failure> {
-        let dict = Dict::new()
-            .and_then(|dict| {
-                values
-                    .iter()
-                    .try_for_each(|(name, value)| dict.set_text(name, value))
-                    .map(|()| dict)
-            })
-            .map_err(|errno| Failure::Brick { step, errno })?;
-        // SAFETY: all pointers are live.
-        let result = unsafe {
-            sys::syncop_fsetxattr(
-                self.as_ptr(),
-                fd.as_ptr(),
-                dict.as_ptr(),
-                0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        brick(step, result)
-    }
-
-    /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that
-    /// (it does not where the volume keeps its own). Only under the lock.
-    ///
-    /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn make_cold_again(
-        &self,
-        loc: &Loc,
-        fd: &Fd,
-        keep: &Attributes,
-        moved: bool,
-    ) -> Result<(), Failure> {
-        let before = self.status(loc)?;
-        // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
-        self.cut(fd)?;
-        if moved || self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
-            self.set_times(fd, keep)?;
-        }
-        self.remove(fd, "unmark", xattr::DOWNLOADING)
-    }
-
     /// Whether the user that `ticket` came from may do `what` (`R_OK`, `W_OK`) with the file.
     ///
     /// # Errors
@@ -367,104 +271,6 @@ impl Child {
         let result =
             unsafe { sys::cs_shim_access_as(self.as_ptr(), loc.as_ptr(), what, ticket.frame()) };
         brick("access", result)
-    }
-
-    /// Cuts all bytes, whatever the state (operations of ours do not carry the status key), and settles it: an
-    /// erasure-coded volume writes a file's new size and version late, and a brick that was down heals by them.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn cut(&self, fd: &Fd) -> Result<(), Failure> {
-        self.resize(fd, "cut", 0)?;
-        self.fsync(fd)
-    }
-
-    /// Gives the file `size` bytes, whatever the state. Returns whether that moved its modification time.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
-        let size = i64::try_from(size).map_err(|_| Failure::Damaged("it is too large"))?;
-        let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
-        // SAFETY: all pointers are live or NULL where the host allows it.
-        let result = unsafe {
-            sys::syncop_ftruncate(
-                self.as_ptr(),
-                fd.as_ptr(),
-                size,
-                &raw mut before.0,
-                &raw mut after.0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        brick(step, result)?;
-        Ok(before.mtime() != after.mtime())
-    }
-
-    /// Removes an extended attribute; one that is not there is fine.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn remove(&self, fd: &Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
-        // SAFETY: all pointers are live.
-        let result = unsafe {
-            sys::syncop_fremovexattr(
-                self.as_ptr(),
-                fd.as_ptr(),
-                name.as_ptr(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        if result == -libc::ENODATA {
-            Ok(())
-        } else {
-            brick(step, result)
-        }
-    }
-
-    /// Waits until everything written is on the bricks' disks.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
-        // SAFETY: all pointers are live or NULL where the host allows it.
-        let result = unsafe {
-            sys::syncop_fsync(
-                self.as_ptr(),
-                fd.as_ptr(),
-                0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        brick("fsync", result)
-    }
-
-    /// Sets access and modification time to those in `attributes`.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
-        let mut wanted = *attributes;
-        let which = sys::GF_SET_ATTR_ATIME | sys::GF_SET_ATTR_MTIME;
-        // SAFETY: all pointers are live or NULL where the host allows it.
-        let result = unsafe {
-            sys::syncop_fsetattr(
-                self.as_ptr(),
-                fd.as_ptr(),
-                &raw mut wanted.0,
-                which.cast_signed(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        brick("restore the times", result)
     }
 }
 
@@ -482,35 +288,5 @@ impl Drop for Locked<'_> {
         if result < 0 && result != -libc::ENOENT && result != -libc::ESTALE {
             log::warn!("{}: cannot unlock: {}", self.loc.path(), Errno::new(result));
         }
-    }
-}
-
-/// A descriptor of ours.
-#[derive(Debug)]
-pub struct Fd(NonNull<sys::fd_t>);
-
-impl Fd {
-    /// A descriptor through which this client has the file open, if it has.
-    #[must_use]
-    pub fn of(loc: &Loc) -> Option<Self> {
-        // SAFETY: the loc is live and holds a reference to its inode; 0 is any process. The reference becomes ours.
-        NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
-    }
-
-    pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
-        self.0.as_ptr()
-    }
-
-    /// What tells it apart from every other descriptor while it is held.
-    #[must_use]
-    pub fn address(&self) -> usize {
-        self.as_ptr().addr()
-    }
-}
-
-impl Drop for Fd {
-    fn drop(&mut self) {
-        // SAFETY: our reference, given back once; the last one closes the file on the bricks.
-        unsafe { sys::fd_unref(self.as_ptr()) };
     }
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What a hand-shake asks before it touches the file: is it one that can be archived, is it what the archiver saw, and
+//! does the store have it.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CString;
+
+use cloudsync_format::claim::{Claim, Time};
+use cloudsync_format::xattr::State;
+
+use super::refused;
+use crate::errno::{Errno, Failure};
+use crate::host::child::Status;
+use crate::host::inode::Loc;
+use crate::instance::Instance;
+
+pub(super) fn check_file(status: &Status) -> Result<(), Failure> {
+    if !status.attributes.is_file() {
+        return Err(refused(Errno::EINVAL, "not a regular file"));
+    }
+    // features/shard is above us: the file that we see is the first block, and the others are files of their own.
+    if status
+        .sharded_size
+        .is_some_and(|size| size != status.attributes.size())
+    {
+        return Err(refused(Errno::EOPNOTSUPP, "it has more than one shard"));
+    }
+    match status.state {
+        State::Local => Ok(()),
+        State::Remote | State::Repair => Err(refused(Errno::EALREADY, "it is cold already")),
+        State::Downloading | State::Error => Err(refused(Errno::EBUSY, "its state is not settled")),
+    }
+}
+
+pub(super) fn check_claim(claim: &Claim, status: &Status) -> Result<(), Failure> {
+    let changed = |what: &str| {
+        Err(refused(
+            Errno::EBUSY,
+            format!("its {what} is another than when it was read"),
+        ))
+    };
+    let time = |(seconds, nanos)| Time { seconds, nanos };
+    let attributes = &status.attributes;
+    if attributes.mtime().0 != claim.seconds {
+        return changed("mtime");
+    }
+    let Some(seen) = claim.seen else {
+        return Ok(());
+    };
+    if time(attributes.mtime()) != seen.mtime {
+        return changed("mtime");
+    }
+    if time(attributes.ctime()) != seen.ctime {
+        return changed("ctime");
+    }
+    if attributes.size() != seen.size {
+        return changed("size");
+    }
+    Ok(())
+}
+
+/// The object that the file is.
+pub(super) struct Object {
+    pub(super) key: String,
+    /// The store's version of it; empty if it cannot say.
+    pub(super) version: String,
+}
+
+/// Law 2: the store says itself that it has the object, in full.
+pub(super) fn check_object(
+    instance: &Instance,
+    claim: &Claim,
+    loc: &Loc,
+    status: &Status,
+) -> Result<Object, Failure> {
+    let store = instance.store().ok_or(Failure::NoStore)?;
+    let key = match (&claim.key, &claim.seen, &status.key) {
+        (Some(key), _, _) => key.clone(),
+        (None, Some(_), Some(key)) => String::from_utf8_lossy(key).into_owned(),
+        (None, Some(_), None) => {
+            return Err(refused(
+                Errno::EINVAL,
+                "the value has no key and trusted.glusterfs.cs.key is not set",
+            ));
+        }
+        // The stock form means the path; a key that is there is of an earlier archive.
+        (None, None, _) => loc.path().trim_start_matches('/').to_owned(),
+    };
+    let c_key =
+        CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
+    let want = status.attributes.size();
+    match store.head(&c_key) {
+        Ok(Some(object)) if object.size == want => Ok(Object {
+            key,
+            version: object.etag,
+        }),
+        Ok(Some(object)) => Err(refused(
+            Errno::EBADMSG,
+            format!(
+                "the file has {want} bytes, but object {key} in the store has {}",
+                object.size
+            ),
+        )),
+        // A plugin of the stock ABI cannot ask.
+        Ok(None) => Ok(Object {
+            key,
+            version: String::new(),
+        }),
+        Err(errno) => Err(refused(
+            errno,
+            format!("the store does not vouch for object {key}: {errno}"),
+        )),
+    }
+}
