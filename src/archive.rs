@@ -124,7 +124,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let status = child.status(&loc)?;
     check_file(&status)?;
     check_claim(&claim, &status)?;
-    let object = check_object(instance, &claim, &loc, &status)?;
+    let object = check_object(instance, &claim, &child, &loc, &status)?;
 
     let fd = child.open(&inode, &loc)?;
     let done = child

@@ -18,6 +18,8 @@ impl Errno {
     pub const EBUSY: Self = Self(libc::EBUSY);
     /// An invalid argument.
     pub const EINVAL: Self = Self(libc::EINVAL);
+    /// Several names, where one is needed.
+    pub const EMLINK: Self = Self(libc::EMLINK);
     /// No memory.
     pub const ENOMEM: Self = Self(libc::ENOMEM);
     /// The recall was cancelled.

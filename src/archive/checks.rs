@@ -11,7 +11,7 @@ use cloudsync_format::xattr::State;
 
 use super::refused;
 use crate::errno::{Errno, Failure};
-use crate::host::child::Status;
+use crate::host::child::{Child, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 
@@ -71,6 +71,7 @@ pub(super) struct Object {
 pub(super) fn check_object(
     instance: &Instance,
     claim: &Claim,
+    child: &Child,
     loc: &Loc,
     status: &Status,
 ) -> Result<Object, Failure> {
@@ -85,7 +86,7 @@ pub(super) fn check_object(
             ));
         }
         // The stock form means the path; a key that is there is of an earlier archive.
-        (None, None, _) => loc.path().trim_start_matches('/').to_owned(),
+        (None, None, _) => path_as_key(child, loc, status)?,
     };
     let c_key =
         CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
@@ -112,4 +113,23 @@ pub(super) fn check_object(
             format!("the store does not vouch for object {key}: {errno}"),
         )),
     }
+}
+
+/// The stock form means the file's path. We see a file, and names of it that this client remembers: of a file with two
+/// names either, and of one that another client has renamed perhaps the old one. An object at another name's path may
+/// be of another file, and as long as this one.
+fn path_as_key(child: &Child, loc: &Loc, status: &Status) -> Result<String, Failure> {
+    if status.attributes.links() > 1 {
+        return Err(refused(
+            Errno::EMLINK,
+            "it has several names, and the value does not say the object's key",
+        ));
+    }
+    child.check_name(loc).map_err(|failure| {
+        refused(
+            Errno::EBUSY,
+            format!("its name changed just now: {failure}"),
+        )
+    })?;
+    Ok(loc.path().trim_start_matches('/').to_owned())
 }

@@ -53,6 +53,12 @@ impl Attributes {
         Gfid(self.0.ia_gfid)
     }
 
+    /// How many names it has.
+    #[must_use]
+    pub const fn links(&self) -> u32 {
+        self.0.ia_nlink
+    }
+
     /// Whether it is a regular file.
     #[must_use]
     pub const fn is_file(&self) -> bool {

@@ -262,6 +262,16 @@ impl Child {
         })
     }
 
+    /// Asks the bricks whether the file still has the name that `loc` says, which is what this client remembers.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`], with ESTALE if not.
+    pub fn check_name(&self, loc: &Loc) -> Result<(), Failure> {
+        // SAFETY: child and loc are live; blocks until the bricks answer.
+        let result = unsafe { sys::cs_shim_check_name(self.as_ptr(), loc.as_ptr()) };
+        brick("look at its name", result)
+    }
+
     /// Whether the user that `ticket` came from may do `what` (`R_OK`, `W_OK`) with the file.
     ///
     /// # Errors

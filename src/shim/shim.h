@@ -114,6 +114,11 @@ cs_shim_become(void *token);
 int32_t
 cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame);
 
+/* Asks the bricks whether `loc->path`, a name that this client remembers, is still the file's. 0, or a negative
+ * errno; -ESTALE: it is another's, or nobody's. */
+int32_t
+cs_shim_check_name(xlator_t *child, loc_t *loc);
+
 /* Sets `key` to a copy of so many bytes. Returns -1 when there is no memory. */
 int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);

@@ -241,6 +241,31 @@ cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame
 }
 
 int32_t
+cs_shim_check_name(xlator_t *child, loc_t *loc)
+{
+    loc_t named = {.parent = inode_parent(loc->inode, 0, NULL)};
+    struct iatt found = {0};
+    char *path = NULL;
+    int32_t ret = -ESTALE;
+
+    /* The inode may have other names: only the one that inode_path gives now is known to be below this parent. */
+    if (named.parent && inode_path(loc->inode, NULL, &path) >= 0 &&
+        strcmp(path, loc->path) == 0) {
+        named.path = path;
+        named.name = strrchr(path, '/') + 1;
+        memcpy(named.pargfid, named.parent->gfid, sizeof(named.pargfid));
+        named.inode = inode_new(loc->inode->table);
+        ret = syncop_lookup(child, &named, &found, NULL, NULL, NULL);
+        if (ret == -ENOENT ||
+            (ret == 0 && memcmp(found.ia_gfid, loc->gfid, sizeof(loc->gfid)) != 0))
+            ret = -ESTALE;
+    } else
+        GF_FREE(path);
+    loc_wipe(&named);
+    return ret;
+}
+
+int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes,
                  size_t length)
 {

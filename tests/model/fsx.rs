@@ -35,7 +35,7 @@ mapwrite = 0
 truncate = 20
 ";
 
-const OPERATIONS: u64 = 20_000;
+const OPERATIONS: u64 = 100_000;
 
 const REMOTE: &str = "trusted.glusterfs.cs.remote";
 

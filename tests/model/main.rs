@@ -26,8 +26,8 @@
 //! | variable | |
 //! |---|---|
 //! | CLOUDSYNC_MODEL_SEED | seed of the first case; each following case has the next number |
-//! | CLOUDSYNC_MODEL_STEPS | steps of both tests together, 6000 if not set: one to two minutes |
-//! | CLOUDSYNC_FSX_SEED, CLOUDSYNC_FSX_OPERATIONS | the same for `fsx.rs`, 20000: one minute |
+//! | CLOUDSYNC_MODEL_STEPS | steps of both tests together, 10000 if not set: two to three minutes |
+//! | CLOUDSYNC_FSX_SEED, CLOUDSYNC_FSX_OPERATIONS | the same for `fsx.rs`, 100000: as long |
 //! | CLOUDSYNC_FSX | fsx, if it need not be installed |
 //!
 //! A failure prints the seed that repeats its case, and the fewest steps that it could be brought down to. A long run:
@@ -67,7 +67,7 @@ use crate::scene::{PATIENCE, lab};
 
 /// Steps of a case.
 const LENGTH: usize = 250;
-const STEPS: usize = 6000;
+const STEPS: usize = 10_000;
 /// How often a case is played without cloudsync before it is believed to be ours: some of the host's faults are races.
 const CONTROLS: usize = 5;
 /// How long a case that failed is made smaller.

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_lab::MountOptions;
 
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
@@ -197,6 +198,45 @@ fn a_key_that_was_left_behind_does_not_count_for_the_stock_form() {
     scene.archive("file");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(5, 10_000), "file");
+}
+
+/// Which of the names was uploaded nobody can tell, and the object at the other one's path may be older.
+#[test]
+fn the_path_is_no_key_for_a_file_with_two_names() {
+    let scene = Scene::new("two-names");
+    scene.write("one", &pattern(1, 10_000));
+    let (one, two) = (scene.path("one"), scene.path("two"));
+    scene
+        .within("link", move || fs::hard_link(one, two))
+        .unwrap();
+    for name in ["one", "two"] {
+        scene.bucket.put(name, &pattern(2, 10_000)).unwrap();
+        assert_eq!(errno(scene.cut(name)), libc::EMLINK);
+    }
+    assert_same(&scene.read("two").unwrap(), &pattern(1, 10_000), "two");
+}
+
+/// This client still knows the file by its old name, at which an older file's object lies.
+#[test]
+fn the_path_that_another_client_changed_is_no_key() {
+    let scene = Scene::new("old-name");
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    scene.write("old", &pattern(1, 10_000));
+    scene.bucket.put("old", &pattern(2, 10_000)).unwrap();
+    fs::read(other.path().join("old")).unwrap();
+    let (old, new) = (scene.path("old"), scene.path("new"));
+    scene
+        .within("rename", move || fs::rename(old, new))
+        .unwrap();
+    let new = other.path().join("new");
+    let done = scene.within("the hand-shake", move || {
+        let seconds = fs::metadata(&new)?.mtime().to_string();
+        xattr::set(&new, "trusted.glusterfs.csou.complete", seconds.as_bytes())
+    });
+    let error = errno(done);
+    assert!([libc::EBUSY, libc::ENODATA].contains(&error), "{error}");
+    assert!(!scene.is_cold("new"));
+    assert_same(&scene.read("new").unwrap(), &pattern(1, 10_000), "new");
 }
 
 #[test]
