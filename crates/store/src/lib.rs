@@ -27,6 +27,8 @@ mod recall;
 mod store;
 mod writer;
 
+pub use cloudsync_format::settings;
+
 pub use abi::{block_signals, with_signals_blocked};
 pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use checksum::Checksum;
