@@ -27,6 +27,8 @@ run=(
 )
 check=(
     attr:getfattr binutils:nm clang-format
+    # Plugins in C are built as their authors do it.
+    pkg-config g++:c++
 )
 
 installed()
