@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use cloudsync_directory::Directory;
 use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Mount, MountOptions, Volume};
 use cloudsync_store::{Archive, Options, Store};
 use cloudsync_store_conformance::Bytes;
-use directory::Directory;
 
 use crate::scene::{PATIENCE, assert_same, errno, pattern};
 

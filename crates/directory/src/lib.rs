@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store plugin `directory`: objects in a folder that every client sees, such as an NFS mount or the front end of
+//! The store `directory`: objects in a folder that every client sees, such as an NFS mount or the front end of
 //! a tape library. It needs no server and no account.
 //!
 //! ```text
@@ -18,6 +18,10 @@
 //! - `found`: an object that is there, opened once, so that all that is read of it is of one version;
 //! - `put`: from a source to an object; `walk`: listing, and what uploads left behind;
 //! - `store`: the two traits.
+//!
+//! The plugin libdirectory.so is a crate of its own.
+
+#![forbid(unsafe_code)]
 
 mod failure;
 mod found;
@@ -29,5 +33,3 @@ mod store;
 mod walk;
 
 pub use store::Directory;
-
-cloudsync_store::export_store!(Directory);

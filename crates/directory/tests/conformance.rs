@@ -7,9 +7,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use cloudsync_directory::Directory;
 use cloudsync_store::{Archive, Options, StoreError};
 use cloudsync_store_conformance::{Bytes, Subject};
-use directory::Directory;
 use tempfile::TempDir;
 
 fn options(list: String) -> Options {

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cloudsync_directory::Directory;
 use cloudsync_store::{Archive, Options, Source, Store, StoreError};
 use cloudsync_store_conformance::{Bytes, Memory, pattern};
-use directory::Directory;
 use tempfile::TempDir;
 
 fn open(list: &str) -> Directory {

@@ -149,7 +149,7 @@ pub fn of_many_that_put_the_same_key_one_wins<S: Subject<Store: Archive>>(subjec
                 let key = &key;
                 scope.spawn(move || {
                     let source = Bytes::new(pattern(n, 300_000));
-                    subject.inside(|| subject.open().put(key, &source.upload()))
+                    subject.open().put(key, &source.upload())
                 })
             };
             let running: Vec<_> = (0..6).map(put).collect();

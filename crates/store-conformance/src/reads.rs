@@ -323,7 +323,7 @@ pub fn many_readers_at_once<S: Subject>(subject: &S) {
             let store = &store;
             scope.spawn(move || {
                 let n = reader % 4;
-                let got = subject.inside(|| whole(store, &format!("many/{n}")).unwrap());
+                let got = whole(store, &format!("many/{n}")).unwrap();
                 assert_same(&got, &pattern(n, MIB + 7), "what was read");
             });
         }
@@ -341,12 +341,10 @@ pub fn settings_change_while_reads_run<S: Subject>(subject: &S) {
         let changes = scope.spawn(|| {
             let mut opened = 0;
             while !done.load(Ordering::SeqCst) {
-                subject.inside(|| {
-                    drop(subject.open());
-                    for (options, _) in subject.wrong() {
-                        assert!(S::Store::open(&options).is_err());
-                    }
-                });
+                drop(subject.open());
+                for (options, _) in subject.wrong() {
+                    assert!(S::Store::open(&options).is_err());
+                }
                 opened += 1;
                 thread::sleep(Duration::from_millis(5));
             }
@@ -356,7 +354,7 @@ pub fn settings_change_while_reads_run<S: Subject>(subject: &S) {
             .map(|_| {
                 scope.spawn(|| {
                     for _ in 0..4 {
-                        let got = subject.inside(|| whole(&subject.open(), key).unwrap());
+                        let got = whole(&subject.open(), key).unwrap();
                         assert_same(&got, &bytes, "what was read");
                     }
                 })

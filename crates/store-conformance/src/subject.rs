@@ -33,14 +33,9 @@ pub trait Subject: Send + Sync + Sized + 'static {
         true
     }
 
-    /// Runs a test where the back-end can be reached.
+    /// Runs a test where the back-end can be reached. Its threads inherit where that is.
     fn wrap(self, test: impl FnOnce(&Self) + Send + 'static) {
         test(&self);
-    }
-
-    /// Runs a part of a test that has a thread of its own where the back-end can be reached.
-    fn inside<T: Send>(&self, part: impl FnOnce() -> T + Send) -> T {
-        part()
     }
 
     /// The store with [`Subject::options`].
