@@ -240,18 +240,14 @@ check 'make install says what to restart' says 'systemctl restart glusterd' 'unm
 check 'every file is in its place with its mode' complete cloudsync.so.distrib
 
 # What a plugin's author has: the installed header, found by pkg-config, and a Makefile. PKG_CONFIG_SYSROOT_DIR is for
-# the staging folder only.
-pkg_config()
-{
-    PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$DESTDIR pkg-config "$@" cloudsync
-}
+# the staging folder only; it moves the folders of headers and not our variable.
 export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$DESTDIR
 cp -R "$root/tests/plugin-c" "$tmp/plugin-c"
 check 'cloudsync.pc names the plugin folder and the version' eval \
-    '[ "$(pkg_config --variable=pluginsdir)" = "$plugin_dir" ] && grep -qFx "Version: $(sed -n "s/^PACKAGE_VERSION = //p" Makefile)" "$pc"'
-check 'plugins in C build against the installed header' run make -C "$tmp/plugin-c" DESTDIR=
+    '[ "$(pkg-config --variable=pluginsdir cloudsync)" = "$pluginsdir" ] && grep -qFx "Version: $(sed -n "s/^PACKAGE_VERSION = //p" Makefile)" "$pc"'
+check 'plugins in C build against the installed header' run make -C "$tmp/plugin-c"
 check 'and are installed where the translator looks' eval \
-    'run make -C "$tmp/plugin-c" install DESTDIR= && cmp "$tmp/plugin-c/libshelf.so" "$plugin_dir/libshelf.so" &&
+    'run make -C "$tmp/plugin-c" install && cmp "$tmp/plugin-c/libshelf.so" "$plugin_dir/libshelf.so" &&
         rm "$plugin_dir/libshelf.so" "$plugin_dir/libstock.so"'
 echo '#include <cloudsync-common.h>' >"$tmp/alone.c"
 cp "$tmp/alone.c" "$tmp/alone.cc"

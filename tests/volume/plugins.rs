@@ -3,6 +3,7 @@
 
 mod broken;
 mod foreign;
+mod guide;
 
 use std::fs;
 use std::io;
