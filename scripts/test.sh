@@ -90,6 +90,12 @@ cargo=${CARGO:-cargo}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 export PATH CARGO_TARGET_DIR CLOUDSYNC_ARTIFACTS
+# Two stores are tested against emulators, if npm and pip bring them; without, their tests say that they are skipped.
+if timeout 300 scripts/emulators.sh "$CARGO_TARGET_DIR/emulators"; then
+    export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators
+else
+    echo 'emulators: not here; the tests that use them are skipped'
+fi
 if [ -n "$with_sudo" ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=sudo -n -E"

@@ -9,6 +9,9 @@ use std::process::Command;
 
 use cloudsync_lab::Artifacts;
 
+/// What `make install` installs.
+const PLUGINS: &[&str] = &["amazons3", "azureblob", "directory", "googlecloud"];
+
 fn output(program: &str, args: &[&str], file: &Path) -> String {
     let output = Command::new(program).args(args).arg(file).output().unwrap();
     assert!(
@@ -41,20 +44,23 @@ fn listed(sym: &str) -> Vec<String> {
 
 #[test]
 fn each_shared_object_exports_its_sym_file_and_nothing_else() {
-    let built = Artifacts::find(&["amazons3", "directory"]).unwrap();
+    let built = Artifacts::find(PLUGINS).unwrap();
     assert_eq!(exports(&built.translator), listed("cloudsync.sym"));
-    for (plugin, sym) in built.plugins.iter().zip([
+    let lists = [
         "crates/amazons3/amazons3.sym",
+        "crates/azureblob/azureblob.sym",
         "crates/directory-plugin/directory.sym",
-    ]) {
-        assert_eq!(exports(plugin), listed(sym));
+        "crates/googlecloud/googlecloud.sym",
+    ];
+    for (plugin, list) in built.plugins.iter().zip(lists) {
+        assert_eq!(exports(plugin), listed(list), "{}", plugin.display());
     }
 }
 
 /// Threads of ours may run our code when the host closes us.
 #[test]
 fn no_shared_object_is_ever_unloaded() {
-    let built = Artifacts::find(&["amazons3", "directory"]).unwrap();
+    let built = Artifacts::find(PLUGINS).unwrap();
     for file in built.plugins.iter().chain([&built.translator]) {
         let dynamic = output("readelf", &["-d"], file);
         assert!(dynamic.contains("NODELETE"), "{dynamic}");
@@ -64,7 +70,7 @@ fn no_shared_object_is_ever_unloaded() {
 /// OpenSSL's exit handlers run while our threads live; rustls has none.
 #[test]
 fn nothing_is_linked_that_the_host_does_not_bring_or_libc_is() {
-    let built = Artifacts::find(&["amazons3", "directory"]).unwrap();
+    let built = Artifacts::find(PLUGINS).unwrap();
     for file in built.plugins.iter().chain([&built.translator]) {
         for line in output("readelf", &["-d"], file)
             .lines()

@@ -41,6 +41,18 @@ pub const PLUGINS: &[Plugin] = &[
         needs: Some("libopenarchive.so"),
     },
     Plugin {
+        name: "azureblob",
+        library: "libazureblob.so",
+        description: "Azure Blob Storage.",
+        needs: None,
+    },
+    Plugin {
+        name: "googlecloud",
+        library: "libgooglecloud.so",
+        description: "Google Cloud Storage.",
+        needs: None,
+    },
+    Plugin {
         name: "directory",
         library: "libdirectory.so",
         description: "A folder.",

@@ -24,6 +24,7 @@ mod error;
 pub mod export;
 mod options;
 mod recall;
+mod retry;
 mod store;
 mod writer;
 
@@ -34,4 +35,5 @@ pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use checksum::Checksum;
 pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
+pub use retry::Tries;
 pub use store::{Object, Sink, Store};
