@@ -75,26 +75,12 @@ fn developer_files(at: &Path, seen_as: &Path) {
         ),
         ("@pluginsdir@", &plugin_folder().display().to_string()),
         ("@PACKAGE_VERSION@", env!("CARGO_PKG_VERSION")),
-        ("@gf_flags@", &host_macros().join(" ")),
+        ("@gf_flags@", &gluster_build::flags().join(" ")),
     ] {
         text = text.replace(name, value);
     }
     assert!(!text.contains('@'), "{text}");
     fs::write(at.join("cloudsync.pc"), text).unwrap();
-}
-
-/// The macros with which GlusterFS's headers are read, as `-D...`.
-fn host_macros() -> Vec<String> {
-    let source = include_str!("../../crates/gluster-build/src/lib.rs");
-    let list = source.split("HOST_MACROS: &[&str] = &[").nth(1).unwrap();
-    let names = list
-        .split("];")
-        .next()
-        .unwrap()
-        .split('"')
-        .skip(1)
-        .step_by(2);
-    names.map(|name| format!("-D{name}")).collect()
 }
 
 /// Builds the plugins of tests/plugin-c in `folder`, with their own Makefile.
@@ -116,7 +102,10 @@ fn c_plugins(folder: &Path) -> [PathBuf; 2] {
 #[test]
 fn the_header_has_the_macros_of_the_build() {
     let header = include_str!("../../include/cloudsync-common.h");
-    for flag in host_macros() {
+    for flag in gluster_build::flags()
+        .iter()
+        .filter(|flag| flag.starts_with("-D"))
+    {
         let line = flag.replace("-D", "#define ").replace('=', " ");
         assert!(header.lines().any(|known| known == line), "{line}");
     }
