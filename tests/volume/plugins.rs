@@ -4,6 +4,7 @@
 mod broken;
 mod foreign;
 mod guide;
+mod network;
 
 use std::fs;
 use std::io;
