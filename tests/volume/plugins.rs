@@ -24,7 +24,14 @@ use crate::scene::{PATIENCE, assert_same, errno, pattern};
 fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
-        let mut ours = Artifacts::find(&["amazons3", "directory", "example", "panics"]).unwrap();
+        let mut ours = Artifacts::find(&[
+            "amazons3",
+            "azureblob",
+            "directory",
+            "googlecloud",
+            "panics",
+        ])
+        .unwrap();
         let folder = std::env::temp_dir().join(format!("cloudsync-plugins-{}", std::process::id()));
         ours.plugins.extend(c_plugins(&folder));
         let options = cloudsync_lab::Options {
