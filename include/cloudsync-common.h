@@ -213,7 +213,8 @@ typedef struct store_methods_ext {
 #else
 
 /*
- * For plugins that block: fop_download runs on a thread that may.
+ * For plugins that block: fop_download runs on a thread that may. Under GlusterFS's own translator it does not, and
+ * these must not be used there.
  *
  * cs_cancelled  not 0 once nobody wants the bytes any more. Ask between pieces, and while waiting for the store.
  * cs_write      writes to the file that is recalled, and waits until the volume has taken the bytes. Returns 0 or an
