@@ -12,10 +12,78 @@
 #ifndef CLOUDSYNC_COMMON_H
 #define CLOUDSYNC_COMMON_H
 
-#if !defined(GF_LINUX_HOST_OS) || !defined(HAVE_ATOMIC_BUILTINS)
-#error "GlusterFS's headers need its build's macros, or layouts differ: compile with the flags of crates/gluster-build"
+#ifdef __cplusplus
+
+/* GlusterFS's headers are C and nothing else. C++ gets the two tables, which is what a plugin exports; the functions
+ * behind them that touch a frame belong into a file of C. */
+#include <stddef.h>
+#include <stdint.h>
+
+extern "C" {
+typedef struct _call_frame call_frame_t;
+typedef struct _xlator xlator_t;
+typedef struct _dict dict_t;
+
+#else /* C, up to the tables */
+
+/*
+ * GlusterFS installs its headers without the config.h that it was built with. These macros stand for it: those of
+ * Debian's build for 64-bit Linux. Without some of them layouts differ silently.
+ */
+#ifndef _GNU_SOURCE
+#ifdef _FEATURES_H
+#error "include cloudsync-common.h before anything else, or compile with: pkg-config --cflags cloudsync"
+#endif
+#define _GNU_SOURCE
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#ifndef GF_LINUX_HOST_OS
+#define GF_LINUX_HOST_OS
+#endif
+#ifndef HAVE_ATOMIC_BUILTINS
+#define HAVE_ATOMIC_BUILTINS 1
+#endif
+#ifndef SIZEOF_LONG
+#define SIZEOF_LONG 8
+#endif
+#ifndef SIZEOF_SIZE_T
+#define SIZEOF_SIZE_T 8
+#endif
+#ifndef SIZEOF_INT
+#define SIZEOF_INT 4
+#endif
+#ifndef SIZEOF_SHORT
+#define SIZEOF_SHORT 2
+#endif
+#ifndef SIZEOF_LONG_LONG
+#define SIZEOF_LONG_LONG 8
+#endif
+#ifndef HAVE_LLISTXATTR
+#define HAVE_LLISTXATTR 1
+#endif
+#ifndef HAVE_STRNLEN
+#define HAVE_STRNLEN 1
+#endif
+#ifndef HAVE_ARGP
+#define HAVE_ARGP 1
+#endif
+#ifndef HAVE_STATIC_ASSERT
+#define HAVE_STATIC_ASSERT 1
+#endif
+#ifndef HAVE_STRUCT_STAT_ST_ATIM_TV_NSEC
+#define HAVE_STRUCT_STAT_ST_ATIM_TV_NSEC 1
+#endif
+#ifndef HAVE_PTHREAD_SETNAME_NP_TWO_ARGS
+#define HAVE_PTHREAD_SETNAME_NP_TWO_ARGS 1
+#endif
+/* The host's macros say typeof, which -std=c11 does not know. */
+#if defined(__STRICT_ANSI__) && !defined(typeof)
+#define typeof __typeof__
 #endif
 
+#include <semaphore.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -99,6 +167,8 @@ typedef struct cs_private {
     gf_boolean_t remote_read;        /* the option cloudsync-remote-read */
 } cs_private_t;
 
+#endif /* C; from here on C++ as well */
+
 /*
  * What a plugin exports as `store_ops`.
  *
@@ -137,6 +207,83 @@ typedef struct store_methods_ext {
     size_t size;
     int (*head)(xlator_t *this_xl, void *config, const char *key, cs_object_t *object);
 } store_methods_ext_t;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#else
+
+/*
+ * For plugins that block: fop_download runs on a thread that may. Under GlusterFS's own translator it does not, and
+ * these must not be used there.
+ *
+ * cs_cancelled  not 0 once nobody wants the bytes any more. Ask between pieces, and while waiting for the store.
+ * cs_write      writes to the file that is recalled, and waits until the volume has taken the bytes. Returns 0 or an
+ *               errno, with which the recall must fail. The bytes are copied.
+ */
+static inline int
+cs_cancelled(call_frame_t *frame)
+{
+    cs_local_t *local = (cs_local_t *)frame->local;
+    cs_private_t *priv = (cs_private_t *)frame->this->private;
+
+    if (local->cancelled && __atomic_load_n(local->cancelled, __ATOMIC_ACQUIRE))
+        return 1;
+    return priv && __atomic_load_n(&priv->abortdl, __ATOMIC_ACQUIRE);
+}
+
+struct cs_written {
+    sem_t done;
+    int32_t op_ret;
+    int32_t op_errno;
+};
+
+static inline int32_t
+cs_write_cbk(call_frame_t *frame, void *cookie, xlator_t *this_xl, int32_t op_ret, int32_t op_errno,
+             struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+{
+    struct cs_written *written = (struct cs_written *)cookie;
+
+    (void)this_xl, (void)prebuf, (void)postbuf, (void)xdata;
+    STACK_DESTROY(frame->root);
+    written->op_ret = op_ret;
+    written->op_errno = op_errno;
+    sem_post(&written->done);
+    return 0;
+}
+
+static inline int
+cs_write(call_frame_t *frame, const void *bytes, size_t size, off_t offset)
+{
+    cs_local_t *local = (cs_local_t *)frame->local;
+    xlator_t *child = FIRST_CHILD(frame->this);
+    struct iovec from = {.iov_base = (void *)bytes, .iov_len = size};
+    struct iovec piece = {.iov_base = NULL, .iov_len = 0};
+    struct iobref *iobref = NULL;
+    struct iobuf *iobuf = NULL;
+    struct cs_written written = {.op_ret = -1, .op_errno = ENOMEM};
+    call_frame_t *copy = NULL;
+    int wound = 0;
+
+    if (iobuf_copy(frame->this->ctx->iobuf_pool, &from, 1, &iobref, &iobuf, &piece) != 0)
+        return ENOMEM;
+    copy = copy_frame(frame);
+    if (copy) {
+        sem_init(&written.done, 0, 0);
+        /* The macro does nothing, and says nothing, when it gets no frame: only the call evaluates this. */
+        STACK_WIND_COOKIE(copy, cs_write_cbk, &written, child, child->fops->writev, (wound = 1, local->dlfd), &piece,
+                          1, offset, 0, iobref, NULL);
+        if (!wound)
+            STACK_DESTROY(copy->root);
+        while (wound && sem_wait(&written.done) != 0)
+            continue;
+        sem_destroy(&written.done);
+    }
+    iobuf_unref(iobuf);
+    iobref_unref(iobref);
+    if (written.op_ret < 0)
+        return written.op_errno > 0 ? written.op_errno : EIO;
+    return (size_t)written.op_ret == size ? 0 : EIO;
+}
 
 /* Releases what `local` holds and `local` itself, which must come from mem_get. */
 static inline void
@@ -190,5 +337,7 @@ cs_local_wipe(xlator_t *this_xl, cs_local_t *local)
         STACK_DESTROY((frame)->root);                       \
         cs_local_wipe(__xl, __local);                       \
     } while (0)
+
+#endif /* C */
 
 #endif /* CLOUDSYNC_COMMON_H */

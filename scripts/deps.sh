@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 # Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
 #
-#   scripts/deps.sh [build] [run] [check]     without arguments: all three
+#   scripts/deps.sh [build] [run] [s3] [check]     without arguments: all of them
 #
 #   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
-#   run    for the demo and the tests on real volumes: GlusterFS's server and client, an S3 server (Ceph's)
+#   run    for the demo and the tests on real volumes: GlusterFS's server and client
+#   s3     for those of them that use an S3 server: Ceph's
 #   check  for the checks that need no volume
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,11 +23,15 @@ build=(
 )
 run=(
     glusterfs-server:glusterd glusterfs-client:glusterfs attr:getfattr
-    ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws
-    curl iproute2:ip util-linux:nsenter procps:ps
+    iproute2:ip util-linux:nsenter procps:ps
+)
+s3=(
+    ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws curl
 )
 check=(
     attr:getfattr binutils:nm clang-format
+    # Plugins in C are built as their authors do it.
+    pkg-config g++:c++
 )
 
 installed()
@@ -63,16 +68,17 @@ apt()
         apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-[ $# -gt 0 ] || set -- build run check
+[ $# -gt 0 ] || set -- build run s3 check
 missing=()
 toolchain=no
 for group; do
     case $group in
     build) wanted=("${build[@]}") toolchain=yes ;;
     run) wanted=("${run[@]}") ;;
+    s3) wanted=("${s3[@]}") ;;
     check) wanted=("${check[@]}") ;;
     *)
-        echo "deps: no group $group; there are build, run and check" >&2
+        echo "deps: no group $group; there are build, run, s3 and check" >&2
         exit 2
         ;;
     esac

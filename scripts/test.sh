@@ -83,7 +83,7 @@ step()
     [ "$bad" -eq 0 ]
 }
 
-step 'packages' 900 none scripts/deps.sh build run check || finish
+step 'packages' 900 none scripts/deps.sh build run s3 check || finish
 
 PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 cargo=${CARGO:-cargo}
@@ -105,5 +105,14 @@ fi
 step 'build' 1500 one "$cargo" build --release --workspace --exclude cloudsync-lab --locked || finish
 step 'clippy' 900 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
 step 'tests' 1500 sum "$cargo" test --workspace --locked --no-fail-fast
+if command -v npm >/dev/null && command -v pip3 >/dev/null; then
+    export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators
+    if step 'emulators' 300 none scripts/emulators.sh "$CLOUDSYNC_EMULATORS"; then
+        step 'tests against emulators' 600 sum "$cargo" test --workspace --locked \
+            --features cloudsync-objectstore/emulators --test emulators
+    fi
+else
+    printf '\n== tests against emulators\nnot run: npm and pip3 bring the emulators, and are not here\n'
+fi
 step 'installation' 600 sum tests/install.sh
 finish

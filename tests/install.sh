@@ -190,6 +190,7 @@ export DESTDIR=$tmp/stage
 so=$DESTDIR$xlatordir/features/cloudsync.so
 plugin_dir=$DESTDIR$pluginsdir
 header=$DESTDIR/usr/include/cloudsync/cloudsync-common.h
+pc=$DESTDIR/usr/lib/pkgconfig/cloudsync.pc
 check 'the plugin folder is next to the translators' [ "$pluginsdir" = "${xlatordir%/*}/cloudsync-plugins" ]
 
 # A fake distribution: its translator, and a plugin of its own.
@@ -217,6 +218,7 @@ complete()
     local file expected
     is "$so" 644 "$artifacts/libcloudsync.so" || return
     is "$header" 644 "$root/include/cloudsync-common.h" || return
+    is "$pc" 644 cloudsync.pc || return
     for file in "${plugins[@]}"; do
         is "$plugin_dir/$file" 644 "$artifacts/$file" || return
     done
@@ -236,6 +238,24 @@ exec 8<"$so"
 check 'make install' run make install
 check 'make install says what to restart' says 'systemctl restart glusterd' 'unmount'
 check 'every file is in its place with its mode' complete cloudsync.so.distrib
+
+# What a plugin's author has: the installed header, found by pkg-config, and a Makefile. PKG_CONFIG_SYSROOT_DIR is for
+# the staging folder only; it moves the folders of headers and not our variable.
+export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$DESTDIR
+cp -R "$root/tests/plugin-c" "$tmp/plugin-c"
+check 'cloudsync.pc names the plugin folder and the version' eval \
+    '[ "$(pkg-config --variable=pluginsdir cloudsync)" = "$pluginsdir" ] && grep -qFx "Version: $(sed -n "s/^PACKAGE_VERSION = //p" Makefile)" "$pc"'
+check 'plugins in C build against the installed header' run make -C "$tmp/plugin-c"
+check 'and are installed where the translator looks' eval \
+    'run make -C "$tmp/plugin-c" install && cmp "$tmp/plugin-c/libshelf.so" "$plugin_dir/libshelf.so" &&
+        rm "$plugin_dir/libshelf.so" "$plugin_dir/libstock.so"'
+echo '#include <cloudsync-common.h>' >"$tmp/alone.c"
+cp "$tmp/alone.c" "$tmp/alone.cc"
+check 'the header is enough by itself, in C11' \
+    cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -I "${header%/*}" "$tmp/alone.c"
+check 'and in C++' c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "${header%/*}" "$tmp/alone.cc"
+unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+
 check "the distribution's translator is kept" is "$so.distrib" 640 "$tmp/original"
 check 'whoever has it mapped keeps its bytes' cmp /dev/fd/8 "$tmp/original"
 exec 8<&-
@@ -261,7 +281,7 @@ umask 077
 check 'make uninstall' run make uninstall
 umask 022
 check 'the original is back, byte for byte, and nothing of ours is left' untouched
-check 'our header and its folder are gone' absent "$header" "${header%/*}"
+check 'our header and its folder are gone' absent "$header" "${header%/*}" "$pc"
 check 'a second make uninstall changes nothing' eval 'run make uninstall && untouched'
 check 'a file of nobody under our name survives make uninstall' eval \
     'rm "$so" && echo x >"$so" && run make uninstall && [ -e "$so" ]'

@@ -9,6 +9,9 @@ use std::process::Command;
 
 use cloudsync_lab::Artifacts;
 
+/// What `make install` installs.
+const PLUGINS: &[&str] = &["amazons3", "azureblob", "directory", "googlecloud"];
+
 fn output(program: &str, args: &[&str], file: &Path) -> String {
     let output = Command::new(program).args(args).arg(file).output().unwrap();
     assert!(
@@ -41,19 +44,24 @@ fn listed(sym: &str) -> Vec<String> {
 
 #[test]
 fn each_shared_object_exports_its_sym_file_and_nothing_else() {
-    let built = Artifacts::find(&["amazons3"]).unwrap();
+    let built = Artifacts::find(PLUGINS).unwrap();
     assert_eq!(exports(&built.translator), listed("cloudsync.sym"));
-    assert_eq!(
-        exports(&built.plugins[0]),
-        listed("crates/amazons3/amazons3.sym")
-    );
+    let lists = [
+        "crates/amazons3/amazons3.sym",
+        "crates/azureblob/azureblob.sym",
+        "crates/directory-plugin/directory.sym",
+        "crates/googlecloud/googlecloud.sym",
+    ];
+    for (plugin, list) in built.plugins.iter().zip(lists) {
+        assert_eq!(exports(plugin), listed(list), "{}", plugin.display());
+    }
 }
 
 /// Threads of ours may run our code when the host closes us.
 #[test]
 fn no_shared_object_is_ever_unloaded() {
-    let built = Artifacts::find(&["amazons3"]).unwrap();
-    for file in [&built.translator, &built.plugins[0]] {
+    let built = Artifacts::find(PLUGINS).unwrap();
+    for file in built.plugins.iter().chain([&built.translator]) {
         let dynamic = output("readelf", &["-d"], file);
         assert!(dynamic.contains("NODELETE"), "{dynamic}");
     }
@@ -62,8 +70,8 @@ fn no_shared_object_is_ever_unloaded() {
 /// OpenSSL's exit handlers run while our threads live; rustls has none.
 #[test]
 fn nothing_is_linked_that_the_host_does_not_bring_or_libc_is() {
-    let built = Artifacts::find(&["amazons3"]).unwrap();
-    for file in [&built.translator, &built.plugins[0]] {
+    let built = Artifacts::find(PLUGINS).unwrap();
+    for file in built.plugins.iter().chain([&built.translator]) {
         for line in output("readelf", &["-d"], file)
             .lines()
             .filter(|line| line.contains("NEEDED"))

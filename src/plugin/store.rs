@@ -3,6 +3,7 @@
 //! `store_ops`, and nothing that it returns is believed without a check.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicI32;
@@ -32,13 +33,11 @@ pub enum LoadError {
         installed: String,
     },
     /// The library cannot be loaded.
-    #[error("store '{name}': cannot load {}: {cause}; installed are: {installed}", path.display())]
+    #[error("store '{name}': cannot load {cause}; installed are: {installed}")]
     Library {
         /// What was configured.
         name: String,
-        /// The library.
-        path: PathBuf,
-        /// What the dynamic linker says.
+        /// What the dynamic linker says; it begins with the library's path.
         cause: String,
         /// What could be configured instead.
         installed: String,
@@ -51,7 +50,17 @@ pub enum LoadError {
         /// The library.
         path: PathBuf,
         /// What it lacks.
-        cause: &'static str,
+        cause: String,
+    },
+    /// What the plugin opens itself is not there.
+    #[error("store '{name}': its plugin needs {library}, which cannot be loaded: {cause}")]
+    Needs {
+        /// What was configured.
+        name: String,
+        /// What is needed.
+        library: &'static str,
+        /// What the dynamic linker says.
+        cause: String,
     },
     /// Its `fop_init` failed.
     #[error("store '{name}': its settings are not right, the line above says why")]
@@ -156,10 +165,16 @@ impl LoadedStore {
             installed: installed(),
         })?;
         let path = folder.join(library);
+        if let Some(library) = table::needs(name) {
+            link(Path::new(library)).map_err(|cause| LoadError::Needs {
+                name: name.to_owned(),
+                library,
+                cause,
+            })?;
+        }
         let (ops, ext) = open(&path).map_err(|cause| match cause {
             OpenError::Linker(cause) => LoadError::Library {
                 name: name.to_owned(),
-                path: path.clone(),
                 cause,
                 installed: installed(),
             },
@@ -293,7 +308,7 @@ impl Drop for LoadedStore {
 
 enum OpenError {
     Linker(String),
-    Lacks(&'static str),
+    Lacks(String),
 }
 
 type Tables = (
@@ -301,13 +316,24 @@ type Tables = (
     Option<NonNull<sys::store_methods_ext_t>>,
 );
 
-/// Opens a plugin and finds its tables. It is never closed: threads of its own may run its code for ever.
-fn open(path: &Path) -> Result<Tables, OpenError> {
+/// Has a library loaded. It is never closed: threads of its own may run its code for ever.
+///
+/// # Errors
+/// What the dynamic linker says.
+fn link(path: &Path) -> Result<ManuallyDrop<Library>, String> {
     // SAFETY: runs the library's initialisers: it is a plugin that the administrator installed into a folder that
-    // only root can write to.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(|error| OpenError::Linker(error.to_string()))?;
-    let library = std::mem::ManuallyDrop::new(library);
+    // only root can write to, or a library of the system.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    library.map(ManuallyDrop::new).map_err(|error| {
+        // The error itself only says that something failed.
+        let cause = std::error::Error::source(&error);
+        cause.map_or_else(|| error.to_string(), ToString::to_string)
+    })
+}
+
+/// Opens a plugin and finds its tables.
+fn open(path: &Path) -> Result<Tables, OpenError> {
+    let library = link(path).map_err(OpenError::Linker)?;
     let find = |name: &CStr| {
         // SAFETY: only the symbol's address is taken.
         let symbol = unsafe { library.get::<*mut c_void>(name.to_bytes_with_nul()) };
@@ -315,17 +341,70 @@ fn open(path: &Path) -> Result<Tables, OpenError> {
             .ok()
             .and_then(|symbol| NonNull::new(symbol.into_raw()))
     };
-    let ops = find(c"store_ops").ok_or(OpenError::Lacks("it does not export store_ops"))?;
+    let lacks = |cause: &str| OpenError::Lacks(cause.to_owned());
+    let ops = find(c"store_ops").ok_or_else(|| lacks("it does not export store_ops"))?;
+    check_table(ops).map_err(OpenError::Lacks)?;
     let ops = ops.cast::<sys::store_methods_t>();
-    // SAFETY: that symbol is a store_methods_t by the plugin ABI.
+    // SAFETY: that symbol is a store_methods_t by the plugin ABI, and as large as one.
     let table = unsafe { ops.as_ref() };
     if table.fop_download.is_none() || table.fop_init.is_none() {
-        return Err(OpenError::Lacks(
-            "its store_ops has no fop_download or no fop_init",
-        ));
+        return Err(lacks("its store_ops has no fop_download or no fop_init"));
+    }
+    let slots = [
+        table.fop_download.map(|slot| slot as *const c_void),
+        table.fop_remote_read.map(|slot| slot as *const c_void),
+        table.fop_init.map(|slot| slot as *const c_void),
+        table.fop_reconfigure.map(|slot| slot as *const c_void),
+        table.fop_fini.map(|slot| slot as *const c_void),
+    ];
+    if !slots.into_iter().flatten().all(is_in_a_library) {
+        return Err(lacks("a slot of its store_ops is no function"));
     }
     let ext = find(c"store_ops_ext").map(NonNull::cast);
     Ok((ops, ext))
+}
+
+/// What the dynamic linker knows of a plugin's symbol: it must be data, and as large as our table. Calling through
+/// another ABI's would run whatever lies behind it.
+fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
+    /// `Elf64_Sym`.
+    #[repr(C)]
+    struct Symbol {
+        name: u32,
+        info: u8,
+        other: u8,
+        section: u16,
+        value: u64,
+        size: u64,
+    }
+    const OF_SYMBOL: c_int = 1;
+    const DATA: u8 = 1;
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let mut found: *mut c_void = ptr::null_mut();
+    // SAFETY: any address may be asked; the answers are written to the two variables.
+    let known = unsafe { libc::dladdr1(symbol.as_ptr(), &raw mut info, &raw mut found, OF_SYMBOL) };
+    // SAFETY: the dynamic linker's own symbol, which lives as long as the library: for ever.
+    let found = unsafe { found.cast::<Symbol>().as_ref() };
+    // No answer is no reason to refuse it.
+    let Some(found) = found.filter(|found| known != 0 && found.size != 0) else {
+        return Ok(());
+    };
+    let wanted = size_of::<sys::store_methods_t>() as u64;
+    if found.info & 15 == DATA && found.size >= wanted {
+        return Ok(());
+    }
+    Err(format!(
+        "store_ops is not a table of {wanted} bytes; it must be compiled with this version's cloudsync-common.h"
+    ))
+}
+
+/// Whether an address is in anything that the dynamic linker has loaded.
+fn is_in_a_library(address: *const c_void) -> bool {
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked; the answer is written to `info`.
+    (unsafe { libc::dladdr(address, &raw mut info) }) != 0
 }
 
 fn start(

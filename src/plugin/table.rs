@@ -15,6 +15,8 @@ pub struct Plugin {
     pub library: &'static str,
     /// What it is.
     pub description: &'static str,
+    /// A library that it opens itself and crashes without.
+    pub needs: Option<&'static str>,
 }
 
 /// The stores that we know by name.
@@ -23,21 +25,38 @@ pub const PLUGINS: &[Plugin] = &[
         name: "amazons3",
         library: "libamazons3.so",
         description: "Any S3 server.",
+        needs: None,
     },
     Plugin {
         name: "cloudsyncs3",
         library: "libamazons3.so",
         description: "The same, under the name that the stock translator knows.",
+        needs: None,
     },
     Plugin {
         name: "cvlt",
         library: "cloudsynccvlt.so",
         description: "Commvault.",
+        // When its fop_init fails it calls a function of that library, which it does not have then.
+        needs: Some("libopenarchive.so"),
+    },
+    Plugin {
+        name: "azureblob",
+        library: "libazureblob.so",
+        description: "Azure Blob Storage.",
+        needs: None,
+    },
+    Plugin {
+        name: "googlecloud",
+        library: "libgooglecloud.so",
+        description: "Google Cloud Storage.",
+        needs: None,
     },
     Plugin {
         name: "directory",
         library: "libdirectory.so",
         description: "A folder.",
+        needs: None,
     },
 ];
 
@@ -53,6 +72,13 @@ pub fn library(name: &str) -> Option<String> {
     };
     let fine = (1..=64).contains(&name.len()) && name.bytes().all(fits);
     fine.then(|| format!("lib{name}.so"))
+}
+
+/// The library that a store's plugin opens itself and crashes without.
+#[must_use]
+pub fn needs(name: &str) -> Option<&'static str> {
+    let plugin = PLUGINS.iter().find(|plugin| plugin.name == name);
+    plugin.and_then(|plugin| plugin.needs)
 }
 
 /// The names of the stores whose library is in `folder`, ours first, then the others by name.

@@ -70,6 +70,8 @@ cs_mimic(xlator_t *copy, xlator_t *real)
     copy->name = real->name;
     copy->type = real->type;
     copy->options = real->options;
+    /* Plugins look whether they are in a graph. */
+    copy->parents = real->parents;
     copy->fops = real->fops;
     copy->cbks = real->cbks;
     copy->notify = real->notify;

@@ -22,6 +22,7 @@ mod meanwhile;
 mod operations;
 mod options;
 mod part;
+mod plugins;
 mod read;
 mod scene;
 mod unchecked;

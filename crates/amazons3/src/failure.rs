@@ -125,7 +125,7 @@ impl Failure {
             ),
             ("InvalidObjectState", _) => final_(
                 StoreError::Archived,
-                "; restore it in the store (S3 RestoreObject), or wait for a restore under way",
+                "; the setting restore= of cloudsync-store-id has it restored",
             ),
             (
                 "SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "BandwidthLimitExceeded",

@@ -4,6 +4,7 @@
 //! - [`settings`]: the volume's options, checked;
 //! - `client`: AWS's SDK set up by them; `runtime`: the threads it runs on, one set per process;
 //! - `head`, `fetch`: the two questions a [`Store`](cloudsync_store::Store) answers;
+//! - `restore`: objects in a class that cannot be read;
 //! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help;
 //!   `retry`: when to ask again.
 
@@ -12,6 +13,7 @@ mod client;
 mod failure;
 mod fetch;
 mod head;
+mod restore;
 mod retry;
 mod runtime;
 pub mod settings;

@@ -11,6 +11,8 @@ use std::{env, fs};
 use cloudsync_format::settings as list;
 use cloudsync_store::{Options, Secret, StoreError};
 
+use crate::restore::Restore;
+
 /// Where the objects are and how to ask for them.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +41,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// `retries=`: how often in a row to ask again, without getting anywhere, before giving up. Default 8.
     pub retries: u32,
+    /// `restore=`, `restore-days=`, `restore-wait=`: objects that must be restored before they can be read.
+    pub restore: Restore,
 }
 
 const SECONDS_5: Duration = Duration::from_secs(5);
@@ -113,6 +117,7 @@ impl Settings {
         let retries = list
             .number("retries", 0, 100, "a number between 0 and 100")
             .map_err(say)?;
+        let restore = Restore::take(&mut list).map_err(say)?;
         list.finish().map_err(say)?;
         Ok(Self {
             endpoint: host.endpoint,
@@ -129,6 +134,7 @@ impl Settings {
             retries: retries
                 .and_then(|number| number.try_into().ok())
                 .unwrap_or(8),
+            restore,
         })
     }
 

@@ -12,6 +12,7 @@ use cloudsync_store::{Object, Options, Sink, Store, StoreError};
 use crate::client::client;
 use crate::fetch::fetch;
 use crate::head::head;
+use crate::restore::{Watched, restore};
 use crate::runtime::runtime;
 use crate::settings::Settings;
 
@@ -46,7 +47,17 @@ impl Store for S3 {
         range: Range<u64>,
         sink: &mut dyn Sink,
     ) -> Result<(), StoreError> {
-        runtime()?.block_on(fetch(self, key, object, range, sink))
+        let runtime = runtime()?;
+        let began = false;
+        let mut sink = Watched { sink, began };
+        match runtime.block_on(fetch(self, key, object, range.clone(), &mut sink)) {
+            // A copy may also expire in the middle, and then the reader has to begin anew.
+            Err(refusal @ StoreError::Archived(_)) if !sink.began => {
+                runtime.block_on(restore(self, key, refusal, &sink))?;
+                runtime.block_on(fetch(self, key, object, range, &mut sink))
+            }
+            result => result,
+        }
     }
 }
 

@@ -84,6 +84,26 @@ pub enum Level {
 }
 
 impl StoreError {
+    /// What an error of a file system or a connection means for an object. `place` says where, for the log.
+    #[must_use]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the list is the standard library's and grows"
+    )]
+    pub fn of_io(error: &std::io::Error, place: &str) -> Self {
+        use std::io::ErrorKind;
+        let text = format!("{error} ({place})");
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+                Self::Missing(text)
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::PermissionDenied(text)
+            }
+            _ => Self::Unreachable(text),
+        }
+    }
+
     /// The errno that the waiting operation gets.
     #[must_use]
     pub const fn errno(&self) -> i32 {
@@ -149,6 +169,19 @@ mod tests {
         ] {
             assert_eq!(error.errno(), errno, "{error}");
         }
+    }
+
+    #[test]
+    fn an_error_of_a_file_is_told_apart() {
+        let of = |errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            StoreError::of_io(&error, "folder /srv").errno()
+        };
+        assert_eq!(of(libc::ENOENT), libc::ENODATA);
+        assert_eq!(of(libc::ENOTDIR), libc::ENODATA);
+        assert_eq!(of(libc::EACCES), libc::EACCES);
+        assert_eq!(of(libc::EIO), libc::EHOSTUNREACH);
+        assert_eq!(of(libc::ETIMEDOUT), libc::EHOSTUNREACH);
     }
 
     #[test]

@@ -24,12 +24,16 @@ mod error;
 pub mod export;
 mod options;
 mod recall;
+mod retry;
 mod store;
 mod writer;
+
+pub use cloudsync_format::settings;
 
 pub use abi::{block_signals, with_signals_blocked};
 pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use checksum::Checksum;
 pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
+pub use retry::Tries;
 pub use store::{Object, Sink, Store};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::{env, fmt, fs};
 
 use crate::StoreError;
+use crate::settings::{self, Settings};
 
 /// The volume's options by name, without the `features.` that `gluster volume set` wants before them. Which of them
 /// are secret only the plugin knows, so `Debug` shows no values.
@@ -21,6 +22,27 @@ impl Options {
             .get(name)
             .map(|value| value.trim())
             .filter(|value| !value.is_empty())
+    }
+
+    /// The option's value as a list `key=value,key=value`, which is how one option carries many settings. `take` takes
+    /// the ones that it knows out of it; whatever is left is refused, and so is a value that does not parse.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`], naming option, key and what would have been right.
+    pub fn settings<T>(
+        &self,
+        name: &str,
+        take: impl FnOnce(&mut Settings) -> Result<T, settings::Error>,
+    ) -> Result<T, StoreError> {
+        let taken = || {
+            let mut list = Settings::parse(self.text(name).unwrap_or_default())?;
+            let taken = take(&mut list)?;
+            list.finish()?;
+            Ok(taken)
+        };
+        taken().map_err(|error: settings::Error| {
+            StoreError::Settings(format!("option {name}: {error}"))
+        })
     }
 
     /// The option's value, or what it points to: `file:/path` the first line of a file, `env:NAME` a variable of the
@@ -131,6 +153,24 @@ mod tests {
             );
         }
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_list_is_taken_apart_and_what_is_wrong_is_named() {
+        let options: Options = [("store-id", "path=/srv,n=5")].into_iter().collect();
+        let both = options.settings("store-id", |list| {
+            Ok((list.text("path"), list.number("n", 1, 9, "a digit")?))
+        });
+        assert_eq!(both, Ok((Some("/srv".to_owned()), Some(5))));
+        let path_only = options.settings("store-id", |list| Ok(list.text("path")));
+        assert_eq!(
+            path_only.unwrap_err().to_string(),
+            "option store-id: unknown setting 'n' (known: path)"
+        );
+        assert_eq!(
+            options.settings("absent", |list| Ok(list.text("path"))),
+            Ok(None)
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) struct Request {
     /// Path and query.
     pub(crate) target: String,
     headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -192,7 +193,8 @@ impl Server {
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
+    let mut lines = (&mut reader).lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ');
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
@@ -203,9 +205,16 @@ fn read(stream: &TcpStream) -> Option<Request> {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
         })
         .collect();
-    Some(Request {
+    let mut request = Request {
         method,
         target,
         headers,
-    })
+        body: Vec::new(),
+    };
+    let length = request
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap());
+    request.body.resize(length, 0);
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
 }

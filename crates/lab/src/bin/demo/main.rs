@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The demo: files go to an S3 server and come back, on a real volume, command by command.
+//! The demo: files go to a store and come back, on a real volume, command by command.
 //!
-//! `scripts/demo.sh` builds what it needs and runs it. With `--disk` the brick lies below the
-//! temporary directory instead of in memory.
+//! `scripts/demo.sh` builds what it needs and runs it. The store is a folder; with `--s3` it is an S3 server. With
+//! `--disk` the brick, and such a folder, lie below the temporary directory instead of in memory.
 #![forbid(unsafe_code)]
 
 mod stage;
@@ -14,7 +14,7 @@ use std::thread;
 use cloudsync_lab::{Artifacts, Failure, Lab, Options};
 use rustix::process::geteuid;
 
-use crate::stage::{Stage, list_marks};
+use crate::stage::{S3, Stage, list_marks};
 
 /// Bytes of a file.
 const SIZE: u32 = 64 << 20;
@@ -27,15 +27,13 @@ const AIM: f64 = 0.5;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let on_disk = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--disk"] => true,
-        _ => {
-            eprintln!("usage: demo [--disk]");
-            return ExitCode::from(2);
-        }
-    };
-    match demo(on_disk) {
+    let given = |name: &str| args.iter().any(|arg| arg == name);
+    let (on_s3, on_disk) = (given("--s3"), given("--disk"));
+    if args.len() > usize::from(on_s3) + usize::from(on_disk) {
+        eprintln!("usage: demo [--s3] [--disk]");
+        return ExitCode::from(2);
+    }
+    match demo(on_s3, on_disk) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("\nThe demo failed.\n{failure}");
@@ -45,17 +43,22 @@ fn main() -> ExitCode {
 }
 
 /// Sets the stage, performs and clears it away.
-fn demo(on_disk: bool) -> Result<(), Failure> {
+fn demo(on_s3: bool, on_disk: bool) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Err(Failure::new("Mounts and namespaces need root."));
     }
-    title("1. A scratch GlusterFS and a real S3 server (Ceph RGW), in private namespaces");
+    title(if on_s3 {
+        "1. A scratch GlusterFS and a real S3 server (Ceph RGW), in private namespaces"
+    } else {
+        "1. A scratch GlusterFS in private namespaces. Its store will be a folder"
+    });
+    let plugin = if on_s3 { "amazons3" } else { "directory" };
     let lab = Lab::start(Options {
-        artifacts: Some(Artifacts::find(&["amazons3"])?),
+        artifacts: Some(Artifacts::find(&[plugin])?),
         ..Options::default()
     })?;
     let dir = lab.dir().to_owned();
-    let server = lab.s3()?;
+    let server = if on_s3 { Some(lab.s3()?) } else { None };
     let place = if on_disk {
         dir.join("disk")
     } else {
@@ -67,17 +70,20 @@ fn demo(on_disk: bool) -> Result<(), Failure> {
         mount --bind {place}/srv /srv; mount --bind {place}/mnt /mnt; mkdir /mnt/demo",
         place = place.display()
     ))?;
-    let stage = Stage {
-        lab,
+    let s3 = server.as_ref().map(|server| S3 {
         url: server.http_url(),
         user: server.owner(),
-    };
+    });
+    let stage = Stage { lab, s3 };
     let brick = if on_disk { "on disk" } else { "in memory" };
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    println!(
-        "  S3={}; the brick is {brick}, the objects are in memory; {cpus} CPUs for all",
-        stage.url
-    );
+    match &stage.s3 {
+        Some(s3) => println!(
+            "  S3={}; the brick is {brick}, the objects are in memory; {cpus} CPUs for all",
+            s3.url
+        ),
+        None => println!("  Brick and folder are {brick}; {cpus} CPUs for all"),
+    }
     let performed = perform(&stage).map_err(|failure| stage.told(&failure));
     // With the last handle on it, the lab ends.
     drop((stage, server));
@@ -98,22 +104,38 @@ fn perform(stage: &Stage) -> Result<(), Failure> {
     stage.run("umount /mnt/demo && mount -t glusterfs 10.99.0.1:/demo /mnt/demo")?;
 
     let read = recall(stage, &written.sums)?;
-    conclude(written.speed, read);
+    conclude(stage, written.speed, read);
     stage.quietly("umount /mnt/demo && gluster --mode=script volume stop demo")?;
     Ok(())
 }
 
 fn make_volume(stage: &Stage) -> Result<(), Failure> {
-    title("2. A volume whose cold files live on that server");
-    stage.run("aws --endpoint-url $S3 s3 mb s3://films")?;
-    stage.run("gluster volume create demo 10.99.0.1:/srv/brick force")?;
-    stage.run("gluster volume set demo features.cloudsync on")?;
-    stage.run(&format!(
-        "gluster volume set demo cloudsync-storetype amazons3 \\\n      \
-         features.s3plugin-hostname $S3 features.s3plugin-bucketid films \\\n      \
-         features.s3plugin-keyid {} features.s3plugin-seckey \"$SECRET\"",
-        stage.user.key
-    ))?;
+    match &stage.s3 {
+        Some(s3) => {
+            title("2. A volume whose cold files live on that server");
+            stage.run("aws --endpoint-url $S3 s3 mb s3://films")?;
+            stage.run("gluster volume create demo 10.99.0.1:/srv/brick force")?;
+            stage.run("gluster volume set demo features.cloudsync on")?;
+            stage.run(&format!(
+                "gluster volume set demo cloudsync-storetype amazons3 \\\n      \
+                 features.s3plugin-hostname $S3 features.s3plugin-bucketid films \\\n      \
+                 features.s3plugin-keyid {} features.s3plugin-seckey \"$SECRET\"",
+                s3.user.key
+            ))?;
+        }
+        None => {
+            title(
+                "2. A volume whose cold files live in a folder: on real volumes an NFS mount, for one",
+            );
+            stage.run("mkdir -p /srv/store/plain")?;
+            stage.run("gluster volume create demo 10.99.0.1:/srv/brick force")?;
+            stage.run("gluster volume set demo features.cloudsync on")?;
+            stage.run(
+                "gluster volume set demo cloudsync-storetype directory \\\n      \
+                 features.cloudsync-store-id path=/srv/store",
+            )?;
+        }
+    }
     stage.run("gluster volume start demo")?;
     stage.run("mount -t glusterfs 10.99.0.1:/demo /mnt/demo")?;
     Ok(())
@@ -156,9 +178,12 @@ fn write(stage: &Stage) -> Result<Written, Failure> {
 fn archive(stage: &Stage) -> Result<(), Failure> {
     title("4. All go to the store: uploaded with the path as the key, then cut on the brick");
     for (number, file) in FILES.into_iter().enumerate() {
-        let upload = format!(
-            "aws --endpoint-url $S3 s3 cp --only-show-errors /mnt/demo/{file} s3://films/{file}"
-        );
+        let upload = match stage.s3 {
+            Some(_) => format!(
+                "aws --endpoint-url $S3 s3 cp --only-show-errors /mnt/demo/{file} s3://films/{file}"
+            ),
+            None => format!("cp /mnt/demo/{file} /srv/store/plain/{file}"),
+        };
         let cut = format!(
             "setfattr -n trusted.glusterfs.csou.complete \
              -v $(stat -c %Y /mnt/demo/{file}) /mnt/demo/{file}"
@@ -216,7 +241,7 @@ fn recall(stage: &Stage, sums: &[String]) -> Result<f64, Failure> {
     Ok(speed("cat read", &seconds[SHOWN..]))
 }
 
-fn conclude(written: f64, read: f64) {
+fn conclude(stage: &Stage, written: f64, read: f64) {
     title("7. The figure");
     let ratio = read / written;
     println!(
@@ -228,12 +253,20 @@ fn conclude(written: f64, read: f64) {
     }
 
     title("What happened");
+    let (store, copied, from) = match stage.s3 {
+        Some(_) => (
+            "a store on an S3 server",
+            "The AWS CLI copied",
+            "the S3 server",
+        ),
+        None => ("a folder as its store", "cp copied", "the folder"),
+    };
     println!(
-        "  - Volume options, and nothing else, gave the volume a store on an S3 server.
-  - The AWS CLI copied the files there; a setfattr each had GlusterFS drop their bytes.
+        "  - Volume options, and nothing else, gave the volume {store}.
+  - {copied} the files there; a setfattr each had GlusterFS drop their bytes.
   - The brick kept stubs: 0 bytes and the object's name. Users went on seeing 64 MiB.
   - A new client with empty caches read them with cat, like any file.
-  - Their bytes came back from the S3 server, all of them: the checksums agree.
+  - Their bytes came back from {from}, all of them: the checksums agree.
   - They are on the brick again, and the files are ordinary ones."
     );
 }

@@ -17,6 +17,13 @@ const SECRET: &str = "\"$SECRET\"";
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
+    /// The S3 server, if that is the store.
+    pub(crate) s3: Option<S3>,
+}
+
+/// An S3 server and who uses it.
+#[derive(Debug)]
+pub(crate) struct S3 {
     pub(crate) url: String,
     pub(crate) user: User,
 }
@@ -26,16 +33,14 @@ impl Stage {
     pub(crate) fn quietly(&self, command: &str) -> Result<String, Failure> {
         let words = ["-c", &format!("exec 2>&1; {command}")];
         let mut outcome = self.lab.run_with(PATIENCE, "bash", words, |shell| {
-            shell
-                .env("LC_ALL", "C.UTF-8")
-                .env("TIMEFORMAT", "%3R s")
-                .env("S3", &self.url)
-                .env("SECRET", &self.user.secret);
+            shell.env("LC_ALL", "C.UTF-8").env("TIMEFORMAT", "%3R s");
+            let Some(s3) = &self.s3 else { return };
+            shell.env("S3", &s3.url).env("SECRET", &s3.user.secret);
             // Not for mount: a client has to live on the volume's settings.
             if command.starts_with("aws ") {
                 shell
-                    .env("AWS_ACCESS_KEY_ID", &self.user.key)
-                    .env("AWS_SECRET_ACCESS_KEY", &self.user.secret)
+                    .env("AWS_ACCESS_KEY_ID", &s3.user.key)
+                    .env("AWS_SECRET_ACCESS_KEY", &s3.user.secret)
                     .env("AWS_DEFAULT_REGION", "us-east-1")
                     .env("AWS_CONFIG_FILE", "/dev/null")
                     .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
@@ -99,7 +104,10 @@ impl Stage {
     }
 
     fn without_secret(&self, text: &str) -> String {
-        text.replace(&self.user.secret, "***")
+        match &self.s3 {
+            Some(s3) => text.replace(&s3.user.secret, "***"),
+            None => text.to_owned(),
+        }
     }
 }
 

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Objects in a storage class that cannot be read (Glacier, Deep Archive, the archive tiers of Intelligent-Tiering):
+//! the store is asked for a copy that can, and the reader gets `EBUSY`, or waits, until it is there.
+//!
+//! Whether an object can be read is for the store to say, not for its class: a GET is refused with InvalidObjectState.
+//! What is being done about it is in `x-amz-restore`, which HEAD answers.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier};
+use cloudsync_format::settings::{Error, Settings as List};
+use cloudsync_store::{Sink, StoreError};
+use tokio::time::sleep;
+
+use crate::failure::Failure;
+use crate::retry::Tries;
+use crate::store::S3;
+
+/// What the volume says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// `restore=standard|bulk|expedited|never`: what is asked for. Default never: a restore costs money.
+    pub tier: Option<Tier>,
+    /// `restore-days=`: how long the store keeps the copy. Default 1: after the recall nobody needs it.
+    pub days: i32,
+    /// `restore-wait=`: how long a reader waits for it. Default 0: it gets `EBUSY` at once.
+    pub wait: Duration,
+}
+
+impl Restore {
+    /// Takes its settings out of the list.
+    ///
+    /// # Errors
+    /// [`Error::Value`].
+    pub fn take(list: &mut List) -> Result<Self, Error> {
+        const TIERS: &[&str] = &["standard", "bulk", "expedited", "never"];
+        let tier = list.choice("restore", TIERS, "standard, bulk, expedited or never")?;
+        let days = list.number("restore-days", 1, 365, "a number of days from 1 to 365")?;
+        Ok(Self {
+            tier: match tier {
+                Some("standard") => Some(Tier::Standard),
+                Some("bulk") => Some(Tier::Bulk),
+                Some("expedited") => Some(Tier::Expedited),
+                _ => None,
+            },
+            days: days.and_then(|days| days.try_into().ok()).unwrap_or(1),
+            wait: list.duration("restore-wait")?.unwrap_or_default(),
+        })
+    }
+}
+
+/// How a restore stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody asked for one; `tiered` in Intelligent-Tiering, where a restore is for good.
+    Archived { tiered: bool },
+    /// It is under way.
+    Ongoing,
+    /// The copy is there.
+    Done,
+}
+
+/// How often to look: soon at first, for tiers that are quick, then rarely.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often to look meanwhile whether somebody still waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Called when the store refused to read `key` because it is archived (`refusal`): has it restored as the settings say.
+/// Returns once it can be read.
+pub(crate) async fn restore(
+    store: &S3,
+    key: &str,
+    refusal: StoreError,
+    sink: &dyn Sink,
+) -> Result<(), StoreError> {
+    let settings = &store.settings.restore;
+    if settings.tier.is_none() && settings.wait.is_zero() {
+        return Err(refusal);
+    }
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut asked = false;
+    loop {
+        let state = state(store, key).await?;
+        match (state, &settings.tier) {
+            (State::Done, _) => return Ok(()),
+            (State::Archived { .. }, None) => return Err(refusal),
+            (State::Archived { tiered }, Some(tier)) if !asked => {
+                ask(store, key, tier, tiered).await?;
+                asked = true;
+            }
+            (State::Archived { .. } | State::Ongoing, _) => {}
+        }
+        let left = settings.wait.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(StoreError::Archived(under_way(store, state)));
+        }
+        let mut rest = pause.min(left);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        while !rest.is_zero() {
+            if sink.cancelled() {
+                return Err(StoreError::Cancelled);
+            }
+            let now = rest.min(LOOK_AGAIN);
+            sleep(now).await;
+            rest -= now;
+        }
+    }
+}
+
+/// Passes bytes on and remembers whether any came.
+pub(crate) struct Watched<'s> {
+    pub(crate) sink: &'s mut dyn Sink,
+    pub(crate) began: bool,
+}
+
+impl Sink for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.began = true;
+        self.sink.write(bytes)
+    }
+
+    fn cancelled(&self) -> bool {
+        self.sink.cancelled()
+    }
+}
+
+fn under_way(store: &S3, state: State) -> String {
+    let settings = &store.settings.restore;
+    let tier = settings.tier.as_ref().map_or("", Tier::as_str);
+    let what = match state {
+        State::Archived { .. } => format!("a restore ({tier}) was asked for"),
+        State::Ongoing | State::Done => "a restore is under way".to_owned(),
+    };
+    let place = &store.place;
+    format!("{what}; read the file again later, or let readers wait with restore-wait= ({place})")
+}
+
+/// Asks how it stands.
+async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
+    let mut tries = Tries::new(store.settings.retries);
+    loop {
+        let request = store.client.head_object().bucket(&store.settings.bucket);
+        match request.key(store.settings.key(key)).send().await {
+            Ok(answer) => {
+                let tiered = answer.archive_status().is_some();
+                return Ok(parse(answer.restore(), tiered));
+            }
+            Err(error) => sleep(tries.again(Failure::of(&error, &store.place))?).await,
+        }
+    }
+}
+
+/// Of `ongoing-request="true"` or `ongoing-request="false", expiry-date="..."`. Without it nobody asked yet.
+fn parse(header: Option<&str>, tiered: bool) -> State {
+    let value = header.and_then(|text| {
+        text.split(',')
+            .find_map(|part| part.trim().strip_prefix("ongoing-request="))
+    });
+    match value.map(|value| value.trim_matches('"')) {
+        Some("true") => State::Ongoing,
+        Some("false") => State::Done,
+        _ => State::Archived { tiered },
+    }
+}
+
+/// Asks for a copy that can be read.
+async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), StoreError> {
+    let job = GlacierJobParameters::builder().tier(tier.clone()).build();
+    let job = job.map_err(|error| StoreError::Other(error.to_string()))?;
+    let what = RestoreRequest::builder()
+        .glacier_job_parameters(job)
+        .set_days((!tiered).then_some(store.settings.restore.days))
+        .build();
+    let mut tries = Tries::new(store.settings.retries);
+    loop {
+        let request = store.client.restore_object().bucket(&store.settings.bucket);
+        let request = request
+            .key(store.settings.key(key))
+            .restore_request(what.clone());
+        let Err(error) = request.send().await else {
+            return Ok(());
+        };
+        let code = error
+            .as_service_error()
+            .and_then(|error| error.meta().code());
+        let failure = match code {
+            // Another client was quicker.
+            Some("RestoreAlreadyInProgress") => return Ok(()),
+            Some("GlacierExpeditedRetrievalNotAvailable") => {
+                Failure::final_(StoreError::Archived(format!(
+                    "the store has no capacity for restore=expedited now; try later or set another tier ({})",
+                    store.place
+                )))
+            }
+            _ => match Failure::of(&error, &store.place) {
+                Failure {
+                    error: StoreError::PermissionDenied(text),
+                    passing,
+                } => Failure {
+                    error: StoreError::PermissionDenied(format!(
+                        "{text}; a restore needs s3:RestoreObject"
+                    )),
+                    passing,
+                },
+                other => other,
+            },
+        };
+        sleep(tries.again(failure)?).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_decides() {
+        let archived = State::Archived { tiered: false };
+        for (header, state) in [
+            (None, archived),
+            (Some(""), archived),
+            (Some("ongoing-request=\"true\""), State::Ongoing),
+            (
+                Some("ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2012 00:00:00 GMT\""),
+                State::Done,
+            ),
+            (
+                Some("expiry-date=\"x\", ongoing-request=\"false\""),
+                State::Done,
+            ),
+            (Some("nonsense"), archived),
+        ] {
+            assert_eq!(parse(header, false), state, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn settings_are_read_and_bad_ones_named() {
+        let take = |text: &str| Restore::take(&mut List::parse(text).unwrap());
+        let default = Restore {
+            tier: None,
+            days: 1,
+            wait: Duration::ZERO,
+        };
+        assert_eq!(take(""), Ok(default.clone()));
+        assert_eq!(take("restore=never"), Ok(default));
+        let all = take("restore=bulk,restore-days=7,restore-wait=12h").unwrap();
+        assert_eq!(all.tier, Some(Tier::Bulk));
+        assert_eq!((all.days, all.wait), (7, Duration::from_secs(12 * 3600)));
+        for bad in ["restore=soon", "restore-days=0", "restore-wait=5"] {
+            let key = bad.split('=').next().unwrap();
+            assert!(take(bad).unwrap_err().to_string().contains(key), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Objects that must be restored first, at a store that behaves as Amazon's: GET is refused until a copy is there.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use cloudsync_store::{Store, StoreError};
+
+use crate::server::{Reply, Request, Server};
+use crate::{Memory, noise, object_of, open};
+
+/// How the object lies there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    None,
+    /// Until then.
+    Ongoing(Instant),
+    There,
+}
+
+/// A store with one object of class `class`, whose restore takes `takes`.
+struct Glacier {
+    copy: Mutex<Copy>,
+    takes: Duration,
+    class: &'static str,
+    bytes: Vec<u8>,
+}
+
+impl Glacier {
+    fn new(takes: Duration) -> Self {
+        Self {
+            copy: Mutex::new(Copy::None),
+            takes,
+            class: "DEEP_ARCHIVE",
+            bytes: noise(300_000),
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        let mut copy = self.copy.lock().unwrap();
+        if matches!(*copy, Copy::Ongoing(until) if Instant::now() >= until) {
+            *copy = Copy::There;
+        }
+        match (request.method.as_str(), *copy) {
+            ("POST", Copy::None) => {
+                *copy = Copy::Ongoing(Instant::now() + self.takes);
+                Reply::new(202)
+            }
+            ("POST", Copy::Ongoing(_)) => Reply::error(409, "RestoreAlreadyInProgress"),
+            ("POST", Copy::There) => Reply::new(200),
+            ("HEAD", state) => {
+                let reply =
+                    Reply::object(request, &self.bytes).header("x-amz-storage-class", self.class);
+                match state {
+                    Copy::None => reply,
+                    Copy::Ongoing(_) => reply.header("x-amz-restore", "ongoing-request=\"true\""),
+                    Copy::There => reply.header(
+                        "x-amz-restore",
+                        "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2040 00:00:00 GMT\"",
+                    ),
+                }
+            }
+            (_, Copy::There) => Reply::object(request, &self.bytes),
+            _ => Reply::error(403, "InvalidObjectState"),
+        }
+    }
+
+    fn start(self) -> (Server, Vec<u8>) {
+        let bytes = self.bytes.clone();
+        (Server::start(move |_, request| self.answer(request)), bytes)
+    }
+}
+
+fn methods(server: &Server) -> Vec<String> {
+    server
+        .requests()
+        .into_iter()
+        .map(|request| request.method)
+        .collect()
+}
+
+fn recall(server: &Server, list: &str, bytes: &[u8], sink: &mut Memory) -> Result<(), StoreError> {
+    open(server, list).fetch("dir/file", &object_of(bytes), 0..bytes.len() as u64, sink)
+}
+
+#[test]
+fn a_restore_is_asked_for_once_and_the_recall_goes_through_when_it_is_there() {
+    let (server, bytes) = Glacier::new(Duration::from_millis(700)).start();
+    let list = "restore=bulk,restore-days=3";
+    let mut sink = Memory::default();
+    let error = recall(&server, list, &bytes, &mut sink).unwrap_err();
+    assert!(matches!(error, StoreError::Archived(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("a restore (Bulk) was asked for"),
+        "{error}"
+    );
+    assert_eq!(methods(&server), ["GET", "HEAD", "POST"]);
+    let asked = server.requests().remove(2);
+    assert!(
+        asked.target.starts_with("/archive/dir/file?restore"),
+        "{}",
+        asked.target
+    );
+    let body = String::from_utf8(asked.body).unwrap();
+    assert!(
+        body.contains("<Days>3</Days>") && body.contains("<Tier>Bulk</Tier>"),
+        "{body}"
+    );
+
+    let error = recall(&server, list, &bytes, &mut sink).unwrap_err();
+    assert!(
+        error.to_string().contains("a restore is under way"),
+        "{error}"
+    );
+    assert_eq!(methods(&server)[3..], ["GET", "HEAD"], "not asked again");
+    assert!(sink.bytes.is_empty());
+
+    std::thread::sleep(Duration::from_millis(800));
+    recall(&server, list, &bytes, &mut sink).unwrap();
+    assert!(sink.bytes == bytes);
+    assert_eq!(methods(&server)[5..], ["GET"]);
+}
+
+#[test]
+fn without_the_setting_nothing_is_asked_for_and_the_error_names_it() {
+    for (list, requests) in [
+        ("", ["GET"].as_slice()),
+        ("restore=never", &["GET"]),
+        ("restore=never,restore-wait=1h", &["GET", "HEAD"]),
+    ] {
+        let (server, bytes) = Glacier::new(Duration::ZERO).start();
+        let error = recall(&server, list, &bytes, &mut Memory::default()).unwrap_err();
+        assert!(matches!(error, StoreError::Archived(_)), "{error:?}");
+        assert!(error.to_string().contains("restore="), "{error}");
+        assert_eq!(methods(&server), requests);
+    }
+}
+
+#[test]
+fn a_reader_waits_if_it_is_told_to() {
+    let (server, bytes) = Glacier::new(Duration::from_millis(1500)).start();
+    let mut sink = Memory::default();
+    recall(
+        &server,
+        "restore=expedited,restore-wait=1m",
+        &bytes,
+        &mut sink,
+    )
+    .unwrap();
+    assert!(sink.bytes == bytes);
+    let methods = methods(&server);
+    assert_eq!(
+        methods.iter().filter(|method| *method == "POST").count(),
+        1,
+        "{methods:?}"
+    );
+    assert_eq!(methods.last().unwrap(), "GET");
+}
+
+#[test]
+fn waiting_ends_in_time_or_when_nobody_waits_any_more() {
+    let (server, bytes) = Glacier::new(Duration::from_secs(3600)).start();
+    let begun = Instant::now();
+    let error = recall(
+        &server,
+        "restore=bulk,restore-wait=1500ms",
+        &bytes,
+        &mut Memory::default(),
+    )
+    .unwrap_err();
+    assert!(matches!(error, StoreError::Archived(_)), "{error:?}");
+    let mut cancelled = Memory {
+        cancelled: true,
+        ..Memory::default()
+    };
+    let error = recall(
+        &server,
+        "restore=bulk,restore-wait=1h",
+        &bytes,
+        &mut cancelled,
+    )
+    .unwrap_err();
+    assert_eq!(error, StoreError::Cancelled);
+    assert!(
+        (1500..15_000).contains(&begun.elapsed().as_millis()),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+/// Not the class: Glacier Instant Retrieval reads at once, and a copy of a Deep Archive object does.
+#[test]
+fn the_class_does_not_decide() {
+    for class in ["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] {
+        let glacier = Glacier {
+            copy: Mutex::new(Copy::There),
+            class,
+            ..Glacier::new(Duration::ZERO)
+        };
+        let (server, bytes) = glacier.start();
+        let mut sink = Memory::default();
+        recall(&server, "restore=bulk", &bytes, &mut sink).unwrap();
+        assert!(sink.bytes == bytes);
+        assert_eq!(methods(&server), ["GET"], "{class}");
+    }
+}
+
+/// A copy that the store made while nobody looked, and a client that was quicker.
+#[test]
+fn who_comes_second_does_not_fail() {
+    let bytes = noise(1000);
+    let copy = bytes.clone();
+    let server = Server::start(move |n, request| match (request.method.as_str(), n) {
+        ("GET", 0) => Reply::error(403, "InvalidObjectState"),
+        ("POST", _) => Reply::error(409, "RestoreAlreadyInProgress"),
+        ("HEAD", 0..=2) => Reply::object(request, &copy),
+        ("HEAD", _) => {
+            Reply::object(request, &copy).header("x-amz-restore", "ongoing-request=\"false\"")
+        }
+        _ => Reply::object(request, &copy),
+    });
+    let mut sink = Memory::default();
+    recall(
+        &server,
+        "restore=standard,restore-wait=30s",
+        &bytes,
+        &mut sink,
+    )
+    .unwrap();
+    assert!(sink.bytes == bytes);
+    assert_eq!(methods(&server), ["GET", "HEAD", "POST", "HEAD", "GET"]);
+}
+
+#[test]
+fn a_restore_that_is_refused_says_why() {
+    let refusing = |status, code: &'static str| {
+        let server = Server::start(move |_, request| match request.method.as_str() {
+            "POST" => Reply::error(status, code),
+            "HEAD" => Reply::object(request, b"x"),
+            _ => Reply::error(403, "InvalidObjectState"),
+        });
+        recall(
+            &server,
+            "restore=expedited,retries=1",
+            b"x",
+            &mut Memory::default(),
+        )
+        .unwrap_err()
+    };
+    let error = refusing(403, "AccessDenied");
+    assert!(
+        matches!(error, StoreError::PermissionDenied(_)),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("s3:RestoreObject"), "{error}");
+    let error = refusing(503, "GlacierExpeditedRetrievalNotAvailable");
+    assert!(matches!(error, StoreError::Archived(_)), "{error:?}");
+    assert!(error.to_string().contains("another tier"), "{error}");
+    let error = refusing(503, "SlowDown");
+    assert!(matches!(error, StoreError::Throttled(_)), "{error:?}");
+}
+
+/// In Intelligent-Tiering a restore is for good, and saying days is an error.
+#[test]
+fn intelligent_tiering_is_asked_without_days() {
+    let server = Server::start(|_, request| match request.method.as_str() {
+        "POST" => Reply::new(202),
+        "HEAD" => Reply::object(request, b"x").header("x-amz-archive-status", "ARCHIVE_ACCESS"),
+        _ => Reply::error(403, "InvalidObjectState"),
+    });
+    recall(&server, "restore=standard", b"x", &mut Memory::default()).unwrap_err();
+    let body = String::from_utf8(server.requests().remove(2).body).unwrap();
+    assert!(
+        body.contains("<Tier>Standard</Tier>") && !body.contains("Days"),
+        "{body}"
+    );
+}

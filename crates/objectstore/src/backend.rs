@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What differs between the clouds: which options make a client.
+//!
+//! | option | azureblob | googlecloud |
+//! |---|---|---|
+//! | `s3plugin-bucketid` | container, or container/prefix | bucket, or bucket/prefix |
+//! | `s3plugin-hostname` | empty, or another endpoint (URL, with the account for an emulator) | the same |
+//! | `s3plugin-keyid` | the storage account | not used |
+//! | `s3plugin-seckey` | its key; empty: workload or managed identity | not used |
+//! | `cloudsync-store-id` | `timeout=`, `retries=` | the same, and `credentials=/file.json` or `credentials=none` |
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudsync_store::{Options, StoreError};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+
+use crate::failure::chain;
+
+const HOST: &str = "s3plugin-hostname";
+const BUCKET: &str = "s3plugin-bucketid";
+const ACCOUNT: &str = "s3plugin-keyid";
+const KEY: &str = "s3plugin-seckey";
+const LIST: &str = "cloudsync-store-id";
+
+/// A cloud.
+pub trait Backend: Send + Sync + 'static {
+    /// Makes a client of the volume's options. Asks nobody for anything yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`].
+    fn connect(options: &Options) -> Result<Connection, StoreError>;
+}
+
+/// A client and what goes with it.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) client: Arc<dyn ObjectStore>,
+    /// Empty, or what every key begins with, `/` included.
+    pub(crate) prefix: String,
+    /// Where the objects are, for messages.
+    pub(crate) place: String,
+    /// `timeout=`: a store that says nothing for so long is asked again. Default 10s.
+    pub(crate) timeout: Duration,
+    /// `retries=`: how often in a row without getting anywhere. Default 8.
+    pub(crate) retries: u32,
+}
+
+/// Azure Blob Storage.
+#[derive(Debug)]
+pub struct Azure;
+
+/// Google Cloud Storage.
+#[derive(Debug)]
+pub struct Google;
+
+impl Backend for Azure {
+    fn connect(options: &Options) -> Result<Connection, StoreError> {
+        let (timeout, retries) = options.settings(LIST, |list| {
+            Ok((
+                list.duration("timeout")?,
+                list.number("retries", 0, 100, "0 to 100")?,
+            ))
+        })?;
+        let (container, prefix) = bucket(options)?;
+        let account = options.secret(ACCOUNT)?;
+        let account =
+            account.ok_or_else(|| wrong(ACCOUNT, "the storage account's name is missing"))?;
+        let key = options.secret(KEY)?;
+        let endpoint = endpoint(options)?;
+        // Without a key the identity is in the environment: of the workload, or of the machine.
+        let builder = match &key {
+            Some(key) => MicrosoftAzureBuilder::new().with_access_key(key.expose()),
+            None => MicrosoftAzureBuilder::from_env(),
+        };
+        let mut builder = builder
+            .with_account(account.expose())
+            .with_container_name(container)
+            .with_client_options(client_options(endpoint))
+            .with_retry(no_retries());
+        if let Some(endpoint) = endpoint {
+            builder = builder
+                .with_endpoint(endpoint.to_owned())
+                .with_allow_http(endpoint.starts_with("http://"));
+        }
+        let client = builder.build().map_err(|error| cannot_connect(&error))?;
+        let at = endpoint.map_or_else(|| account.expose().to_owned(), str::to_owned);
+        Ok(Connection {
+            client: Arc::new(client),
+            prefix,
+            place: format!("container {container} at {at}"),
+            timeout: timeout.unwrap_or(Duration::from_secs(10)),
+            retries: retries.and_then(|n| n.try_into().ok()).unwrap_or(8),
+        })
+    }
+}
+
+impl Backend for Google {
+    fn connect(options: &Options) -> Result<Connection, StoreError> {
+        let (timeout, retries, credentials) = options.settings(LIST, |list| {
+            Ok((
+                list.duration("timeout")?,
+                list.number("retries", 0, 100, "0 to 100")?,
+                list.text("credentials"),
+            ))
+        })?;
+        let (bucket, prefix) = bucket(options)?;
+        let endpoint = endpoint(options)?;
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(bucket)
+            .with_client_options(client_options(endpoint))
+            .with_retry(no_retries());
+        builder = match credentials.as_deref() {
+            None => builder,
+            Some("none") => builder.with_skip_signature(true),
+            Some(path) if path.starts_with('/') => {
+                let text = std::fs::read_to_string(path);
+                let why = |error| wrong(LIST, &format!("'credentials={path}': {error}"));
+                builder.with_service_account_key(text.map_err(why)?)
+            }
+            Some(other) => {
+                return Err(wrong(
+                    LIST,
+                    &format!("'credentials={other}': expected a file's path, or none"),
+                ));
+            }
+        };
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_base_url(endpoint);
+        }
+        let client = builder.build().map_err(|error| cannot_connect(&error))?;
+        let at = endpoint.unwrap_or("Google");
+        Ok(Connection {
+            client: Arc::new(client),
+            prefix,
+            place: format!("bucket {bucket} at {at}"),
+            timeout: timeout.unwrap_or(Duration::from_secs(10)),
+            retries: retries.and_then(|n| n.try_into().ok()).unwrap_or(8),
+        })
+    }
+}
+
+fn wrong(option: &str, why: &str) -> StoreError {
+    StoreError::Settings(format!("option {option}: {why}"))
+}
+
+fn cannot_connect(error: &object_store::Error) -> StoreError {
+    StoreError::Settings(format!("the client cannot be set up: {}", chain(error)))
+}
+
+/// Asking again is ours: the crate's own would go on for minutes, and never look whether somebody still waits.
+fn no_retries() -> RetryConfig {
+    RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    }
+}
+
+/// No limit on a whole transfer: the volume may be slow. Stalls are noticed where the bytes are taken.
+fn client_options(endpoint: Option<&str>) -> ClientOptions {
+    let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
+    ClientOptions::new()
+        .with_timeout_disabled()
+        .with_connect_timeout(Duration::from_secs(5))
+        .with_allow_http(plain)
+}
+
+fn endpoint(options: &Options) -> Result<Option<&str>, StoreError> {
+    let Some(text) = options.text(HOST) else {
+        return Ok(None);
+    };
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(Some(text)),
+        _ => Err(wrong(
+            HOST,
+            &format!("'{text}' is no URL http(s)://host[:port]"),
+        )),
+    }
+}
+
+fn bucket(options: &Options) -> Result<(&str, String), StoreError> {
+    let text = options.text(BUCKET).unwrap_or_default();
+    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
+    if bucket.is_empty() {
+        return Err(wrong(BUCKET, "is missing: bucket or bucket/prefix"));
+    }
+    let prefix = prefix.trim_matches('/');
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    Ok((bucket, format!("{prefix}{slash}")))
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The two questions of a recall, for any client. Whatever goes wrong on the way, the sink gets every byte of the range
+//! once, in order, of one version of the object; or the caller gets an error.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::pin::pin;
+use std::time::Duration;
+
+use cloudsync_store::{Checksum, Object, Options, Sink, Store, StoreError, Tries};
+use futures_util::StreamExt;
+use object_store::path::Path;
+use object_store::{Attribute, GetOptions, GetResult};
+use tokio::time::{sleep, timeout};
+
+use crate::backend::{Backend, Connection};
+use crate::failure::Failure;
+use crate::runtime::runtime;
+
+/// How often to look, while waiting for the store, whether somebody still wants the bytes.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Metadata that says `algorithm:base64` of the whole object. Azure's names are identifiers of C#.
+const CHECKSUMS: [&str; 2] = ["cloudsync-checksum", "cloudsync_checksum"];
+
+/// A bucket or container, or a part of one.
+pub struct Objects<B> {
+    connection: Connection,
+    backend: PhantomData<fn() -> B>,
+}
+
+impl<B> fmt::Debug for Objects<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Objects({})", self.connection.place)
+    }
+}
+
+impl<B: Backend> Store for Objects<B> {
+    fn open(options: &Options) -> Result<Self, StoreError> {
+        // Some clients start timers when they are made.
+        let _entered = runtime()?.enter();
+        Ok(Self {
+            connection: B::connect(options)?,
+            backend: PhantomData,
+        })
+    }
+
+    fn head(&self, key: &str) -> Result<Object, StoreError> {
+        runtime()?.block_on(self.connection.head(key))
+    }
+
+    fn fetch(
+        &self,
+        key: &str,
+        object: &Object,
+        range: Range<u64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), StoreError> {
+        runtime()?.block_on(self.connection.fetch(key, object, range, sink))
+    }
+}
+
+impl Connection {
+    /// The name of an object there. A key that a name cannot be is nobody's: no other key may stand for it.
+    fn name(&self, key: &str) -> Result<Path, StoreError> {
+        let name = format!("{}{key}", self.prefix);
+        Path::parse(&name)
+            .ok()
+            .filter(|path| path.as_ref() == name)
+            .ok_or_else(|| {
+                StoreError::Missing(format!("no object can have this name ({})", self.place))
+            })
+    }
+
+    async fn get(&self, name: &Path, options: GetOptions) -> Result<GetResult, Failure> {
+        match timeout(self.timeout, self.client.get_opts(name, options)).await {
+            Ok(answer) => answer.map_err(|error| Failure::of(&error, &self.place)),
+            Err(_) => Err(Failure::passing("no answer in time", &self.place)),
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<Object, StoreError> {
+        let name = self.name(key)?;
+        let mut tries = Tries::new(self.retries);
+        loop {
+            let options = GetOptions {
+                head: true,
+                ..GetOptions::default()
+            };
+            match self.get(&name, options).await {
+                Ok(answer) => return Ok(describe(&answer)),
+                Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        key: &str,
+        object: &Object,
+        range: Range<u64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), StoreError> {
+        let name = self.name(key)?;
+        let mut tries = Tries::new(self.retries);
+        let mut left = range;
+        while !left.is_empty() {
+            let before = left.start;
+            let result = self.once(&name, object, &mut left, sink).await;
+            tries.brought(left.start - before);
+            if let Err(failure) = result {
+                let pause = tries.again(failure.error, failure.passing)?;
+                while_wanted(sink, sleep(pause)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One GET. Takes what it gave to the sink off the front of `left`.
+    async fn once(
+        &self,
+        name: &Path,
+        object: &Object,
+        left: &mut Range<u64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
+        let options = GetOptions {
+            if_match: object.etag.clone(),
+            range: Some(left.clone().into()),
+            ..GetOptions::default()
+        };
+        let answer = while_wanted(sink, self.get(name, options)).await;
+        let answer = answer.map_err(Failure::final_)??;
+        // Not every store looks at If-Match.
+        let now = describe(&answer);
+        if now.etag != object.etag || now.size != object.size || answer.range != *left {
+            let why = format!(
+                "version {:?} where there was {:?} ({})",
+                now.etag, object.etag, self.place
+            );
+            return Err(Failure::final_(StoreError::Changed(why)));
+        }
+        let mut body = answer.into_stream();
+        while !left.is_empty() {
+            let next = timeout(self.timeout, body.next());
+            let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(error))) => return Err(Failure::of(&error, &self.place)),
+                Ok(None) => {
+                    let why = format!("the answer ended at byte {} of {}", left.start, left.end);
+                    return Err(Failure::passing(&why, &self.place));
+                }
+                Err(_) => {
+                    let why = format!("nothing came for {:?}", self.timeout);
+                    return Err(Failure::passing(&why, &self.place));
+                }
+            };
+            sink.write(&chunk).map_err(Failure::final_)?;
+            left.start += chunk.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+fn describe(answer: &GetResult) -> Object {
+    let kept = |name: &&str| {
+        let text = answer
+            .attributes
+            .get(&Attribute::Metadata((*name).to_owned().into()))?;
+        Checksum::parse(text)
+    };
+    Object {
+        size: answer.meta.size,
+        etag: answer.meta.e_tag.clone(),
+        checksum: CHECKSUMS.iter().find_map(kept),
+    }
+}
+
+/// Waits for `work`, but no longer than somebody wants the bytes.
+async fn while_wanted<T>(sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    let mut work = pin!(work);
+    loop {
+        match timeout(LOOK_AGAIN, work.as_mut()).await {
+            Ok(done) => return Ok(done),
+            Err(_) if sink.cancelled() => return Err(StoreError::Cancelled),
+            Err(_) => {}
+        }
+    }
+}

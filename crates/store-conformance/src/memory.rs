@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A sink and a source in memory.
+
+use std::io;
+use std::time::Duration;
+
+use cloudsync_store::{Checksum, Metadata, Sink, Source, StoreError, Upload};
+
+/// Bytes that tell their place: no piece is like another.
+#[must_use]
+pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while bytes.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Fails with a short text: the bytes themselves help nobody.
+#[track_caller]
+pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
+    if got == want {
+        return;
+    }
+    let first = got.iter().zip(want).position(|(a, b)| a != b);
+    panic!(
+        "{what}: {} bytes instead of {}, first difference at {first:?}",
+        got.len(),
+        want.len()
+    );
+}
+
+/// A sink that keeps what it gets.
+#[derive(Default)]
+pub struct Memory {
+    /// What it got.
+    pub bytes: Vec<u8>,
+    /// From so many bytes on nobody wants more.
+    pub enough: Option<usize>,
+    /// From so many bytes on it answers [`StoreError::Sink`] with ENOSPC.
+    pub full: Option<usize>,
+    /// How long to sleep once, in the first write.
+    pub pause: Duration,
+    /// Called once, after the first write.
+    pub after_first: Option<Box<dyn FnOnce() + Send>>,
+    /// Calls of `write` after one that it answered with an error.
+    pub calls_after_error: usize,
+    #[doc(hidden)]
+    pub failed: bool,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Memory({} bytes)", self.bytes.len())
+    }
+}
+
+impl Memory {
+    fn answer(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.failed = true;
+        Err(error)
+    }
+}
+
+impl Sink for Memory {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.calls_after_error += usize::from(self.failed);
+        if self.cancelled() {
+            return self.answer(StoreError::Cancelled);
+        }
+        if self
+            .full
+            .is_some_and(|full| self.bytes.len() + bytes.len() > full)
+        {
+            return self.answer(StoreError::Sink(28));
+        }
+        std::thread::sleep(std::mem::take(&mut self.pause));
+        self.bytes.extend_from_slice(bytes);
+        if let Some(act) = self.after_first.take() {
+            act();
+        }
+        Ok(())
+    }
+
+    fn cancelled(&self) -> bool {
+        self.enough.is_some_and(|enough| self.bytes.len() >= enough)
+    }
+}
+
+/// A source of bytes in memory.
+#[derive(Clone, Debug)]
+pub struct Bytes {
+    bytes: Vec<u8>,
+    kept: Metadata,
+    checksum: Checksum,
+    /// From here on reading fails.
+    pub broken_from: Option<u64>,
+}
+
+impl Bytes {
+    /// Bytes with the checksum that they have.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let checksum = checksum(&bytes);
+        Self {
+            bytes,
+            kept: Metadata::new(),
+            checksum,
+            broken_from: None,
+        }
+    }
+
+    /// The same, with something kept beside them.
+    #[must_use]
+    pub fn keeping(mut self, name: &str, value: &str) -> Self {
+        self.kept.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same, with the checksum of other bytes.
+    #[must_use]
+    pub fn with_checksum_of(mut self, bytes: &[u8]) -> Self {
+        self.checksum = checksum(bytes);
+        self
+    }
+
+    /// Their checksum.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// What a store is told.
+    #[must_use]
+    pub fn upload(&self) -> Upload<'_> {
+        Upload {
+            size: self.bytes.len() as u64,
+            checksum: self.checksum,
+            metadata: &self.kept,
+            source: self,
+        }
+    }
+}
+
+impl Source for Bytes {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset + buffer.len() as u64;
+        if self.broken_from.is_some_and(|broken| end > broken) {
+            return Err(io::Error::other("broken, says the test"));
+        }
+        let range = usize::try_from(offset).unwrap()..usize::try_from(end).unwrap();
+        let bytes = self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// CRC-64/NVME of bytes.
+fn checksum(bytes: &[u8]) -> Checksum {
+    let of_nothing = Checksum::parse("crc64nvme:AAAAAAAAAAA=").unwrap();
+    let mut running = of_nothing.verify();
+    running.update(bytes);
+    match running.finish() {
+        Ok(()) => of_nothing,
+        Err(mismatch) => {
+            let text = mismatch.to_string();
+            let found = text.split([' ', ',']).find_map(Checksum::parse);
+            found.unwrap()
+        }
+    }
+}

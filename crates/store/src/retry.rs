@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! When to ask a store again: exponential pauses with full jitter, so that a thousand clients that were refused together
+//! do not come back together.
+
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use crate::StoreError;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long to go on without getting anywhere.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A connection that brought so much got somewhere. Less is what a store hands out that dies and comes back.
+const SOMEWHERE: u64 = 256 << 10;
+
+/// The tries of one request.
+#[derive(Debug)]
+pub struct Tries {
+    most: u32,
+    failed: u32,
+    since: Instant,
+}
+
+impl Tries {
+    /// Up to `most` more tries in a row that get nowhere, and no longer than two minutes of them.
+    #[must_use]
+    pub fn new(most: u32) -> Self {
+        Self {
+            most,
+            failed: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// The last try brought `bytes`. Enough of them, and the count begins anew.
+    pub fn brought(&mut self, bytes: u64) {
+        if bytes >= SOMEWHERE {
+            *self = Self::new(self.most);
+        }
+    }
+
+    /// How long to pause before the next try, after one that failed with `error`, which may pass or not.
+    ///
+    /// # Errors
+    /// That error, when there is no next try.
+    pub fn again(&mut self, error: StoreError, may_pass: bool) -> Result<Duration, StoreError> {
+        if !may_pass || self.failed >= self.most || self.since.elapsed() >= PATIENCE {
+            return Err(error);
+        }
+        let most = FIRST_PAUSE
+            .saturating_mul(1 << self.failed.min(16))
+            .min(LONGEST_PAUSE);
+        self.failed += 1;
+        // Every hasher of the standard library is seeded anew.
+        let random = RandomState::new().hash_one(self.failed) >> 32;
+        Ok(most.mul_f64(random as f64 / f64::from(u32::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy() -> StoreError {
+        StoreError::Throttled("slow down".to_owned())
+    }
+
+    #[test]
+    fn pauses_grow_differ_and_end() {
+        let mut tries = Tries::new(20);
+        let pauses: Vec<_> = (0..20)
+            .map(|_| tries.again(busy(), true).unwrap())
+            .collect();
+        assert!(
+            pauses.iter().all(|pause| *pause <= LONGEST_PAUSE),
+            "{pauses:?}"
+        );
+        assert!(
+            pauses[10..].iter().max() > pauses[..3].iter().max(),
+            "{pauses:?}"
+        );
+        assert!(pauses[12..].iter().any(|pause| *pause != pauses[11]));
+        assert_eq!(tries.again(busy(), true), Err(busy()));
+    }
+
+    #[test]
+    fn what_does_not_pass_is_not_asked_again() {
+        assert!(Tries::new(20).again(busy(), false).is_err());
+        assert!(Tries::new(0).again(busy(), true).is_err());
+    }
+
+    #[test]
+    fn getting_somewhere_begins_anew_and_a_trickle_does_not() {
+        let mut tries = Tries::new(1);
+        tries.again(busy(), true).unwrap();
+        tries.brought(SOMEWHERE - 1);
+        assert!(tries.again(busy(), true).is_err());
+        tries.brought(SOMEWHERE);
+        assert!(tries.again(busy(), true).is_ok());
+    }
+}

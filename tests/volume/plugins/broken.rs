@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Names that mean nothing and plugins that cannot be used: one clear line each, and local files work.
+
+use std::fs;
+use std::process::Command;
+
+use cloudsync_lab::{Mount, MountOptions};
+
+use super::{Shelf, install, lab, plugin_folder};
+use crate::scene::{PATIENCE, errno, pattern};
+
+/// Compiles a line of C into the plugin folder.
+fn compile(name: &str, text: &str, flags: &[&str]) {
+    let scratch = lab().outer(lab().scratch("broken"));
+    fs::create_dir_all(&scratch).unwrap();
+    let (source, library) = (
+        scratch.join(format!("{name}.c")),
+        scratch.join(format!("lib{name}.so")),
+    );
+    fs::write(&source, text).unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-w", "-shared", "-fPIC"])
+        .args(flags)
+        .arg("-o")
+        .arg(&library)
+        .arg(&source);
+    assert!(cc.status().unwrap().success());
+    install(&library);
+}
+
+/// Puts bytes there that are no library.
+fn forge(name: &str, bytes: &[u8]) {
+    let file = lab().outer(lab().scratch(&format!("lib{name}.so")));
+    fs::write(&file, bytes).unwrap();
+    install(&file);
+}
+
+/// A client of its own whose store is that one, whatever the volume says.
+fn with_store(shelf: &Shelf, name: &str, list: &str) -> Mount {
+    let option = |key: &str, value| format!("--xlator-option=*cloudsync.cloudsync-{key}={value}");
+    let mut options = MountOptions::default().arg(option("storetype", name));
+    if !list.is_empty() {
+        options = options.arg(option("store-id", list));
+    }
+    shelf.volume.mount(&options).unwrap()
+}
+
+/// The lines in a client's log that are about stores, but for those that only show the volume file.
+fn lines(mount: &Mount) -> Vec<String> {
+    let log = mount.log();
+    let ours = |line: &&str| line.starts_with('[') && line.contains("store '");
+    log.lines().filter(ours).map(str::to_owned).collect()
+}
+
+#[test]
+fn whatever_is_wrong_with_a_plugin_is_said_in_one_line_and_local_files_work() {
+    let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
+    shelf.write("cold", &pattern(1, 1000));
+    shelf.archive("cold", "");
+    // A 32-bit library as far as anybody looks.
+    let mut other = fs::read(lab().outer(plugin_folder().join("libshelf.so"))).unwrap();
+    other[4] = 1;
+    forge("narrow", &other);
+    forge("garbage", &pattern(2, 5000));
+    forge("empty", b"");
+    compile("symbolless", "int other;", &[]);
+    compile(
+        "needs",
+        "extern int nobody_has_this(void); int store_ops_; int x(void) { return nobody_has_this(); }",
+        &[],
+    );
+    compile("slotless", "void *store_ops[5];", &[]);
+    compile(
+        "half",
+        "int f(void) { return 0; } void *store_ops[5] = {f};",
+        &[],
+    );
+    compile("function", "int store_ops(void) { return 7; }", &[]);
+    compile("numbers", "long store_ops[5] = {1, 2, 3, 4, 5};", &[]);
+    compile("short", "long store_ops = 1;", &[]);
+    for (name, list, cause) in [
+        ("absent", "", "cannot open shared object file"),
+        ("garbage", "", "invalid ELF header"),
+        ("empty", "", "file too short"),
+        ("narrow", "", "wrong ELF class"),
+        ("needs", "", "nobody_has_this"),
+        ("symbolless", "", "does not export store_ops"),
+        ("slotless", "", "no fop_download or no fop_init"),
+        ("half", "", "no fop_download or no fop_init"),
+        ("function", "", "store_ops is not a table"),
+        ("numbers", "", "is no function"),
+        ("short", "", "store_ops is not a table"),
+        ("shelf", "nonsense", "its settings are not right"),
+        ("amazons3", "", "its settings are not right"),
+        ("azureblob", "", "its settings are not right"),
+        ("directory", "nonsense", "its settings are not right"),
+        ("googlecloud", "", "its settings are not right"),
+        ("panics", "panic=open", "its settings are not right"),
+        ("../evil", "", "is no store's name"),
+        ("/lib/evil", "", "is no store's name"),
+        ("Shelf", "", "is no store's name"),
+    ] {
+        let mount = with_store(&shelf, name, list);
+        let (local, cold) = (mount.path().join("local"), mount.path().join("cold"));
+        let read = mount.within(PATIENCE, name, move || {
+            fs::write(&local, "local")?;
+            assert_eq!(fs::read(&local)?, b"local");
+            Ok::<_, std::io::Error>(fs::read(&cold))
+        });
+        assert_eq!(errno(read.unwrap()), libc::EREMOTE, "{name}");
+        let said = if cause.contains("name") && !cause.contains("nobody") {
+            let log = mount.log();
+            log.lines()
+                .filter(|line| line.contains(cause))
+                .map(str::to_owned)
+                .collect()
+        } else {
+            lines(&mount)
+        };
+        assert_eq!(said.len(), 1, "{name}: {said:?}\n{}", mount.log());
+        assert!(said[0].contains(cause), "{name}: {said:?}");
+        assert!(said[0].contains("local files work"), "{name}: {said:?}");
+        assert!(mount.alive());
+        if name == "panics" {
+            let log = mount.log();
+            let panics = log
+                .lines()
+                .filter(|line| line.contains("bug: panic: on purpose, in open"));
+            assert_eq!(panics.count(), 1, "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_plugin_costs_an_errno_and_not_the_mount() {
+    let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
+    shelf.write("cold", &pattern(1, 1000));
+    shelf.archive("cold", "");
+    shelf.mount().within(PATIENCE, "forget the version", {
+        let brick = shelf.volume.bricks()[0].join("cold");
+        move || xattr::remove(brick, "trusted.glusterfs.cs.version").unwrap()
+    });
+    for place in ["head", "fetch"] {
+        let mount = with_store(&shelf, "panics", &format!("panic={place}"));
+        let cold = mount.path().join("cold");
+        let read = mount.within(PATIENCE, place, move || fs::read(cold));
+        assert_eq!(errno(read), libc::EIO, "{place}");
+        let log = mount.log();
+        assert!(
+            log.contains(&format!("bug: panic: on purpose, in {place}")),
+            "{log}"
+        );
+        assert!(mount.alive() && shelf.is_cold("cold"));
+    }
+    assert_eq!(shelf.read("cold").unwrap(), pattern(1, 1000));
+}
+
+#[test]
+fn glusterd_refuses_names_and_lists_what_is_installed() {
+    let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
+    for wrong in ["../libshelf", "lib/shelf", "Shelf", "shelf.so", "nothing"] {
+        let refusal = shelf
+            .volume
+            .set("features.cloudsync-storetype", wrong)
+            .unwrap_err();
+        let refusal = format!("{refusal:?}");
+        for name in [
+            "possible options are",
+            "shelf",
+            "stock",
+            "directory",
+            "amazons3",
+            "cvlt",
+        ] {
+            assert!(refusal.contains(name), "{wrong}: {refusal}");
+        }
+    }
+    for right in ["directory", "stock", "shelf"] {
+        shelf
+            .volume
+            .set("features.cloudsync-storetype", right)
+            .unwrap();
+    }
+}
