@@ -132,9 +132,13 @@ impl Failure {
                 _,
             ) => passing(StoreError::Throttled),
             (code, _) if code.contains("Throttl") => passing(StoreError::Throttled),
-            ("RequestTimeout" | "InternalError" | "OperationAborted", _) => {
-                passing(StoreError::Unreachable)
-            }
+            (
+                "RequestTimeout"
+                | "InternalError"
+                | "OperationAborted"
+                | "ConditionalRequestConflict",
+                _,
+            ) => passing(StoreError::Unreachable),
             ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
             (_, 401) => final_(StoreError::BadCredentials, ""),
             (_, 403) => final_(

@@ -6,34 +6,43 @@
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Checksum, Object, StoreError};
+use cloudsync_store::{Checksum, Metadata, Object, StoreError};
 use tokio::time::sleep;
 
 use crate::failure::{Failure, without_reason};
+use crate::metadata;
 use crate::retry::Tries;
 use crate::store::S3;
 
 /// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
-const CHECKSUM_METADATA: &str = "cloudsync-checksum";
+pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
 
 /// Asks for the object `key`.
 pub(crate) async fn head(store: &S3, key: &str) -> Result<Object, StoreError> {
+    describe(store, key).await.map(|(object, _)| object)
+}
+
+/// Asks for the object `key` and what is kept beside it.
+pub(crate) async fn describe(store: &S3, key: &str) -> Result<(Object, Metadata), StoreError> {
     let mut tries = Tries::new(store.settings.retries);
     loop {
         match once(store, key).await {
-            Ok(object) => return Ok(object),
+            Ok(found) => return Ok(found),
             Err(failure) => sleep(tries.again(failure)?).await,
         }
     }
 }
 
-async fn once(store: &S3, key: &str) -> Result<Object, Failure> {
+async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
     let request = store.client.head_object().bucket(&store.settings.bucket);
     let request = request
         .key(store.settings.key(key))
         .checksum_mode(ChecksumMode::Enabled);
     match request.send().await {
-        Ok(answer) => object(&answer, &store.place),
+        Ok(answer) => {
+            let metadata = metadata::decode(answer.metadata());
+            Ok((object(&answer, &store.place)?, metadata))
+        }
         Err(error) => {
             let failure = Failure::of(&error, &store.place);
             if failure.passing || !without_reason(&error) {

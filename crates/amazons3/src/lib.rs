@@ -5,6 +5,7 @@
 //! - `client`: AWS's SDK set up by them; `runtime`: the threads it runs on, one set per process;
 //! - `head`, `fetch`: the two questions a [`Store`](cloudsync_store::Store) answers;
 //! - `restore`: objects in a class that cannot be read;
+//! - `put`, `list`, `metadata`: what the archiver asks ([`Archive`](cloudsync_store::Archive));
 //! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help;
 //!   `retry`: when to ask again.
 
@@ -13,6 +14,9 @@ mod client;
 mod failure;
 mod fetch;
 mod head;
+mod list;
+mod metadata;
+mod put;
 mod restore;
 mod retry;
 mod runtime;

@@ -144,6 +144,13 @@ impl Settings {
         format!("{}{key}", self.prefix)
     }
 
+    /// Whether the store is Amazon's own.
+    #[must_use]
+    pub fn is_aws(&self) -> bool {
+        let endpoint = self.endpoint.as_ref();
+        endpoint.is_none_or(|endpoint| endpoint.contains(".amazonaws.com"))
+    }
+
     /// Where the objects are, for messages.
     #[must_use]
     pub fn place(&self) -> String {

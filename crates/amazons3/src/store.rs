@@ -4,14 +4,20 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use cloudsync_store::{Object, Options, Sink, Store, StoreError};
+use cloudsync_store::{
+    Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
+};
 
 use crate::client::client;
 use crate::fetch::fetch;
-use crate::head::head;
+use crate::head::{describe, head};
+use crate::list;
+use crate::put::{Memory, put};
 use crate::restore::{Watched, restore};
 use crate::runtime::runtime;
 use crate::settings::Settings;
@@ -22,6 +28,10 @@ pub struct S3 {
     pub(crate) settings: Settings,
     /// Where that is, for messages.
     pub(crate) place: String,
+    /// What uploads may hold.
+    pub(crate) memory: Memory,
+    /// The store has said that it knows no conditional requests.
+    pub(crate) unconditional: AtomicBool,
 }
 
 impl Store for S3 {
@@ -33,6 +43,8 @@ impl Store for S3 {
             client,
             settings,
             place,
+            memory: Memory::new(),
+            unconditional: AtomicBool::new(false),
         })
     }
 
@@ -58,6 +70,45 @@ impl Store for S3 {
             }
             result => result,
         }
+    }
+}
+
+impl Archive for S3 {
+    fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
+        runtime()?.block_on(put(self, key, upload))
+    }
+
+    fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
+        runtime()?.block_on(describe(self, key))
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut token = None;
+        loop {
+            let (page, next) = runtime()?.block_on(list::page(self, prefix, token))?;
+            // Out of the runtime: `each` may ask the store in its turn.
+            if page.into_iter().any(|object| each(object).is_break()) || next.is_none() {
+                return Ok(());
+            }
+            token = next;
+        }
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        runtime()?.block_on(list::delete(self, key))
+    }
+
+    fn unfinished(
+        &self,
+        prefix: &str,
+        age: Duration,
+        remove: bool,
+    ) -> Result<Vec<String>, StoreError> {
+        runtime()?.block_on(list::unfinished(self, prefix, age, remove))
     }
 }
 

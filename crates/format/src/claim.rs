@@ -18,6 +18,21 @@ pub struct Time {
     pub nanos: u32,
 }
 
+impl Time {
+    /// Of `SECONDS.NANOS`, nine digits behind the point.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (seconds, nanos) = text.split_once('.')?;
+        if nanos.len() != 9 || !nanos.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(Self {
+            seconds: seconds.parse().ok()?,
+            nanos: nanos.parse().ok()?,
+        })
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.seconds, self.nanos)
@@ -61,8 +76,8 @@ impl Claim {
         let mut parts = rest.splitn(4, ',');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
         let seen = Seen {
-            mtime: time(part("mtime")?)?,
-            ctime: time(part("ctime")?)?,
+            mtime: Time::parse(part("mtime")?)?,
+            ctime: Time::parse(part("ctime")?)?,
             size: part("size")?.parse().ok()?,
         };
         let key = match parts.next() {
@@ -90,17 +105,6 @@ impl fmt::Display for Claim {
             None => Ok(()),
         }
     }
-}
-
-fn time(text: &str) -> Option<Time> {
-    let (seconds, nanos) = text.split_once('.')?;
-    if nanos.len() != 9 || !nanos.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(Time {
-        seconds: seconds.parse().ok()?,
-        nanos: nanos.parse().ok()?,
-    })
 }
 
 #[cfg(test)]

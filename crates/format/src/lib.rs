@@ -3,10 +3,12 @@
 //!
 //! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
 //! - [`claim`]: what the archiver says it saw, the value of the hand-shake;
+//! - [`object`]: the key of an object and what is written beside its bytes;
 //! - [`settings`]: the `key=value,key=value` syntax of the volume options that carry more than one setting.
 
 #![forbid(unsafe_code)]
 
 pub mod claim;
+pub mod object;
 pub mod settings;
 pub mod xattr;

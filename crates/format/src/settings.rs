@@ -170,7 +170,9 @@ impl Settings {
     }
 }
 
-fn parse_bytes(value: &str) -> Option<u64> {
+/// A number of bytes: `8M`, `64MiB`, `1048576`. Powers of 1024.
+#[must_use]
+pub fn parse_bytes(value: &str) -> Option<u64> {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &value[digits.len()..] {
         "" | "B" => 0,
@@ -183,7 +185,9 @@ fn parse_bytes(value: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << unit)
 }
 
-fn parse_duration(value: &str) -> Option<Duration> {
+/// A length of time: `500ms`, `10s`, `5m`, `2h`, `30d`.
+#[must_use]
+pub fn parse_duration(value: &str) -> Option<Duration> {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     match &value[digits.len()..] {

@@ -21,6 +21,9 @@ pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
 /// On a file: the store's version (etag) of the object that the file was proven to be. Ours; a recall refuses any
 /// other version, so that an object that somebody overwrote is an error and not another file's bytes.
 pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
+/// On a file: the key of the object that the archiver made of it last, or was about to. The archiver's alone; it stays
+/// when the file is recalled, so that a file that was not modified since can be cut again without an upload.
+pub const LAST: &CStr = c"trusted.cloudsync.last";
 /// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
 /// What a cold file has besides [`REMOTE`]; removed after it is local again.

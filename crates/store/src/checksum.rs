@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crc_fast::{CrcAlgorithm, Digest};
+use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 /// Which CRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,26 @@ impl Checksum {
         Some(Self { algorithm, value })
     }
 
+    /// Which CRC it is.
+    #[must_use]
+    pub const fn algorithm(self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// As S3 writes it into `x-amz-checksum-...`.
+    #[must_use]
+    pub fn base64(self) -> String {
+        let bytes = self.value.to_be_bytes();
+        encode_base64(&bytes[bytes.len() - self.algorithm.bytes()..])
+    }
+
+    /// The checksum of this one's bytes and then `size` bytes more, whose checksum is `next`.
+    #[must_use]
+    pub fn then(self, next: Self, size: u64) -> Self {
+        let value = checksum_combine(self.algorithm.crc(), self.value, next.value, size);
+        Self { value, ..self }
+    }
+
     /// Starts to compute a checksum of this one's kind.
     #[must_use]
     pub fn verify(self) -> Running {
@@ -85,9 +105,49 @@ impl Checksum {
 
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.value.to_be_bytes();
-        let text = encode_base64(&bytes[bytes.len() - self.algorithm.bytes()..]);
-        write!(f, "{}:{text}", self.algorithm.name())
+        write!(f, "{}:{}", self.algorithm.name(), self.base64())
+    }
+}
+
+/// A checksum being computed that nobody knows yet.
+#[derive(Debug)]
+pub struct Computing {
+    algorithm: Algorithm,
+    digest: Digest,
+}
+
+impl Algorithm {
+    /// Starts to compute a checksum.
+    #[must_use]
+    pub fn compute(self) -> Computing {
+        Computing {
+            algorithm: self,
+            digest: Digest::new(self.crc()),
+        }
+    }
+
+    /// Of some bytes.
+    #[must_use]
+    pub fn of(self, bytes: &[u8]) -> Checksum {
+        let mut computing = self.compute();
+        computing.update(bytes);
+        computing.finish()
+    }
+}
+
+impl Computing {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+    }
+
+    /// The checksum of what was taken.
+    #[must_use]
+    pub fn finish(self) -> Checksum {
+        Checksum {
+            algorithm: self.algorithm,
+            value: self.digest.finalize(),
+        }
     }
 }
 
@@ -190,6 +250,19 @@ mod tests {
             let mut running = checksum.verify();
             running.update(b"123456780");
             assert!(running.finish().unwrap_err().to_string().ends_with(text));
+        }
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        for text in KNOWN {
+            let whole = Checksum::parse(text).unwrap();
+            let algorithm = whole.algorithm();
+            assert_eq!(algorithm.of(b"123456789"), whole);
+            let sum = algorithm.of(b"1234").then(algorithm.of(b"56789"), 5);
+            assert_eq!(sum, whole);
+            assert_eq!(algorithm.of(b"").then(whole, 9), whole);
+            assert_eq!(format!("{}:{}", algorithm.name(), whole.base64()), text);
         }
     }
 

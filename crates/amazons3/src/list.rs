@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What is in the bucket: listing, removing, and uploads in parts that never ended.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object as Entry};
+use cloudsync_store::{Listed, StoreError};
+use tokio::time::sleep;
+
+use crate::failure::Failure;
+use crate::metadata::decode_text;
+use crate::retry::Tries;
+use crate::store::S3;
+
+/// A key of ours, of the store's.
+fn own(store: &S3, key: &str) -> Option<String> {
+    let key = decode_text(key, true);
+    key.strip_prefix(&store.settings.prefix).map(str::to_owned)
+}
+
+/// A page of a listing, and where the next one begins.
+pub(crate) async fn page(
+    store: &S3,
+    prefix: &str,
+    token: Option<String>,
+) -> Result<(Vec<Listed>, Option<String>), StoreError> {
+    let mut tries = Tries::new(store.settings.retries);
+    loop {
+        let request = store
+            .client
+            .list_objects_v2()
+            .bucket(&store.settings.bucket);
+        let request = request
+            .prefix(store.settings.key(prefix))
+            .encoding_type(EncodingType::Url)
+            .set_continuation_token(token.clone());
+        match request.send().await {
+            Ok(page) => {
+                let entries = page.contents().iter();
+                let found = entries.filter_map(|entry| listed(store, entry)).collect();
+                return Ok((found, page.next_continuation_token));
+            }
+            Err(error) => {
+                sleep(tries.again(Failure::of(&error, &store.place))?).await;
+            }
+        }
+    }
+}
+
+fn listed(store: &S3, entry: &Entry) -> Option<Listed> {
+    Some(Listed {
+        key: own(store, entry.key()?)?,
+        size: u64::try_from(entry.size()?).ok()?,
+        modified: SystemTime::try_from(*entry.last_modified()?).ok()?,
+    })
+}
+
+pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
+    let mut tries = Tries::new(store.settings.retries);
+    loop {
+        let request = store.client.delete_object().bucket(&store.settings.bucket);
+        match request.key(store.settings.key(key)).send().await {
+            Ok(_) => return Ok(()),
+            Err(error) => match Failure::of(&error, &store.place) {
+                Failure {
+                    error: StoreError::Missing(_),
+                    ..
+                } => return Ok(()),
+                failure => sleep(tries.again(failure)?).await,
+            },
+        }
+    }
+}
+
+pub(crate) async fn unfinished(
+    store: &S3,
+    prefix: &str,
+    age: Duration,
+    remove: bool,
+) -> Result<Vec<String>, StoreError> {
+    let before = SystemTime::now()
+        .checked_sub(age)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut found = Vec::new();
+    let mut marker = (None, None);
+    loop {
+        let mut tries = Tries::new(store.settings.retries);
+        let page = loop {
+            let request = store
+                .client
+                .list_multipart_uploads()
+                .bucket(&store.settings.bucket);
+            let request = request
+                .prefix(store.settings.key(prefix))
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(marker.0.clone())
+                .set_upload_id_marker(marker.1.clone());
+            match request.send().await {
+                Ok(page) => break page,
+                Err(error) => {
+                    sleep(tries.again(Failure::of(&error, &store.place))?).await;
+                }
+            }
+        };
+        for upload in page.uploads() {
+            if let Some(key) = abandoned(store, upload, before) {
+                if remove {
+                    abort(store, &key, upload).await?;
+                }
+                found.push(key);
+            }
+        }
+        if page.is_truncated() != Some(true) {
+            return Ok(found);
+        }
+        let key = page.next_key_marker.map(|key| decode_text(&key, true));
+        marker = (key, page.next_upload_id_marker);
+    }
+}
+
+fn abandoned(store: &S3, upload: &MultipartUpload, before: SystemTime) -> Option<String> {
+    let begun = SystemTime::try_from(*upload.initiated()?).ok()?;
+    if begun > before {
+        return None;
+    }
+    own(store, upload.key()?)
+}
+
+async fn abort(store: &S3, key: &str, upload: &MultipartUpload) -> Result<(), StoreError> {
+    let request = store
+        .client
+        .abort_multipart_upload()
+        .bucket(&store.settings.bucket);
+    let request = request
+        .key(store.settings.key(key))
+        .set_upload_id(upload.upload_id.clone());
+    match request.send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match Failure::of(&error, &store.place).error {
+            // Somebody else was faster.
+            StoreError::Missing(_) => Ok(()),
+            error => Err(error),
+        },
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! An upload in parts.
+
+#![forbid(unsafe_code)]
+
+use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::types::CompletedPart;
+use cloudsync_store::{Checksum, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::request::{self, Part};
+use super::{Put, again, read};
+use crate::retry::Tries;
+
+/// Parts of one upload on their way at once.
+const AT_ONCE: usize = 8;
+
+pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<(), StoreError> {
+    // Few stores compare when the parts become an object, so ask before the bytes go.
+    put.refuse_existing()
+        .await
+        .map_err(|failure| failure.error)?;
+    let mut tries = Tries::new(put.store.settings.retries);
+    let id = loop {
+        match request::create(put).await {
+            Ok(id) => break id,
+            Err(failure) => sleep(tries.again(failure)?).await,
+        }
+    };
+    let done = match send_all(put, &id, part).await {
+        Ok(parts) => complete(put, &id, parts).await,
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        request::abort(put, &id).await;
+    }
+    done
+}
+
+/// Sends every part. On an error those that are still on their way are given up.
+async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPart>, StoreError> {
+    let whole = put.upload.size;
+    let mut under_way = JoinSet::new();
+    let mut done = Vec::new();
+    let mut sum: Option<Checksum> = None;
+    let mut offset = 0;
+    for number in 1.. {
+        if offset >= whole {
+            break;
+        }
+        let bytes = size.min(whole - offset);
+        let room = put
+            .store
+            .memory
+            .take(usize::try_from(bytes).unwrap_or(usize::MAX))
+            .await?;
+        let (buffer, checksum) = read(put.upload.source, put.algorithm(), offset, bytes)?;
+        sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
+        let part = Part::new(put, id, number, checksum);
+        under_way.spawn(send(part, buffer, room, put.store.settings.retries));
+        if under_way.len() >= AT_ONCE {
+            done.extend(next(&mut under_way).await?);
+        }
+        offset += bytes;
+    }
+    // Before the last bytes are there nothing can be seen; a wrong sum still leaves nothing.
+    if let Some(sum) = sum {
+        put.check(sum)?;
+    }
+    while !under_way.is_empty() {
+        done.extend(next(&mut under_way).await?);
+    }
+    done.sort_by_key(CompletedPart::part_number);
+    Ok(done)
+}
+
+async fn next(
+    under_way: &mut JoinSet<Result<CompletedPart, StoreError>>,
+) -> Result<Option<CompletedPart>, StoreError> {
+    match under_way.join_next().await {
+        None => Ok(None),
+        Some(Ok(part)) => part.map(Some),
+        Some(Err(error)) => Err(StoreError::Other(error.to_string())),
+    }
+}
+
+async fn send(
+    part: Part,
+    buffer: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+    retries: u32,
+) -> Result<CompletedPart, StoreError> {
+    let body = SdkBody::from(buffer);
+    let mut tries = Tries::new(retries);
+    loop {
+        let body = again(&body)?;
+        match part.send(body).await {
+            Ok(done) => return Ok(done),
+            Err(failure) => sleep(tries.again(failure)?).await,
+        }
+    }
+}
+
+async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<(), StoreError> {
+    let mut tries = Tries::new(put.store.settings.retries);
+    let mut first = true;
+    loop {
+        match request::complete(put, id, parts.clone()).await {
+            Ok(()) => return Ok(()),
+            // The answer to an earlier try may have been lost, and the upload is gone because it is an object now.
+            Err(failure) if !first && !failure.passing => {
+                return if put.is_there().await? {
+                    Ok(())
+                } else {
+                    Err(failure.error)
+                };
+            }
+            Err(failure) => sleep(tries.again(failure)?).await,
+        }
+        first = false;
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The requests of an upload.
+
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Builder, Config};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use cloudsync_store::checksum::Algorithm;
+use cloudsync_store::{Checksum, StoreError};
+use std::sync::atomic::Ordering;
+
+use super::Put;
+use crate::failure::Failure;
+use crate::store::S3;
+
+/// The answer to a request with a body comes when the body has arrived, and a line may be slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The client's settings with that patience.
+fn patient(store: &S3) -> Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(store.settings.connect_timeout)
+        .read_timeout(store.settings.read_timeout.max(PATIENCE))
+        .build();
+    Config::builder().timeout_config(timeouts)
+}
+
+/// What a failed request that was to create an object means.
+fn failure<E>(put: &Put<'_>, error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let code = error
+        .as_service_error()
+        .and_then(|error| error.meta().code());
+    if code == Some("NotImplemented") {
+        put.store.unconditional.store(true, Ordering::Relaxed);
+    }
+    let mut failure = Failure::of(error, &put.store.place);
+    if let StoreError::Changed(why) = failure.error {
+        failure.error = StoreError::Exists(why);
+    }
+    failure
+}
+
+impl Put<'_> {
+    /// Whether the store is told the checksum in its own words, and compares it itself.
+    fn native(&self) -> bool {
+        self.store.settings.checksum_when_supported || self.store.settings.is_aws()
+    }
+
+    fn named(&self, checksum: Checksum) -> [Option<String>; 3] {
+        let of = |algorithm| {
+            (self.native() && checksum.algorithm() == algorithm).then(|| checksum.base64())
+        };
+        [Algorithm::Crc64Nvme, Algorithm::Crc32c, Algorithm::Crc32].map(of)
+    }
+
+    fn only_if_none(&self) -> Option<String> {
+        (!self.store.unconditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
+    }
+
+    /// For stores that do not compare by themselves.
+    pub(super) async fn refuse_existing(&self) -> Result<(), Failure> {
+        match crate::head::head(self.store, self.key).await {
+            Err(StoreError::Missing(_)) => Ok(()),
+            Ok(_) => Err(Failure::final_(StoreError::Exists(format!(
+                "{} ({})",
+                self.key, self.store.place
+            )))),
+            Err(error) => Err(Failure::final_(error)),
+        }
+    }
+}
+
+/// The whole object in one request.
+pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<(), Failure> {
+    let condition = put.only_if_none();
+    if condition.is_none() {
+        put.refuse_existing().await?;
+    }
+    let [crc64, crc32c, crc32] = put.named(put.upload.checksum);
+    let request = put
+        .store
+        .client
+        .put_object()
+        .bucket(&put.store.settings.bucket);
+    let request = request
+        .key(put.store.settings.key(put.key))
+        .set_metadata(Some(put.metadata.clone()))
+        .set_if_none_match(condition)
+        .set_checksum_crc64_nvme(crc64)
+        .set_checksum_crc32_c(crc32c)
+        .set_checksum_crc32(crc32)
+        .body(body);
+    let sent = request
+        .customize()
+        .config_override(patient(put.store))
+        .send()
+        .await;
+    sent.map(drop).map_err(|error| failure(put, &error))
+}
+
+/// Begins an upload in parts and returns its id.
+pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
+    let algorithm = put.native().then(|| match put.algorithm() {
+        Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+        Algorithm::Crc32c => ChecksumAlgorithm::Crc32C,
+        Algorithm::Crc32 => ChecksumAlgorithm::Crc32,
+    });
+    let request = put.store.client.create_multipart_upload();
+    let request = request
+        .bucket(&put.store.settings.bucket)
+        .key(put.store.settings.key(put.key))
+        .set_metadata(Some(put.metadata.clone()))
+        .set_checksum_type(algorithm.is_some().then_some(ChecksumType::FullObject))
+        .set_checksum_algorithm(algorithm);
+    let answer = request.send().await.map_err(|error| failure(put, &error))?;
+    answer.upload_id.ok_or_else(|| {
+        let why = format!("the store gave no upload id ({})", put.store.place);
+        Failure::final_(StoreError::Other(why))
+    })
+}
+
+/// One part, on its way on a thread of the runtime's.
+pub(super) struct Part {
+    client: Client,
+    bucket: String,
+    key: String,
+    id: String,
+    patience: Builder,
+    number: i32,
+    named: [Option<String>; 3],
+    place: String,
+}
+
+impl Part {
+    pub(super) fn new(put: &Put<'_>, id: &str, number: i32, checksum: Checksum) -> Self {
+        Self {
+            client: put.store.client.clone(),
+            bucket: put.store.settings.bucket.clone(),
+            key: put.store.settings.key(put.key),
+            id: id.to_owned(),
+            patience: patient(put.store),
+            number,
+            named: put.named(checksum),
+            place: put.store.place.clone(),
+        }
+    }
+
+    pub(super) async fn send(&self, body: ByteStream) -> Result<CompletedPart, Failure> {
+        let [crc64, crc32c, crc32] = self.named.clone();
+        let request = self.client.upload_part().bucket(&self.bucket);
+        let request = request
+            .key(&self.key)
+            .upload_id(&self.id)
+            .part_number(self.number)
+            .set_checksum_crc64_nvme(crc64)
+            .set_checksum_crc32_c(crc32c)
+            .set_checksum_crc32(crc32)
+            .body(body);
+        let sent = request
+            .customize()
+            .config_override(self.patience.clone())
+            .send()
+            .await;
+        let answer = sent.map_err(|error| Failure::of(&error, &self.place))?;
+        let [crc64, crc32c, crc32] = self.named.clone();
+        Ok(CompletedPart::builder()
+            .part_number(self.number)
+            .set_e_tag(answer.e_tag)
+            .set_checksum_crc64_nvme(crc64)
+            .set_checksum_crc32_c(crc32c)
+            .set_checksum_crc32(crc32)
+            .build())
+    }
+}
+
+/// Makes an object of the parts.
+pub(super) async fn complete(
+    put: &Put<'_>,
+    id: &str,
+    parts: Vec<CompletedPart>,
+) -> Result<(), Failure> {
+    let [crc64, crc32c, crc32] = put.named(put.upload.checksum);
+    let whole = put.native().then_some(ChecksumType::FullObject);
+    let request = put.store.client.complete_multipart_upload();
+    let request = request
+        .bucket(&put.store.settings.bucket)
+        .key(put.store.settings.key(put.key))
+        .upload_id(id)
+        .set_if_none_match(put.only_if_none())
+        .set_checksum_type(whole)
+        .set_checksum_crc64_nvme(crc64)
+        .set_checksum_crc32_c(crc32c)
+        .set_checksum_crc32(crc32)
+        .multipart_upload(
+            CompletedMultipartUpload::builder()
+                .set_parts(Some(parts))
+                .build(),
+        );
+    let sent = request
+        .customize()
+        .config_override(patient(put.store))
+        .send()
+        .await;
+    sent.map(drop).map_err(|error| failure(put, &error))
+}
+
+/// Gives an upload up. If that fails too, `gc` finds it.
+pub(super) async fn abort(put: &Put<'_>, id: &str) {
+    let request = put.store.client.abort_multipart_upload();
+    let request = request
+        .bucket(&put.store.settings.bucket)
+        .key(put.store.settings.key(put.key))
+        .upload_id(id);
+    let _ = request.send().await;
+}
