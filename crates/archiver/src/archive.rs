@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync archive`: crawl, order, upload many at once, cut each when it is proven to be in the store.
+//!
+//! ```text
+//!   feed: crawl (4 threads) -> selection -> oldest first (through the disk) -> a short channel
+//!   jobs: limits -> file::archive (read, upload, verify, hand-shake) -> tally -> summary
+//! ```
+//!
+//! Nothing of it grows with the number of files.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::cli::{ArchiveArgs, KeyLayout, OutputFlags, PaceFlags, SelectFlags, StoreFlags};
+use crate::crawl::order::Candidate;
+use crate::crawl::select::Selection;
+use crate::crawl::show;
+use crate::exit::{Ended, Error};
+use crate::lock::Lock;
+use crate::parallel::parallel;
+use crate::remote;
+use crate::report::{Event, Screen};
+use crate::volume::Target;
+use crate::volume::mount::Mount;
+
+mod feed;
+mod file;
+mod limits;
+mod marks;
+mod pace;
+mod tally;
+
+use feed::Feed;
+use file::{Archiver, Done};
+pub(crate) use file::{hand_shake, seen};
+use limits::Limits;
+pub(crate) use limits::free_percent;
+pub(crate) use tally::Summary;
+use tally::Tally;
+
+/// What to archive and how; made of the command line or of a policy's rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Task<'a> {
+    pub(crate) target: &'a Path,
+    pub(crate) select: &'a SelectFlags,
+    pub(crate) pace: &'a PaceFlags,
+    pub(crate) key_layout: KeyLayout,
+    pub(crate) dry_run: bool,
+    pub(crate) lock: bool,
+    pub(crate) store: &'a StoreFlags,
+}
+
+/// The command.
+pub(crate) fn command(args: &ArchiveArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    let screen = Screen::new(output);
+    let task = Task {
+        target: &args.target,
+        select: &args.select,
+        pace: &args.pace,
+        key_layout: args.key_layout,
+        dry_run: args.dry_run,
+        lock: !args.no_lock,
+        store: &args.store,
+    };
+    let (summary, ended) = run(&task, &screen)?;
+    screen.summary(&summary.to_string(), &summary);
+    Ok(ended)
+}
+
+/// Archives.
+pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), Error> {
+    let begun = Instant::now();
+    let selection = Selection::new(task.select)?;
+    let target = Target::find(task.target)?;
+    let volume = &target.volume;
+    if !volume.archives() {
+        return Err(Error::Start(format!(
+            "volume {0}: archiving is off; gluster volume set {0} features.cloudsync on",
+            volume.name
+        )));
+    }
+    let _lock = if task.lock {
+        Some(Lock::take(&target.root)?)
+    } else {
+        None
+    };
+    let tally = Tally::default();
+    let limits = Limits::new(task.pace, &target);
+    let feed = Feed {
+        target: &target,
+        selection: &selection,
+        order: task.pace.order,
+        tally: &tally,
+        limits: &limits,
+        screen,
+    };
+    if task.dry_run {
+        let would = |candidate: &Candidate| {
+            tally.archived(candidate.size, false);
+            let event = Event::new("would archive", &candidate.path).bytes(candidate.size);
+            screen.always(&event);
+        };
+        through(feed, 1, &limits, &tally, &would)?;
+    } else {
+        let store = remote::open(volume, task.store)?;
+        let mount = Mount::new(volume)?;
+        let archiver = Archiver {
+            volume,
+            root: mount.root(),
+            store: store.as_ref(),
+            layout: task.key_layout,
+            older_than: selection.older_than,
+        };
+        let one = |candidate: &Candidate| one(&archiver, candidate, &tally, &limits, screen);
+        through(feed, task.pace.jobs.into(), &limits, &tally, &one)?;
+    }
+    screen.clear();
+    let mut summary = tally.summary(begun.elapsed());
+    summary.dry_run = task.dry_run;
+    summary.stopped = limits.why();
+    Ok((summary, limits.ended(&tally)))
+}
+
+/// Has `jobs` threads do `one` to what `feed` finds. When it is enough, what is still on its way is taken and left.
+fn through(
+    feed: Feed<'_>,
+    jobs: usize,
+    limits: &Limits,
+    tally: &Tally,
+    one: &(dyn Fn(&Candidate) + Sync),
+) -> Result<(), Error> {
+    let within_limits = |candidate: Candidate| {
+        if !limits.enough(tally) && limits.take() {
+            limits.wait_for_a_turn();
+            one(&candidate);
+        }
+    };
+    parallel(jobs, |give| feed.run(give), &within_limits)
+        .map_err(|error| Error::start("the list of files", error))
+}
+
+fn one(
+    archiver: &Archiver<'_>,
+    candidate: &Candidate,
+    tally: &Tally,
+    limits: &Limits,
+    screen: &Screen,
+) {
+    let pay = |bytes| limits.pay(bytes);
+    match archiver.archive(candidate, &pay) {
+        Ok(Done::Archived { bytes, uploaded }) => {
+            tally.archived(bytes, uploaded);
+            limits.succeeded();
+            let how = if uploaded {
+                "archived"
+            } else {
+                "archived again"
+            };
+            screen.event(&Event::new(how, &candidate.path).bytes(bytes));
+        }
+        Ok(Done::Left(why)) => {
+            limits.give_back();
+            tally.left(why);
+            screen.event(&Event::new("left", &candidate.path).why(why.text()));
+        }
+        Err(problem) => {
+            tally.failed();
+            limits.failed(&problem);
+            screen.failure(&Event::new("failed", &candidate.path).why(&problem.to_string()));
+        }
+    }
+    screen.advance(candidate.size, || tally.progress());
+    tracing::debug!(file = %show(&candidate.path), "done");
+}

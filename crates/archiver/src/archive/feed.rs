@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Finds the files to archive and puts them in order.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::limits::Limits;
+use super::tally::Tally;
+use crate::cli::Order;
+use crate::crawl::order::{Candidate, Sorter};
+use crate::crawl::select::Selection;
+use crate::crawl::{Found, State, crawl};
+use crate::report::{Event, Screen};
+use crate::volume::Target;
+
+/// What it takes to find them.
+pub(super) struct Feed<'a> {
+    pub(super) target: &'a Target,
+    pub(super) selection: &'a Selection,
+    pub(super) order: Order,
+    pub(super) tally: &'a Tally,
+    pub(super) limits: &'a Limits,
+    pub(super) screen: &'a Screen,
+}
+
+impl Feed<'_> {
+    /// Gives every file that is to be archived, until `give` returns false.
+    pub(super) fn run(self, give: &(dyn Fn(Candidate) -> bool + Sync)) -> io::Result<()> {
+        match self.order {
+            Order::Found => {
+                self.crawl(&|candidate| give(candidate));
+                Ok(())
+            }
+            Order::Oldest => self.oldest_first(give),
+        }
+    }
+
+    fn oldest_first(&self, give: &(dyn Fn(Candidate) -> bool + Sync)) -> io::Result<()> {
+        let sorter = Mutex::new((Sorter::default(), Ok(())));
+        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        self.crawl(&|candidate| {
+            files.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_add(candidate.size, Ordering::Relaxed);
+            let mut sorter = sorter.lock().unwrap_or_else(PoisonError::into_inner);
+            let added = sorter.0.add(candidate);
+            let good = added.is_ok();
+            if !good {
+                sorter.1 = added;
+            }
+            good
+        });
+        let (sorter, added) = sorter.into_inner().unwrap_or_else(PoisonError::into_inner);
+        added?;
+        self.screen.expect(files.into_inner(), bytes.into_inner());
+        for candidate in sorter.finish()? {
+            if self.limits.enough(self.tally) || !give(candidate?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn crawl(&self, give: &(dyn Fn(Candidate) -> bool + Sync)) {
+        let each = |found: Found| {
+            self.tally.seen();
+            self.screen.looking(|| self.tally.progress());
+            match (found.state, self.selection.look(&found)) {
+                (State::Cold, _) => self.tally.cold(),
+                (State::Between, _) => self.tally.between(),
+                (State::Local, Err(why)) => self.tally.not_selected(why),
+                (State::Local, Ok(())) => {
+                    let candidate = Candidate {
+                        mtime: (found.seconds, found.nanos),
+                        path: found.path,
+                        size: found.size,
+                    };
+                    return !self.limits.enough(self.tally) && give(candidate);
+                }
+            }
+            !self.limits.enough(self.tally)
+        };
+        let complain = |path: &Path, why: &str| {
+            self.tally.unreadable();
+            self.screen
+                .failure(&Event::new("cannot look at", path).why(why));
+        };
+        crawl(self.target, &each, &complain);
+    }
+}

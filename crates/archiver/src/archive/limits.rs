@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! When it is enough, and when it is too much.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use cloudsync_store::StoreError;
+
+use super::file::Problem;
+use super::pace::Pace;
+use super::tally::Tally;
+use crate::cli::PaceFlags;
+use crate::exit::Ended;
+use crate::interrupt::interrupted;
+use crate::volume::Target;
+
+/// Files in a row for which the store did not answer: it will not for the next ones.
+const MOST_UNREACHABLE: u64 = 16;
+/// How often to ask how much is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Of one run.
+#[derive(Debug)]
+pub(super) struct Limits {
+    files: Option<AtomicI64>,
+    free_until: Option<f64>,
+    root: PathBuf,
+    looked: Mutex<Option<(Instant, bool)>>,
+    stop_percent: f64,
+    stop_after: u64,
+    unreachable: AtomicU64,
+    fatal: OnceLock<String>,
+    by_files: Option<Pace>,
+    by_bytes: Option<Pace>,
+}
+
+impl Limits {
+    pub(super) fn new(flags: &PaceFlags, target: &Target) -> Self {
+        let files = flags
+            .limit
+            .map(|most| i64::try_from(most).unwrap_or(i64::MAX));
+        #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        let bytes = flags
+            .bytes_per_second
+            .map(|bytes| Pace::new(bytes.max(1) as f64));
+        Self {
+            files: files.map(AtomicI64::new),
+            free_until: flags.free_until,
+            root: target.root.clone(),
+            looked: Mutex::new(None),
+            stop_percent: flags.stop_percent,
+            stop_after: flags.stop_after,
+            unreachable: AtomicU64::new(0),
+            fatal: OnceLock::new(),
+            by_files: flags.files_per_second.map(Pace::new),
+            by_bytes: bytes,
+        }
+    }
+
+    /// Whether no more files are wanted.
+    pub(super) fn enough(&self, tally: &Tally) -> bool {
+        interrupted()
+            || self.fatal.get().is_some()
+            || self
+                .files
+                .as_ref()
+                .is_some_and(|left| left.load(Ordering::Relaxed) <= 0)
+            || self.too_much_failed(tally)
+            || self.enough_is_free()
+    }
+
+    /// One more file, if there may be one.
+    pub(super) fn take(&self) -> bool {
+        let Some(left) = &self.files else {
+            return true;
+        };
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            (left > 0).then(|| left - 1)
+        });
+        taken.is_ok()
+    }
+
+    /// That file did not count.
+    pub(super) fn give_back(&self) {
+        if let Some(left) = &self.files {
+            left.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn wait_for_a_turn(&self) {
+        if let Some(pace) = &self.by_files {
+            pace.pay(1.0);
+        }
+    }
+
+    /// Waits until so many bytes may be sent.
+    pub(super) fn pay(&self, bytes: u64) {
+        if let Some(pace) = &self.by_bytes {
+            #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+            pace.pay(bytes as f64);
+        }
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.unreachable.store(0, Ordering::Relaxed);
+    }
+
+    /// Some failures are of the file, others of everything.
+    pub(super) fn failed(&self, problem: &Problem) {
+        match problem.store() {
+            Some(
+                error @ (StoreError::BadCredentials(_)
+                | StoreError::PermissionDenied(_)
+                | StoreError::Settings(_)),
+            ) => drop(self.fatal.set(error.to_string())),
+            Some(error @ (StoreError::Unreachable(_) | StoreError::Throttled(_))) => {
+                let in_a_row = self.unreachable.fetch_add(1, Ordering::Relaxed) + 1;
+                if in_a_row >= MOST_UNREACHABLE {
+                    drop(
+                        self.fatal
+                            .set(format!("{in_a_row} times in a row: {error}")),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn too_much_failed(&self, tally: &Tally) -> bool {
+        let (failed, tried) = tally.failures();
+        #[allow(clippy::cast_precision_loss, reason = "a share need not be exact")]
+        let too_many = failed as f64 * 100.0 > self.stop_percent * tried as f64;
+        tried >= self.stop_after && too_many
+    }
+
+    fn enough_is_free(&self) -> bool {
+        let Some(wanted) = self.free_until else {
+            return false;
+        };
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, answer)) = *looked
+            && when.elapsed() < LOOK_AGAIN
+        {
+            return answer;
+        }
+        let answer = free_percent(&self.root).is_some_and(|free| free >= wanted);
+        *looked = Some((Instant::now(), answer));
+        answer
+    }
+
+    /// Why it was stopped, if it was.
+    pub(super) fn why(&self) -> Option<String> {
+        self.fatal.get().cloned()
+    }
+
+    pub(super) fn ended(&self, tally: &Tally) -> Ended {
+        if interrupted() {
+            Ended::Interrupted
+        } else if self.fatal.get().is_some() || self.too_much_failed(tally) {
+            Ended::Early
+        } else if tally.any_failed() {
+            Ended::WithFailures
+        } else {
+            Ended::Well
+        }
+    }
+}
+
+/// How much of a file system is free to ordinary users, in percent.
+pub(crate) fn free_percent(root: &std::path::Path) -> Option<f64> {
+    let all = rustix::fs::statvfs(root).ok()?;
+    #[allow(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    (all.f_blocks > 0).then(|| all.f_bavail as f64 * 100.0 / all.f_blocks as f64)
+}

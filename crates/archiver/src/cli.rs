@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The command line. The texts here are the manual: `--help`, the man pages and the completions are made of them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub(crate) mod values;
+
+use values::{bytes, duration, percent, positive, secret};
+
+/// Archives, recalls and looks after the cold files of a GlusterFS volume.
+///
+/// A cold file occupies no space on the bricks: its bytes are an object in the volume's store (an S3 bucket), its
+/// name, size, owner and times stay where they are, and whoever opens it gets it back. This program moves files to
+/// the store, brings them back, and checks that nothing is missing on either side.
+///
+/// The store is the one that the volume names (`gluster volume get VOL all`); nothing is configured twice.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cloudsync",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How to say what is done.
+    #[command(flatten)]
+    pub(crate) output: OutputFlags,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 some files failed, the others are done; 2 wrong usage; 3 could not begin;
+4 stopped early, too much failed; 5 another run is at work on the same brick; 130 interrupted.";
+
+/// How to say what is done.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OutputFlags {
+    /// One line for each file; twice: also what happens inside
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// For programs: JSON, one object a line, the last one the summary
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress bar
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Move files to the store
+    Archive(ArchiveArgs),
+    /// Bring files back
+    Recall(RecallArgs),
+    /// Say where files are: local, cold, recalling
+    Status(StatusArgs),
+    /// Check that every cold file's object is in the store
+    Verify(VerifyArgs),
+    /// Find objects that no file refers to, and delete them
+    Gc(GcArgs),
+    /// Give recalls up that are under way on this mount
+    Cancel(PathsArgs),
+    /// Recreate the cold files of a lost volume from what the store holds
+    Rebuild(RebuildArgs),
+    /// Archive by the rules of a policy file, as a timer does
+    Run(RunArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the man pages to a directory
+    Manual {
+        /// Where to
+        directory: PathBuf,
+    },
+}
+
+/// Overrides for the volume's own options.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Store (default: what the volume says)")]
+pub(crate) struct StoreFlags {
+    /// Kind of store (features.cloudsync-storetype)
+    #[arg(long, value_name = "NAME", env = "CLOUDSYNC_STORE_TYPE")]
+    pub(crate) store_type: Option<String>,
+    /// host, host:port or URL (features.s3plugin-hostname)
+    #[arg(long, value_name = "HOST", env = "CLOUDSYNC_HOSTNAME")]
+    pub(crate) hostname: Option<String>,
+    /// bucket or bucket/prefix (features.s3plugin-bucketid)
+    #[arg(long, value_name = "BUCKET", env = "CLOUDSYNC_BUCKET")]
+    pub(crate) bucket: Option<String>,
+    /// Access key: file:/path or env:NAME (features.s3plugin-keyid)
+    #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_KEY_ID", value_parser = secret)]
+    pub(crate) key_id: Option<String>,
+    /// Secret key: file:/path or env:NAME; a key itself would show in the process list (features.s3plugin-seckey)
+    #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_SECRET_KEY", value_parser = secret)]
+    pub(crate) secret_key: Option<String>,
+    /// key=value,... (features.cloudsync-store-id)
+    #[arg(long, value_name = "LIST", env = "CLOUDSYNC_STORE_ID")]
+    pub(crate) store_id: Option<String>,
+}
+
+impl StoreFlags {
+    /// As options of the volume, without `features.`.
+    pub(crate) fn options(&self) -> impl Iterator<Item = (String, String)> {
+        [
+            ("cloudsync-storetype", &self.store_type),
+            ("s3plugin-hostname", &self.hostname),
+            ("s3plugin-bucketid", &self.bucket),
+            ("s3plugin-keyid", &self.key_id),
+            ("s3plugin-seckey", &self.secret_key),
+            ("cloudsync-store-id", &self.store_id),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+    }
+}
+
+/// Which files.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Which files")]
+pub(crate) struct SelectFlags {
+    /// Only what was last modified so long ago: 90s, 12h, 30d
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
+    pub(crate) older_than: Duration,
+    /// Only what has at least so many bytes: 4096, 64K, 1M
+    #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
+    pub(crate) larger_than: u64,
+    /// Only files whose name matches, or, for a pattern with '/', whose path from the volume's root does
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Not those files
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Only files of this user, by name or number
+    #[arg(long, value_name = "USER")]
+    pub(crate) owner: Vec<String>,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Oldest first: the whole tree is looked at before the first upload
+    #[default]
+    Oldest,
+    /// As they are found: the first upload begins at once
+    Found,
+}
+
+/// What objects are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyLayout {
+    /// VOLUME-ID/GFID/ARCHIVE-ID: never two files, never overwritten
+    #[default]
+    Id,
+    /// The file's path, as the script in GlusterFS's documentation does; refuses to overwrite anything
+    Path,
+}
+
+/// How much, how fast, when to stop.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "How much and how fast")]
+pub(crate) struct PaceFlags {
+    /// At most so many files
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Only until so much of the brick (of the volume, for a mount) is free
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) free_until: Option<f64>,
+    /// At most so many files per second
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) files_per_second: Option<f64>,
+    /// At most so many bytes per second: 10M
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) bytes_per_second: Option<u64>,
+    /// Files in flight
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Stop when more than so many percent of the files failed ...
+    #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = percent)]
+    pub(crate) stop_percent: f64,
+    /// ... after at least so many were tried
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) stop_after: u64,
+    /// In which order
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) order: Order,
+}
+
+/// `cloudsync archive`
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = ARCHIVE_HELP)]
+pub(crate) struct ArchiveArgs {
+    /// A brick, a mount, or a directory in one. On a replicated volume one brick of each replica set is enough
+    #[arg(value_name = "BRICK|MOUNT")]
+    pub(crate) target: PathBuf,
+    /// Which files.
+    #[command(flatten)]
+    pub(crate) select: SelectFlags,
+    /// How much.
+    #[command(flatten)]
+    pub(crate) pace: PaceFlags,
+    /// Only say what would be archived
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// What objects are called
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) key_layout: KeyLayout,
+    /// Do not wait for nor exclude another run on the same brick
+    #[arg(long)]
+    pub(crate) no_lock: bool,
+    /// Overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+}
+
+const ARCHIVE_HELP: &str = "\
+Examples:
+  cloudsync archive -n --older-than 90d --larger-than 1M /bricks/b1
+      what would be archived
+  cloudsync archive --older-than 90d --exclude '*.db' --free-until 20% /bricks/b1
+      the oldest first, until a fifth of the brick is free
+
+Left out: what is cold already, open, changed less than --older-than ago, special files, files of more than one
+shard, .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
+A file that was recalled and not modified since is cut again without an upload.
+Kill it whenever you like: every file is either local or whole in the store. The next run goes on where it was.";
+
+/// `cloudsync recall`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecallArgs {
+    /// Files, or directories with --recursive, in a mount
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Everything below directories
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Return when the files are back, and say which could not be brought back
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+}
+
+/// `cloudsync cancel`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PathsArgs {
+    /// Files in the mount that recalls them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `cloudsync status`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StatusArgs {
+    /// Files in a mount; with --summary also directories and bricks
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Count what is below
+    #[arg(short, long)]
+    pub(crate) summary: bool,
+}
+
+/// `cloudsync verify`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A brick, a mount, or a directory in one
+    #[arg(value_name = "BRICK|MOUNT")]
+    pub(crate) target: PathBuf,
+    /// Fetch every object and compute its checksum
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Objects in flight
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: u16,
+    /// Overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+}
+
+/// `cloudsync gc`
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = GC_HELP)]
+pub(crate) struct GcArgs {
+    /// A brick or a mount of the volume
+    #[arg(value_name = "BRICK|MOUNT")]
+    pub(crate) target: PathBuf,
+    /// Leave alone what was put there less than so long ago
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
+    pub(crate) grace: Duration,
+    /// Delete them; without this they are only listed
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+}
+
+const GC_HELP: &str = "\
+An object is kept while its file exists and is cold with it, or is local and has still the size and mtime that the
+object was made of (then it can be cut again without an upload). A file that was touched within a day keeps all its
+objects. Nothing is deleted while a brick cannot be reached. Objects whose keys do not begin with this volume's id
+(--key-layout path, the volume before a rebuild) are never looked at.";
+
+/// `cloudsync rebuild`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RebuildArgs {
+    /// A mount (or a brick) of the new, empty volume, with the old one's store options set
+    #[arg(value_name = "BRICK|MOUNT")]
+    pub(crate) target: PathBuf,
+    /// Id of the lost volume: the first part of its objects' keys
+    #[arg(long, value_name = "VOLUME-ID")]
+    pub(crate) from: String,
+    /// Only say what would be created
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+}
+
+/// `cloudsync run`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// The policy file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/etc/cloudsync/policy.toml"
+    )]
+    pub(crate) config: PathBuf,
+    /// Only say what would be archived
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Write the JSON report there instead of where the policy says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// The command line of this process. Does not return when it is wrong or asks for help.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Cli {
+    Cli::parse_from(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_on_the_command_line_is_refused() {
+        let line = ["cloudsync", "gc", "--secret-key", "hunter2", "/brick"];
+        let error = Cli::try_parse_from(line).unwrap_err().to_string();
+        assert!(error.contains("file:/path or env:NAME"), "{error}");
+        assert!(Cli::try_parse_from(["cloudsync", "gc", "--secret-key", "file:/k", "/b"]).is_ok());
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Oldest first, in bounded memory: what was found is sorted in runs of [`RUN`] bytes, each goes to a temporary file
+//! that has no name, and the runs are merged while they are read. A tree of a million files takes about 100 MB of
+//! the temporary directory, and no more memory than one of a thousand.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What is kept of a file until its turn comes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Candidate {
+    /// Its mtime: what is sorted by.
+    pub(crate) mtime: (i64, u32),
+    /// From the root of the volume.
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
+}
+
+/// Bytes of a run in memory.
+const RUN: usize = 8 << 20;
+/// What a candidate takes besides its path.
+const OVERHEAD: usize = 96;
+/// Runs that are merged at once; each costs a buffer and a descriptor.
+const MOST_RUNS: usize = 256;
+
+/// Takes candidates in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Sorter {
+    run: Vec<Candidate>,
+    bytes: usize,
+    files: Vec<File>,
+}
+
+impl Sorter {
+    pub(crate) fn add(&mut self, candidate: Candidate) -> io::Result<()> {
+        self.add_to_runs_of(RUN, candidate)
+    }
+
+    fn add_to_runs_of(&mut self, most: usize, candidate: Candidate) -> io::Result<()> {
+        self.bytes += OVERHEAD + candidate.path.as_os_str().len();
+        self.run.push(candidate);
+        if self.bytes < most {
+            return Ok(());
+        }
+        self.run.sort_unstable();
+        let run = std::mem::take(&mut self.run);
+        self.bytes = 0;
+        self.files.push(write(run.into_iter().map(Ok))?);
+        if self.files.len() >= MOST_RUNS {
+            let all = std::mem::take(&mut self.files);
+            self.files.push(write(Sorted::new(Vec::new(), all)?)?);
+        }
+        Ok(())
+    }
+
+    /// Gives them back, the oldest first.
+    pub(crate) fn finish(mut self) -> io::Result<Sorted> {
+        self.run.sort_unstable();
+        Sorted::new(self.run, self.files)
+    }
+}
+
+fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<File> {
+    let mut out = BufWriter::new(tempfile::tempfile()?);
+    for candidate in candidates {
+        let Candidate { mtime, path, size } = candidate?;
+        let path = path.as_os_str().as_bytes();
+        out.write_all(&mtime.0.to_le_bytes())?;
+        out.write_all(&mtime.1.to_le_bytes())?;
+        out.write_all(&size.to_le_bytes())?;
+        let length = u32::try_from(path.len()).map_err(io::Error::other)?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(path)?;
+    }
+    let mut file = out
+        .into_inner()
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
+    let mut seconds = [0; 8];
+    match from.read_exact(&mut seconds) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let (mut nanos, mut size, mut length) = ([0; 4], [0; 8], [0; 4]);
+    from.read_exact(&mut nanos)?;
+    from.read_exact(&mut size)?;
+    from.read_exact(&mut length)?;
+    let mut path = vec![0; usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?];
+    from.read_exact(&mut path)?;
+    Ok(Some(Candidate {
+        mtime: (i64::from_le_bytes(seconds), u32::from_le_bytes(nanos)),
+        path: PathBuf::from(OsString::from_vec(path)),
+        size: u64::from_le_bytes(size),
+    }))
+}
+
+/// Candidates, the oldest first.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    heap: BinaryHeap<Reverse<(Candidate, usize)>>,
+    files: Vec<BufReader<File>>,
+    memory: std::vec::IntoIter<Candidate>,
+}
+
+impl Sorted {
+    fn new(memory: Vec<Candidate>, files: Vec<File>) -> io::Result<Self> {
+        let mut sorted = Self {
+            heap: BinaryHeap::new(),
+            files: files.into_iter().map(BufReader::new).collect(),
+            memory: memory.into_iter(),
+        };
+        for run in 0..=sorted.files.len() {
+            sorted.refill(run)?;
+        }
+        Ok(sorted)
+    }
+
+    /// The next of a run; the last run is the one in memory.
+    fn refill(&mut self, run: usize) -> io::Result<()> {
+        let next = match self.files.get_mut(run) {
+            Some(file) => read(file)?,
+            None => self.memory.next(),
+        };
+        if let Some(candidate) = next {
+            self.heap.push(Reverse((candidate, run)));
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Sorted {
+    type Item = io::Result<Candidate>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Reverse((candidate, run)) = self.heap.pop()?;
+        Some(self.refill(run).map(|()| candidate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_comes_first_however_many_runs_there_are() {
+        let mut sorter = Sorter::default();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut all: Vec<Candidate> = (0..5_000_u64)
+            .map(|n| Candidate {
+                mtime: (random.i64(-1000..1000), random.u32(0..10)),
+                path: PathBuf::from(OsString::from_vec(vec![0xff, b'\n', (n % 251) as u8 | 1])),
+                size: n,
+            })
+            .collect();
+        for candidate in &all {
+            // Small runs: more than can be merged at once.
+            sorter.add_to_runs_of(1_000, candidate.clone()).unwrap();
+        }
+        assert!(!sorter.files.is_empty() && sorter.files.len() < MOST_RUNS);
+        let sorted: Vec<_> = sorter.finish().unwrap().map(Result::unwrap).collect();
+        all.sort();
+        assert_eq!(sorted, all);
+    }
+
+    #[test]
+    fn few_need_no_file() {
+        let mut sorter = Sorter::default();
+        for seconds in [3, 1, 2] {
+            let path = PathBuf::from("x");
+            let mtime = (seconds, 0);
+            sorter
+                .add(Candidate {
+                    mtime,
+                    path,
+                    size: 0,
+                })
+                .unwrap();
+        }
+        assert!(sorter.files.is_empty());
+        let sorted = sorter.finish().unwrap().map(|found| found.unwrap().mtime.0);
+        assert_eq!(sorted.collect::<Vec<_>>(), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync`: moves the bytes of cold files to the volume's store, brings them back, and looks after both sides.
+//!
+//! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: what is printed; [`interrupt`]: signals;
+//! - [`volume`]: which volume a path belongs to, and a mount of our own; [`remote`]: its store; [`lock`]: one run each;
+//! - [`crawl`]: finding files, choosing them, putting them in order;
+//! - [`archive`], ...: the commands.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+mod archive;
+mod cli;
+mod crawl;
+mod exit;
+mod gc;
+mod interrupt;
+mod lock;
+mod manual;
+mod parallel;
+mod policy;
+mod rebuild;
+mod recall;
+mod remote;
+mod report;
+mod status;
+mod verify;
+mod volume;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let cli = cli::parse(std::env::args_os());
+    log(cli.output.verbose);
+    let ended = interrupt::listen().and_then(|()| match &cli.command {
+        Command::Archive(args) => archive::command(args, &cli.output),
+        Command::Recall(args) => recall::command(args, &cli.output),
+        Command::Cancel(args) => recall::cancel(args, &cli.output),
+        Command::Status(args) => status::command(args, &cli.output),
+        Command::Verify(args) => verify::command(args, &cli.output),
+        Command::Gc(args) => gc::command(args, &cli.output),
+        Command::Rebuild(args) => rebuild::command(args, &cli.output),
+        Command::Run(args) => policy::command(args, &cli.output),
+        Command::Completions { shell } => Ok(manual::completions(*shell)),
+        Command::Manual { directory } => manual::pages(directory),
+    });
+    match ended {
+        Ok(ended) => ended.code(),
+        Err(error) => {
+            eprintln!("cloudsync: {error}");
+            error.code()
+        }
+    }
+}
+
+/// What happens inside, on standard error, for who asks twice.
+fn log(verbose: u8) {
+    use std::io::IsTerminal;
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match verbose {
+        0 | 1 => LevelFilter::WARN,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

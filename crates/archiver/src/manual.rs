@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Man pages and shell completions, made of the command line's own texts.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::exit::{Ended, Error};
+
+/// Prints a completion script.
+pub(crate) fn completions(shell: Shell) -> Ended {
+    clap_complete::generate(
+        shell,
+        &mut Cli::command(),
+        "cloudsync",
+        &mut std::io::stdout(),
+    );
+    Ended::Well
+}
+
+/// Writes cloudsync.1 and a page for each command.
+pub(crate) fn pages(directory: &Path) -> Result<Ended, Error> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+        .map_err(|error| Error::start(directory.display(), error))?;
+    Ok(Ended::Well)
+}

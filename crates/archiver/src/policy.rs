@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync run`: archives by the rules of a policy file. Made for a timer, on every node at once.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::archive::{Summary, Task, free_percent, run};
+use crate::cli::{OutputFlags, RunArgs};
+use crate::exit::{Ended, Error};
+use crate::interrupt::interrupted;
+use crate::report::Screen;
+
+mod file;
+
+use file::{Policy, Rule};
+
+/// What a run of a policy did.
+#[derive(Debug, Serialize)]
+struct Report {
+    event: &'static str,
+    policy: PathBuf,
+    started: String,
+    finished: String,
+    runs: Vec<Run>,
+}
+
+/// A rule at a place.
+#[derive(Debug, Serialize)]
+struct Run {
+    rule: String,
+    target: PathBuf,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Summary>,
+}
+
+/// The command.
+pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    let screen = Screen::new(output);
+    let policy = Policy::read(&args.config)?;
+    let started = now();
+    let mut runs = Vec::new();
+    let mut worst = Ended::Well;
+    let mut not_begun = None;
+    for rule in &policy.rules {
+        for target in &rule.targets {
+            if interrupted() {
+                break;
+            }
+            let (run, ended) = one(&policy, rule, target, args.dry_run);
+            if !screen.wants_json() {
+                screen.print(&run.line());
+            }
+            match ended {
+                Ok(ended) => worst = worst.max(ended),
+                Err(error) => not_begun = Some(error),
+            }
+            runs.push(run);
+        }
+    }
+    if interrupted() {
+        worst = Ended::Interrupted;
+    }
+    let report = Report {
+        event: "report",
+        policy: args.config.clone(),
+        started,
+        finished: now(),
+        runs,
+    };
+    if screen.wants_json() {
+        screen.json(&report);
+    }
+    if let Some(path) = args.report.as_ref().or(policy.report.as_ref()) {
+        write(path, &report).map_err(|error| Error::start(path.display(), error))?;
+    }
+    match not_begun {
+        // Worse than a file that failed, and another matter than being asked to stop.
+        Some(error) if worst < Ended::Early => Err(error),
+        _ => Ok(worst),
+    }
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Result<Ended, Error>) {
+    let mut report = Run {
+        rule: rule.name.clone(),
+        target: target.to_owned(),
+        result: "skipped",
+        why: None,
+        summary: None,
+    };
+    // The same policy lies on every node, and not every node has every brick.
+    if !target.exists() {
+        report.why = Some("not on this node".to_owned());
+        return (report, Ok(Ended::Well));
+    }
+    if let (Some(mark), Some(free)) = (rule.start_below_free, free_percent(target))
+        && free >= mark
+    {
+        report.why = Some(format!("{free:.0} % is free"));
+        return (report, Ok(Ended::Well));
+    }
+    let task = Task {
+        target,
+        select: &rule.select,
+        pace: &rule.pace,
+        key_layout: policy.key_layout,
+        dry_run,
+        lock: true,
+        store: &policy.store,
+    };
+    // Without bars: nobody looks.
+    let quiet = Screen::new(&OutputFlags {
+        verbose: 0,
+        json: false,
+        no_progress: true,
+    });
+    match run(&task, &quiet) {
+        Ok((summary, ended)) => {
+            report.result = match ended {
+                Ended::Well => "done",
+                Ended::WithFailures => "done with failures",
+                Ended::Early => "stopped early",
+                Ended::Interrupted => "interrupted",
+            };
+            report.summary = Some(summary);
+            (report, Ok(ended))
+        }
+        Err(error) => {
+            report.result = match error {
+                Error::Locked(_) => "locked",
+                _ => "failed",
+            };
+            report.why = Some(error.to_string());
+            (report, Err(error))
+        }
+    }
+}
+
+impl Run {
+    fn line(&self) -> String {
+        let mut line = format!(
+            "{} at {}: {}",
+            self.rule,
+            self.target.display(),
+            self.result
+        );
+        if let Some(why) = &self.why {
+            line += &format!(": {why}");
+        }
+        if let Some(summary) = &self.summary {
+            line += &format!(": {summary}");
+        }
+        line
+    }
+}
+
+/// Whole or not at all: monitoring may read it at any moment.
+fn write(path: &Path, report: &Report) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, report)?;
+    file.write_all(b"\n")?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable)?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The policy file. Unknown keys are refused: a rule that is silently ignored is one that somebody relies on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cloudsync_format::settings;
+use serde::Deserialize;
+
+use crate::cli::{KeyLayout, Order, PaceFlags, SelectFlags, StoreFlags, values};
+use crate::exit::Error;
+
+/// A policy, checked.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) report: Option<PathBuf>,
+    pub(super) key_layout: KeyLayout,
+    pub(super) store: StoreFlags,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// What to archive where.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: String,
+    pub(super) targets: Vec<PathBuf>,
+    /// Low watermark: only if less is free, in percent.
+    pub(super) start_below_free: Option<f64>,
+    pub(super) select: SelectFlags,
+    pub(super) pace: PaceFlags,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPolicy {
+    report: Option<PathBuf>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    store: RawStore,
+    #[serde(default, rename = "rule")]
+    rules: Vec<RawRule>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawLimits {
+    jobs: Option<u16>,
+    files_per_second: Option<f64>,
+    bytes_per_second: Option<String>,
+    stop_percent: Option<f64>,
+    stop_after: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawStore {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    hostname: Option<String>,
+    bucket: Option<String>,
+    key_id: Option<String>,
+    secret_key: Option<String>,
+    store_id: Option<String>,
+    key_layout: Option<RawLayout>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawLayout {
+    Id,
+    Path,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawOrder {
+    Oldest,
+    Found,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRule {
+    name: String,
+    targets: Vec<PathBuf>,
+    older_than: String,
+    larger_than: Option<String>,
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    owner: Vec<String>,
+    limit: Option<u64>,
+    start_below_free: Option<String>,
+    free_until: Option<String>,
+    order: Option<RawOrder>,
+}
+
+impl Policy {
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
+        Self::parse(&text).map_err(|why| Error::Usage(format!("{}: {why}", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let raw: RawPolicy = toml::from_str(text).map_err(|error| error.to_string())?;
+        if raw.rules.is_empty() {
+            return Err("there is no [[rule]] in it".to_owned());
+        }
+        let rules = raw.rules.into_iter().map(|rule| {
+            let name = rule.name.clone();
+            rule.check(&raw.limits)
+                .map_err(|why| format!("rule '{name}': {why}"))
+        });
+        let rules = rules.collect::<Result<_, _>>()?;
+        Ok(Self {
+            report: raw.report,
+            key_layout: match raw.store.key_layout {
+                Some(RawLayout::Path) => KeyLayout::Path,
+                Some(RawLayout::Id) | None => KeyLayout::Id,
+            },
+            store: StoreFlags {
+                store_type: raw.store.kind,
+                hostname: raw.store.hostname,
+                bucket: raw.store.bucket,
+                key_id: raw.store.key_id,
+                secret_key: raw.store.secret_key,
+                store_id: raw.store.store_id,
+            },
+            rules,
+        })
+    }
+}
+
+impl RawRule {
+    fn check(self, limits: &RawLimits) -> Result<Rule, String> {
+        let jobs = limits.jobs.unwrap_or(32);
+        if !(1..=256).contains(&jobs) {
+            return Err("limits: jobs: 1 to 256".to_owned());
+        }
+        let percent = |name, text: Option<String>| {
+            let parsed = text.map(|text| values::percent(&text)).transpose();
+            parsed.map_err(|expected| format!("{name}: expected {expected}"))
+        };
+        if self.targets.is_empty() {
+            return Err("targets: none".to_owned());
+        }
+        let rate = limits.files_per_second;
+        if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err("limits: files-per-second: a number above 0".to_owned());
+        }
+        Ok(Rule {
+            start_below_free: percent("start-below-free", self.start_below_free)?,
+            select: SelectFlags {
+                older_than: time("older-than", &self.older_than)?,
+                larger_than: match &self.larger_than {
+                    Some(text) => bytes("larger-than", text)?,
+                    None => 1,
+                },
+                include: self.include,
+                exclude: self.exclude,
+                owner: self.owner,
+            },
+            pace: PaceFlags {
+                limit: self.limit,
+                free_until: percent("free-until", self.free_until)?,
+                files_per_second: rate,
+                bytes_per_second: limits
+                    .bytes_per_second
+                    .as_deref()
+                    .map(|text| bytes("limits: bytes-per-second", text))
+                    .transpose()?,
+                jobs,
+                stop_percent: limits.stop_percent.unwrap_or(50.0),
+                stop_after: limits.stop_after.unwrap_or(100),
+                order: match self.order {
+                    Some(RawOrder::Found) => Order::Found,
+                    Some(RawOrder::Oldest) | None => Order::Oldest,
+                },
+            },
+            name: self.name,
+            targets: self.targets,
+        })
+    }
+}
+
+fn bytes(name: &str, text: &str) -> Result<u64, String> {
+    settings::parse_bytes(text)
+        .ok_or_else(|| format!("{name} = \"{text}\": a number of bytes, as 64K or 1M"))
+}
+
+fn time(name: &str, text: &str) -> Result<Duration, String> {
+    settings::parse_duration(text)
+        .ok_or_else(|| format!("{name} = \"{text}\": a length of time, as 12h or 30d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one that is shipped.
+    const SAMPLE: &str = include_str!("../../../../packaging/systemd/policy.toml");
+
+    #[test]
+    fn the_sample_is_sound() {
+        let policy = Policy::parse(SAMPLE).unwrap();
+        assert!(!policy.rules.is_empty());
+        assert!(
+            policy
+                .rules
+                .iter()
+                .all(|rule| rule.select.older_than > Duration::ZERO)
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let rule = |more: &str| {
+            format!("[[rule]]\nname = 'r'\ntargets = ['/b']\nolder-than = '1d'\n{more}")
+        };
+        assert!(Policy::parse(&rule("")).is_ok());
+        for (more, named) in [
+            ("larger-then = '1M'", "larger-then"),
+            ("larger-than = '1Q'", "rule 'r': larger-than"),
+            ("free-until = '120%'", "free-until"),
+            ("order = 'newest'", "newest"),
+        ] {
+            let error = Policy::parse(&rule(more)).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+        assert!(Policy::parse("").unwrap_err().contains("no [[rule]]"));
+        let without_age = "[[rule]]\nname = 'r'\ntargets = ['/b']\n";
+        assert!(
+            Policy::parse(without_age)
+                .unwrap_err()
+                .contains("older-than")
+        );
+    }
+}

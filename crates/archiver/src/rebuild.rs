@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync rebuild`: the cold files of a lost volume, from what the store holds.
+//!
+//! Each file is made in a folder that only root can look into, as long as it was and without a block, cut by the same
+//! hand-shake as ever (so the store vouches for the object), and then linked to its place. Nobody can read it
+//! before it is cold. A run that was stopped is run again.
+
+use std::fs::{self, File, FileTimes};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cloudsync_format::claim::Time;
+use cloudsync_format::object::{Key, Notes, is_uuid};
+use cloudsync_format::xattr as names;
+use cloudsync_store::StoreError;
+use rustix::fs::XattrFlags;
+use serde::Serialize;
+
+use crate::archive::{hand_shake, seen};
+use crate::cli::{OutputFlags, RebuildArgs};
+use crate::crawl::marks;
+use crate::crawl::order::{Candidate, Sorter};
+use crate::exit::{Ended, Error};
+use crate::interrupt::interrupted;
+use crate::remote::{self, Remote};
+use crate::report::{Event, Progress, Screen, human};
+use crate::volume::Target;
+use crate::volume::mount::Mount;
+
+/// In the root of the volume, while files are being made.
+const WORKSHOP: &str = ".cloudsync-rebuild";
+/// Where files go whose path was too long to be noted.
+const NAMELESS: &str = "cloudsync-found";
+
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    event: &'static str,
+    dry_run: bool,
+    objects: u64,
+    created: u64,
+    bytes: u64,
+    there_already: u64,
+    not_ours: u64,
+    failed: u64,
+}
+
+struct Rebuilder<'a> {
+    root: &'a Path,
+    store: &'a dyn Remote,
+    screen: &'a Screen,
+    dry_run: bool,
+}
+
+/// What became of a file.
+enum Done {
+    Created(Notes, PathBuf),
+    ThereAlready,
+    NotOurs,
+}
+
+/// The command.
+pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    if !is_uuid(&args.from) {
+        return Err(Error::Usage(format!(
+            "--from {}: not the id of a volume; the keys in the bucket begin with it",
+            args.from
+        )));
+    }
+    let screen = Screen::new(output);
+    let target = Target::find(&args.target)?;
+    let store = remote::open(&target.volume, &args.store)?;
+    let mount = Mount::new(&target.volume)?;
+    let rebuilder = Rebuilder {
+        root: mount.root(),
+        store: store.as_ref(),
+        screen: &screen,
+        dry_run: args.dry_run,
+    };
+    let workshop = mount.root().join(WORKSHOP);
+    if !args.dry_run {
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&workshop);
+        made.map_err(|error| Error::start(WORKSHOP, error))?;
+    }
+    let summary = rebuilder.all(&args.from)?;
+    if !args.dry_run {
+        let _ = fs::remove_dir(&workshop);
+    }
+    let line = format!(
+        "{} {} files, {}; {} were there already, {} failed, {} objects are not ours",
+        if args.dry_run {
+            "would create"
+        } else {
+            "created"
+        },
+        summary.created,
+        human(summary.bytes),
+        summary.there_already,
+        summary.failed,
+        summary.not_ours
+    );
+    screen.summary(&line, &summary);
+    Ok(if interrupted() {
+        Ended::Interrupted
+    } else if summary.failed > 0 {
+        Ended::WithFailures
+    } else {
+        Ended::Well
+    })
+}
+
+impl Rebuilder<'_> {
+    fn all(&self, from: &str) -> Result<Summary, Error> {
+        let mut summary = Summary {
+            event: "summary",
+            dry_run: self.dry_run,
+            ..Summary::default()
+        };
+        let mut last: Option<String> = None;
+        for key in self.keys(from)? {
+            let key = key.map_err(|error| Error::start("the list of objects", error))?;
+            summary.objects += 1;
+            let of = |key: &str| Key::parse(key).map(|key| key.gfid.to_owned());
+            // Of the archives of one file, which follow each other, only the last is the file.
+            if let Some(before) = last.replace(key.clone())
+                && of(&before) != of(&key)
+            {
+                self.one(&before, &mut summary);
+            }
+            if interrupted() {
+                return Ok(summary);
+            }
+        }
+        if let Some(key) = last {
+            self.one(&key, &mut summary);
+        }
+        Ok(summary)
+    }
+
+    /// All keys of that volume in order, without holding them.
+    fn keys(&self, from: &str) -> Result<impl Iterator<Item = io::Result<String>>, Error> {
+        let mut sorter = Sorter::default();
+        let mut added = Ok(());
+        let listed = self.store.list(&format!("{from}/"), &mut |object| {
+            if Key::parse(&object.key).is_some() {
+                added = sorter.add(Candidate {
+                    mtime: (0, 0),
+                    path: PathBuf::from(object.key),
+                    size: object.size,
+                });
+            }
+            if added.is_ok() && !interrupted() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        listed.map_err(|error| Error::start("the store", error))?;
+        let sorted = added.and_then(|()| sorter.finish());
+        let sorted = sorted.map_err(|error| Error::start("the list of objects", error))?;
+        Ok(sorted.map(|found| found.map(|found| found.path.to_string_lossy().into_owned())))
+    }
+
+    fn one(&self, key: &str, summary: &mut Summary) {
+        match self.recreate(key) {
+            Ok(Done::Created(notes, path)) => {
+                summary.created += 1;
+                summary.bytes += notes.size;
+                let what = if self.dry_run {
+                    "would create"
+                } else {
+                    "created"
+                };
+                let event = Event::new(what, &path).bytes(notes.size).key(key);
+                if self.dry_run {
+                    self.screen.always(&event);
+                } else {
+                    self.screen.event(&event);
+                }
+            }
+            Ok(Done::ThereAlready) => summary.there_already += 1,
+            Ok(Done::NotOurs) => summary.not_ours += 1,
+            Err(why) => {
+                summary.failed += 1;
+                self.screen
+                    .failure(&Event::new("failed", Path::new(key)).why(&why));
+            }
+        }
+        self.screen.looking(|| Progress {
+            seen: summary.objects,
+            done: summary.created,
+            failed: summary.failed,
+        });
+    }
+
+    fn recreate(&self, key: &str) -> Result<Done, String> {
+        let say = |error: io::Error| error.to_string();
+        let (object, metadata) = match self.store.describe(key) {
+            Ok(found) => found,
+            Err(StoreError::Missing(_)) => return Ok(Done::NotOurs),
+            Err(error) => return Err(error.to_string()),
+        };
+        let Some(notes) = Notes::of_metadata(&metadata) else {
+            return Ok(Done::NotOurs);
+        };
+        if object.size != notes.size {
+            return Err(format!(
+                "the object has {} bytes, the file had {}",
+                object.size, notes.size
+            ));
+        }
+        let path = place(&notes)?;
+        let at = self.root.join(&path);
+        match marks(&at) {
+            Ok(Some(marks)) if marks.key == key => return Ok(Done::ThereAlready),
+            Ok(_) => return Err(format!("{}: there is another file", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(say(error)),
+        }
+        if !self.dry_run {
+            let stub = self.root.join(WORKSHOP).join(&notes.gfid);
+            self.make(&stub, key, &notes)?;
+            if let Some(folder) = at.parent() {
+                fs::create_dir_all(folder).map_err(say)?;
+            }
+            // A link and not a rename: it never replaces anything.
+            fs::hard_link(&stub, &at).map_err(say)?;
+            fs::remove_file(&stub).map_err(say)?;
+        }
+        Ok(Done::Created(notes, path))
+    }
+
+    fn make(&self, stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
+        let say = |error: io::Error| error.to_string();
+        match fs::remove_file(stub) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(say(error)),
+            _ => {}
+        }
+        let file = File::create_new(stub).map_err(say)?;
+        file.set_len(notes.size).map_err(say)?;
+        chown(stub, Some(notes.uid), Some(notes.gid)).map_err(say)?;
+        let mode = fs::Permissions::from_mode(notes.mode);
+        file.set_permissions(mode).map_err(say)?;
+        let name = names::KEY;
+        rustix::fs::fsetxattr(&file, name, key.as_bytes(), XattrFlags::CREATE)
+            .map_err(|error| error.to_string())?;
+        let mtime = time(notes.mtime).ok_or("its mtime makes no sense")?;
+        let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
+        file.set_times(times).map_err(say)?;
+        let data = file.metadata().map_err(say)?;
+        hand_shake(&file, seen(&data)).map_err(|problem| problem.to_string())
+    }
+}
+
+/// Where a file goes.
+fn place(notes: &Notes) -> Result<PathBuf, String> {
+    let Some(path) = &notes.path else {
+        return Ok(Path::new(NAMELESS).join(&notes.gfid));
+    };
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if plain && path.file_name().is_some() {
+        Ok(path.to_owned())
+    } else {
+        Err(format!("its path makes no sense: {}", path.display()))
+    }
+}
+
+fn time(time: Time) -> Option<SystemTime> {
+    let whole = Duration::from_secs(time.seconds.unsigned_abs());
+    let second = if time.seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    second?.checked_add(Duration::from_nanos(time.nanos.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notes(path: Option<&[u8]>) -> Notes {
+        Notes {
+            path: path.map(<[u8]>::to_vec),
+            size: 1,
+            mtime: Time {
+                seconds: -1,
+                nanos: 5,
+            },
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            gfid: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
+            volume: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
+        }
+    }
+
+    #[test]
+    fn no_object_can_write_outside_of_the_volume() {
+        for bad in [&b"../x"[..], b"/etc/passwd", b"a/../../x", b"", b".."] {
+            assert!(place(&notes(Some(bad))).is_err(), "{bad:?}");
+        }
+        assert_eq!(place(&notes(Some(b"a/b"))), Ok(PathBuf::from("a/b")));
+        assert!(place(&notes(None)).unwrap().starts_with(NAMELESS));
+    }
+
+    #[test]
+    fn times_before_1970_are_times() {
+        let then = time(notes(None).mtime).unwrap();
+        let before = SystemTime::UNIX_EPOCH.duration_since(then).unwrap();
+        assert_eq!(before, Duration::from_nanos(999_999_995));
+    }
+}

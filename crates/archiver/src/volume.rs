@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Which volume a path belongs to, and what glusterd says of that volume.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cloudsync_format::object;
+
+use crate::exit::Error;
+
+pub(crate) mod mount;
+
+/// A volume as `gluster volume info` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    /// Its id, as text.
+    pub(crate) id: String,
+    /// Whom to ask for the volume's graph.
+    pub(crate) server: String,
+    /// Options that were set, by their full names.
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// What a path of the command line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In a brick: seen from below.
+    Brick,
+    /// In a mount: seen as users see it.
+    Mount,
+}
+
+/// A path of the command line.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) volume: Volume,
+    pub(crate) kind: Kind,
+    /// Of the brick or of the mount.
+    pub(crate) root: PathBuf,
+    /// What is above `root` in the volume: only where a directory of a volume is mounted.
+    pub(crate) above: PathBuf,
+    /// The path itself, below `root`.
+    pub(crate) below: PathBuf,
+}
+
+const VOLUME_ID: &str = "trusted.glusterfs.volume-id";
+
+impl Target {
+    /// Finds out what `path` is.
+    pub(crate) fn find(path: &Path) -> Result<Self, Error> {
+        let given = path.display();
+        let path = path
+            .canonicalize()
+            .map_err(|error| Error::start(given, error))?;
+        for root in path.ancestors() {
+            let id = xattr::get(root, VOLUME_ID).ok().flatten();
+            if let Some(id) = id.and_then(|id| id.try_into().ok()) {
+                let volume = Volume::find(&format!("brick {}", root.display()), None, |volume| {
+                    volume.id == object::uuid(id)
+                })?;
+                return Ok(Self::new(volume, Kind::Brick, root, PathBuf::new(), &path));
+            }
+        }
+        let mounted = mounted(&path)?;
+        let Mounted {
+            root,
+            server,
+            name,
+            above,
+        } = mounted.ok_or_else(|| {
+            Error::Start(format!(
+                "{}: neither in a brick (no {VOLUME_ID} above it) nor in a GlusterFS mount",
+                path.display()
+            ))
+        })?;
+        let what = format!("mount {}", root.display());
+        let volume = Volume::find(&what, Some(&server), |volume| volume.name == name)?;
+        Ok(Self::new(volume, Kind::Mount, &root, above, &path))
+    }
+
+    fn new(volume: Volume, kind: Kind, root: &Path, above: PathBuf, path: &Path) -> Self {
+        Self {
+            volume,
+            kind,
+            root: root.to_owned(),
+            above,
+            below: path.strip_prefix(root).unwrap_or(Path::new("")).to_owned(),
+        }
+    }
+
+    /// The path of something below `root`, from the root of the volume.
+    pub(crate) fn in_volume(&self, below_root: &Path) -> PathBuf {
+        self.above.join(below_root)
+    }
+}
+
+/// A GlusterFS mount.
+#[derive(Debug, PartialEq, Eq)]
+struct Mounted {
+    root: PathBuf,
+    server: String,
+    name: String,
+    above: PathBuf,
+}
+
+/// The mount that a path is in, if it is one of GlusterFS.
+fn mounted(path: &Path) -> Result<Option<Mounted>, Error> {
+    let table = "/proc/self/mountinfo";
+    let text = fs::read_to_string(table).map_err(|error| Error::start(table, error))?;
+    // The last of equals lies on top.
+    let rows = text.lines().filter_map(row);
+    let holding = rows.filter(|(root, ..)| path.starts_with(root));
+    let nearest = holding.max_by_key(|(root, ..)| root.as_os_str().len());
+    Ok(nearest.and_then(|(root, kind, source)| {
+        if kind != "fuse.glusterfs" {
+            return None;
+        }
+        let (server, volume) = source.rsplit_once(':')?;
+        let volume = volume.trim_start_matches('/');
+        let (name, above) = volume.split_once('/').unwrap_or((volume, ""));
+        Some(Mounted {
+            root,
+            server: server.to_owned(),
+            name: name.to_owned(),
+            above: PathBuf::from(above),
+        })
+    }))
+}
+
+/// Mount point, type and source of a line of mountinfo.
+fn row(line: &str) -> Option<(PathBuf, &str, String)> {
+    let (front, back) = line.split_once(" - ")?;
+    let root = unescape(front.split(' ').nth(4)?);
+    let mut back = back.split(' ');
+    let (kind, source) = (back.next()?, back.next()?);
+    Some((PathBuf::from(root), kind, unescape(source)))
+}
+
+/// The kernel writes blanks and such as `\040`.
+fn unescape(text: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+impl Volume {
+    /// Asks glusterd, here or at `server`, for the volume that is `wanted`.
+    fn find(
+        what: &str,
+        server: Option<&str>,
+        wanted: impl Fn(&Self) -> bool,
+    ) -> Result<Self, Error> {
+        let mut said = String::new();
+        let local = (None, "localhost");
+        let hosts = [Some(local), server.map(|server| (Some(server), server))];
+        for (remote, name) in hosts.into_iter().flatten() {
+            match info(remote) {
+                Ok(text) => match parse(&text, name).into_iter().find(&wanted) {
+                    Some(volume) => return Ok(volume),
+                    None => said = "glusterd knows no such volume".to_owned(),
+                },
+                Err(error) => said = error,
+            }
+        }
+        Err(Error::start(what, said))
+    }
+
+    /// An option's value, by its name without `features.`.
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        let full = format!("features.{name}");
+        self.options.get(&full).map(String::as_str)
+    }
+
+    /// Whether the volume's clients have the translator.
+    pub(crate) fn archives(&self) -> bool {
+        let on = ["on", "yes", "true", "enable", "1"];
+        self.option("cloudsync")
+            .is_some_and(|value| on.contains(&value))
+    }
+
+    /// Whether the volume keeps its files' times itself.
+    pub(crate) fn keeps_times(&self) -> bool {
+        !matches!(
+            self.option("ctime"),
+            Some("off" | "no" | "false" | "disable" | "0")
+        )
+    }
+}
+
+fn info(server: Option<&str>) -> Result<String, String> {
+    let mut command = Command::new("gluster");
+    command.arg("--mode=script");
+    if let Some(server) = server {
+        command.arg(format!("--remote-host={server}"));
+    }
+    let output = command
+        .args(["volume", "info"])
+        .output()
+        .map_err(|error| format!("cannot run gluster: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(format!("gluster volume info: {said}"))
+}
+
+fn parse(text: &str, server: &str) -> Vec<Volume> {
+    let mut volumes: Vec<Volume> = Vec::new();
+    let mut options = false;
+    for line in text.lines().map(str::trim) {
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
+        let value = value.trim();
+        if key == "Volume Name" {
+            options = false;
+            volumes.push(Volume {
+                name: value.to_owned(),
+                id: String::new(),
+                server: server.to_owned(),
+                options: BTreeMap::new(),
+            });
+        }
+        let Some(volume) = volumes.last_mut() else {
+            continue;
+        };
+        match key {
+            "Volume ID" => value.clone_into(&mut volume.id),
+            "Options Reconfigured" => options = true,
+            key if options => drop(volume.options.insert(key.to_owned(), value.to_owned())),
+            _ => {}
+        }
+    }
+    volumes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gluster_s_words_are_understood() {
+        let text = "\nVolume Name: one\nType: Distribute\nVolume ID: 8a45823a-57e8-4fe2-a80c-c265638ce08f\n\
+            Bricks:\nBrick1: h:/b\nOptions Reconfigured:\nfeatures.s3plugin-hostname: http://10.0.0.1:7480\n\
+            features.ctime: off\n \nVolume Name: two\nVolume ID: x\nBricks:\n";
+        let volumes = parse(text, "localhost");
+        assert_eq!(volumes.len(), 2);
+        assert_eq!(volumes[0].id, "8a45823a-57e8-4fe2-a80c-c265638ce08f");
+        assert_eq!(
+            volumes[0].option("s3plugin-hostname"),
+            Some("http://10.0.0.1:7480")
+        );
+        assert!(!volumes[0].keeps_times());
+        assert!(volumes[1].keeps_times() && volumes[1].options.is_empty());
+    }
+
+    #[test]
+    fn a_line_of_the_mount_table_is_understood() {
+        let line =
+            "152 100 0:53 / /tmp/o\\040wn rw,relatime - fuse.glusterfs 10.99.0.1:x-1 rw,user_id=0";
+        let (root, kind, source) = row(line).unwrap();
+        assert_eq!(root, Path::new("/tmp/o wn"));
+        assert_eq!((kind, source.as_str()), ("fuse.glusterfs", "10.99.0.1:x-1"));
+    }
+}

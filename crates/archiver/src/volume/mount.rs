@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A mount of our own, through which files are read, cut and asked about.
+//!
+//! Somebody else's mount will not do: its caches may show bytes that are older than the attributes beside them, and
+//! then a change that was made in between would be cut away. In ours every cache is off, so what is read after a stat
+//! is at least as new as the stat. It also shows files by their gfid, whatever their names are now.
+//!
+//! The client is our child and dies with us, so a run that is killed leaves at most an empty directory and a dead
+//! mount point, which the next one clears.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Volume;
+use crate::exit::Error;
+
+const HOME: &str = "/run/cloudsync";
+const PATIENCE: Duration = Duration::from_secs(60);
+const WITHOUT_CACHES: &[&str] = &[
+    "--attribute-timeout=0",
+    "--entry-timeout=0",
+    "--negative-timeout=0",
+    "--xlator-option=*-md-cache.pass-through=true",
+    "--xlator-option=*-io-cache.pass-through=true",
+    "--xlator-option=*-nl-cache.pass-through=true",
+    "--xlator-option=*-open-behind.pass-through=true",
+    "--xlator-option=*-quick-read.max-file-size=0",
+    "--xlator-option=*-quick-read.cache-timeout=0",
+    "--xlator-option=*-read-ahead.pass-through=true",
+];
+
+/// A mounted volume; unmounted when dropped.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    point: PathBuf,
+    client: Child,
+}
+
+impl Mount {
+    pub(crate) fn new(volume: &Volume) -> Result<Self, Error> {
+        clear_dead_ones();
+        let point = PathBuf::from(format!("{HOME}/{}.{}", volume.name, std::process::id()));
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&point);
+        made.map_err(|error| Error::start(point.display(), error))?;
+        let log = format!("/var/log/glusterfs/cloudsync-{}.log", volume.name);
+        let client = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "glusterfs", "--no-daemon"])
+            .arg(format!("--volfile-server={}", volume.server))
+            .arg(format!("--volfile-id={}", volume.name))
+            .arg(format!("--log-file={log}"))
+            .args(["--log-level=WARNING", "--aux-gfid-mount"])
+            .args(WITHOUT_CACHES)
+            .arg(&point)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| Error::start("setpriv glusterfs", error))?;
+        let mut mount = Self { point, client };
+        mount.wait(&log)?;
+        Ok(mount)
+    }
+
+    /// The root of the volume.
+    pub(crate) fn root(&self) -> &Path {
+        &self.point
+    }
+
+    /// The file of that gfid.
+    pub(crate) fn by_gfid(&self, gfid: &str) -> PathBuf {
+        self.point.join(".gfid").join(gfid)
+    }
+
+    /// Bricks that this mount has no connection to. What lies on those cannot be seen, and is not gone.
+    pub(crate) fn lost_bricks(&self) -> Result<usize, Error> {
+        let graph = self.point.join(".meta/graphs/active");
+        let failed = |error: std::io::Error| Error::start(graph.display(), error);
+        let mut lost = 0;
+        for entry in fs::read_dir(&graph).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let kind = fs::read_to_string(path.join("type")).unwrap_or_default();
+            if kind.trim().trim_matches('"') == "protocol/client" {
+                let state = fs::read_to_string(path.join("private")).map_err(failed)?;
+                lost += usize::from(!state.contains("connected = 1"));
+            }
+        }
+        Ok(lost)
+    }
+
+    fn wait(&mut self, log: &str) -> Result<(), Error> {
+        let begun = Instant::now();
+        let device = fs::metadata(HOME).map(|home| home.dev()).ok();
+        let failed = |why: &str| Error::Start(format!("cannot mount the volume: {why}; see {log}"));
+        loop {
+            if let Ok(Some(status)) = self.client.try_wait() {
+                return Err(failed(&format!("the client ended with {status}")));
+            }
+            let root = fs::metadata(&self.point).ok();
+            if root.is_some_and(|root| Some(root.dev()) != device) {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(failed("it does not come up"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        unmount(&self.point);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            if !matches!(self.client.try_wait(), Ok(None)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+        let _ = fs::remove_dir(&self.point);
+    }
+}
+
+fn unmount(point: &Path) {
+    let _ = Command::new("umount")
+        .arg("-l")
+        .arg(point)
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Mount points of runs that were killed.
+fn clear_dead_ones() {
+    for entry in fs::read_dir(HOME).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let pid = path
+            .extension()
+            .and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            unmount(&path);
+            let _ = fs::remove_dir(&path);
+        }
+    }
+}

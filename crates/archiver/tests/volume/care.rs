@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What comes after the archive: recall, status, cancel, verify, gc, rebuild.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::Duration;
+
+use cloudsync_format::object::Key;
+use cloudsync_lab::{Backing, Layout};
+
+use crate::scene::{Scene, lab, number, pattern};
+
+const ARCHIVE: [&str; 3] = ["archive", "--older-than=0s", "--json"];
+
+fn archived(scene: &Scene, files: u64) {
+    let [a, b, c] = ARCHIVE;
+    let said = scene.done(&[a, b, c, &scene.brick(0)]);
+    assert_eq!(number(&said, "archived"), files, "{said}");
+}
+
+#[test]
+fn files_come_back_when_asked_and_status_tells() {
+    let scene = Scene::new("recall");
+    for (name, size) in [("a", 1000), ("dir/b", 2_000_000), ("dir/c", 10)] {
+        scene.write(name, &pattern(1, size));
+    }
+    archived(&scene, 3);
+    let (a, dir) = (scene.inside("a"), scene.inside("dir"));
+    let said = scene.done(&["status", &a]);
+    assert!(
+        said.contains(": cold, 1000 B, modified ") && said.contains(", object "),
+        "{said}"
+    );
+    let said = scene.done(&["status", "--summary", "--json", &scene.inside("")]);
+    assert_eq!(
+        (number(&said, "cold_files"), number(&said, "cold_bytes")),
+        (3, 2_001_010)
+    );
+    let said = scene.cloudsync(&["recall", "--wait", "--json", &dir]);
+    assert_eq!(
+        (said.code(), number(&said.text(), "failed")),
+        (Some(1), 1),
+        "{said}"
+    );
+    let said = scene.done(&["recall", "--wait", "--recursive", "--json", &dir]);
+    assert_eq!(number(&said, "recalled"), 2, "{said}");
+    assert!(!scene.is_cold("dir/b") && !scene.is_cold("dir/c") && scene.is_cold("a"));
+    let said = scene.done(&["status", "--summary", "--json", &scene.brick(0)]);
+    assert_eq!(
+        (number(&said, "cold_files"), number(&said, "local_files")),
+        (1, 2)
+    );
+    // Nobody recalls it, so there is nothing to cancel.
+    let said = scene.cloudsync(&["cancel", &a]);
+    assert_eq!(said.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("not recalling"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_recall_that_fails_says_what_is_missing() {
+    let scene = Scene::new("fails");
+    scene.write("file", &pattern(1, 1000));
+    archived(&scene, 1);
+    scene
+        .bucket
+        .delete(&scene.bucket.list("").unwrap()[0])
+        .unwrap();
+    let said = scene.cloudsync(&["recall", "--wait", &scene.inside("file")]);
+    assert_eq!(said.code(), Some(1));
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        told.contains("file: its object is not in the store"),
+        "{told}"
+    );
+}
+
+#[test]
+fn verify_finds_what_is_missing_and_what_is_wrong() {
+    let scene = Scene::new("verify");
+    for name in ["good", "missing", "swapped", "rotten"] {
+        scene.write(name, &pattern(name.len() as u64, 5000));
+    }
+    archived(&scene, 4);
+    let brick = scene.brick(0);
+    let said = scene.done(&["verify", "--deep", "--json", &brick]);
+    assert_eq!(
+        (number(&said, "checked"), number(&said, "wrong")),
+        (4, 0),
+        "{said}"
+    );
+    let key = |name: &str| {
+        let at = scene.volume.bricks()[0].join(name);
+        let key = xattr::get(at, "trusted.glusterfs.cs.key").unwrap().unwrap();
+        String::from_utf8(key).unwrap()
+    };
+    scene.bucket.delete(&key("missing")).unwrap();
+    scene
+        .bucket
+        .put(&key("swapped"), &pattern(9, 5000))
+        .unwrap();
+    scene.bucket.put(&key("rotten"), b"short").unwrap();
+    for target in [brick, scene.inside("")] {
+        let said = scene.cloudsync(&["verify", "--json", &target]);
+        let text = said.text();
+        assert_eq!(said.code(), Some(1), "{said}");
+        assert_eq!(
+            (number(&text, "missing"), number(&text, "wrong")),
+            (1, 2),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn gc_deletes_what_no_file_needs_and_nothing_else() {
+    let scene = Scene::new("gc");
+    for name in ["cold", "removed", "modified", "recalled"] {
+        scene.write(name, &pattern(name.len() as u64, 5000));
+    }
+    archived(&scene, 4);
+    scene.bucket.put("somebody's/own/object", b"x").unwrap();
+    let paths = ["removed", "modified", "recalled"].map(|name| scene.path(name));
+    scene.within("change", move || {
+        let [removed, modified, recalled] = paths;
+        fs::remove_file(removed).unwrap();
+        fs::write(modified, b"new").unwrap();
+        fs::read(recalled).unwrap();
+    });
+    let brick = scene.brick(0);
+    let gc = |more: &[&str]| {
+        let args: Vec<_> = ["gc", "--json"]
+            .iter()
+            .chain(more)
+            .copied()
+            .chain([brick.as_str()])
+            .collect();
+        scene.done(&args)
+    };
+    let said = gc(&[]);
+    assert_eq!(
+        (number(&said, "young"), number(&said, "unreferenced")),
+        (4, 0),
+        "{said}"
+    );
+    let said = gc(&["--grace=0s"]);
+    assert_eq!(
+        (number(&said, "unreferenced"), number(&said, "deleted")),
+        (2, 0),
+        "{said}"
+    );
+    assert_eq!(scene.bucket.list("").unwrap().len(), 5);
+    let said = gc(&["--grace=0s", "--delete"]);
+    assert_eq!(
+        (number(&said, "unreferenced"), number(&said, "deleted")),
+        (2, 2),
+        "{said}"
+    );
+    assert_eq!(scene.bucket.list("").unwrap().len(), 3);
+    // The recalled file's object has been kept: cut without an upload. The modified one is uploaded anew.
+    let said = scene.done(&["archive", "--older-than=0s", "--json", &brick]);
+    assert_eq!(
+        (number(&said, "archived"), number(&said, "uploaded")),
+        (2, 1),
+        "{said}"
+    );
+    assert!(scene.read("cold") == pattern(4, 5000));
+    assert_eq!(scene.read("modified"), b"new");
+}
+
+#[test]
+fn gc_deletes_nothing_while_a_brick_is_down() {
+    let scene = Scene::on("gc-down", Layout::Distribute(2), &[]);
+    for n in 0..8 {
+        scene.write(&format!("file{n}"), &pattern(n, 100));
+    }
+    for brick in 0..2 {
+        scene.done(&["archive", "--older-than=0s", &scene.brick(brick)]);
+    }
+    assert_eq!(scene.bucket.list("").unwrap().len(), 8);
+    scene.volume.kill_brick(1).unwrap();
+    let said = scene.cloudsync(&["gc", "--grace=0s", "--delete", &scene.brick(0)]);
+    assert_ne!(said.code(), Some(0), "{said}");
+    assert_eq!(scene.bucket.list("").unwrap().len(), 8);
+}
+
+#[test]
+fn a_lost_volume_is_rebuilt_from_the_bucket() {
+    let old = Scene::new("lost");
+    let names = ["plain", "dir/sub/a b\n%41", "dir/\u{fc}\u{4e2d}", "big"];
+    for (seed, name) in names.iter().enumerate() {
+        old.write(name, &pattern(seed as u64, 1000 * (seed + 1)));
+    }
+    let path = old.path("plain");
+    old.within("attributes", move || {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::chown(&path, Some(1234), Some(5678)).unwrap();
+        symlink("plain", path.with_file_name("link")).unwrap();
+    });
+    archived(&old, 4);
+    // Archived twice: the last state counts.
+    old.write("big", &pattern(77, 9_000_000));
+    archived(&old, 1);
+    let keys = old.bucket.list("").unwrap();
+    let id = Key::parse(&keys[0]).unwrap().volume.to_owned();
+    let stat = |scene: &Scene| {
+        let path = scene.path("plain");
+        let data = scene.within("stat", move || fs::metadata(path)).unwrap();
+        (
+            data.mode(),
+            data.uid(),
+            data.gid(),
+            data.mtime(),
+            data.mtime_nsec(),
+            data.len(),
+        )
+    };
+    let before = stat(&old);
+    let bucket = old.bucket.clone();
+    drop(old);
+    let volume = lab()
+        .volume("rebuilt", Layout::Single, Backing::Ram)
+        .unwrap();
+    let mut new = Scene::of(volume, bucket, &[]);
+    let mount = new.inside("");
+    let from = format!("--from={id}");
+    let said = new.done(&["rebuild", "--dry-run", "--json", &from, &mount]);
+    assert_eq!(
+        (number(&said, "created"), number(&said, "objects")),
+        (4, 5),
+        "{said}"
+    );
+    assert!(!new.path("plain").exists());
+    let said = new.done(&["rebuild", "--json", &from, &mount]);
+    assert_eq!(
+        (number(&said, "created"), number(&said, "failed")),
+        (4, 0),
+        "{said}"
+    );
+    let said = new.done(&["rebuild", "--json", &from, &mount]);
+    assert_eq!(
+        (number(&said, "created"), number(&said, "there_already")),
+        (0, 4),
+        "{said}"
+    );
+    assert!(names.iter().all(|name| new.is_cold(name)));
+    assert_eq!(stat(&new), before);
+    new.remount();
+    for (seed, name) in names.iter().enumerate().take(3) {
+        assert!(
+            new.read(name) == pattern(seed as u64, 1000 * (seed + 1)),
+            "{name}"
+        );
+    }
+    assert!(new.read("big") == pattern(77, 9_000_000));
+    assert!(!new.path(".cloudsync-rebuild").exists());
+    assert!(new.mount().alive(), "{:?}", Duration::ZERO);
+}

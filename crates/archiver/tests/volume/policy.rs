@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `run` with a policy file; locks; what the command line promises.
+
+use std::fs;
+
+use crate::scene::{Scene, lab, pattern};
+
+#[test]
+fn a_policy_is_run_and_reported() {
+    let scene = Scene::new("policy");
+    for (name, size) in [("a.mov", 5000), ("b.db", 5000), ("small", 10)] {
+        scene.write(name, &pattern(1, size));
+    }
+    let [config, report] = ["policy.toml", "report.json"].map(|name| lab().scratch(name));
+    let text = format!(
+        "report = '{}'\n[limits]\njobs = 4\n[[rule]]\nname = 'r'\ntargets = ['{}', '/not/here']\n\
+         older-than = '0s'\nlarger-than = '1K'\nexclude = ['*.db']\n\
+         [[rule]]\nname = 'full'\ntargets = ['{}']\nolder-than = '0s'\nstart-below-free = '0%'\n",
+        report.display(),
+        scene.brick(0),
+        scene.brick(0),
+    );
+    fs::write(lab().outer(&config), text).unwrap();
+    let config = config.display().to_string();
+    let said = scene.done(&["run", "--config", &config]);
+    assert!(
+        said.contains("r at ") && said.contains(": done: archived 1 files, 4.88 KiB"),
+        "{said}"
+    );
+    assert!(
+        said.contains("/not/here: skipped: not on this node"),
+        "{said}"
+    );
+    assert!(
+        said.contains("full at ") && said.contains("% is free"),
+        "{said}"
+    );
+    assert!(scene.is_cold("a.mov") && !scene.is_cold("b.db") && !scene.is_cold("small"));
+    let report = fs::read_to_string(lab().outer(report)).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["runs"][0]["summary"]["archived"], 1);
+    assert_eq!(report["runs"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn one_run_for_each_brick() {
+    let scene = Scene::new("lock");
+    for n in 0..40 {
+        scene.write(&format!("f{n}"), &pattern(n, 1000));
+    }
+    let brick = scene.brick(0);
+    // Slow enough to be there when the second one comes.
+    let args = [
+        "archive",
+        "--older-than=0s",
+        "--files-per-second=4",
+        "--jobs=1",
+        &brick,
+    ];
+    let mut first = scene.start(&args);
+    let cold = || (0..40).any(|n| scene.is_cold(&format!("f{n}")));
+    let patience = std::time::Duration::from_secs(30);
+    cloudsync_lab::until(patience, "the first file", || cold().then_some(())).unwrap();
+    let said = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
+    assert_eq!(said.code(), Some(5), "{said}");
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("another run is at work"),
+        "{said}"
+    );
+    scene.signal("TERM");
+    assert_eq!(first.wait().unwrap().code(), Some(130));
+    let said = scene.done(&["archive", "--older-than=0s", &brick]);
+    assert!(said.contains("0 failed"), "{said}");
+}
+
+#[test]
+fn mistakes_are_told_with_their_exit_code() {
+    let scene = Scene::new("usage");
+    scene.write("file", b"x");
+    for (args, code, text) in [
+        (
+            &["archive", "--older-than=soon", "/"][..],
+            2,
+            "a length of time",
+        ),
+        (&["archive", "/"], 3, "neither in a brick"),
+        (
+            &["archive", "/does/not/exist"],
+            3,
+            "/does/not/exist: No such file",
+        ),
+        (
+            &["run", "--config", "/does/not/exist"],
+            2,
+            "/does/not/exist",
+        ),
+        (&["rebuild", "--from=x", "/"], 2, "not the id of a volume"),
+    ] {
+        let said = scene.cloudsync(args);
+        let told = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.code(), Some(code), "{said}");
+        assert!(told.contains(text), "{told}");
+    }
+    // No file is blamed for a store that refuses everybody.
+    let brick = scene.brick(0);
+    let args = [
+        "archive",
+        "--older-than=0s",
+        "--bucket=no-such-bucket",
+        &brick,
+    ];
+    let said = scene.cloudsync(&args);
+    assert_eq!(said.code(), Some(4), "{said}");
+    assert!(
+        said.text().contains("STOPPED") && said.text().contains("no such bucket"),
+        "{said}"
+    );
+    scene
+        .volume
+        .set("features.s3plugin-seckey", "wrong")
+        .unwrap();
+    let said = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
+    assert!(said.text().contains("check s3plugin-seckey"), "{said}");
+    assert_eq!(scene.read("file"), b"x");
+    let pages = lab().scratch("man");
+    scene.done(&["manual", &pages.display().to_string()]);
+    let page = fs::read_to_string(lab().outer(pages).join("cloudsync-archive.1")).unwrap();
+    assert!(page.contains("free\\-until"), "{page}");
+    assert!(scene.done(&["completions", "bash"]).contains("cloudsync"));
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the tests share: a volume with a bucket, a user's mount of it, and the program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use cloudsync_lab::{
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume,
+};
+
+/// Longer than anything may take on a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
+
+/// The lab of this test program.
+pub(crate) fn lab() -> &'static Lab {
+    Lab::shared(|| Options {
+        artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
+        ..Options::default()
+    })
+}
+
+/// A volume and its users.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) volume: Volume,
+    pub(crate) bucket: Bucket,
+    mount: Option<Mount>,
+}
+
+impl Scene {
+    pub(crate) fn new(name: &str) -> Self {
+        Self::on(name, Layout::Single, &[])
+    }
+
+    pub(crate) fn on(name: &str, layout: Layout, settings: &[(&str, &str)]) -> Self {
+        let volume = lab().volume(name, layout, Backing::Ram).unwrap();
+        let bucket = lab().s3().unwrap().bucket(name).unwrap();
+        Self::of(volume, bucket, settings)
+    }
+
+    /// A volume whose cold files lie in that bucket.
+    pub(crate) fn of(volume: Volume, bucket: Bucket, settings: &[(&str, &str)]) -> Self {
+        let s3 = lab().s3().unwrap();
+        let (owner, url) = (s3.owner(), s3.http_url());
+        let mut all = vec![
+            ("features.cloudsync", "on"),
+            ("features.cloudsync-storetype", "amazons3"),
+            ("features.s3plugin-hostname", url.as_str()),
+            ("features.s3plugin-bucketid", bucket.name()),
+            ("features.s3plugin-keyid", owner.key.as_str()),
+            ("features.s3plugin-seckey", owner.secret.as_str()),
+        ];
+        all.extend(settings);
+        volume.set_all(&all).unwrap();
+        let mount = Some(volume.mount(&MountOptions::default()).unwrap());
+        Self {
+            volume,
+            bucket,
+            mount,
+        }
+    }
+
+    pub(crate) fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    /// A new client: nothing is cached.
+    pub(crate) fn remount(&mut self) {
+        self.mount.take().unwrap().unmount().unwrap();
+        self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
+    }
+
+    /// A path below the mount, for this process.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.mount().path().join(name)
+    }
+
+    /// A path below the mount, for the program.
+    pub(crate) fn inside(&self, name: &str) -> String {
+        self.mount().inside().join(name).display().to_string()
+    }
+
+    /// A brick, for the program.
+    pub(crate) fn brick(&self, number: usize) -> String {
+        let brick = &self.volume.bricks()[number];
+        lab().inner(brick).display().to_string()
+    }
+
+    pub(crate) fn within<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        self.mount().within(PATIENCE, what, work)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        let (path, bytes) = (self.path(name), bytes.to_vec());
+        self.within("write", move || {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+        });
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.path(name);
+        self.within("read", move || fs::read(path)).unwrap()
+    }
+
+    /// Whether every copy of the file is a stub.
+    pub(crate) fn is_cold(&self, name: &str) -> bool {
+        let copies: Vec<_> = self
+            .volume
+            .bricks()
+            .iter()
+            .map(|brick| brick.join(name))
+            .collect();
+        let mut copies = copies.iter().filter(|path| path.exists()).peekable();
+        copies.peek().is_some() && copies.all(|path| is_stub(path))
+    }
+
+    /// Runs the program; it may end as it likes.
+    pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
+        lab().run_with(PATIENCE, PROGRAM, args, |_| {}).unwrap()
+    }
+
+    /// Runs the program, which must do all it was asked for, and returns what it printed.
+    #[track_caller]
+    pub(crate) fn done(&self, args: &[&str]) -> String {
+        let outcome = self.cloudsync(args);
+        assert!(outcome.success(), "{outcome}\n{}", self.mount().report());
+        outcome.text()
+    }
+
+    /// Sends a signal to the run that holds the lock of the first brick.
+    pub(crate) fn signal(&self, signal: &str) {
+        let name = self.volume.name();
+        let script = format!("kill -{signal} $(cat /run/cloudsync/locks/*={name}=0=brick)");
+        lab().sh(&script).unwrap();
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        let mut command = lab().command(PROGRAM);
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+}
+
+/// Whether a brick's file is cold and has no byte.
+pub(crate) fn is_stub(path: &Path) -> bool {
+    let has = |mark: &str| {
+        let name = format!("trusted.glusterfs.cs.{mark}");
+        xattr::get(path, name).unwrap().is_some()
+    };
+    has("remote") && !has("downloading") && fs::metadata(path).unwrap().len() == 0
+}
+
+/// Bytes that tell their place.
+pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while bytes.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A number of the JSON that the program prints last.
+#[track_caller]
+pub(crate) fn number(output: &str, name: &str) -> u64 {
+    let last = output.lines().last().unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
+    value[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {name} in {output}"))
+}
