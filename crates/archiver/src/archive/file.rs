@@ -16,7 +16,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_format::object::Notes;
@@ -39,6 +39,12 @@ const BUFFER: usize = 1 << 20;
 /// Without features.ctime a file's times are the brick's: as coarse as its kernel's clock. After so long a change has
 /// another time.
 const TICK: Duration = Duration::from_millis(20);
+/// How often to begin anew with one file.
+const ATTEMPTS: u32 = 3;
+/// A hand-shake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
+const SETTLED: Duration = Duration::from_millis(700);
+/// How long the translator may take to clear up.
+const SETTLING: Duration = Duration::from_secs(10);
 const OPEN: &str = "glusterfs.open-fd-count";
 
 /// What became of a file.
@@ -93,6 +99,10 @@ pub(crate) enum Problem {
     /// Not a failure: the key on the file was of another state of it, and is gone now.
     #[error("its bytes are not those of its object, though size and mtime are")]
     Again,
+    /// Not a failure: somebody took the key off the file, as the translator does when it clears up after a client
+    /// that died.
+    #[error("somebody took its key away, again and again")]
+    Unmarked,
 }
 
 impl Problem {
@@ -122,8 +132,10 @@ impl Archiver<'_> {
         pay: &dyn Fn(u64),
     ) -> Result<Done, Problem> {
         let mut done = self.attempt(candidate, pay);
-        if matches!(done, Err(Problem::Again)) {
-            done = self.attempt(candidate, pay);
+        for _ in 1..ATTEMPTS {
+            if matches!(done, Err(Problem::Again | Problem::Unmarked)) {
+                done = self.attempt(candidate, pay);
+            }
         }
         match done {
             Err(Problem::Left(why)) => Ok(Done::Left(why)),
@@ -149,6 +161,9 @@ impl Archiver<'_> {
             }
             Err(error) => return Err(Problem::Io("opening it", error)),
         };
+        if matches!(self.check_local(&file), Err(Problem::Left(Why::Busy))) {
+            self.settle(&file)?;
+        }
         self.check_local(&file)?;
         let gfid = marks::gfid(&file)?;
         let marked = Marked::mark(self, &file, &candidate.path, &gfid)?;
@@ -176,6 +191,34 @@ impl Archiver<'_> {
                  install it, restart glusterd, set features.cloudsync on"
                     .to_owned(),
             )),
+        }
+    }
+
+    /// A client that died in the middle of a hand-shake leaves a local file with a mark. The translator removes it
+    /// when it is asked to recall the file, which finds that there is nothing to recall.
+    fn settle(&self, file: &File) -> Result<(), Problem> {
+        use xattr::FileExt;
+        let failed = |error| Problem::Io("asking for its state", error);
+        thread::sleep(SETTLED);
+        self.check_busy(file)?;
+        if marks::get(file, names::REMOTE)?.is_some() {
+            return Err(Problem::Left(Why::Busy));
+        }
+        file.set_xattr("glusterfs.cloudsync.recall", b"1")
+            .map_err(failed)?;
+        let begun = Instant::now();
+        while begun.elapsed() < SETTLING && self.check_local(file).is_err() {
+            thread::sleep(SETTLED / 10);
+        }
+        Ok(())
+    }
+
+    /// Ends the matter unless the file is neither local nor cold.
+    fn check_busy(&self, file: &File) -> Result<(), Problem> {
+        match self.check_local(file) {
+            Err(Problem::Left(Why::Busy)) => Ok(()),
+            Err(other) => Err(other),
+            Ok(()) => Err(Problem::Unmarked),
         }
     }
 
@@ -216,7 +259,10 @@ impl Archiver<'_> {
         if changed(file, &seen)? {
             return Err(Problem::Left(Why::Changed));
         }
-        hand_shake(file, seen)?;
+        match hand_shake(file, seen) {
+            Err(_) if !marked.is_on(file) => return Err(Problem::Unmarked),
+            other => other?,
+        }
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,

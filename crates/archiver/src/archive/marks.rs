@@ -132,6 +132,11 @@ impl Marked {
         )))
     }
 
+    /// Whether the key is still there.
+    pub(super) fn is_on(&self, file: &File) -> bool {
+        !matches!(get(file, names::KEY), Ok(key) if key.as_ref() != Some(&self.key))
+    }
+
     /// Takes the key off a file that was not cut.
     pub(super) fn unmark(&self, file: &File) {
         remove(file, names::KEY);
@@ -171,7 +176,7 @@ fn archive_id() -> String {
     format!("{plain}-{:08x}", fastrand::u32(..))
 }
 
-fn get(file: &File, name: &std::ffi::CStr) -> Result<Option<String>, Problem> {
+pub(super) fn get(file: &File, name: &std::ffi::CStr) -> Result<Option<String>, Problem> {
     let value = file
         .get_xattr(name.to_str().unwrap_or_default())
         .map_err(|error| Problem::Io("reading its marks", error))?;

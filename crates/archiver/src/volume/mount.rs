@@ -31,6 +31,11 @@ const WITHOUT_CACHES: &[&str] = &[
     "--xlator-option=*-quick-read.max-file-size=0",
     "--xlator-option=*-quick-read.cache-timeout=0",
     "--xlator-option=*-read-ahead.pass-through=true",
+    // Replication and erasure coding end a change of a file a second later, in case another one follows. A client
+    // that is gone by then leaves a file that has to be healed, and, with a brick down, one that cannot be.
+    "--xlator-option=*-replicate-*.post-op-delay-secs=0",
+    "--xlator-option=*-disperse-*.eager-lock=off",
+    "--xlator-option=*-disperse-*.other-eager-lock=off",
 ];
 
 /// A mounted volume; unmounted when dropped.

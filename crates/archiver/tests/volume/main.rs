@@ -6,4 +6,5 @@
 mod archive;
 mod care;
 mod policy;
+mod prove;
 mod scene;

@@ -67,7 +67,7 @@ fn one_run_for_each_brick() {
         String::from_utf8_lossy(&said.stderr).contains("another run is at work"),
         "{said}"
     );
-    scene.signal("TERM");
+    assert!(scene.signal("TERM"));
     assert_eq!(first.wait().unwrap().code(), Some(130));
     let said = scene.done(&["archive", "--older-than=0s", &brick]);
     assert!(said.contains("0 failed"), "{said}");

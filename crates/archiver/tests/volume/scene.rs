@@ -11,7 +11,7 @@ use cloudsync_lab::{
 };
 
 /// Longer than anything may take on a slow machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 
 /// The lab of this test program.
@@ -135,11 +135,11 @@ impl Scene {
         outcome.text()
     }
 
-    /// Sends a signal to the run that holds the lock of the first brick.
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Sends a signal to the run that holds the lock of the first brick; false if there is none any more, or yet.
+    pub(crate) fn signal(&self, signal: &str) -> bool {
         let name = self.volume.name();
         let script = format!("kill -{signal} $(cat /run/cloudsync/locks/*={name}=0=brick)");
-        lab().sh(&script).unwrap();
+        lab().run("bash", ["-c", &script]).unwrap().success()
     }
 
     /// Starts the program.
