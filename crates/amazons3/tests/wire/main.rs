@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
 mod restore;
+mod put;
 mod server;
 
 use std::process::Command;

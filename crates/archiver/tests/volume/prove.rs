@@ -217,7 +217,7 @@ fn detour(open: &Arc<AtomicBool>) -> String {
                 let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 let open = Arc::clone(&open);
                 thread::spawn(move || {
-                    let mut buffer = [0; 65536];
+                    let mut buffer = [0; 8192];
                     while let Ok(read @ 1..) = from.read(&mut buffer) {
                         if !open.load(Ordering::Relaxed) || to.write_all(&buffer[..read]).is_err() {
                             break;

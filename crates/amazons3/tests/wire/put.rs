@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Uploads: what goes over the wire, and what a lost answer, a busy store or an object that is there already do.
+
+use std::io;
+
+use cloudsync_store::checksum::Algorithm;
+use cloudsync_store::{Archive, Checksum, Metadata, Source, StoreError, Upload};
+
+use crate::server::{End, Reply, Request, Server};
+use crate::{noise, open};
+
+struct Bytes(Vec<u8>);
+
+impl Source for Bytes {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let begin = usize::try_from(offset).unwrap();
+        let bytes = self.0.get(begin..begin + buffer.len());
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+fn checksum(bytes: &[u8]) -> Checksum {
+    Algorithm::Crc64Nvme.of(bytes)
+}
+
+/// HEAD of an object that is there.
+fn there(bytes: &[u8]) -> Reply {
+    Reply::new(200)
+        .header("content-length", bytes.len())
+        .header("etag", "\"one\"")
+        .header("x-amz-meta-cloudsync-checksum", checksum(bytes))
+        .header("x-amz-meta-colour", "light%20blue%0A")
+}
+
+fn metadata() -> Metadata {
+    Metadata::from([("colour".to_owned(), "light blue\n".to_owned())])
+}
+
+/// Puts `bytes` to a server that answers so.
+fn put(
+    bytes: &[u8],
+    list: &str,
+    answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static,
+) -> (Server, Result<(), StoreError>) {
+    let server = Server::start(answer);
+    let upload = Upload {
+        size: bytes.len() as u64,
+        checksum: checksum(bytes),
+        metadata: &metadata(),
+        source: &Bytes(bytes.to_vec()),
+    };
+    let put = open(&server, list).put("dir/key", &upload);
+    let done = put.map(|object| assert_eq!(object.checksum, Some(checksum(bytes))));
+    (server, done)
+}
+
+#[test]
+fn a_small_object_is_one_request_and_a_look() {
+    let bytes = noise(5000);
+    let copy = bytes.clone();
+    let (server, done) = put(&bytes, "", move |_, request| {
+        match request.method.as_str() {
+            "PUT" => Reply::new(200).header("etag", "\"one\""),
+            _ => there(&copy),
+        }
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(server.summary(), ["PUT", "HEAD"]);
+    let sent = &server.requests()[0];
+    assert!(sent.body == bytes);
+    assert_eq!(sent.header("if-none-match"), Some("*"));
+    assert_eq!(sent.header("x-amz-meta-colour"), Some("light%20blue%0A"));
+    // Stores that are not Amazon's may not know it.
+    assert_eq!(sent.header("x-amz-checksum-crc64nvme"), None);
+    let own = checksum(&bytes).to_string();
+    assert_eq!(
+        sent.header("x-amz-meta-cloudsync-checksum"),
+        Some(own.as_str())
+    );
+}
+
+#[test]
+fn a_store_that_knows_checksums_is_told() {
+    let bytes = noise(100);
+    let copy = bytes.clone();
+    let (server, done) = put(
+        &bytes,
+        "checksum=when_supported",
+        move |_, request| match request.method.as_str() {
+            "PUT" => Reply::new(200).header("etag", "\"one\""),
+            _ => there(&copy),
+        },
+    );
+    assert_eq!(done, Ok(()));
+    let own = checksum(&bytes).base64();
+    let sent = &server.requests()[0];
+    assert_eq!(sent.header("x-amz-checksum-crc64nvme"), Some(own.as_str()));
+}
+
+#[test]
+fn what_is_there_is_never_overwritten() {
+    let (server, done) = put(b"new", "", |_, _| Reply::error(412, "PreconditionFailed"));
+    assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
+    assert_eq!(server.summary(), ["PUT"]);
+    // A store without conditions is asked first.
+    let (server, done) = put(b"new", "", |before, request| {
+        match request.method.as_str() {
+            "PUT" if before == 0 => Reply::error(501, "NotImplemented"),
+            _ => there(b"old"),
+        }
+    });
+    assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
+    // The second HEAD: the first try may have succeeded, and only its answer been lost.
+    assert_eq!(server.summary(), ["PUT", "HEAD", "HEAD"]);
+}
+
+#[test]
+fn a_lost_answer_is_not_another_s_object() {
+    let bytes = noise(3000);
+    let copy = bytes.clone();
+    let (server, done) = put(&bytes, "", move |before, request| {
+        match request.method.as_str() {
+            "PUT" if before == 0 => Reply::new(200).body(b"lost").cut(0, End::Reset),
+            "PUT" => Reply::error(412, "PreconditionFailed"),
+            _ => there(&copy),
+        }
+    });
+    assert_eq!(done, Ok(()), "{:?}", server.summary());
+}
+
+#[test]
+fn a_busy_store_is_asked_again_and_a_refusal_is_not() {
+    let (server, done) = put(b"bytes", "", |before, request| {
+        match request.method.as_str() {
+            "PUT" if before < 2 => Reply::error(503, "SlowDown"),
+            "PUT" => Reply::new(200).header("etag", "\"one\""),
+            _ => there(b"bytes"),
+        }
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(server.summary(), ["PUT", "PUT", "PUT", "HEAD"]);
+    let (server, done) = put(b"bytes", "", |_, _| Reply::error(403, "AccessDenied"));
+    assert!(
+        matches!(done, Err(StoreError::PermissionDenied(_))),
+        "{done:?}"
+    );
+    assert_eq!(server.summary(), ["PUT"]);
+}
+
+#[test]
+fn an_object_that_is_wrong_in_the_store_is_an_error_and_removed() {
+    let (server, done) = put(b"right", "", |_, request| match request.method.as_str() {
+        "HEAD" => there(b"wrong"),
+        _ => Reply::new(200).header("etag", "\"one\""),
+    });
+    assert!(matches!(done, Err(StoreError::Corrupt(_))), "{done:?}");
+    assert_eq!(server.summary(), ["PUT", "HEAD", "DELETE"]);
+}
+
+#[test]
+fn a_source_that_is_not_what_was_announced_sends_nothing() {
+    let server = Server::start(|_, _| Reply::new(200));
+    let upload = |size, source: &Bytes| {
+        open(&server, "").put(
+            "key",
+            &Upload {
+                size,
+                checksum: checksum(b"before"),
+                metadata: &Metadata::new(),
+                source,
+            },
+        )
+    };
+    let changed = upload(5, &Bytes(b"after".to_vec()));
+    assert!(
+        matches!(changed, Err(StoreError::Corrupt(_))),
+        "{changed:?}"
+    );
+    let shorter = upload(6, &Bytes(b"bef".to_vec()));
+    assert!(matches!(shorter, Err(StoreError::Source(_))), "{shorter:?}");
+    assert!(server.summary().is_empty());
+}
+
+const CREATED: &str =
+    "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>";
+
+#[test]
+fn a_large_object_goes_in_parts_and_a_failed_one_leaves_none() {
+    const SIZE: usize = (16 << 20) + 7;
+    let bytes = noise(SIZE);
+    for fails in [false, true] {
+        let copy = bytes.clone();
+        let (server, done) = put(&bytes, "retries=0", move |before, request| {
+            let part = request.target.contains("partNumber=2");
+            match request.method.as_str() {
+                "HEAD" if before == 0 => Reply::new(404),
+                "GET" => Reply::error(404, "NoSuchKey"),
+                "HEAD" => there(&copy),
+                "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
+                "POST" => Reply::new(200).body(
+                    b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",
+                ),
+                "PUT" if part && fails => Reply::error(403, "AccessDenied"),
+                "PUT" => Reply::new(200).header("etag", "\"part\""),
+                _ => Reply::new(204),
+            }
+        });
+        let requests = server.requests();
+        let count = |method: &str| {
+            requests
+                .iter()
+                .filter(|request| request.method == method)
+                .count()
+        };
+        assert_eq!(done.is_err(), fails, "{done:?}");
+        assert_eq!(count("DELETE"), usize::from(fails));
+        assert_eq!(count("POST"), if fails { 1 } else { 2 });
+        if !fails {
+            let mut parts: Vec<_> = requests
+                .iter()
+                .filter(|request| request.method == "PUT")
+                .collect();
+            parts.sort_by_key(|part| part.target.clone());
+            let sent: Vec<u8> = parts.iter().flat_map(|part| part.body.clone()).collect();
+            assert!(parts.len() == 2 && sent == bytes);
+        }
+    }
+}
+
+#[test]
+fn a_listing_goes_on_and_names_are_decoded() {
+    let page = |keys: &[&str], more: &str| {
+        let entry = |key: &&str| {
+            format!(
+                "<Contents><Key>{key}</Key><Size>7</Size>\
+                 <LastModified>2026-11-22T10:11:12.000Z</LastModified></Contents>"
+            )
+        };
+        let entries: String = keys.iter().map(entry).collect();
+        format!(
+            "<ListBucketResult><EncodingType>url</EncodingType>{entries}{more}</ListBucketResult>"
+        )
+    };
+    let first = page(
+        &["a/1", "a/with+blank%2Bplus"],
+        "<NextContinuationToken>t</NextContinuationToken>",
+    );
+    let second = page(&["a/%C3%BC"], "");
+    let server = Server::start(move |_, request| {
+        let next = request.target.contains("continuation-token=t");
+        let body = if next { &second } else { &first };
+        Reply::new(200).body(body.as_bytes())
+    });
+    let mut keys = Vec::new();
+    let store = open(&server, "");
+    store
+        .list("a/", &mut |object| {
+            // The store may be asked in between.
+            assert_eq!(object.size, 7);
+            keys.push(object.key);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(keys, ["a/1", "a/with blank+plus", "a/\u{fc}"]);
+}

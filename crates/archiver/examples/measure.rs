@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! How fast `cloudsync archive` is, beside the script of GlusterFS's documentation, `aws s3 sync`, rclone and s3cmd.
+//!
+//! ```text
+//! cargo build --release --workspace
+//! cargo run --release -p cloudsync-archiver --example measure -- [SMALL] [BIG] [BIG_MIB] [CRAWL]
+//! ```
+//!
+//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000). All read the
+//! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
+//! only copy; cloudsync also verifies every object and cuts every file. The script is timed on some of the files:
+//! it takes as long for each. A tool that is not installed is left out, and said so.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a measurement may end here"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cloudsync_lab::{
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume,
+};
+
+const SMALL: usize = 16 << 10;
+/// Files that the script is timed on.
+const SAMPLE: u64 = 20;
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+struct Bench {
+    lab: Lab,
+    program: PathBuf,
+}
+
+/// A volume with files, and where they are to go.
+struct Stage {
+    volume: Volume,
+    mount: Mount,
+    bucket: Bucket,
+}
+
+/// What a tool took.
+struct Took {
+    name: &'static str,
+    seconds: f64,
+    files: u64,
+    bytes: u64,
+    peak_kib: u64,
+}
+
+fn main() {
+    let arguments: Vec<u64> = std::env::args()
+        .skip(1)
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let argument = |at: usize, default| arguments.get(at).copied().unwrap_or(default);
+    let [small, big, mib, crawl] =
+        [(0, 10_000), (1, 20), (2, 256), (3, 200_000)].map(|(at, default)| argument(at, default));
+    let example = std::env::current_exe().unwrap();
+    let folder = example.parent().and_then(Path::parent).unwrap();
+    let lab = Lab::start(Options {
+        artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
+        ram: "70%".to_owned(),
+        store_bytes: 2 * ((big * mib) << 20) + (4 << 30),
+    })
+    .unwrap();
+    let bench = Bench {
+        lab,
+        program: folder.join("cloudsync"),
+    };
+    println!("{small} files of 16 KiB");
+    bench.compare(small, SMALL, 64);
+    println!("{big} files of {mib} MiB");
+    bench.compare(big, usize::try_from(mib).unwrap() << 20, 16);
+    bench.crawl(crawl);
+}
+
+impl Bench {
+    fn stage(&self, name: &str, files: u64, size: usize) -> Stage {
+        let volume = self.lab.volume(name, Layout::Single, Backing::Ram).unwrap();
+        let s3 = self.lab.s3().unwrap();
+        let bucket = s3.bucket(name).unwrap();
+        let (owner, url) = (s3.owner(), s3.http_url());
+        volume
+            .set_all(&[
+                ("features.cloudsync", "on"),
+                ("features.cloudsync-storetype", "amazons3"),
+                ("features.s3plugin-hostname", &url),
+                ("features.s3plugin-bucketid", bucket.name()),
+                ("features.s3plugin-keyid", &owner.key),
+                ("features.s3plugin-seckey", &owner.secret),
+            ])
+            .unwrap();
+        let mount = volume.mount(&MountOptions::default()).unwrap();
+        let root = mount.path();
+        let mut bytes = vec![0; size];
+        let mut random = fastrand::Rng::with_seed(1);
+        for n in 0..files {
+            let folder = root.join(format!("d{}", n / 500));
+            if n % 500 == 0 {
+                fs::create_dir(&folder).unwrap();
+            }
+            // Enough to make each of them another.
+            random.fill(&mut bytes[..size.min(1 << 20)]);
+            fs::write(folder.join(format!("f{n}")), &bytes).unwrap();
+        }
+        Stage {
+            volume,
+            mount,
+            bucket,
+        }
+    }
+
+    fn compare(&self, files: u64, size: usize, transfers: u32) {
+        let stage = self.stage(&format!("m{}", size >> 10), files, size);
+        let bytes = files * size as u64;
+        let root = stage.mount.inside().display().to_string();
+        let to = format!("s3://{}", stage.bucket.name());
+        let sample = files.min(SAMPLE);
+        let script = format!(
+            "cd {root}; n=0; for f in $(find . -type f | head -{sample}); do aws --endpoint-url $URL s3 cp --only-show-errors $f {to}/$f; done"
+        );
+        let sync = format!("aws --endpoint-url $URL s3 sync --only-show-errors {root} {to}/sync");
+        let rclone = format!("rclone copy {root} lab:{}/rclone", stage.bucket.name());
+        let tuned = format!("{rclone}-tuned --transfers {transfers} --checkers {transfers}");
+        let s3cmd = format!(
+            "s3cmd --no-progress -q --no-ssl --host=${{URL#http://}} --host-bucket=${{URL#http://}} \
+             --access_key=$AWS_ACCESS_KEY_ID --secret_key=$AWS_SECRET_ACCESS_KEY -c /dev/null put -r {root}/ {to}/s3cmd/"
+        );
+        let brick = self
+            .lab
+            .inner(&stage.volume.bricks()[0])
+            .display()
+            .to_string();
+        let program = self.program.display();
+        let ours = format!("{program} archive --older-than=0s --no-progress {brick} >&2");
+        let whole = (files, bytes);
+        let part = (sample, sample * size as u64);
+        let mut all = Vec::new();
+        for (name, command, (files, bytes)) in [
+            ("the script (aws s3 cp each)", script, part),
+            ("aws s3 sync", sync, whole),
+            ("rclone copy, defaults", rclone, whole),
+            ("rclone copy, as many as we", tuned, whole),
+            ("s3cmd put -r", s3cmd, whole),
+            ("cloudsync archive", ours, whole),
+        ] {
+            let tool = command
+                .split(' ')
+                .find(|word| ["aws", "rclone", "s3cmd"].contains(word));
+            if tool.is_some_and(|tool| !self.lab.run("which", [tool]).unwrap().success()) {
+                println!("  {name}: not installed");
+                continue;
+            }
+            if let Some((seconds, peak_kib)) = self.time(name, &command) {
+                let took = Took {
+                    name,
+                    seconds,
+                    files,
+                    bytes,
+                    peak_kib,
+                };
+                println!("  {took}");
+                all.push(took);
+            }
+        }
+        let Some(ours) = all.last().filter(|took| took.name == "cloudsync archive") else {
+            return;
+        };
+        for other in &all[..all.len() - 1] {
+            println!(
+                "  cloudsync : {} = {:.2} in files/s",
+                other.name,
+                ours.files_per_second() / other.files_per_second()
+            );
+        }
+    }
+
+    /// Seconds, and the most memory that the program itself took.
+    fn time(&self, name: &str, command: &str) -> Option<(f64, u64)> {
+        let s3 = self.lab.s3().unwrap();
+        let owner = s3.owner();
+        let mut shell = self.lab.command("bash");
+        shell
+            .args(["-c", command])
+            .env("URL", s3.http_url())
+            .env("AWS_ACCESS_KEY_ID", &owner.key)
+            .env("AWS_SECRET_ACCESS_KEY", &owner.secret)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+            .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
+            .env("RCLONE_CONFIG_LAB_TYPE", "s3")
+            .env("RCLONE_CONFIG_LAB_PROVIDER", "Ceph")
+            .env("RCLONE_CONFIG_LAB_ENV_AUTH", "true")
+            .env("RCLONE_CONFIG_LAB_ENDPOINT", s3.http_url());
+        let begun = Instant::now();
+        let mut child = shell.spawn().unwrap();
+        let mut peak = 0;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            peak = peak.max(self.memory());
+            assert!(begun.elapsed() < PATIENCE, "{name} takes too long");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        if !status.success() {
+            println!("  {name}: FAILED with {status}");
+            return None;
+        }
+        Some((begun.elapsed().as_secs_f64(), peak))
+    }
+
+    /// The most that any of the tools that run has taken so far, in KiB.
+    fn memory(&self) -> u64 {
+        let of = |pid: u32| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            let tools = ["aws", "rclone", "s3cmd", "cloudsync", "python3"];
+            if !tools.contains(&name.trim()) {
+                return None;
+            }
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        self.lab
+            .processes()
+            .into_iter()
+            .filter_map(of)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// A brick with that many files that nobody wants: what is measured is looking at them.
+    fn crawl(&self, files: u64) {
+        let stage = self.stage("crawl", 1, 1);
+        let brick = &stage.volume.bricks()[0];
+        for n in 0..files {
+            let folder = brick.join(format!("c{}", n / 1000));
+            if n % 1000 == 0 {
+                fs::create_dir(&folder).unwrap();
+            }
+            fs::write(folder.join(format!("a-file-with-a-name-{n}")), b"x").unwrap();
+        }
+        let inside = self.lab.inner(brick).display().to_string();
+        let program = self.program.display();
+        let summary = format!("{program} status --summary --no-progress {inside} >&2");
+        let (seconds, peak) = self.time("crawl", &summary).unwrap();
+        println!(
+            "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak} KiB",
+            files as f64 / seconds
+        );
+        // With everything wanted, all of it goes through the order.
+        let dry = format!("{program} archive -n --older-than=0s --no-progress {inside} >/dev/null");
+        let (seconds, peak) = self.time("dry run", &dry).unwrap();
+        println!("dry run over {files} files, oldest first: {seconds:.2} s, peak {peak} KiB");
+    }
+}
+
+impl Took {
+    fn files_per_second(&self) -> f64 {
+        self.files as f64 / self.seconds
+    }
+}
+
+impl std::fmt::Display for Took {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}: {} files in {:.2} s, {:.1} files/s, {:.1} MB/s, peak {} KiB",
+            self.name,
+            self.files,
+            self.seconds,
+            self.files_per_second(),
+            self.bytes as f64 / self.seconds / 1e6,
+            self.peak_kib
+        )
+    }
+}
