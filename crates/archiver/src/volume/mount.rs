@@ -62,6 +62,10 @@ impl Mount {
             .arg(format!("--log-file={log}"))
             .args(["--log-level=WARNING", "--aux-gfid-mount"])
             .args(WITHOUT_CACHES)
+            .arg(format!(
+                "--xlator-option=*-cloudsync.cloudsync-product-id={}",
+                settings(volume.option("cloudsync-product-id").unwrap_or_default())
+            ))
             .arg(&point)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -135,6 +139,15 @@ impl Drop for Mount {
     }
 }
 
+/// The volume's settings of the translator, but for how many hand-shakes there are at once: as many as we may have
+/// files in flight.
+fn settings(of_volume: &str) -> String {
+    let items = of_volume.split(',').map(str::trim);
+    let others = items.filter(|item| !item.is_empty() && !item.starts_with("recalls="));
+    let all: Vec<_> = others.chain(["recalls=256"]).collect();
+    all.join(",")
+}
+
 fn unmount(point: &Path) {
     let _ = Command::new("umount")
         .arg("-l")
@@ -154,5 +167,16 @@ fn clear_dead_ones() {
             unmount(&path);
             let _ = fs::remove_dir(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_number_of_hand_shakes_is_ours() {
+        assert_eq!(settings(""), "recalls=256");
+        assert_eq!(settings("recalls=2, window=4M"), "window=4M,recalls=256");
     }
 }

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! `archive` on bricks and mounts.
 
+use std::fs::File;
+use std::io::Read;
+
+use cloudsync_lab::Layout;
+
 use crate::scene::{Scene, number, pattern};
 
 const NOW: [&str; 3] = ["archive", "--older-than=0s", "--json"];
@@ -54,4 +59,99 @@ fn a_brick_is_archived_and_everything_reads_back() {
         assert!(scene.read(name) == pattern(seed as u64, size), "{name}");
     }
     assert_eq!(scene.read("one"), b"2");
+}
+
+#[test]
+fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
+    let layout = Layout::Disperse {
+        bricks: 3,
+        redundancy: 1,
+    };
+    let mut scene = Scene::on("disperse", layout, &[]);
+    scene.write("large", &pattern(1, 300_000));
+    scene.write("small", &pattern(2, 9000));
+    // A fragment of `large` has half of its bytes.
+    let brick = scene.brick(1);
+    let said = scene.done(&archive(&["--larger-than=200K", &brick]));
+    assert_eq!(
+        (number(&said, "archived"), number(&said, "bytes")),
+        (1, 300_000),
+        "{said}"
+    );
+    assert!(scene.is_cold("large") && !scene.is_cold("small"));
+    scene.remount();
+    assert!(scene.read("large") == pattern(1, 300_000));
+}
+
+#[test]
+fn what_is_open_fresh_or_sharded_is_left() {
+    let settings = [
+        ("features.shard", "on"),
+        ("features.shard-block-size", "4MB"),
+    ];
+    let scene = Scene::on("left", Layout::Single, &settings);
+    for (name, size) in [
+        ("open", 100),
+        ("young", 100),
+        ("shards", 9_000_000),
+        ("plain", 100),
+    ] {
+        scene.write(name, &pattern(1, size));
+    }
+    let path = scene.path("open");
+    let held = scene.within("open", move || {
+        let mut file = File::options().read(true).write(true).open(path).unwrap();
+        file.read_exact(&mut [0]).unwrap();
+        file
+    });
+    let brick = scene.brick(0);
+    let said = scene.done(&["archive", "--older-than=1h", "--json", &brick]);
+    assert_eq!(
+        (number(&said, "archived"), number(&said, "too_fresh")),
+        (0, 4),
+        "{said}"
+    );
+    let said = scene.done(&archive(&["--exclude=young", &brick]));
+    let counts = ["archived", "in_use", "not_selected", "other"].map(|name| number(&said, name));
+    assert_eq!(counts, [1, 1, 1, 1], "{said}");
+    drop(held);
+    assert!(scene.is_cold("plain"));
+    assert!(scene.read("shards") == pattern(1, 9_000_000));
+}
+
+#[test]
+fn the_path_as_a_key_never_overwrites_another_file_s_object() {
+    let mut scene = Scene::new("by-path");
+    scene.write("dir/a", &pattern(1, 1000));
+    scene.write("dir/b", &pattern(2, 1000));
+    let brick = scene.brick(0);
+    let by_path = archive(&["--key-layout=path", &brick]);
+    scene.bucket.put("dir/b", &pattern(3, 1000)).unwrap();
+    let said = scene.cloudsync(&by_path);
+    assert_eq!(said.code(), Some(1), "{said}");
+    assert!(
+        said.text()
+            .contains("something else under dir/b, which is not overwritten"),
+        "{said}"
+    );
+    assert!(scene.is_cold("dir/a") && !scene.is_cold("dir/b"));
+    assert!(scene.bucket.get("dir/b").unwrap() == pattern(3, 1000));
+    scene.remount();
+    // Recalled: the object is its own. Modified: it is an older state, and stays what it is.
+    assert!(scene.read("dir/a") == pattern(1, 1000));
+    scene.bucket.delete("dir/b").unwrap();
+    let said = scene.done(&by_path);
+    assert_eq!(
+        (number(&said, "archived"), number(&said, "uploaded")),
+        (2, 1),
+        "{said}"
+    );
+    scene.write("dir/a", b"new");
+    let said = scene.cloudsync(&by_path);
+    assert!(
+        said.text()
+            .contains("an older state of this file under dir/a"),
+        "{said}"
+    );
+    assert_eq!(scene.read("dir/a"), b"new");
 }
