@@ -25,7 +25,7 @@ mod parts;
 mod request;
 
 /// Bytes of all uploads in flight.
-const MEMORY: usize = 192 << 20;
+const MEMORY: usize = 128 << 20;
 /// The least part, and the most that goes in one request.
 const PART: u64 = 16 << 20;
 /// S3's limit.

@@ -20,8 +20,8 @@ use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::remote;
 use crate::report::{Event, Screen};
-use crate::volume::Target;
 use crate::volume::mount::Mount;
+use crate::volume::{Kind, Target};
 
 mod feed;
 mod file;
@@ -107,6 +107,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
         let archiver = Archiver {
             volume,
             root: mount.root(),
+            brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
             layout: task.key_layout,
             older_than: selection.older_than,

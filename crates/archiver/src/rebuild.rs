@@ -15,9 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes, is_uuid};
-use cloudsync_format::xattr as names;
 use cloudsync_store::StoreError;
-use rustix::fs::XattrFlags;
 use serde::Serialize;
 
 use crate::archive::{hand_shake, seen};
@@ -247,14 +245,11 @@ impl Rebuilder<'_> {
         chown(stub, Some(notes.uid), Some(notes.gid)).map_err(say)?;
         let mode = fs::Permissions::from_mode(notes.mode);
         file.set_permissions(mode).map_err(say)?;
-        let name = names::KEY;
-        rustix::fs::fsetxattr(&file, name, key.as_bytes(), XattrFlags::CREATE)
-            .map_err(|error| error.to_string())?;
         let mtime = time(notes.mtime).ok_or("its mtime makes no sense")?;
         let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
         file.set_times(times).map_err(say)?;
         let data = file.metadata().map_err(say)?;
-        hand_shake(&file, seen(&data)).map_err(|problem| problem.to_string())
+        hand_shake(&file, seen(&data), key).map_err(|problem| problem.to_string())
     }
 }
 

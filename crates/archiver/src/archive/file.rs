@@ -2,14 +2,13 @@
 //! One file's way to the store.
 //!
 //! ```text
-//! open -> local, not in use -> mark with a key -> stat -> read, sum up, upload, HEAD -> stat again -> hand-shake
+//! open -> local, not in use -> remember a key -> stat -> read, sum up, upload, HEAD -> stat again -> hand-shake
 //! ```
 //!
 //! The key is written to the file *before* it is read, so nothing of ours touches the file between the stat and the
-//! hand-shake: whoever does shows in ctime. It is only ever created, never replaced: on a file that another archiver
-//! has cut meanwhile creating fails, so no cold file can get a key that is not its own. A run that is killed leaves
-//! at most that key on a local file, where it means nothing but to the next run: if the object is whole by then and
-//! the file is still what it was made of, the file is cut without another upload.
+//! hand-shake: whoever does shows in ctime. It is our own note (`trusted.cloudsync.last`), which no recall looks at; the
+//! hand-shake carries the key itself. A run that is killed leaves at most that note: if the object is whole by the
+//! next run, and the file still what it was made of, the file is cut without another upload.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -25,7 +24,7 @@ use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Source, StoreError, Upload};
 use rustix::fs::OFlags;
 
-use super::marks::{self, Marked};
+use super::marks::{self, Hints, Marked};
 use crate::cli::KeyLayout;
 use crate::crawl::order::Candidate;
 use crate::crawl::select::is_older;
@@ -99,10 +98,6 @@ pub(crate) enum Problem {
     /// Not a failure: the key on the file was of another state of it, and is gone now.
     #[error("its bytes are not those of its object, though size and mtime are")]
     Again,
-    /// Not a failure: somebody took the key off the file, as the translator does when it clears up after a client
-    /// that died.
-    #[error("somebody took its key away, again and again")]
-    Unmarked,
 }
 
 impl Problem {
@@ -119,6 +114,8 @@ pub(super) struct Archiver<'a> {
     pub(super) volume: &'a Volume,
     /// Of our mount.
     pub(super) root: &'a Path,
+    /// A brick to ask first: that costs nothing, and what it says is checked.
+    pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Remote,
     pub(super) layout: KeyLayout,
     pub(super) older_than: Duration,
@@ -133,7 +130,7 @@ impl Archiver<'_> {
     ) -> Result<Done, Problem> {
         let mut done = self.attempt(candidate, pay);
         for _ in 1..ATTEMPTS {
-            if matches!(done, Err(Problem::Again | Problem::Unmarked)) {
+            if matches!(done, Err(Problem::Again)) {
                 done = self.attempt(candidate, pay);
             }
         }
@@ -161,18 +158,24 @@ impl Archiver<'_> {
             }
             Err(error) => return Err(Problem::Io("opening it", error)),
         };
-        if matches!(self.check_local(&file), Err(Problem::Left(Why::Busy))) {
-            self.settle(&file)?;
+        let hints = self
+            .brick
+            .map(|brick| Hints::read(&brick.join(&candidate.path)));
+        let hints = hints.unwrap_or_default();
+        if !hints.local {
+            if matches!(self.check_local(&file), Err(Problem::Left(Why::Busy))) {
+                self.settle(&file)?;
+            }
+            self.check_local(&file)?;
         }
-        self.check_local(&file)?;
-        let gfid = marks::gfid(&file)?;
-        let marked = Marked::mark(self, &file, &candidate.path, &gfid)?;
+        let gfid = match &hints.gfid {
+            Some(gfid) => gfid.clone(),
+            None => marks::gfid(&file)?,
+        };
+        let marked = Marked::mark(self, &file, &candidate.path, &gfid, &hints)?;
         let done = self.marked(&file, candidate, &gfid, &marked, pay);
-        // Where it is sure that the file was not cut, leave it as it was.
-        match done {
-            Err(Problem::Left(Why::Changed | Why::Fresh | Why::Sharded)) => marked.unmark(&file),
-            Err(Problem::Again) => marked.forget(&file),
-            _ => {}
+        if matches!(done, Err(Problem::Again)) {
+            Marked::forget(&file);
         }
         done
     }
@@ -218,7 +221,7 @@ impl Archiver<'_> {
         match self.check_local(file) {
             Err(Problem::Left(Why::Busy)) => Ok(()),
             Err(other) => Err(other),
-            Ok(()) => Err(Problem::Unmarked),
+            Ok(()) => Err(Problem::Again),
         }
     }
 
@@ -236,6 +239,14 @@ impl Archiver<'_> {
         };
         let before = stat(file)?;
         self.check_wanted(&before)?;
+        // The brick may have spoken of a file that was at this path before, or not know yet that this one is cold: a
+        // cold file shows one block.
+        if !marks::is_of(gfid, before.ino()) {
+            return Err(Problem::Left(Why::Changed));
+        }
+        if before.blocks() <= 1 {
+            self.check_local(file)?;
+        }
         let seen = seen(&before);
         if !self.volume.keeps_times() {
             thread::sleep(TICK);
@@ -259,10 +270,7 @@ impl Archiver<'_> {
         if changed(file, &seen)? {
             return Err(Problem::Left(Why::Changed));
         }
-        match hand_shake(file, seen) {
-            Err(_) if !marked.is_on(file) => return Err(Problem::Unmarked),
-            other => other?,
-        }
+        hand_shake(file, seen, &marked.key)?;
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,
@@ -349,12 +357,13 @@ fn changed(file: &File, before: &Seen) -> Result<bool, Problem> {
     Ok(seen(&now) != *before)
 }
 
-/// Says what was seen; the translator compares, asks the store, and cuts.
-pub(crate) fn hand_shake(file: &File, seen: Seen) -> Result<(), Problem> {
+/// Says what was seen and uploaded; the translator compares, asks the store, and cuts.
+pub(crate) fn hand_shake(file: &File, seen: Seen, key: &str) -> Result<(), Problem> {
     use xattr::FileExt;
     let claim = Claim {
         seconds: seen.mtime.seconds,
         seen: Some(seen),
+        key: Some(key.to_owned()),
     };
     let name = names::UPLOAD_COMPLETE.to_str().unwrap_or_default();
     let Err(error) = file.set_xattr(name, claim.to_string().as_bytes()) else {
@@ -363,10 +372,14 @@ pub(crate) fn hand_shake(file: &File, seen: Seen) -> Result<(), Problem> {
     use rustix::io::Errno;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     match errno {
-        Some(Errno::STALE) => Err(Problem::Left(Why::Changed)),
+        Some(Errno::BUSY | Errno::STALE) => Err(Problem::Left(Why::Changed)),
         Some(Errno::ALREADY) => Err(Problem::Left(Why::Cold)),
-        Some(Errno::BUSY) => Err(Problem::Left(Why::Busy)),
         Some(Errno::OPNOTSUPP) => Err(Problem::Left(Why::Sharded)),
+        Some(Errno::INVAL) => Err(Problem::Other(
+            "the translator does not understand this program: \
+             install the same version of both on this host"
+                .to_owned(),
+        )),
         _ => Err(Problem::Io(
             "cutting it (the object is in the store; the client's log says more)",
             error,

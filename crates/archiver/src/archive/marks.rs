@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The key of the object that a file is to become, written on the file before it is read.
+//! The key of the object that a file is to become, remembered on the file before it is read.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use cloudsync_format::object::{Key, Notes, is_uuid};
+use cloudsync_format::object::{self, Key, Notes, is_uuid};
 use cloudsync_format::xattr as names;
 use cloudsync_store::{Checksum, StoreError};
-use rustix::fs::XattrFlags;
 use xattr::FileExt;
 
-use super::file::{Archiver, Problem, Why};
+use super::file::{Archiver, Problem};
 use crate::cli::KeyLayout;
 
 /// The file's id.
@@ -25,7 +23,40 @@ pub(super) fn gfid(file: &File) -> Result<String, Problem> {
         .ok_or_else(|| Problem::Other("the volume does not tell its gfid".to_owned()))
 }
 
-/// A file with its key on it.
+/// Whether that is the inode number that GlusterFS shows for a gfid.
+pub(super) fn is_of(gfid: &str, inode: u64) -> bool {
+    let digits: String = gfid.chars().filter(|c| *c != '-').collect();
+    let end = digits
+        .get(16..)
+        .and_then(|end| u64::from_str_radix(end, 16).ok());
+    // The root's is 1.
+    end == Some(inode)
+}
+
+/// What a brick says of a file.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    pub(super) gfid: Option<String>,
+    /// Neither cold nor marked.
+    pub(super) local: bool,
+    /// The brick has said that there is no note on it.
+    no_note: bool,
+}
+
+impl Hints {
+    pub(super) fn read(at: &Path) -> Self {
+        let read = |name| xattr::get(at, name).ok();
+        let absent = |name| matches!(read(text(name)), Some(None));
+        let gfid = read("trusted.gfid").flatten();
+        Self {
+            gfid: gfid.and_then(|gfid| Some(object::uuid(gfid.try_into().ok()?))),
+            local: absent(names::REMOTE) && absent(names::DOWNLOADING),
+            no_note: absent(names::LAST),
+        }
+    }
+}
+
+/// A file that remembers its key.
 pub(super) struct Marked {
     pub(super) key: String,
     /// Whether there may be an object of that key already.
@@ -39,47 +70,45 @@ impl Marked {
         file: &File,
         path: &Path,
         gfid: &str,
+        hints: &Hints,
     ) -> Result<Self, Problem> {
-        let ours = |key: &String| match archiver.layout {
-            KeyLayout::Id => Key::parse(key)
-                .is_some_and(|key| key.volume == archiver.volume.id && key.gfid == gfid),
-            KeyLayout::Path => path.to_str() == Some(key),
-        };
-        // Of a run that was killed; of an archive before the last recall.
-        let left_behind = get(file, names::KEY)?;
-        let last = get(file, names::LAST)?.filter(ours);
-        if let Some(key) = left_behind {
-            // A recalled file that was modified has no use for its old key.
-            if ours(&key) && last.as_ref() == Some(&key) && !archiver.outdated(&key, file)? {
-                return Ok(Self { key, known: true });
+        let key = match archiver.layout {
+            KeyLayout::Path => {
+                let path = path.to_str();
+                let wrong =
+                    || Problem::Other("its name is not UTF-8: use --key-layout id".to_owned());
+                return Ok(Self {
+                    key: path.ok_or_else(wrong)?.to_owned(),
+                    known: true,
+                });
             }
-            remove(file, names::KEY);
-            // It may have been another archiver's, of this moment, and the file cold by now.
-            archiver.check_local(file)?;
-        }
-        let again = match last {
-            Some(key) if !archiver.outdated(&key, file)? => Some(key),
-            _ => None,
-        };
-        let known = again.is_some() || archiver.layout == KeyLayout::Path;
-        let key = match (again, archiver.layout) {
-            (Some(key), _) => key,
-            (None, KeyLayout::Id) => Key {
+            KeyLayout::Id => Key {
                 volume: &archiver.volume.id,
                 gfid,
                 archive: &archive_id(),
             }
             .to_string(),
-            (None, KeyLayout::Path) => path
-                .to_str()
-                .ok_or_else(|| {
-                    Problem::Other("its name is not UTF-8: use --key-layout id".to_owned())
-                })?
-                .to_owned(),
         };
-        set(file, names::LAST, &key, XattrFlags::empty())?;
-        set(file, names::KEY, &key, XattrFlags::CREATE)?;
-        Ok(Self { key, known })
+        // Of a run that was killed, or of an archive before the last recall. A copy of a file may have that of another.
+        let ours = |key: &String| {
+            Key::parse(key).is_some_and(|key| key.volume == archiver.volume.id && key.gfid == gfid)
+        };
+        let last = if hints.no_note {
+            None
+        } else {
+            get(file, names::LAST)?
+        };
+        if let Some(last) = last.filter(ours)
+            && !archiver.outdated(&last, file)?
+        {
+            return Ok(Self {
+                key: last,
+                known: true,
+            });
+        }
+        file.set_xattr(text(names::LAST), key.as_bytes())
+            .map_err(|error| Problem::Io("writing its key on it", error))?;
+        Ok(Self { key, known: false })
     }
 
     /// Whether the store has the file's object already: proven by what is written beside it and by the checksum of
@@ -132,37 +161,23 @@ impl Marked {
         )))
     }
 
-    /// Whether the key is still there.
-    pub(super) fn is_on(&self, file: &File) -> bool {
-        !matches!(get(file, names::KEY), Ok(key) if key.as_ref() != Some(&self.key))
-    }
-
-    /// Takes the key off a file that was not cut.
-    pub(super) fn unmark(&self, file: &File) {
-        remove(file, names::KEY);
-    }
-
     /// The key is of no use to the file any more.
-    pub(super) fn forget(&self, file: &File) {
-        remove(file, names::KEY);
-        remove(file, names::LAST);
+    pub(super) fn forget(file: &File) {
+        // That there is none is what we want.
+        let _ = file.remove_xattr(text(names::LAST));
     }
 }
 
 impl Archiver<'_> {
     /// Whether the object of that key is of another state of the file. One that is not there is not.
     fn outdated(&self, key: &str, file: &File) -> Result<bool, Problem> {
-        if self.layout == KeyLayout::Path {
-            return Ok(false);
-        }
         let metadata = match self.store.describe(key) {
             Ok((_, metadata)) => metadata,
             Err(StoreError::Missing(_)) => return Ok(false),
             Err(error) => return Err(Problem::Store("asking for its last object", error)),
         };
-        let data = file
-            .metadata()
-            .map_err(|error| Problem::Io("looking at it", error))?;
+        let data = file.metadata();
+        let data = data.map_err(|error| Problem::Io("looking at it", error))?;
         let now = super::file::seen(&data);
         Ok(Notes::of_metadata(&metadata)
             .is_none_or(|notes| notes.size != now.size || notes.mtime != now.mtime))
@@ -176,30 +191,26 @@ fn archive_id() -> String {
     format!("{plain}-{:08x}", fastrand::u32(..))
 }
 
+fn text(name: &std::ffi::CStr) -> &str {
+    name.to_str().unwrap_or_default()
+}
+
 pub(super) fn get(file: &File, name: &std::ffi::CStr) -> Result<Option<String>, Problem> {
-    let value = file
-        .get_xattr(name.to_str().unwrap_or_default())
-        .map_err(|error| Problem::Io("reading its marks", error))?;
+    let value = file.get_xattr(text(name));
+    let value = value.map_err(|error| Problem::Io("reading its marks", error))?;
     Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
-}
-
-fn set(file: &File, name: &std::ffi::CStr, value: &str, flags: XattrFlags) -> Result<(), Problem> {
-    match rustix::fs::fsetxattr(file, name, value.as_bytes(), flags) {
-        Ok(()) => Ok(()),
-        // Another archiver was faster.
-        Err(rustix::io::Errno::EXIST) => Err(Problem::Left(Why::Busy)),
-        Err(error) => Err(Problem::Io("marking it", io::Error::from(error))),
-    }
-}
-
-fn remove(file: &File, name: &std::ffi::CStr) {
-    // That there is none is what we want.
-    let _ = file.remove_xattr(name.to_str().unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inode_s_number_is_the_end_of_its_gfid() {
+        let gfid = "16b9ff79-211f-4fa1-b140-c7fadb218766";
+        assert!(is_of(gfid, 12_772_428_423_454_885_734));
+        assert!(!is_of(gfid, 1) && !is_of("", 0));
+    }
 
     #[test]
     fn ids_fit_into_keys_and_sort_by_time() {
