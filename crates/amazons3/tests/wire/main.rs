@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
-mod restore;
 mod put;
+mod restore;
 mod server;
 
 use std::process::Command;
