@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 shopt -s nullglob
 
-budget=2040
+budget=4500
 passed=0
 failed=0
 failures=()
@@ -102,9 +102,9 @@ if "$cargo" deny --version >/dev/null 2>&1; then
     step 'licences and sources of the dependencies' 120 one "$cargo" deny --locked check bans licenses sources
 fi
 # As `make` builds it, so that nothing is compiled twice.
-step 'build' 1500 one "$cargo" build --release --workspace --exclude cloudsync-lab --locked || finish
-step 'clippy' 900 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
-step 'tests' 1500 sum "$cargo" test --workspace --locked --no-fail-fast
+step 'build' 2400 one "$cargo" build --release --workspace --exclude cloudsync-lab --locked || finish
+step 'clippy' 1200 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
+step 'tests' 2400 sum "$cargo" test --workspace --locked --no-fail-fast
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then
     export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators
     if step 'emulators' 300 none scripts/emulators.sh "$CLOUDSYNC_EMULATORS"; then

@@ -40,7 +40,9 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
         .checksum_mode(ChecksumMode::Enabled);
     match request.send().await {
         Ok(answer) => {
-            let metadata = metadata::decode(answer.metadata());
+            let mut metadata = metadata::decode(answer.metadata());
+            // Ours, and part of the object that it is shown as.
+            metadata.remove(CHECKSUM_METADATA);
             Ok((object(&answer, &store.place)?, metadata))
         }
         Err(error) => {

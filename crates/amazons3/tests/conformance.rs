@@ -89,3 +89,4 @@ impl Subject for Ceph {
 }
 
 cloudsync_store_conformance::reads!(Ceph);
+cloudsync_store_conformance::archives!(Ceph);
