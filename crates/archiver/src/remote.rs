@@ -96,12 +96,17 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Remote
     };
     let kind = find(STORE_TYPE).map(str::to_owned);
     let options: Options = options.into_iter().collect();
+    let wrong = |error| Error::start(format!("volume {}", volume.name), error);
     match kind.as_deref() {
-        Some("amazons3" | "cloudsyncs3") => amazons3::S3::open(&options)
-            .map(|store| Box::new(store) as Box<dyn Remote>)
-            .map_err(|error| Error::start(format!("volume {}", volume.name), error)),
+        Some("amazons3" | "cloudsyncs3") => {
+            Ok(Box::new(amazons3::S3::open(&options).map_err(wrong)?))
+        }
+        Some("directory") => {
+            let store = cloudsync_directory::Directory::open(&options);
+            Ok(Box::new(store.map_err(wrong)?))
+        }
         Some(other) => Err(Error::Start(format!(
-            "volume {}: this program cannot archive to a store of type '{other}'; it knows amazons3",
+            "volume {}: this program cannot archive to a store of type '{other}'; it knows amazons3 and directory",
             volume.name
         ))),
         None => Err(Error::Start(format!(

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use cloudsync_format::object::{self, Key, Notes, is_uuid};
 use cloudsync_format::xattr as names;
 use cloudsync_store::{Checksum, StoreError};
+use rustix::fs::XattrFlags;
 use xattr::FileExt;
 
-use super::file::{Archiver, Problem};
+use super::file::{Archiver, Problem, Why};
 use crate::cli::KeyLayout;
 
 /// The file's id.
@@ -98,6 +99,7 @@ impl Marked {
         } else {
             get(file, names::LAST)?
         };
+        let there = last.is_some();
         if let Some(last) = last.filter(ours)
             && !archiver.outdated(&last, file)?
         {
@@ -106,8 +108,15 @@ impl Marked {
                 known: true,
             });
         }
-        file.set_xattr(text(names::LAST), key.as_bytes())
-            .map_err(|error| Problem::Io("writing its key on it", error))?;
+        if there {
+            Self::forget(file);
+        }
+        // Created, not replaced: of two archivers at once only one gets its key onto the file.
+        match rustix::fs::fsetxattr(file, names::LAST, key.as_bytes(), XattrFlags::CREATE) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::EXIST) => return Err(Problem::Left(Why::Busy)),
+            Err(error) => return Err(Problem::Io("writing its key on it", error.into())),
+        }
         Ok(Self { key, known: false })
     }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use cloudsync_lab::Layout;
 
-use crate::scene::{Scene, number, pattern};
+use crate::scene::{Scene, lab, number, pattern};
 
 const NOW: [&str; 3] = ["archive", "--older-than=0s", "--json"];
 
@@ -154,4 +154,31 @@ fn the_path_as_a_key_never_overwrites_another_file_s_object() {
         "{said}"
     );
     assert_eq!(scene.read("dir/a"), b"new");
+}
+
+#[test]
+fn a_folder_is_a_store_too() {
+    let mut scene = Scene::new("folder");
+    let folder = lab().scratch("folder-store").display().to_string();
+    lab().sh(&format!("mkdir -m 700 {folder}")).unwrap();
+    let settings = [
+        ("features.cloudsync-storetype", "directory"),
+        ("features.cloudsync-store-id", &format!("path={folder}")),
+    ];
+    scene.volume.set_all(&settings).unwrap();
+    scene.remount();
+    scene.write("dir/file", &pattern(1, 3_000_000));
+    let brick = scene.brick(0);
+    let said = scene.done(&archive(&[&brick]));
+    assert_eq!(number(&said, "archived"), 1, "{said}");
+    assert!(scene.is_cold("dir/file"));
+    scene.done(&["verify", "--deep", &brick]);
+    scene.remount();
+    assert!(scene.read("dir/file") == pattern(1, 3_000_000));
+    let said = scene.done(&archive(&[&brick]));
+    assert_eq!(
+        (number(&said, "archived"), number(&said, "uploaded")),
+        (1, 0),
+        "{said}"
+    );
 }

@@ -17,7 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 /// The lab of this test program.
 pub(crate) fn lab() -> &'static Lab {
     Lab::shared(|| Options {
-        artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
+        artifacts: Some(Artifacts::find(&["amazons3", "directory"]).unwrap()),
         ..Options::default()
     })
 }
