@@ -196,16 +196,35 @@ typedef struct cs_object {
     char checksum[128]; /* "algorithm:base64", of the whole object, e.g. "crc64nvme:..." */
 } cs_object_t;
 
+/* A part of an object, and where its bytes are to go. */
+typedef struct cs_fetch {
+    const char *key;     /* the object's, not encoded in any way */
+    const char *version; /* the only version (cs_object_t.etag) whose bytes will do; NULL: any */
+    uint64_t size;       /* of the whole object, bytes */
+    uint64_t offset;     /* of the part */
+    uint64_t length;     /* of the part, not 0 */
+    /* Takes the next bytes, which are copied. 0, or an errno: the bytes are not wanted any more; return its negative. */
+    int (*write)(void *sink, const void *bytes, size_t length);
+    /* Not 0 once nobody wants the bytes any more. Ask while waiting; `write` asks by itself. */
+    int (*cancelled)(void *sink);
+    void *sink;
+} cs_fetch_t;
+
 /*
  * An optional second table, exported as `store_ops_ext`: what the five slots above lack. `size` comes first and is
  * sizeof of the plugin's own table, so the table can grow: a slot past it counts as NULL.
  *
  * head  asks the store for an object. Returns 0 and fills `object`, or a negative errno (-ENODATA: no such object).
  *       `key` is not encoded. May block. Runs on any of the translator's threads, several at once.
+ * fetch gives `what->write` each byte of a part once, in order, on the thread that it is called on. Returns 0 when all
+ *       were taken, or a negative errno (-ENODATA: no such object; -ESTALE: another version). May block, several at
+ *       once, also for the same object. With it the translator recalls by parts, in parallel, and fetches only what
+ *       is needed; fop_download is then for other translators.
  */
 typedef struct store_methods_ext {
     size_t size;
     int (*head)(xlator_t *this_xl, void *config, const char *key, cs_object_t *object);
+    int (*fetch)(xlator_t *this_xl, void *config, const cs_fetch_t *what);
 } store_methods_ext_t;
 
 #ifdef __cplusplus

@@ -17,6 +17,8 @@ pub struct Config {
     pub recalls: usize,
     /// Bytes in flight to the bricks for each recall.
     pub window: u64,
+    /// Parts of a large file that are fetched at once.
+    pub ranges: usize,
 }
 
 impl Default for Config {
@@ -24,6 +26,7 @@ impl Default for Config {
         Self {
             recalls: 16,
             window: 8 << 20,
+            ranges: 4,
         }
     }
 }
@@ -38,6 +41,9 @@ impl Config {
         let mut config = Self::default();
         if let Some(recalls) = list.number("recalls", 1, 256, "a number from 1 to 256")? {
             config.recalls = usize::try_from(recalls).unwrap_or(config.recalls);
+        }
+        if let Some(ranges) = list.number("ranges", 1, 64, "a number from 1 to 64")? {
+            config.ranges = usize::try_from(ranges).unwrap_or(config.ranges);
         }
         if let Some(window) = list.bytes("window")? {
             if !(128 << 10..=1 << 30).contains(&window) {
@@ -61,12 +67,13 @@ mod tests {
     #[test]
     fn settings_are_read_and_bad_ones_named() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
-        let config = Config::parse("recalls=4,window=1M").unwrap();
+        let config = Config::parse("recalls=4,window=1M,ranges=2").unwrap();
         assert_eq!(
             config,
             Config {
                 recalls: 4,
-                window: 1 << 20
+                window: 1 << 20,
+                ranges: 2,
             }
         );
         for bad in ["recalls=0", "recalls=x", "window=1", "speed=9"] {

@@ -67,8 +67,13 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     });
 }
 
-/// Makes sure that the operation may cut the file, and then parks it until the file is local and empty.
-pub fn check_before_emptying(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
+/// Makes sure that the operation may cut the file, and then parks it until the file is local with its first `keep` bytes.
+pub fn check_before_cutting(
+    instance: &Arc<Instance>,
+    ticket: Ticket,
+    keep: u64,
+    inode: Option<Inode>,
+) {
     on_a_thread(instance, ticket, move |instance, ticket| {
         let allowed = guard::catch(Err(Failure::Bug), || {
             let file = File::of(instance, inode.as_ref())?;
@@ -80,7 +85,7 @@ pub fn check_before_emptying(instance: &Arc<Instance>, ticket: Ticket, inode: Op
             }
         });
         match allowed {
-            Ok(()) => engine::park(instance, ticket, Want::Nothing, inode, None),
+            Ok(()) => engine::park(instance, ticket, Want::First(keep), inode, None),
             Err(failure) => ticket.fail(failure.errno()),
         }
     });

@@ -249,7 +249,7 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
             Want::Tidy => reply.after().map(|attributes| attributes.gfid()),
-            Want::Bytes | Want::Nothing => None,
+            Want::Bytes | Want::First(_) => None,
         };
         let ticket = settling.into_ticket();
         let inode = ticket.checked_inode();

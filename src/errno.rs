@@ -89,6 +89,16 @@ pub enum Failure {
     /// The plugin reported a failure.
     #[error("the store's plugin reports: {0}")]
     Store(Errno),
+    /// The store's object is not the file.
+    #[error("object {key}: {why}")]
+    Object {
+        /// The object's.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+        /// What the reader gets.
+        errno: Errno,
+    },
     /// The plugin reported success but wrote something else than the file.
     #[error("the store's plugin delivered {got} of {want} bytes")]
     Incomplete {
@@ -124,7 +134,10 @@ impl Failure {
     #[must_use]
     pub const fn errno(&self) -> Errno {
         match self {
-            Self::Brick { errno, .. } | Self::Store(errno) | Self::Refused { errno, .. } => *errno,
+            Self::Brick { errno, .. }
+            | Self::Store(errno)
+            | Self::Object { errno, .. }
+            | Self::Refused { errno, .. } => *errno,
             Self::NoStore => Errno::EREMOTE,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,

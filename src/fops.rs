@@ -64,9 +64,9 @@ pub const fn class_on(number: fop::Type, class: Class, check: Check) -> Class {
 #[must_use]
 pub fn want(arguments: &Arguments<'_>) -> Want {
     match arguments.fop() {
-        // It cuts all bytes: none is worth fetching.
-        fop::GF_FOP_OPEN => Want::Nothing,
-        fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE if arguments.offset() == 0 => Want::Nothing,
+        // What they cut is not worth fetching.
+        fop::GF_FOP_OPEN => Want::First(0),
+        fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => Want::First(arguments.offset()),
         _ => Want::Bytes,
     }
 }

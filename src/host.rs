@@ -9,6 +9,7 @@
 
 pub mod arguments;
 pub mod attributes;
+pub mod buffer;
 pub mod child;
 pub mod dict;
 pub mod guard;

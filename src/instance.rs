@@ -181,7 +181,7 @@ impl Instance {
         gfid: Option<Gfid>,
     ) {
         match want {
-            Want::Nothing => control::check_before_emptying(self, ticket, inode),
+            Want::First(keep) => control::check_before_cutting(self, ticket, keep, inode),
             Want::Bytes | Want::Tidy => engine::park(self, ticket, want, inode, gfid),
         }
     }

@@ -25,15 +25,34 @@ const OWN_SIGNALS: [i32; 6] = [
 /// # Errors
 /// As the system has it: usually EAGAIN, too many threads.
 pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    // A thread inherits the mask of the one that makes it.
+    with_signals_blocked(|| {
+        let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
+        builder.spawn(body).map(drop)
+    })
+}
+
+/// Starts a thread that ends before `scope` does.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_scoped<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    name: String,
+    body: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    with_signals_blocked(|| {
+        let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
+        builder.spawn_scoped(scope, body).map(drop)
+    })
+}
+
+/// A thread inherits the mask of the one that makes it.
+fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
     let before = block_signals();
-    let result = thread::Builder::new()
-        .name(name)
-        .stack_size(STACK_BYTES)
-        .spawn(body);
+    let result = work();
     // SAFETY: `before` is a mask that the system filled in.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
-    result.map(drop)
+    result
 }
 
 fn block_signals() -> libc::sigset_t {

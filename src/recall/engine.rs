@@ -22,8 +22,8 @@ use crate::recall::workers::{self, Pool};
 pub enum Want {
     /// The file must be local.
     Bytes,
-    /// The file must be local, and may be empty: the operation cuts all bytes.
-    Nothing,
+    /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
+    First(u64),
     /// What a recall left behind next to its end must be tidied up.
     Tidy,
 }
@@ -153,11 +153,11 @@ fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
     let looked = guard::catch(Err(Failure::Bug), || job::look(instance, job));
     match (looked, job.want) {
         (Ok(true), _) => finish(instance, job, Ok(())),
-        (Ok(false), Want::Bytes) => {
+        (Ok(false), Want::Bytes | Want::First(1..)) => {
             let recalls = instance.config().recalls;
             on_a_thread(instance, job, &workers::RECALLS, recalls, run);
         }
-        (Ok(false), Want::Nothing | Want::Tidy) => {
+        (Ok(false), Want::First(0) | Want::Tidy) => {
             on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run);
         }
         (Err(failure), _) => finish(instance, job, Err(failure)),

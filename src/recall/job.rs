@@ -13,8 +13,9 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
-use crate::plugin::store::Download;
+use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::engine::{Job, Want};
+use crate::recall::parts::{self, Whole};
 use crate::recall::tracker::{Tracker, WriteError, Written};
 
 /// Looks, without the lock, whether the job is done already: most that come here after another client's recall find the
@@ -30,7 +31,8 @@ pub fn look(instance: &Instance, job: &Job) -> Result<bool, Failure> {
         job.inode.learn(instance.this, Known::Local);
         return Ok(true);
     }
-    if job.want == Want::Bytes && status.state != State::Local && instance.store().is_none() {
+    let needs_store = matches!(job.want, Want::Bytes | Want::First(1..));
+    if needs_store && status.state != State::Local && instance.store().is_none() {
         return Err(Failure::NoStore);
     }
     Ok(job.want == Want::Tidy && status.state != State::Local)
@@ -65,7 +67,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
             Ok(())
         }
         (_, Want::Tidy) => Ok(()),
-        (State::Remote, Want::Bytes) => {
+        (State::Remote, Want::Bytes | Want::First(1..)) => {
             let bytes = bring_back(instance, job, &child, &loc, &status)?;
             job.inode.learn(instance.this, Known::Local);
             instance
@@ -80,7 +82,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
                 .fetch_add(bytes, Ordering::Relaxed);
             Ok(())
         }
-        (State::Remote, Want::Nothing) => {
+        (State::Remote, Want::First(0)) => {
             // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
             let fd = child.open(&job.inode, &loc)?;
             child.remove(&fd, "commit", xattr::REMOTE)?;
@@ -130,7 +132,7 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     Ok(status)
 }
 
-/// Fetches the file and commits. Returns its size in bytes.
+/// Fetches the file, or as much of it as will be needed, and commits. Returns how many bytes that was.
 fn bring_back(
     instance: &Instance,
     job: &Job,
@@ -138,14 +140,19 @@ fn bring_back(
     loc: &Loc,
     status: &Status,
 ) -> Result<u64, Failure> {
-    let size = status.attributes.size();
+    let store = instance.store().ok_or(Failure::NoStore)?;
+    let size = match job.want {
+        // A plugin of the stock ABI brings the whole file or nothing.
+        Want::First(keep) if store.can_fetch() => keep.min(status.attributes.size()),
+        _ => status.attributes.size(),
+    };
     let fd = child.open(&job.inode, loc)?;
     child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
     let mut moved = false;
     let done = make_room(child, &fd, size)
         .and_then(|moving| {
             moved = moving;
-            fetch(instance, job, &fd, status)
+            fetch(instance, &store, job, &fd, status, size)
         })
         .and_then(|written| {
             moved |= written.moved_mtime;
@@ -182,8 +189,15 @@ fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
     child.resize(fd, "make room", size)
 }
 
-fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Written, Failure> {
-    let store = instance.store().ok_or(Failure::NoStore)?;
+/// Brings the first `size` bytes of the object to the bricks.
+fn fetch(
+    instance: &Instance,
+    store: &LoadedStore,
+    job: &Job,
+    fd: &Fd,
+    status: &Status,
+    size: u64,
+) -> Result<Written, Failure> {
     let key = status.key.as_ref().filter(|_| !status.archived_by_us);
     let key = key
         .or(status.remote.as_ref())
@@ -196,18 +210,38 @@ fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Wri
         .map(|version| text(version, "its version has a NUL"));
     let version = version.transpose()?;
 
-    let size = status.attributes.size();
-    let tracker = Tracker::open(fd.address(), size, instance.config().window);
+    let config = instance.config();
+    let tracker = Tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
-    let result = store.download(&Download {
-        fd,
-        inode: &job.inode,
-        key: &key,
-        version: version.as_deref(),
-        attributes: &status.attributes,
-        cancelled: &job.cancelled,
-        tracker: &tracker,
-    });
+    let result = if store.can_fetch() {
+        let whole = Whole {
+            key: &key,
+            version: version.as_deref(),
+            size: status.attributes.size(),
+        };
+        let fetched = parts::fetch(
+            instance,
+            store,
+            &whole,
+            fd,
+            &tracker,
+            &job.cancelled,
+            config.ranges,
+        );
+        tracker.drain();
+        fetched
+    } else {
+        let download = Download {
+            fd,
+            inode: &job.inode,
+            key: &key,
+            version: version.as_deref(),
+            attributes: &status.attributes,
+            cancelled: &job.cancelled,
+            tracker: &tracker,
+        };
+        store.download(&download).map_err(Failure::Store)
+    };
     let written = tracker.written();
     match (written.error, result) {
         // What the bricks say comes first: the plugin's error only follows from it.
@@ -218,7 +252,7 @@ fn fetch(instance: &Instance, job: &Job, fd: &Fd, status: &Status) -> Result<Wri
         (Some(WriteError::TooLong), _) => Err(Failure::TooLong(size)),
         (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
         (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
-        (None, Err(errno)) => Err(Failure::Store(errno)),
+        (None, Err(failure)) => Err(failure),
         (None, Ok(())) if !written.complete => Err(Failure::Incomplete {
             got: written.bytes,
             want: size,

@@ -119,6 +119,19 @@ cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame
 int32_t
 cs_shim_check_name(xlator_t *child, loc_t *loc);
 
+/* Memory of at least `size` bytes that a write can carry, or NULL. */
+struct iobuf *
+cs_shim_buffer_new(xlator_t *this, size_t size);
+void *
+cs_shim_buffer_bytes(struct iobuf *buffer);
+void
+cs_shim_buffer_free(struct iobuf *buffer);
+
+/* Sends the first `size` bytes of `buffer` to the file, as a recall's own write: cs_rs->write_begin and write_end see
+ * it. 0, or an errno: then nothing was sent. May block in write_begin. */
+int32_t
+cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t size, off_t offset);
+
 /* Sets `key` to a copy of so many bytes. Returns -1 when there is no memory. */
 int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);

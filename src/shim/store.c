@@ -166,3 +166,64 @@ cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key,
     CS_STACK_DESTROY(frame);
     return ret;
 }
+
+struct iobuf *
+cs_shim_buffer_new(xlator_t *this, size_t size)
+{
+    return iobuf_get2(this->ctx->iobuf_pool, size);
+}
+
+void *
+cs_shim_buffer_bytes(struct iobuf *buffer)
+{
+    return iobuf_ptr(buffer);
+}
+
+void
+cs_shim_buffer_free(struct iobuf *buffer)
+{
+    iobuf_unref(buffer);
+}
+
+static int32_t
+cs_write_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+              struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+{
+    STACK_DESTROY(frame->root);
+    cs_rs->write_end(cookie, op_ret, op_errno, prebuf, postbuf);
+    return 0;
+}
+
+int32_t
+cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t size, off_t offset)
+{
+    struct iovec piece = {.iov_base = iobuf_ptr(buffer), .iov_len = size};
+    gf_boolean_t wound = _gf_false;
+    struct iobref *iobref = NULL;
+    call_frame_t *frame = NULL;
+    void *slot = NULL;
+    int32_t op_errno = cs_rs->write_begin(this, fd, offset, size, &slot);
+
+    if (op_errno)
+        return op_errno;
+    iobref = iobref_new();
+    if (iobref && iobref_add(iobref, buffer) == 0)
+        frame = create_frame(this, this->ctx->pool);
+    if (frame) {
+        /* The bricks must not squash root away: the bytes go into a file that root may not own. */
+        frame->root->pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
+        frame->root->type = GF_OP_TYPE_FOP;
+        frame->root->op = GF_FOP_WRITE;
+        STACK_WIND_COOKIE(frame, cs_write_done, slot, FIRST_CHILD(this), FIRST_CHILD(this)->fops->writev,
+                          (wound = _gf_true, fd), &piece, 1, offset, 0, iobref, NULL);
+        if (!wound)
+            STACK_DESTROY(frame->root);
+    }
+    if (iobref)
+        iobref_unref(iobref);
+    if (!wound) {
+        cs_rs->write_end(slot, -1, ENOMEM, NULL, NULL);
+        return ENOMEM;
+    }
+    return 0;
+}

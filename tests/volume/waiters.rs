@@ -152,6 +152,28 @@ fn a_connection_that_breaks_costs_nobody_anything() {
     );
 }
 
+/// What is cut off does not come through the gate.
+#[test]
+fn cutting_a_cold_file_fetches_only_what_is_kept() {
+    let gate = Gate::new();
+    let (scene, names) = held("cut", &gate, &["file"]);
+    let path = scene.path(&names[0]);
+    let keep = AT_ONCE - 4321;
+    let kept = scene.within("the cut", move || {
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)?
+            .set_len(keep as u64)?;
+        fs::read(path)
+    });
+    assert_same(&kept.unwrap(), &old()[..keep], "file");
+    assert!(scene.is_plain(&names[0]), "{}", scene.marks(&names[0]));
+    assert_eq!(
+        fs::metadata(scene.brick(&names[0])).unwrap().len(),
+        keep as u64
+    );
+}
+
 /// As many recalls as there may be are under way, and none gets on.
 #[test]
 fn questions_commands_and_names_do_not_wait_for_recalls() {

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checksum;
 pub mod claim;
 pub mod object;
 pub mod settings;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host as safe types: its tables and its translators here, a recall's frame in `recall`, the signals of its threads
-//! in `signals`. Together they declare what shim.h declares; nothing else calls C.
+//! The host as safe types: its tables and its translators here, a recall's frame in `recall`, a part that is to be fetched
+//! in `part`, the signals of its threads in `signals`. Together they declare what shim.h declares; nothing else calls C.
 
+mod part;
 mod recall;
 mod signals;
 
@@ -11,6 +12,8 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use crate::{Level, Object, Options};
+pub use part::FetchIn;
+pub(crate) use part::Part;
 pub(crate) use recall::Recall;
 pub use signals::{block_signals, with_signals_blocked};
 
@@ -53,6 +56,8 @@ pub struct StoreMethodsExt {
     pub head: Option<
         unsafe extern "C" fn(*mut Xlator, *mut c_void, *const c_char, *mut ObjectOut) -> c_int,
     >,
+    /// Reads a part of an object.
+    pub fetch: Option<unsafe extern "C" fn(*mut Xlator, *mut c_void, *const FetchIn) -> c_int>,
 }
 
 /// `cs_object_t`.

@@ -11,7 +11,8 @@ use std::ptr;
 use std::sync::{Arc, Once, PoisonError, RwLock};
 
 use crate::abi::{
-    self, CallFrame, Dict, Host, ObjectOut, Recall, StoreMethods, StoreMethodsExt, Xlator,
+    self, CallFrame, Dict, FetchIn, Host, ObjectOut, Part, Recall, StoreMethods, StoreMethodsExt,
+    Xlator,
 };
 use crate::recall::{Wanted, recall};
 use crate::{Level, Object, Options, Store, StoreError};
@@ -51,6 +52,7 @@ pub const fn methods_ext<S: Store>() -> StoreMethodsExt {
     StoreMethodsExt {
         size: size_of::<StoreMethodsExt>(),
         head: Some(head::<S>),
+        fetch: Some(fetch::<S>),
     }
 }
 
@@ -224,6 +226,46 @@ unsafe extern "C" fn head<S: Store>(
             }
             Err(error) => {
                 report(host, c"head", key, &error);
+                -error.errno()
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn fetch<S: Store>(
+    this: *mut Xlator,
+    config: *mut c_void,
+    what: *const FetchIn,
+) -> c_int {
+    guard(-libc::EIO, || {
+        // SAFETY: the host passes a translator that outlives the call.
+        let host = unsafe { Host::from_raw(this) };
+        // SAFETY: the host passes what init returned, and calls fini only after the last call returned.
+        let config = unsafe { Config::<S>::from_raw(config) };
+        // SAFETY: the host passes a part that outlives the call.
+        let part = unsafe { Part::from_raw(what) };
+        let (Some(host), Some(config), Some(mut part)) = (host, config, part) else {
+            return -libc::EINVAL;
+        };
+        let Some(range) = part.range() else {
+            return -libc::EINVAL;
+        };
+        let _entered = host.enter();
+        let key = part.key().to_owned();
+        let object = Object {
+            size: part.size(),
+            etag: part
+                .version()
+                .map(|version| version.to_string_lossy().into_owned()),
+            checksum: None,
+        };
+        let fetched = text(&key)
+            .and_then(|text| config.store().fetch(text, &object, range, &mut part))
+            .and_then(|()| part.check());
+        match fetched {
+            Ok(()) => 0,
+            Err(error) => {
+                report(host, c"fetch", &key, &error);
                 -error.errno()
             }
         }

@@ -19,7 +19,6 @@
 pub mod abi;
 mod acks;
 mod archive;
-pub mod checksum;
 mod error;
 pub mod export;
 mod options;
@@ -32,7 +31,7 @@ pub use cloudsync_format::settings;
 
 pub use abi::{block_signals, with_signals_blocked};
 pub use archive::{Archive, Listed, Metadata, Source, Upload};
-pub use checksum::Checksum;
+pub use cloudsync_format::checksum::{self, Checksum};
 pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
 pub use retry::Tries;

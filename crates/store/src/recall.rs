@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use crate::acks::Acks;
-use crate::checksum::Checksum;
 use crate::writer::{Volume, Writer};
 use crate::{Store, StoreError};
+use cloudsync_format::checksum::Checksum;
 
 /// What a file is, as the volume remembers it.
 #[derive(Clone, Copy, Debug)]

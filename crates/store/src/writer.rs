@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::acks::Acks;
-use crate::checksum::Running;
 use crate::{Sink, StoreError};
+use cloudsync_format::checksum::Running;
 
 /// Bytes of a write; the last one may be shorter. As large as GlusterFS's transports carry without splitting.
 pub(crate) const WRITE_SIZE: usize = 1 << 20;

@@ -17,6 +17,12 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Fd(NonNull<sys::fd_t>);
 
+// SAFETY: the host's descriptors are counted and locked by the host; every function that takes one may be called on any
+// thread.
+unsafe impl Send for Fd {}
+// SAFETY: as above; nothing is written through a shared handle.
+unsafe impl Sync for Fd {}
+
 impl Fd {
     /// A descriptor through which this client has the file open, if it has.
     #[must_use]

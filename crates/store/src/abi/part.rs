@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A part of an object that the translator asks for, and the sink that it gives: `cs_fetch_t`.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ops::Range;
+
+use crate::{Sink, StoreError};
+
+/// `cs_fetch_t`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct FetchIn {
+    key: *const c_char,
+    version: *const c_char,
+    size: u64,
+    offset: u64,
+    length: u64,
+    write: Option<unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int>,
+    cancelled: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
+    sink: *mut c_void,
+}
+
+const _: () = assert!(size_of::<FetchIn>() == 8 * size_of::<usize>());
+
+/// A part, for the time of one call.
+pub(crate) struct Part<'a> {
+    raw: &'a FetchIn,
+    taken: u64,
+}
+
+impl Part<'_> {
+    /// # Safety
+    /// `raw` is NULL, or what a translator passed to `fetch`: it, its strings and its sink outlive the value, which stays
+    /// on the thread of the call.
+    pub(crate) unsafe fn from_raw(raw: *const FetchIn) -> Option<Self> {
+        // SAFETY: the caller vouches for it.
+        unsafe { raw.as_ref() }.map(|raw| Self { raw, taken: 0 })
+    }
+
+    /// The object's key.
+    pub(crate) fn key(&self) -> &CStr {
+        // SAFETY: `from_raw`'s caller vouches for the string.
+        unsafe { string(self.raw.key) }.unwrap_or_default()
+    }
+
+    /// The only version that will do, if any.
+    pub(crate) fn version(&self) -> Option<&CStr> {
+        // SAFETY: as above.
+        unsafe { string(self.raw.version) }
+    }
+
+    /// Of the whole object.
+    pub(crate) const fn size(&self) -> u64 {
+        self.raw.size
+    }
+
+    /// The bytes that are asked for; `None` if there are none of them, or they are not in the object.
+    pub(crate) fn range(&self) -> Option<Range<u64>> {
+        let end = self.raw.offset.checked_add(self.raw.length)?;
+        (self.raw.length > 0 && end <= self.raw.size).then_some(self.raw.offset..end)
+    }
+
+    /// Whether every byte was taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.taken == self.raw.length {
+            return Ok(());
+        }
+        let (taken, length) = (self.taken, self.raw.length);
+        Err(StoreError::Corrupt(format!(
+            "only {taken} of {length} bytes arrived"
+        )))
+    }
+}
+
+/// # Safety
+/// `raw` is NULL or a string that outlives the value.
+unsafe fn string<'a>(raw: *const c_char) -> Option<&'a CStr> {
+    // SAFETY: the caller vouches for it.
+    (!raw.is_null()).then(|| unsafe { CStr::from_ptr(raw) })
+}
+
+impl Sink for Part<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() as u64 > self.raw.length - self.taken {
+            let length = self.raw.length;
+            return Err(StoreError::Corrupt(format!(
+                "more than {length} bytes arrived"
+            )));
+        }
+        let write = self.raw.write.ok_or(StoreError::Sink(libc::EINVAL))?;
+        // SAFETY: the translator's own function, with its own sink and so many bytes.
+        let errno = unsafe { write(self.raw.sink, bytes.as_ptr().cast(), bytes.len()) };
+        match errno {
+            0 => {
+                self.taken += bytes.len() as u64;
+                Ok(())
+            }
+            libc::ECANCELED => Err(StoreError::Cancelled),
+            errno => Err(StoreError::Sink(errno)),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        // SAFETY: as above.
+        self.raw
+            .cancelled
+            .is_some_and(|cancelled| (unsafe { cancelled(self.raw.sink) }) != 0)
+    }
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! From a store's name to a store that is up: finds the plugin, looks at its tables before it believes them, starts it.
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+use super::LoadedStore;
+use crate::host::dict::DictRef;
+use crate::host::xlator::Xlator;
+use crate::plugin::table;
+use crate::sys;
+
+/// Why a store is not there. The text is the log line.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not a name.
+    #[error("'{name}' is no store's name; installed are: {installed}")]
+    Name {
+        /// What was configured.
+        name: String,
+        /// What could be.
+        installed: String,
+    },
+    /// The library cannot be loaded.
+    #[error("store '{name}': cannot load {cause}; installed are: {installed}")]
+    Library {
+        /// What was configured.
+        name: String,
+        /// What the dynamic linker says; it begins with the library's path.
+        cause: String,
+        /// What could be configured instead.
+        installed: String,
+    },
+    /// The library is not a plugin.
+    #[error("store '{name}': {} is not a store plugin: {cause}", path.display())]
+    NotAPlugin {
+        /// What was configured.
+        name: String,
+        /// The library.
+        path: PathBuf,
+        /// What it lacks.
+        cause: String,
+    },
+    /// What the plugin opens itself is not there.
+    #[error("store '{name}': its plugin needs {library}, which cannot be loaded: {cause}")]
+    Needs {
+        /// What was configured.
+        name: String,
+        /// What is needed.
+        library: &'static str,
+        /// What the dynamic linker says.
+        cause: String,
+    },
+    /// Its `fop_init` failed.
+    #[error("store '{name}': its settings are not right, the line above says why")]
+    Init {
+        /// What was configured.
+        name: String,
+    },
+    /// No memory.
+    #[error("store '{0}': no memory")]
+    NoMemory(String),
+}
+
+/// The folder that plugins are in: `../../cloudsync-plugins` of our own file.
+#[must_use]
+pub fn folder() -> PathBuf {
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let here: fn() -> PathBuf = folder;
+    // SAFETY: any address may be asked; the answer is written to `info`.
+    let found = unsafe { libc::dladdr(here as *const c_void, &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return PathBuf::from("/nonexistent");
+    }
+    // SAFETY: the dynamic linker's own string.
+    let file = unsafe { CStr::from_ptr(info.dli_fname) };
+    let file = PathBuf::from(file.to_string_lossy().into_owned());
+    // <folder>/xlator/features/cloudsync.so
+    let root = file
+        .ancestors()
+        .nth(3)
+        .unwrap_or_else(|| Path::new("/nonexistent"));
+    root.join("cloudsync-plugins")
+}
+
+impl LoadedStore {
+    /// Loads the plugin that `name` means and starts it with the options that `this` has, or with `options`.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub fn load(
+        this: Xlator,
+        name: &str,
+        options: Option<DictRef<'_>>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let folder = folder();
+        let installed = || table::installed(&folder).join(", ");
+        let library = table::library(name).ok_or_else(|| LoadError::Name {
+            name: name.to_owned(),
+            installed: installed(),
+        })?;
+        let path = folder.join(library);
+        if let Some(library) = table::needs(name) {
+            link(Path::new(library)).map_err(|cause| LoadError::Needs {
+                name: name.to_owned(),
+                library,
+                cause,
+            })?;
+        }
+        let (ops, ext) = open(&path).map_err(|cause| match cause {
+            OpenError::Linker(cause) => LoadError::Library {
+                name: name.to_owned(),
+                cause,
+                installed: installed(),
+            },
+            OpenError::Lacks(cause) => LoadError::NotAPlugin {
+                name: name.to_owned(),
+                path: path.clone(),
+                cause,
+            },
+        })?;
+        start(this, name, ops, ext, options)
+    }
+}
+
+enum OpenError {
+    Linker(String),
+    Lacks(String),
+}
+
+type Tables = (
+    NonNull<sys::store_methods_t>,
+    Option<NonNull<sys::store_methods_ext_t>>,
+);
+
+/// Has a library loaded. It is never closed: threads of its own may run its code for ever.
+///
+/// # Errors
+/// What the dynamic linker says.
+fn link(path: &Path) -> Result<ManuallyDrop<Library>, String> {
+    // SAFETY: runs the library's initialisers: it is a plugin that the administrator installed into a folder that
+    // only root can write to, or a library of the system.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    library.map(ManuallyDrop::new).map_err(|error| {
+        // The error itself only says that something failed.
+        let cause = std::error::Error::source(&error);
+        cause.map_or_else(|| error.to_string(), ToString::to_string)
+    })
+}
+
+/// Opens a plugin and finds its tables.
+fn open(path: &Path) -> Result<Tables, OpenError> {
+    let library = link(path).map_err(OpenError::Linker)?;
+    let find = |name: &CStr| {
+        // SAFETY: only the symbol's address is taken.
+        let symbol = unsafe { library.get::<*mut c_void>(name.to_bytes_with_nul()) };
+        symbol
+            .ok()
+            .and_then(|symbol| NonNull::new(symbol.into_raw()))
+    };
+    let lacks = |cause: &str| OpenError::Lacks(cause.to_owned());
+    let ops = find(c"store_ops").ok_or_else(|| lacks("it does not export store_ops"))?;
+    check_table(ops).map_err(OpenError::Lacks)?;
+    let ops = ops.cast::<sys::store_methods_t>();
+    // SAFETY: that symbol is a store_methods_t by the plugin ABI, and as large as one.
+    let table = unsafe { ops.as_ref() };
+    if table.fop_download.is_none() || table.fop_init.is_none() {
+        return Err(lacks("its store_ops has no fop_download or no fop_init"));
+    }
+    let slots = [
+        table.fop_download.map(|slot| slot as *const c_void),
+        table.fop_remote_read.map(|slot| slot as *const c_void),
+        table.fop_init.map(|slot| slot as *const c_void),
+        table.fop_reconfigure.map(|slot| slot as *const c_void),
+        table.fop_fini.map(|slot| slot as *const c_void),
+    ];
+    if !slots.into_iter().flatten().all(is_in_a_library) {
+        return Err(lacks("a slot of its store_ops is no function"));
+    }
+    let ext = find(c"store_ops_ext").map(NonNull::cast);
+    Ok((ops, ext))
+}
+
+/// What the dynamic linker knows of a plugin's symbol: it must be data, and as large as our table. Calling through
+/// another ABI's would run whatever lies behind it.
+fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
+    /// `Elf64_Sym`.
+    #[repr(C)]
+    struct Symbol {
+        name: u32,
+        info: u8,
+        other: u8,
+        section: u16,
+        value: u64,
+        size: u64,
+    }
+    const OF_SYMBOL: c_int = 1;
+    const DATA: u8 = 1;
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let mut found: *mut c_void = ptr::null_mut();
+    // SAFETY: any address may be asked; the answers are written to the two variables.
+    let known = unsafe { libc::dladdr1(symbol.as_ptr(), &raw mut info, &raw mut found, OF_SYMBOL) };
+    // SAFETY: the dynamic linker's own symbol, which lives as long as the library: for ever.
+    let found = unsafe { found.cast::<Symbol>().as_ref() };
+    // No answer is no reason to refuse it.
+    let Some(found) = found.filter(|found| known != 0 && found.size != 0) else {
+        return Ok(());
+    };
+    let wanted = size_of::<sys::store_methods_t>() as u64;
+    if found.info & 15 == DATA && found.size >= wanted {
+        return Ok(());
+    }
+    Err(format!(
+        "store_ops is not a table of {wanted} bytes; it must be compiled with this version's cloudsync-common.h"
+    ))
+}
+
+/// Whether an address is in anything that the dynamic linker has loaded.
+fn is_in_a_library(address: *const c_void) -> bool {
+    // SAFETY: all zeros is a value of the plain struct.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: any address may be asked; the answer is written to `info`.
+    (unsafe { libc::dladdr(address, &raw mut info) }) != 0
+}
+
+fn start(
+    this: Xlator,
+    name: &str,
+    ops: NonNull<sys::store_methods_t>,
+    ext: Option<NonNull<sys::store_methods_ext_t>>,
+    options: Option<DictRef<'_>>,
+) -> Result<Arc<LoadedStore>, LoadError> {
+    let no_memory = || LoadError::NoMemory(name.to_owned());
+    let c_name = CString::new(name).map_err(|_| no_memory())?;
+    // SAFETY: `this` outlives its stores: they are dropped in its fini.
+    let proxy =
+        NonNull::new(unsafe { sys::cs_shim_proxy_new(this.as_ptr()) }).ok_or_else(no_memory)?;
+    // SAFETY: fresh, nobody else has it.
+    let raw = unsafe { &mut *proxy.as_ptr() };
+    if let Some(options) = options {
+        // What the plugin reads in fop_init must be the new options: the host keeps the old ones in its own.
+        raw.proxy.options = options.as_ptr();
+    }
+    // SAFETY: a constant of the plugin's.
+    let table = unsafe { ops.as_ref() };
+    raw.store.name = c_name.as_ptr().cast_mut();
+    raw.store.dlfop = table.fop_download;
+    raw.store.rdfop = table.fop_remote_read;
+    raw.store.init = table.fop_init;
+    raw.store.reconfigure = table.fop_reconfigure;
+    raw.store.fini = table.fop_fini;
+    let proxy_xlator = &raw mut raw.proxy;
+    // SAFETY: the proxy is live and stays where it is.
+    let entered = unsafe { Xlator::from_raw(proxy_xlator) }.map(Xlator::enter);
+    // SAFETY: a plugin's function on a live translator.
+    let config = table
+        .fop_init
+        .and_then(|init| NonNull::new(unsafe { init(proxy_xlator) }));
+    drop(entered);
+    // The new options are the caller's, for the length of this call only.
+    // SAFETY: live.
+    raw.proxy.options = unsafe { (*this.as_ptr()).options };
+    let Some(config) = config else {
+        // SAFETY: made above, used by nobody.
+        unsafe { sys::cs_shim_proxy_free(proxy.as_ptr()) };
+        return Err(LoadError::Init {
+            name: name.to_owned(),
+        });
+    };
+    raw.store.config = config.as_ptr();
+    Ok(Arc::new(LoadedStore {
+        name: name.to_owned(),
+        proxy,
+        config,
+        ops,
+        ext,
+        reconfiguring: Mutex::new(()),
+        _c_name: c_name,
+    }))
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A part of an object, fetched: the slot `fetch` of a plugin's second table.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use super::LoadedStore;
+use crate::errno::Errno;
+use crate::host::guard;
+use crate::sys;
+
+/// What to fetch.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// The object's key.
+    pub key: &'a CStr,
+    /// Its only version that will do, if that is known.
+    pub version: Option<&'a CStr>,
+    /// Of the whole object, bytes.
+    pub size: u64,
+    /// The bytes to fetch.
+    pub range: Range<u64>,
+}
+
+/// Where the bytes go.
+pub trait Sink {
+    /// Takes the next ones. May block.
+    ///
+    /// # Errors
+    /// They are not wanted any more.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Errno>;
+
+    /// Whether nobody wants them any more.
+    fn cancelled(&self) -> bool;
+}
+
+unsafe extern "C" fn write(sink: *mut c_void, bytes: *const c_void, length: usize) -> c_int {
+    guard::catch(libc::EIO, || {
+        // SAFETY: `fetch` passed it, for the length of its call, and waits for the plugin.
+        let Some(sink) = (unsafe { sink.cast::<&mut dyn Sink>().as_mut() }) else {
+            return libc::EINVAL;
+        };
+        if bytes.is_null() {
+            return if length == 0 { 0 } else { libc::EINVAL };
+        }
+        // SAFETY: the plugin's word, as of every buffer that it hands over.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
+        sink.write(bytes).map_or_else(Errno::get, |()| 0)
+    })
+}
+
+unsafe extern "C" fn cancelled(sink: *mut c_void) -> c_int {
+    guard::catch(1, || {
+        // SAFETY: as above.
+        let sink = unsafe { sink.cast::<&mut dyn Sink>().as_ref() };
+        sink.is_none_or(|sink| sink.cancelled()).into()
+    })
+}
+
+type Fetch = unsafe extern "C" fn(*mut sys::xlator_t, *mut c_void, *const sys::cs_fetch_t) -> c_int;
+
+/// The slot `fetch` of a table that may be older, and so smaller, than ours.
+fn fetch_of(ext: NonNull<sys::store_methods_ext_t>) -> Option<Fetch> {
+    const NEEDED: usize =
+        std::mem::offset_of!(sys::store_methods_ext_t, fetch) + size_of::<Option<Fetch>>();
+    // SAFETY: the plugin's constant begins with its size.
+    let size = unsafe { (*ext.as_ptr()).size };
+    if size < NEEDED {
+        return None;
+    }
+    // SAFETY: the table reaches as far.
+    unsafe { (*ext.as_ptr()).fetch }
+}
+
+impl LoadedStore {
+    /// Whether the plugin can fetch parts, and describe the object that they are of.
+    #[must_use]
+    pub fn can_fetch(&self) -> bool {
+        self.ext.and_then(fetch_of).is_some() && self.ext.and_then(super::head_of).is_some()
+    }
+
+    /// Has the plugin give `sink` the bytes of a part, each once, in order. Blocks.
+    ///
+    /// # Errors
+    /// What the plugin says, and EOPNOTSUPP if it cannot.
+    pub fn fetch(&self, part: &Part<'_>, mut sink: &mut dyn Sink) -> Result<(), Errno> {
+        let Some(fetch) = self.ext.and_then(fetch_of) else {
+            return Err(Errno::EOPNOTSUPP);
+        };
+        let _entered = self.enter();
+        let what = sys::cs_fetch_t {
+            key: part.key.as_ptr(),
+            version: part.version.map_or(std::ptr::null(), CStr::as_ptr),
+            size: part.size,
+            offset: part.range.start,
+            length: part.range.end - part.range.start,
+            write: Some(write),
+            cancelled: Some(cancelled),
+            sink: (&raw mut sink).cast(),
+        };
+        // SAFETY: everything that `what` names outlives the call, on this thread.
+        let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(Errno::new(result))
+        }
+    }
+}
