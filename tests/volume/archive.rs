@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_lab::MountOptions;
 
-use crate::scene::{Scene, assert_same, errno, lab, pattern};
+use crate::scene::{Scene, assert_same, claim, errno, lab, pattern};
 
 /// Word for word: `aws s3 cp`, `stat -c %Y`, `setfattr`, then `cat` from another client.
 #[test]
@@ -79,23 +79,6 @@ fn a_file_that_changed_since_it_was_read_is_not_cut() {
     assert_eq!(errno(scene.complete("file", "yesterday")), libc::EINVAL);
     assert_same(&scene.read("file").unwrap(), &pattern(3, 10_000), "file");
     assert!(!scene.is_cold("file"));
-}
-
-/// What an archiver saw of a file, exactly.
-pub(crate) fn claim(data: &fs::Metadata) -> Claim {
-    let time = |seconds, nanos: i64| Time {
-        seconds,
-        nanos: u32::try_from(nanos).unwrap(),
-    };
-    Claim {
-        seconds: data.mtime(),
-        seen: Some(Seen {
-            mtime: time(data.mtime(), data.mtime_nsec()),
-            ctime: time(data.ctime(), data.ctime_nsec()),
-            size: data.len(),
-        }),
-        key: None,
-    }
 }
 
 #[test]

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use cloudsync_lab::{Mount, MountOptions};
 
-use crate::archive::claim;
-use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, claim, pattern};
 
 const LENGTH: usize = 300_000;
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
 };
@@ -145,7 +146,11 @@ impl Scene {
     pub(crate) fn archive(&self, name: &str) {
         let bytes = self.read(name).unwrap();
         self.bucket.put(name, &bytes).unwrap();
-        self.cut(name).unwrap();
+        if self.stat(name).nlink() > 1 {
+            self.cut_with_key(name).unwrap();
+        } else {
+            self.cut(name).unwrap();
+        }
         assert!(
             self.is_cold(name),
             "{name} is not cold after the hand-shake"
@@ -156,6 +161,15 @@ impl Scene {
     pub(crate) fn cut(&self, name: &str) -> io::Result<()> {
         let seconds = self.stat(name).mtime().to_string();
         self.complete(name, &seconds)
+    }
+
+    /// The exact form of it, which says that the object is called as the file: of a file with two names the path is no key.
+    pub(crate) fn cut_with_key(&self, name: &str) -> io::Result<()> {
+        let keyed = Claim {
+            key: Some(name.to_owned()),
+            ..claim(&self.stat(name))
+        };
+        self.complete(name, &keyed.to_string())
     }
 
     /// `setfattr -n trusted.glusterfs.csou.complete -v VALUE`.
@@ -274,6 +288,23 @@ pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
         got.len(),
         want.len()
     );
+}
+
+/// What an archiver says that saw the file so; without a key.
+pub(crate) fn claim(data: &fs::Metadata) -> Claim {
+    let time = |seconds, nanos: i64| Time {
+        seconds,
+        nanos: u32::try_from(nanos).unwrap(),
+    };
+    Claim {
+        seconds: data.mtime(),
+        seen: Some(Seen {
+            mtime: time(data.mtime(), data.mtime_nsec()),
+            ctime: time(data.ctime(), data.ctime_nsec()),
+            size: data.len(),
+        }),
+        key: None,
+    }
 }
 
 /// The errno of an error.
