@@ -25,8 +25,9 @@ const OPERATIONS: [(&str, &[usize]); 13] = [
     ("splice-from", &[0, 4096]),
     ("write", &[5]),
     ("mmap-write", &[0]),
-    ("truncate", &[100_000]),
-    ("ftruncate", &[100_000]),
+    // What is kept is more than comes at once.
+    ("truncate", &[LENGTH - 100_000]),
+    ("ftruncate", &[LENGTH - 100_000]),
     ("fallocate", &[0, LENGTH, 4096]),
     ("fallocate", &[PUNCH, 0, 4096]),
     ("seek-data", &[0]),
