@@ -15,8 +15,10 @@ mod change;
 mod clients;
 mod control;
 mod failures;
+mod faults;
 mod gate;
 mod gfapi;
+
 mod layouts;
 mod meanwhile;
 mod operations;
@@ -25,5 +27,6 @@ mod part;
 mod plugins;
 mod read;
 mod scene;
+mod secrets;
 mod unchecked;
 mod waiters;
