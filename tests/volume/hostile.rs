@@ -2,6 +2,8 @@
 //! Attributes on the bricks that make no sense, or that somebody wrote to do harm. The reader gets the file's bytes or an
 //! error, nobody dies, other files do not notice, and with the right attribute the file is back.
 
+mod plugin;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
