@@ -19,7 +19,6 @@ mod faults;
 mod gate;
 mod gfapi;
 mod hostile;
-
 mod layouts;
 mod meanwhile;
 mod operations;

@@ -46,6 +46,7 @@ pub struct Settings {
 }
 
 const SECONDS_5: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(86_400);
 const SECONDS_10: Duration = Duration::from_secs(10);
 
 impl Settings {
@@ -109,6 +110,8 @@ impl Settings {
             .map_err(say)?;
         let mut duration = |key, default| match list.duration(key).map_err(say)? {
             Some(time) if time.is_zero() => Err(format!("{key}: must be more than 0")),
+            // The SDK cannot count as far as the syntax can.
+            Some(time) if time > LONGEST => Err(format!("{key}: must be at most 1d")),
             time => Ok(time.unwrap_or(default)),
         };
         let connect_timeout = duration("connect-timeout", SECONDS_5)?;

@@ -102,4 +102,23 @@ mod tests {
             assert_eq!(size(value), expected, "{value:?}");
         }
     }
+
+    #[test]
+    fn fuzz() {
+        const CORPUS: &[&str] = &[
+            "0",
+            "100000",
+            "100000\0",
+            "9223372036854775807",
+            "-1",
+            "+5",
+            "",
+        ];
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            if let Some(size) = size(text.as_bytes()) {
+                let digits = text.trim_end_matches('\0').trim();
+                assert_eq!(digits.trim_start_matches('+').parse(), Ok(size), "{text:?}");
+            }
+        });
+    }
 }
