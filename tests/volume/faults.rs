@@ -52,7 +52,7 @@ type Row = (&'static str, Fault, bool, Ends, Duration);
 const ALWAYS: u32 = u32::MAX;
 
 #[rustfmt::skip]
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 32] = [
     // What passes.
     ("busy-once", Fault::Refused(2, 503, "SlowDown"), false, Bytes, LONGEST),
     ("error-once", Fault::Refused(2, 500, "InternalError"), false, Bytes, LONGEST),
@@ -70,6 +70,7 @@ const ROWS: [Row; 31] = [
     ("reset-always", Fault::Breaks(ALWAYS, 1000, End::Reset), true, Errno(libc::EHOSTUNREACH), LONGEST),
     ("truncated-always", Fault::Breaks(ALWAYS, 1000, End::Close), true, Errno(libc::EHOSTUNREACH), LONGEST),
     ("stall-always", Fault::Stalls(ALWAYS, 1000), true, Errno(libc::EHOSTUNREACH), LONGEST),
+    ("trickle", Fault::Trickles, true, Errno(libc::EHOSTUNREACH), LONGEST),
     ("silent", Fault::Silent(ALWAYS), false, Errno(libc::EHOSTUNREACH), LONGEST),
     ("noise", Fault::Noise(ALWAYS), false, Errno(libc::EHOSTUNREACH), LONGEST),
     // Lies.

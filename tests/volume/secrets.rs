@@ -217,6 +217,13 @@ fn a_key_in_the_option_is_shown_by_the_host_and_not_by_us() {
     let read = mount.within(PATIENCE, "read", move || fs::read(path));
     assert_eq!(errno(read), libc::ENODATA);
 
+    // Whoever reaches the mount reads it there: not only root.
+    let shown = mount.inside().join(".meta/graphs/active");
+    let shown = shown.join(format!("{}-cloudsync/options", scene.volume.name()));
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups cat";
+    let said = lab().sh(&format!("{nobody} {}/s3plugin-seckey", shown.display()));
+    assert!(said.unwrap().contains(LITERAL));
+
     let all = all_that_shows(&scene, &[mount]);
     let mut places = std::collections::BTreeSet::new();
     for (name, text) in &all {

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Breaks(u32, usize, End),
     /// So many times, GET stalls after so many bytes.
     Stalls(u32, usize),
+    /// GET brings a byte now and then.
+    Trickles,
     /// So many times, a request is not answered.
     Silent(u32),
     /// So many times, what comes is not HTTP.
@@ -185,6 +187,7 @@ enum After {
     /// So many bytes of the body are sent before this.
     Ends(usize, End),
     Stalls(usize),
+    Trickles,
 }
 
 impl Shared {
@@ -223,6 +226,13 @@ impl Shared {
                         rustix::net::sockopt::set_socket_linger(&to_client, Some(Duration::ZERO))?;
                     }
                     return Ok(());
+                }
+                // Until the client gives up.
+                After::Trickles => {
+                    for byte in body {
+                        to_client.write_all(&[*byte])?;
+                        thread::sleep(Duration::from_millis(100));
+                    }
                 }
                 After::Stalls(bytes) => {
                     to_client.write_all(&body[..bytes.min(body.len())])?;
@@ -274,6 +284,7 @@ impl Shared {
             }
             Fault::Breaks(_, bytes, end) => return After::Ends(bytes, end),
             Fault::Stalls(_, bytes) => return After::Stalls(bytes),
+            Fault::Trickles => return After::Trickles,
             Fault::Silent(_) => {
                 answer.head.clear();
                 return After::Stalls(0);
