@@ -223,6 +223,7 @@ fn each_fault_ends_in_the_bytes_or_its_errno_and_in_time() {
             Err(error) => Errno(error.raw_os_error().unwrap()),
         };
         let said = match read {
+            Ok(_) if got == WrongBit => "bytes, one bit wrong".to_owned(),
             Ok(_) => "bytes".to_owned(),
             Err(error) => error.to_string(),
         };

@@ -193,11 +193,14 @@ impl Host {
             _ => (authority, None),
         };
         let name_is_good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        // Rust's numbers may begin with a plus, a URL's port may not.
+        let port_is_good =
+            |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
         let six = name
             .strip_prefix('[')
             .and_then(|name| name.strip_suffix(']'));
         let good = ["http", "https"].contains(&scheme)
-            && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+            && port.is_none_or(port_is_good)
             && six.map_or(!name.is_empty() && name.chars().all(name_is_good), |six| {
                 six.parse::<std::net::Ipv6Addr>().is_ok()
             });

@@ -177,6 +177,7 @@ const HOSTS: &[&str] = &[
     "https://:443",
     "a:b:c",
     "http://user:word@host",
+    "http://10.0.0.1:+7480",
 ];
 
 /// What is taken for a host becomes a URL with nothing else in it.
