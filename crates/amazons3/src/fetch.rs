@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_store::{Object, Sink, StoreError};
 use tokio::time::{sleep, timeout};
@@ -19,6 +19,9 @@ use crate::failure::Failure;
 use crate::retry::Tries;
 use crate::store::S3;
 
+/// A connection that brings less than this in the time of a stall is as good as stalled. (The time that the volume
+/// takes does not count.)
+const TRICKLE: usize = 1 << 10;
 /// How often to look, while waiting for the store, whether somebody still wants the bytes.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -82,7 +85,9 @@ async fn once(
     })?;
 
     let mut body = answer.body;
+    let (mut waited, mut came) = (Duration::ZERO, 0);
     while !left.is_empty() {
+        let begun = Instant::now();
         let next = timeout(store.settings.stall_timeout, body.next());
         let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
             Ok(Some(Ok(chunk))) => chunk,
@@ -99,6 +104,8 @@ async fn once(
                 return Err(Failure::passing(&why, &store.place));
             }
         };
+        waited += begun.elapsed();
+        came += chunk.len();
         let mut bytes: &[u8] = &chunk;
         let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
         skip -= skipped as u64;
@@ -109,6 +116,12 @@ async fn once(
         if !bytes.is_empty() {
             sink.write(bytes).map_err(Failure::final_)?;
             left.start += bytes.len() as u64;
+        }
+        if came >= TRICKLE {
+            (waited, came) = (Duration::ZERO, 0);
+        } else if waited >= store.settings.stall_timeout && !left.is_empty() {
+            let why = format!("only {came} bytes came in {waited:?}");
+            return Err(Failure::passing(&why, &store.place));
         }
     }
     Ok(())
