@@ -114,7 +114,11 @@ fn run(kind: &Kind, share: usize, switches: u32) {
     for seed in (first..).take(cases) {
         of_the_host += usize::from(!case(kind, &harness, seed, switches));
     }
-    let counts = harness.lock().unwrap().counts;
+    // A case that the host fails leaves it poisoned.
+    let counts = harness
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .counts;
     let seconds = begun.elapsed().as_secs_f64();
     eprintln!(
         "{name}: {:.0} steps/s, {counts:?}, {of_the_host} cases fail without cloudsync too",
