@@ -23,6 +23,7 @@ const FUNCTIONS: &[&str] = &[
     "dict_get_ptr_and_len",
     "dict_get_uint64",
     "dict_new",
+    "dict_set_int8",
     "dict_ref",
     "dict_set_uint32",
     "dict_unref",

@@ -41,14 +41,14 @@ impl Errno {
     /// The file is cold already.
     pub const EALREADY: Self = Self(libc::EALREADY);
 
-    /// From a positive or negative errno; 0 becomes EIO, because a failure that names no error is our bug or the
-    /// host's, and must not look like success.
+    /// From a positive or negative errno. What is none becomes EIO: 0, because a failure that names no error is our bug
+    /// or the host's and must not look like success; and what the kernel does not take from a file system, because it
+    /// throws such an answer away and lets the application wait for another for ever.
     #[must_use]
     pub const fn new(value: i32) -> Self {
-        match value {
-            0 | i32::MIN => Self::EIO,
-            value if value < 0 => Self(-value),
-            value => Self(value),
+        match value.unsigned_abs() {
+            errno @ 1..END => Self(errno.cast_signed()),
+            _ => Self::EIO,
         }
     }
 
@@ -71,6 +71,9 @@ impl fmt::Debug for Errno {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Where the errnos end that may leave the kernel; its own begin here (`ERESTARTSYS`).
+const END: u32 = 512;
 
 /// Why a job on a file failed. The text is for the log, the errno for the application.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +145,28 @@ impl Failure {
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,
             Self::Damaged(_) | Self::Bug => Errno::EIO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_errno_becomes_one() {
+        for (value, errno) in [
+            (0, libc::EIO),
+            (libc::ENOENT, libc::ENOENT),
+            (-libc::ENOENT, libc::ENOENT),
+            (511, 511),
+            (512, libc::EIO),
+            (-512, libc::EIO),
+            (99_999, libc::EIO),
+            (i32::MAX, libc::EIO),
+            (i32::MIN, libc::EIO),
+        ] {
+            assert_eq!(Errno::new(value).get(), errno, "{value}");
         }
     }
 }

@@ -253,6 +253,10 @@ fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
 /// How often an operation that shows attributes waits for a recall's end.
 const MAX_LOOKS: u8 = 3;
 
+/// What a cold file shows that has no size, or none that makes sense. Not 0: of an empty file the kernel reads nothing
+/// and asks nobody, but whoever reads this one must be told by the recall that it is damaged.
+const NO_SIZE: u64 = 1;
+
 /// What a file's attributes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
@@ -268,11 +272,10 @@ impl Answer {
         };
         let size = dict
             .text(xattr::OBJECT_SIZE)
-            .and_then(|size| size.trim().parse().ok());
+            .and_then(|size| xattr::size(size.as_bytes()));
         match (dict.has(xattr::REMOTE), size) {
-            // Cold without a size that makes sense: a recall will say so. Until then it is no size to rely on.
             (true, size) => Self::Cold {
-                size: size.unwrap_or(0),
+                size: size.unwrap_or(NO_SIZE),
             },
             (false, Some(_)) => Self::LeftOver,
             (false, None) => Self::Local,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What docs/SEMANTICS.md promises names the tests that prove it: each must be there, and no promise may lack one.
+//! What docs/SEMANTICS.md and docs/RELIABILITY.md promise names the tests that prove it: each must be there, and no
+//! promise may lack one.
 
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]
@@ -13,7 +14,9 @@ fn root() -> &'static Path {
 
 /// The cells of the rows of every table that has a column "test", that column last.
 fn rows() -> Vec<Vec<String>> {
-    let text = fs::read_to_string(root().join("docs/SEMANTICS.md")).unwrap();
+    let documents = ["docs/SEMANTICS.md", "docs/RELIABILITY.md"];
+    let text = documents.map(|path| fs::read_to_string(root().join(path)).unwrap());
+    let text = text.join("\n");
     let mut rows = Vec::new();
     let mut column = None;
     for line in text.lines() {

@@ -68,10 +68,6 @@ const STATUS_QUESTIONS: &[&CStr] = &[
     xattr::SHARDED_SIZE,
 ];
 
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
-}
-
 fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
     if result < 0 {
         Err(Failure::Brick {
@@ -142,7 +138,7 @@ impl Child {
         };
         let recorded = bytes(xattr::OBJECT_SIZE);
         if remote.is_some() {
-            let size = recorded.as_deref().and_then(number);
+            let size = recorded.as_deref().and_then(xattr::size);
             attributes.show_cold(size.ok_or(Failure::Damaged(
                 "its recorded size is missing or no number",
             ))?);

@@ -189,6 +189,20 @@ impl Dict {
         }
     }
 
+    /// Sets `key` to 1 as a number of one byte, which is another type than [`DictRef::ask`]'s.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn set_flag(&self, key: &CStr) -> Result<(), Errno> {
+        // SAFETY: the dictionary is ours; the value is copied.
+        let done = unsafe { sys::dict_set_int8(self.as_ptr(), key.as_ptr().cast_mut(), 1) };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
     /// Sets `key` to a file's attributes.
     ///
     /// # Errors

@@ -109,12 +109,9 @@ impl Harness {
         let Some(inode) = self.ready(side, name) else {
             return vec![name];
         };
-        // quick-read takes bytes for current when mtime is the same, and no write moves one that lies in the future.
-        let seconds = if self.stale.is_zero() {
-            seconds
-        } else {
-            seconds % 1_500_000_000
-        };
+        // quick-read and the kernel take bytes for current when mtime is the same, and no write moves one that lies in the
+        // future.
+        let seconds = seconds % 1_500_000_000;
         // Writes that are still under way would move it.
         self.sync(inode, side);
         let then = UNIX_EPOCH + Duration::new(seconds.into(), nanos);

@@ -91,7 +91,7 @@ pub(crate) enum Op {
         name: u8,
         mode: u32,
     },
-    /// utimens; also into the future.
+    /// utimens.
     Touch {
         name: u8,
         seconds: u32,

@@ -249,12 +249,16 @@ fn assert_a_reader_s(read: std::io::Result<Vec<u8>>, (name, _, _, _, want): &Cha
     let strange = bytes
         .iter()
         .enumerate()
+        // When a read ends early because the file was just cut, and the kernel knows only the old size, it pads the page
+        // with zeros; of a file that never was cold, too.
+        .filter(|(place, byte)| **byte != 0 || *place < want.len())
         .find(|(place, byte)| old.get(*place) != Some(*byte) && want.get(*place) != Some(*byte));
     assert!(strange.is_none(), "{name}: {strange:?}");
-    let least = if *name == "replaced" {
-        LENGTH
-    } else {
-        LENGTH.min(want.len())
+    let least = match *name {
+        "replaced" => LENGTH,
+        // Emptied, and not yet written.
+        "emptied" => 0,
+        _ => LENGTH.min(want.len()),
     };
     assert!(bytes.len() >= least, "{name}: {} bytes", bytes.len());
 }

@@ -76,6 +76,11 @@ impl Scene {
         self.mount.as_ref().unwrap()
     }
 
+    /// The mount, for a test that keeps it with others. The scene has none then.
+    pub(crate) fn take_mount(&mut self) -> Mount {
+        self.mount.take().unwrap()
+    }
+
     /// A path below the mount, for this process.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.mount().path().join(name)

@@ -94,4 +94,33 @@ mod tests {
             );
         }
     }
+
+    const CORPUS: &[&str] = &[
+        "bytes 40-49/100",
+        "bytes 40-49/*",
+        "bytes 0-99/100",
+        "bytes */100",
+        "bytes 40-49",
+        "bytes=40-49/100",
+        "bytes 18446744073709551615-18446744073709551615/18446744073709551615",
+        "bytes 0-18446744073709551615/*",
+    ];
+
+    /// An answer that is taken names exactly the range that was asked for.
+    #[test]
+    fn fuzz() {
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            for length in [None, Some(10), Some(9), Some(-1), Some(i64::MAX)] {
+                if let Ok(skip) = bytes_to_skip(&(40..50), 100, Some(text), length) {
+                    assert_eq!(skip, 0);
+                    assert!([None, Some(10)].contains(&length), "{text:?} {length:?}");
+                    let (range, total) = parse(text).unwrap();
+                    assert!(
+                        range == (40..50) && [None, Some(100)].contains(&total),
+                        "{text:?}"
+                    );
+                }
+            }
+        });
+    }
 }

@@ -8,19 +8,19 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
-use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cloudsync_store::{Object, Sink, StoreError};
+use cloudsync_store::network::while_wanted;
+use cloudsync_store::{Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::bytes_to_skip;
 use crate::failure::Failure;
-use crate::retry::Tries;
 use crate::store::S3;
 
-/// How often to look, while waiting for the store, whether somebody still wants the bytes.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// A connection that brings less than this in the time of a stall is as good as stalled. (The time that the volume
+/// takes does not count.)
+const TRICKLE: usize = 1 << 10;
 
 /// Gives `sink` the bytes `range` of the object `key`.
 pub(crate) async fn fetch(
@@ -37,7 +37,7 @@ pub(crate) async fn fetch(
         let result = once(store, key, object, &mut left, sink).await;
         tries.brought(left.start - before);
         if let Err(failure) = result {
-            let pause = tries.again(failure)?;
+            let pause = tries.again(failure.error, failure.passing)?;
             while_wanted(sink, sleep(pause)).await?;
         }
     }
@@ -82,7 +82,9 @@ async fn once(
     })?;
 
     let mut body = answer.body;
+    let (mut waited, mut came) = (Duration::ZERO, 0);
     while !left.is_empty() {
+        let begun = Instant::now();
         let next = timeout(store.settings.stall_timeout, body.next());
         let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
             Ok(Some(Ok(chunk))) => chunk,
@@ -99,6 +101,8 @@ async fn once(
                 return Err(Failure::passing(&why, &store.place));
             }
         };
+        waited += begun.elapsed();
+        came += chunk.len();
         let mut bytes: &[u8] = &chunk;
         let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
         skip -= skipped as u64;
@@ -110,18 +114,12 @@ async fn once(
             sink.write(bytes).map_err(Failure::final_)?;
             left.start += bytes.len() as u64;
         }
-    }
-    Ok(())
-}
-
-/// Waits for `work`, but no longer than somebody wants the bytes.
-async fn while_wanted<T>(sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, StoreError> {
-    let mut work = pin!(work);
-    loop {
-        match timeout(LOOK_AGAIN, work.as_mut()).await {
-            Ok(done) => return Ok(done),
-            Err(_) if sink.cancelled() => return Err(StoreError::Cancelled),
-            Err(_) => {}
+        if came >= TRICKLE {
+            (waited, came) = (Duration::ZERO, 0);
+        } else if waited >= store.settings.stall_timeout && !left.is_empty() {
+            let why = format!("only {came} bytes came in {waited:?}");
+            return Err(Failure::passing(&why, &store.place));
         }
     }
+    Ok(())
 }

@@ -7,11 +7,10 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, StoreError};
-use tokio::time::sleep;
 
 use crate::failure::{Failure, without_reason};
 use crate::metadata;
-use crate::retry::Tries;
+use crate::retry::persist;
 use crate::store::S3;
 
 /// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
@@ -24,13 +23,7 @@ pub(crate) async fn head(store: &S3, key: &str) -> Result<Object, StoreError> {
 
 /// Asks for the object `key` and what is kept beside it.
 pub(crate) async fn describe(store: &S3, key: &str) -> Result<(Object, Metadata), StoreError> {
-    let mut tries = Tries::new(store.settings.retries);
-    loop {
-        match once(store, key).await {
-            Ok(found) => return Ok(found),
-            Err(failure) => sleep(tries.again(failure)?).await,
-        }
-    }
+    persist(store.settings.retries, async || once(store, key).await).await
 }
 
 async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {

@@ -19,7 +19,6 @@ mod metadata;
 mod put;
 mod restore;
 mod retry;
-mod runtime;
 pub mod settings;
 mod store;
 

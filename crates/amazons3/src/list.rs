@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object as Entry};
 use cloudsync_store::{Listed, StoreError};
-use tokio::time::sleep;
 
 use crate::failure::Failure;
 use crate::metadata::decode_text;
-use crate::retry::Tries;
+use crate::retry::persist;
 use crate::store::S3;
 
 /// A key of ours, of the store's.
@@ -26,8 +25,7 @@ pub(crate) async fn page(
     prefix: &str,
     token: Option<String>,
 ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
-    let mut tries = Tries::new(store.settings.retries);
-    loop {
+    persist(store.settings.retries, async || {
         let request = store
             .client
             .list_objects_v2()
@@ -36,17 +34,13 @@ pub(crate) async fn page(
             .prefix(store.settings.key(prefix))
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token.clone());
-        match request.send().await {
-            Ok(page) => {
-                let entries = page.contents().iter();
-                let found = entries.filter_map(|entry| listed(store, entry)).collect();
-                return Ok((found, page.next_continuation_token));
-            }
-            Err(error) => {
-                sleep(tries.again(Failure::of(&error, &store.place))?).await;
-            }
-        }
-    }
+        let page = request.send().await;
+        let page = page.map_err(|error| Failure::of(&error, &store.place))?;
+        let entries = page.contents().iter();
+        let found = entries.filter_map(|entry| listed(store, entry)).collect();
+        Ok((found, page.next_continuation_token))
+    })
+    .await
 }
 
 fn listed(store: &S3, entry: &Entry) -> Option<Listed> {
@@ -58,19 +52,14 @@ fn listed(store: &S3, entry: &Entry) -> Option<Listed> {
 }
 
 pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
-    let mut tries = Tries::new(store.settings.retries);
-    loop {
+    let deleted = persist(store.settings.retries, async || {
         let request = store.client.delete_object().bucket(&store.settings.bucket);
-        match request.key(store.settings.key(key)).send().await {
-            Ok(_) => return Ok(()),
-            Err(error) => match Failure::of(&error, &store.place) {
-                Failure {
-                    error: StoreError::Missing(_),
-                    ..
-                } => return Ok(()),
-                failure => sleep(tries.again(failure)?).await,
-            },
-        }
+        let answer = request.key(store.settings.key(key)).send().await;
+        answer.map_err(|error| Failure::of(&error, &store.place))
+    });
+    match deleted.await {
+        Ok(_) | Err(StoreError::Missing(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -86,8 +75,7 @@ pub(crate) async fn unfinished(
     let mut found = Vec::new();
     let mut marker = (None, None);
     loop {
-        let mut tries = Tries::new(store.settings.retries);
-        let page = loop {
+        let page = persist(store.settings.retries, async || {
             let request = store
                 .client
                 .list_multipart_uploads()
@@ -97,13 +85,10 @@ pub(crate) async fn unfinished(
                 .encoding_type(EncodingType::Url)
                 .set_key_marker(marker.0.clone())
                 .set_upload_id_marker(marker.1.clone());
-            match request.send().await {
-                Ok(page) => break page,
-                Err(error) => {
-                    sleep(tries.again(Failure::of(&error, &store.place))?).await;
-                }
-            }
-        };
+            let page = request.send().await;
+            page.map_err(|error| Failure::of(&error, &store.place))
+        })
+        .await?;
         for upload in page.uploads() {
             if let Some(key) = abandoned(store, upload, before) {
                 if remove {

@@ -12,13 +12,12 @@ use std::sync::Arc;
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Checksum, Object, Source, StoreError, Upload};
+use cloudsync_store::{Checksum, Object, Source, StoreError, Tries, Upload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::head::{CHECKSUM_METADATA, describe, head};
 use crate::metadata;
-use crate::retry::Tries;
 use crate::store::S3;
 
 mod parts;
@@ -157,7 +156,7 @@ impl Put<'_> {
                     }
                     return Err(failure.error);
                 }
-                Err(failure) => sleep(tries.again(failure)?).await,
+                Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
             }
             first = false;
         }

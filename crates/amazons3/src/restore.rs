@@ -15,7 +15,7 @@ use cloudsync_store::{Sink, StoreError};
 use tokio::time::sleep;
 
 use crate::failure::Failure;
-use crate::retry::Tries;
+use crate::retry::persist;
 use crate::store::S3;
 
 /// What the volume says about it.
@@ -141,17 +141,13 @@ fn under_way(store: &S3, state: State) -> String {
 
 /// Asks how it stands.
 async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
-    let mut tries = Tries::new(store.settings.retries);
-    loop {
+    persist(store.settings.retries, async || {
         let request = store.client.head_object().bucket(&store.settings.bucket);
-        match request.key(store.settings.key(key)).send().await {
-            Ok(answer) => {
-                let tiered = answer.archive_status().is_some();
-                return Ok(parse(answer.restore(), tiered));
-            }
-            Err(error) => sleep(tries.again(Failure::of(&error, &store.place))?).await,
-        }
-    }
+        let answer = request.key(store.settings.key(key)).send().await;
+        let answer = answer.map_err(|error| Failure::of(&error, &store.place))?;
+        Ok(parse(answer.restore(), answer.archive_status().is_some()))
+    })
+    .await
 }
 
 /// Of `ongoing-request="true"` or `ongoing-request="false", expiry-date="..."`. Without it nobody asked yet.
@@ -175,8 +171,7 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
         .glacier_job_parameters(job)
         .set_days((!tiered).then_some(store.settings.restore.days))
         .build();
-    let mut tries = Tries::new(store.settings.retries);
-    loop {
+    persist(store.settings.retries, async || {
         let request = store.client.restore_object().bucket(&store.settings.bucket);
         let request = request
             .key(store.settings.key(key))
@@ -187,7 +182,7 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
         let code = error
             .as_service_error()
             .and_then(|error| error.meta().code());
-        let failure = match code {
+        Err(match code {
             // Another client was quicker.
             Some("RestoreAlreadyInProgress") => return Ok(()),
             Some("GlacierExpeditedRetrievalNotAvailable") => {
@@ -208,9 +203,9 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
                 },
                 other => other,
             },
-        };
-        sleep(tries.again(failure)?).await;
-    }
+        })
+    })
+    .await
 }
 
 #[cfg(test)]

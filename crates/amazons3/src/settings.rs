@@ -46,6 +46,7 @@ pub struct Settings {
 }
 
 const SECONDS_5: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(86_400);
 const SECONDS_10: Duration = Duration::from_secs(10);
 
 impl Settings {
@@ -109,6 +110,8 @@ impl Settings {
             .map_err(say)?;
         let mut duration = |key, default| match list.duration(key).map_err(say)? {
             Some(time) if time.is_zero() => Err(format!("{key}: must be more than 0")),
+            // The SDK cannot count as far as the syntax can.
+            Some(time) if time > LONGEST => Err(format!("{key}: must be at most 1d")),
             time => Ok(time.unwrap_or(default)),
         };
         let connect_timeout = duration("connect-timeout", SECONDS_5)?;
@@ -190,11 +193,14 @@ impl Host {
             _ => (authority, None),
         };
         let name_is_good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        // Rust's numbers may begin with a plus, a URL's port may not.
+        let port_is_good =
+            |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
         let six = name
             .strip_prefix('[')
             .and_then(|name| name.strip_suffix(']'));
         let good = ["http", "https"].contains(&scheme)
-            && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+            && port.is_none_or(port_is_good)
             && six.map_or(!name.is_empty() && name.chars().all(name_is_good), |six| {
                 six.parse::<std::net::Ipv6Addr>().is_ok()
             });

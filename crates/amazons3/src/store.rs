@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use cloudsync_store::network::runtime;
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
@@ -19,8 +20,10 @@ use crate::head::{describe, head};
 use crate::list;
 use crate::put::{Memory, put};
 use crate::restore::{Watched, restore};
-use crate::runtime::runtime;
 use crate::settings::Settings;
+
+/// What the client's threads are called.
+const THREADS: &str = "glfs_css3";
 
 /// A bucket, or a part of one.
 pub struct S3 {
@@ -37,7 +40,7 @@ pub struct S3 {
 impl Store for S3 {
     fn open(options: &Options) -> Result<Self, StoreError> {
         let settings = Settings::parse(options)?;
-        let client = runtime()?.block_on(client(&settings))?;
+        let client = runtime(THREADS)?.block_on(client(&settings))?;
         let place = settings.place();
         Ok(Self {
             client,
@@ -49,7 +52,7 @@ impl Store for S3 {
     }
 
     fn head(&self, key: &str) -> Result<Object, StoreError> {
-        runtime()?.block_on(head(self, key))
+        runtime(THREADS)?.block_on(head(self, key))
     }
 
     fn fetch(
@@ -59,7 +62,7 @@ impl Store for S3 {
         range: Range<u64>,
         sink: &mut dyn Sink,
     ) -> Result<(), StoreError> {
-        let runtime = runtime()?;
+        let runtime = runtime(THREADS)?;
         let began = false;
         let mut sink = Watched { sink, began };
         match runtime.block_on(fetch(self, key, object, range.clone(), &mut sink)) {
@@ -75,11 +78,11 @@ impl Store for S3 {
 
 impl Archive for S3 {
     fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
-        runtime()?.block_on(put(self, key, upload))
+        runtime(THREADS)?.block_on(put(self, key, upload))
     }
 
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
-        runtime()?.block_on(describe(self, key))
+        runtime(THREADS)?.block_on(describe(self, key))
     }
 
     fn list(
@@ -89,7 +92,7 @@ impl Archive for S3 {
     ) -> Result<(), StoreError> {
         let mut token = None;
         loop {
-            let (page, next) = runtime()?.block_on(list::page(self, prefix, token))?;
+            let (page, next) = runtime(THREADS)?.block_on(list::page(self, prefix, token))?;
             // Out of the runtime: `each` may ask the store in its turn.
             if page.into_iter().any(|object| each(object).is_break()) || next.is_none() {
                 return Ok(());
@@ -99,7 +102,7 @@ impl Archive for S3 {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        runtime()?.block_on(list::delete(self, key))
+        runtime(THREADS)?.block_on(list::delete(self, key))
     }
 
     fn unfinished(
@@ -108,7 +111,7 @@ impl Archive for S3 {
         age: Duration,
         remove: bool,
     ) -> Result<Vec<String>, StoreError> {
-        runtime()?.block_on(list::unfinished(self, prefix, age, remove))
+        runtime(THREADS)?.block_on(list::unfinished(self, prefix, age, remove))
     }
 }
 

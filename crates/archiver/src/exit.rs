@@ -13,6 +13,8 @@
 
 use std::process::ExitCode;
 
+use crate::interrupt::interrupted;
+
 /// Why nothing, or no more, was done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -55,6 +57,15 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// Of a run that had nothing else to stop it.
+    pub(crate) fn of(any_failed: bool) -> Self {
+        match any_failed {
+            _ if interrupted() => Self::Interrupted,
+            true => Self::WithFailures,
+            false => Self::Well,
+        }
+    }
+
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Well => 0,

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cloudsync_format::object::{Key, Notes};
-use cloudsync_store::{Listed, StoreError};
+use cloudsync_store::{Archive, Listed, StoreError};
 use serde::Serialize;
 
 use crate::archive::seen;
@@ -21,7 +21,7 @@ use crate::crawl::marks;
 use crate::crawl::select::is_older;
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::remote::{self, Remote};
+use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::mount::Mount;
@@ -63,7 +63,7 @@ impl Verdict {
 
 struct Collector<'a> {
     mount: &'a Mount,
-    store: &'a dyn Remote,
+    store: &'a dyn Archive,
     args: &'a GcArgs,
     screen: &'a Screen,
     touched: Duration,
@@ -126,13 +126,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         if args.delete { " removed" } else { "" }
     );
     screen.summary(&line, &summary);
-    Ok(if interrupted() {
-        Ended::Interrupted
-    } else if summary.failed > 0 {
-        Ended::WithFailures
-    } else {
-        Ended::Well
-    })
+    Ok(Ended::of(summary.failed > 0))
 }
 
 impl Collector<'_> {

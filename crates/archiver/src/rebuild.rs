@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes, is_uuid};
-use cloudsync_store::StoreError;
+use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
 use crate::archive::{hand_shake, seen};
@@ -24,7 +24,7 @@ use crate::crawl::marks;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::remote::{self, Remote};
+use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::mount::Mount;
@@ -48,7 +48,7 @@ struct Summary {
 
 struct Rebuilder<'a> {
     root: &'a Path,
-    store: &'a dyn Remote,
+    store: &'a dyn Archive,
     screen: &'a Screen,
     dry_run: bool,
 }
@@ -104,13 +104,7 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         summary.not_ours
     );
     screen.summary(&line, &summary);
-    Ok(if interrupted() {
-        Ended::Interrupted
-    } else if summary.failed > 0 {
-        Ended::WithFailures
-    } else {
-        Ended::Well
-    })
+    Ok(Ended::of(summary.failed > 0))
 }
 
 impl Rebuilder<'_> {

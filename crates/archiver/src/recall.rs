@@ -98,7 +98,7 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         summary.recalled, summary.failed, summary.already_local
     );
     screen.summary(&line, &summary);
-    Ok(ended(summary.failed))
+    Ok(Ended::of(summary.failed > 0))
 }
 
 /// The command `cancel`.
@@ -118,15 +118,7 @@ pub(crate) fn cancel(args: &PathsArgs, output: &OutputFlags) -> Result<Ended, Er
             }
         }
     }
-    Ok(ended(failed))
-}
-
-fn ended(failed: u64) -> Ended {
-    match failed {
-        _ if interrupted() => Ended::Interrupted,
-        0 => Ended::Well,
-        _ => Ended::WithFailures,
-    }
+    Ok(Ended::of(failed > 0))
 }
 
 fn state(path: &Path) -> io::Result<State> {

@@ -1,85 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The store of a volume, as the volume's own options name it; flags and environment override.
 
-use std::ops::{ControlFlow, Range};
-use std::time::Duration;
-
-use cloudsync_store::{
-    Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
-};
+use cloudsync_store::{Archive, Options, Store};
 
 use crate::cli::StoreFlags;
 use crate::exit::Error;
 use crate::volume::Volume;
 
-/// [`Archive`] for any store: that trait also opens the store, so it is none for `dyn`.
-pub(crate) trait Remote: Send + Sync {
-    fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError>;
-    fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError>;
-    fn list(
-        &self,
-        prefix: &str,
-        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
-    fn delete(&self, key: &str) -> Result<(), StoreError>;
-    fn unfinished(
-        &self,
-        prefix: &str,
-        age: Duration,
-        remove: bool,
-    ) -> Result<Vec<String>, StoreError>;
-    fn fetch(
-        &self,
-        key: &str,
-        object: &Object,
-        range: Range<u64>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), StoreError>;
-}
-
-impl<S: Archive> Remote for S {
-    fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
-        Archive::put(self, key, upload)
-    }
-
-    fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
-        Archive::describe(self, key)
-    }
-
-    fn list(
-        &self,
-        prefix: &str,
-        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        Archive::list(self, prefix, each)
-    }
-
-    fn delete(&self, key: &str) -> Result<(), StoreError> {
-        Archive::delete(self, key)
-    }
-
-    fn unfinished(
-        &self,
-        prefix: &str,
-        age: Duration,
-        remove: bool,
-    ) -> Result<Vec<String>, StoreError> {
-        Archive::unfinished(self, prefix, age, remove)
-    }
-
-    fn fetch(
-        &self,
-        key: &str,
-        object: &Object,
-        range: Range<u64>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), StoreError> {
-        Store::fetch(self, key, object, range, sink)
-    }
-}
-
 /// Opens the volume's store.
-pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Remote>, Error> {
+pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
     const STORE_TYPE: &str = "cloudsync-storetype";
     let mut options: Vec<(String, String)> = volume
         .options

@@ -62,11 +62,7 @@ pub(crate) fn command(args: &StatusArgs, output: &OutputFlags) -> Result<Ended, 
             }
         }
     }
-    Ok(match failed {
-        _ if interrupted() => Ended::Interrupted,
-        true => Ended::WithFailures,
-        false => Ended::Well,
-    })
+    Ok(Ended::of(failed))
 }
 
 fn of(path: &Path) -> io::Result<Status> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudsync_format::object::Notes;
 use cloudsync_store::checksum::Running;
-use cloudsync_store::{Object, Sink, StoreError};
+use cloudsync_store::{Archive, Object, Sink, StoreError};
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, VerifyArgs};
@@ -14,7 +14,7 @@ use crate::crawl::{Found, Marks, State, crawl, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
-use crate::remote::{self, Remote};
+use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 
@@ -94,16 +94,12 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         line += &format!(", {} have no checksum", summary.without_checksum);
     }
     screen.summary(&line, &summary);
-    Ok(if interrupted() {
-        Ended::Interrupted
-    } else if summary.missing + summary.wrong + summary.not_checked > 0 {
-        Ended::WithFailures
-    } else {
-        Ended::Well
-    })
+    Ok(Ended::of(
+        summary.missing + summary.wrong + summary.not_checked > 0,
+    ))
 }
 
-fn one(store: &dyn Remote, found: &Found, deep: bool, tally: &Tally, screen: &Screen) {
+fn one(store: &dyn Archive, found: &Found, deep: bool, tally: &Tally, screen: &Screen) {
     let say = |counter: &AtomicU64, what: &str, key: &str, why: &str| {
         add(counter, 1);
         screen.failure(&Event::new(what, &found.path).key(key).why(why));
@@ -151,7 +147,7 @@ impl From<StoreError> for Bad {
 }
 
 /// Whether the object has a checksum, when it is the file's.
-fn check(store: &dyn Remote, found: &Found, marks: &Marks, deep: bool) -> Result<bool, Bad> {
+fn check(store: &dyn Archive, found: &Found, marks: &Marks, deep: bool) -> Result<bool, Bad> {
     let (object, metadata) = store.describe(&marks.key)?;
     if object.size != found.size {
         let (theirs, ours) = (object.size, found.size);
@@ -196,7 +192,7 @@ impl Sink for Summing {
     }
 }
 
-fn fetch(store: &dyn Remote, key: &str, object: &Object) -> Result<(), StoreError> {
+fn fetch(store: &dyn Archive, key: &str, object: &Object) -> Result<(), StoreError> {
     let mut sink = Summing(object.checksum.map(|checksum| checksum.verify()));
     if object.size > 0 {
         store.fetch(key, object, 0..object.size, &mut sink)?;

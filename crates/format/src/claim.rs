@@ -167,4 +167,33 @@ mod tests {
             assert_eq!(Claim::parse(bad), None, "{bad}");
         }
     }
+
+    const CORPUS: &[&str] = &[
+        "1700000000",
+        " 1700000000 ",
+        "-1",
+        "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7",
+        "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7,key=a/b,c=d",
+        "-5;mtime=-5.000000000,ctime=0.000000000,size=18446744073709551615,key=k",
+        "1;mtime=1.000000000,ctime=1.+00000000,size=7",
+    ];
+
+    /// What is understood is written as it was meant, and a size is never made up.
+    #[test]
+    fn fuzz() {
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            let Some(claim) = Claim::parse(text) else {
+                return;
+            };
+            assert_eq!(Claim::parse(&claim.to_string()).as_ref(), Some(&claim));
+            assert_eq!(claim.seen.is_some(), text.contains(';'), "{text:?}");
+            if let Some(seen) = claim.seen {
+                assert_eq!(seen.mtime.seconds, claim.seconds);
+                assert!(seen.mtime.nanos < 1_000_000_000 && seen.ctime.nanos < 1_000_000_000);
+            }
+            if let Some(key) = &claim.key {
+                assert!(!key.is_empty() && text.ends_with(key.as_str()));
+            }
+        });
+    }
 }

@@ -247,4 +247,47 @@ mod tests {
         assert_eq!(parse_bytes(""), None);
         assert_eq!(parse_bytes("M"), None);
     }
+
+    const CORPUS: &[&str] = &[
+        "",
+        "region=eu-west-1,part=8M,retries=4,wait=500ms",
+        "part=18446744073709551615K,wait=18446744073709551615d",
+        " style = on , ,part= 64MiB,",
+        "part=0,retries=0,wait=0s,style=1",
+        "a=b=c,part==8M",
+        "wait=5h,part=1TB,style=false,choice=two",
+    ];
+
+    /// Every item is used, refused by name, or left over: none is forgotten.
+    #[test]
+    fn fuzz() {
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            let mut list = match Settings::parse(text) {
+                Ok(list) => list,
+                Err(error) => return assert!(!error.to_string().is_empty()),
+            };
+            let given = list.left.len();
+            let mut wrong = 0;
+            let mut taken = 0;
+            let mut count = |found: Result<bool, Error>| match found {
+                Ok(found) => taken += usize::from(found),
+                Err(Error::Value { key, value, .. }) => {
+                    assert!(text.contains(&key) && text.contains(&value));
+                    wrong += 1;
+                }
+                Err(other) => panic!("{other}"),
+            };
+            count(Ok(list.text("region").is_some()));
+            count(list.bytes("part").map(|value| value.is_some()));
+            count(list.duration("wait").map(|value| value.is_some()));
+            count(list.switch("style").map(|value| value.is_some()));
+            let number = list.number("retries", 0, 9, "0 to 9");
+            assert!(number.as_ref().is_ok_and(|n| n.is_none_or(|n| n <= 9)) || number.is_err());
+            count(number.map(|value| value.is_some()));
+            let choice = list.choice("choice", &["one", "two"], "one or two");
+            count(choice.map(|value| value.is_some()));
+            assert_eq!(taken + wrong + list.left.len(), given);
+            assert_eq!(list.left.is_empty(), list.finish().is_ok());
+        });
+    }
 }

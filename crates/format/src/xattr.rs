@@ -41,6 +41,15 @@ pub const UPLOAD_COMPLETE: &CStr = c"trusted.glusterfs.csou.complete";
 /// The inode lock's domain that serialises archive and recall of a file between clients.
 pub const LOCK_DOMAIN: &CStr = c"cs.protect.file.stat";
 
+/// What [`OBJECT_SIZE`] says; `None` if that is no size that a file can have. (The kernel refuses to show a larger one.)
+#[must_use]
+pub fn size(value: &[u8]) -> Option<u64> {
+    // The C programs that write it may leave their NUL.
+    let text = std::str::from_utf8(value.strip_suffix(b"\0").unwrap_or(value)).ok()?;
+    let size: u64 = text.trim().parse().ok()?;
+    i64::try_from(size).is_ok().then_some(size)
+}
+
 /// The state of a file as a brick answers it (`gf_cs_obj_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -67,5 +76,49 @@ impl State {
             8 => Self::Downloading,
             _ => Self::Error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_that_a_file_can_have() {
+        for (value, expected) in [
+            (&b"0"[..], Some(0)),
+            (b"100", Some(100)),
+            (b" 100\n", Some(100)),
+            (b"100\0", Some(100)),
+            (b"9223372036854775807", Some(i64::MAX as u64)),
+            (b"9223372036854775808", None),
+            (b"-1", None),
+            (b"", None),
+            (b"\0", None),
+            (b"100\0\0", None),
+            (b"100 bytes", None),
+            (b"\xff", None),
+        ] {
+            assert_eq!(size(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn fuzz() {
+        const CORPUS: &[&str] = &[
+            "0",
+            "100000",
+            "100000\0",
+            "9223372036854775807",
+            "-1",
+            "+5",
+            "",
+        ];
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            if let Some(size) = size(text.as_bytes()) {
+                let digits = text.trim_end_matches('\0').trim();
+                assert_eq!(digits.trim_start_matches('+').parse(), Ok(size), "{text:?}");
+            }
+        });
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::diagnose;
@@ -16,6 +16,8 @@ use crate::space::{ADDRESS, Space};
 
 /// How long a client may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a mount point may be in use by nobody that stays.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// How a volume is mounted.
 #[derive(Debug, Clone)]
@@ -258,7 +260,14 @@ impl Mount {
     /// When somebody still uses the mount, or the client stays.
     pub fn unmount(self) -> Result<(), Failure> {
         let point = self.client.point.as_os_str();
-        self.space.run("umount", [point])?.check()?;
+        let begun = Instant::now();
+        // A program that another test starts just now has our descriptors from its fork to its exec.
+        while let Err(failure) = self.space.run("umount", [point])?.check() {
+            if !failure.to_string().contains("busy") || begun.elapsed() > BUSY {
+                return Err(failure);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
         process::await_end(&self.space, self.client.pid, PATIENCE)
             .map_err(|failure| failure.with(self.report()))
     }

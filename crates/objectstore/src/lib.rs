@@ -4,8 +4,7 @@
 //!
 //! - `backend`: the volume's options, checked, and the client that they make: what differs between the two;
 //! - `objects`: the two questions a [`Store`](cloudsync_store::Store) answers, for any client;
-//! - `failure`: what an error of a client means, and whether asking again may help;
-//! - `runtime`: the threads that the network runs on.
+//! - `failure`: what an error of a client means, and whether asking again may help.
 //!
 //! The plugins are crates of their own.
 
@@ -14,7 +13,6 @@
 mod backend;
 mod failure;
 mod objects;
-mod runtime;
 
 pub use backend::{Azure, Backend, Connection, Google};
 pub use objects::Objects;

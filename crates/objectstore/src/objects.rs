@@ -7,9 +7,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::pin::pin;
-use std::time::Duration;
 
+use cloudsync_store::network::{runtime, while_wanted};
 use cloudsync_store::{Checksum, Object, Options, Sink, Store, StoreError, Tries};
 use futures_util::StreamExt;
 use object_store::path::Path;
@@ -18,12 +17,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Connection};
 use crate::failure::Failure;
-use crate::runtime::runtime;
 
-/// How often to look, while waiting for the store, whether somebody still wants the bytes.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Metadata that says `algorithm:base64` of the whole object. Azure's names are identifiers of C#.
 const CHECKSUMS: [&str; 2] = ["cloudsync-checksum", "cloudsync_checksum"];
+
+/// What the client's threads are called.
+const THREADS: &str = "glfs_csobj";
 
 /// A bucket or container, or a part of one.
 pub struct Objects<B> {
@@ -40,7 +39,7 @@ impl<B> fmt::Debug for Objects<B> {
 impl<B: Backend> Store for Objects<B> {
     fn open(options: &Options) -> Result<Self, StoreError> {
         // Some clients start timers when they are made.
-        let _entered = runtime()?.enter();
+        let _entered = runtime(THREADS)?.enter();
         Ok(Self {
             connection: B::connect(options)?,
             backend: PhantomData,
@@ -48,7 +47,7 @@ impl<B: Backend> Store for Objects<B> {
     }
 
     fn head(&self, key: &str) -> Result<Object, StoreError> {
-        runtime()?.block_on(self.connection.head(key))
+        runtime(THREADS)?.block_on(self.connection.head(key))
     }
 
     fn fetch(
@@ -58,7 +57,7 @@ impl<B: Backend> Store for Objects<B> {
         range: Range<u64>,
         sink: &mut dyn Sink,
     ) -> Result<(), StoreError> {
-        runtime()?.block_on(self.connection.fetch(key, object, range, sink))
+        runtime(THREADS)?.block_on(self.connection.fetch(key, object, range, sink))
     }
 }
 
@@ -175,17 +174,5 @@ fn describe(answer: &GetResult) -> Object {
         size: answer.meta.size,
         etag: answer.meta.e_tag.clone(),
         checksum: CHECKSUMS.iter().find_map(kept),
-    }
-}
-
-/// Waits for `work`, but no longer than somebody wants the bytes.
-async fn while_wanted<T>(sink: &dyn Sink, work: impl Future<Output = T>) -> Result<T, StoreError> {
-    let mut work = pin!(work);
-    loop {
-        match timeout(LOOK_AGAIN, work.as_mut()).await {
-            Ok(done) => return Ok(done),
-            Err(_) if sink.cancelled() => return Err(StoreError::Cancelled),
-            Err(_) => {}
-        }
     }
 }

@@ -14,6 +14,8 @@
 //!
 //! Plugins need no more than that. The archiver links a store as a library and asks more of it: [`Archive`].
 //!
+//! A store whose client is asynchronous asks for the feature `network`, and finds the client's threads there.
+//!
 //! Only `abi` and `export` contain unsafe code.
 
 pub mod abi;
@@ -21,6 +23,8 @@ mod acks;
 mod archive;
 mod error;
 pub mod export;
+#[cfg(feature = "network")]
+pub mod network;
 mod options;
 mod recall;
 mod retry;

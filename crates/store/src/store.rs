@@ -32,13 +32,15 @@ pub trait Sink {
 }
 
 /// A store. One value per volume; several threads call it at once, and all of them may block.
-pub trait Store: Send + Sync + Sized + 'static {
+pub trait Store: Send + Sync + 'static {
     /// Makes a store of the volume's options. Must not wait for the network: a mount waits for this, and a store that
     /// is down right now is not a wrong setting.
     ///
     /// # Errors
     /// [`StoreError::Settings`], naming the option and what would be right.
-    fn open(options: &Options) -> Result<Self, StoreError>;
+    fn open(options: &Options) -> Result<Self, StoreError>
+    where
+        Self: Sized;
 
     /// Asks the store for an object. `key` is plain text, not encoded in any way.
     ///

@@ -204,11 +204,16 @@ impl Child {
         }
     }
 
-    /// Waits until everything written is on the bricks' disks.
+    /// Waits until everything written is on the bricks' disks, and has a replicated volume write down now which bricks
+    /// have it (`last-fsync`). Otherwise it does so a second later, if the client lives: a brick that was away could then
+    /// pass for the one that is right.
     ///
     /// # Errors
     /// [`Failure::Brick`].
     pub fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
+        let step = "fsync";
+        let last = Dict::new().and_then(|dict| dict.set_flag(c"last-fsync").map(|()| dict));
+        let last = last.map_err(|errno| Failure::Brick { step, errno })?;
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
             sys::syncop_fsync(
@@ -217,11 +222,11 @@ impl Child {
                 0,
                 ptr::null_mut(),
                 ptr::null_mut(),
-                ptr::null_mut(),
+                last.as_ptr(),
                 ptr::null_mut(),
             )
         };
-        brick("fsync", result)
+        brick(step, result)
     }
 
     /// Sets access and modification time to those in `attributes`.

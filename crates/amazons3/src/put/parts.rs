@@ -5,14 +5,14 @@
 
 use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::CompletedPart;
-use cloudsync_store::{Checksum, StoreError};
+use cloudsync_store::{Checksum, StoreError, Tries};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::request::{self, Part};
 use super::{Put, again, read};
-use crate::retry::Tries;
+use crate::retry::persist;
 
 /// Parts of one upload on their way at once.
 const AT_ONCE: usize = 8;
@@ -22,13 +22,10 @@ pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<(), StoreError>
     put.refuse_existing()
         .await
         .map_err(|failure| failure.error)?;
-    let mut tries = Tries::new(put.store.settings.retries);
-    let id = loop {
-        match request::create(put).await {
-            Ok(id) => break id,
-            Err(failure) => sleep(tries.again(failure)?).await,
-        }
-    };
+    let id = persist(put.store.settings.retries, async || {
+        request::create(put).await
+    })
+    .await?;
     let done = match send_all(put, &id, part).await {
         Ok(parts) => complete(put, &id, parts).await,
         Err(error) => Err(error),
@@ -98,7 +95,7 @@ async fn send(
         let body = again(&body)?;
         match part.send(body).await {
             Ok(done) => return Ok(done),
-            Err(failure) => sleep(tries.again(failure)?).await,
+            Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
         }
     }
 }
@@ -117,7 +114,7 @@ async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<
                     Err(failure.error)
                 };
             }
-            Err(failure) => sleep(tries.again(failure)?).await,
+            Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
         }
         first = false;
     }

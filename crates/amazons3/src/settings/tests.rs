@@ -166,3 +166,93 @@ fn wrong_items_of_the_list_are_refused_by_name() {
         );
     }
 }
+
+const HOSTS: &[&str] = &[
+    "s3.example.org",
+    "http://10.0.0.1:7480",
+    "https://[fd00::1]:9000/",
+    "s3.eu-west-1.amazonaws.com",
+    "s3-eu-west-1.amazonaws.com.cn",
+    "[::]:0",
+    "https://:443",
+    "a:b:c",
+    "http://user:word@host",
+    "http://10.0.0.1:+7480",
+];
+
+/// What is taken for a host becomes a URL with nothing else in it.
+#[test]
+fn fuzz_hosts() {
+    cloudsync_fuzz::fuzz(HOSTS, |host| match with_host(host) {
+        Ok(Settings {
+            endpoint: Some(url),
+            ..
+        }) => {
+            let (scheme, authority) = url.split_once("://").unwrap();
+            assert!(["http", "https"].contains(&scheme), "{url}");
+            let good = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+            assert!(
+                !authority.is_empty() && authority.chars().all(good),
+                "{url}"
+            );
+        }
+        Ok(_) => assert!(
+            host.trim().is_empty() || host.contains("amazonaws"),
+            "{host:?}"
+        ),
+        Err(why) => assert!(
+            why.contains("s3plugin-hostname") || why.contains("region="),
+            "{why}"
+        ),
+    });
+}
+
+const LISTS: &[&str] = &[
+    "",
+    "region=eu-west-1,path-style=on,checksum=when_supported,retries=100",
+    "connect-timeout=1ms,read-timeout=1d,stall-timeout=0s",
+    "ca=/nowhere,ca=/dev/null",
+    "retries=101",
+    "read-timeout=18446744073709551615s",
+];
+
+/// A list that is taken has times of more than nothing and tries that end.
+#[test]
+fn fuzz_lists() {
+    cloudsync_fuzz::fuzz(LISTS, |list| match with_list(list) {
+        Ok(settings) => {
+            assert!(settings.retries <= 100, "{list:?}");
+            for time in [
+                settings.connect_timeout,
+                settings.read_timeout,
+                settings.stall_timeout,
+            ] {
+                assert!(!time.is_zero() && time <= LONGEST, "{list:?}");
+            }
+        }
+        Err(why) => assert!(why.contains("cloudsync-store-id"), "{why}"),
+    });
+}
+
+const BUCKETS: &[&str] = &[
+    "archive",
+    "archive/prefix/",
+    "a/../b",
+    "a//b",
+    "/a",
+    "bucket?x=y",
+];
+
+#[test]
+fn fuzz_buckets() {
+    cloudsync_fuzz::fuzz(BUCKETS, |text| {
+        if let Ok(settings) = parse(&[("s3plugin-bucketid", text)]) {
+            let good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+            assert!(settings.bucket.chars().all(good), "{text:?}");
+            assert!(
+                settings.prefix.is_empty() || settings.prefix.ends_with('/'),
+                "{text:?}"
+            );
+        }
+    });
+}

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
+mod fuzz;
 mod put;
 mod restore;
 mod server;

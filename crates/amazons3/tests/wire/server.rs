@@ -57,6 +57,7 @@ pub(crate) struct Reply {
     body: Vec<u8>,
     end: End,
     silent: bool,
+    raw: Option<Vec<u8>>,
 }
 
 impl Reply {
@@ -67,6 +68,15 @@ impl Reply {
             body: Vec::new(),
             end: End::Close,
             silent: false,
+            raw: None,
+        }
+    }
+
+    /// Exactly these bytes, headers and all.
+    pub(crate) fn raw(bytes: &[u8]) -> Self {
+        Self {
+            raw: Some(bytes.to_vec()),
+            ..Self::new(0)
         }
     }
 
@@ -126,6 +136,9 @@ impl Reply {
     fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {
         if self.silent {
             return wait_for_the_client(stream);
+        }
+        if let Some(bytes) = &self.raw {
+            return stream.write_all(bytes);
         }
         let mut head = format!("HTTP/1.1 {} Whatever\r\nconnection: close\r\n", self.status);
         for (name, value) in &self.headers {

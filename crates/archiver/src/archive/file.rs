@@ -21,7 +21,7 @@ use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_format::object::Notes;
 use cloudsync_format::xattr as names;
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Checksum, Source, StoreError, Upload};
+use cloudsync_store::{Archive, Checksum, Source, StoreError, Upload};
 use rustix::fs::OFlags;
 
 use super::marks::{self, Hints, Marked};
@@ -29,7 +29,6 @@ use crate::cli::KeyLayout;
 use crate::crawl::order::Candidate;
 use crate::crawl::select::is_older;
 use crate::crawl::{STATE, State, parse_state};
-use crate::remote::Remote;
 use crate::volume::Volume;
 
 /// Files up to here are read once, into memory; larger ones once for the checksum and once for the upload.
@@ -116,7 +115,7 @@ pub(super) struct Archiver<'a> {
     pub(super) root: &'a Path,
     /// A brick to ask first: that costs nothing, and what it says is checked.
     pub(super) brick: Option<&'a Path>,
-    pub(super) store: &'a dyn Remote,
+    pub(super) store: &'a dyn Archive,
     pub(super) layout: KeyLayout,
     pub(super) older_than: Duration,
 }

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A way to the S3 server on which things go wrong: each object has a fault of its own, and every time that it strikes
+//! is counted, because a fault that never struck has tested nothing.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_lab::ADDRESS;
+
+use crate::scene::lab;
+
+/// How long an answer that stalls stalls: far longer than anybody waits.
+pub(crate) const STALL: Duration = Duration::from_secs(60);
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Close,
+    Reset,
+}
+
+/// What goes wrong with an object. GET means: the answers that carry its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// So many of 100 requests are answered with 503 SlowDown.
+    SlowDown(u64),
+    /// So many times, a request is answered with this status and code.
+    Refused(u32, u16, &'static str),
+    /// The same, but HEAD goes well.
+    GetRefused(u32, u16, &'static str),
+    /// 403 and something that is not S3's.
+    Page,
+    /// So many times, GET ends after so many bytes.
+    Breaks(u32, usize, End),
+    /// So many times, GET stalls after so many bytes.
+    Stalls(u32, usize),
+    /// GET brings a byte now and then.
+    Trickles,
+    /// So many times, a request is not answered.
+    Silent(u32),
+    /// So many times, what comes is not HTTP.
+    Noise(u32),
+    /// One bit of this byte is another.
+    Flipped(usize),
+    /// HEAD's Content-Length is so much off.
+    HeadLength(i64),
+    /// GET's Content-Length is so much off.
+    GetLength(i64),
+    /// GET has no Content-Length, its body ends with the connection.
+    NoLength,
+    /// GET says that it is a range that begins later.
+    NamesAnotherRange,
+    /// GET says that the object is longer.
+    NamesAnotherTotal,
+    /// GET sends other bytes of the object than it says.
+    SendsAnotherRange,
+    /// GET ignores that a range was asked for.
+    Whole,
+    /// GET is of another version.
+    AnotherVersion,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    server: String,
+    faults: Mutex<HashMap<String, (Fault, u32)>>,
+    /// All requests, and the state of the dice.
+    requests: Mutex<(u32, u64)>,
+}
+
+/// See the module. It serves until the test program ends.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Without faults.
+    pub(crate) fn new() -> Self {
+        let server = lab().s3().unwrap().http_url();
+        let shared = Arc::new(Shared {
+            server: server.strip_prefix("http://").unwrap().to_owned(),
+            ..Shared::default()
+        });
+        let serving = Arc::clone(&shared);
+        // A thread is in the network of the one that starts it.
+        let port = lab().in_network(move || {
+            let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            thread::spawn(move || {
+                for client in listener.incoming().flatten() {
+                    let shared = Arc::clone(&serving);
+                    thread::spawn(move || shared.serve(client));
+                }
+            });
+            port
+        });
+        Self {
+            url: format!("http://{ADDRESS}:{}", port.unwrap()),
+            shared,
+        }
+    }
+
+    /// What to set as the server's address.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// From now on this goes wrong with the object of this name.
+    pub(crate) fn set(&self, name: &str, fault: Fault) {
+        let mut faults = self.shared.faults.lock().unwrap();
+        faults.insert(name.to_owned(), (fault, 0));
+    }
+
+    /// How often that struck.
+    pub(crate) fn struck(&self, name: &str) -> u32 {
+        self.shared.faults.lock().unwrap()[name].1
+    }
+
+    /// All goes well from now on.
+    pub(crate) fn mend(&self) {
+        self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// All requests so far.
+    pub(crate) fn requests(&self) -> u32 {
+        self.shared.requests.lock().unwrap().0
+    }
+}
+
+/// An answer, whole in memory.
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn refusal(status: u16, code: &str) -> Self {
+        let body = format!(
+            "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>on purpose</Message></Error>"
+        );
+        let kind = "content-type: application/xml";
+        let length = body.len();
+        Self {
+            head: format!("HTTP/1.1 {status} No\r\n{kind}\r\ncontent-length: {length}\r\n\r\n"),
+            body: body.into_bytes(),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Option<&str>) {
+        let is_it = |line: &&str| {
+            line.split_once(':')
+                .is_some_and(|(key, _)| key.eq_ignore_ascii_case(name))
+        };
+        let lines = self.head.lines().filter(|line| !line.is_empty());
+        let mut lines: Vec<_> = lines.filter(|line| !is_it(line)).collect();
+        let line = value.map(|value| format!("{name}: {value}"));
+        lines.extend(line.as_deref());
+        self.head = format!("{}\r\n\r\n", lines.join("\r\n"));
+    }
+
+    fn lengthen(&mut self, by: i64) {
+        let length: i64 = header(&self.head, "content-length").parse().unwrap();
+        self.set("content-length", Some(&(length + by).to_string()));
+    }
+
+    fn range(&mut self, change: impl Fn(u64, u64, u64) -> (u64, u64, u64)) {
+        let text = header(&self.head, "content-range");
+        let numbers: Vec<u64> = text
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|digits| digits.parse().ok())
+            .collect();
+        let (first, last, total) = change(numbers[0], numbers[1], numbers[2]);
+        let text = format!("bytes {first}-{last}/{total}");
+        self.set("content-range", Some(&text));
+    }
+}
+
+/// What becomes of the connection after an answer.
+enum After {
+    GoesOn,
+    /// So many bytes of the body are sent before this.
+    Ends(usize, End),
+    Stalls(usize),
+    Trickles,
+}
+
+impl Shared {
+    /// Requests of one connection, one after the other: none has a body.
+    fn serve(&self, client: TcpStream) -> io::Result<()> {
+        let server = TcpStream::connect(&self.server)?;
+        let (mut to_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+        let (mut from_client, mut from_server) = (BufReader::new(client), BufReader::new(server));
+        loop {
+            let asked = head(&mut from_client)?;
+            self.requests.lock().unwrap().0 += 1;
+            to_server.write_all(asked.as_bytes())?;
+            let mut answer = Answer {
+                head: head(&mut from_server)?,
+                body: Vec::new(),
+            };
+            let is_head = asked.starts_with("HEAD ");
+            if !is_head {
+                let length = header(&answer.head, "content-length").parse();
+                answer.body = vec![0; length.map_err(io::Error::other)?];
+                from_server.read_exact(&mut answer.body)?;
+            }
+            let target = asked.split(' ').nth(1).unwrap_or_default();
+            let path = target.split('?').next().unwrap_or_default();
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let after = self.spoil(name, is_head, &mut answer);
+            to_client.write_all(answer.head.as_bytes())?;
+            let body = if is_head { &[][..] } else { &answer.body };
+            match after {
+                After::GoesOn => to_client.write_all(body)?,
+                After::Ends(bytes, end) => {
+                    to_client.write_all(&body[..bytes.min(body.len())])?;
+                    if end == End::Reset {
+                        // So that what was sent is not thrown away with it.
+                        thread::sleep(Duration::from_millis(20));
+                        rustix::net::sockopt::set_socket_linger(&to_client, Some(Duration::ZERO))?;
+                    }
+                    return Ok(());
+                }
+                // Until the client gives up.
+                After::Trickles => {
+                    for byte in body {
+                        to_client.write_all(&[*byte])?;
+                        thread::sleep(Duration::from_millis(100));
+                    }
+                }
+                After::Stalls(bytes) => {
+                    to_client.write_all(&body[..bytes.min(body.len())])?;
+                    // Until the client gives up, or the time is over.
+                    to_client.set_read_timeout(Some(STALL))?;
+                    if matches!(to_client.read(&mut [0]), Ok(0)) {
+                        return Ok(());
+                    }
+                    to_client.set_read_timeout(None)?;
+                    to_client.write_all(&body[bytes.min(body.len())..])?;
+                }
+            }
+        }
+    }
+
+    /// Does to the answer what is wrong with the object.
+    fn spoil(&self, name: &str, is_head: bool, answer: &mut Answer) -> After {
+        let mut faults = self.faults.lock().unwrap();
+        let Some((fault, struck)) = faults.get_mut(name) else {
+            return After::GoesOn;
+        };
+        let good = answer.head.starts_with("HTTP/1.1 2");
+        // What HEAD is spared from, and what answers without the object's bytes are.
+        let spared = match *fault {
+            Fault::SlowDown(percent) => self.dice() >= percent,
+            Fault::Refused(times, ..) | Fault::Silent(times) | Fault::Noise(times) => {
+                *struck >= times
+            }
+            Fault::GetRefused(times, ..) | Fault::Breaks(times, ..) | Fault::Stalls(times, _) => {
+                is_head || !good || *struck >= times
+            }
+            Fault::Page => false,
+            Fault::HeadLength(_) => !is_head || !good,
+            _ => is_head || !good,
+        };
+        if spared {
+            return After::GoesOn;
+        }
+        *struck += 1;
+        match *fault {
+            Fault::SlowDown(_) => *answer = Answer::refusal(503, "SlowDown"),
+            Fault::Refused(_, status, code) | Fault::GetRefused(_, status, code) => {
+                *answer = Answer::refusal(status, code);
+            }
+            Fault::Page => {
+                *answer = Answer::refusal(403, "");
+                answer.body = b"<html><body>Who are you?</body></html>".to_vec();
+                answer.set("content-length", Some(&answer.body.len().to_string()));
+            }
+            Fault::Breaks(_, bytes, end) => return After::Ends(bytes, end),
+            Fault::Stalls(_, bytes) => return After::Stalls(bytes),
+            Fault::Trickles => return After::Trickles,
+            Fault::Silent(_) => {
+                answer.head.clear();
+                return After::Stalls(0);
+            }
+            Fault::Noise(_) => {
+                answer.head = "\u{1}\u{2}this is not the protocol\r\n\r\n".to_owned();
+                return After::Ends(0, End::Close);
+            }
+            Fault::Flipped(byte) => answer.body[byte] ^= 0x10,
+            Fault::HeadLength(by) => answer.lengthen(by),
+            Fault::GetLength(by) => {
+                answer.lengthen(by);
+                return After::Ends(usize::MAX, End::Close);
+            }
+            Fault::NoLength => {
+                answer.set("content-length", None);
+                answer.set("connection", Some("close"));
+                return After::Ends(usize::MAX, End::Close);
+            }
+            Fault::NamesAnotherRange => {
+                answer.range(|first, last, total| (first + 8, last + 8, total + 8));
+            }
+            Fault::NamesAnotherTotal => answer.range(|first, last, total| (first, last, total + 8)),
+            Fault::SendsAnotherRange => answer.body.rotate_left(8),
+            Fault::Whole => {
+                let rest = answer.head.split_once("\r\n").unwrap_or_default().1;
+                answer.head = format!("HTTP/1.1 200 OK\r\n{rest}");
+                answer.set("content-range", None);
+            }
+            Fault::AnotherVersion => answer.set("etag", Some("\"another\"")),
+        }
+        After::GoesOn
+    }
+
+    /// 0 to 99, the same in every run that asks as often.
+    fn dice(&self) -> u64 {
+        let mut requests = self.requests.lock().unwrap();
+        requests.1 = requests
+            .1
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (requests.1 >> 33) % 100
+    }
+}
+
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
+    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map_or("", |(_, value)| value.trim())
+}
+
+/// Of a request or an answer: up to the empty line.
+fn head(from: &mut impl BufRead) -> io::Result<String> {
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\n") {
+        if from.read_line(&mut text)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(text)
+}
