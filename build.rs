@@ -84,6 +84,7 @@ fn main() {
         .write_to_file(out.join("bindings.rs"))
         .expect("OUT_DIR can be written");
     gluster_build::link_args("cloudsync.so");
+    gluster_build::hide_what_dependencies_export();
     publish_exports();
 }
 
