@@ -66,7 +66,7 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     let limit = instance.config().recalls;
     let instance = Arc::clone(instance);
     // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
-    let started = workers::RECALLS.run(limit, move || {
+    let started = workers::ARCHIVES.run(limit, move || {
         let _entered = instance.this.enter();
         let outcome = guard::catch(Err(Failure::Bug), || run(&instance, &ticket));
         match outcome {

@@ -3,7 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use cloudsync_format::settings::{Error, Settings};
+
+use crate::remote::allowance::Allowed;
 
 /// The option that names the store.
 pub const STORETYPE: &str = "cloudsync-storetype";
@@ -19,6 +23,20 @@ pub struct Config {
     pub window: u64,
     /// Parts of a large file that are fetched at once.
     pub ranges: usize,
+    /// Bytes of objects in memory, in this process.
+    pub memory: u64,
+    /// Connections to the store, in this process.
+    pub connections: usize,
+    /// Bytes in a second from the store, in this process; 0: as many as come.
+    pub rate: u64,
+    /// What reads may bring back.
+    pub allowed: Allowed,
+    /// Whether readers wait until a file is there and was compared with its object's checksum.
+    pub checked: bool,
+    /// Whether a recall is given up when nobody waits for it any more.
+    pub give_up: bool,
+    /// Whether reads leave a cold file cold; an option of its own.
+    pub remote_read: bool,
 }
 
 impl Default for Config {
@@ -27,6 +45,17 @@ impl Default for Config {
             recalls: 16,
             window: 8 << 20,
             ranges: 4,
+            memory: 64 << 20,
+            connections: 64,
+            rate: 0,
+            allowed: Allowed {
+                files: 0,
+                bytes: 0,
+                window: Duration::from_secs(60),
+            },
+            checked: false,
+            give_up: false,
+            remote_read: false,
         }
     }
 }
@@ -39,25 +68,64 @@ impl Config {
     pub fn parse(product_id: &str) -> Result<Self, Error> {
         let mut list = Settings::parse(product_id)?;
         let mut config = Self::default();
+        let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         if let Some(recalls) = list.number("recalls", 1, 256, "a number from 1 to 256")? {
-            config.recalls = usize::try_from(recalls).unwrap_or(config.recalls);
+            config.recalls = count(recalls);
         }
         if let Some(ranges) = list.number("ranges", 1, 64, "a number from 1 to 64")? {
-            config.ranges = usize::try_from(ranges).unwrap_or(config.ranges);
+            config.ranges = count(ranges);
         }
-        if let Some(window) = list.bytes("window")? {
-            if !(128 << 10..=1 << 30).contains(&window) {
-                return Err(Error::Value {
-                    key: "window".to_owned(),
-                    value: window.to_string(),
-                    expected: "128K to 1G",
-                });
+        if let Some(most) = list.number("connections", 1, 1024, "a number from 1 to 1024")? {
+            config.connections = count(most);
+        }
+        if let Some(files) = list.number("guard-files", 0, u64::MAX, "a number of files")? {
+            config.allowed.files = files;
+        }
+        if let Some(window) = list.duration("guard-window")? {
+            config.allowed.window = window.max(Duration::from_secs(1));
+        }
+        if let Some(bytes) = list.bytes("guard-bytes")? {
+            config.allowed.bytes = bytes;
+        }
+        if let Some(rate) = list.bytes("rate")? {
+            config.rate = rate;
+        }
+        let bytes = |list: &mut Settings, key: &'static str, least: u64, most: u64, expected| {
+            let value = list.bytes(key)?;
+            match value {
+                Some(value) if !(least..=most).contains(&value) => Err(Error::Value {
+                    key: key.to_owned(),
+                    value: value.to_string(),
+                    expected,
+                }),
+                value => Ok(value),
             }
+        };
+        if let Some(window) = bytes(&mut list, "window", 128 << 10, 1 << 30, "128K to 1G")? {
             config.window = window;
+        }
+        if let Some(memory) = bytes(&mut list, "memory", 1 << 20, 64 << 30, "1M to 64G")? {
+            config.memory = memory;
+        }
+        if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
+            config.checked = choice == "checked";
+        }
+        if let Some(choice) =
+            list.choice("abandoned", &["continue", "cancel"], "continue or cancel")?
+        {
+            config.give_up = choice == "cancel";
         }
         list.finish()?;
         Ok(config)
     }
+}
+
+/// Whether a boolean option of the host's is on (`gf_string2boolean`).
+#[must_use]
+pub fn is_on(value: &str) -> bool {
+    ["1", "on", "yes", "true", "enable"]
+        .iter()
+        .any(|on| value.eq_ignore_ascii_case(on))
 }
 
 #[cfg(test)]
@@ -67,16 +135,41 @@ mod tests {
     #[test]
     fn settings_are_read_and_bad_ones_named() {
         assert_eq!(Config::parse("").unwrap(), Config::default());
-        let config = Config::parse("recalls=4,window=1M,ranges=2").unwrap();
+        let config = Config::parse(
+            "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
+             guard-window=5s,abandoned=cancel,reads=checked",
+        )
+        .unwrap();
         assert_eq!(
             config,
             Config {
                 recalls: 4,
                 window: 1 << 20,
                 ranges: 2,
+                memory: 32 << 20,
+                connections: 8,
+                rate: 10 << 20,
+                allowed: Allowed {
+                    files: 100,
+                    bytes: 1 << 30,
+                    window: Duration::from_secs(5),
+                },
+                checked: true,
+                give_up: true,
+                remote_read: false,
             }
         );
-        for bad in ["recalls=0", "recalls=x", "window=1", "speed=9"] {
+        let bad = [
+            "recalls=0",
+            "recalls=x",
+            "window=1",
+            "memory=1",
+            "connections=0",
+            "guard-window=x",
+            "abandoned=maybe",
+            "speed=9",
+        ];
+        for bad in bad {
             let message = Config::parse(bad).unwrap_err().to_string();
             assert!(
                 message.contains(bad.split('=').next().unwrap()),

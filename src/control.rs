@@ -120,7 +120,8 @@ pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
     });
 }
 
-fn on_a_thread<T: Send + 'static>(
+/// Works on an operation on a thread of ours, which asks the bricks only. Never blocks.
+pub fn on_a_thread<T: Send + 'static>(
     instance: &Arc<Instance>,
     ticket: T,
     work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
@@ -136,13 +137,21 @@ fn on_a_thread<T: Send + 'static>(
     }
 }
 
-struct File {
-    child: Child,
-    loc: Loc,
+/// A file, and the way to the bricks for a thread of ours.
+#[derive(Debug)]
+pub struct File {
+    /// The bricks.
+    pub child: Child,
+    /// Where it is there.
+    pub loc: Loc,
 }
 
 impl File {
-    fn of(instance: &Instance, inode: Option<&Inode>) -> Result<Self, Failure> {
+    /// The file of `inode`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn of(instance: &Instance, inode: Option<&Inode>) -> Result<Self, Failure> {
         let gfid = inode.map_or(Gfid([0; 16]), Inode::gfid);
         Self::with_gfid(instance, inode, gfid)
     }
@@ -186,7 +195,7 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
         Some(Command::Recall) => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;
             if status.state != State::Local {
-                engine::start(instance, inode);
+                engine::start(instance, inode, true);
             }
             Ok(Outcome::Done)
         }
@@ -198,6 +207,7 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
                 Some(job) => job.cancel(),
                 None => return Err(refused(Errno::ENODATA)),
             }
+            instance.objects.cancel(inode.gfid());
             Ok(Outcome::Done)
         }
     }

@@ -24,6 +24,7 @@ use crate::plugin::{store, table};
 use crate::recall::engine::Want;
 use crate::recall::tracker::{self, Slot};
 use crate::recall::workers;
+use crate::remote::limits::LIMITS;
 use crate::sys;
 
 /// How long `fini` waits for jobs. gfapi takes about as long for itself.
@@ -184,7 +185,10 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
         };
         match event.cast_unsigned() {
             Event::GF_EVENT_PARENT_DOWN => instance.stop(),
-            Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_CHILD_UP => instance.bricks.forget(),
+            Event::GF_EVENT_CHILD_DOWN
+            | Event::GF_EVENT_CHILD_UP
+            | Event::GF_EVENT_SOME_DESCENDENT_DOWN
+            | Event::GF_EVENT_SOME_DESCENDENT_UP => instance.bricks_changed(),
             _ => {}
         }
     });
@@ -249,7 +253,7 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
             Want::Tidy => reply.after().map(|attributes| attributes.gfid()),
-            Want::Bytes | Want::First(_) => None,
+            Want::Bytes | Want::Read | Want::First(_) => None,
         };
         let ticket = settling.into_ticket();
         let inode = ticket.checked_inode();
@@ -352,7 +356,7 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         line(c"operations-waiting", &number(load.map(|load| load.1)));
         line(
             c"jobs-without-a-thread",
-            &workers::RECALLS.waiting().to_string(),
+            &(workers::SMALL.waiting() + workers::LARGE.waiting()).to_string(),
         );
         line(
             c"bricks-check-the-state",
@@ -361,6 +365,14 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
                 Check::Done => "yes",
                 Check::Skipped => "no",
             },
+        );
+        let (memory, connections) = LIMITS.used();
+        line(c"memory-of-objects", &memory.to_string());
+        line(c"connections", &connections.to_string());
+        line(c"reads-waiting", &number(instance.objects.waiting()));
+        line(
+            c"reads-from-the-store",
+            &instance.objects.reads.load(Ordering::Relaxed).to_string(),
         );
         line(
             c"files-recalled",

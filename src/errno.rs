@@ -20,6 +20,8 @@ impl Errno {
     pub const EINVAL: Self = Self(libc::EINVAL);
     /// Several names, where one is needed.
     pub const EMLINK: Self = Self(libc::EMLINK);
+    /// No room on the bricks.
+    pub const ENOSPC: Self = Self(libc::ENOSPC);
     /// No memory.
     pub const ENOMEM: Self = Self(libc::ENOMEM);
     /// The recall was cancelled.

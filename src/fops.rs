@@ -18,6 +18,7 @@ use crate::host::dict::DictRef;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::recall::engine::Want;
+use crate::recall::tracker::Reading;
 use crate::sys::glusterfs_fop_t as fop;
 
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
@@ -67,6 +68,7 @@ pub fn want(arguments: &Arguments<'_>) -> Want {
         // What they cut is not worth fetching.
         fop::GF_FOP_OPEN => Want::First(0),
         fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => Want::First(arguments.offset()),
+        fop::GF_FOP_READ => Want::Read,
         _ => Want::Bytes,
     }
 }
@@ -110,6 +112,9 @@ pub enum Verdict {
 /// Looks at the child's answer: corrects what it shows and remembers what it tells.
 pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
+    if let Some(during) = ticket.during() {
+        return settle_during(during, ticket, reply);
+    }
     match ticket.class() {
         Class::Bytes
             if ticket.fop() == fop::GF_FOP_READ
@@ -224,7 +229,29 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     let size = reply.after().map_or(0, |attributes| attributes.size());
     let arguments = ticket.arguments();
     decision::read_is_suspicious(arguments.size(), arguments.offset(), got, size, attempt)
-        .then_some(Want::Bytes)
+        .then_some(Want::Read)
+}
+
+/// A read that was on the bricks beside a recall. They gave all of it, from a file of the right size: then it is what the
+/// recall has brought. Anything else is looked at again.
+fn settle_during(during: &Reading, ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    if reply.op_ret() < 0 {
+        return Verdict::Answer;
+    }
+    let attributes = during.attributes;
+    let (arguments, size) = (ticket.arguments(), attributes.size());
+    let expected = size
+        .saturating_sub(arguments.offset())
+        .min(arguments.size());
+    let whole = u64::try_from(reply.op_ret()) == Ok(expected);
+    match reply.after() {
+        Some(after) if whole && after.size() == size => {
+            // Those on the bricks change as the recall writes.
+            *after = attributes;
+            Verdict::Answer
+        }
+        _ => Verdict::Park(Want::Read),
+    }
 }
 
 fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::archive;
 use crate::bricks::Bricks;
@@ -18,6 +18,9 @@ use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Engine, Want};
+use crate::remote::allowance::{Allowance, Answer};
+use crate::remote::limits::LIMITS;
+use crate::remote::{self, Objects};
 
 /// See the module.
 #[derive(Debug)]
@@ -26,8 +29,11 @@ pub struct Instance {
     pub this: Xlator,
     /// Its jobs.
     pub engine: Engine,
+    /// The objects that it reads.
+    pub objects: Objects,
     /// What its bricks do.
     pub bricks: Bricks,
+    allowance: Mutex<Allowance>,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
     /// One reconfigure at a time.
@@ -43,20 +49,25 @@ fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
 
 const STORETYPE: &std::ffi::CStr = c"cloudsync-storetype";
 const PRODUCT_ID: &std::ffi::CStr = c"cloudsync-product-id";
+const REMOTE_READ: &std::ffi::CStr = c"cloudsync-remote-read";
 
 impl Instance {
     /// An instance with these options. Whatever is wrong with them, it comes up: local files must work. What is
     /// wrong is in the log.
     #[must_use]
     pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
-        let config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
+        let mut config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
             log::error!("{}: {error}; the defaults are used", config::PRODUCT_ID);
             Config::default()
         });
+        config.remote_read = config::is_on(&option(options, REMOTE_READ));
+        LIMITS.set(&config);
         let instance = Arc::new(Self {
             this,
             engine: Engine::default(),
+            objects: Objects::default(),
             bricks: Bricks::default(),
+            allowance: Mutex::default(),
             config: RwLock::new(config),
             store: RwLock::new(None),
             changing: Mutex::new(()),
@@ -70,6 +81,7 @@ impl Instance {
         } else {
             instance.load(&name, None);
         }
+        instance.say_if_no_remote_read();
         instance
     }
 
@@ -79,12 +91,16 @@ impl Instance {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fine = true;
         match Config::parse(&option(Some(options), PRODUCT_ID)) {
-            Ok(config) => *self.config.write().unwrap_or_else(PoisonError::into_inner) = config,
+            Ok(config) => self.set_config(config),
             Err(error) => {
                 log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
                 fine = false;
             }
         }
+        self.set_config(Config {
+            remote_read: config::is_on(&option(Some(options), REMOTE_READ)),
+            ..self.config()
+        });
         let name = option(Some(options), STORETYPE);
         let store = self.store();
         match store {
@@ -104,7 +120,26 @@ impl Instance {
             }
             _ => fine &= self.load(&name, Some(options)),
         }
+        self.say_if_no_remote_read();
         fine
+    }
+
+    fn set_config(&self, config: Config) {
+        LIMITS.set(&config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn say_if_no_remote_read(&self) {
+        if self.config().remote_read
+            && let Some(store) = self.store()
+            && !store.can_fetch()
+        {
+            log::warn!(
+                "store '{}' cannot read parts of an object: with cloudsync-remote-read on, reads bring the file back \
+                 all the same",
+                store.name()
+            );
+        }
     }
 
     fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
@@ -182,13 +217,48 @@ impl Instance {
     ) {
         match want {
             Want::First(keep) => control::check_before_cutting(self, ticket, keep, inode),
+            Want::Read => remote::serve(self, ticket, inode),
             Want::Bytes | Want::Tidy => engine::park(self, ticket, want, inode, gfid),
         }
+    }
+
+    /// Whether a read may bring a file of `size` bytes back; if not, it is served from the store.
+    #[must_use]
+    pub fn may_recall(&self, gfid: Gfid, size: u64) -> bool {
+        let config = self.config();
+        if config.remote_read || self.engine.is_full() {
+            return false;
+        }
+        if self.engine.job(gfid).is_some() {
+            return true;
+        }
+        let mut allowance = self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let answer = allowance.ask(&config.allowed, size, Instant::now());
+        drop(allowance);
+        if answer == Answer::NoMore {
+            log::warn!(
+                "reads brought back as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
+                 from the store and stay cold",
+                config::PRODUCT_ID,
+                config.allowed.window
+            );
+        }
+        answer == Answer::Yes
+    }
+
+    /// A brick went or came.
+    pub fn bricks_changed(&self) {
+        self.bricks.forget();
+        self.engine.disturb();
     }
 
     /// The graph is being replaced or taken down: nobody waits for our jobs any more.
     pub fn stop(&self) {
         self.engine.cancel_all();
+        self.objects.close_all();
     }
 
     /// Waits for jobs and gives the store back. Returns whether all jobs ended in time.

@@ -17,6 +17,7 @@
 //! | [`fops`]     | each operation's class; what an answer of the bricks teaches            | no     |
 //! | [`decision`] | `(class, state, attempt) -> action`: the whole policy                   | no     |
 //! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
+//! | [`remote`]   | reads of a cold file, answered from its object                          | no     |
 //! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
 //! | [`bricks`]   | whether they look at a file's state before they read and write               | no     |
 //! | [`control`]  | what users ask and tell: state, recall, cancel                          | no     |
@@ -37,4 +38,5 @@ pub mod host;
 pub mod instance;
 pub mod plugin;
 pub mod recall;
+pub mod remote;
 mod sys;

@@ -10,13 +10,17 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use cloudsync_format::xattr;
+
 use crate::decision::{Class, Known};
 use crate::errno::Errno;
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
+use crate::host::buffer::Buffer;
 use crate::host::dict::{Dict, DictRef};
 use crate::host::inode::{self, Gfid, Inode};
 use crate::host::xlator::Xlator;
+use crate::recall::tracker::Reading;
 use crate::sys;
 
 /// What the ticket carries from one attempt to the next.
@@ -27,6 +31,8 @@ struct Inner {
     class: Class,
     /// How often it was parked.
     attempt: u8,
+    /// Of a read that is on the bricks while the file is recalled.
+    during: Option<Reading>,
 }
 
 /// See the module.
@@ -64,6 +70,7 @@ impl Ticket {
             this,
             class: Class::Pass,
             attempt: 0,
+            during: None,
         });
         let mut ticket = Self {
             inner: ManuallyDrop::new(inner),
@@ -93,6 +100,12 @@ impl Ticket {
     /// It is about to be parked.
     pub fn count_attempt(&mut self) {
         self.inner.attempt = self.inner.attempt.saturating_add(1);
+    }
+
+    /// The recall that it reads beside, if it was wound so.
+    #[must_use]
+    pub fn during(&self) -> Option<&Reading> {
+        self.inner.during.as_ref()
     }
 
     /// The instance it came to.
@@ -175,6 +188,16 @@ impl Ticket {
         unsafe { sys::call_resume_keep_stub(stub.as_ptr()) };
     }
 
+    /// Winds a read to the child without asking for the state: a recall says that these bytes are there.
+    pub fn wind_during(mut self, reading: Reading) {
+        // SAFETY: the stub holds a reference to its xdata, or has none.
+        if let Some(asked) = unsafe { DictRef::from_raw(self.stub().args.xdata) } {
+            asked.remove(xattr::STATUS);
+        }
+        self.inner.during = Some(reading);
+        self.wind(&[]);
+    }
+
     /// features/utime above us has said when the operation is, but not for a discard (so that a hole moves no time, and
     /// nobody sees that the file changed), and long ago if it was parked: the bricks ignore what is earlier than what they
     /// have.
@@ -224,17 +247,43 @@ impl Ticket {
         self.unwind(0, 0);
     }
 
+    /// Answers a read with what is in `buffer`. `at_end`: the file has no more. The answer shows `attributes`.
+    pub fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+        let mut shown = *attributes;
+        // SAFETY: all pointers are live; the answer takes a reference to the buffer.
+        let answered = unsafe {
+            sys::cs_shim_answer_read(
+                self.inner.stub.as_ptr(),
+                buffer.as_ptr(),
+                buffer.bytes().len(),
+                at_end.into(),
+                &raw mut shown.0,
+            )
+        };
+        if answered == 0 {
+            self.dispose();
+        } else {
+            self.fail(Errno::ENOMEM);
+        }
+    }
+
     /// Answers with an error.
     pub fn fail(self, errno: Errno) {
         self.unwind(-1, errno.get());
     }
 
     fn unwind(self, op_ret: i32, op_errno: i32) {
-        let mut this = ManuallyDrop::new(self);
-        let stub = this.inner.stub.as_ptr();
+        let stub = self.inner.stub.as_ptr();
         // SAFETY: the stub is ours; the host unwinds its frame with blank results. `frame->local` is NULL: it is
         // set only between wind and answer.
         unsafe { sys::call_unwind_error_keep_stub(stub, op_ret, op_errno) };
+        self.dispose();
+    }
+
+    /// Frees what was answered.
+    fn dispose(self) {
+        let mut this = ManuallyDrop::new(self);
+        let stub = this.inner.stub.as_ptr();
         // SAFETY: taken once, `this` is not used any more.
         drop(unsafe { ManuallyDrop::take(&mut this.inner) });
         // SAFETY: the operation is answered, nobody uses the stub.
@@ -299,7 +348,8 @@ impl Settling {
 
     /// Takes it back, to be parked: the answer that came is thrown away.
     #[must_use]
-    pub fn into_ticket(self) -> Ticket {
+    pub fn into_ticket(mut self) -> Ticket {
+        self.ticket.inner.during = None;
         self.ticket
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One job for each file: who waits for it, and what becomes of them.
+//! One job for each file: who waits for it, who is served beside it, and what becomes of them.
 
 #![forbid(unsafe_code)]
 
@@ -13,15 +13,21 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
-use crate::recall::job;
+use crate::recall::job::{self, Looked};
+use crate::recall::parts::Parts;
 use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
+use crate::remote;
+use crate::remote::object::Object;
+use crate::sys::glusterfs_fop_t as fop;
 
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The file must be local.
     Bytes,
+    /// Some bytes of it, wherever they are.
+    Read,
     /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
     First(u64),
     /// What a recall left behind next to its end must be tidied up.
@@ -39,10 +45,43 @@ pub struct Job {
     pub want: Want,
     /// Not 0 once it is cancelled; a plugin may look at it.
     pub cancelled: AtomicI32,
+    /// Somebody asked for the file itself, and does not wait.
+    asked: bool,
+    /// When somebody last read beside it.
+    read: Mutex<Option<Instant>>,
     /// The writes of the recall, while it fetches.
     tracker: Mutex<Option<Arc<Tracker>>>,
+    serving: Mutex<Option<Serving>>,
     waiters: Mutex<Vec<Ticket>>,
 }
+
+/// What a recall serves readers with, while it holds the lock and brings the whole file.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Which bytes are on the bricks.
+    pub tracker: Arc<Tracker>,
+    /// Where the others come from.
+    pub object: Arc<Object>,
+    /// In which order.
+    pub parts: Arc<Parts>,
+}
+
+impl Serving {
+    /// Serves a read. Never blocks.
+    pub fn read(&self, ticket: Ticket) {
+        let range = self.object.range(&ticket);
+        match self.tracker.read(range.clone(), &self.object.attributes) {
+            Some(reading) => ticket.wind_during(reading),
+            None => {
+                self.parts.pull(range.start);
+                self.object.read(ticket, false);
+            }
+        }
+    }
+}
+
+/// How long a recall counts as wanted after a read beside it.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The jobs of one instance.
 #[derive(Debug, Default)]
@@ -50,6 +89,8 @@ pub struct Engine {
     jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
     /// Told when the last job is over.
     idle: Condvar,
+    /// When the bricks were last full.
+    full: Mutex<Option<Instant>>,
     /// What happened so far.
     pub counters: Counters,
 }
@@ -84,29 +125,51 @@ pub fn park(
     match inode {
         Some(inode) => {
             let gfid = gfid.unwrap_or_else(|| inode.gfid());
-            start_or_join(instance, inode, gfid, want, Some(ticket));
+            let new = NewJob {
+                inode,
+                gfid,
+                want,
+                asked: false,
+            };
+            start_or_join(instance, new, Some(ticket));
         }
         None => ticket.fail(Errno::EINVAL),
     }
 }
 
-/// Starts bringing the file back, if that is not under way, and waits for nothing.
-pub fn start(instance: &Arc<Instance>, inode: Inode) {
+/// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
+/// come, and not only to read.
+pub fn start(instance: &Arc<Instance>, inode: Inode, asked: bool) {
     let gfid = inode.gfid();
-    start_or_join(instance, inode, gfid, Want::Bytes, None);
+    let want = Want::Bytes;
+    let new = NewJob {
+        inode,
+        gfid,
+        want,
+        asked,
+    };
+    start_or_join(instance, new, None);
 }
 
-fn start_or_join(
-    instance: &Arc<Instance>,
+struct NewJob {
     inode: Inode,
     gfid: Gfid,
     want: Want,
-    ticket: Option<Ticket>,
-) {
+    asked: bool,
+}
+
+fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) {
+    let NewJob {
+        inode,
+        gfid,
+        want,
+        asked,
+    } = new;
     let mut jobs = lock(&instance.engine.jobs);
     if let Some(job) = jobs.get(&gfid) {
         // Under the lock of the map: a job leaves the map before it takes its waiters.
         lock(&job.waiters).extend(ticket);
+        job.touch();
         return;
     }
     let job = Arc::new(Job {
@@ -114,7 +177,10 @@ fn start_or_join(
         inode,
         want,
         cancelled: AtomicI32::new(0),
+        asked,
+        read: Mutex::new((!asked).then(Instant::now)),
         tracker: Mutex::new(None),
+        serving: Mutex::new(None),
         waiters: Mutex::new(ticket.into_iter().collect()),
     });
     jobs.insert(gfid, Arc::clone(&job));
@@ -151,16 +217,15 @@ fn on_a_thread(
 
 fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
     let looked = guard::catch(Err(Failure::Bug), || job::look(instance, job));
-    match (looked, job.want) {
-        (Ok(true), _) => finish(instance, job, Ok(())),
-        (Ok(false), Want::Bytes | Want::First(1..)) => {
-            let recalls = instance.config().recalls;
-            on_a_thread(instance, job, &workers::RECALLS, recalls, run);
-        }
-        (Ok(false), Want::First(0) | Want::Tidy) => {
-            on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run);
-        }
-        (Err(failure), _) => finish(instance, job, Err(failure)),
+    let recalls = instance.config().recalls;
+    // Files of one part have threads of their own: they must not wait until large ones have come.
+    let large = (recalls / 2).max(1);
+    match looked {
+        Ok(Looked::Done) => finish(instance, job, Ok(())),
+        Ok(Looked::Small) => on_a_thread(instance, job, &workers::SMALL, recalls, run),
+        Ok(Looked::Large) => on_a_thread(instance, job, &workers::LARGE, large, run),
+        Ok(Looked::NoStore) => on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run),
+        Err(failure) => finish(instance, job, Err(failure)),
     }
 }
 
@@ -187,10 +252,20 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
             failure.errno(),
         );
     }
+    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
+    if full {
+        *lock(&engine.full) = Some(Instant::now());
+    }
+    let can_serve = full && instance.store().is_some_and(|store| store.can_fetch());
     // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
     for ticket in waiters {
         match &outcome {
             Ok(()) => instance.proceed(ticket),
+            // There is no room for the file, but a reader needs none.
+            Err(_) if can_serve && ticket.fop() == fop::GF_FOP_READ => {
+                let inode = ticket.inode();
+                remote::serve(instance, ticket, inode);
+            }
             Err(failure) => ticket.fail(failure.errno()),
         }
     }
@@ -199,7 +274,54 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     }
 }
 
+fn is_full(errno: Errno) -> bool {
+    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
+}
+
 impl Job {
+    /// Somebody reads beside it.
+    fn touch(&self) {
+        *lock(&self.read) = Some(Instant::now());
+    }
+
+    /// Whether an operation waits for it, or somebody has just read what it brings.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        lock(&self.read).is_some_and(|when| when.elapsed() < LINGER)
+            || !lock(&self.waiters).is_empty()
+    }
+
+    /// Whether somebody asked for the file itself.
+    #[must_use]
+    pub const fn is_asked_for(&self) -> bool {
+        self.asked
+    }
+
+    /// Readers are served from now on, or, with `None`, not any more.
+    pub fn serve(&self, serving: Option<Serving>) {
+        let old = std::mem::replace(&mut *lock(&self.serving), serving);
+        drop(old);
+    }
+
+    /// Readers are not served any more, and those that are on the bricks are waited for.
+    pub fn end_reading(&self) {
+        self.serve(None);
+        let tracker = lock(&self.tracker).clone();
+        if let Some(tracker) = tracker {
+            tracker.end_reading();
+        }
+    }
+
+    /// What readers are served with.
+    #[must_use]
+    pub fn serving(&self) -> Option<Serving> {
+        let serving = lock(&self.serving).clone();
+        if serving.is_some() {
+            self.touch();
+        }
+        serving
+    }
+
     /// Makes it end soon, with ECANCELED for everybody who waits for it.
     pub fn cancel(&self) {
         self.cancelled.store(1, Ordering::Release);
@@ -227,6 +349,21 @@ impl Job {
 }
 
 impl Engine {
+    /// Whether the bricks had no room a moment ago.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        /// Room is looked for again after so long.
+        const AGAIN: Duration = Duration::from_secs(10);
+        lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
+    }
+
+    /// The way to the bricks changed: a lock that we think we hold may be gone.
+    pub fn disturb(&self) {
+        for job in lock(&self.jobs).values() {
+            job.serve(None);
+        }
+    }
+
     /// Cancels every job: their waiters get ECANCELED.
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {

@@ -2,7 +2,7 @@
 //! The steps of one job, one after the other, on a thread that may block. See the module above for the order and
 //! what a crash between two of them leaves.
 
-use std::ffi::CString;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::{self, State};
@@ -14,28 +14,44 @@ use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::{Download, LoadedStore};
-use crate::recall::engine::{Job, Want};
-use crate::recall::parts::{self, Whole};
+use crate::recall::engine::{Job, Serving, Want};
+use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
+use crate::remote::object::{Identity, PART, PIECE};
+
+/// What a look without the lock has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// Nothing is left to do.
+    Done,
+    /// There is, and it needs no store.
+    NoStore,
+    /// A file of at most a part is to be brought back.
+    Small,
+    /// A larger one is.
+    Large,
+}
 
 /// Looks, without the lock, whether the job is done already: most that come here after another client's recall find the
 /// file local, and an operation that the bricks do not check comes here every time. Needs no store.
 ///
 /// # Errors
 /// Why it can never be done.
-pub fn look(instance: &Instance, job: &Job) -> Result<bool, Failure> {
+pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
     let (child, loc) = begin(instance, job)?;
     let status = child.status(&loc)?;
     if status.state == State::Local && !status.has_left_overs {
         watch_bricks(instance, job, &child, &loc);
         job.inode.learn(instance.this, Known::Local);
-        return Ok(true);
+        return Ok(Looked::Done);
     }
-    let needs_store = matches!(job.want, Want::Bytes | Want::First(1..));
-    if needs_store && status.state != State::Local && instance.store().is_none() {
-        return Err(Failure::NoStore);
+    match job.want {
+        Want::Tidy if status.state != State::Local => Ok(Looked::Done),
+        Want::Tidy | Want::First(0) => Ok(Looked::NoStore),
+        _ if status.state != State::Local && instance.store().is_none() => Err(Failure::NoStore),
+        _ if status.attributes.size() <= PART => Ok(Looked::Small),
+        _ => Ok(Looked::Large),
     }
-    Ok(job.want == Want::Tidy && status.state != State::Local)
 }
 
 fn begin(instance: &Instance, job: &Job) -> Result<(Child, Loc), Failure> {
@@ -67,7 +83,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
             Ok(())
         }
         (_, Want::Tidy) => Ok(()),
-        (State::Remote, Want::Bytes | Want::First(1..)) => {
+        (State::Remote, Want::Bytes | Want::Read | Want::First(1..)) => {
             let bytes = bring_back(instance, job, &child, &loc, &status)?;
             job.inode.learn(instance.this, Known::Local);
             instance
@@ -149,7 +165,8 @@ fn bring_back(
     let fd = child.open(&job.inode, loc)?;
     child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
     let mut moved = false;
-    let done = make_room(child, &fd, size)
+    let one_write = store.can_fetch() && size <= PIECE;
+    let done = make_room(child, &fd, if one_write { 0 } else { size })
         .and_then(|moving| {
             moved = moving;
             fetch(instance, &store, job, &fd, status, size)
@@ -158,6 +175,10 @@ fn bring_back(
             moved |= written.moved_mtime;
             commit(child, &fd, status, moved)
         });
+    // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
+    job.end_reading();
+    // It is not needed any more, or what is in memory of it may be what is wrong.
+    instance.objects.close(job.gfid);
     if let Err(failure) = done {
         // Cut what was written. If that fails too, the next recall starts with it.
         if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes, moved) {
@@ -181,7 +202,7 @@ fn bring_back(
 /// For erasure-coded volumes, which answer EIO to everything for ever once too few bricks agree on how long their
 /// fragments are (they ask for it along with the version, and compare the answers). A client that dies in the middle of
 /// many writes that each make the file longer leaves every fragment at a length of its own. So one operation makes all
-/// of them as long as they will be, and no write changes that.
+/// of them as long as they will be, and no write changes that. A file that comes in one write needs none of it.
 fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
     if size == 0 {
         return Ok(false);
@@ -192,50 +213,47 @@ fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
 /// Brings the first `size` bytes of the object to the bricks.
 fn fetch(
     instance: &Instance,
-    store: &LoadedStore,
+    store: &Arc<LoadedStore>,
     job: &Job,
     fd: &Fd,
     status: &Status,
     size: u64,
 ) -> Result<Written, Failure> {
-    let key = status.key.as_ref().filter(|_| !status.archived_by_us);
-    let key = key
-        .or(status.remote.as_ref())
-        .filter(|key| !key.is_empty())
-        .ok_or(Failure::Damaged("it has no object key"))?;
-    let key = text(key, "its object key has a NUL")?;
-    let version = status
-        .version
-        .as_ref()
-        .map(|version| text(version, "its version has a NUL"));
-    let version = version.transpose()?;
-
     let config = instance.config();
     let tracker = Tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
     let result = if store.can_fetch() {
-        let whole = Whole {
-            key: &key,
-            version: version.as_deref(),
-            size: status.attributes.size(),
-        };
-        let fetched = parts::fetch(
-            instance,
-            store,
-            &whole,
-            fd,
-            &tracker,
-            &job.cancelled,
-            config.ranges,
-        );
+        let fetched = instance
+            .objects
+            .open(instance, store, job.gfid, status)
+            .and_then(|object| {
+                let parts = Arc::new(Parts::of(size));
+                // A file that will be cut is not served as what it was.
+                if size == object.identity.size && !config.checked {
+                    job.serve(Some(Serving {
+                        tracker: Arc::clone(&tracker),
+                        object: Arc::clone(&object),
+                        parts: Arc::clone(&parts),
+                    }));
+                }
+                let target = Target {
+                    job,
+                    fd,
+                    tracker: &tracker,
+                    ranges: config.ranges,
+                    give_up: config.give_up && !job.is_asked_for(),
+                };
+                parts::fetch(&object, &parts, &target)
+            });
         tracker.drain();
         fetched
     } else {
+        let identity = Identity::of(status)?;
         let download = Download {
             fd,
             inode: &job.inode,
-            key: &key,
-            version: version.as_deref(),
+            key: &identity.key,
+            version: identity.version.as_deref(),
             attributes: &status.attributes,
             cancelled: &job.cancelled,
             tracker: &tracker,
@@ -272,11 +290,5 @@ fn commit(child: &Child, fd: &Fd, status: &Status, moved_mtime: bool) -> Result<
 }
 
 fn tidy(child: &Child, fd: &Fd) -> Result<(), Failure> {
-    xattr::LEFT_OVERS
-        .iter()
-        .try_for_each(|name| child.remove(fd, "tidy up", name))
-}
-
-fn text(bytes: &[u8], otherwise: &'static str) -> Result<CString, Failure> {
-    CString::new(bytes).map_err(|_| Failure::Damaged(otherwise))
+    child.remove_all(fd, "tidy up", &xattr::LEFT_OVERS)
 }

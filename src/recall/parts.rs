@@ -1,78 +1,114 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Fetches an object in parts, several at once, and writes them to the bricks as they come.
+//! Brings an object to the bricks in parts, several at once, and those first that a reader waits for.
 //!
-//! Each part is one request of the plugin's, on a thread of its own; a small file is one part on the thread of its job.
-//! The parts' checksums add up to the object's.
+//! Each part is streamed on a thread of its own; a small file is one part on the thread of its job. The parts' checksums
+//! add up to the object's.
 
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::ffi::CStr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloudsync_format::checksum::{Algorithm, Checksum, Computing};
+use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::errno::{Errno, Failure};
-use crate::host::buffer::Buffer;
 use crate::host::child::Fd;
 use crate::host::thread;
-use crate::instance::Instance;
-use crate::plugin::store::{LoadedStore, Object, Part, Sink};
+use crate::recall::engine::Job;
 use crate::recall::tracker::Tracker;
+use crate::remote::get;
+use crate::remote::object::{Object, PART};
 
-/// Bytes of a part: what S3's clients agree on. Larger, and a broken connection costs more; smaller, and each costs a
-/// round trip.
-const PART: u64 = 8 << 20;
-/// Bytes of a write, as large as GlusterFS's transports carry without splitting.
-const WRITE: usize = 1 << 20;
+/// What nobody has begun with.
+#[derive(Debug)]
+pub struct Parts(Mutex<VecDeque<Range<u64>>>);
 
-/// The object that a file is.
-#[derive(Clone, Copy, Debug)]
-pub struct Whole<'a> {
-    /// Its key.
-    pub key: &'a CStr,
-    /// Its only version that will do, if that is known.
-    pub version: Option<&'a CStr>,
-    /// Its size in bytes, which is the file's.
-    pub size: u64,
+impl Parts {
+    /// The first `size` bytes of an object.
+    #[must_use]
+    pub fn of(size: u64) -> Self {
+        Self(Mutex::new(std::iter::once(0..size).collect()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Range<u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next part; parts begin at multiples of their size.
+    fn next(&self) -> Option<Range<u64>> {
+        let mut left = self.lock();
+        let first = left.pop_front().filter(|range| !range.is_empty())?;
+        let end = first.end.min((first.start / PART + 1) * PART);
+        if end < first.end {
+            left.push_front(end..first.end);
+        }
+        Some(first.start..end)
+    }
+
+    /// How many parts there are to begin with, at least; no more than `most`.
+    fn left(&self, most: usize) -> usize {
+        let bytes: u64 = self
+            .lock()
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum();
+        usize::try_from(bytes.div_ceil(PART)).map_or(most, |parts| parts.min(most))
+    }
+
+    /// Somebody reads at `at`: what follows there comes next, and then what is behind it.
+    pub fn pull(&self, at: u64) {
+        let mut left = self.lock();
+        let Some(place) = left.iter().position(|range| range.contains(&at)) else {
+            return;
+        };
+        let Some(range) = left.remove(place) else {
+            return;
+        };
+        if range.start < at {
+            left.push_back(range.start..at);
+        }
+        left.push_front(at..range.end);
+    }
 }
 
-/// Brings the first bytes of an object to the bricks, as many as `tracker` expects.
+/// What a recall writes to, and how.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Who wants it.
+    pub job: &'a Job,
+    /// Where the bytes go.
+    pub fd: &'a Fd,
+    /// What counts them.
+    pub tracker: &'a Arc<Tracker>,
+    /// How many parts at once.
+    pub ranges: usize,
+    /// Whether it is given up when nobody waits for it.
+    pub give_up: bool,
+}
+
+/// Brings `parts` of an object to the bricks: its first bytes, as many as the tracker expects.
 ///
 /// # Errors
 /// Why not. What was written until then is worth nothing.
-pub fn fetch(
-    instance: &Instance,
-    store: &LoadedStore,
-    whole: &Whole<'_>,
-    fd: &Fd,
-    tracker: &Tracker,
-    cancelled: &AtomicI32,
-    ranges: usize,
-) -> Result<(), Failure> {
-    let object = check(store, whole)?;
-    let wanted = tracker.size();
-    // A part's checksum says nothing without the others.
-    let expected = object.checksum.filter(|_| wanted == whole.size);
-    let version = std::ffi::CString::new(object.etag.as_str()).unwrap_or_default();
+pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result<(), Failure> {
+    // A part's checksum says nothing without the others; a piece was compared when it came.
+    let whole = target.tracker.size() == object.identity.size && !object.is_one_piece();
+    let expected = if whole {
+        object.describe()?.checksum
+    } else {
+        None
+    };
     let fetching = Fetching {
-        store,
-        whole,
-        version: (!version.is_empty()).then_some(version.as_c_str()),
-        fd,
-        instance,
-        cancelled,
+        object,
+        parts,
+        target,
         algorithm: expected.map(Checksum::algorithm),
         stopped: AtomicBool::new(false),
-        state: Mutex::new(State {
-            left: parts(wanted),
-            sums: Vec::new(),
-            failed: None,
-        }),
+        done: Mutex::default(),
     };
-    let threads = ranges.min(fetching.lock().left.len());
+    let threads = parts.left(target.ranges);
     std::thread::scope(|scope| {
         for number in 1..threads {
             // Fewer threads are slower, and no error.
@@ -84,196 +120,99 @@ pub fn fetch(
         }
         fetching.run();
     });
-    let state = fetching
-        .state
+    let done = fetching
+        .done
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    if let Some(failure) = state.failed {
+    if let Some(failure) = done.failed {
         return Err(failure);
     }
     match expected {
-        Some(expected) => compare(whole, expected, state.sums),
+        Some(expected) => get::compare(object.key(), expected, add_up(expected, done.sums)),
         None => Ok(()),
     }
 }
 
-/// Asks the store what the object is, and whether that is the file.
-fn check(store: &LoadedStore, whole: &Whole<'_>) -> Result<Object, Failure> {
-    let other = |why: String, errno| Failure::Object {
-        key: whole.key.to_string_lossy().into_owned(),
-        why,
-        errno,
-    };
-    let object = store
-        .head(whole.key)
-        .map_err(Failure::Store)?
-        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
-    let version = whole.version.map(CStr::to_string_lossy);
-    if let Some(version) =
-        version.filter(|version| !object.etag.is_empty() && *version != object.etag)
-    {
-        let now = &object.etag;
-        let why = format!("it is version {now} in the store, the file was archived as {version}");
-        return Err(other(why, Errno::ESTALE));
-    }
-    if object.size != whole.size {
-        let (stored, size) = (object.size, whole.size);
-        let why = format!("it has {stored} bytes in the store, the file has {size}");
-        return Err(other(why, Errno::EBADMSG));
-    }
-    Ok(object)
-}
-
-fn parts(size: u64) -> VecDeque<Range<u64>> {
-    (0..size.div_ceil(PART))
-        .map(|number| number * PART..size.min((number + 1) * PART))
-        .collect()
-}
-
-fn compare(
-    whole: &Whole<'_>,
-    expected: Checksum,
-    mut sums: Vec<(Range<u64>, Checksum)>,
-) -> Result<(), Failure> {
+fn add_up(expected: Checksum, mut sums: Vec<(Range<u64>, Checksum)>) -> Checksum {
     sums.sort_by_key(|(range, _)| range.start);
     let empty = expected.algorithm().of(&[]);
-    let found = sums.into_iter().fold(empty, |sum, (range, next)| {
+    sums.into_iter().fold(empty, |sum, (range, next)| {
         sum.then(next, range.end - range.start)
-    });
-    if found == expected {
-        return Ok(());
-    }
-    Err(Failure::Object {
-        key: whole.key.to_string_lossy().into_owned(),
-        why: format!("checksum {found}, should be {expected}"),
-        errno: Errno::EBADMSG,
     })
 }
 
 /// What the threads of one recall share.
 struct Fetching<'a> {
-    store: &'a LoadedStore,
-    whole: &'a Whole<'a>,
-    version: Option<&'a CStr>,
-    fd: &'a Fd,
-    instance: &'a Instance,
-    cancelled: &'a AtomicI32,
+    object: &'a Arc<Object>,
+    parts: &'a Parts,
+    target: &'a Target<'a>,
     algorithm: Option<Algorithm>,
     /// One part failed: the others need not go on.
     stopped: AtomicBool,
-    state: Mutex<State>,
+    done: Mutex<Done>,
 }
 
-struct State {
-    left: VecDeque<Range<u64>>,
+#[derive(Default)]
+struct Done {
     sums: Vec<(Range<u64>, Checksum)>,
     failed: Option<Failure>,
 }
 
 impl Fetching<'_> {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fetches parts until none is left or one failed.
     fn run(&self) {
-        let _entered = self.instance.this.enter();
-        loop {
-            let next = {
-                let mut state = self.lock();
-                if state.failed.is_some() {
-                    return;
-                }
-                state.left.pop_front()
-            };
-            let Some(range) = next else {
-                return;
-            };
+        let _entered = self.object.this.enter();
+        while !self.stopped.load(Ordering::Acquire)
+            && let Some(range) = self.parts.next()
+        {
             if let Err(failure) = self.part(range) {
                 self.stopped.store(true, Ordering::Release);
-                self.lock().failed.get_or_insert(failure);
-                return;
+                self.done().failed.get_or_insert(failure);
             }
         }
-    }
-
-    fn part(&self, range: Range<u64>) -> Result<(), Failure> {
-        let mut writer = Writer {
-            fetching: self,
-            filling: None,
-            sum: self.algorithm.map(Algorithm::compute),
-            at: range.start,
-            end: range.end,
-        };
-        let part = Part {
-            key: self.whole.key,
-            version: self.version,
-            size: self.whole.size,
-            range: range.clone(),
-        };
-        self.store
-            .fetch(&part, &mut writer)
-            .map_err(Failure::Store)?;
-        if writer.at != range.end {
-            return Err(Failure::Incomplete {
-                got: writer.at - range.start,
-                want: range.end - range.start,
-            });
-        }
-        if let Some(sum) = writer.sum {
-            self.lock().sums.push((range, sum.finish()));
-        }
-        Ok(())
-    }
-}
-
-/// From chunks as the network has them to writes as the bricks like them.
-struct Writer<'a> {
-    fetching: &'a Fetching<'a>,
-    /// A buffer, how much of it is filled, and how much of it will be.
-    filling: Option<(Buffer, usize, usize)>,
-    sum: Option<Computing>,
-    at: u64,
-    end: u64,
-}
-
-impl Sink for Writer<'_> {
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        if self.cancelled() {
-            return Err(Errno::ECANCELED);
-        }
-        if bytes.len() as u64 > self.end - self.at {
-            return Err(Errno::EBADMSG);
-        }
-        if let Some(sum) = &mut self.sum {
-            sum.update(bytes);
-        }
-        let Fetching { instance, fd, .. } = self.fetching;
-        while !bytes.is_empty() {
-            let (mut buffer, filled, size) = match self.filling.take() {
-                Some(filling) => filling,
-                None => {
-                    let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-                    let size = left.min(WRITE);
-                    (Buffer::new(instance.this, size)?, 0, size)
-                }
-            };
-            let (now, later) = bytes.split_at(bytes.len().min(size - filled));
-            buffer.put(filled, now);
-            self.at += now.len() as u64;
-            bytes = later;
-            if filled + now.len() == size {
-                buffer.write(instance.this, fd, size, self.at - size as u64)?;
-            } else {
-                self.filling = Some((buffer, filled + now.len(), size));
-            }
-        }
-        Ok(())
     }
 
     fn cancelled(&self) -> bool {
-        self.fetching.stopped.load(Ordering::Acquire)
-            || self.fetching.cancelled.load(Ordering::Acquire) != 0
+        self.stopped.load(Ordering::Acquire)
+            || self.target.job.cancelled.load(Ordering::Acquire) != 0
+    }
+
+    fn part(&self, range: Range<u64>) -> Result<(), Failure> {
+        let Target {
+            job, fd, tracker, ..
+        } = self.target;
+        let mut sum = self.algorithm.map(Algorithm::compute);
+        let this = self.object.this;
+        self.object.stream(
+            range.clone(),
+            &|| self.cancelled(),
+            &mut |at, chunk, which| {
+                let wanted = job.is_wanted();
+                if !wanted && self.target.give_up {
+                    return Err(Failure::Cancelled);
+                }
+                if let Some(sum) = &mut sum {
+                    sum.update(&chunk.buffer().bytes()[which.clone()]);
+                }
+                tracker.hold(at, chunk);
+                let written = chunk.buffer().write(this, fd, which, at, wanted);
+                written.map_err(|errno| match errno {
+                    Errno::ECANCELED => Failure::Cancelled,
+                    errno => Failure::Brick {
+                        step: "write",
+                        errno,
+                    },
+                })
+            },
+        )?;
+        if let Some(sum) = sum {
+            self.done().sums.push((range, sum.finish()));
+        }
+        Ok(())
     }
 }
 
@@ -284,9 +223,9 @@ mod tests {
     #[test]
     fn parts_are_the_whole_and_no_larger_than_a_part() {
         for size in [0, 1, PART - 1, PART, PART + 1, 5 * PART + 7] {
-            let parts = parts(size);
+            let parts = Parts::of(size);
             let mut at = 0;
-            for part in &parts {
+            while let Some(part) = parts.next() {
                 assert_eq!(part.start, at);
                 assert!(part.end > at && part.end - at <= PART);
                 at = part.end;
@@ -296,20 +235,47 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_makes_no_sense_takes_no_memory() {
+        let parts = Parts::of(u64::MAX);
+        assert_eq!(parts.next(), Some(0..PART));
+        assert_eq!(parts.left(4), 4);
+    }
+
+    #[test]
+    fn what_a_reader_waits_for_comes_next_and_nothing_is_left_out() {
+        let size = 10 * PART + 5;
+        let parts = Parts::of(size);
+        assert_eq!(parts.next(), Some(0..PART));
+        parts.pull(0);
+        let at = 7 * PART + 100;
+        parts.pull(at);
+        let mut all = Vec::new();
+        while let Some(part) = parts.next() {
+            all.push(part);
+        }
+        assert_eq!(all[..2], [at..8 * PART, 8 * PART..9 * PART]);
+        assert!(all.iter().all(|part| part.end - part.start <= PART));
+        all.sort_by_key(|part| part.start);
+        let end = all.iter().fold(PART, |end, part| {
+            assert_eq!(part.start, end);
+            part.end
+        });
+        assert_eq!(end, size);
+    }
+
+    #[test]
     fn sums_of_parts_are_compared_in_order_of_the_file() {
         let bytes = b"a file in three parts";
-        let sum = |range: Range<usize>| Algorithm::Crc32c.of(&bytes[range]);
-        let whole = Whole {
-            key: c"key",
-            version: None,
-            size: bytes.len() as u64,
+        let of = |range: Range<usize>| {
+            let sum = Algorithm::Crc32c.of(&bytes[range.clone()]);
+            (range.start as u64..range.end as u64, sum)
         };
-        let of = |range: Range<usize>| (range.start as u64..range.end as u64, sum(range));
         let expected = Algorithm::Crc32c.of(bytes);
         let sums = vec![of(9..14), of(0..9), of(14..bytes.len())];
-        assert!(compare(&whole, expected, sums).is_ok());
+        let found = add_up(expected, sums);
+        assert!(get::compare(c"key", expected, found).is_ok());
         let sums = vec![of(9..14), of(0..8), of(14..bytes.len())];
-        let failure = compare(&whole, expected, sums).unwrap_err();
+        let failure = get::compare(c"key", expected, add_up(expected, sums)).unwrap_err();
         assert_eq!(failure.errno(), Errno::EBADMSG);
     }
 }

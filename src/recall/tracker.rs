@@ -12,7 +12,9 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::errno::Errno;
+use crate::host::attributes::Attributes;
 use crate::recall::ranges::Ranges;
+use crate::remote::object::Chunk;
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
 /// while it is listed, so no other descriptor can have the address.
@@ -34,8 +36,14 @@ pub struct Tracker {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Reads of applications that are on the bricks at this moment.
+    readers: usize,
+    /// No more of them.
+    readers_end: bool,
     flying_bytes: u64,
     flying: usize,
+    /// Memory that writes in flight are made of, by their offset.
+    held: HashMap<u64, Arc<Chunk>>,
     acknowledged: Ranges,
     failed: Option<WriteError>,
     moved_mtime: bool,
@@ -76,6 +84,21 @@ pub struct Written {
     pub moved_mtime: bool,
 }
 
+/// A read that is on the bricks while the file is recalled. As long as there is one, the recall cuts nothing.
+#[derive(Debug)]
+pub struct Reading {
+    tracker: Arc<Tracker>,
+    /// What the file's attributes are; those on the bricks change as the recall writes.
+    pub attributes: Attributes,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        lock(&self.tracker.state).readers -= 1;
+        self.tracker.changed.notify_all();
+    }
+}
+
 /// One write in flight.
 #[derive(Debug)]
 pub struct Slot {
@@ -113,6 +136,37 @@ impl Tracker {
         self.changed.notify_all();
     }
 
+    /// Holds the memory of the write at `offset`, which is about to begin, until it is answered.
+    pub fn hold(&self, offset: u64, chunk: &Arc<Chunk>) {
+        lock(&self.state).held.insert(offset, Arc::clone(chunk));
+    }
+
+    /// A read of these bytes may go to the bricks: they have them.
+    #[must_use]
+    pub fn read(self: &Arc<Self>, range: Range<u64>, attributes: &Attributes) -> Option<Reading> {
+        let mut state = lock(&self.state);
+        if state.readers_end || state.failed.is_some() || !state.acknowledged.contains(range) {
+            return None;
+        }
+        state.readers += 1;
+        Some(Reading {
+            tracker: Arc::clone(self),
+            attributes: *attributes,
+        })
+    }
+
+    /// Lets no more reads to the bricks, and waits until those that are there are answered.
+    pub fn end_reading(&self) {
+        let mut state = lock(&self.state);
+        state.readers_end = true;
+        while state.readers > 0 {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Refuses further writes and waits until every one that was accepted is answered.
     pub fn drain(&self) {
         lock(&OPEN).remove(&self.descriptor);
@@ -125,6 +179,10 @@ impl Tracker {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        // Of writes that were refused.
+        let held = std::mem::take(&mut state.held);
+        drop(state);
+        drop(held);
     }
 
     /// What came of it all; call after [`Self::drain`].
@@ -192,20 +250,22 @@ impl Slot {
         let mut state = lock(&self.tracker.state);
         state.flying -= 1;
         state.flying_bytes -= length;
+        let held = state.held.remove(&self.range.start);
         match result {
             Ok(bytes) if bytes == length => {
                 state.acknowledged.insert(self.range.clone());
                 state.moved_mtime |= moved_mtime;
             }
-            // Written in part: the bricks are full, or worse.
+            // Written in part: there is no room for the rest.
             Ok(_) => {
-                state.failed.get_or_insert(WriteError::Brick(Errno::EIO));
+                state.failed.get_or_insert(WriteError::Brick(Errno::ENOSPC));
             }
             Err(errno) => {
                 state.failed.get_or_insert(WriteError::Brick(errno));
             }
         }
         drop(state);
+        drop(held);
         self.tracker.changed.notify_all();
     }
 }
@@ -286,6 +346,29 @@ mod tests {
         writer.join().unwrap();
         tracker.drain();
         assert_eq!(tracker.written().bytes, 20);
+    }
+
+    #[test]
+    fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
+        let tracker = Tracker::open(0x7000, 10, 10);
+        let attributes = Attributes::blank();
+        assert!(tracker.read(0..1, &attributes).is_none());
+        begin(0x7000, 0, 5).unwrap().end(Ok(5), false);
+        assert!(tracker.read(4..6, &attributes).is_none());
+        let reading = tracker.read(0..5, &attributes).unwrap();
+        let (said, heard) = mpsc::channel();
+        let other = Arc::clone(&tracker);
+        let cutter = thread::spawn(move || {
+            other.end_reading();
+            said.send(()).unwrap();
+        });
+        let early = heard.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "a read is on the bricks");
+        drop(reading);
+        heard.recv_timeout(Duration::from_secs(20)).unwrap();
+        cutter.join().unwrap();
+        assert!(tracker.read(0..5, &attributes).is_none());
+        tracker.drain();
     }
 
     #[test]

@@ -40,8 +40,17 @@ struct State {
     started: usize,
 }
 
-/// What waits for the store.
-pub static RECALLS: Pool = Pool::new("glfs_csrec");
+/// Recalls of files that are small: what they wait for is the store.
+pub static SMALL: Pool = Pool::new("glfs_csrec");
+
+/// Hand-shakes: they ask the store.
+pub static ARCHIVES: Pool = Pool::new("glfs_csarc");
+
+/// Recalls of large files.
+pub static LARGE: Pool = Pool::new("glfs_csbig");
+
+/// Requests to the store that readers wait for.
+pub static READS: Pool = Pool::new("glfs_csget");
 
 /// What asks or changes something on the bricks only.
 pub static BRICKS: Pool = Pool::new("glfs_csask");

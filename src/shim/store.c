@@ -195,9 +195,11 @@ cs_write_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
 }
 
 int32_t
-cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t size, off_t offset)
+cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
+              size_t size, off_t offset, int32_t urgent)
 {
-    struct iovec piece = {.iov_base = iobuf_ptr(buffer), .iov_len = size};
+    struct iovec piece = {.iov_base = (char *)iobuf_ptr(buffer) + from,
+                          .iov_len = size};
     gf_boolean_t wound = _gf_false;
     struct iobref *iobref = NULL;
     call_frame_t *frame = NULL;
@@ -210,8 +212,10 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t size, off_t
     if (iobref && iobref_add(iobref, buffer) == 0)
         frame = create_frame(this, this->ctx->pool);
     if (frame) {
-        /* The bricks must not squash root away: the bytes go into a file that root may not own. */
-        frame->root->pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
+        /* The bricks must not squash root away: the bytes go into a file that root may not own. Any other negative
+         * number waits behind everybody else there (io-threads' least priority). */
+        frame->root->pid = urgent ? GF_CLIENT_PID_NO_ROOT_SQUASH
+                                  : GF_CLIENT_PID_TIER_DEFRAG;
         frame->root->type = GF_OP_TYPE_FOP;
         frame->root->op = GF_FOP_WRITE;
         STACK_WIND_COOKIE(frame, cs_write_done, slot, FIRST_CHILD(this), FIRST_CHILD(this)->fops->writev,
@@ -225,5 +229,25 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t size, off_t
         cs_rs->write_end(slot, -1, ENOMEM, NULL, NULL);
         return ENOMEM;
     }
+    return 0;
+}
+
+int32_t
+cs_shim_answer_read(call_stub_t *stub, struct iobuf *buffer, size_t size,
+                    int32_t at_end, struct iatt *attributes)
+{
+    struct iovec piece = {.iov_base = iobuf_ptr(buffer), .iov_len = size};
+    struct iobref *iobref = iobref_new();
+
+    if (!iobref)
+        return -1;
+    if (iobref_add(iobref, buffer)) {
+        iobref_unref(iobref);
+        return -1;
+    }
+    /* ENOENT beside a success: the host's way to say that the file ends here. */
+    STACK_UNWIND_STRICT(readv, stub->frame, (int32_t)size, at_end ? ENOENT : 0,
+                        &piece, 1, attributes, iobref, NULL);
+    iobref_unref(iobref);
     return 0;
 }

@@ -11,7 +11,7 @@ use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const STATE: &str = "glusterfs.cloudsync.state";
 
-fn state(scene: &Scene, name: &str) -> String {
+pub(crate) fn state(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
     let value = scene
         .within("ask for the state", move || xattr::get(path, STATE))
@@ -19,7 +19,7 @@ fn state(scene: &Scene, name: &str) -> String {
     String::from_utf8(value.unwrap()).unwrap()
 }
 
-fn tell(scene: &Scene, name: &str, what: &str) -> std::io::Result<()> {
+pub(crate) fn tell(scene: &Scene, name: &str, what: &str) -> std::io::Result<()> {
     let (path, what) = (scene.path(name), format!("glusterfs.cloudsync.{what}"));
     scene.within("tell", move || xattr::set(path, what, b"1"))
 }
@@ -72,7 +72,9 @@ fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
 #[test]
 fn a_recall_can_be_cancelled() {
     let mut scene = Scene::new("cancel");
-    let bytes = pattern(2, 200 << 20);
+    let slowly = ("features.cloudsync-product-id", "rate=20M,reads=checked");
+    scene.volume.set(slowly.0, slowly.1).unwrap();
+    let bytes = pattern(2, 60 << 20);
     scene.write("file", &bytes);
     scene.archive("file");
     scene.remount();

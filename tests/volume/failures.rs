@@ -2,7 +2,7 @@
 //! What goes wrong at the store: the reader gets an errno, the file stays cold, nobody else notices.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 
 use cloudsync_lab::Backing;
@@ -166,24 +166,44 @@ fn a_failed_recall_does_not_move_the_mtime() {
     };
     let before = times(&scene);
     scene.remount();
-    assert_eq!(errno(scene.read("too-big")), libc::ENOSPC);
+    assert_eq!(errno(touch(&scene, "too-big")), libc::ENOSPC);
     assert_eq!(errno(scene.read("lost")), libc::ENODATA);
     scene.remount();
     assert_eq!(times(&scene), before);
 }
 
+/// Writes the first byte of the file again, for which it must be local.
+fn touch(scene: &Scene, name: &str) -> std::io::Result<()> {
+    let path = scene.path(name);
+    scene.within("write", move || {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 0)?;
+        file.write_all_at(&byte, 0)?;
+        file.sync_all()
+    })
+}
+
 #[test]
-fn a_full_brick_fails_the_reader_and_leaves_the_file_cold() {
+fn a_full_brick_fails_the_writer_and_not_the_reader_and_the_file_stays_cold() {
     let mut scene = Scene::with("full", &[], Backing::Sized(48 << 20));
-    scene.write("file", &pattern(7, 20 << 20));
+    let bytes = pattern(7, 20 << 20);
+    scene.write("file", &bytes);
     scene.archive("file");
     scene.write("filler", &pattern(8, 30 << 20));
     scene.remount();
-    assert_eq!(errno(scene.read("file")), libc::ENOSPC);
+    assert_same(&scene.read("file").unwrap(), &bytes, "there is no room");
+    assert_eq!(errno(touch(&scene, "file")), libc::ENOSPC);
     assert!(scene.is_cold("file"), "what was written is cut again");
+    scene.remount();
+    assert_same(&scene.read("file").unwrap(), &bytes, "after the failure");
+    scene.assert_idle();
+    assert!(scene.is_cold("file"));
     let filler = scene.path("filler");
     scene
         .within("remove", move || fs::remove_file(filler))
         .unwrap();
-    assert_same(&scene.read("file").unwrap(), &pattern(7, 20 << 20), "file");
+    touch(&scene, "file").unwrap();
+    assert!(scene.is_plain("file"), "{}", scene.marks("file"));
+    assert_same(&scene.read("file").unwrap(), &bytes, "file");
 }

@@ -12,10 +12,10 @@ use cloudsync_lab::ADDRESS;
 
 use crate::scene::lab;
 
-/// So much of a held object comes at once: more than the plugin gathers before it writes.
+/// So much of the beginning of a held object comes at once: more than is gathered before it is written.
 pub(crate) const AT_ONCE: usize = 3 << 20;
 /// And then so much in each pause.
-const TRICKLE: usize = 512;
+const TRICKLE: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,26 +128,29 @@ impl Shared {
                 first.parse().ok()
             });
             self.ranges.lock().unwrap().extend::<Option<u64>>(range);
+            let first = range.map_or(0, |first| usize::try_from(first).unwrap());
             let length = header(&answered, "content-length").and_then(|text| text.parse().ok());
 
             let length = length.ok_or(io::ErrorKind::InvalidData)?;
             let held = asked.lines().next().unwrap_or_default().contains("/held/")
                 && *self.way.lock().unwrap() == Way::Held;
-            self.body(&mut server, &mut to_client, length, held)?;
+            let narrow = held.then(|| AT_ONCE.saturating_sub(first));
+            self.body(&mut server, &mut to_client, length, narrow)?;
         }
     }
 
+    /// Passes a body on; from `narrow` bytes on, if so, slowly.
     fn body(
         &self,
         from: &mut impl Read,
         to: &mut impl Write,
         length: usize,
-        held: bool,
+        narrow: Option<usize>,
     ) -> io::Result<()> {
         let mut done = 0;
         let mut buffer = vec![0; 64 << 10];
         while done < length {
-            let most = self.most(held && done >= AT_ONCE)?;
+            let most = self.most(narrow.is_some_and(|from| done >= from))?;
             let most = most.min(length - done).min(buffer.len());
             let got = from.read(&mut buffer[..most])?;
             if got == 0 {

@@ -58,7 +58,8 @@ fn a_program_reads_a_cold_file_and_ends() {
     let (read, end) = run(&scene, &["read", "/dir/file"]);
     assert_eq!(read, sum(&bytes));
     assert_ended(&end);
-    assert!(scene.is_plain("dir/file"));
+    // The program had what it wanted; its end ends the recall, if that takes longer.
+    assert!(scene.is_plain("dir/file") || scene.is_cold("dir/file"));
 }
 
 #[test]

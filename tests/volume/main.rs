@@ -26,6 +26,7 @@ mod options;
 mod part;
 mod plugins;
 mod read;
+mod remote;
 mod scene;
 mod secrets;
 mod unchecked;

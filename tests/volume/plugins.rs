@@ -237,7 +237,12 @@ fn directory(shelf: &Shelf) -> Directory {
 /// What the archiver does: an object of its own name, then the hand-shake in its exact form.
 #[test]
 fn a_folder_is_a_store() {
-    let mut shelf = Shelf::new("directory", &[("features.cloudsync-store-id", "path=%")]);
+    let settings = [
+        ("features.cloudsync-store-id", "path=%"),
+        // Or what is damaged behind the first bytes is noticed when they were read.
+        ("features.cloudsync-product-id", "reads=checked"),
+    ];
+    let mut shelf = Shelf::new("directory", &settings);
     let bytes = pattern(1, 9_000_001);
     shelf.write("file", &bytes);
     let store = directory(&shelf);
@@ -270,7 +275,12 @@ fn a_folder_is_a_store() {
 /// By hand: copy the file into `plain`, then the hand-shake. And what goes wrong with a folder.
 #[test]
 fn a_file_that_was_copied_into_the_folder_by_hand_comes_back() {
-    let mut shelf = Shelf::new("directory", &[("features.cloudsync-store-id", "path=%")]);
+    let settings = [
+        ("features.cloudsync-store-id", "path=%"),
+        // Or what is damaged behind the first bytes is noticed when they were read.
+        ("features.cloudsync-product-id", "reads=checked"),
+    ];
+    let mut shelf = Shelf::new("directory", &settings);
     for name in ["one", "two", "three"] {
         shelf.write(name, &pattern(2, 100_000));
         shelf.archive(name, "plain/");

@@ -227,6 +227,14 @@ impl Scene {
         !copies.is_empty() && copies.iter().all(plain)
     }
 
+    /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.
+    pub(crate) fn await_plain(&self, name: &str) {
+        until(PATIENCE, "the end of the recall", || {
+            self.is_plain(name).then_some(())
+        })
+        .unwrap();
+    }
+
     /// Waits until the client's log has `text`, and returns it.
     pub(crate) fn await_log(&self, text: &str) -> String {
         until(PATIENCE, "a line in the client's log", || {
@@ -238,11 +246,17 @@ impl Scene {
 
     /// No operation is blocked and no job runs.
     pub(crate) fn assert_idle(&self) {
-        let private = self.mount().meta(&self.private()).unwrap();
-        assert!(
-            private.contains("jobs = 0") && private.contains("operations-waiting = 0"),
-            "{private}"
-        );
+        // Readers are answered before the recall beside them ends.
+        until(PATIENCE, "the end of all jobs", || {
+            let private = self.mount().meta(&self.private()).unwrap();
+            let idle = [
+                "jobs = 0\n",
+                "operations-waiting = 0\n",
+                "reads-waiting = 0\n",
+            ];
+            idle.iter().all(|line| private.contains(line)).then_some(())
+        })
+        .unwrap();
     }
 
     /// Where the translator shows its state below .meta.

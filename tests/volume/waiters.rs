@@ -19,19 +19,20 @@ fn old() -> Vec<u8> {
 /// Each of a class of its own on its way through the kernel and the host. In programs of their own: what this one starts
 /// while it has a file open flushes that file, and would wait too.
 const OPERATIONS: [(&str, &[usize]); 13] = [
-    ("read", &[0, 4096]),
-    ("mmap-read", &[0, 10]),
-    ("direct-read", &[0, 4096]),
-    ("splice-from", &[0, 4096]),
+    // What is at the beginning is read at once.
+    ("read", &[LENGTH - 4096, 4096]),
+    ("mmap-read", &[LENGTH - 4096, 10]),
+    ("direct-read", &[LENGTH - 4096, 4096]),
+    ("splice-from", &[LENGTH - 4096, 4096]),
     ("write", &[5]),
-    ("mmap-write", &[0]),
+    ("mmap-write", &[LENGTH - 4096]),
     // What is kept is more than comes at once.
     ("truncate", &[LENGTH - 100_000]),
     ("ftruncate", &[LENGTH - 100_000]),
     ("fallocate", &[0, LENGTH, 4096]),
     ("fallocate", &[PUNCH, 0, 4096]),
     ("seek-data", &[0]),
-    ("copy-from", &[0]),
+    ("copy-from", &[LENGTH - 4096]),
     ("copy-into", &[0]),
 ];
 
@@ -91,6 +92,7 @@ fn every_operation_that_waits_for_a_recall_that_fails_gets_its_errno() {
     let got = fail(&scene, &gate, &names, |name| {
         scene.bucket.delete(name).unwrap()
     });
+    scene.assert_idle();
     for ((operation, error), name) in OPERATIONS.iter().zip(got).zip(&names) {
         // A fault in mapped memory has no errno: it is a SIGBUS.
         // write-behind takes a copy's bytes as it takes a write's.
@@ -131,6 +133,7 @@ fn a_recall_does_not_mix_two_versions_of_an_object() {
     gate.break_off();
     let read = scene.within("the read", move || reader.join().unwrap());
     assert_eq!(errno(read), libc::ESTALE);
+    scene.assert_idle();
     assert!(scene.is_cold(&names[0]), "{}", scene.marks(&names[0]));
 }
 

@@ -204,6 +204,26 @@ impl Child {
         }
     }
 
+    /// Removes extended attributes in one operation, in any order; those that are not there are fine. (A removal without a
+    /// name takes the names that are beside it: `posix_is_bulk_removexattr`.)
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn remove_all(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
+        let dict = Dict::asking(names).map_err(|errno| Failure::Brick { step, errno })?;
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_fremovexattr(
+                self.as_ptr(),
+                fd.as_ptr(),
+                c"".as_ptr(),
+                dict.as_ptr(),
+                ptr::null_mut(),
+            )
+        };
+        brick(step, result)
+    }
+
     /// Waits until everything written is on the bricks' disks, and has a replicated volume write down now which bricks
     /// have it (`last-fsync`). Otherwise it does so a second later, if the client lives: a brick that was away could then
     /// pass for the one that is right.

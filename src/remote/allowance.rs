@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The guard against mass recalls: how many files and bytes reads may bring back in a while. An indexer or a virus
+//! scanner that reads everything is served from the store beyond that, and the files stay cold.
+
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What is allowed; 0: any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// Files in the window.
+    pub files: u64,
+    /// Bytes in the window.
+    pub bytes: u64,
+    /// The window.
+    pub window: Duration,
+}
+
+/// What was used of it.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    used: VecDeque<(Instant, u64)>,
+    bytes: u64,
+    /// When it was last said that there is no more.
+    said: Option<Instant>,
+}
+
+/// Whether a file may be brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may.
+    Yes,
+    /// It may not.
+    No,
+    /// It may not, and is the first in the window: worth a line in the log.
+    NoMore,
+}
+
+impl Allowance {
+    /// A reader wants a file of `size` bytes back.
+    pub fn ask(&mut self, allowed: &Allowed, size: u64, now: Instant) -> Answer {
+        if allowed.files == 0 && allowed.bytes == 0 {
+            *self = Self::default();
+            return Answer::Yes;
+        }
+        while let Some((when, bytes)) = self.used.front().copied()
+            && now.saturating_duration_since(when) >= allowed.window
+        {
+            self.used.pop_front();
+            self.bytes -= bytes;
+        }
+        let files = allowed.files == 0 || (self.used.len() as u64) < allowed.files;
+        let bytes = allowed.bytes == 0 || self.bytes.saturating_add(size) <= allowed.bytes;
+        if files && bytes {
+            self.used.push_back((now, size));
+            self.bytes += size;
+            return Answer::Yes;
+        }
+        let said = |when: Instant| now.saturating_duration_since(when) < allowed.window;
+        if self.said.is_some_and(said) {
+            return Answer::No;
+        }
+        self.said = Some(now);
+        Answer::NoMore
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn without_a_limit_everything_comes_back() {
+        let allowed = Allowed {
+            files: 0,
+            bytes: 0,
+            window: WINDOW,
+        };
+        let mut allowance = Allowance::default();
+        let now = Instant::now();
+        for _ in 0..1000 {
+            assert_eq!(allowance.ask(&allowed, u64::MAX, now), Answer::Yes);
+        }
+    }
+
+    #[test]
+    fn files_are_counted_in_a_window_that_rolls() {
+        let allowed = Allowed {
+            files: 2,
+            bytes: 0,
+            window: WINDOW,
+        };
+        let mut allowance = Allowance::default();
+        let now = Instant::now();
+        assert_eq!(allowance.ask(&allowed, 1, now), Answer::Yes);
+        let half = now + WINDOW / 2;
+        assert_eq!(allowance.ask(&allowed, 1, half), Answer::Yes);
+        assert_eq!(allowance.ask(&allowed, 1, half), Answer::NoMore);
+        assert_eq!(allowance.ask(&allowed, 1, half), Answer::No);
+        // The first one is forgotten, the second one is not.
+        assert_eq!(allowance.ask(&allowed, 1, now + WINDOW), Answer::Yes);
+        assert_eq!(allowance.ask(&allowed, 1, now + WINDOW), Answer::No);
+        assert_eq!(
+            allowance.ask(&allowed, 1, now + WINDOW * 5 / 4),
+            Answer::No,
+            "it was said already"
+        );
+    }
+
+    #[test]
+    fn bytes_are_counted_and_what_is_too_large_does_not_use_them_up() {
+        let allowed = Allowed {
+            files: 0,
+            bytes: 100,
+            window: WINDOW,
+        };
+        let mut allowance = Allowance::default();
+        let now = Instant::now();
+        assert_eq!(allowance.ask(&allowed, 101, now), Answer::NoMore);
+        assert_eq!(allowance.ask(&allowed, 60, now), Answer::Yes);
+        assert_eq!(allowance.ask(&allowed, 60, now), Answer::No);
+        assert_eq!(allowance.ask(&allowed, 40, now), Answer::Yes);
+    }
+}

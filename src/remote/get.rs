@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! One request for bytes of an object: from chunks as the network has them to chunks as readers and bricks like them.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use cloudsync_format::checksum::Checksum;
+
+use crate::errno::{Errno, Failure};
+use crate::host::buffer::Buffer;
+use crate::host::guard;
+use crate::plugin::store::{self, Part, Sink};
+use crate::recall::workers;
+use crate::remote::limits::{LIMITS, Lease, Use};
+use crate::remote::object::{Chunk, Object, PIECE};
+
+/// Threads for requests that readers wait for; connections are what bounds them.
+const THREADS: usize = 256;
+
+/// Hears of a chunk that came, and where it begins.
+pub type Came<'a> = dyn FnMut(u64, &Arc<Chunk>) -> Result<(), Failure> + 'a;
+
+/// What to get, for whom.
+pub struct Get<'a> {
+    range: Range<u64>,
+    /// Bytes of the first chunk; those behind it are as large as a piece.
+    first: u64,
+    what: Use,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl std::fmt::Debug for Get<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Get({:?}, {:?})", self.range, self.what)
+    }
+}
+
+impl<'a> Get<'a> {
+    /// Bytes of a file that is brought back.
+    pub fn recall(range: Range<u64>, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            range,
+            first: PIECE,
+            what: Use::Recall,
+            cancelled,
+        }
+    }
+}
+
+/// Fetches a range that is on its way, on a thread of its own. Never blocks.
+pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
+    let task = {
+        let (object, range) = (Arc::clone(object), range.clone());
+        move || {
+            let _entered = object.this.enter();
+            let get = Get {
+                range,
+                first,
+                what: Use::Read,
+                cancelled: &|| false,
+            };
+            // Who waits was told.
+            let _told = run(&object, get, &mut |_, _| Ok(()));
+        }
+    };
+    if workers::READS.run(THREADS, task).is_err() {
+        object.gone(&range, Some(Errno::ENOMEM));
+    }
+}
+
+/// Fetches a range that is on its way. Who waits for it hears how it went; `each` gets the chunks as well. Blocks.
+///
+/// # Errors
+/// Why the bytes did not come, or what `each` said.
+pub fn run(object: &Arc<Object>, get: Get<'_>, each: &mut Came<'_>) -> Result<(), Failure> {
+    let mut coming = Coming {
+        object,
+        left: get.range.clone(),
+        errno: Some(Errno::EIO),
+    };
+    let done = guard::catch(Err(Failure::Bug), || fetch(object, &get, &mut coming, each));
+    if let Err(failure) = &done {
+        // A recall that is given up says nothing of the object.
+        let ours = matches!(failure, Failure::Brick { .. } | Failure::Cancelled);
+        coming.errno = (!ours).then(|| failure.errno());
+        if coming.errno.is_some() && get.what == Use::Read {
+            let key = object.key().to_string_lossy();
+            log::warn!("object {key}, bytes {:?}: {failure}", get.range);
+        }
+    }
+    done
+}
+
+/// What has not come yet. Whatever happens, it does not stay "on its way".
+struct Coming<'a> {
+    object: &'a Arc<Object>,
+    left: Range<u64>,
+    errno: Option<Errno>,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        if !self.left.is_empty() {
+            self.object.gone(&self.left, self.errno);
+        }
+    }
+}
+
+fn fetch(
+    object: &Arc<Object>,
+    get: &Get<'_>,
+    coming: &mut Coming<'_>,
+    each: &mut Came<'_>,
+) -> Result<(), Failure> {
+    let _connection = LIMITS.connection(get.what);
+    let version = object.version()?;
+    let expected = if object.is_one_piece() {
+        object.describe()?.checksum
+    } else {
+        None
+    };
+    let part = Part {
+        key: &object.identity.key,
+        version: version.as_deref(),
+        size: object.identity.size,
+        range: get.range.clone(),
+    };
+    let mut filling = Filling {
+        object,
+        get,
+        coming,
+        expected,
+        buffer: None,
+        each,
+        failed: None,
+    };
+    let fetched = object.store.fetch(&part, &mut filling);
+    let failed = filling.failed.take();
+    let left = coming.left.end - coming.left.start;
+    match (failed, fetched) {
+        (Some(failure), _) => Err(failure),
+        // Nonsense, as for a range of an object that is not the file. Asking tells.
+        (None, Err(errno)) if errno == Errno::EREMOTEIO => {
+            object.describe().and(Err(Failure::Store(errno)))
+        }
+        (None, Err(errno)) => Err(Failure::Store(errno)),
+        (None, Ok(())) if left > 0 => Err(Failure::Incomplete {
+            got: get.range.end - get.range.start - left,
+            want: get.range.end - get.range.start,
+        }),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+struct Filling<'a, 'b, 'c, 'd> {
+    object: &'a Arc<Object>,
+    get: &'a Get<'b>,
+    coming: &'a mut Coming<'c>,
+    /// Of the whole object, if it is one piece.
+    expected: Option<Checksum>,
+    buffer: Option<(Buffer, Lease<'static>)>,
+    each: &'a mut Came<'d>,
+    /// Ours, which the plugin only hands through.
+    failed: Option<Failure>,
+}
+
+impl Filling<'_, '_, '_, '_> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        LIMITS.pace(bytes.len() as u64);
+        while !bytes.is_empty() {
+            let (mut buffer, lease) = match self.buffer.take() {
+                Some(filling) => filling,
+                None => self.room()?,
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(buffer.room()));
+            buffer.push(now);
+            bytes = later;
+            if buffer.room() > 0 {
+                self.buffer = Some((buffer, lease));
+                continue;
+            }
+            let chunk = Arc::new(Chunk {
+                buffer,
+                _lease: lease,
+            });
+            self.compare(&chunk)?;
+            let at = self.coming.left.start;
+            self.coming.left.start += chunk.buffer().bytes().len() as u64;
+            self.object.came(at, Arc::clone(&chunk));
+            LIMITS.keep(self.object, at);
+            (self.each)(at, &chunk)?;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> Result<(Buffer, Lease<'static>), Failure> {
+        let left = self.coming.left.end - self.coming.left.start;
+        let most = if self.coming.left.start == self.get.range.start {
+            self.get.first
+        } else {
+            PIECE
+        };
+        let size = left.min(most);
+        if size == 0 {
+            return Err(Failure::TooLong(self.get.range.end));
+        }
+        let lease = LIMITS.memory(size);
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let buffer = Buffer::new(self.object.this, size).map_err(|errno| Failure::Brick {
+            step: "take memory for a write",
+            errno,
+        })?;
+        Ok((buffer, lease))
+    }
+
+    fn compare(&self, chunk: &Chunk) -> Result<(), Failure> {
+        match self.expected {
+            Some(expected) => {
+                let found = expected.algorithm().of(chunk.buffer().bytes());
+                compare(self.object.key(), expected, found)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sink for Filling<'_, '_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        if (self.get.cancelled)() {
+            self.failed = Some(Failure::Cancelled);
+            return Err(Errno::ECANCELED);
+        }
+        self.take(bytes).map_err(|failure| {
+            let errno = failure.errno();
+            self.failed = Some(failure);
+            errno
+        })
+    }
+
+    fn cancelled(&self) -> bool {
+        (self.get.cancelled)()
+    }
+}
+
+/// Whether an object's checksum is what it should be.
+///
+/// # Errors
+/// [`Failure::Object`].
+pub fn compare(key: &CStr, expected: Checksum, found: Checksum) -> Result<(), Failure> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Object {
+        key: key.to_string_lossy().into_owned(),
+        why: format!("checksum {found}, should be {expected}"),
+        errno: Errno::EBADMSG,
+    })
+}
+
+/// Asks the store what the object is, and whether that is the file.
+///
+/// # Errors
+/// Why not.
+pub(super) fn head(object: &Object) -> Result<store::Object, Failure> {
+    let identity = &object.identity;
+    let other = |why: String, errno| Failure::Object {
+        key: identity.key.to_string_lossy().into_owned(),
+        why,
+        errno,
+    };
+    let found = object
+        .store
+        .head(&identity.key)
+        .map_err(Failure::Store)?
+        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
+    let version = identity.version.as_deref().map(CStr::to_string_lossy);
+    if let Some(version) =
+        version.filter(|version| !found.etag.is_empty() && *version != found.etag)
+    {
+        let now = &found.etag;
+        let why = format!("it is version {now} in the store, the file was archived as {version}");
+        return Err(other(why, Errno::ESTALE));
+    }
+    if found.size != identity.size {
+        let (stored, size) = (found.size, identity.size);
+        let why = format!("it has {stored} bytes in the store, the file has {size}");
+        return Err(other(why, Errno::EBADMSG));
+    }
+    Ok(found)
+}

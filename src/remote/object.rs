@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! One version of one object: which of its bytes are in memory, which are on their way, and who waits for them.
+//!
+//! Readers of a cold file and its recall meet here, so that nobody fetches what another one fetches already. How bytes
+//! come is in [`super::get`].
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::errno::{Errno, Failure};
+use crate::host::attributes::Attributes;
+use crate::host::buffer::Buffer;
+use crate::host::child::Status;
+use crate::host::ticket::Ticket;
+use crate::host::xlator::Xlator;
+use crate::plugin::store::{self, LoadedStore};
+use crate::remote::ahead::Ahead;
+use crate::remote::get::{self, Get};
+use crate::remote::limits::Lease;
+
+/// The most that one request asks for: what S3's clients agree on. Larger, and a broken connection costs more; smaller,
+/// and each costs a round trip.
+pub const PART: u64 = 8 << 20;
+
+/// A file of at most so many bytes is one piece: fetched as a whole, and compared with its checksum before anybody sees
+/// a byte of it.
+pub const PIECE: u64 = 1 << 20;
+
+/// Which object it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its key.
+    pub key: CString,
+    /// Its only version that will do, if that is known.
+    pub version: Option<CString>,
+    /// Its size in bytes, which is the file's.
+    pub size: u64,
+}
+
+impl Identity {
+    /// The object that a cold file is.
+    ///
+    /// # Errors
+    /// [`Failure::Damaged`].
+    pub fn of(status: &Status) -> Result<Self, Failure> {
+        let text =
+            |bytes: &[u8], otherwise| CString::new(bytes).map_err(|_| Failure::Damaged(otherwise));
+        let key = status.key.as_ref().filter(|_| !status.archived_by_us);
+        let key = key
+            .or(status.remote.as_ref())
+            .filter(|key| !key.is_empty())
+            .ok_or(Failure::Damaged("it has no object key"))?;
+        let version = status
+            .version
+            .as_ref()
+            .map(|version| text(version, "its version has a NUL"));
+        Ok(Self {
+            key: text(key, "its object key has a NUL")?,
+            version: version.transpose()?,
+            size: status.attributes.size(),
+        })
+    }
+}
+
+/// Bytes that have come.
+#[derive(Debug)]
+pub struct Chunk {
+    pub(super) buffer: Buffer,
+    pub(super) _lease: Lease<'static>,
+}
+
+impl Chunk {
+    /// The memory that they are in.
+    #[must_use]
+    pub const fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Object {
+    /// Which it is.
+    pub identity: Identity,
+    /// What an answer shows of the file.
+    pub attributes: Attributes,
+    /// The instance that reads it.
+    pub this: Xlator,
+    pub(super) store: Arc<LoadedStore>,
+    /// What the store said of it.
+    described: Mutex<Option<store::Object>>,
+    /// A request failed: whoever comes next begins anew, with what the store says then.
+    stale: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By where they begin. Chunks do not overlap.
+    there: BTreeMap<u64, Arc<Chunk>>,
+    /// Begin and end of what a request is out for.
+    coming: BTreeMap<u64, u64>,
+    reads: Vec<Read>,
+    ahead: Ahead,
+    /// How many requests failed, and why the last one did.
+    failures: u64,
+    failed: Option<Errno>,
+}
+
+/// A read that waits.
+#[derive(Debug)]
+struct Read {
+    ticket: Ticket,
+    range: Range<u64>,
+}
+
+/// Where a byte is, and how far that is true.
+enum Place {
+    There(u64, Arc<Chunk>),
+    Coming,
+    Missing { until: u64 },
+}
+
+/// A piece of the object for [`Object::stream`]: where it begins, the chunk, and which of its bytes.
+pub type Each<'a> = dyn FnMut(u64, &Arc<Chunk>, Range<usize>) -> Result<(), Failure> + 'a;
+
+fn length(chunk: &Chunk) -> u64 {
+    chunk.buffer.bytes().len() as u64
+}
+
+impl State {
+    fn place(&self, at: u64, end: u64) -> Place {
+        if let Some((&start, chunk)) = self.there.range(..=at).next_back()
+            && start + length(chunk) > at
+        {
+            return Place::There(start, Arc::clone(chunk));
+        }
+        if let Some((_, &until)) = self.coming.range(..=at).next_back()
+            && until > at
+        {
+            return Place::Coming;
+        }
+        let there = self.there.range(at..).next().map(|(&start, _)| start);
+        let coming = self.coming.range(at..).next().map(|(&start, _)| start);
+        let until = [there, coming].into_iter().flatten().min();
+        Place::Missing {
+            until: until.map_or(end, |until| until.min(end)),
+        }
+    }
+
+    /// What nobody has fetched or fetches, in requests of at most a part.
+    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let (mut at, mut gaps) = (range.start, Vec::new());
+        while at < range.end {
+            match self.place(at, range.end) {
+                Place::There(start, chunk) => at = start + length(&chunk),
+                Place::Coming => {
+                    let coming = self.coming.range(..=at).next_back();
+                    at = coming.map_or(range.end, |(_, &until)| until);
+                }
+                Place::Missing { until } => {
+                    let until = until.min(at + PART);
+                    gaps.push(at..until);
+                    at = until;
+                }
+            }
+        }
+        gaps
+    }
+
+    /// The chunks that a range is in, if all of it is there.
+    fn chunks(&self, range: &Range<u64>) -> Option<Vec<(u64, Arc<Chunk>)>> {
+        let (mut at, mut chunks) = (range.start, Vec::new());
+        while at < range.end {
+            let Place::There(start, chunk) = self.place(at, range.end) else {
+                return None;
+            };
+            at = start + length(&chunk);
+            chunks.push((start, chunk));
+        }
+        Some(chunks)
+    }
+}
+
+impl Object {
+    /// An object of which nothing is there yet.
+    #[must_use]
+    pub fn new(
+        this: Xlator,
+        store: Arc<LoadedStore>,
+        identity: Identity,
+        attributes: &Attributes,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            identity,
+            attributes: *attributes,
+            this,
+            store,
+            described: Mutex::default(),
+            stale: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is this object, by way of this store, and nothing is wrong with it so far.
+    #[must_use]
+    pub fn is(&self, identity: &Identity, store: &Arc<LoadedStore>) -> bool {
+        self.identity == *identity
+            && Arc::ptr_eq(&self.store, store)
+            && !self.stale.load(Ordering::Acquire)
+    }
+
+    /// Whether it is fetched as a whole and compared before it is shown.
+    #[must_use]
+    pub const fn is_one_piece(&self) -> bool {
+        self.identity.size <= PIECE
+    }
+
+    /// Asks the store what the object is, and whether that is the file. Asks once. Blocks.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn describe(&self) -> Result<store::Object, Failure> {
+        let mut described = self
+            .described
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*described {
+            return Ok(known.clone());
+        }
+        let found = get::head(self)?;
+        *described = Some(found.clone());
+        Ok(found)
+    }
+
+    /// The part of the object that a read asks for.
+    #[must_use]
+    pub fn range(&self, ticket: &Ticket) -> Range<u64> {
+        let arguments = ticket.arguments();
+        let start = arguments.offset().min(self.identity.size);
+        start
+            ..arguments
+                .offset()
+                .saturating_add(arguments.size())
+                .min(self.identity.size)
+                .max(start)
+    }
+
+    /// Answers a read, as soon as its bytes are there. `look_ahead`: what the reader is likely to want next is fetched
+    /// too. Never blocks.
+    pub fn read(self: &Arc<Self>, ticket: Ticket, look_ahead: bool) {
+        let range = self.range(&ticket);
+        let mut state = self.lock();
+        let ahead = state.ahead.after(&range);
+        let mut wanted = range.clone();
+        if self.is_one_piece() {
+            wanted = 0..self.identity.size;
+        } else if look_ahead
+            && !state
+                .gaps(range.end..self.beyond(&range, ahead / 2))
+                .is_empty()
+        {
+            // Not each time: a request for each step of the reader would be a small one.
+            wanted.end = self.beyond(&range, ahead);
+        }
+        let gaps = if range.is_empty() {
+            Vec::new()
+        } else {
+            state.gaps(wanted)
+        };
+        for gap in &gaps {
+            state.coming.insert(gap.start, gap.end);
+        }
+        let ready = state.chunks(&range);
+        let ready = match ready {
+            Some(chunks) => Some((ticket, chunks)),
+            None => {
+                state.reads.push(Read {
+                    ticket,
+                    range: range.clone(),
+                });
+                None
+            }
+        };
+        drop(state);
+        for gap in gaps {
+            // What is asked for is a chunk of its own: nobody waits for more.
+            let first = range.end.saturating_sub(gap.start).clamp(1, PIECE);
+            get::start(self, gap, first);
+        }
+        if let Some((ticket, chunks)) = ready {
+            self.answer(ticket, &range, &chunks);
+        }
+    }
+
+    fn beyond(&self, range: &Range<u64>, ahead: u64) -> u64 {
+        range.end.saturating_add(ahead).min(self.identity.size)
+    }
+
+    fn answer(&self, ticket: Ticket, range: &Range<u64>, chunks: &[(u64, Arc<Chunk>)]) {
+        let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        // A copy: a chunk may be much larger, and who is above us may keep what it gets for long.
+        let mut buffer = match Buffer::new(self.this, size.max(1)) {
+            Ok(buffer) => buffer,
+            Err(errno) => return ticket.fail(errno),
+        };
+        for (start, chunk) in chunks {
+            let bytes = chunk.buffer.bytes();
+            let within = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
+            buffer.push(&bytes[within(range.start)..within(range.end).min(bytes.len())]);
+        }
+        ticket.answer_bytes(&buffer, range.end >= self.identity.size, &self.attributes);
+    }
+
+    /// Gives `each` the bytes of a range in order, as they come: those that are there, those that others fetch, and those
+    /// that it fetches itself. Blocks.
+    ///
+    /// # Errors
+    /// Why they do not come, or what `each` says.
+    pub fn stream(
+        self: &Arc<Self>,
+        range: Range<u64>,
+        cancelled: &(dyn Fn() -> bool + Sync),
+        each: &mut Each<'_>,
+    ) -> Result<(), Failure> {
+        /// How often somebody who waits for others looks whether he still must.
+        const LOOK: Duration = Duration::from_millis(100);
+        let mut at = range.start;
+        let mut failures = None;
+        while at < range.end {
+            if cancelled() {
+                return Err(Failure::Cancelled);
+            }
+            let mut state = self.lock();
+            match state.place(at, range.end) {
+                Place::There(start, chunk) => {
+                    drop(state);
+                    failures = None;
+                    let from = usize::try_from(at - start).unwrap_or(usize::MAX);
+                    let end = range.end.min(start + length(&chunk));
+                    let to = usize::try_from(end - start).unwrap_or(usize::MAX);
+                    each(at, &chunk, from..to)?;
+                    at = end;
+                }
+                Place::Coming => {
+                    failures.get_or_insert(state.failures);
+                    drop(
+                        self.changed
+                            .wait_timeout(state, LOOK)
+                            .unwrap_or_else(PoisonError::into_inner),
+                    );
+                }
+                Place::Missing { .. } if failures.is_some_and(|seen| seen != state.failures) => {
+                    // It was on its way, and will not come.
+                    return Err(Failure::Store(state.failed.unwrap_or(Errno::EIO)));
+                }
+                Place::Missing { until } => {
+                    let until = if self.is_one_piece() {
+                        self.identity.size
+                    } else {
+                        until
+                    };
+                    state.coming.insert(at, until);
+                    drop(state);
+                    get::run(
+                        self,
+                        Get::recall(at..until, cancelled),
+                        &mut |start, chunk| {
+                            let end = range.end.min(start + length(chunk));
+                            let to = usize::try_from(end - start).unwrap_or(usize::MAX);
+                            each(start, chunk, 0..to)
+                        },
+                    )?;
+                    at = until;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes have come that were on their way. Answers who waited for them.
+    pub(super) fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>) {
+        let end = at + length(&chunk);
+        let mut state = self.lock();
+        if let Some(until) = state.coming.remove(&at)
+            && until > end
+        {
+            state.coming.insert(end, until);
+        }
+        state.there.insert(at, chunk);
+        let mut ready = Vec::new();
+        let reads = std::mem::take(&mut state.reads);
+        for read in reads {
+            match state.chunks(&read.range) {
+                Some(chunks) => ready.push((read, chunks)),
+                None => state.reads.push(read),
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        for (read, chunks) in ready {
+            self.answer(read.ticket, &read.range, &chunks);
+        }
+    }
+
+    /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
+    pub(super) fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
+        self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
+        let mut state = self.lock();
+        state.coming.remove(&range.start);
+        if errno.is_some() {
+            state.failures += 1;
+            state.failed = errno;
+        }
+        let reads = std::mem::take(&mut state.reads);
+        let (hit, other): (Vec<_>, Vec<_>) = reads
+            .into_iter()
+            .partition(|read| read.range.start < range.end && range.start < read.range.end);
+        state.reads = other;
+        drop(state);
+        self.changed.notify_all();
+        for read in hit {
+            match errno {
+                Some(errno) => read.ticket.fail(errno),
+                None => self.read(read.ticket, false),
+            }
+        }
+    }
+
+    /// Everybody who waits gets `errno`.
+    pub fn refuse(&self, errno: Errno) {
+        let reads = std::mem::take(&mut self.lock().reads);
+        for read in reads {
+            read.ticket.fail(errno);
+        }
+    }
+
+    /// How many reads wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().reads.len()
+    }
+
+    /// The bytes at `at` are not kept any longer.
+    pub fn forget(&self, at: u64) {
+        let chunk = self.lock().there.remove(&at);
+        drop(chunk);
+    }
+
+    /// The version to insist on. Blocks if it must be asked for.
+    pub(super) fn version(&self) -> Result<Option<CString>, Failure> {
+        if let Some(version) = &self.identity.version {
+            return Ok(Some(version.clone()));
+        }
+        let etag = self.describe()?.etag;
+        Ok(CString::new(etag).ok().filter(|etag| !etag.is_empty()))
+    }
+
+    /// Its key, for the log.
+    #[must_use]
+    pub fn key(&self) -> &CStr {
+        &self.identity.key
+    }
+}
