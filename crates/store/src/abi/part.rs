@@ -20,7 +20,7 @@ pub struct FetchIn {
     sink: *mut c_void,
 }
 
-const _: () = assert!(size_of::<FetchIn>() == 8 * size_of::<usize>());
+const _: () = assert!(size_of::<FetchIn>() == 64);
 
 /// A part, for the time of one call.
 pub(crate) struct Part<'a> {
