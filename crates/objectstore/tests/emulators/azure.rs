@@ -4,8 +4,8 @@
 use super::*;
 
 // Azurite's, known to everybody.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str =
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 /// Makes the container, which the crate cannot.
@@ -20,27 +20,30 @@ const MAKE: &str = "
 
 fn endpoint() -> &'static str {
     static ENDPOINT: OnceLock<String> = OnceLock::new();
-    ENDPOINT.get_or_init(|| {
-        let program = emulators().join("node_modules/.bin/azurite-blob");
-        let address = serve(move |port| {
-            let mut command = Command::new(program);
-            let port = port.to_string();
-            command.args([
-                "--inMemoryPersistence",
-                "--skipApiVersionCheck",
-                "--blobPort",
-                &port,
-            ]);
-            command
-        });
-        let endpoint = format!("http://{address}/{ACCOUNT}");
-        let container = format!("{endpoint}/films");
-        let made = Command::new("node")
-            .args(["-e", MAKE, &container, ACCOUNT, KEY])
-            .status();
-        assert!(made.unwrap().success());
-        endpoint
-    })
+    ENDPOINT.get_or_init(start)
+}
+
+/// Starts an emulator with a container `films` on the network of the calling thread.
+pub(crate) fn start() -> String {
+    let program = emulators().join("node_modules/.bin/azurite-blob");
+    let address = serve(move |port| {
+        let mut command = Command::new(program);
+        let port = port.to_string();
+        command.args([
+            "--inMemoryPersistence",
+            "--skipApiVersionCheck",
+            "--blobPort",
+            &port,
+        ]);
+        command
+    });
+    let endpoint = format!("http://{address}/{ACCOUNT}");
+    let container = format!("{endpoint}/films");
+    let made = Command::new("node")
+        .args(["-e", MAKE, &container, ACCOUNT, KEY])
+        .status();
+    assert!(made.unwrap().success());
+    endpoint
 }
 
 fn client() -> impl ObjectStore {

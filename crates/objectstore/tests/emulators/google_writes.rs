@@ -9,14 +9,15 @@ fn player() -> &'static Player {
     PLAYER.get_or_init(Player::start)
 }
 
-/// Whoever writes must be somebody, even where nobody asks who.
+/// What a client that writes needs: to be somebody, even where nobody asks who.
+pub(crate) const SOMEBODY: &str =
+    r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
+
 fn list() -> String {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let file = std::env::temp_dir().join(format!("cloudsync-{}.json", std::process::id()));
-        let text =
-            r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, SOMEBODY).unwrap();
         file
     });
     format!("credentials={},timeout=2s,retries=4", file.display())

@@ -11,6 +11,7 @@ mod google;
 mod google_writes;
 mod large;
 mod player;
+mod volume;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
