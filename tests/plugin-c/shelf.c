@@ -76,13 +76,27 @@ shelf_fini(void *config)
     free(shelf);
 }
 
+/* What an object is now; its etag differs as soon as it was written to or replaced. */
+static int
+shelf_describe(int fd, cs_object_t *object)
+{
+    struct stat found;
+
+    if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode))
+        return ENODATA;
+    memset(object, 0, sizeof(*object));
+    object->size = (uint64_t)found.st_size;
+    snprintf(object->etag, sizeof(object->etag), "%llu-%lld.%09ld", (unsigned long long)found.st_ino,
+             (long long)found.st_ctim.tv_sec, found.st_ctim.tv_nsec);
+    return 0;
+}
+
 /* Opens an object and describes it. Returns a descriptor or a negative errno. Keys come from the volume: the kernel
  * sees to it that none leads out of the folder. */
 static int
 shelf_open(shelf_t *shelf, const char *key, cs_object_t *object)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
-    struct stat found;
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH};
     int folder, fd;
 
     pthread_mutex_lock(&shelf->lock);
@@ -94,16 +108,10 @@ shelf_open(shelf_t *shelf, const char *key, cs_object_t *object)
     if (fd < 0)
         fd = errno == ENOENT || errno == ENOTDIR || errno == EXDEV ? -ENODATA : -errno;
     close(folder);
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode)) {
+    if (fd >= 0 && shelf_describe(fd, object) != 0) {
         close(fd);
         return -ENODATA;
     }
-    memset(object, 0, sizeof(*object));
-    object->size = (uint64_t)found.st_size;
-    snprintf(object->etag, sizeof(object->etag), "%lld.%09ld", (long long)found.st_mtim.tv_sec,
-             found.st_mtim.tv_nsec);
     return fd;
 }
 
@@ -119,53 +127,87 @@ shelf_head(xlator_t *this, void *config, const char *key, cs_object_t *object)
     return 0;
 }
 
-/* Returns 0 or an errno. */
+/* Gives the sink the part that it wants of the version that was opened. Returns 0 or an errno. */
 static int
-shelf_copy(call_frame_t *frame, int fd, uint64_t size)
+shelf_give(int fd, const cs_object_t *object, const cs_fetch_t *what)
 {
     static const size_t most = 1 << 20;
     char *piece = malloc(most);
-    uint64_t offset = 0;
+    uint64_t done = 0;
     int ret = piece ? 0 : ENOMEM;
 
-    while (ret == 0 && offset < size) {
-        ssize_t got = pread(fd, piece, size - offset < most ? size - offset : most, (off_t)offset);
+    while (ret == 0 && done < what->length) {
+        uint64_t left = what->length - done;
+        ssize_t got = pread(fd, piece, left < most ? left : most, (off_t)(what->offset + done));
+        cs_object_t now;
 
-        if (cs_cancelled(frame))
-            ret = ECANCELED;
-        else if (got <= 0)
-            ret = got < 0 ? errno : EBADMSG;
+        if (got < 0)
+            ret = errno;
+        else if (shelf_describe(fd, &now) != 0 || strcmp(now.etag, object->etag) != 0 || got == 0)
+            ret = ESTALE;
         else
-            ret = cs_write(frame, piece, (size_t)got, (off_t)offset);
-        offset += got > 0 ? (uint64_t)got : 0;
+            ret = what->write(what->sink, piece, (size_t)got);
+        done += got > 0 ? (uint64_t)got : 0;
     }
     free(piece);
     return ret;
 }
 
 static int
-shelf_download(call_frame_t *frame, void *config)
+shelf_fetch(xlator_t *this, void *config, const cs_fetch_t *what)
 {
-    cs_local_t *local = frame->local;
     cs_object_t object;
-    int fd = shelf_open(config, local->remotepath, &object);
+    int fd = shelf_open(config, what->key, &object);
     int ret;
 
     if (fd < 0)
         ret = -fd;
-    else if (local->version && strcmp(local->version, object.etag) != 0)
+    else if (what->version && strcmp(what->version, object.etag) != 0)
         ret = ESTALE;
-    else if (object.size != local->stbuf.ia_size)
+    else if (object.size != what->size)
         ret = EBADMSG;
     else
-        ret = shelf_copy(frame, fd, object.size);
+        ret = shelf_give(fd, &object, what);
     if (fd >= 0)
         close(fd);
-    local->op_errno = ret;
-    if (ret == 0)
-        return 0;
-    gf_log(frame->this->name, GF_LOG_ERROR, "object %s: %s", local->remotepath, strerror(ret));
-    return -1;
+    if (ret != 0 && ret != ECANCELED)
+        gf_log(this->name, GF_LOG_ERROR, "object %s: %s", what->key, strerror(ret));
+    return -ret;
+}
+
+/* The file that a recall of the whole object writes to. */
+typedef struct shelf_file {
+    call_frame_t *frame;
+    off_t offset;
+} shelf_file_t;
+
+static int
+shelf_write(void *sink, const void *bytes, size_t length)
+{
+    shelf_file_t *file = sink;
+    int ret = cs_cancelled(file->frame) ? ECANCELED : cs_write(file->frame, bytes, length, file->offset);
+
+    file->offset += (off_t)length;
+    return ret;
+}
+
+/* For a translator that does not ask for parts. */
+static int
+shelf_download(call_frame_t *frame, void *config)
+{
+    cs_local_t *local = frame->local;
+    shelf_file_t file = {.frame = frame};
+    cs_fetch_t whole = {
+        .key = local->remotepath,
+        .version = local->version,
+        .size = local->stbuf.ia_size,
+        .length = local->stbuf.ia_size,
+        .write = shelf_write,
+        .sink = &file,
+    };
+
+    local->op_errno = -shelf_fetch(frame->this, config, &whole);
+    return local->op_errno == 0 ? 0 : -1;
 }
 
 store_methods_t store_ops = {
@@ -178,4 +220,5 @@ store_methods_t store_ops = {
 store_methods_ext_t store_ops_ext = {
     .size = sizeof(store_methods_ext_t),
     .head = shelf_head,
+    .fetch = shelf_fetch,
 };

@@ -92,10 +92,14 @@ fn developer_files(at: &Path, seen_as: &Path) {
 }
 
 /// Builds the plugins of tests/plugin-c in `folder`, with their own Makefile.
-fn c_plugins(folder: &Path) -> [PathBuf; 2] {
+fn c_plugins(folder: &Path) -> [PathBuf; 3] {
     developer_files(folder, folder);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugin-c");
-    let script = format!("cp -R {source} plugin-c && make -C plugin-c");
+    let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/volume/plugins/whole.c");
+    let script = format!(
+        "cp -R {source} plugin-c && cp {whole} plugin-c && cp plugin-c/shelf.sym plugin-c/whole.sym \
+         && make -C plugin-c all libwhole.so"
+    );
     let mut shell = Command::new("sh");
     shell
         .args(["-c", &script])
@@ -103,7 +107,7 @@ fn c_plugins(folder: &Path) -> [PathBuf; 2] {
         .env("PKG_CONFIG_PATH", folder);
     let said = shell.output().unwrap();
     assert!(said.status.success(), "{said:?}");
-    ["shelf", "stock"].map(|name| folder.join(format!("plugin-c/lib{name}.so")))
+    ["shelf", "stock", "whole"].map(|name| folder.join(format!("plugin-c/lib{name}.so")))
 }
 
 /// The header has the macros as well, for who has no pkg-config.

@@ -10,146 +10,116 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use cloudsync_store::StoreError;
+use cloudsync_store::network::Failure;
 
-/// A request that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) error: StoreError,
-    /// Whether it may pass.
-    pub(crate) passing: bool,
+/// What `error` of a request to `place` means.
+pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &str) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let meta = service.err().meta();
+            let status = service.raw().status().as_u16();
+            let mut text = meta.message().unwrap_or("no explanation").to_owned();
+            text.retain(|c| !c.is_control());
+            let code = meta.code().unwrap_or_default();
+            let request = service.raw().headers().get("x-amz-request-id");
+            let request = request.or(meta.request_id()).unwrap_or("none");
+            of_answer(code, status, |hint| {
+                format!("{text} ({code} HTTP {status}, {place}, request {request}){hint}")
+            })
+        }
+        SdkError::TimeoutError(_) => Failure::passing("no answer in time", place),
+        error => of_transport(error, place),
+    }
 }
 
-impl Failure {
-    pub(crate) const fn final_(error: StoreError) -> Self {
-        Self {
-            error,
-            passing: false,
+fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failure {
+    let mut causes = Vec::new();
+    let mut credentials = None;
+    let mut at = error.source();
+    while let Some(cause) = at {
+        let text = cause.to_string();
+        if !causes.contains(&text) {
+            causes.push(text);
         }
+        credentials = credentials.or(cause.downcast_ref::<CredentialsError>());
+        at = cause.source();
     }
-
-    /// The store did not deliver; it may next time.
-    pub(crate) fn passing(why: &str, place: &str) -> Self {
-        Self {
-            error: StoreError::Unreachable(format!("{why} ({place})")),
-            passing: true,
-        }
+    let why = causes.join(": ");
+    if let Some(credentials) = credentials {
+        let hint = "set s3plugin-keyid and s3plugin-seckey, or give the client's host credentials";
+        let passing = !matches!(
+            credentials,
+            CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+        );
+        let error = StoreError::BadCredentials(format!("{why} ({place}); {hint}"));
+        return Failure { error, passing };
     }
-
-    /// What `error` of a request to `place` means.
-    pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &str) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        match error {
-            SdkError::ServiceError(service) => {
-                let meta = service.err().meta();
-                let status = service.raw().status().as_u16();
-                let mut text = meta.message().unwrap_or("no explanation").to_owned();
-                text.retain(|c| !c.is_control());
-                let code = meta.code().unwrap_or_default();
-                let request = service.raw().headers().get("x-amz-request-id");
-                let request = request.or(meta.request_id()).unwrap_or("none");
-                Self::of_answer(code, status, |hint| {
-                    format!("{text} ({code} HTTP {status}, {place}, request {request}){hint}")
-                })
-            }
-            SdkError::TimeoutError(_) => Self::passing("no answer in time", place),
-            error => Self::of_transport(error, place),
-        }
+    // The type of the cause is wrapped beyond reach; these are rustls's words for it.
+    if why.contains("invalid peer certificate") {
+        let hint = "the setting ca= of cloudsync-store-id names further authorities";
+        return Failure::final_(StoreError::Unreachable(format!("{why} ({place}); {hint}")));
     }
+    Failure::passing(&why, place)
+}
 
-    fn of_transport(error: &(dyn Error + 'static), place: &str) -> Self {
-        let mut causes = Vec::new();
-        let mut credentials = None;
-        let mut at = error.source();
-        while let Some(cause) = at {
-            let text = cause.to_string();
-            if !causes.contains(&text) {
-                causes.push(text);
-            }
-            credentials = credentials.or(cause.downcast_ref::<CredentialsError>());
-            at = cause.source();
+fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure {
+    let final_ = |error: fn(String) -> StoreError, hint| Failure::final_(error(text(hint)));
+    let passing = |error: fn(String) -> StoreError| Failure {
+        error: error(text("")),
+        passing: true,
+    };
+    match (code, status) {
+        ("NoSuchBucket", _) => final_(
+            StoreError::Settings,
+            "; option s3plugin-bucketid: no such bucket",
+        ),
+        ("InvalidAccessKeyId" | "InvalidSecurity" | "InvalidToken", _) => {
+            final_(StoreError::BadCredentials, "; check s3plugin-keyid")
         }
-        let why = causes.join(": ");
-        if let Some(credentials) = credentials {
-            let hint =
-                "set s3plugin-keyid and s3plugin-seckey, or give the client's host credentials";
-            let passing = !matches!(
-                credentials,
-                CredentialsError::CredentialsNotLoaded(_)
-                    | CredentialsError::InvalidConfiguration(_)
-            );
-            let error = StoreError::BadCredentials(format!("{why} ({place}); {hint}"));
-            return Self { error, passing };
+        ("SignatureDoesNotMatch", _) => {
+            final_(StoreError::BadCredentials, "; check s3plugin-seckey")
         }
-        // The type of the cause is wrapped beyond reach; these are rustls's words for it.
-        if why.contains("invalid peer certificate") {
-            let hint = "the setting ca= of cloudsync-store-id names further authorities";
-            return Self::final_(StoreError::Unreachable(format!("{why} ({place}); {hint}")));
+        ("ExpiredToken" | "TokenRefreshRequired", _) => {
+            final_(StoreError::BadCredentials, "; renew the credentials")
         }
-        Self::passing(&why, place)
-    }
-
-    fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Self {
-        let final_ = |error: fn(String) -> StoreError, hint| Self::final_(error(text(hint)));
-        let passing = |error: fn(String) -> StoreError| Self {
-            error: error(text("")),
-            passing: true,
-        };
-        match (code, status) {
-            ("NoSuchBucket", _) => final_(
-                StoreError::Settings,
-                "; option s3plugin-bucketid: no such bucket",
-            ),
-            ("InvalidAccessKeyId" | "InvalidSecurity" | "InvalidToken", _) => {
-                final_(StoreError::BadCredentials, "; check s3plugin-keyid")
-            }
-            ("SignatureDoesNotMatch", _) => {
-                final_(StoreError::BadCredentials, "; check s3plugin-seckey")
-            }
-            ("ExpiredToken" | "TokenRefreshRequired", _) => {
-                final_(StoreError::BadCredentials, "; renew the credentials")
-            }
-            ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-                final_(StoreError::BadCredentials, "; check the clock of this host")
-            }
-            (
-                "AuthorizationHeaderMalformed"
-                | "PermanentRedirect"
-                | "IllegalLocationConstraintException",
-                _,
-            )
-            | (_, 301 | 307 | 308) => final_(
-                StoreError::Settings,
-                "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
-            ),
-            ("InvalidObjectState", _) => final_(
-                StoreError::Archived,
-                "; the setting restore= of cloudsync-store-id has it restored",
-            ),
-            (
-                "SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "BandwidthLimitExceeded",
-                _,
-            ) => passing(StoreError::Throttled),
-            (code, _) if code.contains("Throttl") => passing(StoreError::Throttled),
-            (
-                "RequestTimeout"
-                | "InternalError"
-                | "OperationAborted"
-                | "ConditionalRequestConflict",
-                _,
-            ) => passing(StoreError::Unreachable),
-            ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
-            (_, 401) => final_(StoreError::BadCredentials, ""),
-            (_, 403) => final_(
-                StoreError::PermissionDenied,
-                "; the key needs s3:GetObject (and without s3:ListBucket a missing object looks like this too)",
-            ),
-            (_, 412 | 416) => final_(StoreError::Changed, ""),
-            (_, 429 | 503) => passing(StoreError::Throttled),
-            (_, 408 | 500..) => passing(StoreError::Unreachable),
-            _ => final_(StoreError::Other, ""),
+        ("RequestTimeTooSkewed" | "RequestExpired", _) => {
+            final_(StoreError::BadCredentials, "; check the clock of this host")
         }
+        (
+            "AuthorizationHeaderMalformed"
+            | "PermanentRedirect"
+            | "IllegalLocationConstraintException",
+            _,
+        )
+        | (_, 301 | 307 | 308) => final_(
+            StoreError::Settings,
+            "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
+        ),
+        ("InvalidObjectState", _) => final_(
+            StoreError::Archived,
+            "; the setting restore= of cloudsync-store-id has it restored",
+        ),
+        ("SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "BandwidthLimitExceeded", _) => {
+            passing(StoreError::Throttled)
+        }
+        (code, _) if code.contains("Throttl") => passing(StoreError::Throttled),
+        (
+            "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict",
+            _,
+        ) => passing(StoreError::Unreachable),
+        ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
+        (_, 401) => final_(StoreError::BadCredentials, ""),
+        (_, 403) => final_(
+            StoreError::PermissionDenied,
+            "; the key needs s3:GetObject (and without s3:ListBucket a missing object looks like this too)",
+        ),
+        (_, 412 | 416) => final_(StoreError::Changed, ""),
+        (_, 429 | 503) => passing(StoreError::Throttled),
+        (_, 408 | 500..) => passing(StoreError::Unreachable),
+        _ => final_(StoreError::Other, ""),
     }
 }
 
@@ -166,7 +136,7 @@ mod tests {
     use super::*;
 
     fn of(code: &str, status: u16) -> Failure {
-        Failure::of_answer(code, status, |hint| format!("{code}{hint}"))
+        of_answer(code, status, |hint| format!("{code}{hint}"))
     }
 
     #[test]
@@ -233,7 +203,7 @@ mod tests {
     #[test]
     fn an_untrusted_certificate_does_not_pass_and_a_reset_does() {
         let of = |text: &str| {
-            Failure::of_transport(
+            of_transport(
                 &Dispatch(std::io::Error::other(text.to_owned())),
                 "bucket b",
             )

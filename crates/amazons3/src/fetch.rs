@@ -15,8 +15,9 @@ use cloudsync_store::{Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::bytes_to_skip;
-use crate::failure::Failure;
+use crate::failure;
 use crate::store::S3;
+use cloudsync_store::network::Failure;
 
 /// A connection that brings less than this in the time of a stall is as good as stalled. (The time that the volume
 /// takes does not count.)
@@ -60,7 +61,7 @@ async fn once(
     let answer = while_wanted(sink, request.send())
         .await
         .map_err(Failure::final_)?;
-    let answer = answer.map_err(|error| Failure::of(&error, &store.place))?;
+    let answer = answer.map_err(|error| failure::of(&error, &store.place))?;
 
     if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
         && etag != now

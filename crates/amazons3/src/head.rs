@@ -8,10 +8,11 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, StoreError};
 
-use crate::failure::{Failure, without_reason};
+use crate::failure::{self, without_reason};
 use crate::metadata;
-use crate::retry::persist;
 use crate::store::S3;
+use cloudsync_store::network::Failure;
+use cloudsync_store::network::persist;
 
 /// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
 pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
@@ -39,7 +40,7 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
             Ok((object(&answer, &store.place)?, metadata))
         }
         Err(error) => {
-            let failure = Failure::of(&error, &store.place);
+            let failure = failure::of(&error, &store.place);
             if failure.passing || !without_reason(&error) {
                 return Err(failure);
             }
@@ -53,7 +54,7 @@ async fn reason(store: &S3, key: &str) -> Option<Failure> {
     let request = store.client.get_object().bucket(&store.settings.bucket);
     let request = request.key(store.settings.key(key)).range("bytes=0-0");
     let error = request.send().await.err()?;
-    (!without_reason(&error)).then(|| Failure::of(&error, &store.place))
+    (!without_reason(&error)).then(|| failure::of(&error, &store.place))
 }
 
 fn object(answer: &HeadObjectOutput, place: &str) -> Result<Object, Failure> {

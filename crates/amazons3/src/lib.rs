@@ -2,12 +2,11 @@
 //! The store plugin `amazons3`: objects in Amazon S3, or in anything that speaks its protocol.
 //!
 //! - [`settings`]: the volume's options, checked;
-//! - `client`: AWS's SDK set up by them; `runtime`: the threads it runs on, one set per process;
+//! - `client`: AWS's SDK set up by them;
 //! - `head`, `fetch`: the two questions a [`Store`](cloudsync_store::Store) answers;
 //! - `restore`: objects in a class that cannot be read;
 //! - `put`, `list`, `metadata`: what the archiver asks ([`Archive`](cloudsync_store::Archive));
-//! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help;
-//!   `retry`: when to ask again.
+//! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help.
 
 mod answer;
 mod client;
@@ -18,7 +17,6 @@ mod list;
 mod metadata;
 mod put;
 mod restore;
-mod retry;
 pub mod settings;
 mod store;
 

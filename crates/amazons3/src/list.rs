@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object as Entry};
 use cloudsync_store::{Listed, StoreError};
 
-use crate::failure::Failure;
-use crate::metadata::decode_text;
-use crate::retry::persist;
+use crate::failure;
 use crate::store::S3;
+use cloudsync_store::network::decode_text;
+use cloudsync_store::network::persist;
 
 /// A key of ours, of the store's.
 fn own(store: &S3, key: &str) -> Option<String> {
@@ -35,7 +35,7 @@ pub(crate) async fn page(
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token.clone());
         let page = request.send().await;
-        let page = page.map_err(|error| Failure::of(&error, &store.place))?;
+        let page = page.map_err(|error| failure::of(&error, &store.place))?;
         let entries = page.contents().iter();
         let found = entries.filter_map(|entry| listed(store, entry)).collect();
         Ok((found, page.next_continuation_token))
@@ -55,7 +55,7 @@ pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
     let deleted = persist(store.settings.retries, async || {
         let request = store.client.delete_object().bucket(&store.settings.bucket);
         let answer = request.key(store.settings.key(key)).send().await;
-        answer.map_err(|error| Failure::of(&error, &store.place))
+        answer.map_err(|error| failure::of(&error, &store.place))
     });
     match deleted.await {
         Ok(_) | Err(StoreError::Missing(_)) => Ok(()),
@@ -86,7 +86,7 @@ pub(crate) async fn unfinished(
                 .set_key_marker(marker.0.clone())
                 .set_upload_id_marker(marker.1.clone());
             let page = request.send().await;
-            page.map_err(|error| Failure::of(&error, &store.place))
+            page.map_err(|error| failure::of(&error, &store.place))
         })
         .await?;
         for upload in page.uploads() {
@@ -123,7 +123,7 @@ async fn abort(store: &S3, key: &str, upload: &MultipartUpload) -> Result<(), St
         .set_upload_id(upload.upload_id.clone());
     match request.send().await {
         Ok(_) => Ok(()),
-        Err(error) => match Failure::of(&error, &store.place).error {
+        Err(error) => match failure::of(&error, &store.place).error {
             // Somebody else was faster.
             StoreError::Missing(_) => Ok(()),
             error => Err(error),

@@ -14,9 +14,10 @@ use cloudsync_format::settings::{Error, Settings as List};
 use cloudsync_store::{Sink, StoreError};
 use tokio::time::sleep;
 
-use crate::failure::Failure;
-use crate::retry::persist;
+use crate::failure;
 use crate::store::S3;
+use cloudsync_store::network::Failure;
+use cloudsync_store::network::persist;
 
 /// What the volume says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +145,7 @@ async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
     persist(store.settings.retries, async || {
         let request = store.client.head_object().bucket(&store.settings.bucket);
         let answer = request.key(store.settings.key(key)).send().await;
-        let answer = answer.map_err(|error| Failure::of(&error, &store.place))?;
+        let answer = answer.map_err(|error| failure::of(&error, &store.place))?;
         Ok(parse(answer.restore(), answer.archive_status().is_some()))
     })
     .await
@@ -191,7 +192,7 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
                     store.place
                 )))
             }
-            _ => match Failure::of(&error, &store.place) {
+            _ => match failure::of(&error, &store.place) {
                 Failure {
                     error: StoreError::PermissionDenied(text),
                     passing,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use cloudsync_store::network::runtime;
+use cloudsync_store::network::upload::Memory;
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
@@ -18,7 +19,7 @@ use crate::client::client;
 use crate::fetch::fetch;
 use crate::head::{describe, head};
 use crate::list;
-use crate::put::{Memory, put};
+use crate::put::put;
 use crate::restore::{Watched, restore};
 use crate::settings::Settings;
 
@@ -46,7 +47,7 @@ impl Store for S3 {
             client,
             settings,
             place,
-            memory: Memory::new(),
+            memory: Memory::default(),
             unconditional: AtomicBool::new(false),
         })
     }

@@ -34,8 +34,16 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archiv
             let store = cloudsync_directory::Directory::open(&options);
             Ok(Box::new(store.map_err(wrong)?))
         }
+        Some("azureblob") => {
+            let store = cloudsync_objectstore::AzureBlob::open(&options);
+            Ok(Box::new(store.map_err(wrong)?))
+        }
+        Some("googlecloud") => {
+            let store = cloudsync_objectstore::GoogleCloud::open(&options);
+            Ok(Box::new(store.map_err(wrong)?))
+        }
         Some(other) => Err(Error::Start(format!(
-            "volume {}: this program cannot archive to a store of type '{other}'; it knows amazons3 and directory",
+            "volume {}: this program cannot archive to a store of type '{other}'; it knows amazons3, azureblob, directory and googlecloud",
             volume.name
         ))),
         None => Err(Error::Start(format!(

@@ -7,18 +7,21 @@
 //! | `s3plugin-hostname` | empty, or another endpoint (URL, with the account for an emulator) | the same |
 //! | `s3plugin-keyid` | the storage account | not used |
 //! | `s3plugin-seckey` | its key; empty: workload or managed identity | not used |
-//! | `cloudsync-store-id` | `timeout=`, `retries=` | the same, and `credentials=/file.json` or `credentials=none` |
+//! | `cloudsync-store-id` | `timeout=`, `retries=` | the same, and `credentials=/file.json` or `credentials=none` (to read only) |
 
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloudsync_store::network::upload::{Memory, PATIENCE};
 use cloudsync_store::{Options, StoreError};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::list::PaginatedListStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
+use crate::conditional::Conditional;
 use crate::failure::chain;
 
 const HOST: &str = "s3plugin-hostname";
@@ -36,16 +39,26 @@ pub trait Backend: Send + Sync + 'static {
     fn connect(options: &Options) -> Result<Connection, StoreError>;
 }
 
+/// What a cloud's client can do.
+pub(crate) trait Client: ObjectStore + PaginatedListStore {}
+impl<C: ObjectStore + PaginatedListStore> Client for C {}
+
 /// A client and what goes with it.
 #[derive(Debug)]
 pub struct Connection {
-    pub(crate) client: Arc<dyn ObjectStore>,
+    pub(crate) client: Arc<dyn Client>,
+    /// The same, which asks again by itself: an upload's parts, for which nobody waits.
+    pub(crate) uploads: Arc<dyn Client>,
+    /// What uploads may hold.
+    pub(crate) memory: Memory,
     /// Empty, or what every key begins with, `/` included.
     pub(crate) prefix: String,
     /// Where the objects are, for messages.
     pub(crate) place: String,
     /// `timeout=`: a store that says nothing for so long is asked again. Default 10s.
     pub(crate) timeout: Duration,
+    /// Azure takes a backslash for a slash, so a key with one would name another key's object.
+    pub(crate) backslash: bool,
     /// `retries=`: how often in a row without getting anywhere. Default 8.
     pub(crate) retries: u32,
 }
@@ -80,21 +93,31 @@ impl Backend for Azure {
         let mut builder = builder
             .with_account(account.expose())
             .with_container_name(container)
-            .with_client_options(client_options(endpoint))
-            .with_retry(no_retries());
+            .with_client_options(client_options(endpoint));
         if let Some(endpoint) = endpoint {
             builder = builder
                 .with_endpoint(endpoint.to_owned())
                 .with_allow_http(endpoint.starts_with("http://"));
         }
-        let client = builder.build().map_err(|error| cannot_connect(&error))?;
+        let retries = retries.and_then(|n| n.try_into().ok()).unwrap_or(8);
+        let build = |builder: MicrosoftAzureBuilder| {
+            let built = builder.build().map_err(|error| cannot_connect(&error));
+            built.map(|client| Arc::new(client) as Arc<dyn Client>)
+        };
         let at = endpoint.map_or_else(|| account.expose().to_owned(), str::to_owned);
         Ok(Connection {
-            client: Arc::new(client),
+            client: build(builder.clone().with_retry(no_retries()))?,
+            uploads: build(
+                builder
+                    .with_client_options(client_options(endpoint).with_timeout(PATIENCE))
+                    .with_retry(with_retries(retries)),
+            )?,
+            memory: Memory::default(),
+            backslash: false,
             prefix,
             place: format!("container {container} at {at}"),
             timeout: timeout.unwrap_or(Duration::from_secs(10)),
-            retries: retries.and_then(|n| n.try_into().ok()).unwrap_or(8),
+            retries,
         })
     }
 }
@@ -112,8 +135,8 @@ impl Backend for Google {
         let endpoint = endpoint(options)?;
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(bucket)
-            .with_client_options(client_options(endpoint))
-            .with_retry(no_retries());
+            .with_http_connector(Conditional)
+            .with_client_options(client_options(endpoint));
         builder = match credentials.as_deref() {
             None => builder,
             Some("none") => builder.with_skip_signature(true),
@@ -132,14 +155,25 @@ impl Backend for Google {
         if let Some(endpoint) = endpoint {
             builder = builder.with_base_url(endpoint);
         }
-        let client = builder.build().map_err(|error| cannot_connect(&error))?;
+        let retries = retries.and_then(|n| n.try_into().ok()).unwrap_or(8);
+        let build = |builder: GoogleCloudStorageBuilder| {
+            let built = builder.build().map_err(|error| cannot_connect(&error));
+            built.map(|client| Arc::new(client) as Arc<dyn Client>)
+        };
         let at = endpoint.unwrap_or("Google");
         Ok(Connection {
-            client: Arc::new(client),
+            client: build(builder.clone().with_retry(no_retries()))?,
+            uploads: build(
+                builder
+                    .with_client_options(client_options(endpoint).with_timeout(PATIENCE))
+                    .with_retry(with_retries(retries)),
+            )?,
+            memory: Memory::default(),
+            backslash: true,
             prefix,
             place: format!("bucket {bucket} at {at}"),
             timeout: timeout.unwrap_or(Duration::from_secs(10)),
-            retries: retries.and_then(|n| n.try_into().ok()).unwrap_or(8),
+            retries,
         })
     }
 }
@@ -156,6 +190,14 @@ fn cannot_connect(error: &object_store::Error) -> StoreError {
 fn no_retries() -> RetryConfig {
     RetryConfig {
         max_retries: 0,
+        ..RetryConfig::default()
+    }
+}
+
+/// Nobody waits for a part of an upload, and it has a name that no other upload has.
+fn with_retries(most: u32) -> RetryConfig {
+    RetryConfig {
+        max_retries: usize::try_from(most).unwrap_or(usize::MAX),
         ..RetryConfig::default()
     }
 }

@@ -6,20 +6,22 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::time::Duration;
 
-use cloudsync_store::network::{runtime, while_wanted};
-use cloudsync_store::{Checksum, Object, Options, Sink, Store, StoreError, Tries};
+use cloudsync_store::network::{Failure, persist, runtime, while_wanted};
+use cloudsync_store::{
+    Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Tries, Upload,
+};
 use futures_util::StreamExt;
 use object_store::path::Path;
-use object_store::{Attribute, GetOptions, GetResult};
+use object_store::{GetOptions, GetResult};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Connection};
-use crate::failure::Failure;
-
-/// Metadata that says `algorithm:base64` of the whole object. Azure's names are identifiers of C#.
-const CHECKSUMS: [&str; 2] = ["cloudsync-checksum", "cloudsync_checksum"];
+use crate::failure;
+use crate::kept::{checksum, kept};
+use crate::list::UPLOADS;
 
 /// What the client's threads are called.
 const THREADS: &str = "glfs_csobj";
@@ -61,13 +63,53 @@ impl<B: Backend> Store for Objects<B> {
     }
 }
 
+impl<B: Backend> Archive for Objects<B> {
+    fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
+        runtime(THREADS)?.block_on(self.connection.put(key, upload))
+    }
+
+    fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
+        runtime(THREADS)?.block_on(self.connection.describe(key))
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut next = None;
+        loop {
+            let page = runtime(THREADS)?.block_on(self.connection.page(prefix, next))?;
+            // Out of the runtime: `each` may ask the store in its turn.
+            if page.objects.into_iter().any(|one| each(one).is_break()) || page.next.is_none() {
+                return Ok(());
+            }
+            next = page.next;
+        }
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        runtime(THREADS)?.block_on(self.connection.delete(key))
+    }
+
+    fn unfinished(
+        &self,
+        prefix: &str,
+        age: Duration,
+        remove: bool,
+    ) -> Result<Vec<String>, StoreError> {
+        runtime(THREADS)?.block_on(self.connection.unfinished(prefix, age, remove))
+    }
+}
+
 impl Connection {
     /// The name of an object there. A key that a name cannot be is nobody's: no other key may stand for it.
-    fn name(&self, key: &str) -> Result<Path, StoreError> {
+    pub(crate) fn name(&self, key: &str) -> Result<Path, StoreError> {
         let name = format!("{}{key}", self.prefix);
+        let another = key.starts_with(UPLOADS) || (!self.backslash && key.contains('\\'));
         Path::parse(&name)
             .ok()
-            .filter(|path| path.as_ref() == name)
+            .filter(|path| path.as_ref() == name && !another)
             .ok_or_else(|| {
                 StoreError::Missing(format!("no object can have this name ({})", self.place))
             })
@@ -75,24 +117,31 @@ impl Connection {
 
     async fn get(&self, name: &Path, options: GetOptions) -> Result<GetResult, Failure> {
         match timeout(self.timeout, self.client.get_opts(name, options)).await {
-            Ok(answer) => answer.map_err(|error| Failure::of(&error, &self.place)),
+            Ok(answer) => answer.map_err(|error| failure::of(&error, &self.place)),
             Err(_) => Err(Failure::passing("no answer in time", &self.place)),
         }
     }
 
-    async fn head(&self, key: &str) -> Result<Object, StoreError> {
+    pub(crate) async fn head(&self, key: &str) -> Result<Object, StoreError> {
+        self.describe(key).await.map(|(object, _)| object)
+    }
+
+    pub(crate) async fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
         let name = self.name(key)?;
-        let mut tries = Tries::new(self.retries);
-        loop {
+        let answer = self.look(&name).await?;
+        Ok((describe(&answer), kept(&answer.attributes)))
+    }
+
+    /// Asks for an object without its bytes.
+    pub(crate) async fn look(&self, name: &Path) -> Result<GetResult, StoreError> {
+        persist(self.retries, async || {
             let options = GetOptions {
                 head: true,
                 ..GetOptions::default()
             };
-            match self.get(&name, options).await {
-                Ok(answer) => return Ok(describe(&answer)),
-                Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
-            }
-        }
+            self.get(name, options).await
+        })
+        .await
     }
 
     async fn fetch(
@@ -146,7 +195,7 @@ impl Connection {
             let next = timeout(self.timeout, body.next());
             let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
                 Ok(Some(Ok(chunk))) => chunk,
-                Ok(Some(Err(error))) => return Err(Failure::of(&error, &self.place)),
+                Ok(Some(Err(error))) => return Err(failure::of(&error, &self.place)),
                 Ok(None) => {
                     let why = format!("the answer ended at byte {} of {}", left.start, left.end);
                     return Err(Failure::passing(&why, &self.place));
@@ -164,15 +213,9 @@ impl Connection {
 }
 
 fn describe(answer: &GetResult) -> Object {
-    let kept = |name: &&str| {
-        let text = answer
-            .attributes
-            .get(&Attribute::Metadata((*name).to_owned().into()))?;
-        Checksum::parse(text)
-    };
     Object {
         size: answer.meta.size,
         etag: answer.meta.e_tag.clone(),
-        checksum: CHECKSUMS.iter().find_map(kept),
+        checksum: checksum(&answer.attributes),
     }
 }

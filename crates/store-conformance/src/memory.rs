@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Sink, Source, StoreError, Upload};
 
 /// Bytes that tell their place: no piece is like another.
@@ -106,7 +107,7 @@ impl Bytes {
     /// Bytes with the checksum that they have.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        let checksum = checksum(&bytes);
+        let checksum = Algorithm::Crc64Nvme.of(&bytes);
         Self {
             bytes,
             kept: Metadata::new(),
@@ -125,7 +126,7 @@ impl Bytes {
     /// The same, with the checksum of other bytes.
     #[must_use]
     pub fn with_checksum_of(mut self, bytes: &[u8]) -> Self {
-        self.checksum = checksum(bytes);
+        self.checksum = Algorithm::Crc64Nvme.of(bytes);
         self
     }
 
@@ -157,20 +158,5 @@ impl Source for Bytes {
         let bytes = self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         Ok(())
-    }
-}
-
-/// CRC-64/NVME of bytes.
-fn checksum(bytes: &[u8]) -> Checksum {
-    let of_nothing = Checksum::parse("crc64nvme:AAAAAAAAAAA=").unwrap();
-    let mut running = of_nothing.verify();
-    running.update(bytes);
-    match running.finish() {
-        Ok(()) => of_nothing,
-        Err(mismatch) => {
-            let text = mismatch.to_string();
-            let found = text.split([' ', ',']).find_map(Checksum::parse);
-            found.unwrap()
-        }
     }
 }

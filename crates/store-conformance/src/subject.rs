@@ -28,8 +28,8 @@ pub trait Subject: Send + Sync + Sized + 'static {
     /// Options that must be refused, each with a word that the refusal must contain.
     fn wrong(&self) -> Vec<(Options, &'static str)>;
 
-    /// Whether keys may hold anything; otherwise the suite keeps to characters of paths.
-    fn any_key(&self) -> bool {
+    /// Whether the back-end can tell an object of this key from all others. Keys that it cannot are missing objects.
+    fn can_name(&self, _key: &str) -> bool {
         true
     }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The host as safe types: its tables and its translators here, a recall's frame in `recall`, a part that is to be fetched
-//! in `part`, the signals of its threads in `signals`. Together they declare what shim.h declares; nothing else calls C.
+//! in `part`, its log in `lines`, the signals of its threads in `signals`. Together they declare what shim.h declares;
+//! nothing else calls C.
 
+mod lines;
 mod part;
 mod recall;
 mod signals;
@@ -12,6 +14,7 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use crate::{Level, Object, Options};
+pub(crate) use lines::install as install_log;
 pub use part::FetchIn;
 pub(crate) use part::Part;
 pub(crate) use recall::Recall;
@@ -104,6 +107,7 @@ unsafe extern "C" {
         errnum: c_int,
         text: *const c_char,
     );
+    fn css_log_level() -> c_int;
     fn css_xlator_options(this: *mut Xlator) -> *mut Dict;
     fn css_options(
         options: *mut Dict,

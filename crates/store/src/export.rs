@@ -121,6 +121,7 @@ unsafe extern "C" fn init<S: Store>(this: *mut Xlator) -> *mut c_void {
         };
         let _entered = host.enter();
         log_panics();
+        abi::install_log();
         let store = open::<S>(host, &host.options(), "the store cannot be used");
         store.map_or(ptr::null_mut(), |store| {
             let config = Config(RwLock::new(Arc::new(store)));

@@ -16,6 +16,8 @@
 //!
 //! A store whose client is asynchronous asks for the feature `network`, and finds the client's threads there.
 //!
+//! The macros of [`log`] write to the host's log, with the volume's name, in whatever a store is called for.
+//!
 //! Only `abi` and `export` contain unsafe code.
 
 pub mod abi;
@@ -32,6 +34,7 @@ mod store;
 mod writer;
 
 pub use cloudsync_format::settings;
+pub use log;
 
 pub use abi::{block_signals, with_signals_blocked};
 pub use archive::{Archive, Listed, Metadata, Source, Upload};

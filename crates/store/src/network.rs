@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! For stores whose client is asynchronous: the threads that it runs on, and how a call waits for it.
+//! For stores whose client is asynchronous: the threads that it runs on, how a call waits for it, and what stores on a
+//! network have in common.
 
 #![forbid(unsafe_code)]
+
+mod failure;
+mod text;
+pub mod upload;
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -11,6 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use crate::{Sink, StoreError, block_signals, with_signals_blocked};
+pub use failure::{Failure, persist};
+pub use text::{decode_text, encode_text};
 
 /// Threads. They decrypt and parse; the copying to the volume is done by the thread of each recall.
 const WORKERS: usize = 2;

@@ -29,6 +29,12 @@ css_log(xlator_t *this, const char *file, const char *function, int32_t line, in
     _gf_msg(this->name, file, function, line, level, errnum, 0, 0, "%s", text);
 }
 
+int
+css_log_level(void)
+{
+    return gf_log_get_loglevel();
+}
+
 dict_t *
 css_xlator_options(xlator_t *this)
 {

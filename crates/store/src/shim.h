@@ -24,6 +24,10 @@ css_enter(xlator_t *this);
 void
 css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text);
 
+/* The least important level whose lines the process's log takes. */
+int
+css_log_level(void);
+
 /* The translator's options as its volume file has them. */
 dict_t *
 css_xlator_options(xlator_t *this);

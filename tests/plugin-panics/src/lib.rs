@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A store with a bug where `cloudsync-store-id panic=open|head|fetch` says. Without that, every object is empty.
+//! A store with a bug where `cloudsync-store-id panic=open|head|fetch` says. Without that, every object is empty. It tells
+//! the log what it is asked.
 
 use std::ops::Range;
 
-use cloudsync_store::{Object, Options, Sink, Store, StoreError};
+use cloudsync_store::{Object, Options, Sink, Store, StoreError, log};
 
 /// See the module.
 #[derive(Debug)]
@@ -23,12 +24,16 @@ impl Panics {
 impl Store for Panics {
     fn open(options: &Options) -> Result<Self, StoreError> {
         let place = options.settings("cloudsync-store-id", |list| Ok(list.text("panic")))?;
+        log::warn!("asked to panic in {place:?}");
+        log::trace!("the whole request, secrets and all");
         let store = Self { place };
         store.here("open");
         Ok(store)
     }
 
-    fn head(&self, _key: &str) -> Result<Object, StoreError> {
+    fn head(&self, key: &str) -> Result<Object, StoreError> {
+        log::info!("asked for {key:?}\0");
+        log::debug!("nobody wants to know");
         self.here("head");
         Ok(Object {
             size: 1000,

@@ -151,6 +151,15 @@ fn a_panic_in_a_plugin_costs_an_errno_and_not_the_mount() {
             "{log}"
         );
         assert!(mount.alive() && shelf.is_cold("cold"));
+        // What the plugin itself says, in the name of the volume.
+        let own = format!("0-{}-cloudsync: ", shelf.volume.name());
+        let said = |what: &str| {
+            let line = |line: &&str| line.contains(&own) && line.contains(what);
+            log.lines().filter(line).count()
+        };
+        assert_eq!(said("asked to panic in Some("), 1, "{log}");
+        assert!(said("asked for \"") > 0, "{log}");
+        assert!(!log.contains("nobody wants to know") && !log.contains("secrets and all"));
     }
     assert_eq!(shelf.read("cold").unwrap(), pattern(1, 1000));
 }

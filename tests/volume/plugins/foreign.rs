@@ -12,10 +12,20 @@ use crate::scene::{assert_same, errno, pattern};
 const STORE_ID: (&str, &str) = ("features.cloudsync-store-id", "path=%");
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
 
-/// It blocks, returns what happened, and describes objects.
+/// It gives the parts that are asked for, and describes objects.
+#[test]
+fn a_plugin_in_c_that_fetches_parts() {
+    recalls_and_refuses("shelf");
+}
+
+/// It brings whole files: blocks, and returns what happened.
 #[test]
 fn a_plugin_in_c_that_blocks_and_returns() {
-    let mut shelf = Shelf::new("shelf", &[STORE_ID]);
+    recalls_and_refuses("whole");
+}
+
+fn recalls_and_refuses(store: &str) {
+    let mut shelf = Shelf::new(store, &[STORE_ID]);
     let bytes = pattern(1, 5_000_001);
     shelf.write("file", &bytes);
     assert_eq!(errno(shelf.cut("file")), libc::ENODATA, "its head is asked");

@@ -5,14 +5,15 @@
 
 use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::CompletedPart;
+use cloudsync_store::network::upload::{check, read};
 use cloudsync_store::{Checksum, StoreError, Tries};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::request::{self, Part};
-use super::{Put, again, read};
-use crate::retry::persist;
+use super::{Put, again};
+use cloudsync_store::network::persist;
 
 /// Parts of one upload on their way at once.
 const AT_ONCE: usize = 8;
@@ -48,11 +49,7 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
             break;
         }
         let bytes = size.min(whole - offset);
-        let room = put
-            .store
-            .memory
-            .take(usize::try_from(bytes).unwrap_or(usize::MAX))
-            .await?;
+        let room = put.store.memory.take(bytes).await?;
         let (buffer, checksum) = read(put.upload.source, put.algorithm(), offset, bytes)?;
         sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
         let part = Part::new(put, id, number, checksum);
@@ -64,7 +61,7 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
     }
     // Before the last bytes are there nothing can be seen; a wrong sum still leaves nothing.
     if let Some(sum) = sum {
-        put.check(sum)?;
+        check(put.upload, sum)?;
     }
     while !under_way.is_empty() {
         done.extend(next(&mut under_way).await?);

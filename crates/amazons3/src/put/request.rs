@@ -3,8 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
-
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Config};
@@ -12,15 +10,14 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use cloudsync_store::checksum::Algorithm;
+use cloudsync_store::network::upload::PATIENCE;
 use cloudsync_store::{Checksum, StoreError};
 use std::sync::atomic::Ordering;
 
 use super::Put;
-use crate::failure::Failure;
+use crate::failure;
 use crate::store::S3;
-
-/// The answer to a request with a body comes when the body has arrived, and a line may be slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+use cloudsync_store::network::Failure;
 
 /// The client's settings with that patience.
 fn patient(store: &S3) -> Builder {
@@ -32,7 +29,7 @@ fn patient(store: &S3) -> Builder {
 }
 
 /// What a failed request that was to create an object means.
-fn failure<E>(put: &Put<'_>, error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Failure
+fn meaning<E>(put: &Put<'_>, error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -42,7 +39,7 @@ where
     if code == Some("NotImplemented") {
         put.store.unconditional.store(true, Ordering::Relaxed);
     }
-    let mut failure = Failure::of(error, &put.store.place);
+    let mut failure = failure::of(error, &put.store.place);
     if let StoreError::Changed(why) = failure.error {
         failure.error = StoreError::Exists(why);
     }
@@ -104,7 +101,7 @@ pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<(), Fa
         .config_override(patient(put.store))
         .send()
         .await;
-    sent.map(drop).map_err(|error| failure(put, &error))
+    sent.map(drop).map_err(|error| meaning(put, &error))
 }
 
 /// Begins an upload in parts and returns its id.
@@ -121,7 +118,7 @@ pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
         .set_metadata(Some(put.metadata.clone()))
         .set_checksum_type(algorithm.is_some().then_some(ChecksumType::FullObject))
         .set_checksum_algorithm(algorithm);
-    let answer = request.send().await.map_err(|error| failure(put, &error))?;
+    let answer = request.send().await.map_err(|error| meaning(put, &error))?;
     answer.upload_id.ok_or_else(|| {
         let why = format!("the store gave no upload id ({})", put.store.place);
         Failure::final_(StoreError::Other(why))
@@ -170,7 +167,7 @@ impl Part {
             .config_override(self.patience.clone())
             .send()
             .await;
-        let answer = sent.map_err(|error| Failure::of(&error, &self.place))?;
+        let answer = sent.map_err(|error| failure::of(&error, &self.place))?;
         let [crc64, crc32c, crc32] = self.named.clone();
         Ok(CompletedPart::builder()
             .part_number(self.number)
@@ -210,7 +207,7 @@ pub(super) async fn complete(
         .config_override(patient(put.store))
         .send()
         .await;
-    sent.map(drop).map_err(|error| failure(put, &error))
+    sent.map(drop).map_err(|error| meaning(put, &error))
 }
 
 /// Gives an upload up. If that fails too, `gc` finds it.

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What is in the bucket: listing, removing, and what uploads in parts left behind.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, SystemTime};
+
+use cloudsync_store::network::{Failure, persist};
+use cloudsync_store::{Listed, StoreError};
+use object_store::list::PaginatedListOptions;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::time::timeout;
+
+use crate::backend::Connection;
+use crate::failure;
+
+/// Below it are uploads in parts until they are whole: `.uploads/RANDOM/KEY`. No key begins like this.
+pub(crate) const UPLOADS: &str = ".uploads/";
+
+/// A page of a listing, and where the next one begins.
+pub(crate) struct Page {
+    pub(crate) objects: Vec<Listed>,
+    pub(crate) next: Option<String>,
+}
+
+impl Connection {
+    /// A page of the objects whose keys begin with `prefix`; the first one for `None`.
+    pub(crate) async fn page(
+        &self,
+        prefix: &str,
+        next: Option<String>,
+    ) -> Result<Page, StoreError> {
+        let begins = format!("{}{prefix}", self.prefix);
+        let listed = |meta: ObjectMeta| {
+            let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
+            // Of a listing for `a` the client leaves out the object `a` itself with one cloud and not with the other.
+            (key != prefix && !key.starts_with(UPLOADS)).then(|| listed(key, &meta))
+        };
+        let first = match next {
+            None => self.named(prefix).await?,
+            Some(_) => None,
+        };
+        let page = persist(self.retries, async || {
+            let options = PaginatedListOptions {
+                page_token: next.clone(),
+                ..PaginatedListOptions::default()
+            };
+            let prefix = (!begins.is_empty()).then_some(begins.as_str());
+            match timeout(self.timeout, self.client.list_paginated(prefix, options)).await {
+                Ok(page) => page.map_err(|error| failure::of(&error, &self.place)),
+                Err(_) => Err(Failure::passing("no listing in time", &self.place)),
+            }
+        })
+        .await?;
+        let others = page.result.objects.into_iter().filter_map(listed);
+        Ok(Page {
+            objects: first.into_iter().chain(others).collect(),
+            next: page.page_token,
+        })
+    }
+
+    /// The object whose key is `key`, if there is one.
+    async fn named(&self, key: &str) -> Result<Option<Listed>, StoreError> {
+        if key.is_empty() || key.ends_with('/') {
+            return Ok(None);
+        }
+        let Ok(name) = self.name(key) else {
+            return Ok(None);
+        };
+        match self.look(&name).await {
+            Ok(found) => Ok(Some(listed(key, &found.meta))),
+            Err(StoreError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        match self.name(key) {
+            Ok(name) => self.remove(&name).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes what has this name. That there is nothing is no error.
+    pub(crate) async fn remove(&self, name: &Path) -> Result<(), StoreError> {
+        let removed = persist(self.retries, async || {
+            match timeout(self.timeout, self.client.delete(name)).await {
+                Ok(done) => done.map_err(|error| failure::of(&error, &self.place)),
+                Err(_) => Err(Failure::passing("no answer in time", &self.place)),
+            }
+        });
+        match removed.await {
+            Ok(()) | Err(StoreError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Parts that never became an object lie below [`UPLOADS`] once they were put together, and before that where
+    /// nobody can list them; Azure drops those after a week, and Google by a rule of the bucket's.
+    pub(crate) async fn unfinished(
+        &self,
+        prefix: &str,
+        age: Duration,
+        remove: bool,
+    ) -> Result<Vec<String>, StoreError> {
+        let before = SystemTime::now()
+            .checked_sub(age)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let below = format!("{}{UPLOADS}", self.prefix);
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let page = persist(self.retries, async || {
+                let options = PaginatedListOptions {
+                    page_token: next.clone(),
+                    ..PaginatedListOptions::default()
+                };
+                let page = self.client.list_paginated(Some(&below), options).await;
+                page.map_err(|error| failure::of(&error, &self.place))
+            })
+            .await?;
+            for meta in page.result.objects {
+                let key = meta.location.as_ref().strip_prefix(&below);
+                let Some((_, key)) = key.and_then(|rest| rest.split_once('/')) else {
+                    continue;
+                };
+                if !key.starts_with(prefix) || SystemTime::from(meta.last_modified) > before {
+                    continue;
+                }
+                if remove {
+                    self.remove(&meta.location).await?;
+                }
+                found.push(key.to_owned());
+            }
+            next = page.page_token;
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+fn listed(key: &str, meta: &ObjectMeta) -> Listed {
+    Listed {
+        key: key.to_owned(),
+        size: meta.size,
+        modified: meta.last_modified.into(),
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! An object where there was none, whole, or an error and nothing that can be seen under its key.
+//!
+//! Up to one part goes in one request, which the store does only if there is nothing under the key. Neither cloud can
+//! make that a condition of putting parts together; so more goes, in parts, to a name that nobody else has, and the
+//! store copies it from there, again only if there is nothing under the key.
+
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+
+use cloudsync_store::network::upload::{PART, PATIENCE, check, part_size, read};
+use cloudsync_store::network::{Failure, persist};
+use cloudsync_store::{Checksum, Object, StoreError, Tries, Upload};
+use object_store::path::Path;
+use object_store::{
+    MultipartUpload, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::backend::Connection;
+use crate::failure;
+use crate::kept::attributes;
+use crate::list::UPLOADS;
+
+/// Parts of one upload on their way at once.
+const AT_ONCE: usize = 8;
+
+impl Connection {
+    pub(crate) async fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
+        let name = self
+            .name(key)
+            .map_err(|_| StoreError::Other(format!("no object can be called {key:?}")))?;
+        if upload.size <= PART {
+            self.whole(key, &name, upload).await?;
+        } else {
+            self.in_parts(key, &name, upload).await?;
+        }
+        let object = self.head(key).await?;
+        if object.size == upload.size && object.checksum == Some(upload.checksum) {
+            return Ok(object);
+        }
+        let why = format!(
+            "sent {} bytes, checksum {}; the store has {} bytes, checksum {:?} ({})",
+            upload.size, upload.checksum, object.size, object.checksum, self.place
+        );
+        // It is ours and it is wrong.
+        let _ = self.remove(&name).await;
+        Err(StoreError::Corrupt(why))
+    }
+
+    async fn whole(&self, key: &str, name: &Path, upload: &Upload<'_>) -> Result<(), StoreError> {
+        let _room = self.memory.take(upload.size).await?;
+        let algorithm = upload.checksum.algorithm();
+        let (bytes, checksum) = read(upload.source, algorithm, 0, upload.size)?;
+        check(upload, checksum)?;
+        let payload = PutPayload::from(bytes);
+        self.only_once(key, upload, async || {
+            let options = PutOptions {
+                mode: PutMode::Create,
+                attributes: attributes(upload),
+                ..PutOptions::default()
+            };
+            let put = self.client.put_opts(name, payload.clone(), options);
+            put.await.map(drop)
+        })
+        .await
+    }
+
+    /// Does `create`, which makes the object if there is none, until it is clear what became of it.
+    async fn only_once(
+        &self,
+        key: &str,
+        upload: &Upload<'_>,
+        create: impl AsyncFn() -> object_store::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut tries = Tries::new(self.retries);
+        let mut first = true;
+        loop {
+            let failed = match timeout(PATIENCE, create()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => failure::of(&error, &self.place),
+                Err(_) => Failure::passing("no answer in time", &self.place),
+            };
+            match failed.error {
+                error @ (StoreError::Exists(_) | StoreError::Changed(_)) => {
+                    // Ours, perhaps: the answer to an earlier try may have been lost.
+                    if !first && self.is_there(key, upload).await? {
+                        return Ok(());
+                    }
+                    return Err(StoreError::Exists(error.to_string()));
+                }
+                error => sleep(tries.again(error, failed.passing)?).await,
+            }
+            first = false;
+        }
+    }
+
+    /// Whether what is under the key is what we are about to put there.
+    async fn is_there(&self, key: &str, upload: &Upload<'_>) -> Result<bool, StoreError> {
+        match self.describe(key).await {
+            Ok((object, kept)) => Ok(object.size == upload.size
+                && object.checksum == Some(upload.checksum)
+                && kept == *upload.metadata),
+            Err(StoreError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn in_parts(
+        &self,
+        key: &str,
+        name: &Path,
+        upload: &Upload<'_>,
+    ) -> Result<(), StoreError> {
+        // Before the bytes go for nothing.
+        match self.head(key).await {
+            Err(StoreError::Missing(_)) => {}
+            Ok(_) => return Err(StoreError::Exists(format!("{key} ({})", self.place))),
+            Err(error) => return Err(error),
+        }
+        let aside = self.aside(key)?;
+        let done = match self.send_all(&aside, upload).await {
+            Ok(()) => self.publish(&aside, key, name, upload).await,
+            Err(error) => Err(error),
+        };
+        // If that fails, `unfinished` finds it.
+        let _ = self.remove(&aside).await;
+        done
+    }
+
+    /// A name that no other upload has.
+    fn aside(&self, key: &str) -> Result<Path, StoreError> {
+        // Every hasher of the standard library is seeded anew.
+        let random = || RandomState::new().hash_one(key);
+        let name = format!(
+            "{}{UPLOADS}{:016x}{:016x}/{key}",
+            self.prefix,
+            random(),
+            random()
+        );
+        Path::parse(name).map_err(|error| StoreError::Other(error.to_string()))
+    }
+
+    async fn send_all(&self, aside: &Path, upload: &Upload<'_>) -> Result<(), StoreError> {
+        let of = |error: &object_store::Error| failure::of(error, &self.place).error;
+        let options = PutMultipartOptions {
+            attributes: attributes(upload),
+            ..PutMultipartOptions::default()
+        };
+        let mut parts = self
+            .uploads
+            .put_multipart_opts(aside, options)
+            .await
+            .map_err(|error| of(&error))?;
+        let sent = self.send(parts.as_mut(), upload).await;
+        let done = match sent {
+            Ok(()) => parts.complete().await.map(drop).map_err(|error| of(&error)),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            let _ = parts.abort().await;
+        }
+        done
+    }
+
+    /// Sends every part. On an error those that are still on their way are given up.
+    async fn send(
+        &self,
+        parts: &mut dyn MultipartUpload,
+        upload: &Upload<'_>,
+    ) -> Result<(), StoreError> {
+        let size = part_size(upload.size);
+        let mut under_way = JoinSet::new();
+        let mut sum: Option<Checksum> = None;
+        let mut offset = 0;
+        while offset < upload.size {
+            let bytes = size.min(upload.size - offset);
+            let room = self.memory.take(bytes).await?;
+            let algorithm = upload.checksum.algorithm();
+            let (buffer, checksum) = read(upload.source, algorithm, offset, bytes)?;
+            sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
+            let part = parts.put_part(buffer.into());
+            under_way.spawn(async move {
+                let _room = room;
+                part.await
+            });
+            if under_way.len() >= AT_ONCE {
+                self.next(&mut under_way).await?;
+            }
+            offset += bytes;
+        }
+        if let Some(sum) = sum {
+            check(upload, sum)?;
+        }
+        while !under_way.is_empty() {
+            self.next(&mut under_way).await?;
+        }
+        Ok(())
+    }
+
+    async fn next(
+        &self,
+        under_way: &mut JoinSet<object_store::Result<()>>,
+    ) -> Result<(), StoreError> {
+        match under_way.join_next().await {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(failure::of(&error, &self.place).error),
+            Some(Err(error)) => Err(StoreError::Other(error.to_string())),
+        }
+    }
+
+    /// Has the store copy what was uploaded, and waits until it has: Azure may say that it began.
+    async fn publish(
+        &self,
+        aside: &Path,
+        key: &str,
+        name: &Path,
+        upload: &Upload<'_>,
+    ) -> Result<(), StoreError> {
+        self.only_once(key, upload, async || {
+            self.client.copy_if_not_exists(aside, name).await
+        })
+        .await?;
+        let copied = persist(self.retries, async || {
+            let size = self.head(key).await.map_err(Failure::final_)?.size;
+            if size == upload.size {
+                return Ok(());
+            }
+            let why = format!("the store has copied {size} of {} bytes", upload.size);
+            Err(Failure::passing(&why, &self.place))
+        });
+        let copied = copied.await;
+        if copied.is_err() {
+            let _ = self.remove(name).await;
+        }
+        copied
+    }
+}

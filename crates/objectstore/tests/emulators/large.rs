@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! An object that is more than one request takes.
+
+use super::*;
+
+const SIZE: usize = (40 << 20) + 17;
+
+pub(crate) fn goes_in_parts<S>(subject: &S, place: impl Fn(&str, &[u8]))
+where
+    S: Subject<Store: Archive>,
+{
+    let (store, key) = (subject.open(), "large/one");
+    let bytes = pattern(1, SIZE);
+    let source = Bytes::new(bytes.clone()).keeping("path", "/dir/\u{e4}");
+    let object = store.put(key, &source.upload()).unwrap();
+    assert_eq!(store.describe(key).unwrap().0, object);
+    assert_eq!(&store.describe(key).unwrap().1, source.upload().metadata);
+    let mut memory = Memory::default();
+    store
+        .fetch(key, &object, 0..object.size, &mut memory)
+        .unwrap();
+    assert!(memory.bytes == bytes);
+    // Law 8, whether it is noticed before the bytes go or after.
+    let error = store.put(key, &source.upload()).unwrap_err();
+    assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
+    let results: Vec<_> = thread::scope(|scope| {
+        let put = || subject.open().put("large/race", &source.upload());
+        let running = [(); 3].map(|()| scope.spawn(put));
+        running.map(|one| one.join().unwrap()).into()
+    });
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(won, 1, "{results:?}");
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
+    }
+    // Nothing is seen of what fails.
+    let mut broken = source.clone();
+    broken.broken_from = Some(SIZE as u64 - 1);
+    let wrong = Bytes::new(bytes.clone()).with_checksum_of(b"other");
+    for source in [broken, wrong] {
+        store.put("large/bad", &source.upload()).unwrap_err();
+        let error = store.head("large/bad").unwrap_err();
+        assert!(matches!(error, StoreError::Missing(_)), "{error:?}");
+    }
+    let left = |remove| store.unfinished("large/", Duration::ZERO, remove).unwrap();
+    assert_eq!(left(false), Vec::<String>::new());
+    // What a client that died leaves behind is no object, and is found.
+    place(".uploads/0123/large/dead", b"torso");
+    let mut seen = Vec::new();
+    let mut each = |one: Listed| {
+        seen.push(one.key);
+        ControlFlow::Continue(())
+    };
+    store.list("", &mut each).unwrap();
+    assert!(seen.iter().all(|key| !key.contains("dead")), "{seen:?}");
+    let hour = Duration::from_secs(3600);
+    assert_eq!(
+        store.unfinished("", hour, true).unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left(true), ["large/dead"]);
+    assert_eq!(left(true), Vec::<String>::new());
+    let hidden = store.head(".uploads/0123/large/dead").unwrap_err();
+    assert!(matches!(hidden, StoreError::Missing(_)), "{hidden:?}");
+}

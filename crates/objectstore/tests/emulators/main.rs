@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The suite that every store runs, against emulators: Azurite, which is Microsoft's, and fake-gcs-server. The latter
+//! does not know the requests by which the client writes, so for these there is a server of the tests' own (`player`).
+//! `scripts/emulators.sh FOLDER` brings them, CLOUDSYNC_EMULATORS=FOLDER says where they are, and the feature `emulators`
+//! has this compiled.
+
+#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+
+mod azure;
+mod google;
+mod google_writes;
+mod large;
+mod player;
+mod volume;
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_objectstore::{AzureBlob, GoogleCloud};
+use cloudsync_store::{Archive, Listed, Options, Store, StoreError};
+use cloudsync_store_conformance::{Bytes, Memory, Subject, pattern};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+fn emulators() -> PathBuf {
+    let folder = std::env::var_os("CLOUDSYNC_EMULATORS");
+    folder
+        .expect("CLOUDSYNC_EMULATORS says where scripts/emulators.sh put them")
+        .into()
+}
+
+/// Starts a server on a port of its own, which ends with this process. Returns its address.
+fn serve(command: impl FnOnce(u16) -> Command + Send + 'static) -> String {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    // The kernel kills the server when the thread that started it ends: this one ends with the process.
+    thread::spawn(move || {
+        let inner = command(port);
+        let mut outer = Command::new("setpriv");
+        outer
+            .args(["--pdeathsig", "KILL"])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        let mut child = outer
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.wait().unwrap();
+    });
+    let address = format!("127.0.0.1:{port}");
+    let begun = Instant::now();
+    while TcpStream::connect(&address).is_err() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "no emulator at {address}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    address
+}
+
+fn options(pairs: &[(&str, &str)]) -> Options {
+    pairs.iter().copied().collect()
+}
+
+/// The way to the back-end that is not the store under test: the crate's own calls.
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());
+    runtime.block_on(work)
+}
+
+fn put(client: &dyn ObjectStore, key: &str, bytes: &[u8]) {
+    let path = Path::parse(format!("below/{key}")).unwrap();
+    wait(client.put(&path, bytes.to_vec().into())).unwrap();
+}
+
+fn delete(client: &dyn ObjectStore, key: &str) {
+    let path = Path::parse(format!("below/{key}")).unwrap();
+    wait(client.delete(&path)).unwrap();
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The plugins on real volumes, which the program archives or whoever uploads by hand.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Mount, MountOptions, Volume};
+
+use super::*;
+use crate::player::Player;
+use crate::{azure, google, google_writes};
+
+/// Longer than anything may take on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn lab() -> &'static Lab {
+    Lab::shared(|| cloudsync_lab::Options {
+        artifacts: Some(Artifacts::find(&["azureblob", "googlecloud"]).unwrap()),
+        ..cloudsync_lab::Options::default()
+    })
+}
+
+/// The program, from where the plugins are.
+fn program() -> PathBuf {
+    let ours = Artifacts::find(&[]).unwrap();
+    let places = ours.translator.ancestors().skip(1).take(2);
+    let mut programs = places.map(|folder| folder.join("cloudsync"));
+    let program = programs.find(|program| program.is_file());
+    program.expect("the program is built: cargo build --workspace")
+}
+
+/// A volume whose cold files are in a cloud, and a client of it.
+struct Cloud {
+    volume: Volume,
+    mount: Option<Mount>,
+}
+
+impl Cloud {
+    fn new(name: &str, settings: &[(&str, &str)]) -> Self {
+        let volume = lab().volume(name, Layout::Single, Backing::Ram).unwrap();
+        let mut all = vec![
+            ("features.cloudsync", "on"),
+            ("features.cloudsync-storetype", name),
+            ("features.s3plugin-bucketid", "films/below"),
+        ];
+        all.extend(settings);
+        volume.set_all(&all).unwrap();
+        let mount = Some(volume.mount(&MountOptions::default()).unwrap());
+        Self { volume, mount }
+    }
+
+    fn mount(&self) -> &Mount {
+        self.mount.as_ref().unwrap()
+    }
+
+    fn remount(&mut self) {
+        self.mount.take().unwrap().unmount().unwrap();
+        self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let (path, bytes) = (self.mount().path().join(name), bytes.to_vec());
+        self.mount().within(PATIENCE, "write", move || {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        });
+    }
+
+    fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let path = self.mount().path().join(name);
+        self.mount()
+            .within(PATIENCE, "read", move || fs::read(path))
+    }
+
+    #[track_caller]
+    fn assert_reads(&self, name: &str, bytes: &[u8]) {
+        let read = self.read(name);
+        let read = read.unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.mount().log()));
+        assert!(read == bytes, "{name}: {} bytes", read.len());
+    }
+
+    fn is_cold(&self, name: &str) -> bool {
+        let brick = self.volume.bricks()[0].join(name);
+        let mark = xattr::get(&brick, "trusted.glusterfs.cs.remote").unwrap();
+        mark.is_some() && fs::metadata(brick).unwrap().len() == 0
+    }
+
+    /// Runs the program on the brick, which must do all it was asked for.
+    #[track_caller]
+    fn cloudsync(&self, args: &[&str]) -> String {
+        let brick = lab().inner(&self.volume.bricks()[0]);
+        let brick = brick.display().to_string();
+        let args = args.iter().copied().chain([brick.as_str()]);
+        let program = program().display().to_string();
+        let outcome = lab().run_with(PATIENCE, &program, args, |_| {}).unwrap();
+        assert!(outcome.success(), "{outcome}\n{}", self.mount().report());
+        outcome.text()
+    }
+
+    /// Archives, reads, verifies, and collects what nobody refers to.
+    fn there_and_back(mut self) {
+        let files = [
+            ("one", 1),
+            ("dir/with space/\u{e4}", 300_001),
+            // In parts.
+            ("large", (20 << 20) + 3),
+        ];
+        let bytes = |size| pattern(size as u64, size);
+        for (name, size) in files {
+            self.write(name, &bytes(size));
+        }
+        let said = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        assert!(said.contains("\"archived\":3"), "{said}");
+        for (name, _) in files {
+            assert!(self.is_cold(name), "{name}");
+        }
+        let said = self.cloudsync(&["verify", "--deep", "--json"]);
+        assert!(
+            said.contains("\"checked\":3") && said.contains("\"wrong\":0"),
+            "{said}"
+        );
+        self.remount();
+        for (name, size) in files {
+            self.assert_reads(name, &bytes(size));
+            assert!(!self.is_cold(name), "{name}");
+        }
+        // What is modified is archived as another object, and the old one goes.
+        self.write("one", b"2");
+        let said = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        assert!(
+            said.contains("\"archived\":3") && said.contains("\"uploaded\":1"),
+            "{said}"
+        );
+        let said = self.cloudsync(&["gc", "--grace=0s", "--delete", "--json"]);
+        assert!(said.contains("\"deleted\":1"), "{said}");
+        self.remount();
+        self.assert_reads("one", b"2");
+        self.assert_reads(files[2].0, &bytes(files[2].1));
+    }
+}
+
+#[test]
+fn azureblob_is_archived_to_and_recalled_from() {
+    let endpoint = lab().in_network(azure::start).unwrap();
+    let cloud = Cloud::new(
+        "azureblob",
+        &[
+            ("features.s3plugin-hostname", &endpoint),
+            ("features.s3plugin-keyid", azure::ACCOUNT),
+            ("features.s3plugin-seckey", azure::KEY),
+        ],
+    );
+    cloud.there_and_back();
+}
+
+#[test]
+fn googlecloud_is_archived_to_and_recalled_from() {
+    let player = lab().in_network(Player::start).unwrap();
+    let key = lab().scratch("google.json");
+    fs::write(lab().outer(&key), google_writes::SOMEBODY).unwrap();
+    let list = format!("credentials={}", key.display());
+    let cloud = Cloud::new(
+        "googlecloud",
+        &[
+            ("features.s3plugin-hostname", &player.url),
+            ("features.cloudsync-store-id", &list),
+        ],
+    );
+    cloud.there_and_back();
+}
+
+/// Uploaded by hand, under the file's path.
+#[test]
+fn googlecloud_brings_back_what_an_emulator_of_google_s_has() {
+    let endpoint = lab().in_network(google::start).unwrap();
+    let mut cloud = Cloud::new(
+        "googlecloud",
+        &[
+            ("features.s3plugin-hostname", &endpoint),
+            ("features.cloudsync-store-id", "credentials=none,retries=2"),
+        ],
+    );
+    let bytes = pattern(7, 3_000_001);
+    cloud.write("dir/file", &bytes);
+    let complete = |cloud: &Cloud| {
+        let path = cloud.mount().path().join("dir/file");
+        cloud.mount().within(PATIENCE, "csou.complete", move || {
+            let seconds = fs::metadata(&path)?.mtime().to_string();
+            xattr::set(path, "trusted.glusterfs.csou.complete", seconds.as_bytes())
+        })
+    };
+    // It is not there yet: nothing is cut.
+    let refused = complete(&cloud).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(61), "ENODATA: {refused}");
+    let (url, body) = (endpoint.clone(), bytes.clone());
+    lab()
+        .in_network(move || google::upload(&url, "dir/file", &body))
+        .unwrap();
+    complete(&cloud).unwrap();
+    assert!(cloud.is_cold("dir/file"));
+    cloud.remount();
+    cloud.assert_reads("dir/file", &bytes);
+    assert!(!cloud.is_cold("dir/file"));
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The macros of the crate `log` as lines in the host's log: with the name of the translator, and so the volume's, that
+//! the calling thread works for.
+
+use std::ffi::CString;
+use std::ptr;
+use std::sync::Once;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::{css_log_level, log};
+use crate::Level;
+
+struct Lines;
+
+/// Sends the plugin's log lines to the host. Harmless when called again.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error means that the plugin has set a logger of its own.
+        if log::set_logger(&Lines).is_ok() {
+            // What the clients of stores trace may hold whole requests, and so secrets.
+            log::set_max_level(LevelFilter::Debug);
+        }
+    });
+}
+
+const fn level(level: log::Level) -> Level {
+    match level {
+        log::Level::Error => Level::Error,
+        log::Level::Warn => Level::Warning,
+        log::Level::Info => Level::Info,
+        log::Level::Debug | log::Level::Trace => Level::Debug,
+    }
+}
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // SAFETY: reads the process's log level.
+        let wanted = unsafe { css_log_level() };
+        level(metadata.level()) as i32 <= wanted
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let function = CString::new(record.target()).unwrap_or_default();
+        let at = (record.file().unwrap_or("?"), record.line().unwrap_or(0));
+        let text = record.args().to_string();
+        log(
+            ptr::null_mut(),
+            level(record.level()),
+            0,
+            at,
+            &function,
+            &text,
+        );
+    }
+
+    fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_louder_than_it_was_said() {
+        let all = [
+            (log::Level::Error, Level::Error),
+            (log::Level::Warn, Level::Warning),
+            (log::Level::Info, Level::Info),
+            (log::Level::Debug, Level::Debug),
+        ];
+        for (from, to) in all {
+            assert_eq!(level(from), to);
+        }
+    }
+}
