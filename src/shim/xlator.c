@@ -64,8 +64,9 @@ volume_option_t cs_options[] = {
     {
         .key = {"cloudsync-product-id"},
         .type = GF_OPTION_TYPE_STR,
-        .description = "Settings of recalls as key=value,key=value: recalls (files brought back at once, 1 to "
-                       "256), window (bytes in flight to the bricks for each file).",
+        .description = "Settings of recalls and reads as key=value,key=value: recalls, ranges, window, memory, "
+                       "connections, rate, reads, guard-files, guard-bytes, guard-window, abandoned; see "
+                       "docs/OPTIONS.md.",
         .op_version = {GD_OP_VERSION_7_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
