@@ -27,6 +27,7 @@ mod remote;
 mod report;
 mod settings;
 mod stage;
+mod stock;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -78,6 +79,7 @@ fn run() -> Answer<bool> {
             4 => remote::measure(&stage, &settings),
             5 => local::measure(&stage, &settings),
             6 => memory::measure(&stage, &settings),
+            7 => stock::measure(&settings),
             _ => Err("there is no such row".into()),
         };
         eprintln!("row {number}: {:.0?}", begun.elapsed());

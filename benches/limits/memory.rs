@@ -33,7 +33,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         let mib = |bytes: u64| bytes as f64 / MIB as f64;
         rows.push(Row {
             number: 6,
-            name: format!("memory for {count} recalls of {} at once", named(size)),
+            name: format!("growth while {count} of {} come back at once", named(size)),
             unit: "MiB",
             limit: "64 MiB in flight + 32 MiB".to_owned(),
             target: Target::AtMost(1.0),

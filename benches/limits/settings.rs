@@ -10,7 +10,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 const USAGE: &str = "\
 usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk]
   --quick   small sizes and one run: shows that the programme works, its figures mean nothing
-  --rows    only these rows of docs/BENCHMARKS.md, 1 to 6
+  --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
   --disk    the brick lies in the temporary directory, not in memory";
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) sizes: Vec<u64>,
     /// Row 3: files of 16 KiB.
     pub(crate) small_files: usize,
-    /// Rows 4 and 7: the file that is read through.
+    /// Row 4: the file that is read through.
     pub(crate) long: u64,
     /// Row 4: reads at random places, for each size of a read.
     pub(crate) random_reads: usize,
@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) local_files: usize,
     /// Row 5: operations whose instructions are counted.
     pub(crate) counted: usize,
+    /// Row 7: a recall through the stock translator, too.
+    pub(crate) beside_stock: u64,
     /// Row 6: how many files at once, and how large each of them is.
     pub(crate) crowds: Vec<(usize, u64)>,
 }
@@ -46,7 +48,7 @@ impl Settings {
     fn full() -> Self {
         Self {
             quick: false,
-            rows: (1..=6).collect(),
+            rows: (1..=7).collect(),
             runs: 3,
             disk: false,
             recalled: vec![GIB, 64 * MIB],
@@ -57,6 +59,7 @@ impl Settings {
             local: 128 * MIB,
             local_files: 2000,
             counted: 2000,
+            beside_stock: 256 * MIB,
             crowds: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
         }
     }
@@ -73,6 +76,7 @@ impl Settings {
             local: 4 * MIB,
             local_files: 50,
             counted: 20,
+            beside_stock: 4 * MIB,
             crowds: vec![(1, 9 * MIB), (20, MIB)],
             ..Self::full()
         }

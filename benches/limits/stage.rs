@@ -99,14 +99,7 @@ impl Stage {
         if fs::metadata(&outer).is_ok_and(|file| file.len() == size) {
             return Ok(path);
         }
-        let mut block = vec![0; (size.min(MIB)) as usize];
-        File::open("/dev/urandom")?.read_exact(&mut block)?;
-        let mut file = File::create(outer)?;
-        for number in 0..size / block.len() as u64 {
-            // Each block another, without asking for a gigabyte of randomness.
-            block[..8].copy_from_slice(&number.to_le_bytes());
-            file.write_all(&block)?;
-        }
+        write_source(&outer, size)?;
         Ok(path)
     }
 
@@ -158,6 +151,19 @@ impl Stage {
         })?;
         Ok(())
     }
+}
+
+/// Writes a file in which no block is like another.
+pub(crate) fn write_source(path: &Path, size: u64) -> Answer<()> {
+    let mut block = vec![0; size.min(MIB) as usize];
+    File::open("/dev/urandom")?.read_exact(&mut block)?;
+    let mut file = File::create(path)?;
+    for number in 0..size / block.len() as u64 {
+        // Each another, without asking for a gigabyte of randomness.
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        file.write_all(&block)?;
+    }
+    Ok(())
 }
 
 /// The key of a cold file's object.
