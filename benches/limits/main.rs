@@ -84,8 +84,17 @@ fn run() -> Answer<bool> {
         };
         eprintln!("row {number}: {:.0?}", begun.elapsed());
         match measured {
-            Ok(measured) => rows.extend(measured),
-            Err(error) => failures.push(format!("row {number}: {error}")),
+            Ok(measured) => {
+                // At once: who stops the programme has what was measured until then.
+                measured
+                    .iter()
+                    .for_each(|row| eprintln!("{}", report::line(row)));
+                rows.extend(measured);
+            }
+            Err(error) => {
+                eprintln!("row {number}: {error}");
+                failures.push(format!("row {number}: {error}"));
+            }
         }
     }
     drop(stage);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The table, for people and as JSON.
 
-use std::fmt::Write;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -11,26 +10,28 @@ use crate::settings::Settings;
 
 /// The rows as a table in Markdown.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| row | what | cloudsync | limit | limit is | ratio | target | met | |\n|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        let met = row.met().map_or("", |met| if met { "yes" } else { "NO" });
-        let (ours, limit, ratio) = (row.ours(), row.limit(), row.ratio());
-        let unit = row.unit;
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} {unit} | {} {unit} | {} | {ratio:.2} | {} | {met} | {} |",
-            row.number,
-            row.name,
-            digits(ours),
-            digits(limit),
-            row.limit,
-            target(row.target),
-            row.note,
-        );
-    }
-    text
+    let head = "| row | what | cloudsync | limit | limit is | ratio | target | met | |";
+    let rule = "|---|---|---|---|---|---|---|---|---|";
+    let lines = rows.iter().map(line);
+    let lines: String = lines.map(|line| line + "\n").collect();
+    format!("{head}\n{rule}\n{lines}")
+}
+
+/// One row of it.
+pub(crate) fn line(row: &Row) -> String {
+    let met = row.met().map_or("", |met| if met { "yes" } else { "NO" });
+    format!(
+        "| {} | {} | {} {unit} | {} {unit} | {} | {:.2} | {} | {met} | {} |",
+        row.number,
+        row.name,
+        digits(row.ours()),
+        digits(row.limit()),
+        row.limit,
+        row.ratio(),
+        target(row.target),
+        row.note,
+        unit = row.unit,
+    )
 }
 
 fn target(target: Target) -> String {

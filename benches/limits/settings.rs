@@ -56,9 +56,9 @@ impl Settings {
             small_files: 5000,
             long: GIB,
             random_reads: 200,
-            local: 128 * MIB,
-            local_files: 2000,
-            counted: 2000,
+            local: 64 * MIB,
+            local_files: 1000,
+            counted: 1000,
             beside_stock: 256 * MIB,
             crowds: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
         }
