@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,25 @@ use crate::stage::{PATIENCE, write_source};
 /// A volume whose cold files lie in a folder.
 struct Shelf {
     volume: Volume,
-    lab: Lab,
+    /// Two of ours share one.
+    _lab: Arc<Lab>,
 }
 
 pub(crate) fn measure(settings: &Settings) -> Answer<Vec<Row>> {
     let size = settings.beside_stock;
     let built = built()?;
-    let stock = Shelf::new(None, "cloudsyncs3", &built, size)?;
-    let mut ours = Artifacts::find(&["directory"])?;
-    ours.plugins.push(built.clone());
-    let same = Shelf::new(Some(ours.clone()), "stock", &built, size)?;
-    let own = Shelf::new(Some(ours), "directory", &built, size)?;
-    fs::remove_file(built)?;
+    let distribution = Lab::start(Options::default())?;
+    fs::copy(&built, distribution.outer(stock_plugin()?))?;
+    let stock = Shelf::new(&Arc::new(distribution), "cloudsyncs3", size)?;
+    let mut artifacts = Artifacts::find(&["directory"])?;
+    artifacts.plugins.push(built.clone());
+    let ours = Arc::new(Lab::start(Options {
+        artifacts: Some(artifacts),
+        ..Options::default()
+    })?);
+    let same = Shelf::new(&ours, "stock", size)?;
+    let own = Shelf::new(&ours, "directory", size)?;
+    fs::remove_dir_all(built.parent().unwrap_or(&built))?;
     let mut pairs = [Vec::new(), Vec::new()];
     for _ in 0..settings.runs {
         let limit = stock.megabytes_per_second(size)?;
@@ -76,26 +84,21 @@ fn built() -> Answer<PathBuf> {
     }
 }
 
+/// Where the stock translator looks for its plugin.
+fn stock_plugin() -> Answer<PathBuf> {
+    let said = Command::new("glusterfs")
+        .arg("--print-xlatordir")
+        .output()?;
+    let xlators = PathBuf::from(String::from_utf8(said.stdout)?.trim());
+    let tree = xlators.parent().ok_or("GlusterFS has no folder")?;
+    Ok(tree.join("cloudsync-plugins/cloudsyncs3.so"))
+}
+
 impl Shelf {
-    /// A lab with our builds or, without, with the distribution's.
-    fn new(ours: Option<Artifacts>, store: &str, plugin: &Path, size: u64) -> Answer<Self> {
-        let is_stock = ours.is_none();
-        let options = Options {
-            artifacts: ours,
-            ..Options::default()
-        };
-        let lab = Lab::start(options)?;
-        if is_stock {
-            let said = Command::new("glusterfs")
-                .arg("--print-xlatordir")
-                .output()?;
-            let xlators = PathBuf::from(String::from_utf8(said.stdout)?.trim());
-            let tree = xlators.parent().ok_or("GlusterFS has no folder")?;
-            let to = tree.join("cloudsync-plugins/cloudsyncs3.so");
-            fs::copy(plugin, lab.outer(to))?;
-        }
-        let volume = lab.volume("shelf", Layout::Single, Backing::Ram)?;
-        let folder = lab.scratch("shelf");
+    /// A volume of that lab with that store, and a file.
+    fn new(lab: &Arc<Lab>, store: &str, size: u64) -> Answer<Self> {
+        let volume = lab.volume(store, Layout::Single, Backing::Ram)?;
+        let folder = lab.scratch(&format!("shelf-{store}"));
         let here = folder.display().to_string();
         // The stock plugin looks for the file's path, our store for the same below `plain`.
         for place in [
@@ -113,11 +116,14 @@ impl Shelf {
             // With it, the stock translator's client crashes.
             ("performance.quick-read", "off"),
         ])?;
-        let shelf = Self { volume, lab };
-        let mount = shelf.volume.mount(&MountOptions::default())?;
-        let source = shelf.lab.outer(folder.join("plain/file"));
+        let mount = volume.mount(&MountOptions::default())?;
+        let source = lab.outer(folder.join("plain/file"));
         fs::copy(source, mount.path().join("file"))?;
-        Ok(shelf)
+        drop(mount);
+        Ok(Self {
+            volume,
+            _lab: Arc::clone(lab),
+        })
     }
 
     fn megabytes_per_second(&self, size: u64) -> Answer<f64> {
