@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 # Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
 #
-#   scripts/deps.sh [build] [run] [s3] [check]     without arguments: all of them
+#   scripts/deps.sh [build] [run] [s3] [check] [bench]     without arguments: all of them
 #
 #   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
 #   run    for the demo and the tests on real volumes: GlusterFS's server and client
 #   s3     for those of them that use an S3 server: Ceph's
 #   check  for the checks that need no volume
+#   bench  for scripts/bench.sh: fio, and valgrind, which counts instructions
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,6 +34,7 @@ check=(
     # Plugins in C are built as their authors do it.
     pkg-config g++:c++
 )
+bench=(fio valgrind:/usr/include/valgrind/callgrind.h)
 
 installed()
 {
@@ -68,7 +70,7 @@ apt()
         apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-[ $# -gt 0 ] || set -- build run s3 check
+[ $# -gt 0 ] || set -- build run s3 check bench
 missing=()
 toolchain=no
 for group; do
@@ -77,8 +79,9 @@ for group; do
     run) wanted=("${run[@]}") ;;
     s3) wanted=("${s3[@]}") ;;
     check) wanted=("${check[@]}") ;;
+    bench) wanted=("${bench[@]}") ;;
     *)
-        echo "deps: no group $group; there are build, run, s3 and check" >&2
+        echo "deps: no group $group; there are build, run, s3, check and bench" >&2
         exit 2
         ;;
     esac

@@ -83,7 +83,7 @@ step()
     [ "$bad" -eq 0 ]
 }
 
-step 'packages' 900 none scripts/deps.sh build run s3 check || finish
+step 'packages' 900 none scripts/deps.sh build run s3 check bench || finish
 
 PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 cargo=${CARGO:-cargo}
@@ -105,6 +105,8 @@ fi
 step 'build' 2400 one "$cargo" build --release --workspace --exclude cloudsync-lab --locked || finish
 step 'clippy' 1200 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
 step 'tests' 2400 sum "$cargo" test --workspace --locked --no-fail-fast
+# No figure is judged here, only whether there is one for every row.
+step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then
     export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators
     if step 'emulators' 300 none scripts/emulators.sh "$CLOUDSYNC_EMULATORS"; then

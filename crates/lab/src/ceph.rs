@@ -63,7 +63,7 @@ mon data = DIR/mon
 osd data = DIR/osd
 setuser match path =
 [client.rgw.a]
-rgw frontends = beast endpoint=ADDRESS:HTTP_PORT ssl_endpoint=ADDRESS:HTTPS_PORT ssl_certificate=PEM
+rgw frontends = beast endpoint=ADDRESS:HTTP_PORT ssl_endpoint=ADDRESS:HTTPS_PORT ssl_certificate=PEM tcp_nodelay=1
 rgw data = DIR/rgw
 rgw thread pool size = 64
 rgw gc obj min wait = 30

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Row 2: how soon a reader of a cold file has the first and the last 128 KiB, against curl asking the store for them.
+
+use std::fs;
+
+use crate::Answer;
+use crate::curl;
+use crate::figures::{Pair, Row, Target, percentile, rows};
+use crate::settings::{KIB, Settings, named};
+use crate::stage::{Stage, read_at, stub};
+
+const READ: u64 = 128 * KIB;
+
+pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
+    let mut all = Vec::new();
+    for which in ["first", "last"] {
+        let mut middles = Vec::new();
+        for &size in &settings.sizes {
+            let (ours, limit) = of_size(stage, settings, size, which == "last")?;
+            middles.push(percentile(&ours, 0.5));
+            let row = Row {
+                number: 2,
+                name: format!("{which} 128 KiB of {}", named(size)),
+                unit: "ms",
+                limit: "curl -r of the same range".to_owned(),
+                target: Target::AtMost(3.0),
+                pairs: Vec::new(),
+                note: String::new(),
+            };
+            all.extend(rows(&row, &ours, &limit));
+        }
+        let most = middles.iter().copied().fold(f64::NAN, f64::max);
+        let least = middles.iter().copied().fold(f64::NAN, f64::min);
+        let sizes: Vec<_> = settings.sizes.iter().copied().map(named).collect();
+        all.push(Row {
+            number: 2,
+            name: format!("{which} 128 KiB, slowest size"),
+            unit: "ms",
+            limit: "the fastest size".to_owned(),
+            target: Target::AtMost(1.5),
+            pairs: vec![Pair {
+                ours: most,
+                limit: least,
+            }],
+            note: format!("p50 of {}", sizes.join(", ")),
+        });
+    }
+    Ok(all)
+}
+
+/// Milliseconds of every sample, ours and curl's.
+fn of_size(
+    stage: &Stage,
+    settings: &Settings,
+    size: u64,
+    last: bool,
+) -> Answer<(Vec<f64>, Vec<f64>)> {
+    let maker = stage.mount()?;
+    let (_, key) = stage.cold(&maker, size)?;
+    let offset = if last { size - READ } else { 0 };
+    let folder = maker.path().join("ends");
+    fs::create_dir_all(&folder)?;
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    for _ in 0..settings.runs {
+        let count = settings.samples(size);
+        for number in 0..count {
+            stub(&folder.join(number.to_string()), size, &key)?;
+        }
+        let reader = stage.mount()?;
+        // Not counted: the client loads its plugin, and connects to the store.
+        stub(&folder.join("warm"), size, &key)?;
+        let folder_there = reader.path().join("ends");
+        for name in ["warm".to_owned()]
+            .into_iter()
+            .chain((0..count).map(|n| n.to_string()))
+        {
+            let path = folder_there.join(&name);
+            fs::metadata(&folder_there)?;
+            let seconds = read_at(&path, offset, READ)?;
+            if name != "warm" {
+                ours.push(seconds * 1e3);
+            }
+            // Nobody waits for the rest. Where there is no recall (any more), there is nothing to cancel.
+            let _ = xattr::set(&path, "glusterfs.cloudsync.cancel", b"1");
+            stage.await_idle(&reader)?;
+            fs::remove_file(folder.join(&name))?;
+        }
+        let range = offset..offset + READ;
+        let asked = curl::ranges(stage, &key, &vec![range; count])?;
+        limit.extend(asked.into_iter().map(|seconds| seconds * 1e3));
+    }
+    Ok((ours, limit))
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* A client without a mount, whose instructions valgrind counts: only those of the COUNT operations, after one of each
+ * kind has been done.
+ *
+ *   gfapi VOLUME HOST LOG randread|read|write|metadata COUNT
+ */
+#define _GNU_SOURCE /* O_DIRECT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <glusterfs/api/glfs.h>
+#include <valgrind/callgrind.h>
+
+#define SMALL 4096
+#define LARGE (1 << 20)
+#define LENGTH (8 << 20)
+
+static char buffer[LARGE];
+
+static void
+die(const char *what)
+{
+    printf("%s: errno %d\n", what, errno);
+    exit(1);
+}
+
+static void
+metadata(glfs_t *fs)
+{
+    struct stat data;
+    glfs_fd_t *fd = glfs_creat(fs, "/counted-new", O_WRONLY, 0644);
+
+    if (!fd || glfs_close(fd))
+        die("create");
+    if (glfs_stat(fs, "/counted-new", &data))
+        die("stat");
+    if (glfs_rename(fs, "/counted-new", "/counted-renamed"))
+        die("rename");
+    if (glfs_unlink(fs, "/counted-renamed"))
+        die("unlink");
+}
+
+static void
+operation(glfs_t *fs, glfs_fd_t *fd, const char *what, unsigned int number)
+{
+    size_t size = what[0] == 'r' && what[2] == 'n' ? SMALL : LARGE;
+    off_t offset = (off_t)(number * 2654435761u % (LENGTH / size)) * (off_t)size;
+
+    if (!strcmp(what, "metadata"))
+        metadata(fs);
+    else if (!strcmp(what, "write")) {
+        if (glfs_pwrite(fd, buffer, size, offset, 0, NULL, NULL) != (ssize_t)size)
+            die("write");
+    } else if (glfs_pread(fd, buffer, size, offset, 0, NULL) != (ssize_t)size)
+        die("read");
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 6)
+        return 2;
+    unsigned int count = (unsigned int)atoi(argv[5]);
+    glfs_t *fs = glfs_new(argv[1]);
+    if (!fs)
+        die("new");
+    if (glfs_set_volfile_server(fs, "tcp", argv[2], 24007))
+        die("volfile server");
+    if (glfs_set_logging(fs, argv[3], 7 /* INFO */))
+        die("logging");
+    if (glfs_init(fs))
+        die("init");
+    glfs_fd_t *fd = glfs_creat(fs, "/counted", O_RDWR, 0644);
+    if (!fd)
+        die("creat");
+    for (off_t at = 0; at < LENGTH; at += LARGE)
+        if (glfs_pwrite(fd, buffer, LARGE, at, 0, NULL, NULL) != LARGE)
+            die("fill");
+    if (glfs_close(fd))
+        die("close");
+    /* Past the host's caches, so that every read goes the whole way. */
+    fd = glfs_open(fs, "/counted", O_RDWR | O_DIRECT);
+    if (!fd)
+        die("open");
+    operation(fs, fd, argv[4], 0);
+    CALLGRIND_START_INSTRUMENTATION;
+    for (unsigned int number = 0; number < count; number++)
+        operation(fs, fd, argv[4], number);
+    CALLGRIND_STOP_INSTRUMENTATION;
+    printf("done\n");
+    fflush(stdout);
+    /* Without the ten seconds of glfs_fini. */
+    _exit(0);
+}

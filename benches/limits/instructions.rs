@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Counts a client's instructions with valgrind: a program of its own (gfapi.c), since a mount would be too slow in it.
+//! Threads take turns there, so the count is nearly the same every time, whatever else the machine does.
+
+use std::path::Path;
+use std::process::Command;
+
+use cloudsync_lab::ADDRESS;
+
+use crate::Answer;
+use crate::figures::Pair;
+use crate::settings::Settings;
+use crate::stage::Stage;
+
+/// The operations, in the order of row 5's jobs.
+const OPERATIONS: [&str; 4] = ["randread", "read", "write", "metadata"];
+
+/// Thousands of instructions of each operation, with the feature on and off.
+pub(crate) fn measure(
+    stage: &Stage,
+    settings: &Settings,
+    switch: impl Fn(bool) -> Answer<()>,
+) -> Answer<Vec<Pair>> {
+    let program = compiled(stage)?;
+    let mut counts = [Vec::new(), Vec::new()];
+    for on in [false, true] {
+        switch(on)?;
+        for operation in OPERATIONS {
+            // Two at a time in one folder would be in each other's way.
+            counts[usize::from(on)].push(count(stage, &program, operation, settings.counted)?);
+        }
+    }
+    let [off, on] = counts;
+    let pairs = on.into_iter().zip(off);
+    Ok(pairs.map(|(ours, limit)| Pair { ours, limit }).collect())
+}
+
+fn compiled(stage: &Stage) -> Answer<String> {
+    let program = stage.lab.scratch("counted");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/limits/gfapi.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror"]);
+    compiler
+        .arg(source)
+        .arg("-o")
+        .arg(stage.lab.outer(&program))
+        .arg("-lgfapi");
+    if compiler.status()?.success() {
+        Ok(program.display().to_string())
+    } else {
+        Err("gfapi.c does not compile: it needs libglusterfs-dev and valgrind".into())
+    }
+}
+
+fn count(stage: &Stage, program: &str, operation: &str, count: usize) -> Answer<f64> {
+    let log = stage.lab.scratch("log/counted.log").display().to_string();
+    // Large ones cost as much as many small ones.
+    let count = if operation.ends_with("read") && operation != "read" {
+        count
+    } else {
+        count / 4
+    };
+    let number = count.to_string();
+    let args = [
+        "--tool=callgrind",
+        "--instr-atstart=no",
+        "--callgrind-out-file=/dev/null",
+        program,
+        stage.volume.name(),
+        ADDRESS,
+        &log,
+        operation,
+        &number,
+    ];
+    let outcome = stage.run("valgrind", &args)?;
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    let collected = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
+    let collected: f64 = collected.ok_or(said.clone())?.1.trim().parse()?;
+    Ok(collected / 1e3 / count as f64)
+}

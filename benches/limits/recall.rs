@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Row 1: a recall against `dd` of the same bytes into the same volume. The object cannot come back faster than the
+//! volume takes bytes.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_lab::Mount;
+
+use crate::Answer;
+use crate::figures::{Pair, Row, Target};
+use crate::settings::{Settings, named};
+use crate::stage::{PATIENCE, Stage, chill};
+
+pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>> {
+    let mut rows = Vec::new();
+    for https in [false, true] {
+        stage.use_https(https)?;
+        for &size in &settings.recalled {
+            rows.extend(of_size(stage, settings, size)?);
+        }
+    }
+    stage.use_https(false)?;
+    Ok(rows)
+}
+
+fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 2]> {
+    let maker = stage.mount()?;
+    let (name, key) = stage.cold(&maker, size)?;
+    let (mut whole, mut through) = (Vec::new(), Vec::new());
+    for _ in 0..settings.runs {
+        let limit = dd(stage, &stage.mount()?, size)?;
+        let seconds = bring_back(stage, &stage.mount()?, &name)?;
+        chill(&maker.path().join(&name), &key)?;
+        whole.push(Pair {
+            ours: size as f64 / 1e6 / seconds,
+            limit,
+        });
+        let reader = stage.mount()?;
+        let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
+        stage.await_idle(&reader)?;
+        chill(&maker.path().join(&name), &key)?;
+        through.push(Pair {
+            ours: size as f64 / 1e6 / ours,
+            limit,
+        });
+    }
+    let scheme = if stage.https { "https" } else { "http" };
+    let row = |what: &str, target, pairs| Row {
+        number: 1,
+        name: format!("{what} {}, {scheme}", named(size)),
+        unit: "MB/s",
+        limit: "dd bs=1M into the volume".to_owned(),
+        target,
+        pairs,
+        note: String::new(),
+    };
+    Ok([
+        row("recall of", Target::AtLeast(0.9), whole),
+        row("read of cold", Target::None, through),
+    ])
+}
+
+/// MB/s with which `dd` writes as many bytes into a new file.
+pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
+    let source = stage.source(size)?;
+    let seconds = seconds_of_dd(stage, &source, &mount.inside().join("dd"))?;
+    fs::remove_file(mount.path().join("dd"))?;
+    Ok(size as f64 / 1e6 / seconds)
+}
+
+/// What `dd` itself says, so that starting it does not count.
+pub(crate) fn seconds_of_dd(stage: &Stage, from: &Path, to: &Path) -> Answer<f64> {
+    let (from, to) = (
+        format!("if={}", from.display()),
+        format!("of={}", to.display()),
+    );
+    let outcome = stage.run("env", &["LC_ALL=C", "dd", "bs=1M", &from, &to])?;
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    let seconds = said
+        .split("copied, ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    Ok(seconds.ok_or(said.clone())?.parse()?)
+}
+
+/// Seconds from the wish to have the file back to the moment in which it is local.
+fn bring_back(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
+    let path = mount.path().join(name);
+    fs::metadata(&path)?;
+    let begun = Instant::now();
+    xattr::set(&path, "glusterfs.cloudsync.recall", b"1")?;
+    while stage.is_cold(name) {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{name} does not come back\n{}", mount.report()).into());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    stage.await_idle(mount)?;
+    Ok(seconds)
+}

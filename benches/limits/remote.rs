@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Row 4: reads that leave the file cold (`features.cloudsync-remote-read on`), against curl.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::Answer;
+use crate::curl;
+use crate::figures::{Pair, Row, Target, join, rows};
+use crate::recall::seconds_of_dd;
+use crate::settings::{KIB, Settings, named};
+use crate::stage::{Stage, chill};
+
+const OPTION: &str = "features.cloudsync-remote-read";
+
+pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
+    stage.volume.set(OPTION, "on")?;
+    let rows = with_the_option(stage, settings);
+    stage.volume.set(OPTION, "off")?;
+    rows
+}
+
+fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
+    let size = settings.long;
+    let maker = stage.mount()?;
+    let (name, key) = stage.cold(&maker, size)?;
+    let mut came_back = 0;
+    // A file that came back was not read remotely: the next run needs a cold one, and the row has to say so.
+    let mut again = || -> Answer<()> {
+        if !stage.is_cold(&name) {
+            came_back += 1;
+            chill(&maker.path().join(&name), &key)?;
+        }
+        Ok(())
+    };
+    let mut pairs = Vec::new();
+    for _ in 0..settings.runs {
+        let reader = stage.mount()?;
+        let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
+        stage.await_idle(&reader)?;
+        again()?;
+        let asked = curl::ranges(
+            stage,
+            &key,
+            &[Range {
+                start: 0,
+                end: size,
+            }],
+        )?;
+        pairs.push(Pair {
+            ours: size as f64 / 1e6 / ours,
+            limit: size as f64 / 1e6 / asked[0],
+        });
+    }
+    let row = |name: String, unit, target, pairs| Row {
+        number: 4,
+        name,
+        unit,
+        limit: "curl".to_owned(),
+        target,
+        pairs,
+        note: String::new(),
+    };
+    let sequential = format!("remote read of {}, sequential", named(size));
+    let mut all = vec![row(sequential, "MB/s", Target::AtLeast(0.8), pairs)];
+    for length in [4 * KIB, 128 * KIB] {
+        let (mut ours, mut limit) = (Vec::new(), Vec::new());
+        for run in 0..settings.runs {
+            let places = places(settings.random_reads, size, length, run as u64);
+            let reader = stage.mount()?;
+            let file = File::open(reader.path().join(&name))?;
+            fadvise(&file, 0, None, Advice::Random)?;
+            let mut bytes = vec![0; length as usize];
+            for place in &places {
+                let begun = Instant::now();
+                file.read_exact_at(&mut bytes, place.start)?;
+                ours.push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+            drop(file);
+            stage.await_idle(&reader)?;
+            again()?;
+            let asked = curl::ranges(stage, &key, &places)?;
+            limit.extend(asked.into_iter().map(|seconds| seconds * 1e3));
+        }
+        let name = format!("remote read of {}, random", named(length));
+        let row = row(name, "ms", Target::None, Vec::new());
+        all.extend(rows(
+            &Row {
+                limit: "curl -r".to_owned(),
+                ..row
+            },
+            &ours,
+            &limit,
+        ));
+    }
+    if came_back > 0 {
+        for row in &mut all {
+            row.note = join("NOT REMOTE: the file came back", &row.note);
+        }
+    }
+    Ok(all)
+}
+
+/// Ranges at random, the same whenever the programme runs; no two alike.
+fn places(count: usize, size: u64, length: u64, seed: u64) -> Vec<Range<u64>> {
+    let mut state = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut seen = HashSet::new();
+    let slots = size / length;
+    let random = std::iter::repeat_with(move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % slots
+    });
+    random
+        .filter(|slot| seen.insert(*slot))
+        .take(count.min(slots as usize))
+        .map(|slot| slot * length..(slot + 1) * length)
+        .collect()
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What to measure, and how much of it: the command line.
+
+use crate::Answer;
+
+pub(crate) const KIB: u64 = 1 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;
+
+const USAGE: &str = "\
+usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk]
+  --quick   small sizes and one run: shows that the programme works, its figures mean nothing
+  --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
+  --runs    how often each row is measured
+  --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
+  --disk    the brick lies in the temporary directory, not in memory";
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) quick: bool,
+    pub(crate) rows: Vec<u8>,
+    pub(crate) runs: usize,
+    pub(crate) disk: bool,
+    /// Row 1: files that are brought back.
+    pub(crate) recalled: Vec<u64>,
+    /// Row 2: files whose ends are read.
+    pub(crate) sizes: Vec<u64>,
+    /// Row 3: files of 16 KiB.
+    pub(crate) small_files: usize,
+    /// Row 4: the file that is read through.
+    pub(crate) long: u64,
+    /// Row 4: reads at random places, for each size of a read.
+    pub(crate) random_reads: usize,
+    /// Row 5: bytes that each of the jobs reads or writes.
+    pub(crate) local: u64,
+    /// Row 5: files of the metadata loop.
+    pub(crate) local_files: usize,
+    /// Row 5: operations whose instructions are counted.
+    pub(crate) counted: usize,
+    /// Row 7: a recall through the stock translator, too.
+    pub(crate) beside_stock: u64,
+    /// Row 6: how many files at once, and how large each of them is.
+    pub(crate) crowds: Vec<(usize, u64)>,
+}
+
+impl Settings {
+    fn full() -> Self {
+        Self {
+            quick: false,
+            rows: (1..=7).collect(),
+            runs: 3,
+            disk: false,
+            recalled: vec![GIB, 64 * MIB],
+            sizes: vec![MIB, 64 * MIB, GIB],
+            small_files: 5000,
+            long: GIB,
+            random_reads: 200,
+            local: 64 * MIB,
+            local_files: 1000,
+            counted: 1000,
+            beside_stock: 256 * MIB,
+            crowds: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
+        }
+    }
+
+    fn short() -> Self {
+        Self {
+            quick: true,
+            runs: 1,
+            recalled: vec![20 * MIB],
+            sizes: vec![MIB, 9 * MIB],
+            small_files: 100,
+            long: 20 * MIB,
+            random_reads: 10,
+            local: 4 * MIB,
+            local_files: 50,
+            counted: 20,
+            beside_stock: 4 * MIB,
+            crowds: vec![(1, 9 * MIB), (20, MIB)],
+            ..Self::full()
+        }
+    }
+
+    /// Of the program's arguments.
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Answer<Self> {
+        let words: Vec<String> = words.collect();
+        let mut settings = if words.iter().any(|word| word == "--quick") {
+            Self::short()
+        } else {
+            Self::full()
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
+            match word.as_str() {
+                // cargo says it to every bench.
+                "--quick" | "--bench" => {}
+                "--disk" => settings.disk = true,
+                "--runs" => settings.runs = value()?.parse()?,
+                "--rows" => settings.rows = list(value()?, |row| Ok(row.parse()?))?,
+                "--sizes" => settings.sizes = list(value()?, bytes)?,
+                _ => return Err(USAGE.into()),
+            }
+        }
+        if settings.runs == 0 {
+            return Err(USAGE.into());
+        }
+        Ok(settings)
+    }
+
+    /// How many cold files of that size have an end read in each run. A percentile needs so many that one of them is
+    /// beyond it, and a store full of memory does not last for thousands of large ones.
+    pub(crate) fn samples(&self, size: u64) -> usize {
+        match size {
+            _ if self.quick => 3,
+            0..=MIB => 350,
+            size if size <= 64 * MIB => 34,
+            _ => 4,
+        }
+    }
+
+    /// Bytes that the store must be able to hold.
+    pub(crate) fn store_bytes(&self) -> u64 {
+        let crowds = self.crowds.iter().map(|crowd| crowd.1);
+        let sizes = self.sizes.iter().chain(&self.recalled).copied();
+        sizes.chain(crowds).chain([self.long]).sum::<u64>() + GIB
+    }
+}
+
+fn list<T>(text: &str, parse: impl Fn(&str) -> Answer<T>) -> Answer<Vec<T>> {
+    text.split(',').map(parse).collect()
+}
+
+/// Of `64M`.
+fn bytes(text: &str) -> Answer<u64> {
+    let units = [('K', KIB), ('M', MIB), ('G', GIB)];
+    let unit = units.iter().find(|(letter, _)| text.ends_with(*letter));
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    Ok(digits.parse::<u64>()? * unit.map_or(1, |(_, unit)| *unit))
+}
+
+/// `64 MiB`.
+pub(crate) fn named(bytes: u64) -> String {
+    let unit = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+    let unit = unit.iter().find(|(unit, _)| bytes >= *unit);
+    match unit {
+        Some((unit, name)) => format!("{} {name}", bytes / unit),
+        None => format!("{bytes} B"),
+    }
+}

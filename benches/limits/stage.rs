@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the rows are measured on: one volume of one brick, a bucket, the archiver, and cold files.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_lab::{
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
+};
+
+use crate::Answer;
+use crate::settings::{MIB, Settings};
+
+/// Longer than any step takes; a hang ends the programme.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The parts that run.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) bucket: Bucket,
+    pub(crate) volume: Volume,
+    /// Which way the store is asked.
+    pub(crate) https: bool,
+    pub(crate) lab: Lab,
+    /// The archiver.
+    program: PathBuf,
+}
+
+impl Stage {
+    pub(crate) fn new(settings: &Settings) -> Answer<Self> {
+        let lab = Lab::start(Options {
+            artifacts: Some(Artifacts::find(&["amazons3"])?),
+            ram: "80%".to_owned(),
+            store_bytes: settings.store_bytes(),
+        })?;
+        let backing = if settings.disk {
+            Backing::Disk
+        } else {
+            Backing::Ram
+        };
+        let volume = lab.volume("bench", Layout::Single, backing)?;
+        let bucket = lab.s3()?.bucket("bench")?;
+        let mut stage = Self {
+            bucket,
+            volume,
+            https: false,
+            lab,
+            program: crate::profile()?.join("cloudsync"),
+        };
+        stage.use_https(false)?;
+        Ok(stage)
+    }
+
+    /// Has the store asked by http or by https from now on.
+    pub(crate) fn use_https(&mut self, https: bool) -> Answer<()> {
+        let s3 = self.lab.s3()?;
+        let owner = s3.owner();
+        let url = if https { s3.https_url() } else { s3.http_url() };
+        let trust = format!("ca={}", s3.ca_pem().display());
+        self.volume.set_all(&[
+            ("features.cloudsync", "on"),
+            ("features.cloudsync-storetype", "amazons3"),
+            ("features.cloudsync-store-id", &trust),
+            ("features.s3plugin-hostname", &url),
+            ("features.s3plugin-bucketid", self.bucket.name()),
+            ("features.s3plugin-keyid", &owner.key),
+            ("features.s3plugin-seckey", &owner.secret),
+        ])?;
+        self.https = https;
+        Ok(())
+    }
+
+    /// A client that knows nothing yet.
+    pub(crate) fn mount(&self) -> Answer<Mount> {
+        Ok(self.volume.mount(&MountOptions::default())?)
+    }
+
+    /// Where a file lies on the brick, for this process.
+    pub(crate) fn on_brick(&self, name: &str) -> PathBuf {
+        self.volume.bricks()[0].join(name)
+    }
+
+    /// Whether the bricks have nothing of the file.
+    pub(crate) fn is_cold(&self, name: &str) -> bool {
+        let mark = xattr::get(self.on_brick(name), "trusted.glusterfs.cs.remote");
+        mark.is_ok_and(|mark| mark.is_some())
+    }
+
+    /// A file of this process and of the lab, outside the volume.
+    pub(crate) fn source(&self, size: u64) -> Answer<PathBuf> {
+        let path = self.lab.scratch(&format!("source-{size}"));
+        let outer = self.lab.outer(&path);
+        if fs::metadata(&outer).is_ok_and(|file| file.len() == size) {
+            return Ok(path);
+        }
+        write_source(&outer, size)?;
+        Ok(path)
+    }
+
+    /// Brings everything below a folder of the volume to the store, as users do.
+    pub(crate) fn archive(&self, folder: &str) -> Answer<()> {
+        let brick = self.lab.inner(self.on_brick(folder)).display().to_string();
+        let program = self.program.to_str().ok_or("a path that is no text")?;
+        let args = [
+            "archive",
+            "--older-than=0s",
+            "--order=found",
+            "--no-progress",
+            &brick,
+        ];
+        self.run(program, &args)?;
+        Ok(())
+    }
+
+    /// An archived file of that size, with its key.
+    pub(crate) fn cold(&self, mount: &Mount, size: u64) -> Answer<(String, String)> {
+        let folder = format!("cold-{size}");
+        let name = format!("{folder}/file");
+        let path = mount.path().join(&name);
+        if !path.exists() {
+            fs::create_dir(mount.path().join(&folder))?;
+            fs::copy(self.lab.outer(self.source(size)?), &path)?;
+            self.archive(&folder)?;
+        }
+        let key = key(&path)?;
+        Ok((name, key))
+    }
+
+    /// Runs a program in the lab to its good end.
+    pub(crate) fn run(&self, program: &str, args: &[&str]) -> Answer<Outcome> {
+        let outcome = self.lab.run_with(PATIENCE, program, args, |_| {})?;
+        if outcome.success() {
+            Ok(outcome)
+        } else {
+            Err(outcome.to_string().into())
+        }
+    }
+
+    /// Waits until the client brings nothing back.
+    pub(crate) fn await_idle(&self, mount: &Mount) -> Answer<()> {
+        let state = format!("graphs/active/{}-cloudsync/private", self.volume.name());
+        until(PATIENCE, "the end of all recalls", || {
+            let said = mount.meta(&state).ok()?;
+            said.contains("jobs = 0").then_some(())
+        })?;
+        Ok(())
+    }
+}
+
+/// Writes a file in which no block is like another.
+pub(crate) fn write_source(path: &Path, size: u64) -> Answer<()> {
+    let mut block = vec![0; size.min(MIB) as usize];
+    File::open("/dev/urandom")?.read_exact(&mut block)?;
+    let mut file = File::create(path)?;
+    for number in 0..size / block.len() as u64 {
+        // Each another, without asking for a gigabyte of randomness.
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        file.write_all(&block)?;
+    }
+    Ok(())
+}
+
+/// The key of a cold file's object.
+pub(crate) fn key(path: &Path) -> Answer<String> {
+    let state = xattr::get(path, "glusterfs.cloudsync.state")?.ok_or("no state")?;
+    let state = String::from_utf8(state)?;
+    let cold = state.starts_with("cold").then(|| state.split_once("key="));
+    let (_, key) = cold
+        .flatten()
+        .ok_or(format!("{}: {state}", path.display()))?;
+    Ok(key.trim_end_matches('\0').to_owned())
+}
+
+/// Makes a local file cold: its bytes are those of the object `key`, or never were there.
+pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
+    let data = fs::metadata(path)?;
+    let time = |seconds, nanos: i64| Time {
+        seconds,
+        nanos: nanos.try_into().unwrap_or(0),
+    };
+    let claim = Claim {
+        seconds: data.mtime(),
+        seen: Some(Seen {
+            mtime: time(data.mtime(), data.mtime_nsec()),
+            ctime: time(data.ctime(), data.ctime_nsec()),
+            size: data.len(),
+        }),
+        key: Some(key.to_owned()),
+    };
+    xattr::set(
+        path,
+        "trusted.glusterfs.csou.complete",
+        claim.to_string().as_bytes(),
+    )
+    .map_err(|error| format!("hand-shake for {}: {error}", path.display()).into())
+}
+
+/// A cold file of that size whose object is another file's, too: large ones cost no memory.
+pub(crate) fn stub(path: &Path, size: u64, key: &str) -> Answer<()> {
+    File::create(path)?.set_len(size)?;
+    chill(path, key)
+}
+
+/// Seconds that one read takes, from the open on.
+pub(crate) fn read_at(path: &Path, offset: u64, length: u64) -> Answer<f64> {
+    let mut bytes = vec![0; length as usize];
+    let begun = Instant::now();
+    File::open(path)?.read_exact_at(&mut bytes, offset)?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// Does `work` for 0, 1, ... `count` - 1 on so many threads, and returns the seconds that all of it took.
+pub(crate) fn at_once(
+    threads: usize,
+    count: usize,
+    work: impl Fn(usize) -> Answer<()> + Sync,
+) -> Answer<f64> {
+    let next = AtomicUsize::new(0);
+    let worker = || -> Answer<()> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(());
+            }
+            work(number)?;
+        }
+    };
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let start = || {
+            let builder = thread::Builder::new().stack_size(256 << 10);
+            builder.spawn_scoped(scope, worker)
+        };
+        let started: Result<Vec<_>, _> = (0..threads).map(|_| start()).collect();
+        for thread in started? {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(begun.elapsed().as_secs_f64())
+    })
+}
