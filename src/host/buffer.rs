@@ -47,7 +47,7 @@ impl Buffer {
     ///
     /// # Errors
     /// The tracker's, and ENOMEM.
-    pub fn write(self, this: Xlator, fd: &Fd, size: usize, offset: u64) -> Result<(), Errno> {
+    pub fn write(&self, this: Xlator, fd: &Fd, size: usize, offset: u64) -> Result<(), Errno> {
         let offset = i64::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let size = size.min(self.size);
         // SAFETY: all pointers are live; the shim takes references of its own.

@@ -14,6 +14,7 @@ use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::job;
+use crate::recall::lease::Lease;
 use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
 
@@ -37,6 +38,8 @@ pub struct Job {
     pub inode: Inode,
     /// What its first waiter waits for.
     pub want: Want,
+    /// Whether it has the file's lock.
+    pub lease: Lease,
     /// Not 0 once it is cancelled; a plugin may look at it.
     pub cancelled: AtomicI32,
     /// The writes of the recall, while it fetches.
@@ -113,6 +116,7 @@ fn start_or_join(
         gfid,
         inode,
         want,
+        lease: Lease::default(),
         cancelled: AtomicI32::new(0),
         tracker: Mutex::new(None),
         waiters: Mutex::new(ticket.into_iter().collect()),
@@ -231,6 +235,15 @@ impl Engine {
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {
             job.cancel();
+        }
+    }
+
+    /// A brick went away: no recall writes before it has made sure that it still has its lock.
+    pub fn distrust_locks(&self) {
+        for job in lock(&self.jobs).values() {
+            if let Some(tracker) = &*lock(&job.tracker) {
+                tracker.distrust();
+            }
         }
     }
 

@@ -9,17 +9,19 @@
 use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloudsync_format::checksum::{Algorithm, Checksum, Computing};
 
 use crate::errno::{Errno, Failure};
 use crate::host::buffer::Buffer;
-use crate::host::child::Fd;
+use crate::host::child::{Child, Fd};
+use crate::host::inode::Loc;
 use crate::host::thread;
 use crate::instance::Instance;
 use crate::plugin::store::{LoadedStore, Object, Part, Sink};
+use crate::recall::engine::Job;
 use crate::recall::tracker::Tracker;
 
 /// Bytes of a part: what S3's clients agree on. Larger, and a broken connection costs more; smaller, and each costs a
@@ -49,7 +51,7 @@ pub fn fetch(
     whole: &Whole<'_>,
     fd: &Fd,
     tracker: &Tracker,
-    cancelled: &AtomicI32,
+    job: &Job,
     ranges: usize,
 ) -> Result<(), Failure> {
     let object = check(store, whole)?;
@@ -63,7 +65,8 @@ pub fn fetch(
         version: (!version.is_empty()).then_some(version.as_c_str()),
         fd,
         instance,
-        cancelled,
+        job,
+        tracker,
         algorithm: expected.map(Checksum::algorithm),
         stopped: AtomicBool::new(false),
         state: Mutex::new(State {
@@ -157,7 +160,8 @@ struct Fetching<'a> {
     version: Option<&'a CStr>,
     fd: &'a Fd,
     instance: &'a Instance,
-    cancelled: &'a AtomicI32,
+    job: &'a Job,
+    tracker: &'a Tracker,
     algorithm: Option<Algorithm>,
     /// One part failed: the others need not go on.
     stopped: AtomicBool,
@@ -194,6 +198,27 @@ impl Fetching<'_> {
                 self.lock().failed.get_or_insert(failure);
                 return;
             }
+        }
+    }
+
+    /// A brick went away: writing goes on if the lock is still ours.
+    fn make_sure(&self) -> Result<(), Errno> {
+        let Self { instance, job, .. } = self;
+        let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
+        let (child, loc) = child
+            .zip(Loc::of(&job.inode, job.gfid))
+            .ok_or(Errno::ENOMEM)?;
+        loop {
+            if let Err(failure) = job.lease.check(&instance.bricks, &child, &loc) {
+                self.tracker.lose();
+                return Err(failure.errno());
+            }
+            self.tracker.trust();
+            // If a brick went away in between, that it did has just been wiped out.
+            if job.lease.is_sure(&instance.bricks) {
+                return Ok(());
+            }
+            self.tracker.distrust();
         }
     }
 
@@ -263,7 +288,15 @@ impl Sink for Writer<'_> {
             self.at += now.len() as u64;
             bytes = later;
             if filled + now.len() == size {
-                buffer.write(instance.this, fd, size, self.at - size as u64)?;
+                let offset = self.at - size as u64;
+                loop {
+                    match buffer.write(instance.this, fd, size, offset) {
+                        Err(_) if self.fetching.tracker.is_distrusted() => {
+                            self.fetching.make_sure()?;
+                        }
+                        result => break result?,
+                    }
+                }
             } else {
                 self.filling = Some((buffer, filled + now.len(), size));
             }
@@ -272,8 +305,13 @@ impl Sink for Writer<'_> {
     }
 
     fn cancelled(&self) -> bool {
+        // A lock that may be lost is looked at here too: the next write may be long in coming.
+        let Fetching { instance, job, .. } = self.fetching;
+        if !job.lease.is_sure(&instance.bricks) && self.fetching.make_sure().is_err() {
+            return true;
+        }
         self.fetching.stopped.load(Ordering::Acquire)
-            || self.fetching.cancelled.load(Ordering::Acquire) != 0
+            || self.fetching.job.cancelled.load(Ordering::Acquire) != 0
     }
 }
 

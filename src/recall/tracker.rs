@@ -39,6 +39,9 @@ struct State {
     acknowledged: Ranges,
     failed: Option<WriteError>,
     moved_mtime: bool,
+    /// The lock may be lost: nothing is written until somebody knows better.
+    distrusted: bool,
+    refused: bool,
     closed: bool,
 }
 
@@ -51,6 +54,8 @@ pub enum WriteError {
     TooLong,
     /// The recall was cancelled.
     Cancelled,
+    /// The lock on the file was lost.
+    Lost,
 }
 
 impl WriteError {
@@ -59,6 +64,7 @@ impl WriteError {
             Self::Brick(errno) => errno,
             Self::TooLong => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,
+            Self::Lost => Errno::ENOTCONN,
         }
     }
 }
@@ -72,6 +78,8 @@ pub struct Written {
     pub bytes: u64,
     /// The first error.
     pub error: Option<WriteError>,
+    /// Whether a write was refused because the lock might be lost.
+    pub refused: bool,
     /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
     pub moved_mtime: bool,
 }
@@ -113,6 +121,29 @@ impl Tracker {
         self.changed.notify_all();
     }
 
+    /// The lock may be lost: refuses writes, with EAGAIN, until [`Self::trust`].
+    pub fn distrust(&self) {
+        lock(&self.state).distrusted = true;
+        self.changed.notify_all();
+    }
+
+    /// The lock is not lost.
+    pub fn trust(&self) {
+        lock(&self.state).distrusted = false;
+    }
+
+    /// Whether it may be lost.
+    #[must_use]
+    pub fn is_distrusted(&self) -> bool {
+        lock(&self.state).distrusted
+    }
+
+    /// The lock is lost: makes every further write fail.
+    pub fn lose(&self) {
+        lock(&self.state).failed.get_or_insert(WriteError::Lost);
+        self.changed.notify_all();
+    }
+
     /// Refuses further writes and waits until every one that was accepted is answered.
     pub fn drain(&self) {
         lock(&OPEN).remove(&self.descriptor);
@@ -136,6 +167,7 @@ impl Tracker {
             bytes: state.acknowledged.bytes(),
             error: state.failed,
             moved_mtime: state.moved_mtime,
+            refused: state.refused,
         }
     }
 
@@ -151,6 +183,10 @@ impl Tracker {
             }
             if state.closed {
                 return Err(Errno::ESTALE);
+            }
+            if state.distrusted {
+                state.refused = true;
+                return Err(Errno::EAGAIN);
             }
             // One write always goes, however small the window: it must not wait for itself.
             if state.flying == 0 || state.flying_bytes + length <= self.window {
@@ -286,6 +322,22 @@ mod tests {
         writer.join().unwrap();
         tracker.drain();
         assert_eq!(tracker.written().bytes, 20);
+    }
+
+    #[test]
+    fn nothing_is_written_while_the_lock_may_be_lost() {
+        let tracker = Tracker::open(0x7000, 100, 10);
+        let first = begin(0x7000, 0, 10).unwrap();
+        let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
+        tracker.distrust();
+        assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "it is woken");
+        first.end(Ok(10), false);
+        assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::EAGAIN);
+        tracker.trust();
+        begin(0x7000, 10, 90).unwrap().end(Ok(90), false);
+        tracker.drain();
+        let written = tracker.written();
+        assert!(written.complete && written.refused && written.error.is_none());
     }
 
     #[test]

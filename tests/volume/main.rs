@@ -18,6 +18,7 @@ mod failures;
 mod faults;
 mod gate;
 mod gfapi;
+mod host;
 mod hostile;
 mod layouts;
 mod meanwhile;
