@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Faults of the host: bricks, network, space, options, clients.
+//! Faults of the host: bricks, network, space, options, clients. Each ends in the file's bytes or an errno, in time, and
+//! with nothing lost.
 
+mod bricks;
+mod ending;
+mod graph;
+mod held;
 mod lock;
+mod network;
 mod wire;

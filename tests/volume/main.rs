@@ -21,6 +21,7 @@ mod gfapi;
 mod host;
 mod hostile;
 mod layouts;
+mod leaks;
 mod meanwhile;
 mod operations;
 mod options;

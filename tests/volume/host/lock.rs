@@ -3,13 +3,14 @@
 //! writes to it. Then the first one comes back, and must not touch what is no longer its own.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudsync_lab::{Backing, Mount, MountOptions};
 
+use super::held::await_bytes;
 use super::wire::{Wire, await_connection};
 use crate::gate::{AT_ONCE, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
@@ -28,21 +29,6 @@ enum End {
 
 fn start(path: PathBuf) -> JoinHandle<std::io::Result<Vec<u8>>> {
     thread::spawn(move || fs::read(path))
-}
-
-fn await_bytes(scene: &Scene, name: &str) {
-    let begun = Instant::now();
-    let copies = scene.copies(name);
-    while copies
-        .iter()
-        .all(|copy| fs::metadata(copy).unwrap().blocks() == 0)
-    {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "the recall of {name} does not begin"
-        );
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn round(end: End) {
