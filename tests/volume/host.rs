@@ -4,8 +4,11 @@
 
 mod bricks;
 mod ending;
+mod errors;
 mod graph;
 mod held;
 mod lock;
+mod moving;
 mod network;
+mod space;
 mod wire;

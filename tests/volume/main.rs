@@ -23,6 +23,7 @@ mod hostile;
 mod layouts;
 mod leaks;
 mod meanwhile;
+mod memory;
 mod operations;
 mod options;
 mod part;
