@@ -277,8 +277,12 @@ fn fetch(
         (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
         (Some(WriteError::Lost), _) => Err(Failure::LockLost),
         (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
-        // A plugin of the stock ABI takes it for a failure of the bricks'.
-        (None, Err(_)) if written.refused && !store.can_fetch() => Err(Failure::LockLost),
+        // A plugin of the stock ABI takes that for a failure of the bricks, or does not look.
+        (None, result)
+            if written.refused && !store.can_fetch() && (result.is_err() || !written.complete) =>
+        {
+            Err(Failure::LockLost)
+        }
         (None, Err(failure)) => Err(failure),
         (None, Ok(())) if !written.complete => Err(Failure::Incomplete {
             got: written.bytes,

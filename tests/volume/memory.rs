@@ -172,7 +172,7 @@ fn the_checker_reports_nothing_of_ours() {
         file.set_len(100).unwrap();
         assert_eq!(errno(fs::read(path.join("lost"))), libc::ENODATA);
         let names = fs::read_dir(&path).unwrap();
-        names.for_each(|name| drop(name.unwrap().metadata().unwrap()));
+        assert!(names.count() > 5);
         let seconds = {
             fs::metadata(path.join("local"))
                 .unwrap()
@@ -191,7 +191,7 @@ fn the_checker_reports_nothing_of_ours() {
             .unwrap();
         assert!(state.starts_with(b"cold"));
         assert_same(&fs::read(&local).unwrap(), &small, "local");
-        drop(rustix::fs::statvfs(&path).unwrap());
+        rustix::fs::statvfs(&path).unwrap();
     });
     gate.hold();
     let held = root.join("held/cancelled");

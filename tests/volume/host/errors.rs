@@ -14,8 +14,9 @@ fn name(number: usize) -> String {
     format!("file-{number}")
 }
 
+/// Too large for quick-read, which would answer out of the lookup.
 fn bytes(number: usize) -> Vec<u8> {
-    pattern(number as u64, 60_000 + number)
+    pattern(number as u64, 100_000 + number)
 }
 
 /// Sets debugging options one at a time: the first makes the others known. Bricks take them up when they start.
@@ -87,7 +88,7 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
 
 #[test]
 fn writes_and_cuts_that_fail_at_random_lose_nothing() {
-    at_random("host-errors", "writev,ftruncate,fsync", "EIO");
+    at_random("host-errors", "write,ftruncate,fsync", "EIO");
 }
 
 #[test]
@@ -113,10 +114,7 @@ fn slow_bricks_cost_time_only() {
             ("debug.delay-gen", "posix"),
             ("delay-gen.delay-percentage", "100"),
             ("delay-gen.delay-duration", "200000"),
-            (
-                "delay-gen.enable",
-                "writev,fsync,fsetxattr,fremovexattr,ftruncate",
-            ),
+            ("delay-gen.enable", "write,fsync,fsetxattr"),
         ],
     );
     let paths: Vec<_> = (0..6).map(|number| scene.path(&name(number))).collect();
@@ -137,6 +135,6 @@ fn slow_bricks_cost_time_only() {
     eprintln!(
         "| delay-gen: everything that changes a file takes 0.2 s | six recalls at once took {took:.1?} |"
     );
-    assert!(took > Duration::from_secs(1), "nothing was slow");
+    assert!(took > Duration::from_millis(600), "nothing was slow");
     scene.assert_idle();
 }

@@ -2,7 +2,7 @@
 //! Cold files are moved to other bricks: rebalance, and a brick that is taken out.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn await_task(words: &[&str]) -> String {
 }
 
 /// The files of one brick that are files there and no pointers.
-fn on_brick(brick: &PathBuf) -> usize {
+fn on_brick(brick: &Path) -> usize {
     let names = fs::read_dir(brick.join("dir"))
         .into_iter()
         .flatten()
@@ -71,15 +71,14 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
     await_task(&["volume", "rebalance", &volume, "status"]);
     let moved = on_brick(&added);
     assert!(moved > 0, "nothing was moved: the test proves nothing");
-    let still_cold = |scene: &Scene, path: &PathBuf| {
-        let _ = scene;
+    let is_cold = |path: &Path| {
         xattr::get(path, "trusted.glusterfs.cs.remote")
             .unwrap()
             .is_some()
     };
     let cold_there = fs::read_dir(added.join("dir"))
         .unwrap()
-        .filter(|entry| still_cold(&scene, &entry.as_ref().unwrap().path()))
+        .filter(|entry| is_cold(&entry.as_ref().unwrap().path()))
         .count();
     scene.remount();
     for number in 0..FILES / 2 {
