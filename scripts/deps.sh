@@ -30,7 +30,7 @@ s3=(
     ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws curl
 )
 check=(
-    attr:getfattr binutils:nm clang-format
+    attr:getfattr binutils:nm clang-format valgrind
     # Plugins in C are built as their authors do it.
     pkg-config g++:c++
 )

@@ -119,7 +119,16 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let child =
         Child::enter(instance.this, std::ptr::from_ref(&inode).cast()).ok_or_else(no_memory)?;
     let loc = Loc::of(&inode, inode.gfid()).ok_or_else(no_memory)?;
+    let losses = instance.bricks.losses();
     let _lock = child.lock(&loc)?;
+    // A brick that went away has forgotten the lock.
+    let ours = || {
+        if instance.bricks.losses() == losses {
+            Ok(())
+        } else {
+            Err(Failure::LockLost)
+        }
+    };
 
     let status = child.status(&loc)?;
     check_file(&status)?;
@@ -131,9 +140,13 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
         .and_then(|()| stop_writers(instance, &child, &loc, &fd))
         .and_then(|()| check_again(instance, &child, &loc, &status))
-        .and_then(|()| cut(&child, &loc, &fd, &status, &object));
+        .and_then(|()| ours())
+        .and_then(|()| cut(&child, &loc, &fd, &status, &object, ours));
     if let Err(failure) = done {
-        undo(&child, &loc, &fd);
+        // If it may be another client's by now, that one mends it, or the next.
+        if ours().is_ok() {
+            undo(&child, &loc, &fd);
+        }
         return Err(failure);
     }
     inode.learn(
@@ -199,7 +212,14 @@ fn check_again(
     }
 }
 
-fn cut(child: &Child, loc: &Loc, fd: &Fd, status: &Status, object: &Object) -> Result<(), Failure> {
+fn cut(
+    child: &Child,
+    loc: &Loc,
+    fd: &Fd,
+    status: &Status,
+    object: &Object,
+    ours: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let attributes = &status.attributes;
     // What the bricks of the stock hand-shake write, so that its translator can recall the file too; and which object
     // the file is, because names change, and so may what is at a name.
@@ -215,6 +235,7 @@ fn cut(child: &Child, loc: &Loc, fd: &Fd, status: &Status, object: &Object) -> R
         ],
     )?;
     child.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
+    ours()?;
     child.cut(fd)?;
     let after = child.status(loc)?;
     if after.on_bricks != 0 {

@@ -12,7 +12,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What is known of the bricks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,10 @@ pub enum Check {
 
 /// What one instance knows of its bricks.
 #[derive(Debug, Default)]
-pub struct Bricks(AtomicU8);
+pub struct Bricks {
+    check: AtomicU8,
+    losses: AtomicU64,
+}
 
 const UNKNOWN: u8 = 0;
 const DONE: u8 = 1;
@@ -38,29 +41,41 @@ impl Bricks {
     #[must_use]
     pub fn check(&self) -> Check {
         // A hint and nothing else: no other memory hangs on it.
-        match self.0.load(Ordering::Relaxed) {
+        match self.check.load(Ordering::Relaxed) {
             UNKNOWN => Check::Unknown,
             DONE => Check::Done,
             _ => Check::Skipped,
         }
     }
 
-    /// They went away, and may come back with other options.
+    /// They may have come back with other options.
     pub fn forget(&self) {
-        self.0.store(UNKNOWN, Ordering::Relaxed);
+        self.check.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// One of them, or more, went away, and forgets this client's locks. See [`crate::recall::lease`].
+    pub fn went_away(&self) {
+        self.losses.fetch_add(1, Ordering::AcqRel);
+        self.forget();
+    }
+
+    /// How often that was.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// They looked, this time.
     pub fn looked(&self) {
         // Not if others did not.
         let _ = self
-            .0
+            .check
             .compare_exchange(UNKNOWN, DONE, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// They read or wrote without looking.
     pub fn did_not_look(&self) {
-        if self.0.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
+        if self.check.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
             log::warn!(
                 "the bricks do not check whether a file is cold before they read and write it (storage.linux-aio or \
                  storage.linux-io_uring is on): every read and write looks first, which is slow, and nothing can be \

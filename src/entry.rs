@@ -185,10 +185,12 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
         };
         match event.cast_unsigned() {
             Event::GF_EVENT_PARENT_DOWN => instance.stop(),
-            Event::GF_EVENT_CHILD_DOWN
-            | Event::GF_EVENT_CHILD_UP
-            | Event::GF_EVENT_SOME_DESCENDENT_DOWN
-            | Event::GF_EVENT_SOME_DESCENDENT_UP => instance.bricks_changed(),
+            // The second is what a distributed volume makes of one that goes, of whatever kind.
+            Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_SOME_DESCENDENT_DOWN => {
+                instance.bricks.went_away();
+                instance.engine.distrust_locks();
+            }
+            Event::GF_EVENT_CHILD_UP => instance.bricks.forget(),
             _ => {}
         }
     });

@@ -26,6 +26,10 @@ impl Errno {
     pub const ENOMEM: Self = Self(libc::ENOMEM);
     /// The recall was cancelled.
     pub const ECANCELED: Self = Self(libc::ECANCELED);
+    /// Not now.
+    pub const EAGAIN: Self = Self(libc::EAGAIN);
+    /// The bricks are not connected, or were not in between.
+    pub const ENOTCONN: Self = Self(libc::ENOTCONN);
     /// The store is not there: none is configured, or it could not be loaded.
     pub const EREMOTE: Self = Self(libc::EREMOTE);
     /// The store failed and did not say how.
@@ -118,6 +122,9 @@ pub enum Failure {
     /// What the bricks say of the file makes no sense.
     #[error("the file's attributes are damaged: {0}")]
     Damaged(&'static str),
+    /// The connection to the bricks was lost, and with it the lock on the file.
+    #[error("the lock on the file was lost")]
+    LockLost,
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -143,6 +150,7 @@ impl Failure {
             | Self::Store(errno)
             | Self::Object { errno, .. }
             | Self::Refused { errno, .. } => *errno,
+            Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,

@@ -243,7 +243,7 @@ fn settle_during(during: &Reading, ticket: &Ticket, reply: &mut Reply<'_>) -> Ve
     let expected = size
         .saturating_sub(arguments.offset())
         .min(arguments.size());
-    let whole = u64::try_from(reply.op_ret()) == Ok(expected);
+    let whole = u64::try_from(reply.op_ret()) == Ok(expected) && during.is_sure();
     match reply.after() {
         Some(after) if whole && after.size() == size => {
             // Those on the bricks change as the recall writes.

@@ -249,12 +249,6 @@ impl Instance {
         answer == Answer::Yes
     }
 
-    /// A brick went or came.
-    pub fn bricks_changed(&self) {
-        self.bricks.forget();
-        self.engine.disturb();
-    }
-
     /// The graph is being replaced or taken down: nobody waits for our jobs any more.
     pub fn stop(&self) {
         self.engine.cancel_all();

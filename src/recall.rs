@@ -16,6 +16,7 @@
 
 pub mod engine;
 pub mod job;
+pub mod lease;
 pub mod parts;
 pub mod ranges;
 pub mod tracker;

@@ -40,6 +40,8 @@ pub struct Status {
     pub key: Option<Vec<u8>>,
     /// Whether our hand-shake archived it, which wrote the object's key to `remote` too. Anybody may set `key` later.
     pub archived_by_us: bool,
+    /// What the mark of the job says that is at work on it, or was.
+    pub mark: Option<Vec<u8>>,
     /// The version of that object when the file was archived.
     pub version: Option<Vec<u8>>,
     /// The whole file's size, if this is the first shard of one.
@@ -102,18 +104,31 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
-        brick("lock", self.inodelk(loc, true))?;
+        brick("lock", self.inodelk(loc, sys::CS_LOCK))?;
         Ok(Locked { child: self, loc })
     }
 
-    fn inodelk(&self, loc: &Loc, lock: bool) -> i32 {
+    /// Takes the lock once more, and waits for nobody: see [`crate::recall::lease`].
+    ///
+    /// # Errors
+    /// [`Failure::Brick`], with EAGAIN if another client has it.
+    pub fn lock_again(&self, loc: &Loc) -> Result<(), Failure> {
+        brick("lock again", self.inodelk(loc, sys::CS_TRY_LOCK))
+    }
+
+    /// Gives back a lock of [`Self::lock_again`]; whoever has not got it does not mind.
+    pub fn unlock(&self, loc: &Loc) {
+        self.inodelk(loc, sys::CS_UNLOCK);
+    }
+
+    fn inodelk(&self, loc: &Loc, how: u32) -> i32 {
         // SAFETY: child and loc are live; blocks until the bricks answer.
         unsafe {
             sys::cs_shim_lock(
                 self.as_ptr(),
                 xattr::LOCK_DOMAIN.as_ptr(),
                 loc.as_ptr(),
-                lock.into(),
+                how,
             )
         }
     }
@@ -127,10 +142,10 @@ impl Child {
         let answer = answer.as_ref().map(Dict::borrow);
         let bytes = |name| answer.and_then(|dict| dict.bytes(name));
         let remote = bytes(xattr::REMOTE);
-        let marked = bytes(xattr::DOWNLOADING).is_some();
+        let mark = bytes(xattr::DOWNLOADING);
         // As posix on the bricks concludes it (posix_cs_check_status).
         let on_bricks = attributes.size();
-        let state = match (&remote, marked, on_bricks) {
+        let state = match (&remote, mark.is_some(), on_bricks) {
             (Some(_), false, 0) => State::Remote,
             (Some(_), _, _) => State::Repair,
             (None, true, _) => State::Downloading,
@@ -149,6 +164,7 @@ impl Child {
             on_bricks,
             remote,
             key: bytes(xattr::KEY),
+            mark,
             archived_by_us: bytes(xattr::VERSION).is_some(),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
             sharded_size: bytes(xattr::SHARDED_SIZE)
@@ -289,7 +305,7 @@ pub struct Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        let result = self.child.inodelk(self.loc, false);
+        let result = self.child.inodelk(self.loc, sys::CS_UNLOCK);
         // A file that was removed meanwhile has taken its lock along.
         if result < 0 && result != -libc::ENOENT && result != -libc::ESTALE {
             log::warn!("{}: cannot unlock: {}", self.loc.path(), Errno::new(result));

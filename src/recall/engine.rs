@@ -14,6 +14,7 @@ use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::job::{self, Looked};
+use crate::recall::lease::Lease;
 use crate::recall::parts::Parts;
 use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
@@ -43,6 +44,8 @@ pub struct Job {
     pub inode: Inode,
     /// What its first waiter waits for.
     pub want: Want,
+    /// Whether it has the file's lock.
+    pub lease: Lease,
     /// Not 0 once it is cancelled; a plugin may look at it.
     pub cancelled: AtomicI32,
     /// Somebody asked for the file itself, and does not wait.
@@ -176,6 +179,7 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         gfid,
         inode,
         want,
+        lease: Lease::default(),
         cancelled: AtomicI32::new(0),
         asked,
         read: Mutex::new((!asked).then(Instant::now)),
@@ -316,6 +320,7 @@ impl Job {
     #[must_use]
     pub fn serving(&self) -> Option<Serving> {
         let serving = lock(&self.serving).clone();
+        let serving = serving.filter(|serving| !serving.tracker.is_distrusted());
         if serving.is_some() {
             self.touch();
         }
@@ -357,17 +362,19 @@ impl Engine {
         lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
     }
 
-    /// The way to the bricks changed: a lock that we think we hold may be gone.
-    pub fn disturb(&self) {
-        for job in lock(&self.jobs).values() {
-            job.serve(None);
-        }
-    }
-
     /// Cancels every job: their waiters get ECANCELED.
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {
             job.cancel();
+        }
+    }
+
+    /// A brick went away: no recall writes before it has made sure that it still has its lock.
+    pub fn distrust_locks(&self) {
+        for job in lock(&self.jobs).values() {
+            if let Some(tracker) = &*lock(&job.tracker) {
+                tracker.distrust();
+            }
         }
     }
 

@@ -65,26 +65,46 @@ fn begin(instance: &Instance, job: &Job) -> Result<(Child, Loc), Failure> {
     Ok((child, loc))
 }
 
+/// How often a job whose lock was lost starts again.
+const AGAIN: usize = 3;
+
 /// Does what the job's waiters wait for.
 ///
 /// # Errors
-/// Why not; the file is then as cold as it was.
+/// Why not; the file is then as cold as it was, or what another client made of it.
 pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     let (child, loc) = begin(instance, job)?;
-    let _lock = child.lock(&loc)?;
-    let status = healed(&child, &loc, job)?;
+    let mut left = AGAIN;
+    loop {
+        job.lease.begin(&instance.bricks);
+        let outcome = child.lock(&loc).and_then(|lock| {
+            let outcome = with_lock(instance, job, &child, &loc);
+            job.lease.end(&child, &loc);
+            drop(lock);
+            outcome
+        });
+        match outcome {
+            // Whoever had the lock meanwhile may have done it all; if not, it begins anew.
+            Err(Failure::LockLost) if left > 0 => left -= 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn with_lock(instance: &Instance, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
+    let status = healed(child, loc, job)?;
     match (status.state, job.want) {
         (State::Local, _) => {
             if status.has_left_overs {
-                let fd = child.open(&job.inode, &loc)?;
-                tidy(&child, &fd)?;
+                let fd = child.open(&job.inode, loc)?;
+                tidy(child, &fd)?;
             }
             job.inode.learn(instance.this, Known::Local);
             Ok(())
         }
         (_, Want::Tidy) => Ok(()),
         (State::Remote, Want::Bytes | Want::Read | Want::First(1..)) => {
-            let bytes = bring_back(instance, job, &child, &loc, &status)?;
+            let bytes = bring_back(instance, job, child, loc, &status)?;
             job.inode.learn(instance.this, Known::Local);
             instance
                 .engine
@@ -100,10 +120,10 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
         }
         (State::Remote, Want::First(0)) => {
             // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
-            let fd = child.open(&job.inode, &loc)?;
+            let fd = child.open(&job.inode, loc)?;
             child.remove(&fd, "commit", xattr::REMOTE)?;
             job.inode.learn(instance.this, Known::Local);
-            tidy(&child, &fd)
+            tidy(child, &fd)
         }
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
@@ -163,23 +183,32 @@ fn bring_back(
         _ => status.attributes.size(),
     };
     let fd = child.open(&job.inode, loc)?;
-    child.set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])?;
+    child.set(&fd, "mark", &[(xattr::DOWNLOADING, job.lease.mark())])?;
+    let ours = || job.lease.check(&instance.bricks, child, loc);
     let mut moved = false;
     let one_write = store.can_fetch() && size <= PIECE;
-    let done = make_room(child, &fd, if one_write { 0 } else { size })
+    let done = ours()
+        .and_then(|()| make_room(child, &fd, if one_write { 0 } else { size }))
         .and_then(|moving| {
             moved = moving;
             fetch(instance, &store, job, &fd, status, size)
         })
         .and_then(|written| {
             moved |= written.moved_mtime;
-            commit(child, &fd, status, moved)
+            commit(child, &fd, status, moved, ours)
         });
     // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
     job.end_reading();
     // It is not needed any more, or what is in memory of it may be what is wrong.
     instance.objects.close(job.gfid);
     if let Err(failure) = done {
+        // Another client may have brought it back.
+        if ours().is_err() {
+            return Err(match failure {
+                Failure::Cancelled => failure,
+                _ => Failure::LockLost,
+            });
+        }
         // Cut what was written. If that fails too, the next recall starts with it.
         if let Err(second) = child.make_cold_again(loc, &fd, &status.attributes, moved) {
             log::warn!(
@@ -222,6 +251,9 @@ fn fetch(
     let config = instance.config();
     let tracker = Tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
+    if !job.lease.is_sure(&instance.bricks) {
+        tracker.distrust();
+    }
     let result = if store.can_fetch() {
         let fetched = instance
             .objects
@@ -237,6 +269,7 @@ fn fetch(
                     }));
                 }
                 let target = Target {
+                    instance,
                     job,
                     fd,
                     tracker: &tracker,
@@ -269,7 +302,14 @@ fn fetch(
         }),
         (Some(WriteError::TooLong), _) => Err(Failure::TooLong(size)),
         (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
+        (Some(WriteError::Lost), _) => Err(Failure::LockLost),
         (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+        // A plugin of the stock ABI takes that for a failure of the bricks, or does not look.
+        (None, result)
+            if written.refused && !store.can_fetch() && (result.is_err() || !written.complete) =>
+        {
+            Err(Failure::LockLost)
+        }
         (None, Err(failure)) => Err(failure),
         (None, Ok(())) if !written.complete => Err(Failure::Incomplete {
             got: written.bytes,
@@ -280,8 +320,15 @@ fn fetch(
 }
 
 /// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
-fn commit(child: &Child, fd: &Fd, status: &Status, moved_mtime: bool) -> Result<(), Failure> {
+fn commit(
+    child: &Child,
+    fd: &Fd,
+    status: &Status,
+    moved_mtime: bool,
+    ours: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     child.fsync(fd)?;
+    ours()?;
     if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }

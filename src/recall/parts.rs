@@ -14,12 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::errno::{Errno, Failure};
-use crate::host::child::Fd;
+use crate::host::child::{Child, Fd};
+use crate::host::inode::Loc;
 use crate::host::thread;
+use crate::instance::Instance;
 use crate::recall::engine::Job;
 use crate::recall::tracker::Tracker;
 use crate::remote::get;
-use crate::remote::object::{Object, PART};
+use crate::remote::object::{Chunk, Object, PART};
 
 /// What nobody has begun with.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ impl Parts {
 /// What a recall writes to, and how.
 #[derive(Debug)]
 pub struct Target<'a> {
+    /// Whose bricks.
+    pub instance: &'a Instance,
     /// Who wants it.
     pub job: &'a Job,
     /// Where the bytes go.
@@ -177,36 +181,80 @@ impl Fetching<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-            || self.target.job.cancelled.load(Ordering::Acquire) != 0
+        let Target { instance, job, .. } = self.target;
+        // A lock that may be lost is looked at here too: the next write may be long in coming.
+        if !job.lease.is_sure(&instance.bricks) && self.make_sure().is_err() {
+            return true;
+        }
+        self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0
     }
 
-    fn part(&self, range: Range<u64>) -> Result<(), Failure> {
+    /// A brick went away: writing goes on if the lock is still ours.
+    fn make_sure(&self) -> Result<(), Errno> {
+        let Target {
+            instance,
+            job,
+            tracker,
+            ..
+        } = self.target;
+        let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
+        let (child, loc) = child
+            .zip(Loc::of(&job.inode, job.gfid))
+            .ok_or(Errno::ENOMEM)?;
+        loop {
+            if let Err(failure) = job.lease.check(&instance.bricks, &child, &loc) {
+                tracker.lose();
+                return Err(failure.errno());
+            }
+            tracker.trust();
+            // If a brick went away in between, that it did has just been wiped out.
+            if job.lease.is_sure(&instance.bricks) {
+                return Ok(());
+            }
+            tracker.distrust();
+        }
+    }
+
+    /// Writes part of a chunk, once it is sure that the lock is ours.
+    fn write(&self, at: u64, chunk: &Arc<Chunk>, which: Range<usize>) -> Result<(), Failure> {
         let Target {
             job, fd, tracker, ..
         } = self.target;
+        let urgent = job.is_wanted();
+        if !urgent && self.target.give_up {
+            return Err(Failure::Cancelled);
+        }
+        let (buffer, this) = (chunk.buffer(), self.object.this);
+        tracker.hold(at, chunk);
+        let written = loop {
+            match buffer.write(this, fd, which.clone(), at, urgent) {
+                Err(_) if tracker.is_distrusted() => {
+                    if let Err(errno) = self.make_sure() {
+                        break Err(errno);
+                    }
+                }
+                written => break written,
+            }
+        };
+        written.map_err(|errno| match errno {
+            Errno::ECANCELED => Failure::Cancelled,
+            errno => Failure::Brick {
+                step: "write",
+                errno,
+            },
+        })
+    }
+
+    fn part(&self, range: Range<u64>) -> Result<(), Failure> {
         let mut sum = self.algorithm.map(Algorithm::compute);
-        let this = self.object.this;
         self.object.stream(
             range.clone(),
             &|| self.cancelled(),
             &mut |at, chunk, which| {
-                let wanted = job.is_wanted();
-                if !wanted && self.target.give_up {
-                    return Err(Failure::Cancelled);
-                }
                 if let Some(sum) = &mut sum {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);
                 }
-                tracker.hold(at, chunk);
-                let written = chunk.buffer().write(this, fd, which, at, wanted);
-                written.map_err(|errno| match errno {
-                    Errno::ECANCELED => Failure::Cancelled,
-                    errno => Failure::Brick {
-                        step: "write",
-                        errno,
-                    },
-                })
+                self.write(at, chunk, which)
             },
         )?;
         if let Some(sum) = sum {

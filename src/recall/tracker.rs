@@ -47,6 +47,9 @@ struct State {
     acknowledged: Ranges,
     failed: Option<WriteError>,
     moved_mtime: bool,
+    /// The lock may be lost: nothing is written until somebody knows better.
+    distrusted: bool,
+    refused: bool,
     closed: bool,
 }
 
@@ -59,6 +62,8 @@ pub enum WriteError {
     TooLong,
     /// The recall was cancelled.
     Cancelled,
+    /// The lock on the file was lost.
+    Lost,
 }
 
 impl WriteError {
@@ -67,6 +72,7 @@ impl WriteError {
             Self::Brick(errno) => errno,
             Self::TooLong => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,
+            Self::Lost => Errno::ENOTCONN,
         }
     }
 }
@@ -80,6 +86,8 @@ pub struct Written {
     pub bytes: u64,
     /// The first error.
     pub error: Option<WriteError>,
+    /// Whether a write was refused because the lock might be lost.
+    pub refused: bool,
     /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
     pub moved_mtime: bool,
 }
@@ -90,6 +98,15 @@ pub struct Reading {
     tracker: Arc<Tracker>,
     /// What the file's attributes are; those on the bricks change as the recall writes.
     pub attributes: Attributes,
+}
+
+impl Reading {
+    /// Whether the recall has its lock still: if not, what was read may be what another client made of the file.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        let state = lock(&self.tracker.state);
+        !state.distrusted && state.failed != Some(WriteError::Lost)
+    }
 }
 
 impl Drop for Reading {
@@ -145,7 +162,11 @@ impl Tracker {
     #[must_use]
     pub fn read(self: &Arc<Self>, range: Range<u64>, attributes: &Attributes) -> Option<Reading> {
         let mut state = lock(&self.state);
-        if state.readers_end || state.failed.is_some() || !state.acknowledged.contains(range) {
+        if state.readers_end
+            || state.distrusted
+            || state.failed.is_some()
+            || !state.acknowledged.contains(range)
+        {
             return None;
         }
         state.readers += 1;
@@ -165,6 +186,29 @@ impl Tracker {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The lock may be lost: refuses writes, with EAGAIN, until [`Self::trust`].
+    pub fn distrust(&self) {
+        lock(&self.state).distrusted = true;
+        self.changed.notify_all();
+    }
+
+    /// The lock is not lost.
+    pub fn trust(&self) {
+        lock(&self.state).distrusted = false;
+    }
+
+    /// Whether it may be lost.
+    #[must_use]
+    pub fn is_distrusted(&self) -> bool {
+        lock(&self.state).distrusted
+    }
+
+    /// The lock is lost: makes every further write fail.
+    pub fn lose(&self) {
+        lock(&self.state).failed.get_or_insert(WriteError::Lost);
+        self.changed.notify_all();
     }
 
     /// Refuses further writes and waits until every one that was accepted is answered.
@@ -194,6 +238,7 @@ impl Tracker {
             bytes: state.acknowledged.bytes(),
             error: state.failed,
             moved_mtime: state.moved_mtime,
+            refused: state.refused,
         }
     }
 
@@ -209,6 +254,10 @@ impl Tracker {
             }
             if state.closed {
                 return Err(Errno::ESTALE);
+            }
+            if state.distrusted {
+                state.refused = true;
+                return Err(Errno::EAGAIN);
             }
             // One write always goes, however small the window: it must not wait for itself.
             if state.flying == 0 || state.flying_bytes + length <= self.window {
@@ -350,10 +399,10 @@ mod tests {
 
     #[test]
     fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
-        let tracker = Tracker::open(0x7000, 10, 10);
+        let tracker = Tracker::open(0x8000, 10, 10);
         let attributes = Attributes::blank();
         assert!(tracker.read(0..1, &attributes).is_none());
-        begin(0x7000, 0, 5).unwrap().end(Ok(5), false);
+        begin(0x8000, 0, 5).unwrap().end(Ok(5), false);
         assert!(tracker.read(4..6, &attributes).is_none());
         let reading = tracker.read(0..5, &attributes).unwrap();
         let (said, heard) = mpsc::channel();
@@ -369,6 +418,40 @@ mod tests {
         cutter.join().unwrap();
         assert!(tracker.read(0..5, &attributes).is_none());
         tracker.drain();
+    }
+
+    #[test]
+    fn nothing_is_read_from_the_bricks_while_the_lock_may_be_lost() {
+        let tracker = Tracker::open(0x9000, 10, 10);
+        let attributes = Attributes::blank();
+        begin(0x9000, 0, 5).unwrap().end(Ok(5), false);
+        let reading = tracker.read(0..5, &attributes).unwrap();
+        assert!(reading.is_sure());
+        tracker.distrust();
+        assert!(tracker.read(0..5, &attributes).is_none());
+        assert!(!reading.is_sure());
+        tracker.trust();
+        assert!(reading.is_sure() && tracker.read(0..5, &attributes).is_some());
+        tracker.lose();
+        assert!(!reading.is_sure());
+        drop(reading);
+        tracker.drain();
+    }
+
+    #[test]
+    fn nothing_is_written_while_the_lock_may_be_lost() {
+        let tracker = Tracker::open(0x7000, 100, 10);
+        let first = begin(0x7000, 0, 10).unwrap();
+        let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
+        tracker.distrust();
+        assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "it is woken");
+        first.end(Ok(10), false);
+        assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::EAGAIN);
+        tracker.trust();
+        begin(0x7000, 10, 90).unwrap().end(Ok(90), false);
+        tracker.drain();
+        let written = tracker.written();
+        assert!(written.complete && written.refused && written.error.is_none());
     }
 
     #[test]

@@ -152,9 +152,14 @@ cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt);
 gf_dirent_t *
 cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);
 
+/* What cs_shim_lock does: waits for the lock, does not wait, gives it back. */
+#define CS_LOCK 0
+#define CS_TRY_LOCK 1
+#define CS_UNLOCK 2
+
 /* Takes (waits for) or releases the write lock on the whole file in `domain`. Blocks. 0 or a negative errno. */
 int32_t
-cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock);
+cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how);
 
 /* Writes no bytes, at the file's beginning, with `xdata`. Blocks. 0 or a negative errno. */
 int32_t

@@ -319,12 +319,12 @@ cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata)
 }
 
 int32_t
-cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, int32_t lock)
+cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how)
 {
     /* The whole file, as the stock translator locks it. */
-    struct gf_flock flock = {.l_type = lock ? F_WRLCK : F_UNLCK};
+    struct gf_flock flock = {.l_type = how == CS_UNLOCK ? F_UNLCK : F_WRLCK};
 
-    return syncop_inodelk(child, domain, loc, lock ? F_SETLKW : F_SETLK, &flock,
+    return syncop_inodelk(child, domain, loc, how == CS_LOCK ? F_SETLKW : F_SETLK, &flock,
                           NULL, NULL);
 }
 

@@ -81,6 +81,11 @@ impl Scene {
         self.mount.take().unwrap()
     }
 
+    /// A mount with options of its own, after [`Scene::take_mount`].
+    pub(crate) fn put_mount(&mut self, mount: Mount) {
+        self.mount = Some(mount);
+    }
+
     /// A path below the mount, for this process.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.mount().path().join(name)

@@ -28,6 +28,11 @@ pub struct MountOptions {
     pub args: Vec<String>,
     /// More environment of the client.
     pub env: Vec<(String, String)>,
+    /// A volume file, as programs inside see it, instead of the one that glusterd gives out: the client then hears
+    /// of no change of it.
+    pub volfile: Option<PathBuf>,
+    /// What runs the client, as `valgrind` and its arguments.
+    pub under: Vec<String>,
 }
 
 impl Default for MountOptions {
@@ -36,6 +41,8 @@ impl Default for MountOptions {
             log_level: "INFO".to_owned(),
             args: Vec::new(),
             env: Vec::new(),
+            volfile: None,
+            under: Vec::new(),
         }
     }
 }
@@ -52,6 +59,20 @@ impl MountOptions {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes the volume file from there.
+    #[must_use]
+    pub fn volfile(mut self, inside: impl Into<PathBuf>) -> Self {
+        self.volfile = Some(inside.into());
+        self
+    }
+
+    /// Runs the client under another program.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -84,18 +105,25 @@ impl Mount {
         let pidfile = space.ram("mnt").join(format!("{name}.pid"));
         fs::create_dir(space.outer(&point)).map_err(|e| Failure::at(&point, &e))?;
         let home = space.ram("home");
-        let mut words = vec![
-            format!("--volfile-server={ADDRESS}"),
-            format!("--volfile-id={volume}"),
+        let mut words = options.under.clone();
+        words.push("glusterfs".to_owned());
+        match &options.volfile {
+            Some(volfile) => words.push(format!("--volfile={}", volfile.display())),
+            None => words.extend([
+                format!("--volfile-server={ADDRESS}"),
+                format!("--volfile-id={volume}"),
+            ]),
+        }
+        words.extend([
             format!("--log-file={}", log.display()),
             format!("--log-level={}", options.log_level),
             format!("--pid-file={}", pidfile.display()),
-        ];
+        ]);
         words.extend(options.args.iter().cloned());
         words.push(point.display().to_string());
         let with_log = |failure: Failure| failure.with(diagnose::tail(space, &log, 60));
         // It goes to the background when the mount is made, or fails.
-        let outcome = space.run_with(PATIENCE, "glusterfs", &words, |command| {
+        let outcome = space.run_with(PATIENCE, &words[0], &words[1..], |command| {
             command
                 .env("HOME", home)
                 .envs(options.env.iter().map(|(name, value)| (name, value)));

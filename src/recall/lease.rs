@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether a job still has its file's lock.
+//!
+//! A brick forgets the locks of a client whose connection it lost, and says nothing when the client is back: its
+//! descriptors are opened again, its locks are not taken again. Meanwhile another client may have recalled the file,
+//! and an application may have changed it; or that recall is under way, and the file is half there. So when a brick went
+//! away since the job took its lock, the job takes it once more, which any brick grants that has it still or that nobody
+//! has asked for it since, and looks whether the mark is the one that it set. If it is, nobody else has been at work.
+//!
+//! Nothing slips through between a look and what follows it: a connection that is lost answers what is on its way with
+//! an error, the host tells us before it connects again, and it takes seconds over that.
+
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::bricks::Bricks;
+use crate::errno::Failure;
+use crate::host::child::Child;
+use crate::host::inode::Loc;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lease {
+    /// What the job's mark says: no other job's says that.
+    mark: String,
+    /// How often bricks had gone away when the lock was known to be ours.
+    losses: AtomicU64,
+    /// How often the lock was taken beyond the first time.
+    again: AtomicU32,
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Its keys are random.
+        let random = RandomState::new().hash_one(number);
+        Self {
+            mark: format!("1-{random:016x}-{number}"),
+            losses: AtomicU64::new(0),
+            again: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Lease {
+    /// Call before the lock is asked for.
+    pub fn begin(&self, bricks: &Bricks) {
+        self.losses.store(bricks.losses(), Ordering::Release);
+    }
+
+    /// What to set as mark.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Whether the lock was ours when we looked last, and no brick has gone away since.
+    #[must_use]
+    pub fn is_sure(&self, bricks: &Bricks) -> bool {
+        self.losses.load(Ordering::Acquire) == bricks.losses()
+    }
+
+    /// Makes sure that the lock is ours. Only once the mark is set. Blocks if bricks went away.
+    ///
+    /// # Errors
+    /// [`Failure::LockLost`]: hands off the file.
+    pub fn check(&self, bricks: &Bricks, child: &Child, loc: &Loc) -> Result<(), Failure> {
+        loop {
+            let losses = bricks.losses();
+            if self.losses.load(Ordering::Acquire) == losses {
+                return Ok(());
+            }
+            let lost = |failure: Failure| {
+                log::warn!("{}: {failure}, after a brick had gone away", loc.path());
+                Failure::LockLost
+            };
+            child.lock_again(loc).map_err(lost)?;
+            self.again.fetch_add(1, Ordering::AcqRel);
+            let status = child.status(loc).map_err(lost)?;
+            let mark = status.mark.as_deref();
+            if status.remote.is_none() || mark != Some(self.mark.as_bytes()) {
+                log::warn!("{}: another client had it meanwhile", loc.path());
+                return Err(Failure::LockLost);
+            }
+            self.losses.store(losses, Ordering::Release);
+        }
+    }
+
+    /// Gives back what [`Self::check`] took.
+    pub fn end(&self, child: &Child, loc: &Loc) {
+        for _ in 0..self.again.swap(0, Ordering::AcqRel) {
+            // A brick that was away has it once less than the others, and says so.
+            child.unlock(loc);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Faults of the host: bricks, network, space, options, clients. Each ends in the file's bytes or an errno, in time, and
+//! with nothing lost.
+
+mod bricks;
+mod ending;
+mod errors;
+mod graph;
+mod held;
+mod lock;
+mod moving;
+mod network;
+mod space;
+mod wire;

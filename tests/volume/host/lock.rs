@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A client loses its connection in mid-recall, and with it the lock. Another recalls the file and an application
+//! writes to it. Then the first one comes back, and must not touch what is no longer its own.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cloudsync_lab::{Backing, Mount, MountOptions};
+
+use super::held::await_bytes;
+use super::wire::{Wire, await_connection};
+use crate::gate::{AT_ONCE, Gate};
+use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+
+const LENGTH: usize = 2 * AT_ONCE;
+const NEW: &[u8] = b"written after the other client's recall";
+
+/// How the recall that lost its lock comes to its end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// It is cancelled, and would cut what it wrote.
+    Cancelled,
+    /// Its object comes, and it would write the rest and commit.
+    Complete,
+}
+
+fn start(path: PathBuf) -> JoinHandle<std::io::Result<Vec<u8>>> {
+    thread::spawn(move || fs::read(path))
+}
+
+fn round(end: End) {
+    // The volume's clients go through one gate, the one that loses its lock through another.
+    let (ours, theirs) = (Gate::new(), Gate::new());
+    let settings = [("features.s3plugin-hostname", ours.url())];
+    let scene = Scene::with("lost-lock", &settings, Backing::Ram);
+    let bytes = pattern(1, LENGTH);
+    for name in ["held/back", "held/under-way"] {
+        scene.write(name, &bytes);
+        scene.archive(name);
+    }
+    let wire = Wire::new(&scene);
+    let lost = wire.mount(&scene, |text| text.replace(ours.url(), theirs.url()));
+    theirs.hold();
+    let readers = ["held/back", "held/under-way"].map(|name| start(lost.path().join(name)));
+    await_bytes(&scene, "held/back");
+    await_bytes(&scene, "held/under-way");
+    wire.cut();
+    await_connection(&lost, &scene, false);
+    assert!(wire.struck() > 0, "nothing was cut");
+
+    // One is back, and an application has changed it.
+    let path = scene.path("held/back");
+    scene.within("recall and write", move || {
+        assert_same(
+            &fs::read(&path).unwrap(),
+            &pattern(1, LENGTH),
+            "recalled by the other",
+        );
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(NEW, 5 << 20).unwrap();
+        file.sync_all().unwrap();
+    });
+    // The other one's recall by the other client is under way.
+    ours.hold();
+    let other = start(scene.path("held/under-way"));
+    thread::sleep(Duration::from_millis(500));
+    assert!(!scene.is_plain("held/under-way"));
+
+    wire.mend();
+    await_connection(&lost, &scene, true);
+    match end {
+        End::Cancelled => cancel(&lost),
+        End::Complete => theirs.open(),
+    }
+    for reader in readers {
+        let read = lost.within(PATIENCE, "the reader that lost its lock", move || {
+            reader.join().unwrap()
+        });
+        // An error will do. Bytes are those of either moment, by what it had got when the lock was lost.
+        if let Ok(read) = read {
+            assert_eq!(read.len(), LENGTH);
+            assert_same(
+                &read[..5 << 20],
+                &bytes[..5 << 20],
+                "the reader that lost its lock",
+            );
+        }
+    }
+    // Whatever it still wants to do, it has done.
+    thread::sleep(Duration::from_millis(500));
+    let committed = scene.is_plain("held/under-way");
+    ours.open();
+    let read = scene.within("the other recall", move || other.join().unwrap());
+    assert_same(&read.unwrap(), &bytes, "under way");
+    assert!(
+        !committed,
+        "{end:?}: the one that lost its lock has committed half a file"
+    );
+    drop(lost);
+
+    let mut want = bytes.clone();
+    want[5 << 20..][..NEW.len()].copy_from_slice(NEW);
+    let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
+    for (name, want) in [("held/back", &want), ("held/under-way", &bytes)] {
+        let path = fresh.path().join(name);
+        let read = fresh
+            .within(PATIENCE, "read", move || fs::read(path))
+            .unwrap();
+        assert_same(&read, want, &format!("{name} after {end:?}"));
+    }
+}
+
+fn cancel(mount: &Mount) {
+    for name in ["held/back", "held/under-way"] {
+        let path = mount.path().join(name);
+        // There may be nothing to cancel any more.
+        let _ = mount.within(PATIENCE, "cancel", move || {
+            xattr::set(path, "glusterfs.cloudsync.cancel", b"1")
+        });
+    }
+}
+
+#[test]
+fn a_cancelled_recall_that_lost_its_lock_cuts_nothing() {
+    round(End::Cancelled);
+}
+
+#[test]
+fn a_recall_that_lost_its_lock_writes_and_commits_nothing() {
+    round(End::Complete);
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Cold files are moved to other bricks: rebalance, and a brick that is taken out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_lab::{ADDRESS, Backing, Layout, until};
+
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+
+const FILES: usize = 24;
+
+fn name(number: usize) -> String {
+    format!("dir/file-{number}")
+}
+
+fn bytes(number: usize) -> Vec<u8> {
+    pattern(number as u64, 50_000 + number)
+}
+
+/// Waits until a task of glusterd's is over. `words` ask for its state.
+fn await_task(words: &[&str]) -> String {
+    let mut last = String::new();
+    until(PATIENCE, "the task", || {
+        last = lab().gluster(words).unwrap_or_default();
+        (last.contains("completed") && !last.contains("in progress")).then_some(())
+    })
+    .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
+    last
+}
+
+/// The files of one brick that are files there and no pointers.
+fn on_brick(brick: &Path) -> usize {
+    let names = fs::read_dir(brick.join("dir"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let real = |path: &PathBuf| {
+        let link = xattr::get(path, "trusted.glusterfs.dht.linkto");
+        matches!(link, Ok(None))
+    };
+    names.map(|entry| entry.path()).filter(real).count()
+}
+
+#[test]
+fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
+    let mut scene = Scene::on("host-moving", Layout::Distribute(2), &[], Backing::Ram);
+    for number in 0..FILES {
+        scene.write(&name(number), &bytes(number));
+        // Every third stays local, for comparison.
+        if number % 3 > 0 {
+            scene.archive(&name(number));
+        }
+    }
+    let volume = scene.volume.name().to_owned();
+    let first = scene.volume.bricks()[0].clone();
+    let home = first.parent().unwrap().parent().unwrap().to_owned();
+    let added = home.join("added/brick");
+    fs::create_dir_all(&added).unwrap();
+    let brick = |path: &PathBuf| format!("{ADDRESS}:{}", lab().inner(path).display());
+    let new = brick(&added);
+    lab()
+        .gluster(["volume", "add-brick", &volume, &new, "force"])
+        .unwrap();
+    // Also what the new brick has less room for.
+    lab()
+        .gluster(["volume", "rebalance", &volume, "start", "force"])
+        .unwrap();
+    await_task(&["volume", "rebalance", &volume, "status"]);
+    let moved = on_brick(&added);
+    assert!(moved > 0, "nothing was moved: the test proves nothing");
+    let is_cold = |path: &Path| {
+        xattr::get(path, "trusted.glusterfs.cs.remote")
+            .unwrap()
+            .is_some()
+    };
+    let cold_there = fs::read_dir(added.join("dir"))
+        .unwrap()
+        .filter(|entry| is_cold(&entry.as_ref().unwrap().path()))
+        .count();
+    scene.remount();
+    for number in 0..FILES / 2 {
+        let name = name(number);
+        assert_eq!(
+            scene.stat(&name).len(),
+            bytes(number).len() as u64,
+            "{name}"
+        );
+        assert_same(&scene.read(&name).unwrap(), &bytes(number), &name);
+    }
+    // Now the first brick goes, with whatever is on it.
+    let before = on_brick(&first);
+    assert!(before > 0, "nothing is on the first brick");
+    let old = brick(&first);
+    lab()
+        .gluster(["volume", "remove-brick", &volume, &old, "start"])
+        .unwrap();
+    await_task(&["volume", "remove-brick", &volume, &old, "status"]);
+    let left = on_brick(&first);
+    lab()
+        .gluster(["volume", "remove-brick", &volume, &old, "commit"])
+        .unwrap();
+    eprintln!(
+        "| {FILES} files, two of three cold: rebalance, remove-brick | {moved} moved to the new brick, {cold_there} of them cold there; {before} on the old one, {left} left behind |"
+    );
+    thread::sleep(Duration::from_millis(500));
+    scene.remount();
+    for number in 0..FILES {
+        let name = name(number);
+        assert_eq!(
+            scene.stat(&name).len(),
+            bytes(number).len() as u64,
+            "{name}"
+        );
+        assert_same(&scene.read(&name).unwrap(), &bytes(number), &name);
+    }
+    scene.assert_idle();
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A client that recalls for months must not grow: what it holds after many recalls is what it held before.
+//!
+//! A thousand recalls in a normal run; `CLOUDSYNC_RECALLS=10000` for more.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_format::claim::Claim;
+use cloudsync_lab::{Backing, Mount, MountOptions, until};
+
+use crate::scene::{PATIENCE, Scene, claim, pattern};
+
+const FILES: usize = 50;
+const LENGTH: usize = 20_000;
+/// How many files are archived and read at once.
+const AT_ONCE: usize = 5;
+/// What may come and go by itself: a lookup that is under way, a table that doubles.
+const SLACK: u64 = 12;
+/// The heap's own holes, in KiB.
+const RSS_SLACK: u64 = 16 << 10;
+
+fn recalls() -> usize {
+    let given = std::env::var("CLOUDSYNC_RECALLS").ok();
+    given.map_or(1000, |text| text.parse().unwrap())
+}
+
+fn name(number: usize) -> String {
+    format!("file-{number}")
+}
+
+/// What a client holds, by name.
+type Holding = BTreeMap<String, u64>;
+
+/// From the statedump: objects of the host's in use, by pool, and allocations of our translator, by type; and what the
+/// kernel knows.
+fn holding(mount: &Mount) -> Holding {
+    let dump = mount.statedump().unwrap();
+    let mut held = Holding::new();
+    let mut section = "";
+    let mut pool = "";
+    for line in dump.lines() {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        let number = || value.trim().parse::<u64>().unwrap_or(0);
+        let name = match key {
+            "pool-name" => {
+                pool = value;
+                continue;
+            }
+            "active-count" => pool.to_owned(),
+            "callpool.cnt" => "stacks".to_owned(),
+            "num_allocs" if section.contains("-cloudsync") => {
+                let kind = section.split("usage-type ").nth(1).unwrap_or("");
+                format!("our {}", kind.trim_end_matches(" memusage]"))
+            }
+            key if key.ends_with("active_cnt") => "iobufs".to_owned(),
+            key if key.ends_with("itable.active_size") || key.ends_with("itable.lru_size") => {
+                "inodes".to_owned()
+            }
+            _ => continue,
+        };
+        *held.entry(name).or_default() += number();
+    }
+    let proc = format!("/proc/{}", mount.pid());
+    let count = |dir: &str| fs::read_dir(format!("{proc}/{dir}")).unwrap().count() as u64;
+    held.insert("descriptors".to_owned(), count("fd"));
+    held.insert("threads".to_owned(), count("task"));
+    let status = fs::read_to_string(format!("{proc}/status")).unwrap();
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let rss = rss.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    held.insert("RSS, KiB".to_owned(), rss.unwrap());
+    held
+}
+
+/// What there is more of, beyond what may be.
+fn grown(before: &Holding, after: &Holding) -> Vec<String> {
+    let slack = |name: &str| {
+        if name.starts_with("RSS") {
+            RSS_SLACK
+        } else {
+            SLACK
+        }
+    };
+    after
+        .iter()
+        .map(|(name, now)| (name, before.get(name).copied().unwrap_or(0), *now))
+        .filter(|(name, was, now)| *now > *was + slack(name))
+        .map(|(name, was, now)| format!("{name}: {was} -> {now}"))
+        .collect()
+}
+
+/// Archives all files and reads them, which recalls each.
+fn once(scene: &Scene) {
+    let root = scene.path("");
+    let work = move || {
+        let files = |first: usize| {
+            let root = root.clone();
+            move || {
+                for number in (first..FILES).step_by(AT_ONCE) {
+                    let path = root.join(name(number));
+                    let keyed = Claim {
+                        key: Some("object".to_owned()),
+                        ..claim(&fs::metadata(&path).unwrap())
+                    };
+                    let value = keyed.to_string();
+                    xattr::set(&path, "trusted.glusterfs.csou.complete", value.as_bytes()).unwrap();
+                    let mut read = Vec::new();
+                    File::open(&path).unwrap().read_to_end(&mut read).unwrap();
+                    assert!(read == pattern(1, LENGTH), "{}", path.display());
+                }
+            }
+        };
+        let threads: Vec<_> = (0..AT_ONCE)
+            .map(|first| thread::spawn(files(first)))
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    };
+    scene.mount().within(PATIENCE, "archive and recall", work);
+}
+
+fn recalled(scene: &Scene) -> usize {
+    let private = scene.mount().meta(&scene.private()).unwrap();
+    let line = private
+        .lines()
+        .find_map(|line| line.strip_prefix("files-recalled = "));
+    line.and_then(|text| text.parse().ok()).unwrap()
+}
+
+/// The host answers a release or a forget a little later.
+fn settled(mount: &Mount, before: &Holding) -> (Holding, Vec<String>) {
+    let mut last = (Holding::new(), Vec::new());
+    let _ = until(Duration::from_secs(10), "rest", || {
+        let now = holding(mount);
+        last = (now.clone(), grown(before, &now));
+        last.1.is_empty().then_some(())
+    });
+    last
+}
+
+#[test]
+fn a_client_holds_after_many_recalls_what_it_held_before() {
+    // Nothing above us may answer a read.
+    let settings = ["quick-read", "io-cache", "read-ahead", "open-behind"]
+        .map(|name| (format!("performance.{name}"), "off"));
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(key, value)| (key.as_str(), *value))
+        .collect();
+    let mut scene = Scene::with("leaks", &settings, Backing::Ram);
+    drop(scene.take_mount());
+    let options = MountOptions::default().arg("--direct-io-mode=enable");
+    scene.put_mount(scene.volume.mount(&options).unwrap());
+    for number in 0..FILES {
+        scene.write(&name(number), &pattern(1, LENGTH));
+    }
+    scene.bucket.put("object", &pattern(1, LENGTH)).unwrap();
+    // Pools, connections and threads come with the first ones.
+    let warm = 4;
+    (0..warm).for_each(|_| once(&scene));
+    let before = holding(scene.mount());
+    for name in [
+        "fd_t",
+        "inode_t",
+        "dict_t",
+        "call_frame_t",
+        "iobufs",
+        "our gf_common_mt_strdup",
+    ] {
+        assert!(before.contains_key(name), "no {name} in {before:?}");
+    }
+    let rounds = recalls().div_ceil(FILES);
+    let begun = Instant::now();
+    (0..rounds).for_each(|_| once(&scene));
+    let took = begun.elapsed();
+    assert_eq!(
+        recalled(&scene),
+        (warm + rounds) * FILES,
+        "each read recalled"
+    );
+    let (after, more) = settled(scene.mount(), &before);
+    eprintln!("- {} recalls in {took:.1?}:", rounds * FILES);
+    for (name, now) in &after {
+        let was = before.get(name).copied().unwrap_or(0);
+        if *now > 0 || was > 0 {
+            eprintln!("| {name} | {was} | {now} |");
+        }
+    }
+    assert!(
+        more.is_empty(),
+        "after {} recalls: {more:#?}",
+        rounds * FILES
+    );
+    scene.assert_idle();
+
+    // Would it be noticed? What is open is held.
+    let paths: Vec<_> = (0..FILES).map(|number| scene.path(&name(number))).collect();
+    let open =
+        move || -> Vec<File> { paths.iter().map(|path| File::open(path).unwrap()).collect() };
+    let open = scene.within("open", open);
+    let noticed = grown(&before, &holding(scene.mount()));
+    assert!(
+        noticed.iter().any(|line| line.starts_with("fd_t: ")),
+        "{FILES} open files go unnoticed: {noticed:?}"
+    );
+    drop(open);
+}

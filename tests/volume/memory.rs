@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Clients under valgrind's memcheck: no report may be ours. And a plugin that does what memcheck must report.
+//!
+//! Host and kernel bindings have reports of their own; one is ours when the code that did it, or that asked for what
+//! was lost, lies in one of our objects. Libraries that anybody calls, as libc, are passed over.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_lab::{Backing, Layout, Mount, MountOptions, until};
+
+use crate::gate::Gate;
+use crate::scene::{Scene, assert_same, errno, lab, pattern};
+
+/// It is twenty to fifty times as slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The objects that are ours.
+const OURS: [&str; 2] = ["/cloudsync.so", "/cloudsync-plugins/"];
+
+/// How to run a client under it, with its reports in files of this name and more behind it.
+fn options(reports: &Path) -> MountOptions {
+    let file = format!("--xml-file={}.%p", reports.display());
+    let words = [
+        "valgrind",
+        "--tool=memcheck",
+        "--leak-check=full",
+        "--show-leak-kinds=definite",
+        "--errors-for-leak-kinds=definite",
+        "--keep-debuginfo=yes",
+        "--num-callers=40",
+        // Threads take turns; without this one may wait for ever.
+        "--fair-sched=try",
+        "--xml=yes",
+        &file,
+    ];
+    MountOptions::default().under(&words)
+}
+
+#[derive(Debug)]
+struct Report {
+    kind: String,
+    text: String,
+}
+
+/// What is in each such element; none is in another of its kind.
+fn inner<'a>(text: &'a str, tag: &str) -> Vec<&'a str> {
+    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    let parts = text.split(&*open).skip(1);
+    parts
+        .filter_map(|part| Some(part.split_once(&*close)?.0))
+        .collect()
+}
+
+fn is_ours(object: &str) -> bool {
+    OURS.iter().any(|ours| object.contains(ours))
+}
+
+/// The reports that are ours, of a client that has ended.
+fn reports(name: &Path) -> Vec<Report> {
+    let folder = lab().outer(name.parent().unwrap());
+    let stem = name.file_name().unwrap().to_str().unwrap();
+    let mut ours = Vec::new();
+    let (mut clients, mut all) = (0, 0);
+    for path in fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if !path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with(stem)
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        // The one that went to the background, to its end.
+        clients += usize::from(text.contains("</valgrindoutput>"));
+        for error in inner(&text, "error") {
+            all += 1;
+            let kind = inner(error, "kind")
+                .first()
+                .copied()
+                .unwrap_or_default()
+                .to_owned();
+            let stack = inner(error, "stack").first().copied().unwrap_or_default();
+            let mut objects = inner(stack, "obj").into_iter();
+            let ours_is_it = if kind.starts_with("Leak_") {
+                objects.any(is_ours)
+            } else {
+                let common = |object: &&str| {
+                    ["vgpreload", "/libc.so", "/libpthread", "/ld-linux"]
+                        .iter()
+                        .any(|library| object.contains(library))
+                };
+                objects.find(|object| !common(object)).is_some_and(is_ours)
+            };
+            if ours_is_it {
+                let text = error.to_owned();
+                ours.push(Report { kind, text });
+            }
+        }
+    }
+    assert!(clients > 0, "no client has ended in order");
+    eprintln!(
+        "- memcheck: {all} reports, {} of them ours ({stem})",
+        ours.len()
+    );
+    ours
+}
+
+fn within<T: Send + 'static>(
+    mount: &Mount,
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    mount.within(PATIENCE, what, work)
+}
+
+/// Reads, writes, cuts, failures, a hand-shake, a cancelled recall: what there is, once.
+#[test]
+fn the_checker_reports_nothing_of_ours() {
+    let gate = Gate::new();
+    let settings = [("features.s3plugin-hostname", gate.url())];
+    let mut scene = Scene::with("memcheck", &settings, Backing::Ram);
+    let large = pattern(1, 20 << 20);
+    let small = pattern(2, 30_000);
+    for name in ["small", "written", "appended", "cut", "lost"] {
+        scene.write(name, &small);
+        scene.archive(name);
+    }
+    for name in ["large", "held/cancelled"] {
+        scene.write(name, &large);
+        scene.archive(name);
+    }
+    scene.write("local", &small);
+    scene.bucket.put("local", &small).unwrap();
+    scene.bucket.delete("lost").unwrap();
+    drop(scene.take_mount());
+
+    let name = lab().scratch("memcheck-ours.xml");
+    let mount = scene.volume.mount(&options(&name)).unwrap();
+    let root = mount.path();
+    let wanted = (large.clone(), small.clone());
+    let path = root.clone();
+    within(&mount, "reads and writes", move || {
+        let (large, small) = wanted;
+        assert_same(&fs::read(path.join("small")).unwrap(), &small, "small");
+        assert_same(&fs::read(path.join("large")).unwrap(), &large, "large");
+        let file = OpenOptions::new()
+            .write(true)
+            .open(path.join("written"))
+            .unwrap();
+        file.write_all_at(b"new", 10_000).unwrap();
+        file.sync_all().unwrap();
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(path.join("appended"))
+            .unwrap();
+        file.write_all(b"more").unwrap();
+        file.sync_all().unwrap();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(path.join("cut"))
+            .unwrap();
+        file.set_len(100).unwrap();
+        assert_eq!(errno(fs::read(path.join("lost"))), libc::ENODATA);
+        let names = fs::read_dir(&path).unwrap();
+        assert!(names.count() > 5);
+        let seconds = {
+            fs::metadata(path.join("local"))
+                .unwrap()
+                .mtime()
+                .to_string()
+        };
+        let local = path.join("local");
+        xattr::set(
+            &local,
+            "trusted.glusterfs.csou.complete",
+            seconds.as_bytes(),
+        )
+        .unwrap();
+        let state = xattr::get(&local, "glusterfs.cloudsync.state")
+            .unwrap()
+            .unwrap();
+        assert!(state.starts_with(b"cold"));
+        assert_same(&fs::read(&local).unwrap(), &small, "local");
+        rustix::fs::statvfs(&path).unwrap();
+    });
+    gate.hold();
+    let held = root.join("held/cancelled");
+    let reader = {
+        let held = held.clone();
+        thread::spawn(move || {
+            OpenOptions::new()
+                .read(true)
+                .open(held)?
+                .read_at(&mut [0; 10], 15 << 20)
+        })
+    };
+    let brick = scene.brick("held/cancelled");
+    until(PATIENCE, "the recall", || {
+        (fs::metadata(&brick).unwrap().blocks() > 0).then_some(())
+    })
+    .unwrap();
+    within(&mount, "cancel", move || {
+        xattr::set(held, "glusterfs.cloudsync.cancel", b"1").unwrap();
+    });
+    gate.open();
+    let _ = within(&mount, "the reader", move || reader.join().unwrap());
+    drop(mount.statedump().unwrap());
+    mount.unmount().unwrap();
+    let found = reports(&name);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Builds tests/plugin-invalid and puts it where the lab's clients look.
+fn install() {
+    let xlators = lab().run("glusterfs", ["--print-xlatordir"]).unwrap();
+    let xlators = PathBuf::from(xlators.check().unwrap().trim());
+    let folder = lab().outer(xlators.parent().unwrap().join("cloudsync-plugins"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut cc = Command::new("cc");
+    cc.args(["-w", "-g", "-O0", "-shared", "-fPIC", "-Wl,-z,nodelete"])
+        .args(gluster_build::flags())
+        .arg("-I")
+        .arg(source.join("include"))
+        .arg("-o")
+        .arg(folder.join("libinvalid.so"))
+        .arg(source.join("tests/plugin-invalid/invalid.c"));
+    let said = cc.output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+}
+
+#[test]
+fn the_checker_bites() {
+    install();
+    let volume = lab()
+        .volume("invalid", Layout::Single, Backing::Ram)
+        .unwrap();
+    volume.set("features.cloudsync", "on").unwrap();
+    let name = lab().scratch("memcheck-invalid.xml");
+    let options = options(&name).arg("--xlator-option=*cloudsync.cloudsync-storetype=invalid");
+    let mount = volume.mount(&options).unwrap();
+    let path = mount.path().join("file");
+    let read = within(&mount, "archive and read", move || {
+        fs::write(&path, pattern(1, 10_000)).unwrap();
+        let seconds = fs::metadata(&path).unwrap().mtime().to_string();
+        xattr::set(&path, "trusted.glusterfs.csou.complete", seconds.as_bytes()).unwrap();
+        let mut byte = [0];
+        OpenOptions::new()
+            .read(true)
+            .open(path)
+            .unwrap()
+            .read_at(&mut byte, 9_999)
+    });
+    assert_eq!(errno(read), libc::ENODATA);
+    mount.unmount().unwrap();
+    let found = reports(&name);
+    for kind in ["UninitCondition", "InvalidRead", "Leak_DefinitelyLost"] {
+        assert!(
+            found
+                .iter()
+                .any(|report| report.kind == kind && report.text.contains("invalid_download")),
+            "no {kind} in {found:#?}"
+        );
+    }
+}
