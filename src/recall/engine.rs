@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::errno::{Errno, Failure};
+use crate::host::crash;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
@@ -187,6 +188,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
             failure.errno(),
         );
     }
+    let _step = crash::step("resume");
     // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
     for ticket in waiters {
         match &outcome {

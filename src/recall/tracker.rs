@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::errno::Errno;
+use crate::host::crash;
 use crate::recall::ranges::Ranges;
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
@@ -115,6 +116,7 @@ impl Tracker {
 
     /// Refuses further writes and waits until every one that was accepted is answered.
     pub fn drain(&self) {
+        let _step = crash::step("drain");
         lock(&OPEN).remove(&self.descriptor);
         let mut state = lock(&self.state);
         state.closed = true;
