@@ -37,4 +37,5 @@ pub mod host;
 pub mod instance;
 pub mod plugin;
 pub mod recall;
+mod sync;
 mod sys;

@@ -9,11 +9,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::errno::Errno;
 use crate::host::crash;
 use crate::recall::ranges::Ranges;
+use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
 /// while it is listed, so no other descriptor can have the address.
