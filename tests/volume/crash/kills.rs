@@ -19,7 +19,7 @@ use crate::marks;
 use crate::scene::{PATIENCE, assert_same, pattern};
 
 /// Recalls to strike, unless the variable says more.
-const KILLS: usize = 320;
+const KILLS: usize = 340;
 /// Hand-shakes: one for so many recalls.
 const HAND_SHAKES: usize = 6;
 /// Files and their clients at once.
