@@ -2,6 +2,7 @@
 //! Clients that die in the middle of a recall or a hand-shake: at every step of it, and at random. They run a translator
 //! of their own, built with the feature `crash-points`; whoever looks at what they left does not die.
 
+mod acts;
 mod kills;
 mod points;
 
