@@ -103,6 +103,9 @@ if "$cargo" deny --version >/dev/null 2>&1; then
 fi
 # As `make` builds it, so that nothing is compiled twice.
 step 'build' 2400 one "$cargo" build --release --workspace --exclude cloudsync-lab --locked || finish
+# The test that uses it would build it too, but among other tests.
+step 'build with crash points' 600 one "$cargo" build --locked --lib --package cloudsync --features crash-points \
+    --target-dir "$CARGO_TARGET_DIR/tmp/crash-points" || finish
 step 'clippy' 1200 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
 step 'tests' 2400 sum "$cargo" test --workspace --locked --no-fail-fast
 # No figure is judged here, only whether there is one for every row.

@@ -55,6 +55,7 @@ use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Fd, Reading, Status};
+use crate::host::crash;
 use crate::host::guard;
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
@@ -69,6 +70,7 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     let started = workers::ARCHIVES.run(limit, move || {
         let _entered = instance.this.enter();
         let outcome = guard::catch(Err(Failure::Bug), || run(&instance, &ticket));
+        let _step = crash::step("answer");
         match outcome {
             Ok(attributes) => ticket.answer_showing(&attributes),
             Err(failure) => {
@@ -196,6 +198,7 @@ fn check_again(
     loc: &Loc,
     before: &Status,
 ) -> Result<(), Failure> {
+    let _step = crash::step("compare");
     let now = child.status(loc)?;
     // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
     // our mark has moved the ctime.

@@ -12,7 +12,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// What is known of the bricks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Check {
 pub struct Bricks {
     check: AtomicU8,
     losses: AtomicU64,
+    /// Whether attributes must be removed one after the other.
+    singly: AtomicBool,
 }
 
 const UNKNOWN: u8 = 0;
@@ -63,6 +65,17 @@ impl Bricks {
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
+    }
+
+    /// Whether they may be asked to remove several attributes at once.
+    #[must_use]
+    pub fn remove_many(&self) -> bool {
+        !self.singly.load(Ordering::Relaxed)
+    }
+
+    /// They refused to.
+    pub fn remove_singly(&self) {
+        self.singly.store(true, Ordering::Relaxed);
     }
 
     /// They looked, this time.

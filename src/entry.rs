@@ -18,7 +18,7 @@ use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
-use crate::host::{guard, log as host_log};
+use crate::host::{crash, guard, log as host_log};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
 use crate::recall::engine::Want;
@@ -301,6 +301,7 @@ unsafe extern "C" fn write_begin(
         };
         match tracker::begin(fd.addr(), offset, length as u64) {
             Ok(begun) => {
+                crash::before("write");
                 // SAFETY: a variable of the shim's. The slot comes back through write_end, once.
                 unsafe { *slot = Box::into_raw(Box::new(begun)).cast() };
                 0
@@ -330,6 +331,7 @@ unsafe extern "C" fn write_end(
             (before.ia_mtime, before.ia_mtime_nsec) != (after.ia_mtime, after.ia_mtime_nsec)
         });
         slot.end(result, moved);
+        crash::after("write");
     });
 }
 

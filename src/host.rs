@@ -11,6 +11,7 @@ pub mod arguments;
 pub mod attributes;
 pub mod buffer;
 pub mod child;
+pub mod crash;
 pub mod dict;
 pub mod guard;
 pub mod inode;

@@ -39,4 +39,5 @@ pub mod instance;
 pub mod plugin;
 pub mod recall;
 pub mod remote;
+mod sync;
 mod sys;

@@ -36,7 +36,8 @@ fn rows() -> Vec<Vec<String>> {
     rows
 }
 
-/// Names in backticks that look like a test's: `file::function`, `folder::file::function`.
+/// Names in backticks that look like a test's: `file::function`, `folder::file::function`; those of tests/races begin with
+/// `races`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.contains("::"))
@@ -45,7 +46,10 @@ fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
 /// The source that a test's name says it is in.
 fn source(name: &str) -> (PathBuf, &str) {
     let (modules, function) = name.rsplit_once("::").unwrap();
-    let path = format!("tests/volume/{}.rs", modules.replace("::", "/"));
+    let path = match modules.strip_prefix("races::") {
+        Some(file) => format!("tests/races/tests/{file}.rs"),
+        None => format!("tests/volume/{}.rs", modules.replace("::", "/")),
+    };
     (root().join(path), function)
 }
 

@@ -12,6 +12,7 @@ use cloudsync_format::xattr::{self, State};
 pub use self::file::Fd;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
+use crate::host::crash;
 use crate::host::dict::Dict;
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
@@ -104,6 +105,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
+        let _step = crash::step("lock");
         brick("lock", self.inodelk(loc, sys::CS_LOCK))?;
         Ok(Locked { child: self, loc })
     }
@@ -220,6 +222,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn look(&self, loc: &Loc) -> Result<(), Failure> {
+        let _step = crash::step("look up");
         let mut attributes = Attributes::blank();
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
@@ -241,6 +244,7 @@ impl Child {
     /// [`Failure::Brick`].
     pub fn try_to_read(&self, fd: &Fd) -> Result<Reading, Failure> {
         const STEP: &str = "try to read";
+        let _step = crash::step(STEP);
         let ask =
             Dict::asking(&[xattr::STATUS]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
         let mut answer = ptr::null_mut();
@@ -305,6 +309,7 @@ pub struct Locked<'a> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
+        let _step = crash::step("unlock");
         let result = self.child.inodelk(self.loc, sys::CS_UNLOCK);
         // A file that was removed meanwhile has taken its lock along.
         if result < 0 && result != -libc::ENOENT && result != -libc::ESTALE {

@@ -18,6 +18,7 @@ pub use self::part::{Part, Sink};
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
 use crate::host::child::Fd;
+use crate::host::crash;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
@@ -153,6 +154,7 @@ impl LoadedStore {
         let Some(head) = self.ext.and_then(head_of) else {
             return Ok(None);
         };
+        let _step = crash::step("ask the store");
         let _entered = self.enter();
         // SAFETY: all zeros is a value of the plain struct.
         let mut object: sys::cs_object_t = unsafe { std::mem::zeroed() };

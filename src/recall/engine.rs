@@ -4,11 +4,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::errno::{Errno, Failure};
+use crate::host::crash;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
@@ -20,6 +19,8 @@ use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
 use crate::remote;
 use crate::remote::object::Object;
+use crate::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 
 /// What an operation waits for.
@@ -90,7 +91,9 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Engine {
     jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
-    /// Told when the last job is over.
+    /// Threads that work for a job or end one.
+    at_work: AtomicUsize,
+    /// Told when one of them is done.
     idle: Condvar,
     /// When the bricks were last full.
     full: Mutex<Option<Instant>>,
@@ -206,16 +209,20 @@ fn on_a_thread(
             let entered = instance.this.enter();
             step(&instance, &job);
             // Gives references back to the host, which must know who does.
-            drop((job, instance));
+            drop(job);
+            instance.engine.rest();
+            drop(instance);
             drop(entered);
         }
     };
+    instance.engine.at_work.fetch_add(1, Ordering::Relaxed);
     if pool.run(limit, task).is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
             errno: Errno::ENOMEM,
         };
         finish(instance, job, Err(failure));
+        instance.engine.rest();
     }
 }
 
@@ -261,6 +268,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
         *lock(&engine.full) = Some(Instant::now());
     }
     let can_serve = full && instance.store().is_some_and(|store| store.can_fetch());
+    let _step = crash::step("resume");
     // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
     for ticket in waiters {
         match &outcome {
@@ -272,9 +280,6 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
             }
             Err(failure) => ticket.fail(failure.errno()),
         }
-    }
-    if lock(&engine.jobs).is_empty() {
-        engine.idle.notify_all();
     }
 }
 
@@ -384,12 +389,21 @@ impl Engine {
         lock(&self.jobs).get(&gfid).map(Arc::clone)
     }
 
-    /// Waits until no job runs. Returns whether that happened in time.
+    /// A thread is done with its job.
+    fn rest(&self) {
+        // Under the lock: whoever looks whether we are idle must not miss it.
+        let _jobs = lock(&self.jobs);
+        self.at_work.fetch_sub(1, Ordering::Relaxed);
+        self.idle.notify_all();
+    }
+
+    /// Waits until no job runs, everybody who waited for one is answered and no thread holds what is the host's.
+    /// Returns whether that happened in time.
     #[must_use]
     pub fn wait_until_idle(&self, at_most: Duration) -> bool {
         let end = Instant::now() + at_most;
         let mut jobs = lock(&self.jobs);
-        while !jobs.is_empty() {
+        while !jobs.is_empty() || self.at_work.load(Ordering::Relaxed) > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

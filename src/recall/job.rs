@@ -97,7 +97,7 @@ fn with_lock(instance: &Instance, job: &Job, child: &Child, loc: &Loc) -> Result
         (State::Local, _) => {
             if status.has_left_overs {
                 let fd = child.open(&job.inode, loc)?;
-                tidy(child, &fd)?;
+                tidy(instance, child, &fd)?;
             }
             job.inode.learn(instance.this, Known::Local);
             Ok(())
@@ -123,7 +123,7 @@ fn with_lock(instance: &Instance, job: &Job, child: &Child, loc: &Loc) -> Result
             let fd = child.open(&job.inode, loc)?;
             child.remove(&fd, "commit", xattr::REMOTE)?;
             job.inode.learn(instance.this, Known::Local);
-            tidy(child, &fd)
+            tidy(instance, child, &fd)
         }
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
@@ -219,7 +219,7 @@ fn bring_back(
         return Err(failure);
     }
     // The file is local. What follows only tidies up; a lookup does it again if it fails.
-    if let Err(failure) = tidy(child, &fd) {
+    if let Err(failure) = tidy(instance, child, &fd) {
         log::warn!("{}: recalled, but not tidied up: {failure}", loc.path());
     }
     log::debug!("{}: recalled, {size} bytes", loc.path());
@@ -336,6 +336,18 @@ fn commit(
     child.remove(fd, "commit", xattr::REMOTE)
 }
 
-fn tidy(child: &Child, fd: &Fd) -> Result<(), Failure> {
-    child.remove_all(fd, "tidy up", &xattr::LEFT_OVERS)
+/// Removes what a cold file has and a local one has not: in one operation, or, where the volume cannot do that, one after
+/// the other, and last the one by which a lookup sees that there are more.
+fn tidy(instance: &Instance, child: &Child, fd: &Fd) -> Result<(), Failure> {
+    const STEP: &str = "tidy up";
+    if instance.bricks.remove_many() {
+        match child.remove_all(fd, STEP, &xattr::LEFT_OVERS) {
+            // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
+            Err(failure) if failure.errno() == Errno::EOPNOTSUPP => instance.bricks.remove_singly(),
+            result => return result,
+        }
+    }
+    xattr::LEFT_OVERS
+        .iter()
+        .try_for_each(|name| child.remove(fd, STEP, name))
 }

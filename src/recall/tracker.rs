@@ -9,12 +9,13 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
+use crate::host::crash;
 use crate::recall::ranges::Ranges;
 use crate::remote::object::Chunk;
+use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
 /// while it is listed, so no other descriptor can have the address.
@@ -213,6 +214,7 @@ impl Tracker {
 
     /// Refuses further writes and waits until every one that was accepted is answered.
     pub fn drain(&self) {
+        let _step = crash::step("drain");
         lock(&OPEN).remove(&self.descriptor);
         let mut state = lock(&self.state);
         state.closed = true;

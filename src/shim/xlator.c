@@ -186,11 +186,13 @@ cs_shim_set_this(xlator_t *this)
 int32_t
 cs_shim_loc_fill(loc_t *loc, inode_t *inode, const unsigned char *gfid)
 {
+    static const uuid_t nobody;
     char *path = NULL;
 
     memcpy(loc->gfid, gfid, sizeof(loc->gfid));
     loc->inode = inode_ref(inode);
-    if (inode_path(inode, NULL, &path) < 0 || !path)
+    /* One that a lookup has not linked yet has no path, and the host would log a complaint for asking. */
+    if (memcmp(inode->gfid, nobody, sizeof(nobody)) == 0 || inode_path(inode, NULL, &path) < 0 || !path)
         gf_asprintf(&path, "<gfid:%s>", uuid_utoa(loc->gfid));
     loc->path = path;
     return path ? 0 : -1;

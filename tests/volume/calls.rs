@@ -10,16 +10,23 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
+use cloudsync_lab::Lab;
+
 use crate::scene::lab;
 
 /// Compiles a C program of this folder, once, into the lab's memory. Returns its path in the lab.
 pub(crate) fn compiled(name: &str, flags: &[&str]) -> PathBuf {
-    let program = lab().scratch(name);
+    compiled_in(lab(), name, flags)
+}
+
+/// The same in another lab.
+pub(crate) fn compiled_in(lab: &Lab, name: &str, flags: &[&str]) -> PathBuf {
+    let program = lab.scratch(name);
     let source = format!("{}/tests/volume/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut compiler = Command::new("cc");
     compiler
         .args(["-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror", &source, "-o"])
-        .arg(lab().outer(&program))
+        .arg(lab.outer(&program))
         .args(flags);
     assert!(compiler.status().unwrap().success(), "{compiler:?}");
     program

@@ -5,6 +5,7 @@
  *   gfapi VOLUME HOST LOG read PATH
  *   gfapi VOLUME HOST LOG write PATH OFFSET TEXT
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
+ *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the hand-shake; reads nothing)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,13 @@ change(glfs_t *fs, const char *path, int flags, off_t offset, const char *text)
         die("write");
     if (glfs_close(fd))
         die("close after write");
+}
+
+static void
+archive(glfs_t *fs, const char *path, const char *text)
+{
+    if (glfs_setxattr(fs, path, "trusted.glusterfs.csou.complete", text, strlen(text), 0))
+        die("archive");
 }
 
 /* FNV-1a: the test computes the same. */
@@ -79,7 +87,10 @@ main(int argc, char **argv)
         change(fs, argv[5], 0, atoll(argv[6]), argv[7]);
     else if (!strcmp(argv[4], "replace"))
         change(fs, argv[5], O_TRUNC, 0, argv[7]);
-    checksum(fs, argv[5]);
+    if (!strcmp(argv[4], "archive"))
+        archive(fs, argv[5], argv[7]);
+    else
+        checksum(fs, argv[5]);
 
     time_t begun = time(NULL);
     int result = glfs_fini(fs);

@@ -12,6 +12,8 @@ use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
 };
 
+use crate::marks;
+
 /// Longer than anything may take on a slow machine; a hang is a failure with the client's log and frames.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -94,15 +96,7 @@ impl Scene {
     /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty
     /// files with which a distributed volume points to another brick are not among them.
     pub(crate) fn copies(&self, name: &str) -> Vec<PathBuf> {
-        let bricks = self.volume.bricks().into_iter();
-        let points_elsewhere = |path: &PathBuf| {
-            let link = xattr::get(path, "trusted.glusterfs.dht.linkto");
-            link.unwrap().is_some()
-        };
-        bricks
-            .map(|brick| brick.join(name))
-            .filter(|path| path.exists() && !points_elsewhere(path))
-            .collect()
+        marks::copies(&self.volume, name)
     }
 
     /// The file on the first brick that has it, for this process; on the first brick if none has.
@@ -192,44 +186,17 @@ impl Scene {
 
     /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
-        let copies = self.copies(name);
-        let has = |path: &PathBuf, mark: &str| {
-            let name = format!("trusted.glusterfs.cs.{mark}");
-            xattr::get(path, name).unwrap().is_some()
-        };
-        let cold = |path: &PathBuf| {
-            has(path, "remote")
-                && !has(path, "downloading")
-                && fs::metadata(path).unwrap().len() == 0
-        };
-        !copies.is_empty() && copies.iter().all(cold)
+        marks::is_cold(&self.volume, name)
     }
 
     /// What every brick says of the file, for a failure's text.
     pub(crate) fn marks(&self, name: &str) -> String {
-        let mark = |path: &PathBuf| {
-            let names = xattr::list(path).unwrap();
-            let marks: Vec<_> = names
-                .filter(|name| name.to_string_lossy().contains("glusterfs.cs."))
-                .map(|name| (xattr::get(path, &name).unwrap(), name))
-                .collect();
-            format!(
-                "\n{}: {} bytes, {marks:?}",
-                path.display(),
-                fs::metadata(path).unwrap().len()
-            )
-        };
-        self.copies(name).iter().map(mark).collect()
+        marks::marks(&self.volume, name)
     }
 
     /// Whether nothing on any brick says that the file was ever in the store.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
-        let copies = self.copies(name);
-        let plain = |path: &PathBuf| {
-            let mut names = xattr::list(path).unwrap();
-            names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
-        };
-        !copies.is_empty() && copies.iter().all(plain)
+        marks::is_plain(&self.volume, name)
     }
 
     /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.

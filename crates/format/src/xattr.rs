@@ -26,8 +26,9 @@ pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
 pub const LAST: &CStr = c"trusted.cloudsync.last";
 /// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
-/// What a cold file has besides [`REMOTE`]; removed after it is local again.
-pub const LEFT_OVERS: [&CStr; 5] = [OBJECT_SIZE, NUM_BLOCKS, BLOCK_SIZE, KEY, VERSION];
+/// What a cold file has besides [`REMOTE`]; removed in this order after it is local again. The size goes last: by it a
+/// lookup knows that a client died before all were gone, and an old key or version must not be taken for a later one.
+pub const LEFT_OVERS: [&CStr; 5] = [NUM_BLOCKS, BLOCK_SIZE, KEY, VERSION, OBJECT_SIZE];
 /// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).
 /// In an answer: the state (uint64, see [`State`]).
 pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";

@@ -9,6 +9,7 @@ use cloudsync_format::xattr;
 use super::{Child, brick};
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
+use crate::host::crash;
 use crate::host::dict::Dict;
 use crate::host::inode::{Inode, Loc};
 use crate::sys;
@@ -57,6 +58,7 @@ impl Child {
     /// [`Failure::Brick`].
     pub fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
         const STEP: &str = "wait for writes";
+        let _step = crash::step(STEP);
         let ask =
             Dict::asking(&[xattr::ATOMIC]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
         // SAFETY: all pointers are live.
@@ -70,6 +72,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn open(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
+        let _step = crash::step("open");
         // SAFETY: the inode is live; NULL means no memory.
         let raw =
             NonNull::new(unsafe { sys::cs_shim_fd_new(inode.as_ptr()) }).ok_or(Failure::Brick {
@@ -104,6 +107,7 @@ impl Child {
         step: &'static str,
         values: &[(&CStr, &str)],
     ) -> Result<(), Failure> {
+        let _step = crash::step(step);
         let dict = Dict::new()
             .and_then(|dict| {
                 values
@@ -164,6 +168,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
+        let _step = crash::step(step);
         let size = i64::try_from(size).map_err(|_| Failure::Damaged("it is too large"))?;
         let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
         // SAFETY: all pointers are live or NULL where the host allows it.
@@ -187,6 +192,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn remove(&self, fd: &Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
+        let _step = crash::step(step);
         // SAFETY: all pointers are live.
         let result = unsafe {
             sys::syncop_fremovexattr(
@@ -210,6 +216,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn remove_all(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
+        let _step = crash::step(step);
         let dict = Dict::asking(names).map_err(|errno| Failure::Brick { step, errno })?;
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
@@ -232,6 +239,7 @@ impl Child {
     /// [`Failure::Brick`].
     pub fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
         let step = "fsync";
+        let _step = crash::step(step);
         let last = Dict::new().and_then(|dict| dict.set_flag(c"last-fsync").map(|()| dict));
         let last = last.map_err(|errno| Failure::Brick { step, errno })?;
         // SAFETY: all pointers are live or NULL where the host allows it.
@@ -254,6 +262,7 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
+        let _step = crash::step("restore the times");
         let mut wanted = *attributes;
         let which = sys::GF_SET_ATTR_ATIME | sys::GF_SET_ATTR_MTIME;
         // SAFETY: all pointers are live or NULL where the host allows it.

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Where a test has the process die: before and after each step of a recall, a hand-shake and what mends after them.
+//!
+//! Only with the feature `crash-points`, which nothing that is shipped is built with; without it a step is nothing.
+//! With it, two variables say what is to be done (tests/volume/crash.rs sets them):
+//!
+//! | variable | what |
+//! |---|---|
+//! | `CLOUDSYNC_CRASH_AT` | `before STEP#N` or `after STEP#N`: when the process comes there for the Nth time, it kills itself |
+//! | `CLOUDSYNC_CRASH_TRACE` | a file, to which every point that the process comes to is added, one a line |
+
+/// Every step there is. The tests fail for one that is not here, and for one that they never came to.
+pub const STEPS: &[&str] = &[
+    "answer",
+    "ask the store",
+    "commit",
+    "compare",
+    "cut",
+    "drain",
+    "fsync",
+    "lock",
+    "look up",
+    "make room",
+    "mark",
+    "open",
+    "restore the times",
+    "resume",
+    "set cs.remote",
+    "tidy up",
+    "try to read",
+    "undo",
+    "unlock",
+    "unmark",
+    "wait for writes",
+    "write",
+    "write down the object",
+];
+
+/// A step: it begins when this is made and is over when it is dropped.
+#[must_use = "the step would be over at once"]
+#[derive(Debug)]
+pub struct Step {
+    #[cfg(feature = "crash-points")]
+    name: &'static str,
+}
+
+/// Begins a step of that name.
+pub fn step(name: &'static str) -> Step {
+    before(name);
+    Step {
+        #[cfg(feature = "crash-points")]
+        name,
+    }
+}
+
+#[cfg(feature = "crash-points")]
+impl Drop for Step {
+    fn drop(&mut self) {
+        after(self.name);
+    }
+}
+
+/// Of a step that ends elsewhere: its beginning.
+pub fn before(name: &str) {
+    #[cfg(feature = "crash-points")]
+    armed::pass("before", name);
+    let _ = name;
+}
+
+/// Of a step that began elsewhere: its end.
+pub fn after(name: &str) {
+    #[cfg(feature = "crash-points")]
+    armed::pass("after", name);
+    let _ = name;
+}
+
+#[cfg(feature = "crash-points")]
+mod armed {
+    use std::collections::HashMap;
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    struct Orders {
+        at: Option<String>,
+        trace: Option<File>,
+        passed: Mutex<HashMap<String, u32>>,
+    }
+
+    static ORDERS: LazyLock<Orders> = LazyLock::new(|| {
+        let trace = std::env::var_os("CLOUDSYNC_CRASH_TRACE");
+        Orders {
+            at: std::env::var("CLOUDSYNC_CRASH_AT").ok(),
+            trace: trace.and_then(|path| File::options().append(true).create(true).open(path).ok()),
+            passed: Mutex::default(),
+        }
+    });
+
+    pub(super) fn pass(when: &str, name: &str) {
+        let point = format!("{when} {name}");
+        let mut passed = ORDERS.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = passed.entry(point.clone()).or_default();
+        *times += 1;
+        let point = format!("{point}#{times}");
+        if let Some(mut trace) = ORDERS.trace.as_ref() {
+            let _ = trace.write_all(format!("{point}\n").as_bytes());
+        }
+        if ORDERS.at.as_ref() == Some(&point) {
+            // SAFETY: no memory is involved. The lock is held: no other thread passes a point meanwhile.
+            unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+        }
+    }
+}

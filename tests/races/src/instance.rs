@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! In place of src/instance.rs: one volume with one file on it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::host::inode::{Gfid, Inode};
+use crate::host::ticket::Ticket;
+use crate::recall::engine::{self, Engine, Want};
+use crate::sync::Arc;
+
+/// The file.
+pub const FILE: Gfid = Gfid(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Instance {
+    /// The jobs.
+    pub engine: Engine,
+    /// The host's side of it.
+    pub this: Xlator,
+    /// Whether the file is local.
+    pub local: AtomicBool,
+    /// Whether its store fails.
+    pub store_fails: bool,
+    /// How often it was recalled.
+    pub recalls: AtomicUsize,
+    /// Writes that were begun.
+    pub writes: AtomicUsize,
+    /// How many jobs are at work on it.
+    pub at_work: AtomicUsize,
+}
+
+/// What tells the host who calls.
+#[derive(Debug, Default)]
+pub struct Xlator;
+
+/// Until it is dropped.
+#[derive(Debug)]
+pub struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {}
+}
+
+impl Xlator {
+    /// Nobody asks here.
+    #[must_use]
+    pub const fn enter(&self) -> Entered {
+        Entered
+    }
+}
+
+/// The store.
+#[derive(Clone, Copy, Debug)]
+pub struct Store;
+
+impl Store {
+    /// Whether it serves readers.
+    #[must_use]
+    pub const fn can_fetch(&self) -> bool {
+        true
+    }
+}
+
+/// The settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Recalls at once.
+    pub recalls: usize,
+}
+
+impl Instance {
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> Config {
+        Config { recalls: 4 }
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> Option<Store> {
+        Some(Store)
+    }
+
+    /// An operation goes on: it finds the file local, or archived again.
+    pub fn proceed(self: &Arc<Self>, mut ticket: Ticket) {
+        if ticket.again == 0 {
+            ticket.answer();
+            return;
+        }
+        ticket.again -= 1;
+        self.local.store(false, Ordering::SeqCst);
+        self.park(ticket);
+    }
+
+    /// An operation comes upon the cold file.
+    pub fn park(self: &Arc<Self>, ticket: Ticket) {
+        engine::park(self, ticket, Want::Bytes, Some(Inode(FILE)), None);
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The engine, and stand-ins for a job's steps and for the threads that it runs on.
+
+#[path = "../../../src/recall/engine.rs"]
+pub mod engine;
+#[path = "../../../src/recall/ranges.rs"]
+pub mod ranges;
+#[path = "../../../src/recall/tracker.rs"]
+pub mod tracker;
+
+/// In place of src/recall/lease.rs: no lock is ever lost.
+pub mod lease {
+    /// Nothing.
+    #[derive(Debug, Default)]
+    pub struct Lease {}
+}
+
+/// In place of src/recall/parts.rs: one part.
+pub mod parts {
+    /// Nothing.
+    #[derive(Debug, Default)]
+    pub struct Parts;
+
+    impl Parts {
+        /// There is no other order.
+        pub const fn pull(&self, _: u64) {}
+    }
+}
+
+/// In place of src/recall/job.rs: three writes through the tracker, answered by threads of their own, the second only
+/// after the first.
+pub mod job {
+    use std::sync::atomic::Ordering;
+
+    use super::engine::Job;
+    use super::tracker::{self, Tracker};
+    use crate::errno::{Errno, Failure};
+    use crate::instance::Instance;
+
+    const WRITE: u64 = 10;
+    const SIZE: u64 = 3 * WRITE;
+
+    /// As in the real one.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Looked {
+        /// Nothing is left to do.
+        Done,
+        /// It needs no store.
+        NoStore,
+        /// A small file.
+        Small,
+        /// A large one.
+        Large,
+    }
+
+    /// Whether the file is local.
+    ///
+    /// # Errors
+    /// None.
+    pub fn look(instance: &Instance, _: &Job) -> Result<Looked, Failure> {
+        shuttle::thread::yield_now();
+        let local = instance.local.load(Ordering::SeqCst);
+        Ok(if local { Looked::Done } else { Looked::Small })
+    }
+
+    /// Recalls it.
+    ///
+    /// # Errors
+    /// When the store fails, and when it is cancelled.
+    pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+        // The lock on the file is the host's.
+        assert_eq!(
+            instance.at_work.fetch_add(1, Ordering::SeqCst),
+            0,
+            "two jobs"
+        );
+        let descriptor = std::ptr::from_ref(instance).addr();
+        let tracker = Tracker::open(descriptor, SIZE, WRITE);
+        job.follow(&tracker);
+        for number in 0..3 {
+            let Ok(slot) = tracker::begin(descriptor, number * WRITE, WRITE) else {
+                break;
+            };
+            instance.writes.fetch_add(1, Ordering::SeqCst);
+            let result = match (instance.store_fails, number) {
+                (true, 1) => Err(Errno::EIO),
+                _ => Ok(WRITE),
+            };
+            shuttle::thread::spawn(move || slot.end(result, false));
+        }
+        tracker.drain();
+        let written = tracker.written();
+        assert!(
+            tracker::begin(descriptor, 0, WRITE).is_err(),
+            "it is drained"
+        );
+        instance.at_work.fetch_sub(1, Ordering::SeqCst);
+        match written.error {
+            Some(tracker::WriteError::Cancelled) => Err(Failure::Cancelled),
+            Some(_) => Err(Failure::Store(Errno::EIO)),
+            None if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+            None => {
+                assert!(written.complete, "no error, and not complete");
+                instance.recalls.fetch_add(1, Ordering::SeqCst);
+                instance.local.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// In place of src/recall/workers.rs: a thread for each task.
+pub mod workers {
+    use shuttle::rand::Rng;
+
+    /// Threads.
+    #[derive(Debug)]
+    pub struct Pool;
+
+    /// Recalls of small files.
+    pub static SMALL: Pool = Pool;
+    /// Recalls of large files.
+    pub static LARGE: Pool = Pool;
+    /// What asks the bricks.
+    pub static BRICKS: Pool = Pool;
+    /// What waits for a lock.
+    pub static LOCKS: Pool = Pool;
+    /// As many as there are tasks.
+    pub const LIMIT: usize = 16;
+
+    thread_local! {
+        static SCARCE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
+    /// From now on one of four threads cannot be had.
+    pub fn become_scarce(scarce: bool) {
+        SCARCE.set(scarce);
+    }
+
+    /// None could be had.
+    #[derive(Debug)]
+    pub struct NoThread;
+
+    impl Pool {
+        /// Runs the task.
+        ///
+        /// # Errors
+        /// When threads are scarce.
+        pub fn run(
+            &'static self,
+            _: usize,
+            task: impl FnOnce() + Send + 'static,
+        ) -> Result<(), NoThread> {
+            if SCARCE.get() && shuttle::rand::thread_rng().gen_ratio(1, 4) {
+                return Err(NoThread);
+            }
+            shuttle::thread::spawn(task);
+            Ok(())
+        }
+    }
+}

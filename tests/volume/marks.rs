@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the bricks of a volume have of a file: its bytes, and what they say of where these are.
+
+use std::fs;
+use std::path::PathBuf;
+
+use cloudsync_lab::Volume;
+
+/// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty files
+/// with which a distributed volume points to another brick are not among them.
+pub(crate) fn copies(volume: &Volume, name: &str) -> Vec<PathBuf> {
+    let bricks = volume.bricks().into_iter();
+    let points_elsewhere = |path: &PathBuf| {
+        let link = xattr::get(path, "trusted.glusterfs.dht.linkto");
+        link.unwrap().is_some()
+    };
+    bricks
+        .map(|brick| brick.join(name))
+        .filter(|path| path.exists() && !points_elsewhere(path))
+        .collect()
+}
+
+/// Whether every brick that has the file says that it is in the store, and has not one byte of it.
+pub(crate) fn is_cold(volume: &Volume, name: &str) -> bool {
+    let copies = copies(volume, name);
+    let has = |path: &PathBuf, mark: &str| {
+        let name = format!("trusted.glusterfs.cs.{mark}");
+        xattr::get(path, name).unwrap().is_some()
+    };
+    let cold = |path: &PathBuf| {
+        has(path, "remote") && !has(path, "downloading") && fs::metadata(path).unwrap().len() == 0
+    };
+    !copies.is_empty() && copies.iter().all(cold)
+}
+
+/// Whether nothing on any brick says that the file was ever in the store.
+pub(crate) fn is_plain(volume: &Volume, name: &str) -> bool {
+    let copies = copies(volume, name);
+    let plain = |path: &PathBuf| {
+        let mut names = xattr::list(path).unwrap();
+        names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
+    };
+    !copies.is_empty() && copies.iter().all(plain)
+}
+
+/// What every brick says of the file, for a failure's text.
+pub(crate) fn marks(volume: &Volume, name: &str) -> String {
+    let mark = |path: &PathBuf| {
+        let names = xattr::list(path).unwrap();
+        let marks: Vec<_> = names
+            .filter(|name| name.to_string_lossy().contains("glusterfs.cs."))
+            .map(|name| (xattr::get(path, &name).unwrap(), name))
+            .collect();
+        format!(
+            "\n{}: {} bytes, {marks:?}",
+            path.display(),
+            fs::metadata(path).unwrap().len()
+        )
+    };
+    copies(volume, name).iter().map(mark).collect()
+}
