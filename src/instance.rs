@@ -252,14 +252,15 @@ impl Instance {
     /// The graph is being replaced or taken down: nobody waits for our jobs any more.
     pub fn stop(&self) {
         self.engine.cancel_all();
-        self.objects.close_all();
     }
 
     /// Waits for jobs and gives the store back. Returns whether all jobs ended in time.
     #[must_use]
     pub fn shut_down(&self, at_most: Duration) -> bool {
         self.stop();
-        let idle = self.engine.wait_until_idle(at_most);
+        let begun = Instant::now();
+        let idle = self.engine.wait_until_idle(at_most)
+            && self.objects.end(at_most.saturating_sub(begun.elapsed()));
         if idle {
             self.set_store(None);
         }

@@ -14,6 +14,7 @@
 
 pub mod ahead;
 pub mod allowance;
+pub mod busy;
 pub mod get;
 pub mod limits;
 pub mod object;
@@ -21,6 +22,7 @@ pub mod object;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cloudsync_format::xattr::State;
 
@@ -34,6 +36,7 @@ use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Want};
+use crate::remote::busy::Busy;
 use crate::remote::object::{Identity, Object, PIECE};
 
 /// The objects that are in use.
@@ -42,6 +45,7 @@ pub struct Objects {
     open: Mutex<HashMap<Gfid, Arc<Object>>>,
     /// Reads that were answered from memory or by a request.
     pub reads: AtomicU64,
+    busy: Arc<Busy>,
 }
 
 /// How many may be open before those that nobody uses are closed.
@@ -74,11 +78,13 @@ impl Objects {
         if open.len() >= OPEN {
             closed.extend(open.extract_if(|_, object| Arc::strong_count(object) == 1));
         }
+        let attributes = &status.attributes;
         let object = Object::new(
             instance.this,
             Arc::clone(store),
             identity,
-            &status.attributes,
+            attributes,
+            &self.busy,
         );
         closed.extend(
             open.insert(gfid, Arc::clone(&object))
@@ -96,12 +102,15 @@ impl Objects {
         drop(closed);
     }
 
-    /// None is used any more.
-    pub fn close_all(&self) {
+    /// The instance ends. Returns whether its requests did, in time.
+    #[must_use]
+    pub fn end(&self, at_most: Duration) -> bool {
         let closed = std::mem::take(&mut *self.lock());
         for object in closed.values() {
-            object.refuse(Errno::ECANCELED);
+            object.end();
         }
+        drop(closed);
+        self.busy.wait_until_idle(at_most)
     }
 
     /// Everybody who waits for bytes of this file gets ECANCELED.

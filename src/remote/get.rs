@@ -54,16 +54,20 @@ impl<'a> Get<'a> {
 pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
     let task = {
         let (object, range) = (Arc::clone(object), range.clone());
+        let running = object.busy.begin();
         move || {
-            let _entered = object.this.enter();
+            let entered = object.this.enter();
             let get = Get {
                 range,
                 first,
                 what: Use::Read,
-                cancelled: &|| false,
+                cancelled: &|| object.is_closed(),
             };
             // Who waits was told.
             let _told = run(&object, get, &mut |_, _| Ok(()));
+            drop(object);
+            drop(entered);
+            drop(running);
         }
     };
     if workers::READS.run(THREADS, task).is_err() {

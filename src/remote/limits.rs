@@ -90,15 +90,23 @@ impl Limits {
     /// Takes memory. Blocks until there is some; what is only kept is thrown away for it.
     pub fn memory(&self, bytes: u64) -> Lease<'_> {
         let mut memory = lock(&self.memory);
+        let mut needed = 0;
         // One always goes, however small the limit: it must not wait for itself.
         while memory.used > 0 && memory.used + bytes > memory.limit {
-            if let Some((object, at)) = memory.kept.pop_front() {
+            if needed < memory.kept.len()
+                && let Some((kept, at)) = memory.kept.pop_front()
+            {
                 // Gives memory back, which takes the lock.
                 drop(memory);
-                if let Some(object) = object.upgrade() {
-                    object.forget(at);
-                }
+                let stays = kept.upgrade().is_some_and(|object| !object.forget(at));
                 memory = lock(&self.memory);
+                if stays {
+                    memory.kept.push_back((kept, at));
+                    needed += 1;
+                }
+            } else if needed > 0 {
+                // Readers wait for all of it, and for what this memory is for: they must not wait for each other.
+                break;
             } else {
                 memory = self
                     .freed

@@ -21,6 +21,7 @@ use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::{self, LoadedStore};
 use crate::remote::ahead::Ahead;
+use crate::remote::busy::Busy;
 use crate::remote::get::{self, Get};
 use crate::remote::limits::Lease;
 
@@ -97,6 +98,10 @@ pub struct Object {
     described: Mutex<Option<store::Object>>,
     /// A request failed: whoever comes next begins anew, with what the store says then.
     stale: AtomicBool,
+    /// The instance ends: so do the requests.
+    closed: AtomicBool,
+    /// Counts the requests that run on threads of their own.
+    pub(super) busy: Arc<Busy>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -197,6 +202,7 @@ impl Object {
         store: Arc<LoadedStore>,
         identity: Identity,
         attributes: &Attributes,
+        busy: &Arc<Busy>,
     ) -> Arc<Self> {
         Arc::new(Self {
             identity,
@@ -205,6 +211,8 @@ impl Object {
             store,
             described: Mutex::default(),
             stale: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            busy: Arc::clone(busy),
             state: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -418,6 +426,8 @@ impl Object {
     /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
     pub(super) fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
         self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
+        let closed = self.is_closed().then_some(Errno::ECANCELED);
+        let errno = errno.or(closed);
         let mut state = self.lock();
         state.coming.remove(&range.start);
         if errno.is_some() {
@@ -439,6 +449,18 @@ impl Object {
         }
     }
 
+    /// The instance ends: its requests are given up, and who waits for them gets ECANCELED.
+    pub fn end(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.refuse(Errno::ECANCELED);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Everybody who waits gets `errno`.
     pub fn refuse(&self, errno: Errno) {
         let reads = std::mem::take(&mut self.lock().reads);
@@ -453,10 +475,21 @@ impl Object {
         self.lock().reads.len()
     }
 
-    /// The bytes at `at` are not kept any longer.
-    pub fn forget(&self, at: u64) {
-        let chunk = self.lock().there.remove(&at);
+    /// The chunk at `at` is not kept any longer, unless a read that waits for others needs it. Returns whether it is gone.
+    pub fn forget(&self, at: u64) -> bool {
+        let mut state = self.lock();
+        let Some(chunk) = state.there.get(&at) else {
+            return true;
+        };
+        let end = at + length(chunk);
+        let needed = |read: &Read| read.range.start < end && at < read.range.end;
+        if state.reads.iter().any(needed) {
+            return false;
+        }
+        let chunk = state.there.remove(&at);
+        drop(state);
         drop(chunk);
+        true
     }
 
     /// The version to insist on. Blocks if it must be asked for.

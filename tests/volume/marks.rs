@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cloudsync_lab::Volume;
+use cloudsync_lab::{Volume, until};
+
+use crate::scene::PATIENCE;
 
 /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty files
 /// with which a distributed volume points to another brick are not among them.
@@ -41,6 +43,14 @@ pub(crate) fn is_plain(volume: &Volume, name: &str) -> bool {
         names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
     };
     !copies.is_empty() && copies.iter().all(plain)
+}
+
+/// Waits until it is so: a recall may end after its readers were answered.
+#[track_caller]
+pub(crate) fn await_plain(volume: &Volume, name: &str, what: &str) {
+    let plain = || is_plain(volume, name).then_some(());
+    until(PATIENCE, what, plain)
+        .unwrap_or_else(|failure| panic!("{failure}\n{}", marks(volume, name)));
 }
 
 /// What every brick says of the file, for a failure's text.

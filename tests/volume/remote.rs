@@ -108,7 +108,7 @@ fn the_end_of_a_file_is_read_by_one_request() {
 #[test]
 fn readers_beside_a_recall_get_the_file_s_bytes() {
     let size = 40 * MB + 12_345;
-    let (scene, names) = cold("beside", &[(SETTINGS, "rate=10M,memory=8M")], &[size]);
+    let (scene, names) = cold("beside", &[(SETTINGS, "rate=10M,memory=2M")], &[size]);
     let (path, bytes) = (scene.path(&names[0]), pattern(0, size));
     let readers: Vec<_> = (1..=4_usize)
         .map(|reader| {

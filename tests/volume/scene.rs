@@ -201,10 +201,7 @@ impl Scene {
 
     /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.
     pub(crate) fn await_plain(&self, name: &str) {
-        until(PATIENCE, "the end of the recall", || {
-            self.is_plain(name).then_some(())
-        })
-        .unwrap();
+        marks::await_plain(&self.volume, name, "the end of the recall");
     }
 
     /// Waits until the client's log has `text`, and returns it.

@@ -229,7 +229,7 @@ impl<'a> Victim<'a> {
         let took = begun.elapsed();
         let read = read.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.mount.log()));
         assert_same(&read, &self.bytes, &what);
-        assert!(marks::is_plain(&self.stage.volume, &self.name), "{what}");
+        marks::await_plain(&self.stage.volume, &self.name, &what);
         assert_same(&fs::read(&self.copy).unwrap(), &self.bytes, &what);
         took
     }

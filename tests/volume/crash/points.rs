@@ -129,11 +129,7 @@ impl Act {
             assert_same(&read, &bytes, &what);
         }
         assert_eq!(shown, read.len() as u64, "{what}");
-        assert!(
-            marks::is_plain(&stage.volume, name),
-            "{what}: {}",
-            marks::marks(&stage.volume, name)
-        );
+        marks::await_plain(&stage.volume, name, &what);
         // Whatever it was that takes the lock: it is free.
         stage.put(name, &read);
         let next = within(mount, &what, name, |path| cut(&path));
@@ -146,7 +142,7 @@ impl Act {
         );
         let again = within(mount, &what, name, fs::read);
         assert_same(&again.unwrap(), &read, &what);
-        assert!(marks::is_plain(&stage.volume, name), "{what}");
+        marks::await_plain(&stage.volume, name, &what);
         let took = begun.elapsed();
         assert!(took < AT_MOST, "{what}: {took:?}");
     }

@@ -93,7 +93,7 @@ fn all(stem: &str, layout: Layout, bricks: usize) {
     gate.open();
     start_again(&scene);
     read_again(&scene, "held/file");
-    assert!(scene.is_plain("held/file"), "{}", scene.marks("held/file"));
+    scene.await_plain("held/file");
     scene.assert_idle();
 }
 

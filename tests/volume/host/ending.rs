@@ -86,7 +86,7 @@ fn in_mid_recall(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&S
     for number in 0..FILES {
         let name = name(number);
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        assert!(scene.is_plain(&name), "{}", scene.marks(&name));
+        scene.await_plain(&name);
     }
     scene.assert_idle();
 }

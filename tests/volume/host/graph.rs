@@ -96,7 +96,7 @@ fn the_feature_is_switched_off_and_on_in_mid_recall() {
     scene.remount();
     for name in ["held/file", "held/other"] {
         read_again(&scene, name);
-        assert!(scene.is_plain(name), "{}", scene.marks(name));
+        scene.await_plain(name);
     }
 }
 
@@ -112,7 +112,7 @@ fn the_volume_is_stopped_in_mid_recall_and_started_again() {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     read_again(&scene, "held/file");
-    assert!(scene.is_plain("held/file"), "{}", scene.marks("held/file"));
+    scene.await_plain("held/file");
     scene.assert_idle();
 }
 

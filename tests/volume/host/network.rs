@@ -10,7 +10,7 @@ use super::wire::{Wire, await_connection};
 use crate::gate::Gate;
 use crate::scene::{PATIENCE, assert_same};
 
-fn cut(stem: &str, what: &str, cut: impl FnOnce(&Wire, &Gate)) {
+fn cut(stem: &str, what: &str, allowed: &[Option<i32>], cut: impl FnOnce(&Wire, &Gate)) {
     let (scene, gate) = scene(stem, Layout::Single, &["held/file"]);
     let wire = Wire::new(&scene);
     let mount = wire.mount(&scene, |text| text);
@@ -20,7 +20,7 @@ fn cut(stem: &str, what: &str, cut: impl FnOnce(&Wire, &Gate)) {
     assert_under_way(&scene, "held/file");
     cut(&wire, &gate);
     let came = reader.end(&mount, what);
-    assert_eq!(came, Some(libc::ENOTCONN));
+    assert!(allowed.contains(&came), "{came:?}");
     assert!(wire.struck() > 0, "nothing was cut");
     // Another client gets the file meanwhile, as soon as the brick knows that the first is gone.
     gate.open();
@@ -29,7 +29,7 @@ fn cut(stem: &str, what: &str, cut: impl FnOnce(&Wire, &Gate)) {
     let path = mount.path().join("held/file");
     let read = mount.within(PATIENCE, "read", move || std::fs::read(path));
     assert_same(&read.unwrap(), &bytes(), what);
-    assert!(scene.is_plain("held/file"));
+    scene.await_plain("held/file");
 }
 
 #[test]
@@ -37,6 +37,7 @@ fn a_reset_in_mid_recall_ends_in_an_errno_and_the_next_read_in_bytes() {
     cut(
         "host-reset",
         "the connection to the brick is reset",
+        &[Some(libc::ENOTCONN)],
         |wire, _| wire.cut(),
     );
 }
@@ -47,6 +48,8 @@ fn a_silent_network_in_mid_recall_ends_in_an_errno_after_the_ping_timeout() {
     cut(
         "host-silent",
         "the network to the brick falls silent",
+        // What was in memory by then, or on its way there, may be all of it.
+        &[Some(libc::ENOTCONN), None],
         |wire, gate| {
             wire.silence();
             // Silence is noticed by who waits for an answer.

@@ -29,7 +29,7 @@ fn a_recall_is_not_refused_by_a_quota_that_refuses_writes() {
     quota(&["limit-usage", "/dir", "4MB"]);
     scene.remount();
     assert_same(&scene.read("dir/file").unwrap(), &large, "dir/file");
-    assert!(scene.is_plain("dir/file"), "{}", scene.marks("dir/file"));
+    scene.await_plain("dir/file");
     // It is at work: who writes more is refused, once the daemon has counted.
     let path = scene.path("dir/more");
     let refused = scene.within("write over quota", move || {
