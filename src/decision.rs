@@ -99,6 +99,31 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
     }
 }
 
+/// Where a read of a cold file gets its bytes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the bricks, once the file is back.
+    Bricks,
+    /// From the object; and the file is brought back meanwhile, or stays cold.
+    Object {
+        /// Which of the two.
+        recall: bool,
+    },
+}
+
+/// What a read of a cold file waits for. `small`: the file is one piece, which comes as fast as a part of it would.
+///
+/// `can_fetch`: the store's plugin can fetch parts. `may_recall`: neither `cloudsync-remote-read`, nor the guard, nor a
+/// full brick is against it. `checked`: the setting `reads=checked`.
+#[must_use]
+pub const fn source(small: bool, can_fetch: bool, may_recall: bool, checked: bool) -> Source {
+    match (can_fetch, may_recall) {
+        (false, _) => Source::Bricks,
+        (true, true) if small || checked => Source::Bricks,
+        (true, recall) => Source::Object { recall },
+    }
+}
+
 /// Whether a read that came back short may have met a file that was cut after the brick's check.
 ///
 /// The brick checks the state, reads, and takes the size, one after the other. A cut in between shows as a short
@@ -157,6 +182,30 @@ mod tests {
                     again[column],
                     "{class:?} {known:?} 1"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_file_and_every_setting_has_its_source() {
+        const BACK: Source = Source::Object { recall: true };
+        const COLD: Source = Source::Object { recall: false };
+        use Source::Bricks;
+        // (can fetch, may recall, checked): a small file, a large one
+        let table = [
+            ((false, false, false), [Bricks, Bricks]),
+            ((false, false, true), [Bricks, Bricks]),
+            ((false, true, false), [Bricks, Bricks]),
+            ((false, true, true), [Bricks, Bricks]),
+            ((true, false, false), [COLD, COLD]),
+            ((true, false, true), [COLD, COLD]),
+            ((true, true, false), [Bricks, BACK]),
+            ((true, true, true), [Bricks, Bricks]),
+        ];
+        for ((can_fetch, may_recall, checked), sources) in table {
+            for (small, want) in [true, false].into_iter().zip(sources) {
+                let got = source(small, can_fetch, may_recall, checked);
+                assert_eq!(got, want, "{small} {can_fetch} {may_recall} {checked}");
             }
         }
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use cloudsync_format::xattr::State;
 
 use crate::control;
-use crate::decision::{Known, MAX_ATTEMPTS};
+use crate::decision::{self, Known, MAX_ATTEMPTS, Source};
 use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::guard;
@@ -179,13 +179,14 @@ fn ask(instance: &Arc<Instance>, inode: &Inode) -> Result<Way, Failure> {
     let size = status.attributes.size();
     inode.learn(instance.this, Known::Cold { size });
     let store = instance.store().ok_or(Failure::NoStore)?;
-    if !store.can_fetch() {
+    let can_fetch = store.can_fetch();
+    // Asking counts: not for a store that leaves no choice.
+    let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
+    let checked = instance.config().checked;
+    let source = decision::source(size <= PIECE, can_fetch, may_recall, checked);
+    let Source::Object { recall } = source else {
         return Ok(Way::Recall);
-    }
-    let recall = instance.may_recall(inode.gfid(), size);
-    if recall && (size <= PIECE || instance.config().checked) {
-        return Ok(Way::Recall);
-    }
+    };
     let object = instance
         .objects
         .open(instance, &store, inode.gfid(), &status)?;
