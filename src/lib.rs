@@ -15,7 +15,7 @@
 //! | [`entry`]    | what the host calls: `xlator_api` and the functions the shim calls      | yes    |
 //! | [`host`]     | safe handles of the host's objects: tickets, inodes, the child          | yes    |
 //! | [`fops`]     | each operation's class; what an answer of the bricks teaches            | no     |
-//! | [`decision`] | `(class, state, attempt) -> action`: the whole policy                   | no     |
+//! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy         | no     |
 //! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
 //! | [`remote`]   | reads of a cold file, answered from its object                          | no     |
 //! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
