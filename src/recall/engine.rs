@@ -293,10 +293,11 @@ impl Job {
         *lock(&self.read) = Some(Instant::now());
     }
 
-    /// Whether an operation waits for it, or somebody has just read what it brings.
+    /// Whether somebody asked for the file, an operation waits for it, or somebody has just read what it brings.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        lock(&self.read).is_some_and(|when| when.elapsed() < LINGER)
+        self.asked
+            || lock(&self.read).is_some_and(|when| when.elapsed() < LINGER)
             || !lock(&self.waiters).is_empty()
     }
 
