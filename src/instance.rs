@@ -90,16 +90,14 @@ impl Instance {
     pub fn reconfigure(&self, options: DictRef<'_>) -> bool {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fine = true;
-        match Config::parse(&option(Some(options), PRODUCT_ID)) {
-            Ok(config) => self.set_config(config),
-            Err(error) => {
-                log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
-                fine = false;
-            }
-        }
+        let config = Config::parse(&option(Some(options), PRODUCT_ID)).unwrap_or_else(|error| {
+            log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
+            fine = false;
+            self.config()
+        });
         self.set_config(Config {
             remote_read: config::is_on(&option(Some(options), REMOTE_READ)),
-            ..self.config()
+            ..config
         });
         let name = option(Some(options), STORETYPE);
         let store = self.store();
