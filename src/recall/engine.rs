@@ -301,12 +301,6 @@ impl Job {
             || !lock(&self.waiters).is_empty()
     }
 
-    /// Whether somebody asked for the file itself.
-    #[must_use]
-    pub const fn is_asked_for(&self) -> bool {
-        self.asked
-    }
-
     /// Readers are served from now on, or, with `None`, not any more.
     pub fn serve(&self, serving: Option<Serving>) {
         let old = std::mem::replace(&mut *lock(&self.serving), serving);

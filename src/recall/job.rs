@@ -274,7 +274,7 @@ fn fetch(
                     fd,
                     tracker: &tracker,
                     ranges: config.ranges,
-                    give_up: config.give_up && !job.is_asked_for(),
+                    give_up: config.give_up,
                 };
                 parts::fetch(&object, &parts, &target)
             });
