@@ -14,6 +14,7 @@
 //! file that is cold and heals (the brick cuts what was written); a crash after it leaves one that is local, at
 //! worst with the size attribute of the cold file, which the next lookup notices and has removed.
 
+pub mod busy;
 pub mod engine;
 pub mod job;
 pub mod lease;

@@ -14,7 +14,6 @@
 
 pub mod ahead;
 pub mod allowance;
-pub mod busy;
 pub mod get;
 pub mod limits;
 pub mod object;
@@ -35,8 +34,8 @@ use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::plugin::store::LoadedStore;
+use crate::recall::busy::Busy;
 use crate::recall::engine::{self, Want};
-use crate::remote::busy::Busy;
 use crate::remote::object::{Identity, Object, PIECE};
 
 /// The objects that are in use.

@@ -12,6 +12,7 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::recall::busy::Busy;
 use crate::recall::job::{self, Looked};
 use crate::recall::lease::Lease;
 use crate::recall::parts::Parts;
@@ -19,8 +20,8 @@ use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
 use crate::remote;
 use crate::remote::object::Object;
-use crate::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 
 /// What an operation waits for.
@@ -91,10 +92,8 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Engine {
     jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
-    /// Threads that work for a job or end one.
-    at_work: AtomicUsize,
-    /// Told when one of them is done.
-    idle: Condvar,
+    /// Threads that work for a job or end one, and what begins one.
+    busy: Arc<Busy>,
     /// When the bricks were last full.
     full: Mutex<Option<Instant>>,
     /// What happened so far.
@@ -178,6 +177,8 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         job.touch();
         return;
     }
+    // Until a thread counts for it; dropped after our reference to the job.
+    let _beginning = instance.engine.busy.begin();
     let job = Arc::new(Job {
         gfid,
         inode,
@@ -203,6 +204,7 @@ fn on_a_thread(
     limit: usize,
     step: fn(&Arc<Instance>, &Arc<Job>),
 ) {
+    let running = instance.engine.busy.begin();
     let task = {
         let (instance, job) = (Arc::clone(instance), Arc::clone(job));
         move || {
@@ -210,19 +212,17 @@ fn on_a_thread(
             step(&instance, &job);
             // Gives references back to the host, which must know who does.
             drop(job);
-            instance.engine.rest();
+            drop(running);
             drop(instance);
             drop(entered);
         }
     };
-    instance.engine.at_work.fetch_add(1, Ordering::Relaxed);
     if pool.run(limit, task).is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
             errno: Errno::ENOMEM,
         };
         finish(instance, job, Err(failure));
-        instance.engine.rest();
     }
 }
 
@@ -384,32 +384,11 @@ impl Engine {
         lock(&self.jobs).get(&gfid).map(Arc::clone)
     }
 
-    /// A thread is done with its job.
-    fn rest(&self) {
-        // Under the lock: whoever looks whether we are idle must not miss it.
-        let _jobs = lock(&self.jobs);
-        self.at_work.fetch_sub(1, Ordering::Relaxed);
-        self.idle.notify_all();
-    }
-
     /// Waits until no job runs, everybody who waited for one is answered and no thread holds what is the host's.
     /// Returns whether that happened in time.
     #[must_use]
     pub fn wait_until_idle(&self, at_most: Duration) -> bool {
-        let end = Instant::now() + at_most;
-        let mut jobs = lock(&self.jobs);
-        while !jobs.is_empty() || self.at_work.load(Ordering::Relaxed) > 0 {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            jobs = self
-                .idle
-                .wait_timeout(jobs, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        true
+        self.busy.wait_until_idle(at_most)
     }
 
     /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without

@@ -20,8 +20,8 @@ use crate::host::child::Status;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::{self, LoadedStore};
+use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
-use crate::remote::busy::Busy;
 use crate::remote::get::{self, Get};
 use crate::remote::limits::Lease;
 

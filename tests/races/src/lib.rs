@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{engine, tracker, ranges}`, `errno` | `sync`, `sys`, `host`, `instance`, `remote`, `recall::{job, lease, parts, workers}` |
+//! | `recall::{busy, engine, tracker, ranges}`, `errno` | `sync`, `sys`, `host`, `instance`, `remote`, `recall::{job, lease, parts, workers}` |
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The engine, and stand-ins for a job's steps and for the threads that it runs on.
 
+#[path = "../../../src/recall/busy.rs"]
+pub mod busy;
 #[path = "../../../src/recall/engine.rs"]
 pub mod engine;
 #[path = "../../../src/recall/ranges.rs"]

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How many requests of an instance run on threads of their own: it must not be taken apart under them.
+//! What of an instance is at work: it must not be taken apart under it.
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]
