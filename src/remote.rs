@@ -14,6 +14,7 @@
 
 pub mod ahead;
 pub mod allowance;
+pub mod coverage;
 pub mod get;
 pub mod limits;
 pub mod object;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! One version of one object: which of its bytes are in memory, which are on their way, and who waits for them.
 //!
-//! Readers of a cold file and its recall meet here, so that nobody fetches what another one fetches already. How bytes
-//! come is in [`super::get`].
+//! Readers of a cold file and its recall meet here, so that nobody fetches what another one fetches already. What there
+//! is and what is on its way is a [`Coverage`]; how bytes come is in [`super::get`].
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +21,7 @@ use crate::host::xlator::Xlator;
 use crate::plugin::store::{self, LoadedStore};
 use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
+use crate::remote::coverage::{Coverage, Extent, Place};
 use crate::remote::get::{self, Get};
 use crate::remote::limits::Lease;
 
@@ -108,10 +108,7 @@ pub struct Object {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By where they begin. Chunks do not overlap.
-    there: BTreeMap<u64, Arc<Chunk>>,
-    /// Begin and end of what a request is out for.
-    coming: BTreeMap<u64, u64>,
+    coverage: Coverage<Arc<Chunk>>,
     reads: Vec<Read>,
     ahead: Ahead,
     /// How many requests failed, and why the last one did.
@@ -126,13 +123,6 @@ struct Read {
     range: Range<u64>,
 }
 
-/// Where a byte is, and how far that is true.
-enum Place {
-    There(u64, Arc<Chunk>),
-    Coming,
-    Missing { until: u64 },
-}
-
 /// A piece of the object for [`Object::stream`]: where it begins, the chunk, and which of its bytes.
 pub type Each<'a> = dyn FnMut(u64, &Arc<Chunk>, Range<usize>) -> Result<(), Failure> + 'a;
 
@@ -140,58 +130,9 @@ fn length(chunk: &Chunk) -> u64 {
     chunk.buffer.bytes().len() as u64
 }
 
-impl State {
-    fn place(&self, at: u64, end: u64) -> Place {
-        if let Some((&start, chunk)) = self.there.range(..=at).next_back()
-            && start + length(chunk) > at
-        {
-            return Place::There(start, Arc::clone(chunk));
-        }
-        if let Some((_, &until)) = self.coming.range(..=at).next_back()
-            && until > at
-        {
-            return Place::Coming;
-        }
-        let there = self.there.range(at..).next().map(|(&start, _)| start);
-        let coming = self.coming.range(at..).next().map(|(&start, _)| start);
-        let until = [there, coming].into_iter().flatten().min();
-        Place::Missing {
-            until: until.map_or(end, |until| until.min(end)),
-        }
-    }
-
-    /// What nobody has fetched or fetches, in requests of at most a part.
-    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let (mut at, mut gaps) = (range.start, Vec::new());
-        while at < range.end {
-            match self.place(at, range.end) {
-                Place::There(start, chunk) => at = start + length(&chunk),
-                Place::Coming => {
-                    let coming = self.coming.range(..=at).next_back();
-                    at = coming.map_or(range.end, |(_, &until)| until);
-                }
-                Place::Missing { until } => {
-                    let until = until.min(at + PART);
-                    gaps.push(at..until);
-                    at = until;
-                }
-            }
-        }
-        gaps
-    }
-
-    /// The chunks that a range is in, if all of it is there.
-    fn chunks(&self, range: &Range<u64>) -> Option<Vec<(u64, Arc<Chunk>)>> {
-        let (mut at, mut chunks) = (range.start, Vec::new());
-        while at < range.end {
-            let Place::There(start, chunk) = self.place(at, range.end) else {
-                return None;
-            };
-            at = start + length(&chunk);
-            chunks.push((start, chunk));
-        }
-        Some(chunks)
-    }
+/// Where `at` is in a chunk that begins at `start`.
+fn within(start: u64, at: u64) -> usize {
+    usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
 }
 
 impl Object {
@@ -277,7 +218,8 @@ impl Object {
             wanted = 0..self.identity.size;
         } else if look_ahead
             && !state
-                .gaps(range.end..self.beyond(&range, ahead / 2))
+                .coverage
+                .gaps(&(range.end..self.beyond(&range, ahead / 2)), PART)
                 .is_empty()
         {
             // Not each time: a request for each step of the reader would be a small one.
@@ -286,14 +228,13 @@ impl Object {
         let gaps = if range.is_empty() {
             Vec::new()
         } else {
-            state.gaps(wanted)
+            state.coverage.gaps(&wanted, PART)
         };
         for gap in &gaps {
-            state.coming.insert(gap.start, gap.end);
+            state.coverage.request(gap);
         }
-        let ready = state.chunks(&range);
-        let ready = match ready {
-            Some(chunks) => Some((ticket, chunks)),
+        let ready = match state.coverage.extents(&range) {
+            Some(extents) => Some((ticket, extents)),
             None => {
                 state.reads.push(Read {
                     ticket,
@@ -308,8 +249,8 @@ impl Object {
             let first = range.end.saturating_sub(gap.start).clamp(1, PIECE);
             get::start(self, gap, first);
         }
-        if let Some((ticket, chunks)) = ready {
-            self.answer(ticket, &range, &chunks);
+        if let Some((ticket, extents)) = ready {
+            self.answer(ticket, &range, &extents);
         }
     }
 
@@ -317,17 +258,19 @@ impl Object {
         range.end.saturating_add(ahead).min(self.identity.size)
     }
 
-    fn answer(&self, ticket: Ticket, range: &Range<u64>, chunks: &[(u64, Arc<Chunk>)]) {
+    fn answer(&self, ticket: Ticket, range: &Range<u64>, extents: &[Extent<Arc<Chunk>>]) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         // A copy: a chunk may be much larger, and who is above us may keep what it gets for long.
         let mut buffer = match Buffer::new(self.this, size.max(1)) {
             Ok(buffer) => buffer,
             Err(errno) => return ticket.fail(errno),
         };
-        for (start, chunk) in chunks {
-            let bytes = chunk.buffer.bytes();
-            let within = |at: u64| usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX);
-            buffer.push(&bytes[within(range.start)..within(range.end).min(bytes.len())]);
+        for extent in extents {
+            let bytes = extent.data.buffer.bytes();
+            let start = extent.range.start;
+            buffer.push(
+                &bytes[within(start, range.start)..within(start, range.end).min(bytes.len())],
+            );
         }
         ticket.answer_bytes(&buffer, range.end >= self.identity.size, &self.attributes);
     }
@@ -352,17 +295,16 @@ impl Object {
                 return Err(Failure::Cancelled);
             }
             let mut state = self.lock();
-            match state.place(at, range.end) {
-                Place::There(start, chunk) => {
+            match state.coverage.place(at, range.end) {
+                Place::Present(extent) => {
                     drop(state);
                     failures = None;
-                    let from = usize::try_from(at - start).unwrap_or(usize::MAX);
-                    let end = range.end.min(start + length(&chunk));
-                    let to = usize::try_from(end - start).unwrap_or(usize::MAX);
-                    each(at, &chunk, from..to)?;
+                    let start = extent.range.start;
+                    let end = range.end.min(extent.range.end);
+                    each(at, &extent.data, within(start, at)..within(start, end))?;
                     at = end;
                 }
-                Place::Coming => {
+                Place::InFlight { .. } => {
                     failures.get_or_insert(state.failures);
                     drop(
                         self.changed
@@ -380,15 +322,14 @@ impl Object {
                     } else {
                         until
                     };
-                    state.coming.insert(at, until);
+                    state.coverage.request(&(at..until));
                     drop(state);
                     get::run(
                         self,
                         Get::recall(at..until, cancelled),
                         &mut |start, chunk| {
                             let end = range.end.min(start + length(chunk));
-                            let to = usize::try_from(end - start).unwrap_or(usize::MAX);
-                            each(start, chunk, 0..to)
+                            each(start, chunk, 0..within(start, end))
                         },
                     )?;
                     at = until;
@@ -400,26 +341,20 @@ impl Object {
 
     /// Bytes have come that were on their way. Answers who waited for them.
     pub(super) fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>) {
-        let end = at + length(&chunk);
         let mut state = self.lock();
-        if let Some(until) = state.coming.remove(&at)
-            && until > end
-        {
-            state.coming.insert(end, until);
-        }
-        state.there.insert(at, chunk);
+        state.coverage.arrive(at..at + length(&chunk), chunk);
         let mut ready = Vec::new();
         let reads = std::mem::take(&mut state.reads);
         for read in reads {
-            match state.chunks(&read.range) {
-                Some(chunks) => ready.push((read, chunks)),
+            match state.coverage.extents(&read.range) {
+                Some(extents) => ready.push((read, extents)),
                 None => state.reads.push(read),
             }
         }
         drop(state);
         self.changed.notify_all();
-        for (read, chunks) in ready {
-            self.answer(read.ticket, &read.range, &chunks);
+        for (read, extents) in ready {
+            self.answer(read.ticket, &read.range, &extents);
         }
     }
 
@@ -429,7 +364,7 @@ impl Object {
         let closed = self.is_closed().then_some(Errno::ECANCELED);
         let errno = errno.or(closed);
         let mut state = self.lock();
-        state.coming.remove(&range.start);
+        state.coverage.give_up(range.start);
         if errno.is_some() {
             state.failures += 1;
             state.failed = errno;
@@ -478,15 +413,14 @@ impl Object {
     /// The chunk at `at` is not kept any longer, unless a read that waits for others needs it. Returns whether it is gone.
     pub fn forget(&self, at: u64) -> bool {
         let mut state = self.lock();
-        let Some(chunk) = state.there.get(&at) else {
+        let Some(range) = state.coverage.extent_at(at) else {
             return true;
         };
-        let end = at + length(chunk);
-        let needed = |read: &Read| read.range.start < end && at < read.range.end;
+        let needed = |read: &Read| read.range.start < range.end && at < read.range.end;
         if state.reads.iter().any(needed) {
             return false;
         }
-        let chunk = state.there.remove(&at);
+        let chunk = state.coverage.evict(at);
         drop(state);
         drop(chunk);
         true
