@@ -4,4 +4,4 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, atomic};
+pub(crate) use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak, atomic};

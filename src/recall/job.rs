@@ -17,7 +17,8 @@ use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::engine::{Job, Serving, Want};
 use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
-use crate::remote::object::{Identity, PART, PIECE};
+use crate::remote::identity::Identity;
+use crate::remote::sizes::{PART, PIECE};
 
 /// What a look without the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +258,7 @@ fn fetch(
     let result = if store.can_fetch() {
         let fetched = instance
             .objects
-            .open(instance, store, job.gfid, status)
+            .open(instance.this, store, job.gfid, status)
             .and_then(|object| {
                 let parts = Arc::new(Parts::of(size));
                 // A file that will be cut is not served as what it was.

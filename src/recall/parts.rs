@@ -21,7 +21,8 @@ use crate::instance::Instance;
 use crate::recall::engine::Job;
 use crate::recall::tracker::Tracker;
 use crate::remote::get;
-use crate::remote::object::{Chunk, Object, PART};
+use crate::remote::object::{Chunk, Object};
+use crate::remote::sizes::PART;
 
 /// What nobody has begun with.
 #[derive(Debug)]

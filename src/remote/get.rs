@@ -5,7 +5,6 @@
 
 use std::ffi::CStr;
 use std::ops::Range;
-use std::sync::Arc;
 
 use cloudsync_format::checksum::Checksum;
 
@@ -15,7 +14,9 @@ use crate::host::guard;
 use crate::plugin::store::{self, Part, Sink};
 use crate::recall::workers;
 use crate::remote::limits::{LIMITS, Lease, Use};
-use crate::remote::object::{Chunk, Object, PIECE};
+use crate::remote::object::{Chunk, Object};
+use crate::remote::sizes::PIECE;
+use crate::sync::Arc;
 
 /// Threads for requests that readers wait for; connections are what bounds them.
 const THREADS: usize = 256;

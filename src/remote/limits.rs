@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::remote::object::Object;
+use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The process's.
 pub static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);

@@ -8,14 +8,11 @@
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
-use crate::host::child::Status;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::{self, LoadedStore};
@@ -23,51 +20,11 @@ use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
 use crate::remote::coverage::{Coverage, Extent, Place};
 use crate::remote::get::{self, Get};
+use crate::remote::identity::Identity;
 use crate::remote::limits::Lease;
-
-/// The most that one request asks for: what S3's clients agree on. Larger, and a broken connection costs more; smaller,
-/// and each costs a round trip.
-pub const PART: u64 = 8 << 20;
-
-/// A file of at most so many bytes is one piece: fetched as a whole, and compared with its checksum before anybody sees
-/// a byte of it.
-pub const PIECE: u64 = 1 << 20;
-
-/// Which object it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its key.
-    pub key: CString,
-    /// Its only version that will do, if that is known.
-    pub version: Option<CString>,
-    /// Its size in bytes, which is the file's.
-    pub size: u64,
-}
-
-impl Identity {
-    /// The object that a cold file is.
-    ///
-    /// # Errors
-    /// [`Failure::Damaged`].
-    pub fn of(status: &Status) -> Result<Self, Failure> {
-        let text =
-            |bytes: &[u8], otherwise| CString::new(bytes).map_err(|_| Failure::Damaged(otherwise));
-        let key = status.key.as_ref().filter(|_| !status.archived_by_us);
-        let key = key
-            .or(status.remote.as_ref())
-            .filter(|key| !key.is_empty())
-            .ok_or(Failure::Damaged("it has no object key"))?;
-        let version = status
-            .version
-            .as_ref()
-            .map(|version| text(version, "its version has a NUL"));
-        Ok(Self {
-            key: text(key, "its object key has a NUL")?,
-            version: version.transpose()?,
-            size: status.attributes.size(),
-        })
-    }
-}
+use crate::remote::sizes::{PART, PIECE};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that have come.
 #[derive(Debug)]

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The objects that an instance has open, one for each file that is read.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::errno::{Errno, Failure};
+use crate::host::child::Status;
+use crate::host::inode::Gfid;
+use crate::host::xlator::Xlator;
+use crate::plugin::store::LoadedStore;
+use crate::recall::busy::Busy;
+use crate::remote::identity::Identity;
+use crate::remote::object::Object;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The objects that are in use.
+#[derive(Debug, Default)]
+pub struct Objects {
+    open: Mutex<HashMap<Gfid, Arc<Object>>>,
+    /// Reads that were answered from memory or by a request.
+    pub reads: AtomicU64,
+    busy: Arc<Busy>,
+}
+
+/// How many may be open before those that nobody uses are closed.
+const OPEN: usize = 64;
+
+impl Objects {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, Arc<Object>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object of a file, by what the bricks said of it just now.
+    ///
+    /// # Errors
+    /// [`Failure::Damaged`].
+    pub fn open(
+        &self,
+        this: Xlator,
+        store: &Arc<LoadedStore>,
+        gfid: Gfid,
+        status: &Status,
+    ) -> Result<Arc<Object>, Failure> {
+        let identity = Identity::of(status)?;
+        let mut open = self.lock();
+        if let Some(object) = open.get(&gfid)
+            && object.is(&identity, store)
+        {
+            return Ok(Arc::clone(object));
+        }
+        let mut closed = Vec::new();
+        if open.len() >= OPEN {
+            closed.extend(open.extract_if(|_, object| Arc::strong_count(object) == 1));
+        }
+        let attributes = &status.attributes;
+        let object = Object::new(this, Arc::clone(store), identity, attributes, &self.busy);
+        closed.extend(
+            open.insert(gfid, Arc::clone(&object))
+                .map(|old| (gfid, old)),
+        );
+        // Outside the lock: the last one may end the store's plugin.
+        drop(open);
+        drop(closed);
+        Ok(object)
+    }
+
+    /// The file is local, or will be read in another way.
+    pub fn close(&self, gfid: Gfid) {
+        let closed = self.lock().remove(&gfid);
+        drop(closed);
+    }
+
+    /// The instance ends. Returns whether its requests did, in time.
+    #[must_use]
+    pub fn end(&self, at_most: Duration) -> bool {
+        let closed = std::mem::take(&mut *self.lock());
+        for object in closed.values() {
+            object.end();
+        }
+        drop(closed);
+        self.busy.wait_until_idle(at_most)
+    }
+
+    /// Everybody who waits for bytes of this file gets ECANCELED.
+    pub fn cancel(&self, gfid: Gfid) {
+        let object = self.lock().get(&gfid).map(Arc::clone);
+        if let Some(object) = object {
+            object.refuse(Errno::ECANCELED);
+        }
+    }
+
+    /// How many reads wait for bytes; `None` when that cannot be told without waiting.
+    #[must_use]
+    pub fn waiting(&self) -> Option<usize> {
+        let open = self.open.try_lock().ok()?;
+        Some(open.values().map(|object| object.waiting()).sum())
+    }
+}
