@@ -8,15 +8,17 @@ use std::env;
 use std::path::PathBuf;
 
 /// The C of the translator: the host's macros, one function for each use.
-const SHIM: &[&str] = &["src/shim/fops.c", "src/shim/xlator.c", "src/shim/store.c"];
+const SHIM: &[&str] = &[
+    "src/shim/call.c",
+    "src/shim/fops.c",
+    "src/shim/store.c",
+    "src/shim/xlator.c",
+];
 
 /// What Rust calls or names of the host and of the shim.
 const FUNCTIONS: &[&str] = &[
     "_gf_msg",
     "call_resume",
-    "call_resume_keep_stub",
-    "call_stub_destroy",
-    "call_unwind_error_keep_stub",
     "cs_shim_.*",
     "dict_del",
     "dict_get",
@@ -25,7 +27,7 @@ const FUNCTIONS: &[&str] = &[
     "dict_new",
     "dict_set_int8",
     "dict_ref",
-    "dict_set_uint32",
+    "dict_set_nstrn",
     "dict_unref",
     "fd_lookup",
     "fd_unref",

@@ -196,17 +196,20 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
     });
 }
 
-unsafe extern "C" fn enter(raw: *mut sys::xlator_t, stub: *mut sys::call_stub_t) {
+unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t) {
     // SAFETY: the host's word.
     let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
         return;
     };
-    let Some(stub) = NonNull::new(stub) else {
+    // SAFETY: the shim keeps it on its stack for the call.
+    let Some(call) = (unsafe { call.as_ref() }) else {
         return;
     };
     guard::catch((), || {
-        // SAFETY: the shim has just made the stub and forgets it.
-        let ticket = unsafe { Ticket::arrive(this, stub, fops::classify) };
+        // SAFETY: the host has just called the shim with these arguments; who answers is the ticket.
+        let Some(ticket) = (unsafe { Ticket::arrive(this, call, fops::classify) }) else {
+            return;
+        };
         match instance(this) {
             Some(instance) => instance.proceed(ticket),
             None => ticket.fail(Errno::EIO),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The arguments of an operation, as its call stub keeps them.
+//! The arguments of an operation, as its ticket keeps them.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::sys;
 /// The arguments of an operation.
 #[derive(Clone, Copy)]
 pub struct Arguments<'a> {
-    pub(super) stub: &'a sys::call_stub_t,
+    pub(super) call: &'a sys::cs_call_t,
 }
 
 impl fmt::Debug for Arguments<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Arguments(fop {})", self.stub.fop)
+        write!(f, "Arguments(fop {})", self.call.fop)
     }
 }
 
@@ -24,15 +24,15 @@ impl<'a> Arguments<'a> {
     /// The host's number of the operation.
     #[must_use]
     pub const fn fop(&self) -> sys::glusterfs_fop_t::Type {
-        self.stub.fop
+        self.call.fop
     }
 
     pub(crate) fn inode(&self) -> *mut sys::inode_t {
-        let args = &self.stub.args;
-        if args.fd.is_null() || self.stub.fop == sys::glusterfs_fop_t::GF_FOP_OPEN {
+        let args = self.call;
+        if args.fd.is_null() || self.call.fop == sys::glusterfs_fop_t::GF_FOP_OPEN {
             args.loc.inode
         } else {
-            // SAFETY: the stub holds a reference to the descriptor, which holds one to its inode.
+            // SAFETY: the ticket holds a reference to the descriptor, which holds one to its inode.
             unsafe { (*args.fd).inode }
         }
     }
@@ -40,7 +40,7 @@ impl<'a> Arguments<'a> {
     /// Whether it is an operation on an open descriptor.
     #[must_use]
     pub fn has_descriptor(&self) -> bool {
-        !self.stub.args.fd.is_null() && self.stub.fop != sys::glusterfs_fop_t::GF_FOP_OPEN
+        !self.call.fd.is_null() && self.call.fop != sys::glusterfs_fop_t::GF_FOP_OPEN
     }
 
     /// Whether the inode is known to be something else than a regular file.
@@ -50,7 +50,7 @@ impl<'a> Arguments<'a> {
         if inode.is_null() {
             return false;
         }
-        // SAFETY: the stub holds a reference; the type is set once, when the inode is linked.
+        // SAFETY: the ticket holds a reference; the type is set once, when the inode is linked.
         let kind = unsafe { (*inode).ia_type };
         kind != sys::ia_type_t::IA_INVAL && kind != sys::ia_type_t::IA_IFREG
     }
@@ -58,52 +58,52 @@ impl<'a> Arguments<'a> {
     /// Flags of open.
     #[must_use]
     pub const fn flags(&self) -> i32 {
-        self.stub.args.flags
+        self.call.flags
     }
 
     /// Offset of a data operation; new size of a truncation.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        u64::try_from(self.stub.args.offset).unwrap_or(0)
+        u64::try_from(self.call.offset).unwrap_or(0)
     }
 
     /// Size of a read.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.stub.args.size as u64
+        self.call.size as u64
     }
 
     /// The identity that a new file is to have.
     #[must_use]
     pub fn new_gfid(&self) -> Option<Gfid> {
-        // SAFETY: the stub holds a reference for as long as the borrow lasts.
-        let xdata = unsafe { DictRef::from_raw(self.stub.args.xdata) }?;
+        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        let xdata = unsafe { DictRef::from_raw(self.call.xdata) }?;
         xdata.gfid(c"gfid-req")
     }
 
     /// The name that getxattr asks for; empty if it asks for all.
     #[must_use]
     pub fn name(&self) -> &'a CStr {
-        let name = self.stub.args.name;
+        let name = self.call.name;
         if name.is_null() {
             return c"";
         }
-        // SAFETY: the stub holds a copy for as long as the borrow lasts.
+        // SAFETY: the ticket holds a copy for as long as the borrow lasts.
         unsafe { CStr::from_ptr(name) }
     }
 
     /// The attributes that setxattr sets.
     #[must_use]
     pub fn xattr(&self) -> Option<DictRef<'a>> {
-        // SAFETY: the stub holds a reference for as long as the borrow lasts.
-        unsafe { DictRef::from_raw(self.stub.args.xattr) }
+        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        unsafe { DictRef::from_raw(self.call.xattr) }
     }
 
     /// Who asks: the user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {
         // SAFETY: frame and root live until the operation is answered.
-        let root = unsafe { (*self.stub.frame).root };
+        let root = unsafe { (*self.call.frame).root };
         // SAFETY: as above.
         unsafe { (*root).uid }
     }

@@ -121,13 +121,24 @@ impl DictRef<'_> {
         }
     }
 
-    /// Sets `key` to 1, the form of all request keys.
+    /// Sets `key` to something, the form of all request keys: nobody looks at what.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn ask(self, key: &CStr) -> Result<(), Errno> {
-        // SAFETY: live; the value is copied.
-        let done = unsafe { sys::dict_set_uint32(self.raw.as_ptr(), key.as_ptr().cast_mut(), 1) };
+        // A text that lives for ever: the host would print a number into memory of its own first.
+        const YES: &CStr = c"1";
+        let length = i32::try_from(key.count_bytes()).map_err(|_| Errno::ENOMEM)?;
+        // SAFETY: live; the key is copied, the value is never freed.
+        let done = unsafe {
+            sys::dict_set_nstrn(
+                self.raw.as_ptr(),
+                key.as_ptr().cast_mut(),
+                length,
+                YES.as_ptr().cast_mut(),
+                1,
+            )
+        };
         if done == 0 {
             Ok(())
         } else {
@@ -152,7 +163,7 @@ impl Dict {
             .ok_or(Errno::ENOMEM)
     }
 
-    /// A dictionary with request keys, each set to 1.
+    /// A dictionary with request keys.
     ///
     /// # Errors
     /// ENOMEM.

@@ -8,7 +8,7 @@
 use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use cloudsync_format::xattr;
 
@@ -25,8 +25,8 @@ use crate::sys;
 
 /// What the ticket carries from one attempt to the next.
 struct Inner {
-    /// The arguments, with references to everything they name. Ours until the operation is answered.
-    stub: NonNull<sys::call_stub_t>,
+    /// The arguments, with references to everything they name.
+    call: sys::cs_call_t,
     this: Xlator,
     class: Class,
     /// How often it was parked.
@@ -35,12 +35,20 @@ struct Inner {
     during: Option<Reading>,
 }
 
+impl Inner {
+    /// Of an operation that was answered.
+    fn wipe(mut self: Box<Self>) {
+        // SAFETY: nobody uses what the arguments name any more; they are not used again.
+        unsafe { sys::cs_shim_call_wipe(&raw mut self.call) };
+    }
+}
+
 /// See the module.
 pub struct Ticket {
     inner: ManuallyDrop<Box<Inner>>,
 }
 
-// SAFETY: the host lets any thread resume or unwind a call stub; the ticket is its only owner.
+// SAFETY: the host lets any thread wind or unwind an operation; the ticket is its only owner.
 unsafe impl Send for Ticket {}
 
 impl fmt::Debug for Ticket {
@@ -56,33 +64,41 @@ impl fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// Takes an operation that the shim put into a stub. `classify` says what it means.
+    /// Takes an operation that the host has just given to the shim. `classify` says what it means. `None`: there was no
+    /// memory, and that was the answer.
     ///
     /// # Safety
-    /// `stub` is a live stub with a live frame that nobody else will resume, unwind or destroy.
+    /// Everything that `call` names is live, and its frame's operation is nobody else's to wind or to unwind.
     pub(crate) unsafe fn arrive(
         this: Xlator,
-        stub: NonNull<sys::call_stub_t>,
+        call: &sys::cs_call_t,
         classify: impl FnOnce(&Arguments<'_>) -> Class,
-    ) -> Self {
-        let inner = Box::new(Inner {
-            stub,
+    ) -> Option<Self> {
+        let mut inner = Box::new(Inner {
+            call: *call,
             this,
             class: Class::Pass,
             attempt: 0,
             during: None,
         });
+        let call = &raw mut inner.call;
+        // SAFETY: live by the caller's word.
+        if unsafe { sys::cs_shim_call_keep(call) } != 0 {
+            // SAFETY: as above; nothing was kept.
+            unsafe { sys::cs_shim_call_unwind(call, -1, libc::ENOMEM, ptr::null_mut()) };
+            return None;
+        }
         let mut ticket = Self {
             inner: ManuallyDrop::new(inner),
         };
         ticket.inner.class = classify(&ticket.arguments());
-        ticket
+        Some(ticket)
     }
 
     /// The host's number of the operation.
     #[must_use]
     pub fn fop(&self) -> sys::glusterfs_fop_t::Type {
-        self.stub().fop
+        self.inner.call.fop
     }
 
     /// What the operation means for a cold file.
@@ -117,24 +133,26 @@ impl Ticket {
     /// Its arguments.
     #[must_use]
     pub fn arguments(&self) -> Arguments<'_> {
-        Arguments { stub: self.stub() }
+        Arguments {
+            call: &self.inner.call,
+        }
     }
 
     /// The file that it is about: of a copy the source.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
-        // SAFETY: the stub holds a reference to what its arguments name.
+        // SAFETY: the call holds a reference to what its arguments name.
         unsafe { Inode::from_raw(self.arguments().inode()) }
     }
 
     /// The file whose state the bricks check: of a copy the destination.
     #[must_use]
     pub fn checked_inode(&self) -> Option<Inode> {
-        let destination = self.stub().args.fd_dst;
+        let destination = self.inner.call.fd2;
         if destination.is_null() {
             return self.inode();
         }
-        // SAFETY: the stub holds a reference to the descriptor.
+        // SAFETY: the call holds a reference to the descriptor.
         let inode = unsafe { (*destination).inode };
         // SAFETY: the descriptor holds a reference to its inode.
         unsafe { Inode::from_raw(inode) }
@@ -148,28 +166,21 @@ impl Ticket {
     }
 
     pub(crate) fn frame(&self) -> *mut sys::call_frame_t {
-        self.stub().frame
-    }
-
-    fn stub(&self) -> &sys::call_stub_t {
-        // SAFETY: ours until the ticket is consumed.
-        unsafe { self.inner.stub.as_ref() }
+        self.inner.call.frame
     }
 
     /// Winds the operation to the child. `ask` are request keys to add.
-    pub fn wind(self, ask: &[&CStr]) {
-        let mut stub = self.inner.stub;
+    pub fn wind(mut self, ask: &[&CStr]) {
         if !ask.is_empty() {
-            // SAFETY: the stub is ours.
-            let args = unsafe { &mut stub.as_mut().args };
-            if args.xdata.is_null() {
+            let call = &mut self.inner.call;
+            if call.xdata.is_null() {
                 match Dict::new() {
-                    Ok(dict) => args.xdata = dict.into_raw(),
+                    Ok(dict) => call.xdata = dict.into_raw(),
                     Err(errno) => return self.fail(errno),
                 }
             }
-            // SAFETY: the stub holds a reference to its xdata.
-            let asked = unsafe { DictRef::from_raw(args.xdata) }
+            // SAFETY: the call holds a reference to its xdata.
+            let asked = unsafe { DictRef::from_raw(call.xdata) }
                 .map_or(Err(Errno::ENOMEM), |dict| {
                     ask.iter().try_for_each(|key| dict.ask(key))
                 });
@@ -177,21 +188,21 @@ impl Ticket {
                 return self.fail(errno);
             }
         }
-        // SAFETY: the stub is ours; its frame lives until the operation is answered.
-        let frame = unsafe { (*stub.as_ptr()).frame };
         self.stamp();
-        let local = self.into_raw();
-        // SAFETY: the frame is live; nobody but us uses its `local`.
-        unsafe { (*frame).local = local };
-        // SAFETY: runs the stub's function, which winds. The answer may come on another thread before this
-        // returns, and takes the ticket through `frame->local`: nothing is touched after it.
-        unsafe { sys::call_resume_keep_stub(stub.as_ptr()) };
+        let inner = self.into_inner();
+        // SAFETY: the ticket's box.
+        let call = unsafe { &raw mut (*inner).call };
+        // SAFETY: the frame lives until the operation is answered; nobody but us uses its `local`.
+        unsafe { (*(*call).frame).local = inner.cast() };
+        // SAFETY: the answer may come on another thread before this returns, and takes the ticket through
+        // `frame->local`: nothing is touched after it.
+        unsafe { sys::cs_shim_call_wind(call) };
     }
 
     /// Winds a read to the child without asking for the state: a recall says that these bytes are there.
     pub fn wind_during(mut self, reading: Reading) {
-        // SAFETY: the stub holds a reference to its xdata, or has none.
-        if let Some(asked) = unsafe { DictRef::from_raw(self.stub().args.xdata) } {
+        // SAFETY: the call holds a reference to its xdata, or has none.
+        if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
             asked.remove(xattr::STATUS);
         }
         self.inner.during = Some(reading);
@@ -219,7 +230,7 @@ impl Ticket {
 
     /// Answers with success and nothing else: for operations whose answer has no content.
     pub fn answer(self) {
-        self.unwind(0, 0);
+        self.unwind(0, 0, None);
     }
 
     /// Answers a setxattr with the attributes that the file has before and after it, as the bricks do. md-cache above
@@ -233,27 +244,21 @@ impl Ticket {
         let Ok(dict) = shown else {
             return self.answer();
         };
-        let mut stub = self.inner.stub;
-        // SAFETY: the stub is ours. What it answers with is borrowed from `dict`, which outlives the unwind.
-        unsafe { stub.as_mut() }.args_cbk.xdata = dict.as_ptr();
-        self.unwind(0, 0);
+        self.unwind(0, 0, Some(&dict));
     }
 
     /// Answers getxattr with what is in `dict`.
     pub fn answer_with(self, dict: &Dict) {
-        let mut stub = self.inner.stub;
-        // SAFETY: the stub is ours. What it answers with is borrowed from `dict`, which outlives the unwind.
-        unsafe { stub.as_mut() }.args_cbk.xattr = dict.as_ptr();
-        self.unwind(0, 0);
+        self.unwind(0, 0, Some(dict));
     }
 
     /// Answers a read with what is in `buffer`. `at_end`: the file has no more. The answer shows `attributes`.
-    pub fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+    pub fn answer_bytes(mut self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
         let mut shown = *attributes;
         // SAFETY: all pointers are live; the answer takes a reference to the buffer.
         let answered = unsafe {
-            sys::cs_shim_answer_read(
-                self.inner.stub.as_ptr(),
+            sys::cs_shim_call_answer_read(
+                &raw mut self.inner.call,
                 buffer.as_ptr(),
                 buffer.bytes().len(),
                 at_end.into(),
@@ -269,35 +274,31 @@ impl Ticket {
 
     /// Answers with an error.
     pub fn fail(self, errno: Errno) {
-        self.unwind(-1, errno.get());
+        self.unwind(-1, errno.get(), None);
     }
 
-    fn unwind(self, op_ret: i32, op_errno: i32) {
-        let stub = self.inner.stub.as_ptr();
-        // SAFETY: the stub is ours; the host unwinds its frame with blank results. `frame->local` is NULL: it is
-        // set only between wind and answer.
-        unsafe { sys::call_unwind_error_keep_stub(stub, op_ret, op_errno) };
+    fn unwind(mut self, op_ret: i32, op_errno: i32, answer: Option<&Dict>) {
+        let answer = answer.map_or(ptr::null_mut(), Dict::as_ptr);
+        // SAFETY: the operation is ours; what it answers with outlives the call. `frame->local` is NULL: it is set only
+        // between wind and answer.
+        unsafe { sys::cs_shim_call_unwind(&raw mut self.inner.call, op_ret, op_errno, answer) };
         self.dispose();
     }
 
     /// Frees what was answered.
     fn dispose(self) {
-        let mut this = ManuallyDrop::new(self);
-        let stub = this.inner.stub.as_ptr();
-        // SAFETY: taken once, `this` is not used any more.
-        drop(unsafe { ManuallyDrop::take(&mut this.inner) });
-        // SAFETY: the operation is answered, nobody uses the stub.
-        unsafe { sys::call_stub_destroy(stub) };
+        // SAFETY: into_inner gave the box away.
+        unsafe { Box::from_raw(self.into_inner()) }.wipe();
     }
 
-    fn into_raw(self) -> *mut c_void {
+    fn into_inner(self) -> *mut Inner {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: taken once, `this` is not used any more.
-        Box::into_raw(unsafe { ManuallyDrop::take(&mut this.inner) }).cast()
+        Box::into_raw(unsafe { ManuallyDrop::take(&mut this.inner) })
     }
 
     /// # Safety
-    /// `raw` comes from [`Ticket::into_raw`] and is not used again.
+    /// `raw` comes from [`Ticket::into_inner`] and is not used again.
     unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         // SAFETY: by the caller's word.
         let inner = unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) };
@@ -355,7 +356,7 @@ impl Settling {
 
     /// The answer goes up: C unwinds and then calls [`release`] with the pointer it has.
     pub(crate) fn let_go(self) {
-        self.ticket.into_raw();
+        self.ticket.into_inner();
     }
 }
 
@@ -392,13 +393,14 @@ impl Answered {
     /// The file that it is about.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
-        // SAFETY: the ticket's box, live until release.
-        let inner = unsafe { self.ticket.cast::<Inner>().as_ref() };
-        // SAFETY: its stub is live as long.
-        let stub = unsafe { inner.stub.as_ref() };
-        let arguments = Arguments { stub };
-        // SAFETY: the stub holds a reference to what its arguments name.
+        let arguments = Arguments { call: self.call() };
+        // SAFETY: the call holds a reference to what its arguments name.
         unsafe { Inode::from_raw(arguments.inode()) }
+    }
+
+    fn call(&self) -> &sys::cs_call_t {
+        // SAFETY: the ticket's box, live until release.
+        &unsafe { self.ticket.cast::<Inner>().as_ref() }.call
     }
 
     /// The file's identity: of one that was created only the answer knows it.
@@ -412,10 +414,7 @@ impl Answered {
     }
 
     fn is_create(&self) -> bool {
-        // SAFETY: the ticket's box, live until release.
-        let inner = unsafe { self.ticket.cast::<Inner>().as_ref() };
-        // SAFETY: its stub is live as long.
-        unsafe { inner.stub.as_ref() }.fop == sys::glusterfs_fop_t::GF_FOP_CREATE
+        self.call().fop == sys::glusterfs_fop_t::GF_FOP_CREATE
     }
 
     /// Corrects the file's attributes in the answer. A file that was created and is cold was there before: on ESTALE
@@ -459,7 +458,5 @@ impl Drop for Answered {
 /// `raw` was let go by [`Settling::let_go`] and is not used again.
 pub(crate) unsafe fn release(raw: NonNull<c_void>) {
     // SAFETY: by the caller's word.
-    let inner = unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) };
-    // SAFETY: the operation is answered, nobody uses the stub.
-    unsafe { sys::call_stub_destroy(inner.stub.as_ptr()) };
+    unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) }.wipe();
 }

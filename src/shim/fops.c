@@ -2,48 +2,67 @@
 /*
  * The guarded operations. One pattern for every one of them:
  *
- *   cs_X       the host's entry: puts the arguments into a call stub and hands it to Rust (cs_rs->enter)
- *   cs_X_wind  the stub's function: winds to the child; Rust calls it through call_resume_keep_stub, as often as
- *              it must
- *   cs_X_cbk   the child's answer: Rust looks at it (cs_rs->settle), then it goes up or the stub is parked again
+ *   cs_X         the host's entry: shows the arguments to Rust (cs_rs->enter), which keeps them (call.c)
+ *   cs_X_wind    winds to the child with the arguments that were kept, as often as Rust must
+ *   cs_X_unwind  answers without asking the child
+ *   cs_X_cbk     the child's answer: Rust looks at it (cs_rs->settle), then it goes up or the operation is parked again
  *
  * frame->local holds Rust's ticket while the operation is below us, and nothing at any other time: the host would
  * give it to mem_put. Operations that are not here pass through by the host's defaults.
+ *
+ * (The host has something like it, the call stub. That has room for the arguments and the answer of any operation,
+ * six thousand bytes, which are wiped each time: a third of what a small read costs.)
  */
 #include "shim.h"
 
 #define CS_UNPACK(list...) list
 
+/* Arguments for cs_call_t. */
+#define CS_LOC(where) .loc = *(where), .locs = 1
+#define CS_LOCS(where, where2) .loc = *(where), .loc2 = *(where2), .locs = 2
+
 /*
- * Defines cs_<fop> and cs_<fop>_wind. `params` is the operation's parameter list, `blank` what its callback gets
- * beyond op_ret and op_errno when there is no memory, the rest are the arguments.
+ * Defines all but cs_X_cbk. `params` is the operation's parameter list, `blank` what its callback gets beyond op_ret and
+ * op_errno when the child was not asked (`answer` is a dictionary or NULL), `kept` the arguments for cs_call_t, and the
+ * rest the arguments from it.
  *
  * STACK_WIND says nothing when it cannot allocate a frame and does not wind. Its arguments are evaluated only when
  * it does: that is how `wound` tells.
  */
-#define CS_FOP(fop, params, blank, first, rest...)                          \
-    static int32_t cs_##fop##_wind params                                   \
-    {                                                                       \
-        gf_boolean_t wound = _gf_false;                                     \
-                                                                            \
-        STACK_WIND(frame, cs_##fop##_cbk, FIRST_CHILD(this),                \
-                   FIRST_CHILD(this)->fops->fop, (wound = _gf_true, first), \
-                   rest);                                                   \
-        if (!wound)                                                         \
-            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank); \
-        return 0;                                                           \
-    }                                                                       \
-                                                                            \
-    static int32_t cs_##fop params                                          \
-    {                                                                       \
-        call_stub_t *stub = fop_##fop##_stub(frame, cs_##fop##_wind, first, \
-                                             rest);                         \
-                                                                            \
-        if (stub)                                                           \
-            cs_rs->enter(this, stub);                                       \
-        else                                                                \
-            cs_##fop##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank); \
-        return 0;                                                           \
+#define CS_FOP(op, number, params, blank, kept, first, rest...)               \
+    static void cs_##op##_wind(cs_call_t *call)                               \
+    {                                                                          \
+        call_frame_t *frame = call->frame;                                     \
+        xlator_t *this = frame->this;                                          \
+        dict_t *answer __attribute__((unused)) = NULL;                         \
+        gf_boolean_t wound = _gf_false;                                        \
+                                                                               \
+        STACK_WIND(frame, cs_##op##_cbk, FIRST_CHILD(this),                   \
+                   FIRST_CHILD(this)->fops->op, (wound = _gf_true, first),    \
+                   rest);                                                      \
+        if (!wound)                                                            \
+            cs_##op##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank);    \
+    }                                                                          \
+                                                                               \
+    static void cs_##op##_unwind(cs_call_t *call, int32_t op_ret,             \
+                                  int32_t op_errno, dict_t *answer)            \
+    {                                                                          \
+        call_frame_t *frame = call->frame;                                     \
+                                                                               \
+        STACK_UNWIND_STRICT(op, frame, op_ret, op_errno, CS_UNPACK blank);    \
+    }                                                                          \
+                                                                               \
+    static int32_t cs_##op params                                             \
+    {                                                                          \
+        cs_call_t call = {.fop = number,                                       \
+                          .frame = frame,                                      \
+                          .wind = cs_##op##_wind,                             \
+                          .unwind = cs_##op##_unwind,                         \
+                          .xdata = xdata,                                      \
+                          CS_UNPACK kept};                                     \
+                                                                               \
+        cs_rs->enter(this, &call);                                             \
+        return 0;                                                              \
     }
 
 /* The reply of the callback that this stands in. */
@@ -140,47 +159,66 @@ cs_readv_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(readv,
+CS_FOP(readv, GF_FOP_READ,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, size_t size,
         off_t offset, uint32_t flags, dict_t *xdata),
-       (NULL, 0, NULL, NULL, NULL), fd, size, offset, flags, xdata)
+       (NULL, 0, NULL, NULL, NULL),
+       (.fd = fd, .size = size, .offset = offset, .flags = (int32_t)flags),
+       call->fd, call->size, call->offset,
+       (uint32_t)call->flags, call->xdata)
 
 CS_PREPOST_CBK(writev)
-CS_FOP(writev,
+CS_FOP(writev, GF_FOP_WRITE,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, struct iovec *vector,
         int32_t count, off_t offset, uint32_t flags, struct iobref *iobref,
         dict_t *xdata),
-       (NULL, NULL, NULL), fd, vector, count, offset, flags, iobref, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .vector = vector, .count = count, .offset = offset,
+        .flags = (int32_t)flags, .iobref = iobref),
+       call->fd, call->vector, call->count, call->offset, (uint32_t)call->flags,
+       call->iobref, call->xdata)
 
 CS_PREPOST_CBK(truncate)
-CS_FOP(truncate,
+CS_FOP(truncate, GF_FOP_TRUNCATE,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, off_t offset,
         dict_t *xdata),
-       (NULL, NULL, NULL), loc, offset, xdata)
+       (NULL, NULL, NULL),
+       (CS_LOC(loc), .offset = offset),
+       &call->loc, call->offset, call->xdata)
 
 CS_PREPOST_CBK(ftruncate)
-CS_FOP(ftruncate,
+CS_FOP(ftruncate, GF_FOP_FTRUNCATE,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset,
         dict_t *xdata),
-       (NULL, NULL, NULL), fd, offset, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .offset = offset),
+       call->fd, call->offset, call->xdata)
 
 CS_PREPOST_CBK(fallocate)
-CS_FOP(fallocate,
+CS_FOP(fallocate, GF_FOP_FALLOCATE,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, int32_t mode,
         off_t offset, size_t len, dict_t *xdata),
-       (NULL, NULL, NULL), fd, mode, offset, len, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .mode = mode, .offset = offset, .size = len),
+       call->fd, call->mode, call->offset,
+       call->size, call->xdata)
 
 CS_PREPOST_CBK(discard)
-CS_FOP(discard,
+CS_FOP(discard, GF_FOP_DISCARD,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset,
         size_t len, dict_t *xdata),
-       (NULL, NULL, NULL), fd, offset, len, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .offset = offset, .size = len),
+       call->fd, call->offset, call->size, call->xdata)
 
 CS_PREPOST_CBK(zerofill)
-CS_FOP(zerofill,
+CS_FOP(zerofill, GF_FOP_ZEROFILL,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset, off_t len,
         dict_t *xdata),
-       (NULL, NULL, NULL), fd, offset, len, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .offset = offset, .size = (size_t)len),
+       call->fd, call->offset, (off_t)call->size,
+       call->xdata)
 
 static int32_t
 cs_seek_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -191,10 +229,13 @@ cs_seek_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(seek,
+CS_FOP(seek, GF_FOP_SEEK,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset,
         gf_seek_what_t what, dict_t *xdata),
-       (0, NULL), fd, offset, what, xdata)
+       (0, NULL),
+       (.fd = fd, .offset = offset, .mode = (int32_t)what),
+       call->fd, call->offset,
+       (gf_seek_what_t)call->mode, call->xdata)
 
 static int32_t
 cs_rchecksum_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -206,10 +247,12 @@ cs_rchecksum_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(rchecksum,
+CS_FOP(rchecksum, GF_FOP_RCHECKSUM,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, off_t offset,
         int32_t len, dict_t *xdata),
-       (0, NULL, NULL), fd, offset, len, xdata)
+       (0, NULL, NULL),
+       (.fd = fd, .offset = offset, .count = len),
+       call->fd, call->offset, call->count, call->xdata)
 
 static int32_t
 cs_copy_file_range_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -222,12 +265,15 @@ cs_copy_file_range_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(copy_file_range,
+CS_FOP(copy_file_range, GF_FOP_COPY_FILE_RANGE,
        (call_frame_t * frame, xlator_t *this, fd_t *fd_in, off64_t off_in,
         fd_t *fd_out, off64_t off_out, size_t len, uint32_t flags,
         dict_t *xdata),
-       (NULL, NULL, NULL, NULL), fd_in, off_in, fd_out, off_out, len, flags,
-       xdata)
+       (NULL, NULL, NULL, NULL),
+       (.fd = fd_in, .offset = off_in, .fd2 = fd_out, .offset2 = off_out,
+        .size = len, .flags = (int32_t)flags),
+       call->fd, call->offset, call->fd2, call->offset2, call->size,
+       (uint32_t)call->flags, call->xdata)
 
 static int32_t
 cs_open_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -238,10 +284,12 @@ cs_open_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(open,
+CS_FOP(open, GF_FOP_OPEN,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, int32_t flags,
         fd_t *fd, dict_t *xdata),
-       (NULL, NULL), loc, flags, fd, xdata)
+       (NULL, NULL),
+       (CS_LOC(loc), .flags = flags, .fd = fd),
+       &call->loc, call->flags, call->fd, call->xdata)
 
 /* In a rename's shape, which lacks the descriptor: that waits in frame->local. */
 static int32_t
@@ -287,10 +335,13 @@ cs_create_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(create,
+CS_FOP(create, GF_FOP_CREATE,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, int32_t flags,
         mode_t mode, mode_t umask, fd_t *fd, dict_t *xdata),
-       (NULL, NULL, NULL, NULL, NULL, NULL), loc, flags, mode, umask, fd, xdata)
+       (NULL, NULL, NULL, NULL, NULL, NULL),
+       (CS_LOC(loc), .flags = flags, .mode = (int32_t)mode, .mask = umask, .fd = fd),
+       &call->loc, call->flags, (mode_t)call->mode, call->mask, call->fd,
+       call->xdata)
 
 /* ---- the file's attributes and names ---- */
 
@@ -304,9 +355,11 @@ cs_lookup_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(lookup,
+CS_FOP(lookup, GF_FOP_LOOKUP,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, dict_t *xdata),
-       (NULL, NULL, NULL, NULL), loc, xdata)
+       (NULL, NULL, NULL, NULL),
+       (CS_LOC(loc)),
+       &call->loc, call->xdata)
 
 static int32_t
 cs_stat_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -317,8 +370,11 @@ cs_stat_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(stat, (call_frame_t * frame, xlator_t *this, loc_t *loc, dict_t *xdata),
-       (NULL, NULL), loc, xdata)
+CS_FOP(stat, GF_FOP_STAT,
+       (call_frame_t * frame, xlator_t *this, loc_t *loc, dict_t *xdata),
+       (NULL, NULL),
+       (CS_LOC(loc)),
+       &call->loc, call->xdata)
 
 static int32_t
 cs_fstat_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -329,8 +385,11 @@ cs_fstat_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(fstat, (call_frame_t * frame, xlator_t *this, fd_t *fd, dict_t *xdata),
-       (NULL, NULL), fd, xdata)
+CS_FOP(fstat, GF_FOP_FSTAT,
+       (call_frame_t * frame, xlator_t *this, fd_t *fd, dict_t *xdata),
+       (NULL, NULL),
+       (.fd = fd),
+       call->fd, call->xdata)
 
 static int32_t
 cs_readdirp_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -342,28 +401,36 @@ cs_readdirp_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(readdirp,
+CS_FOP(readdirp, GF_FOP_READDIRP,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, size_t size,
         off_t offset, dict_t *xdata),
-       (NULL, NULL), fd, size, offset, xdata)
+       (NULL, NULL),
+       (.fd = fd, .size = size, .offset = offset),
+       call->fd, call->size, call->offset, call->xdata)
 
 CS_PREPOST_OR_LOOK_CBK(setattr)
-CS_FOP(setattr,
+CS_FOP(setattr, GF_FOP_SETATTR,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
-       (NULL, NULL, NULL), loc, stbuf, valid, xdata)
+       (NULL, NULL, NULL),
+       (CS_LOC(loc), .stbuf = *stbuf, .flags = valid),
+       &call->loc, &call->stbuf, call->flags, call->xdata)
 
 CS_PREPOST_OR_LOOK_CBK(fsetattr)
-CS_FOP(fsetattr,
+CS_FOP(fsetattr, GF_FOP_FSETATTR,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
-       (NULL, NULL, NULL), fd, stbuf, valid, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .stbuf = *stbuf, .flags = valid),
+       call->fd, &call->stbuf, call->flags, call->xdata)
 
 CS_PREPOST_OR_LOOK_CBK(fsync)
-CS_FOP(fsync,
+CS_FOP(fsync, GF_FOP_FSYNC,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, int32_t datasync,
         dict_t *xdata),
-       (NULL, NULL, NULL), fd, datasync, xdata)
+       (NULL, NULL, NULL),
+       (.fd = fd, .flags = datasync),
+       call->fd, call->flags, call->xdata)
 
 static int32_t
 cs_rename_again(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
@@ -391,10 +458,12 @@ cs_rename_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(rename,
+CS_FOP(rename, GF_FOP_RENAME,
        (call_frame_t * frame, xlator_t *this, loc_t *oldloc, loc_t *newloc,
         dict_t *xdata),
-       (NULL, NULL, NULL, NULL, NULL, NULL), oldloc, newloc, xdata)
+       (NULL, NULL, NULL, NULL, NULL, NULL),
+       (CS_LOCS(oldloc, newloc)),
+       &call->loc, &call->loc2, call->xdata)
 
 /* In a rename's shape, which lacks the inode: that waits in frame->local. */
 static int32_t
@@ -439,10 +508,12 @@ cs_link_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
     return 0;
 }
 
-CS_FOP(link,
+CS_FOP(link, GF_FOP_LINK,
        (call_frame_t * frame, xlator_t *this, loc_t *oldloc, loc_t *newloc,
         dict_t *xdata),
-       (NULL, NULL, NULL, NULL, NULL), oldloc, newloc, xdata)
+       (NULL, NULL, NULL, NULL, NULL),
+       (CS_LOCS(oldloc, newloc)),
+       &call->loc, &call->loc2, call->xdata)
 
 static int32_t
 cs_setxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -453,10 +524,12 @@ cs_setxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(setxattr,
+CS_FOP(setxattr, GF_FOP_SETXATTR,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, dict_t *dict,
         int32_t flags, dict_t *xdata),
-       (NULL), loc, dict, flags, xdata)
+       (answer),
+       (CS_LOC(loc), .xattr = dict, .flags = flags),
+       &call->loc, call->xattr, call->flags, call->xdata)
 
 static int32_t
 cs_fsetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -467,10 +540,12 @@ cs_fsetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(fsetxattr,
+CS_FOP(fsetxattr, GF_FOP_FSETXATTR,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, dict_t *dict,
         int32_t flags, dict_t *xdata),
-       (NULL), fd, dict, flags, xdata)
+       (answer),
+       (.fd = fd, .xattr = dict, .flags = flags),
+       call->fd, call->xattr, call->flags, call->xdata)
 
 static int32_t
 cs_removexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -481,10 +556,12 @@ cs_removexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(removexattr,
+CS_FOP(removexattr, GF_FOP_REMOVEXATTR,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, const char *name,
         dict_t *xdata),
-       (NULL), loc, name, xdata)
+       (NULL),
+       (CS_LOC(loc), .name = name),
+       &call->loc, call->name, call->xdata)
 
 static int32_t
 cs_fremovexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -495,10 +572,12 @@ cs_fremovexattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(fremovexattr,
+CS_FOP(fremovexattr, GF_FOP_FREMOVEXATTR,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, const char *name,
         dict_t *xdata),
-       (NULL), fd, name, xdata)
+       (NULL),
+       (.fd = fd, .name = name),
+       call->fd, call->name, call->xdata)
 
 static int32_t
 cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -509,10 +588,12 @@ cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(getxattr,
+CS_FOP(getxattr, GF_FOP_GETXATTR,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, const char *name,
         dict_t *xdata),
-       (NULL, NULL), loc, name, xdata)
+       (answer, NULL),
+       (CS_LOC(loc), .name = name),
+       &call->loc, call->name, call->xdata)
 
 static int32_t
 cs_fgetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
@@ -523,10 +604,12 @@ cs_fgetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     return 0;
 }
 
-CS_FOP(fgetxattr,
+CS_FOP(fgetxattr, GF_FOP_FGETXATTR,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, const char *name,
         dict_t *xdata),
-       (NULL, NULL), fd, name, xdata)
+       (answer, NULL),
+       (.fd = fd, .name = name),
+       call->fd, call->name, call->xdata)
 
 struct xlator_fops cs_fops = {
     .readv = cs_readv,

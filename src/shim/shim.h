@@ -22,10 +22,39 @@ typedef struct cs_reply {
     gf_dirent_t *entries; /* the entries of a readdirp, or NULL; Rust may correct them */
 } cs_reply_t;
 
+/*
+ * A guarded operation and its arguments: those that it has, the others 0. In `enter` they are the caller's;
+ * cs_shim_call_keep makes them the holder's. What each operation keeps where is said in fops.c.
+ */
+typedef struct cs_call {
+    glusterfs_fop_t fop;
+    int32_t locs; /* how many of loc, loc2 it has */
+    call_frame_t *frame;
+    void (*wind)(struct cs_call *call);
+    void (*unwind)(struct cs_call *call, int32_t op_ret, int32_t op_errno, dict_t *answer);
+    loc_t loc;
+    loc_t loc2;
+    fd_t *fd;
+    fd_t *fd2; /* where copy_file_range copies to */
+    off_t offset;
+    off_t offset2;
+    size_t size;
+    int32_t flags;
+    int32_t mode;
+    mode_t mask;
+    int32_t count; /* of the vector, or bytes to make a checksum of */
+    struct iovec *vector;
+    struct iobref *iobref;
+    const char *name;
+    dict_t *xattr;
+    dict_t *xdata;
+    struct iatt stbuf;
+} cs_call_t;
+
 /* What Rust does for C. Every function catches its panics. */
 typedef struct cs_rs_ops {
-    /* An operation arrives. Takes the stub, which must answer exactly once. */
-    void (*enter)(xlator_t *this_xl, call_stub_t *stub);
+    /* An operation arrives, which Rust must answer exactly once. The arguments are the caller's. */
+    void (*enter)(xlator_t *this_xl, const cs_call_t *call);
     /* The child answered. Returns CS_TAKEN if Rust took the operation again, CS_ANSWER if C must unwind it now and
      * then release the ticket, CS_LOOK if C must put the answer into a stub for look_again. */
     int32_t (*settle)(void *ticket, cs_reply_t *reply);
@@ -73,6 +102,30 @@ cs_shim_allow_store(const char *name);
 /* Not 0 in glusterd, which loads us to check options and never runs us. */
 int32_t
 cs_shim_is_glusterd(void);
+
+/* ---- an operation's arguments ---- */
+
+/* Takes references to, or copies of, everything that `call` names. Returns -1 when there is no memory: then it names
+ * nothing. */
+int32_t
+cs_shim_call_keep(cs_call_t *call);
+
+/* Gives back what cs_shim_call_keep took. */
+void
+cs_shim_call_wipe(cs_call_t *call);
+
+/* Winds it to the child. The answer may come, and free the call, before this returns. */
+void
+cs_shim_call_wind(cs_call_t *call);
+
+/* Answers it without asking the child, with nothing but `answer` (NULL, or what a setxattr or getxattr answers). */
+void
+cs_shim_call_unwind(cs_call_t *call, int32_t op_ret, int32_t op_errno, dict_t *answer);
+
+/* Answers a read with the first `size` bytes of `buffer`. Returns -1 when there is no memory: nothing was answered. */
+int32_t
+cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
+                         int32_t at_end, struct iatt *attributes);
 
 /* ---- host macros as functions ---- */
 
@@ -133,12 +186,6 @@ cs_shim_buffer_free(struct iobuf *buffer);
 int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
               size_t size, off_t offset, int32_t urgent);
-
-/* Answers the read in `stub` with the first `size` bytes of `buffer`; the stub is then to be destroyed. Returns -1 when
- * there is no memory: nothing was answered. */
-int32_t
-cs_shim_answer_read(call_stub_t *stub, struct iobuf *buffer, size_t size,
-                    int32_t at_end, struct iatt *attributes);
 
 /* Sets `key` to a copy of so many bytes. Returns -1 when there is no memory. */
 int32_t

@@ -231,23 +231,3 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
     }
     return 0;
 }
-
-int32_t
-cs_shim_answer_read(call_stub_t *stub, struct iobuf *buffer, size_t size,
-                    int32_t at_end, struct iatt *attributes)
-{
-    struct iovec piece = {.iov_base = iobuf_ptr(buffer), .iov_len = size};
-    struct iobref *iobref = iobref_new();
-
-    if (!iobref)
-        return -1;
-    if (iobref_add(iobref, buffer)) {
-        iobref_unref(iobref);
-        return -1;
-    }
-    /* ENOENT beside a success: the host's way to say that the file ends here. */
-    STACK_UNWIND_STRICT(readv, stub->frame, (int32_t)size, at_end ? ENOENT : 0,
-                        &piece, 1, attributes, iobref, NULL);
-    iobref_unref(iobref);
-    return 0;
-}
