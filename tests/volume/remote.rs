@@ -30,18 +30,6 @@ fn read_at(path: &Path, at: usize, length: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A line of the translator's own in `.meta`.
-fn figure(scene: &Scene, name: &str) -> u64 {
-    let private = scene.mount().meta(&scene.private()).unwrap();
-    let line = private
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
-    line.unwrap_or_else(|| panic!("no {name} in {private}"))
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 /// Cold files of these sizes, and a client that has not seen them.
 fn cold(name: &str, settings: &[(&str, &str)], sizes: &[usize]) -> (Scene, Vec<String>) {
     let mut scene = Scene::new(name);
@@ -133,10 +121,10 @@ fn readers_beside_a_recall_get_the_file_s_bytes() {
             .into_iter()
             .for_each(|reader| reader.join().unwrap());
     });
-    assert!(figure(&scene, "memory-of-objects") <= 8 * MB as u64);
+    assert!(scene.figure("memory-of-objects") <= 8 * MB as u64);
     scene.await_plain(&names[0]);
     assert_same(&scene.read(&names[0]).unwrap(), &bytes, "afterwards");
-    assert_eq!(figure(&scene, "files-recalled"), 1);
+    assert_eq!(scene.figure("files-recalled"), 1);
     scene.assert_idle();
 }
 
@@ -154,8 +142,8 @@ fn with_remote_read_a_file_is_read_and_stays_cold() {
         assert!(scene.is_cold(name), "{name}: {}", scene.marks(name));
         assert_eq!(scene.stat(name).len(), size as u64);
     }
-    assert_eq!(figure(&scene, "files-recalled"), 0);
-    assert!(figure(&scene, "reads-from-the-store") >= 3);
+    assert_eq!(scene.figure("files-recalled"), 0);
+    assert!(scene.figure("reads-from-the-store") >= 3);
 
     // A change brings the file back.
     let path = scene.path(&names[1]);

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudsync_format::checksum::Algorithm;
 use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
@@ -149,7 +150,10 @@ impl Scene {
     /// What the seed's script means: the object is uploaded under the file's path, then the file is cut.
     pub(crate) fn archive(&self, name: &str) {
         let bytes = self.read(name).unwrap();
-        self.bucket.put(name, &bytes).unwrap();
+        // As the archiver does.
+        let checksum = Algorithm::Crc64Nvme.of(&bytes).to_string();
+        let headers = [("x-amz-meta-cloudsync-checksum", checksum.as_str())];
+        self.bucket.put_with(name, &bytes, &headers).unwrap();
         if self.stat(name).nlink() > 1 {
             self.cut_with_key(name).unwrap();
         } else {
@@ -159,6 +163,18 @@ impl Scene {
             self.is_cold(name),
             "{name} is not cold after the hand-shake"
         );
+    }
+
+    /// A line of the translator's own in `.meta`.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let private = self.mount().meta(&self.private()).unwrap();
+        let line = private
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {name} in {private}"))
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// The hand-shake alone, with the mtime that the file has now.

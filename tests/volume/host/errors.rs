@@ -49,15 +49,12 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
             ("debug.error-fops", fops),
         ],
     );
-    let (mut failed, mut right) = (0, 0);
+    let mut right = 0;
     for number in 0..FILES {
         let name = name(number);
-        match scene.read(&name) {
-            Ok(read) => {
-                assert_same(&read, &bytes(number), &name);
-                right += 1;
-            }
-            Err(_) => failed += 1,
+        if let Ok(read) = scene.read(&name) {
+            assert_same(&read, &bytes(number), &name);
+            right += 1;
         }
         // And back, if it will.
         if number % 2 == 0 && scene.is_plain(&name) {
@@ -65,8 +62,10 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
         }
     }
     scene.assert_idle();
+    // A reader need not hear of it: where there is no room, which is one of the errors, it is served from the store.
+    let failed = scene.figure("recalls-failed");
     eprintln!(
-        "| error-gen: {fops} fail with {errno}, at random | {right} reads got the bytes, {failed} an errno |"
+        "| error-gen: {fops} fail with {errno}, at random | {right} of {FILES} reads got the bytes; {failed} recalls failed |"
     );
     assert!(failed > 0, "no error came: the test proves nothing");
     set(
