@@ -208,6 +208,9 @@ typedef struct cs_fetch {
     /* Not 0 once nobody wants the bytes any more. Ask while waiting; `write` asks by itself. */
     int (*cancelled)(void *sink);
     void *sink;
+    /* For a store whose answer to the request for bytes tells all that `head` would: call it before the first `write`,
+     * and `head` is not asked for this object. Need not be called. */
+    void (*describe)(void *sink, const cs_object_t *object);
 } cs_fetch_t;
 
 /*

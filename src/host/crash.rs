@@ -17,6 +17,7 @@ pub const STEPS: &[&str] = &[
     "compare",
     "cut",
     "drain",
+    "fetch",
     "fsync",
     "lock",
     "look up",

@@ -80,6 +80,16 @@ pub struct Object {
     pub checksum: Option<Checksum>,
 }
 
+impl Object {
+    fn of(raw: &sys::cs_object_t) -> Self {
+        Self {
+            size: raw.size,
+            etag: text(&raw.etag),
+            checksum: Checksum::parse(&text(&raw.checksum)),
+        }
+    }
+}
+
 impl LoadedStore {
     /// The store's name.
     #[must_use]
@@ -170,11 +180,7 @@ impl LoadedStore {
         if result < 0 {
             return Err(Errno::new(result));
         }
-        Ok(Some(Object {
-            size: object.size,
-            etag: text(&object.etag),
-            checksum: Checksum::parse(&text(&object.checksum)),
-        }))
+        Ok(Some(Object::of(&object)))
     }
 
     fn proxy_xlator(&self) -> *mut sys::xlator_t {

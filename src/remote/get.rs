@@ -122,11 +122,6 @@ fn fetch(
 ) -> Result<(), Failure> {
     let _connection = LIMITS.connection(get.what);
     let version = object.version()?;
-    let expected = if object.is_one_piece() {
-        object.describe()?.checksum
-    } else {
-        None
-    };
     let part = Part {
         key: &object.identity.key,
         version: version.as_deref(),
@@ -137,13 +132,24 @@ fn fetch(
         object,
         get,
         coming,
-        expected,
         buffer: None,
+        piece: None,
         each,
         failed: None,
     };
     let fetched = object.store.fetch(&part, &mut filling);
     let failed = filling.failed.take();
+    if failed.is_none()
+        && fetched.is_ok()
+        && let Some(piece) = filling.piece.take()
+    {
+        // Asks the store, if the answer did not tell: not while the plugin works.
+        if let Some(expected) = object.describe()?.checksum {
+            let found = expected.algorithm().of(piece.buffer().bytes());
+            compare(object.key(), expected, found)?;
+        }
+        filling.hand_out(&piece)?;
+    }
     let left = coming.left.end - coming.left.start;
     match (failed, fetched) {
         (Some(failure), _) => Err(failure),
@@ -164,9 +170,9 @@ struct Filling<'a, 'b, 'c, 'd> {
     object: &'a Arc<Object>,
     get: &'a Get<'b>,
     coming: &'a mut Coming<'c>,
-    /// Of the whole object, if it is one piece.
-    expected: Option<Checksum>,
     buffer: Option<(Buffer, Lease<'static>)>,
+    /// An object of one piece, all of it: nobody sees it before it was compared.
+    piece: Option<Arc<Chunk>>,
     each: &'a mut Came<'d>,
     /// Ours, which the plugin only hands through.
     failed: Option<Failure>,
@@ -191,25 +197,33 @@ impl Filling<'_, '_, '_, '_> {
                 buffer,
                 _lease: lease,
             });
-            self.compare(&chunk)?;
-            let at = self.coming.left.start;
-            self.coming.left.start += chunk.buffer().bytes().len() as u64;
-            self.object.came(at, Arc::clone(&chunk));
-            LIMITS.keep(self.object, at);
-            (self.each)(at, &chunk)?;
+            if self.object.is_one_piece() {
+                self.piece = Some(chunk);
+            } else {
+                self.hand_out(&chunk)?;
+            }
         }
         Ok(())
     }
 
+    fn hand_out(&mut self, chunk: &Arc<Chunk>) -> Result<(), Failure> {
+        let at = self.coming.left.start;
+        self.coming.left.start += chunk.buffer().bytes().len() as u64;
+        self.object.came(at, Arc::clone(chunk));
+        LIMITS.keep(self.object, at);
+        (self.each)(at, chunk)
+    }
+
     fn room(&self) -> Result<(Buffer, Lease<'static>), Failure> {
         let left = self.coming.left.end - self.coming.left.start;
-        let most = if self.coming.left.start == self.get.range.start {
+        let begins = self.coming.left.start == self.get.range.start;
+        let most = if begins && !self.object.is_one_piece() {
             self.get.first
         } else {
             PIECE
         };
         let size = left.min(most);
-        if size == 0 {
+        if size == 0 || self.piece.is_some() {
             return Err(Failure::TooLong(self.get.range.end));
         }
         let lease = LIMITS.memory(size);
@@ -219,16 +233,6 @@ impl Filling<'_, '_, '_, '_> {
             errno,
         })?;
         Ok((buffer, lease))
-    }
-
-    fn compare(&self, chunk: &Chunk) -> Result<(), Failure> {
-        match self.expected {
-            Some(expected) => {
-                let found = expected.algorithm().of(chunk.buffer().bytes());
-                compare(self.object.key(), expected, found)
-            }
-            None => Ok(()),
-        }
     }
 }
 
@@ -247,6 +251,13 @@ impl Sink for Filling<'_, '_, '_, '_> {
 
     fn cancelled(&self) -> bool {
         (self.get.cancelled)()
+    }
+
+    fn describe(&mut self, found: store::Object) {
+        // One that is not the file is none that we know: whoever needs to know more asks, and hears why.
+        if let Ok(found) = checked(self.object, found) {
+            self.object.learn(found);
+        }
     }
 }
 
@@ -270,17 +281,22 @@ pub fn compare(key: &CStr, expected: Checksum, found: Checksum) -> Result<(), Fa
 /// # Errors
 /// Why not.
 pub(super) fn head(object: &Object) -> Result<store::Object, Failure> {
+    let found = object
+        .store
+        .head(&object.identity.key)
+        .map_err(Failure::Store)?
+        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
+    checked(object, found)
+}
+
+/// What the store says of the object, if that is the file.
+fn checked(object: &Object, found: store::Object) -> Result<store::Object, Failure> {
     let identity = &object.identity;
     let other = |why: String, errno| Failure::Object {
         key: identity.key.to_string_lossy().into_owned(),
         why,
         errno,
     };
-    let found = object
-        .store
-        .head(&identity.key)
-        .map_err(Failure::Store)?
-        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
     let version = identity.version.as_deref().map(CStr::to_string_lossy);
     if let Some(version) =
         version.filter(|version| !found.etag.is_empty() && *version != found.etag)

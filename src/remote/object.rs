@@ -134,7 +134,7 @@ impl Object {
         self.identity.size <= PIECE
     }
 
-    /// Asks the store what the object is, and whether that is the file. Asks once. Blocks.
+    /// What the object is, if that is the file. Asks the store, unless it has told with the bytes that came first. Blocks.
     ///
     /// # Errors
     /// Why not.
@@ -149,6 +149,14 @@ impl Object {
         let found = get::head(self)?;
         *described = Some(found.clone());
         Ok(found)
+    }
+
+    /// The store told it beside bytes of the object.
+    pub(super) fn learn(&self, found: store::Object) {
+        self.described
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(found);
     }
 
     /// The part of the object that a read asks for.

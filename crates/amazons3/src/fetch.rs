@@ -11,11 +11,12 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use cloudsync_store::network::while_wanted;
-use cloudsync_store::{Object, Sink, StoreError, Tries};
+use cloudsync_store::{Checksum, Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::bytes_to_skip;
 use crate::failure;
+use crate::head::CHECKSUM_METADATA;
 use crate::store::S3;
 use cloudsync_store::network::Failure;
 
@@ -81,6 +82,18 @@ async fn once(
             store.place
         )))
     })?;
+
+    // What is ours is in each answer, whatever part it brings. What the store says of a checksum by itself is not, and
+    // may be the part's.
+    let metadata = answer.metadata();
+    let checksum = metadata.and_then(|metadata| metadata.get(CHECKSUM_METADATA));
+    if let Some(checksum) = checksum.and_then(|text| Checksum::parse(text)) {
+        sink.describe(&Object {
+            size: object.size,
+            etag: answer.e_tag().map(str::to_owned),
+            checksum: Some(checksum),
+        });
+    }
 
     let mut body = answer.body;
     let (mut waited, mut came) = (Duration::ZERO, 0);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier};
 use cloudsync_format::settings::{Error, Settings as List};
-use cloudsync_store::{Sink, StoreError};
+use cloudsync_store::{Object, Sink, StoreError};
 use tokio::time::sleep;
 
 use crate::failure;
@@ -126,6 +126,10 @@ impl Sink for Watched<'_> {
 
     fn cancelled(&self) -> bool {
         self.sink.cancelled()
+    }
+
+    fn describe(&mut self, object: &Object) {
+        self.sink.describe(object);
     }
 }
 

@@ -190,6 +190,9 @@ impl Connection {
             );
             return Err(Failure::final_(StoreError::Changed(why)));
         }
+        if now.checksum.is_some() {
+            sink.describe(&now);
+        }
         let mut body = answer.into_stream();
         while !left.is_empty() {
             let next = timeout(self.timeout, body.next());

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Checksum, Metadata, Sink, Source, StoreError, Upload};
+use cloudsync_store::{Checksum, Metadata, Object, Sink, Source, StoreError, Upload};
 
 /// Bytes that tell their place: no piece is like another.
 #[must_use]
@@ -49,6 +49,8 @@ pub struct Memory {
     pub pause: Duration,
     /// Called once, after the first write.
     pub after_first: Option<Box<dyn FnOnce() + Send>>,
+    /// What it was told of the object.
+    pub described: Option<Object>,
     /// Calls of `write` after one that it answered with an error.
     pub calls_after_error: usize,
     #[doc(hidden)]
@@ -90,6 +92,14 @@ impl Sink for Memory {
 
     fn cancelled(&self) -> bool {
         self.enough.is_some_and(|enough| self.bytes.len() >= enough)
+    }
+
+    fn describe(&mut self, object: &Object) {
+        // Again for a request that took up where another one broke off.
+        if self.described.is_none() {
+            assert!(self.bytes.is_empty(), "described after its first bytes");
+        }
+        self.described = Some(object.clone());
     }
 }
 

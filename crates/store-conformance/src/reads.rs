@@ -22,7 +22,12 @@ fn fetch<S: Store>(
     sink: &mut Memory,
 ) -> Result<(), StoreError> {
     let object = store.head(key)?;
-    store.fetch(key, &object, range.start as u64..range.end as u64, sink)
+    let range = range.start as u64..range.end as u64;
+    store.fetch(key, &object, range, sink)?;
+    if let Some(described) = &sink.described {
+        assert_eq!(*described, object, "{key}: what is told beside its bytes");
+    }
+    Ok(())
 }
 
 /// Fetches the whole object.

@@ -29,6 +29,12 @@ pub trait Sink {
 
     /// Whether nobody wants the bytes any more. Ask while waiting; [`write`](Self::write) asks by itself.
     fn cancelled(&self) -> bool;
+
+    /// For a store whose answer to the request for bytes tells all that [`Store::head`] would: call it before the first
+    /// `write`, and nobody asks for this object's head. Need not be called.
+    fn describe(&mut self, object: &Object) {
+        let _ = object;
+    }
 }
 
 /// A store. One value per volume; several threads call it at once, and all of them may block.

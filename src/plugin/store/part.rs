@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::LoadedStore;
+use super::{LoadedStore, Object};
 use crate::errno::Errno;
-use crate::host::guard;
+use crate::host::{crash, guard};
 use crate::sys;
 
 /// What to fetch.
@@ -33,6 +33,21 @@ pub trait Sink {
 
     /// Whether nobody wants them any more.
     fn cancelled(&self) -> bool;
+
+    /// What the store says of the whole object, beside its bytes.
+    fn describe(&mut self, object: Object);
+}
+
+unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t) {
+    guard::catch((), || {
+        // SAFETY: `fetch` passed it, for the length of its call, and waits for the plugin.
+        let sink = unsafe { sink.cast::<&mut dyn Sink>().as_mut() };
+        // SAFETY: the plugin's word.
+        let object = unsafe { object.as_ref() };
+        if let Some((sink, object)) = sink.zip(object) {
+            sink.describe(Object::of(object));
+        }
+    });
 }
 
 unsafe extern "C" fn write(sink: *mut c_void, bytes: *const c_void, length: usize) -> c_int {
@@ -88,6 +103,7 @@ impl LoadedStore {
         let Some(fetch) = self.ext.and_then(fetch_of) else {
             return Err(Errno::EOPNOTSUPP);
         };
+        let _step = crash::step("fetch");
         let _entered = self.enter();
         let what = sys::cs_fetch_t {
             key: part.key.as_ptr(),
@@ -98,6 +114,7 @@ impl LoadedStore {
             write: Some(write),
             cancelled: Some(cancelled),
             sink: (&raw mut sink).cast(),
+            describe: Some(describe),
         };
         // SAFETY: everything that `what` names outlives the call, on this thread.
         let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };

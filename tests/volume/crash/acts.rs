@@ -86,11 +86,13 @@ const UNMARK: Act = Act {
     ..RECALL
 };
 
-/// The points that there are each time: how many writes a file takes depends on what its readers have fetched of it.
+/// The points that there are each time: how many requests and writes a file takes depends on what its readers have
+/// fetched of it.
 fn sure(points: &[String]) -> Vec<String> {
-    let few = |point: &&String| {
-        let number = point.split_once(" write#").map(|(_, number)| number);
-        number.is_none_or(|number| matches!(number, "1" | "2" | "3"))
+    let few = |point: &&String| match point.split_once('#') {
+        Some((point, number)) if point.ends_with(" write") => matches!(number, "1" | "2" | "3"),
+        Some((point, number)) if point.ends_with(" fetch") => number == "1",
+        _ => true,
     };
     points.iter().filter(few).cloned().collect()
 }
@@ -101,10 +103,10 @@ const FAILED: Act = Act {
     ends: Some(libc::EHOSTUNREACH),
     store_away: true,
     dies: |points| {
-        let mut mending = ends(from_point(points, "after ask the store#1"));
+        let mut mending = ends(from_point(points, "after fetch#1"));
         // The kernel may ask again, which starts another recall, or not.
         mending.retain(|point| point.ends_with("#1"));
-        with(&mending, &["ask the store", "cut", "fsync", "unmark"])
+        with(&mending, &["fetch", "cut", "fsync", "unmark"])
     },
     ..RECALL
 };

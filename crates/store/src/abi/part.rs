@@ -4,7 +4,8 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::Range;
 
-use crate::{Sink, StoreError};
+use super::ObjectOut;
+use crate::{Object, Sink, StoreError};
 
 /// `cs_fetch_t`.
 #[repr(C)]
@@ -18,9 +19,10 @@ pub struct FetchIn {
     write: Option<unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> c_int>,
     cancelled: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
     sink: *mut c_void,
+    describe: Option<unsafe extern "C" fn(*mut c_void, *const ObjectOut)>,
 }
 
-const _: () = assert!(size_of::<FetchIn>() == 64);
+const _: () = assert!(size_of::<FetchIn>() == 72);
 
 /// A part, for the time of one call.
 pub(crate) struct Part<'a> {
@@ -108,5 +110,13 @@ impl Sink for Part<'_> {
         self.raw
             .cancelled
             .is_some_and(|cancelled| (unsafe { cancelled(self.raw.sink) }) != 0)
+    }
+
+    fn describe(&mut self, object: &Object) {
+        if let Some(describe) = self.raw.describe {
+            let object = ObjectOut::of(object);
+            // SAFETY: as above; the object is copied.
+            unsafe { describe(self.raw.sink, &raw const object) };
+        }
     }
 }
