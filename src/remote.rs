@@ -52,6 +52,13 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     if let Some(serving) = job.as_ref().and_then(|job| job.serving()) {
         return serving.read(ticket);
     }
+    if let Known::Cold { size } = inode.known(instance.this)
+        && job.is_none()
+        && size <= PIECE
+        && comes_back(instance, &inode, size)
+    {
+        return engine::park_small(instance, ticket, inode);
+    }
     control::on_a_thread(instance, ticket, move |instance, ticket| {
         let way = guard::catch(Err(Failure::Bug), || ask(instance, &inode));
         match way {
@@ -69,6 +76,16 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
             }
         }
     });
+}
+
+/// Whether a read of a file of one piece waits for the file. Never blocks.
+fn comes_back(instance: &Instance, inode: &Inode, size: u64) -> bool {
+    let Some(store) = instance.store() else {
+        return false;
+    };
+    let can_fetch = store.can_fetch();
+    let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
+    decision::source(true, can_fetch, may_recall, instance.config().checked) == Source::Bricks
 }
 
 /// How a read gets its bytes.

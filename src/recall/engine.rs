@@ -135,11 +135,25 @@ pub fn park(
                 gfid,
                 want,
                 asked: false,
+                small: false,
             };
             start_or_join(instance, new, Some(ticket));
         }
         None => ticket.fail(Errno::EINVAL),
     }
+}
+
+/// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
+/// is cheaper than to look again first. Never blocks.
+pub fn park_small(instance: &Arc<Instance>, ticket: Ticket, inode: Inode) {
+    let new = NewJob {
+        gfid: inode.gfid(),
+        inode,
+        want: Want::Bytes,
+        asked: false,
+        small: true,
+    };
+    start_or_join(instance, new, Some(ticket));
 }
 
 /// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
@@ -152,6 +166,7 @@ pub fn start(instance: &Arc<Instance>, inode: Inode, asked: bool) {
         gfid,
         want,
         asked,
+        small: false,
     };
     start_or_join(instance, new, None);
 }
@@ -161,6 +176,8 @@ struct NewJob {
     gfid: Gfid,
     want: Want,
     asked: bool,
+    /// A look would say so.
+    small: bool,
 }
 
 fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) {
@@ -169,6 +186,7 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         gfid,
         want,
         asked,
+        small,
     } = new;
     let mut jobs = lock(&instance.engine.jobs);
     if let Some(job) = jobs.get(&gfid) {
@@ -193,7 +211,12 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
     });
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
-    on_a_thread(instance, &job, &workers::BRICKS, workers::LIMIT, look);
+    if small {
+        let recalls = instance.config().recalls;
+        on_a_thread(instance, &job, &workers::SMALL, recalls, run);
+    } else {
+        on_a_thread(instance, &job, &workers::BRICKS, workers::LIMIT, look);
+    }
 }
 
 /// Runs a step of a job on a thread of that pool.
@@ -243,6 +266,14 @@ fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
 fn run(instance: &Arc<Instance>, job: &Arc<Job>) {
     let outcome = guard::catch(Err(Failure::Bug), || job::run(instance, job));
     finish(instance, job, outcome);
+}
+
+/// The file is local: whoever waits for it need not wait for the job's end.
+pub fn resume(instance: &Arc<Instance>, job: &Job) {
+    let waiters = std::mem::take(&mut *lock(&job.waiters));
+    for ticket in waiters {
+        instance.proceed(ticket);
+    }
 }
 
 /// Ends the job and answers or resumes everybody who waits for it.

@@ -2,6 +2,7 @@
 //! The steps of one job, one after the other, on a thread that may block. See the module above for the order and
 //! what a crash between two of them leaves.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,7 +15,7 @@ use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::{Download, LoadedStore};
-use crate::recall::engine::{Job, Serving, Want};
+use crate::recall::engine::{self, Job, Serving, Want};
 use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
 use crate::remote::identity::Identity;
@@ -73,7 +74,7 @@ const AGAIN: usize = 3;
 ///
 /// # Errors
 /// Why not; the file is then as cold as it was, or what another client made of it.
-pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     let (child, loc) = begin(instance, job)?;
     let mut left = AGAIN;
     loop {
@@ -92,7 +93,7 @@ pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
     }
 }
 
-fn with_lock(instance: &Instance, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
+fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
     let status = healed(child, loc, job)?;
     match (status.state, job.want) {
         (State::Local, _) => {
@@ -106,7 +107,6 @@ fn with_lock(instance: &Instance, job: &Job, child: &Child, loc: &Loc) -> Result
         (_, Want::Tidy) => Ok(()),
         (State::Remote, Want::Bytes | Want::Read | Want::First(1..)) => {
             let bytes = bring_back(instance, job, child, loc, &status)?;
-            job.inode.learn(instance.this, Known::Local);
             instance
                 .engine
                 .counters
@@ -171,7 +171,7 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
 
 /// Fetches the file, or as much of it as will be needed, and commits. Returns how many bytes that was.
 fn bring_back(
-    instance: &Instance,
+    instance: &Arc<Instance>,
     job: &Job,
     child: &Child,
     loc: &Loc,
@@ -196,7 +196,7 @@ fn bring_back(
         })
         .and_then(|written| {
             moved |= written.moved_mtime;
-            commit(child, &fd, status, moved, ours)
+            commit(instance, child, &fd, status, moved, ours)
         });
     // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
     job.end_reading();
@@ -220,6 +220,8 @@ fn bring_back(
         return Err(failure);
     }
     // The file is local. What follows only tidies up; a lookup does it again if it fails.
+    job.inode.learn(instance.this, Known::Local);
+    engine::resume(instance, job);
     if let Err(failure) = tidy(instance, child, &fd) {
         log::warn!("{}: recalled, but not tidied up: {failure}", loc.path());
     }
@@ -322,6 +324,7 @@ fn fetch(
 
 /// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
 fn commit(
+    instance: &Instance,
     child: &Child,
     fd: &Fd,
     status: &Status,
@@ -333,22 +336,37 @@ fn commit(
     if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }
-    child.remove(fd, "unmark", xattr::DOWNLOADING)?;
-    child.remove(fd, "commit", xattr::REMOTE)
+    // Whichever goes first: with the mark alone the file is whole, and without it it is cold.
+    remove(
+        instance,
+        child,
+        fd,
+        "commit",
+        &[xattr::DOWNLOADING, xattr::REMOTE],
+    )
 }
 
-/// Removes what a cold file has and a local one has not: in one operation, or, where the volume cannot do that, one after
-/// the other, and last the one by which a lookup sees that there are more.
+/// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.
 fn tidy(instance: &Instance, child: &Child, fd: &Fd) -> Result<(), Failure> {
-    const STEP: &str = "tidy up";
+    remove(instance, child, fd, "tidy up", &xattr::LEFT_OVERS)
+}
+
+/// Removes attributes in one operation, which does it in any order, or, where the volume cannot do that, in this one.
+fn remove(
+    instance: &Instance,
+    child: &Child,
+    fd: &Fd,
+    step: &'static str,
+    names: &[&CStr],
+) -> Result<(), Failure> {
     if instance.bricks.remove_many() {
-        match child.remove_all(fd, STEP, &xattr::LEFT_OVERS) {
+        match child.remove_all(fd, step, names) {
             // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
             Err(failure) if failure.errno() == Errno::EOPNOTSUPP => instance.bricks.remove_singly(),
             result => return result,
         }
     }
-    xattr::LEFT_OVERS
+    names
         .iter()
-        .try_for_each(|name| child.remove(fd, STEP, name))
+        .try_for_each(|name| child.remove(fd, step, name))
 }
