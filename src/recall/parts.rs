@@ -175,8 +175,9 @@ impl Fetching<'_> {
             && let Some(range) = self.parts.next()
         {
             if let Err(failure) = self.part(range) {
-                self.stopped.store(true, Ordering::Release);
+                // In this order: those that are stopped by it fail too, and not first.
                 self.done().failed.get_or_insert(failure);
+                self.stopped.store(true, Ordering::Release);
             }
         }
     }

@@ -62,7 +62,7 @@ pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
                 range,
                 first,
                 what: Use::Read,
-                cancelled: &|| object.is_closed(),
+                cancelled: &|| object.is_ending(),
             };
             // Who waits was told.
             let _told = run(&object, get, &mut |_, _| Ok(()));
@@ -147,6 +147,8 @@ fn fetch(
     let left = coming.left.end - coming.left.start;
     match (failed, fetched) {
         (Some(failure), _) => Err(failure),
+        // The plugin looked whether it should go on. That says nothing of the object.
+        (None, Err(_)) if (get.cancelled)() => Err(Failure::Cancelled),
         // Nonsense, as for a range of an object that is not the file. Asking tells.
         (None, Err(errno)) if errno == Errno::EREMOTEIO => {
             object.describe().and(Err(Failure::Store(errno)))

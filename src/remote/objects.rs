@@ -14,7 +14,7 @@ use crate::plugin::store::LoadedStore;
 use crate::recall::busy::Busy;
 use crate::remote::identity::Identity;
 use crate::remote::object::Object;
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The objects that are in use.
@@ -24,6 +24,8 @@ pub struct Objects {
     /// Reads that were answered from memory or by a request.
     pub reads: AtomicU64,
     busy: Arc<Busy>,
+    /// No more of them. Objects that were closed look at it too: requests may still be out for them.
+    ending: Arc<AtomicBool>,
 }
 
 /// How many may be open before those that nobody uses are closed.
@@ -37,7 +39,7 @@ impl Objects {
     /// The object of a file, by what the bricks said of it just now.
     ///
     /// # Errors
-    /// [`Failure::Damaged`].
+    /// [`Failure::Damaged`], and [`Failure::Cancelled`] once the instance ends.
     pub fn open(
         &self,
         this: Xlator,
@@ -47,6 +49,9 @@ impl Objects {
     ) -> Result<Arc<Object>, Failure> {
         let identity = Identity::of(status)?;
         let mut open = self.lock();
+        if self.ending.load(Ordering::Acquire) {
+            return Err(Failure::Cancelled);
+        }
         if let Some(object) = open.get(&gfid)
             && object.is(&identity, store)
         {
@@ -57,7 +62,14 @@ impl Objects {
             closed.extend(open.extract_if(|_, object| Arc::strong_count(object) == 1));
         }
         let attributes = &status.attributes;
-        let object = Object::new(this, Arc::clone(store), identity, attributes, &self.busy);
+        let object = Object::new(
+            this,
+            Arc::clone(store),
+            identity,
+            attributes,
+            &self.busy,
+            &self.ending,
+        );
         closed.extend(
             open.insert(gfid, Arc::clone(&object))
                 .map(|old| (gfid, old)),
@@ -77,9 +89,13 @@ impl Objects {
     /// The instance ends. Returns whether its requests did, in time.
     #[must_use]
     pub fn end(&self, at_most: Duration) -> bool {
-        let closed = std::mem::take(&mut *self.lock());
+        let closed = {
+            let mut open = self.lock();
+            self.ending.store(true, Ordering::Release);
+            std::mem::take(&mut *open)
+        };
         for object in closed.values() {
-            object.end();
+            object.refuse(Errno::ECANCELED);
         }
         drop(closed);
         self.busy.wait_until_idle(at_most)

@@ -3,8 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::config::Config;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
+use crate::host::xlator::Xlator;
 use crate::recall::engine::{self, Engine, Want};
 use crate::sync::Arc;
 
@@ -30,26 +32,6 @@ pub struct Instance {
     pub at_work: AtomicUsize,
 }
 
-/// What tells the host who calls.
-#[derive(Debug, Default)]
-pub struct Xlator;
-
-/// Until it is dropped.
-#[derive(Debug)]
-pub struct Entered;
-
-impl Drop for Entered {
-    fn drop(&mut self) {}
-}
-
-impl Xlator {
-    /// Nobody asks here.
-    #[must_use]
-    pub const fn enter(&self) -> Entered {
-        Entered
-    }
-}
-
 /// The store.
 #[derive(Clone, Copy, Debug)]
 pub struct Store;
@@ -62,18 +44,11 @@ impl Store {
     }
 }
 
-/// The settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Recalls at once.
-    pub recalls: usize,
-}
-
 impl Instance {
     /// The settings.
     #[must_use]
-    pub const fn config(&self) -> Config {
-        Config { recalls: 4 }
+    pub fn config(&self) -> Config {
+        Config::default()
     }
 
     /// The store.

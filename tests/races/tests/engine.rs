@@ -12,21 +12,15 @@ use std::time::Duration;
 use cloudsync_races::host::inode::Inode;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
 use cloudsync_races::instance::{FILE, Instance};
+use cloudsync_races::orders;
 use cloudsync_races::recall::{engine, workers};
-use cloudsync_races::sync::new_execution;
 use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Half of the orders at random, half with few changes of thread, which finds what is rare otherwise.
+/// In so many orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
-    let orders = std::env::var("CLOUDSYNC_ORDERS").map_or(1000, |text| text.parse().unwrap());
-    let body = move || {
-        new_execution();
-        body();
-    };
-    shuttle::check_random(body.clone(), orders / 2);
-    shuttle::check_pct(body, orders / 2, 3);
+    orders::explore(1000, body);
 }
 
 fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle<()> {
