@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
@@ -32,6 +31,15 @@ pub struct Objects {
 const OPEN: usize = 64;
 
 impl Objects {
+    /// None; their requests are counted there.
+    #[must_use]
+    pub fn new(busy: &Arc<Busy>) -> Self {
+        Self {
+            busy: Arc::clone(busy),
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, Arc<Object>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,9 +94,8 @@ impl Objects {
         drop(closed);
     }
 
-    /// The instance ends. Returns whether its requests did, in time.
-    #[must_use]
-    pub fn end(&self, at_most: Duration) -> bool {
+    /// The instance ends: no requests begin, those that there are end soon, and who waits for them gets ECANCELED.
+    pub fn end(&self) {
         let closed = {
             let mut open = self.lock();
             self.ending.store(true, Ordering::Release);
@@ -98,7 +105,6 @@ impl Objects {
             object.refuse(Errno::ECANCELED);
         }
         drop(closed);
-        self.busy.wait_until_idle(at_most)
     }
 
     /// Everybody who waits for bytes of this file gets ECANCELED.

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
+use crate::recall::busy::Busy;
 use crate::recall::engine::{self, Engine, Want};
 use crate::sync::Arc;
 
@@ -14,8 +15,10 @@ use crate::sync::Arc;
 pub const FILE: Gfid = Gfid(1);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Instance {
+    /// What is at work.
+    pub busy: Arc<Busy>,
     /// The jobs.
     pub engine: Engine,
     /// The host's side of it.
@@ -41,6 +44,22 @@ impl Store {
     #[must_use]
     pub const fn can_fetch(&self) -> bool {
         true
+    }
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        let busy = Arc::new(Busy::default());
+        Self {
+            engine: Engine::new(&busy),
+            busy,
+            this: Xlator,
+            local: AtomicBool::new(false),
+            store_fails: false,
+            recalls: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            at_work: AtomicUsize::new(0),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle
 
 /// All that came were answered once, and nothing is left.
 fn assert_answered(instance: &Arc<Instance>, ledger: &Ledger, came: usize) {
-    assert!(instance.engine.wait_until_idle(LONG));
+    assert!(instance.busy.wait_until_idle(LONG));
     let (resumed, failed) = (ledger.resumed.load(SeqCst), ledger.failed.load(SeqCst));
     assert_eq!(ledger.dropped.load(SeqCst), 0, "answered by nobody");
     assert_eq!(resumed + failed, came, "{resumed} resumed, {failed} failed");
@@ -82,6 +82,21 @@ fn cancelling_wakes_everybody_and_loses_nobody() {
         });
         instance.engine.cancel_all();
         one.join().unwrap();
+        parked.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_answered(&instance, &ledger, 2);
+    });
+}
+
+/// `fini`: operations that come then, from threads that are not done yet, are answered too, and start nothing.
+#[test]
+fn at_the_end_everybody_is_answered_and_no_job_begins() {
+    explore(|| {
+        let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
+        let parked: Vec<_> = [0, 1].map(|again| park(&instance, &ledger, again)).into();
+        instance.engine.end();
+        let late = Arc::new(Ledger::default());
+        instance.park(Ticket::new(Arc::clone(&late), 0));
+        assert_eq!(late.failed.load(SeqCst), 1, "a job began");
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 2);
     });

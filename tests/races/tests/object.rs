@@ -329,7 +329,8 @@ fn nobody_reads_a_piece_that_is_not_the_file() {
 fn the_end_reaches_requests_for_an_object_that_was_closed() {
     explore(|| {
         LIMITS.set(&Config::default());
-        let objects = Objects::default();
+        let busy = Arc::new(Busy::default());
+        let objects = Objects::new(&busy);
         let store = Arc::new(LoadedStore {
             stalls: true,
             ..LoadedStore::new(SIZE)
@@ -337,7 +338,10 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
         let object = objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();
         let readers = vec![read(&object, 0..5, false), read(&object, 5..6, true)];
         objects.close(FILE);
-        let answers = answers(readers, || objects.end(LONG));
+        let answers = answers(readers, || {
+            objects.end();
+            busy.wait_until_idle(LONG)
+        });
         assert_eq!(answers, [Err(libc::ECANCELED); 2]);
         let again = objects.open(Xlator, &store, FILE, &status(SIZE));
         assert!(matches!(again, Err(Failure::Cancelled)), "it goes on");
@@ -350,16 +354,17 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
 fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
     explore(|| {
         LIMITS.set(&Config::default());
-        let (store, objects) = (
-            Arc::new(LoadedStore::new(SIZE)),
-            Arc::new(Objects::default()),
-        );
+        let (store, busy) = (Arc::new(LoadedStore::new(SIZE)), Arc::new(Busy::default()));
+        let objects = Arc::new(Objects::new(&busy));
         let open = || objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();
         let first = open();
         let readers = vec![read(&first, 0..SIZE, false), read(&first, 5..6, true)];
         let closing = Arc::clone(&objects);
         let close = thread::spawn(move || closing.close(FILE));
-        let answers = answers(readers, || objects.end(LONG));
+        let answers = answers(readers, || {
+            objects.end();
+            busy.wait_until_idle(LONG)
+        });
         assert_eq!(store.at_work.load(SeqCst), 0, "a request goes on");
         let fine = [Ok(()), Err(libc::ECANCELED)];
         assert!(answers.iter().all(|answer| fine.contains(answer)));
