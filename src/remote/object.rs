@@ -19,7 +19,7 @@ use crate::plugin::store::{self, LoadedStore};
 use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
 use crate::remote::coverage::{Coverage, Extent, Place};
-use crate::remote::get::{self, Get};
+use crate::remote::get::{self, Get, GoOn};
 use crate::remote::identity::Identity;
 use crate::remote::limits::Lease;
 use crate::remote::sizes::{PART, PIECE};
@@ -241,7 +241,7 @@ impl Object {
     pub fn stream(
         self: &Arc<Self>,
         range: Range<u64>,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        go_on: &GoOn<'_>,
         each: &mut Each<'_>,
     ) -> Result<(), Failure> {
         /// How often somebody who waits for others looks whether he still must.
@@ -249,9 +249,7 @@ impl Object {
         let mut at = range.start;
         let mut failures = None;
         while at < range.end {
-            if cancelled() {
-                return Err(Failure::Cancelled);
-            }
+            go_on()?;
             let mut state = self.lock();
             match state.coverage.place(at, range.end) {
                 Place::Present(extent) => {
@@ -282,14 +280,10 @@ impl Object {
                     };
                     state.coverage.request(&(at..until));
                     drop(state);
-                    get::run(
-                        self,
-                        Get::recall(at..until, cancelled),
-                        &mut |start, chunk| {
-                            let end = range.end.min(start + length(chunk));
-                            each(start, chunk, 0..within(start, end))
-                        },
-                    )?;
+                    get::run(self, Get::recall(at..until, go_on), &mut |start, chunk| {
+                        let end = range.end.min(start + length(chunk));
+                        each(start, chunk, 0..within(start, end))
+                    })?;
                     at = until;
                 }
             }

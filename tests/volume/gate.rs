@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum Way {
     Open,
     Held,
+    /// Nobody hears what an object is.
+    Silent,
     /// Connections with a held object are broken; what is asked for then passes.
     Broken,
 }
@@ -81,6 +83,11 @@ impl Gate {
         self.shared.become_(Way::Held);
     }
 
+    /// From now on questions what an object is are not answered.
+    pub(crate) fn silence(&self) {
+        self.shared.become_(Way::Silent);
+    }
+
     /// They come as fast as they can.
     pub(crate) fn open(&self) {
         self.shared.become_(Way::Open);
@@ -119,10 +126,14 @@ impl Shared {
             let asked = head(&mut client)?;
             to_server.write_all(asked.as_bytes())?;
             let answered = head(&mut server)?;
-            to_client.write_all(answered.as_bytes())?;
             if asked.starts_with("HEAD ") {
+                let way = self.way.lock().unwrap();
+                let waiting = |way: &mut Way| *way == Way::Silent;
+                drop(self.changed.wait_while(way, waiting).unwrap());
+                to_client.write_all(answered.as_bytes())?;
                 continue;
             }
+            to_client.write_all(answered.as_bytes())?;
             let range = header(&asked, "range").and_then(|range| {
                 let first = range.strip_prefix("bytes=")?.split('-').next()?;
                 first.parse().ok()
@@ -165,7 +176,7 @@ impl Shared {
     /// How much may go now. Waits where the way is narrow.
     fn most(&self, narrow: bool) -> io::Result<usize> {
         let way = self.way.lock().unwrap();
-        if !narrow || *way == Way::Open {
+        if !narrow || matches!(*way, Way::Open | Way::Silent) {
             return Ok(usize::MAX);
         }
         let waiting = |way: &mut Way| *way == Way::Held;
@@ -175,7 +186,7 @@ impl Shared {
             .unwrap();
         match *way {
             Way::Held => Ok(TRICKLE),
-            Way::Open => Ok(usize::MAX),
+            Way::Open | Way::Silent => Ok(usize::MAX),
             Way::Broken => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }

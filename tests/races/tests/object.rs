@@ -121,13 +121,20 @@ impl World {
         answers(readers, || self.busy.wait_until_idle(LONG))
     }
 
-    /// A recall: what it gets, in order, is the object.
-    fn recall(&self, cancelled: &Arc<AtomicBool>) -> JoinHandle<Result<(), Failure>> {
+    /// A recall: what it gets, in order, is the object. Once `cancelled`, it fails because of `why`.
+    fn recall_until(
+        &self,
+        cancelled: &Arc<AtomicBool>,
+        why: fn() -> Failure,
+    ) -> JoinHandle<Result<(), Failure>> {
         let (object, cancelled) = (Arc::clone(&self.object), Arc::clone(cancelled));
         thread::spawn(move || {
             let (size, mut at) = (object.identity.size, 0);
-            let cancelled = || cancelled.load(SeqCst);
-            let done = object.stream(0..size, &cancelled, &mut |start, chunk, which| {
+            let go_on = || match cancelled.load(SeqCst) {
+                true => Err(why()),
+                false => Ok(()),
+            };
+            let done = object.stream(0..size, &go_on, &mut |start, chunk, which| {
                 assert_eq!(start, at);
                 at += which.len() as u64;
                 let expected: Vec<u8> = (start..at).map(byte).collect();
@@ -139,6 +146,10 @@ impl World {
             assert!(done.is_err() || at == size, "it ends at {at}");
             done
         })
+    }
+
+    fn recall(&self) -> JoinHandle<Result<(), Failure>> {
+        self.recall_until(&never(), || Failure::Bug)
     }
 
     /// How often the byte that came most often came.
@@ -187,7 +198,7 @@ fn readers_share_requests_and_get_the_file_s_bytes() {
 fn a_recall_and_readers_share_what_either_fetches() {
     explore(|| {
         let world = World::new(LoadedStore::new(SIZE));
-        let recall = world.recall(&never());
+        let recall = world.recall();
         let readers = vec![world.read(2..7, false), world.read(10..14, true)];
         assert!(recall.join().unwrap().is_ok());
         assert_eq!(world.answers(readers), [Ok(()); 2]);
@@ -231,7 +242,7 @@ fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
             ..LoadedStore::new(SIZE)
         });
         let reader = world.read(place..SIZE, false);
-        let recall = world.recall(&never()).join().unwrap();
+        let recall = world.recall().join().unwrap();
         let answers = world.answers(vec![reader]);
         // Either fetches those bytes first; the other may come when that has failed already.
         assert!(recall.is_err() || answers == [EIO], "nobody heard of it");
@@ -247,7 +258,7 @@ fn a_recall_that_is_given_up_costs_its_readers_nothing() {
     explore(|| {
         let world = World::new(LoadedStore::new(SIZE));
         let cancelled = never();
-        let recall = world.recall(&cancelled);
+        let recall = world.recall_until(&cancelled, || Failure::Cancelled);
         let readers = vec![world.read(0..6, false), world.read(9..SIZE, true)];
         cancelled.store(true, SeqCst);
         let recalled = recall.join().unwrap();
@@ -256,6 +267,31 @@ fn a_recall_that_is_given_up_costs_its_readers_nothing() {
             "{recalled:?}"
         );
         assert_eq!(world.answers(readers), [Ok(()); 2]);
+        world.assert_idle();
+    });
+}
+
+/// Nobody asks the bricks again before those readers are answered: what the object is may not be the file any more.
+#[test]
+fn a_recall_that_lost_its_lock_gives_readers_no_more_bytes() {
+    explore(|| {
+        let world = World::new(LoadedStore {
+            stalls: true,
+            ..LoadedStore::new(SIZE)
+        });
+        let lost = never();
+        let recall = world.recall_until(&lost, || Failure::LockLost);
+        while world.store.at_work.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        let ledger = Arc::new(Ledger::default());
+        let ticket = Ticket::read(Arc::clone(&ledger), 2..7);
+        world.object.read(ticket, false);
+        lost.store(true, SeqCst);
+        let recalled = recall.join().unwrap();
+        assert!(matches!(recalled, Err(Failure::LockLost)), "{recalled:?}");
+        assert_eq!(ledger.errno.load(SeqCst), libc::ENOTCONN);
+        assert_eq!(ledger.failed.load(SeqCst), 1);
         world.assert_idle();
     });
 }
@@ -272,7 +308,7 @@ fn crowd(connections: usize) {
         world.read(0..SIZE, false),
         world.read(PIECE - 1..3 * PIECE, true),
     ];
-    assert!(world.recall(&never()).join().unwrap().is_ok());
+    assert!(world.recall().join().unwrap().is_ok());
     assert_eq!(world.answers(readers), [Ok(()); 2]);
     world.assert_idle();
 }
@@ -314,7 +350,7 @@ fn nobody_reads_a_piece_that_is_not_the_file() {
             ..LoadedStore::new(PIECE)
         });
         let readers = vec![world.read(0..1, true), world.read(2..PIECE, false)];
-        let recall = world.recall(&never());
+        let recall = world.recall();
         assert_eq!(
             recall.join().unwrap().unwrap_err().errno().get(),
             libc::EBADMSG
