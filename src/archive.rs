@@ -137,6 +137,8 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let object = check_object(instance, &claim, &child, &loc, &status)?;
 
     let fd = child.open(&inode, &loc)?;
+    // The store may have taken its time. What is there by now may be another client's recall.
+    ours()?;
     let done = child
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
         .and_then(|()| stop_writers(instance, &child, &loc, &fd))

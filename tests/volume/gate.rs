@@ -4,13 +4,14 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::ADDRESS;
+use cloudsync_lab::{ADDRESS, until};
 
-use crate::scene::lab;
+use crate::scene::{PATIENCE, lab};
 
 /// So much of the beginning of a held object comes at once: more than is gathered before it is written.
 pub(crate) const AT_ONCE: usize = 3 << 20;
@@ -35,6 +36,8 @@ struct Shared {
     server: String,
     /// The first byte that each request for an object asked for.
     ranges: Mutex<Vec<u64>>,
+    /// Questions that came when none was answered.
+    unanswered: AtomicUsize,
 }
 
 /// See the module. It serves until the test program ends.
@@ -52,6 +55,7 @@ impl Gate {
             way: Mutex::new(Way::Open),
             changed: Condvar::new(),
             ranges: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
             server: server.strip_prefix("http://").unwrap().to_owned(),
         });
         let serving = Arc::clone(&shared);
@@ -86,6 +90,14 @@ impl Gate {
     /// From now on questions what an object is are not answered.
     pub(crate) fn silence(&self) {
         self.shared.become_(Way::Silent);
+    }
+
+    /// Waits for a question that is not answered.
+    pub(crate) fn await_question(&self) {
+        until(PATIENCE, "a question", || {
+            (self.shared.unanswered.load(Ordering::SeqCst) > 0).then_some(())
+        })
+        .unwrap();
     }
 
     /// They come as fast as they can.
@@ -128,6 +140,9 @@ impl Shared {
             let answered = head(&mut server)?;
             if asked.starts_with("HEAD ") {
                 let way = self.way.lock().unwrap();
+                if *way == Way::Silent {
+                    self.unanswered.fetch_add(1, Ordering::SeqCst);
+                }
                 let waiting = |way: &mut Way| *way == Way::Silent;
                 drop(self.changed.wait_while(way, waiting).unwrap());
                 to_client.write_all(answered.as_bytes())?;
