@@ -51,6 +51,7 @@ use cloudsync_format::claim::Claim;
 use cloudsync_format::xattr::{self, State};
 
 use self::checks::{Object, check_claim, check_file, check_object};
+use crate::control;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
@@ -65,11 +66,8 @@ use crate::recall::workers;
 /// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
 pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     let limit = instance.config().recalls;
-    let instance = Arc::clone(instance);
-    // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
-    let started = workers::ARCHIVES.run(limit, move || {
-        let _entered = instance.this.enter();
-        let outcome = guard::catch(Err(Failure::Bug), || run(&instance, &ticket));
+    let task = control::task(instance, ticket, |instance, ticket| {
+        let outcome = guard::catch(Err(Failure::Bug), || run(instance, &ticket));
         let _step = crash::step("answer");
         match outcome {
             Ok(attributes) => ticket.answer_showing(&attributes),
@@ -84,7 +82,8 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
             }
         }
     });
-    if started.is_err() {
+    // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
+    if workers::ARCHIVES.run(limit, task).is_err() {
         log::error!("no thread for a hand-shake");
     }
 }
@@ -138,6 +137,8 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let object = check_object(instance, &claim, &child, &loc, &status)?;
 
     let fd = child.open(&inode, &loc)?;
+    // The store may have taken its time. What is there by now may be another client's recall.
+    ours()?;
     let done = child
         .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
         .and_then(|()| stop_writers(instance, &child, &loc, &fd))

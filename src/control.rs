@@ -120,18 +120,30 @@ pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
     });
 }
 
+/// Work on an operation for one of our threads. The instance is not taken apart before it is done.
+pub fn task<T: Send + 'static>(
+    instance: &Arc<Instance>,
+    ticket: T,
+    work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
+) -> impl FnOnce() + Send + 'static {
+    let (instance, running) = (Arc::clone(instance), instance.busy.begin());
+    move || {
+        let entered = instance.this.enter();
+        work(&instance, ticket);
+        drop(running);
+        drop(instance);
+        drop(entered);
+    }
+}
+
 /// Works on an operation on a thread of ours, which asks the bricks only. Never blocks.
 pub fn on_a_thread<T: Send + 'static>(
     instance: &Arc<Instance>,
     ticket: T,
     work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
 ) {
-    let instance = Arc::clone(instance);
     // If no thread can be had the task is dropped, and with it the ticket, which answers.
-    let started = workers::BRICKS.run(workers::LIMIT, move || {
-        let _entered = instance.this.enter();
-        work(&instance, ticket);
-    });
+    let started = workers::BRICKS.run(workers::LIMIT, task(instance, ticket, work));
     if started.is_err() {
         log::error!("no thread for an operation on a cold file");
     }

@@ -18,7 +18,7 @@ use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
-use crate::host::{crash, guard, log as host_log};
+use crate::host::{crash, guard, log as host_log, thread};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
 use crate::recall::engine::Want;
@@ -173,18 +173,21 @@ unsafe extern "C" fn reconfigure(raw: *mut sys::xlator_t, options: *mut sys::dic
     })
 }
 
-unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
+unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
     // SAFETY: the host's word.
     let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
-        return;
+        return 0;
     };
-    guard::catch((), || {
+    guard::catch(0, || {
         use sys::glusterfs_event_t as Event;
         let Some(instance) = instance(this) else {
-            return;
+            return 0;
         };
         match event.cast_unsigned() {
-            Event::GF_EVENT_PARENT_DOWN => instance.stop(),
+            Event::GF_EVENT_PARENT_DOWN => {
+                instance.stop();
+                return keep_child_up(instance).into();
+            }
             // The second is what a distributed volume makes of one that goes, of whatever kind.
             Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_SOME_DESCENDENT_DOWN => {
                 instance.bricks.went_away();
@@ -193,7 +196,30 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) {
             Event::GF_EVENT_CHILD_UP => instance.bricks.forget(),
             _ => {}
         }
-    });
+        0
+    })
+}
+
+/// The host waits for the child to go down before it takes a volume apart, inodes first, and the child goes when it
+/// hears that its parents do. So it hears that once nothing is at work that needs it. Returns whether that is later.
+fn keep_child_up(instance: Arc<Instance>) -> bool {
+    if instance.busy.wait_until_idle(Duration::ZERO) {
+        return false;
+    }
+    let this = instance.this;
+    let later = move || {
+        let _entered = this.enter();
+        if !instance.busy.wait_until_idle(SHUTDOWN) {
+            log::warn!(
+                "what is at work did not end within {} s",
+                SHUTDOWN.as_secs()
+            );
+        }
+        drop(instance);
+        // SAFETY: the host does not free a translator whose child is up.
+        unsafe { sys::cs_shim_parent_down(this.as_ptr()) };
+    };
+    thread::spawn(String::from("glfs_csend"), later).is_ok()
 }
 
 unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t) {

@@ -17,6 +17,7 @@ use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::plugin::store::LoadedStore;
+use crate::recall::busy::Busy;
 use crate::recall::engine::{self, Engine, Want};
 use crate::remote::allowance::{Allowance, Answer};
 use crate::remote::limits::LIMITS;
@@ -33,6 +34,8 @@ pub struct Instance {
     pub objects: Objects,
     /// What its bricks do.
     pub bricks: Bricks,
+    /// What is at work for it: jobs, requests, and operations that a thread of ours works on.
+    pub busy: Arc<Busy>,
     allowance: Mutex<Allowance>,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
@@ -62,11 +65,13 @@ impl Instance {
         });
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
         LIMITS.set(&config);
+        let busy = Arc::new(Busy::default());
         let instance = Arc::new(Self {
             this,
-            engine: Engine::default(),
-            objects: Objects::default(),
+            engine: Engine::new(&busy),
+            objects: Objects::new(&busy),
             bricks: Bricks::default(),
+            busy,
             allowance: Mutex::default(),
             config: RwLock::new(config),
             store: RwLock::new(None),
@@ -252,13 +257,12 @@ impl Instance {
         self.engine.cancel_all();
     }
 
-    /// Waits for jobs and gives the store back. Returns whether all jobs ended in time.
+    /// Waits for what is at work and gives the store back. Returns whether all of it ended in time.
     #[must_use]
     pub fn shut_down(&self, at_most: Duration) -> bool {
-        self.stop();
-        let begun = Instant::now();
-        let idle = self.engine.wait_until_idle(at_most)
-            && self.objects.end(at_most.saturating_sub(begun.elapsed()));
+        self.engine.end();
+        self.objects.end();
+        let idle = self.busy.wait_until_idle(at_most);
         if idle {
             self.set_store(None);
         }

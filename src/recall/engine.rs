@@ -20,7 +20,7 @@ use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
 use crate::remote;
 use crate::remote::object::Object;
-use crate::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 
@@ -94,6 +94,8 @@ pub struct Engine {
     jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
     /// Threads that work for a job or end one, and what begins one.
     busy: Arc<Busy>,
+    /// No more of them.
+    ending: AtomicBool,
     /// When the bricks were last full.
     full: Mutex<Option<Instant>>,
     /// What happened so far.
@@ -189,6 +191,13 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         small,
     } = new;
     let mut jobs = lock(&instance.engine.jobs);
+    if instance.engine.ending.load(Ordering::Acquire) {
+        drop(jobs);
+        if let Some(ticket) = ticket {
+            ticket.fail(Errno::ECANCELED);
+        }
+        return;
+    }
     if let Some(job) = jobs.get(&gfid) {
         // Under the lock of the map: a job leaves the map before it takes its waiters.
         lock(&job.waiters).extend(ticket);
@@ -385,6 +394,15 @@ impl Job {
 }
 
 impl Engine {
+    /// No jobs; what works for them is counted there.
+    #[must_use]
+    pub fn new(busy: &Arc<Busy>) -> Self {
+        Self {
+            busy: Arc::clone(busy),
+            ..Self::default()
+        }
+    }
+
     /// Whether the bricks had no room a moment ago.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -396,6 +414,15 @@ impl Engine {
     /// Cancels every job: their waiters get ECANCELED.
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {
+            job.cancel();
+        }
+    }
+
+    /// The instance ends: so do its jobs, and none begins any more.
+    pub fn end(&self) {
+        let jobs = lock(&self.jobs);
+        self.ending.store(true, Ordering::Release);
+        for job in jobs.values() {
             job.cancel();
         }
     }
@@ -413,13 +440,6 @@ impl Engine {
     #[must_use]
     pub fn job(&self, gfid: Gfid) -> Option<Arc<Job>> {
         lock(&self.jobs).get(&gfid).map(Arc::clone)
-    }
-
-    /// Waits until no job runs, everybody who waited for one is answered and no thread holds what is the host's.
-    /// Returns whether that happened in time.
-    #[must_use]
-    pub fn wait_until_idle(&self, at_most: Duration) -> bool {
-        self.busy.wait_until_idle(at_most)
     }
 
     /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without

@@ -122,6 +122,11 @@ fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> R
         (State::Remote, Want::First(0)) => {
             // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
             let fd = child.open(&job.inode, loc)?;
+            // There is no mark by which to tell whose the file is: it begins anew if a brick went away since it was
+            // looked at. Another client's recall would go on writing into what is to be empty.
+            if !job.lease.is_sure(&instance.bricks) {
+                return Err(Failure::LockLost);
+            }
             child.remove(&fd, "commit", xattr::REMOTE)?;
             job.inode.learn(instance.this, Known::Local);
             tidy(instance, child, &fd)

@@ -175,23 +175,27 @@ impl Fetching<'_> {
             && let Some(range) = self.parts.next()
         {
             if let Err(failure) = self.part(range) {
-                self.stopped.store(true, Ordering::Release);
+                // In this order: those that are stopped by it fail too, and not first.
                 self.done().failed.get_or_insert(failure);
+                self.stopped.store(true, Ordering::Release);
             }
         }
     }
 
-    fn cancelled(&self) -> bool {
+    fn go_on(&self) -> Result<(), Failure> {
         let Target { instance, job, .. } = self.target;
         // A lock that may be lost is looked at here too: the next write may be long in coming.
-        if !job.lease.is_sure(&instance.bricks) && self.make_sure().is_err() {
-            return true;
+        if !job.lease.is_sure(&instance.bricks) {
+            self.make_sure()?;
         }
-        self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0
+        if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
+            return Err(Failure::Cancelled);
+        }
+        Ok(())
     }
 
     /// A brick went away: writing goes on if the lock is still ours.
-    fn make_sure(&self) -> Result<(), Errno> {
+    fn make_sure(&self) -> Result<(), Failure> {
         let Target {
             instance,
             job,
@@ -201,11 +205,14 @@ impl Fetching<'_> {
         let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
         let (child, loc) = child
             .zip(Loc::of(&job.inode, job.gfid))
-            .ok_or(Errno::ENOMEM)?;
+            .ok_or(Failure::Brick {
+                step: "make sure of the lock",
+                errno: Errno::ENOMEM,
+            })?;
         loop {
             if let Err(failure) = job.lease.check(&instance.bricks, &child, &loc) {
                 tracker.lose();
-                return Err(failure.errno());
+                return Err(failure);
             }
             tracker.trust();
             // If a brick went away in between, that it did has just been wiped out.
@@ -229,11 +236,7 @@ impl Fetching<'_> {
         tracker.hold(at, chunk);
         let written = loop {
             match buffer.write(this, fd, which.clone(), at, urgent) {
-                Err(_) if tracker.is_distrusted() => {
-                    if let Err(errno) = self.make_sure() {
-                        break Err(errno);
-                    }
-                }
+                Err(_) if tracker.is_distrusted() => self.make_sure()?,
                 written => break written,
             }
         };
@@ -248,16 +251,13 @@ impl Fetching<'_> {
 
     fn part(&self, range: Range<u64>) -> Result<(), Failure> {
         let mut sum = self.algorithm.map(Algorithm::compute);
-        self.object.stream(
-            range.clone(),
-            &|| self.cancelled(),
-            &mut |at, chunk, which| {
+        self.object
+            .stream(range.clone(), &|| self.go_on(), &mut |at, chunk, which| {
                 if let Some(sum) = &mut sum {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);
                 }
                 self.write(at, chunk, which)
-            },
-        )?;
+            })?;
         if let Some(sum) = sum {
             self.done().sums.push((range, sum.finish()));
         }

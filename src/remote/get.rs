@@ -24,13 +24,16 @@ const THREADS: usize = 256;
 /// Hears of a chunk that came, and where it begins.
 pub type Came<'a> = dyn FnMut(u64, &Arc<Chunk>) -> Result<(), Failure> + 'a;
 
+/// Whether bytes are wanted still, and if not, why not.
+pub type GoOn<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
+
 /// What to get, for whom.
 pub struct Get<'a> {
     range: Range<u64>,
     /// Bytes of the first chunk; those behind it are as large as a piece.
     first: u64,
     what: Use,
-    cancelled: &'a (dyn Fn() -> bool + Sync),
+    go_on: &'a GoOn<'a>,
 }
 
 impl std::fmt::Debug for Get<'_> {
@@ -41,12 +44,12 @@ impl std::fmt::Debug for Get<'_> {
 
 impl<'a> Get<'a> {
     /// Bytes of a file that is brought back.
-    pub fn recall(range: Range<u64>, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
+    pub fn recall(range: Range<u64>, go_on: &'a GoOn<'a>) -> Self {
         Self {
             range,
             first: PIECE,
             what: Use::Recall,
-            cancelled,
+            go_on,
         }
     }
 }
@@ -62,7 +65,10 @@ pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
                 range,
                 first,
                 what: Use::Read,
-                cancelled: &|| object.is_closed(),
+                go_on: &|| match object.is_ending() {
+                    true => Err(Failure::Cancelled),
+                    false => Ok(()),
+                },
             };
             // Who waits was told.
             let _told = run(&object, get, &mut |_, _| Ok(()));
@@ -88,7 +94,8 @@ pub fn run(object: &Arc<Object>, get: Get<'_>, each: &mut Came<'_>) -> Result<()
     };
     let done = guard::catch(Err(Failure::Bug), || fetch(object, &get, &mut coming, each));
     if let Err(failure) = &done {
-        // A recall that is given up says nothing of the object.
+        // A recall that is given up says nothing of the object. (One that lost its lock does: who waits must not get
+        // bytes of what may not be the file any more.)
         let ours = matches!(failure, Failure::Brick { .. } | Failure::Cancelled);
         coming.errno = (!ours).then(|| failure.errno());
         if coming.errno.is_some() && get.what == Use::Read {
@@ -153,11 +160,15 @@ fn fetch(
     let left = coming.left.end - coming.left.start;
     match (failed, fetched) {
         (Some(failure), _) => Err(failure),
-        // Nonsense, as for a range of an object that is not the file. Asking tells.
-        (None, Err(errno)) if errno == Errno::EREMOTEIO => {
-            object.describe().and(Err(Failure::Store(errno)))
+        (None, Err(errno)) => {
+            // The plugin looks whether it should go on, too. If not, its error says nothing of the object.
+            (get.go_on)()?;
+            if errno == Errno::EREMOTEIO {
+                // Nonsense, as for a range of an object that is not the file. Asking tells.
+                object.describe()?;
+            }
+            Err(Failure::Store(errno))
         }
-        (None, Err(errno)) => Err(Failure::Store(errno)),
         (None, Ok(())) if left > 0 => Err(Failure::Incomplete {
             got: get.range.end - get.range.start - left,
             want: get.range.end - get.range.start,
@@ -238,19 +249,17 @@ impl Filling<'_, '_, '_, '_> {
 
 impl Sink for Filling<'_, '_, '_, '_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        if (self.get.cancelled)() {
-            self.failed = Some(Failure::Cancelled);
-            return Err(Errno::ECANCELED);
-        }
-        self.take(bytes).map_err(|failure| {
-            let errno = failure.errno();
-            self.failed = Some(failure);
-            errno
-        })
+        (self.get.go_on)()
+            .and_then(|()| self.take(bytes))
+            .map_err(|failure| {
+                let errno = failure.errno();
+                self.failed = Some(failure);
+                errno
+            })
     }
 
     fn cancelled(&self) -> bool {
-        (self.get.cancelled)()
+        (self.get.go_on)().is_err()
     }
 
     fn describe(&mut self, found: store::Object) {

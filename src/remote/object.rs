@@ -19,7 +19,7 @@ use crate::plugin::store::{self, LoadedStore};
 use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
 use crate::remote::coverage::{Coverage, Extent, Place};
-use crate::remote::get::{self, Get};
+use crate::remote::get::{self, Get, GoOn};
 use crate::remote::identity::Identity;
 use crate::remote::limits::Lease;
 use crate::remote::sizes::{PART, PIECE};
@@ -56,7 +56,7 @@ pub struct Object {
     /// A request failed: whoever comes next begins anew, with what the store says then.
     stale: AtomicBool,
     /// The instance ends: so do the requests.
-    closed: AtomicBool,
+    ending: Arc<AtomicBool>,
     /// Counts the requests that run on threads of their own.
     pub(super) busy: Arc<Busy>,
     state: Mutex<State>,
@@ -101,6 +101,7 @@ impl Object {
         identity: Identity,
         attributes: &Attributes,
         busy: &Arc<Busy>,
+        ending: &Arc<AtomicBool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             identity,
@@ -109,7 +110,7 @@ impl Object {
             store,
             described: Mutex::default(),
             stale: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            ending: Arc::clone(ending),
             busy: Arc::clone(busy),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -248,7 +249,7 @@ impl Object {
     pub fn stream(
         self: &Arc<Self>,
         range: Range<u64>,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        go_on: &GoOn<'_>,
         each: &mut Each<'_>,
     ) -> Result<(), Failure> {
         /// How often somebody who waits for others looks whether he still must.
@@ -256,9 +257,7 @@ impl Object {
         let mut at = range.start;
         let mut failures = None;
         while at < range.end {
-            if cancelled() {
-                return Err(Failure::Cancelled);
-            }
+            go_on()?;
             let mut state = self.lock();
             match state.coverage.place(at, range.end) {
                 Place::Present(extent) => {
@@ -289,14 +288,10 @@ impl Object {
                     };
                     state.coverage.request(&(at..until));
                     drop(state);
-                    get::run(
-                        self,
-                        Get::recall(at..until, cancelled),
-                        &mut |start, chunk| {
-                            let end = range.end.min(start + length(chunk));
-                            each(start, chunk, 0..within(start, end))
-                        },
-                    )?;
+                    get::run(self, Get::recall(at..until, go_on), &mut |start, chunk| {
+                        let end = range.end.min(start + length(chunk));
+                        each(start, chunk, 0..within(start, end))
+                    })?;
                     at = until;
                 }
             }
@@ -326,8 +321,8 @@ impl Object {
     /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
     pub(super) fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
         self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
-        let closed = self.is_closed().then_some(Errno::ECANCELED);
-        let errno = errno.or(closed);
+        let ending = self.is_ending().then_some(Errno::ECANCELED);
+        let errno = errno.or(ending);
         let mut state = self.lock();
         state.coverage.give_up(range.start);
         if errno.is_some() {
@@ -349,16 +344,10 @@ impl Object {
         }
     }
 
-    /// The instance ends: its requests are given up, and who waits for them gets ECANCELED.
-    pub fn end(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.refuse(Errno::ECANCELED);
-    }
-
-    /// Whether it has.
+    /// Whether the instance ends: requests are given up, and who waits for them gets ECANCELED.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Everybody who waits gets `errno`.

@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
@@ -14,7 +13,7 @@ use crate::plugin::store::LoadedStore;
 use crate::recall::busy::Busy;
 use crate::remote::identity::Identity;
 use crate::remote::object::Object;
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The objects that are in use.
@@ -24,12 +23,23 @@ pub struct Objects {
     /// Reads that were answered from memory or by a request.
     pub reads: AtomicU64,
     busy: Arc<Busy>,
+    /// No more of them. Objects that were closed look at it too: requests may still be out for them.
+    ending: Arc<AtomicBool>,
 }
 
 /// How many may be open before those that nobody uses are closed.
 const OPEN: usize = 64;
 
 impl Objects {
+    /// None; their requests are counted there.
+    #[must_use]
+    pub fn new(busy: &Arc<Busy>) -> Self {
+        Self {
+            busy: Arc::clone(busy),
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, Arc<Object>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -37,7 +47,7 @@ impl Objects {
     /// The object of a file, by what the bricks said of it just now.
     ///
     /// # Errors
-    /// [`Failure::Damaged`].
+    /// [`Failure::Damaged`], and [`Failure::Cancelled`] once the instance ends.
     pub fn open(
         &self,
         this: Xlator,
@@ -47,6 +57,9 @@ impl Objects {
     ) -> Result<Arc<Object>, Failure> {
         let identity = Identity::of(status)?;
         let mut open = self.lock();
+        if self.ending.load(Ordering::Acquire) {
+            return Err(Failure::Cancelled);
+        }
         if let Some(object) = open.get(&gfid)
             && object.is(&identity, store)
         {
@@ -57,7 +70,14 @@ impl Objects {
             closed.extend(open.extract_if(|_, object| Arc::strong_count(object) == 1));
         }
         let attributes = &status.attributes;
-        let object = Object::new(this, Arc::clone(store), identity, attributes, &self.busy);
+        let object = Object::new(
+            this,
+            Arc::clone(store),
+            identity,
+            attributes,
+            &self.busy,
+            &self.ending,
+        );
         closed.extend(
             open.insert(gfid, Arc::clone(&object))
                 .map(|old| (gfid, old)),
@@ -74,15 +94,17 @@ impl Objects {
         drop(closed);
     }
 
-    /// The instance ends. Returns whether its requests did, in time.
-    #[must_use]
-    pub fn end(&self, at_most: Duration) -> bool {
-        let closed = std::mem::take(&mut *self.lock());
+    /// The instance ends: no requests begin, those that there are end soon, and who waits for them gets ECANCELED.
+    pub fn end(&self) {
+        let closed = {
+            let mut open = self.lock();
+            self.ending.store(true, Ordering::Release);
+            std::mem::take(&mut *open)
+        };
         for object in closed.values() {
-            object.end();
+            object.refuse(Errno::ECANCELED);
         }
         drop(closed);
-        self.busy.wait_until_idle(at_most)
     }
 
     /// Everybody who waits for bytes of this file gets ECANCELED.

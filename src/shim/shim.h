@@ -69,7 +69,8 @@ typedef struct cs_rs_ops {
     /* Print the instance's state into the open statedump section. */
     void (*dump)(xlator_t *this_xl);
     /* The host tells of an event (GF_EVENT_*). */
-    void (*notify)(xlator_t *this_xl, int32_t event);
+    /* Returns whether the child is not to hear of it yet. */
+    int32_t (*notify)(xlator_t *this_xl, int32_t event);
 } cs_rs_ops_t;
 
 #define CS_ANSWER 0
@@ -90,6 +91,10 @@ extern volume_option_t cs_options[];
 
 int32_t
 cs_shim_notify(xlator_t *this_xl, int32_t event, void *data, ...);
+
+/* Tells the child that its parents go down. */
+void
+cs_shim_parent_down(xlator_t *this_xl);
 
 int32_t
 cs_shim_mem_acct_init(xlator_t *this_xl);

@@ -135,9 +135,15 @@ cs_shim_is_glusterd(void)
 int32_t
 cs_shim_notify(xlator_t *this, int32_t event, void *data, ...)
 {
-    if (this->private)
-        cs_rs->notify(this, event);
+    if (this->private && cs_rs->notify(this, event))
+        return 0;
     return default_notify(this, event, data);
+}
+
+void
+cs_shim_parent_down(xlator_t *this)
+{
+    default_notify(this, GF_EVENT_PARENT_DOWN, NULL);
 }
 
 int32_t

@@ -4,13 +4,14 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::ADDRESS;
+use cloudsync_lab::{ADDRESS, until};
 
-use crate::scene::lab;
+use crate::scene::{PATIENCE, lab};
 
 /// So much of the beginning of a held object comes at once: more than is gathered before it is written.
 pub(crate) const AT_ONCE: usize = 3 << 20;
@@ -22,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum Way {
     Open,
     Held,
+    /// Nobody hears what an object is.
+    Silent,
     /// Connections with a held object are broken; what is asked for then passes.
     Broken,
 }
@@ -33,6 +36,8 @@ struct Shared {
     server: String,
     /// The first byte that each request for an object asked for.
     ranges: Mutex<Vec<u64>>,
+    /// Questions that came when none was answered.
+    unanswered: AtomicUsize,
 }
 
 /// See the module. It serves until the test program ends.
@@ -50,6 +55,7 @@ impl Gate {
             way: Mutex::new(Way::Open),
             changed: Condvar::new(),
             ranges: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
             server: server.strip_prefix("http://").unwrap().to_owned(),
         });
         let serving = Arc::clone(&shared);
@@ -79,6 +85,19 @@ impl Gate {
     /// From now on the objects below `held/` come slowly.
     pub(crate) fn hold(&self) {
         self.shared.become_(Way::Held);
+    }
+
+    /// From now on questions what an object is are not answered.
+    pub(crate) fn silence(&self) {
+        self.shared.become_(Way::Silent);
+    }
+
+    /// Waits for a question that is not answered.
+    pub(crate) fn await_question(&self) {
+        until(PATIENCE, "a question", || {
+            (self.shared.unanswered.load(Ordering::SeqCst) > 0).then_some(())
+        })
+        .unwrap();
     }
 
     /// They come as fast as they can.
@@ -119,10 +138,17 @@ impl Shared {
             let asked = head(&mut client)?;
             to_server.write_all(asked.as_bytes())?;
             let answered = head(&mut server)?;
-            to_client.write_all(answered.as_bytes())?;
             if asked.starts_with("HEAD ") {
+                let way = self.way.lock().unwrap();
+                if *way == Way::Silent {
+                    self.unanswered.fetch_add(1, Ordering::SeqCst);
+                }
+                let waiting = |way: &mut Way| *way == Way::Silent;
+                drop(self.changed.wait_while(way, waiting).unwrap());
+                to_client.write_all(answered.as_bytes())?;
                 continue;
             }
+            to_client.write_all(answered.as_bytes())?;
             let range = header(&asked, "range").and_then(|range| {
                 let first = range.strip_prefix("bytes=")?.split('-').next()?;
                 first.parse().ok()
@@ -165,7 +191,7 @@ impl Shared {
     /// How much may go now. Waits where the way is narrow.
     fn most(&self, narrow: bool) -> io::Result<usize> {
         let way = self.way.lock().unwrap();
-        if !narrow || *way == Way::Open {
+        if !narrow || matches!(*way, Way::Open | Way::Silent) {
             return Ok(usize::MAX);
         }
         let waiting = |way: &mut Way| *way == Way::Held;
@@ -175,7 +201,7 @@ impl Shared {
             .unwrap();
         match *way {
             Way::Held => Ok(TRICKLE),
-            Way::Open => Ok(usize::MAX),
+            Way::Open | Way::Silent => Ok(usize::MAX),
             Way::Broken => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }

@@ -6,14 +6,17 @@
  *   gfapi VOLUME HOST LOG write PATH OFFSET TEXT
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
  *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the hand-shake; reads nothing)
+ *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, and ends the volume before that is answered)
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <glusterfs/api/glfs.h>
 
 static void
@@ -43,6 +46,35 @@ archive(glfs_t *fs, const char *path, const char *text)
 {
     if (glfs_setxattr(fs, path, "trusted.glusterfs.csou.complete", text, strlen(text), 0))
         die("archive");
+}
+
+/* What a thread archives, and whether it was told what came of it. */
+static struct leaving {
+    glfs_t *fs;
+    const char *path;
+    const char *text;
+    int answered;
+} leaving;
+
+static void *
+archive_and_say(void *arg)
+{
+    glfs_setxattr(leaving.fs, leaving.path, "trusted.glusterfs.csou.complete", leaving.text, strlen(leaving.text), 0);
+    __atomic_store_n(&leaving.answered, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void
+leave(glfs_t *fs, const char *path, const char *text)
+{
+    pthread_t thread;
+
+    leaving.fs = fs;
+    leaving.path = path;
+    leaving.text = text;
+    if (pthread_create(&thread, NULL, archive_and_say, NULL))
+        die("thread");
+    sleep(1);
 }
 
 /* FNV-1a: the test computes the same. */
@@ -89,11 +121,15 @@ main(int argc, char **argv)
         change(fs, argv[5], O_TRUNC, 0, argv[7]);
     if (!strcmp(argv[4], "archive"))
         archive(fs, argv[5], argv[7]);
+    else if (!strcmp(argv[4], "leave"))
+        leave(fs, argv[5], argv[7]);
     else
         checksum(fs, argv[5]);
 
     time_t begun = time(NULL);
     int result = glfs_fini(fs);
+    if (leaving.fs)
+        printf("%s\n", __atomic_load_n(&leaving.answered, __ATOMIC_ACQUIRE) ? "answered" : "not answered");
     printf("fini %d after %ld s\n", result, (long)(time(NULL) - begun));
     return 0;
 }

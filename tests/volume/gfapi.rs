@@ -4,12 +4,15 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::ADDRESS;
+use cloudsync_format::claim::Claim;
+use cloudsync_lab::{ADDRESS, Backing};
 
 use crate::calls::compiled;
-use crate::scene::{Scene, lab, pattern};
+use crate::gate::Gate;
+use crate::scene::{Scene, claim, lab, pattern};
 
 /// glfs_fini takes 10 s without us, and waits for what is under way.
 const BOUND: Duration = Duration::from_secs(45);
@@ -17,7 +20,7 @@ const BOUND: Duration = Duration::from_secs(45);
 /// The program, as the lab sees it.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("gfapi", &["-lgfapi"]))
+    PROGRAM.get_or_init(|| compiled("gfapi", &["-lgfapi", "-lpthread"]))
 }
 
 /// Runs it. Returns what it printed: of the file it read, and of its end.
@@ -87,4 +90,35 @@ fn a_program_replaces_a_cold_file() {
     scene.remount();
     assert_eq!(scene.read("file").unwrap(), b"new");
     assert!(scene.is_plain("file"));
+}
+
+/// The host waits ten seconds for what is under way and then takes the volume apart, unless `fini` waits.
+#[test]
+fn a_volume_is_not_taken_apart_under_a_hand_shake() {
+    let gate = Gate::new();
+    let settings = [("features.s3plugin-hostname", gate.url())];
+    let scene = Scene::with("api-leave", &settings, Backing::Ram);
+    let bytes = pattern(4, 300_000);
+    scene.write("file", &bytes);
+    scene.bucket.put("file", &bytes).unwrap();
+    let seen = Claim {
+        key: Some(String::from("file")),
+        ..claim(&scene.stat("file"))
+    };
+    gate.silence();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_secs(13));
+            gate.open();
+        });
+        let (answered, end) = run(&scene, &["leave", "/file", "0", &seen.to_string()]);
+        assert_eq!(
+            answered, "answered",
+            "the volume was gone before its operation was"
+        );
+        // -1: the host has noticed that something was under way after its ten seconds.
+        assert!(end.starts_with("fini -1 after "), "{end}");
+    });
+    let read = scene.read("file").unwrap();
+    assert_eq!(sum(&read), sum(&bytes));
 }

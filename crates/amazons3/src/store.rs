@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use cloudsync_store::network::runtime;
 use cloudsync_store::network::upload::Memory;
+use cloudsync_store::network::{in_pages, runtime};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
@@ -91,15 +91,8 @@ impl Archive for S3 {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut token = None;
-        loop {
-            let (page, next) = runtime(THREADS)?.block_on(list::page(self, prefix, token))?;
-            // Out of the runtime: `each` may ask the store in its turn.
-            if page.into_iter().any(|object| each(object).is_break()) || next.is_none() {
-                return Ok(());
-            }
-            token = next;
-        }
+        let page = |token| runtime(THREADS)?.block_on(list::page(self, prefix, token));
+        in_pages(page, each)
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-use cloudsync_store::network::{Failure, persist, runtime, while_wanted};
+use cloudsync_store::network::{Failure, in_pages, persist, runtime, while_wanted};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Tries, Upload,
 };
@@ -77,15 +77,11 @@ impl<B: Backend> Archive for Objects<B> {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut next = None;
-        loop {
+        let page = |next| {
             let page = runtime(THREADS)?.block_on(self.connection.page(prefix, next))?;
-            // Out of the runtime: `each` may ask the store in its turn.
-            if page.objects.into_iter().any(|one| each(one).is_break()) || page.next.is_none() {
-                return Ok(());
-            }
-            next = page.next;
-        }
+            Ok((page.objects, page.next))
+        };
+        in_pages(page, each)
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {

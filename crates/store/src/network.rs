@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod paging;
 mod text;
 pub mod upload;
 
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::{Sink, StoreError, block_signals, with_signals_blocked};
 pub use failure::{Failure, persist};
+pub use paging::in_pages;
 pub use text::{decode_text, encode_text};
 
 /// Threads. They decrypt and parse; the copying to the volume is done by the thread of each recall.

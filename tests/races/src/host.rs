@@ -16,15 +16,106 @@ pub mod crash {
 
 /// What a file shows.
 pub mod attributes {
-    /// Nothing.
+    /// Its size.
     #[derive(Clone, Copy, Debug, Default)]
-    pub struct Attributes;
+    pub struct Attributes(pub u64);
 
     impl Attributes {
-        /// Nothing.
+        /// None.
         #[must_use]
         pub const fn blank() -> Self {
-            Self
+            Self(0)
+        }
+
+        /// Bytes.
+        #[must_use]
+        pub const fn size(&self) -> u64 {
+            self.0
+        }
+    }
+}
+
+/// The host's memory.
+pub mod buffer {
+    use super::xlator::Xlator;
+    use crate::errno::Errno;
+
+    /// As the real one, but Rust's.
+    #[derive(Debug)]
+    pub struct Buffer {
+        bytes: Vec<u8>,
+        size: usize,
+    }
+
+    impl Buffer {
+        /// With room for `size` bytes.
+        ///
+        /// # Errors
+        /// None.
+        pub fn new(_: Xlator, size: usize) -> Result<Self, Errno> {
+            let bytes = Vec::with_capacity(size);
+            Ok(Self { bytes, size })
+        }
+
+        /// How many bytes there is room for.
+        #[must_use]
+        pub const fn room(&self) -> usize {
+            self.size - self.bytes.len()
+        }
+
+        /// Adds `bytes`.
+        pub fn push(&mut self, bytes: &[u8]) {
+            assert!(bytes.len() <= self.room(), "buffer too small");
+            self.bytes.extend_from_slice(bytes);
+        }
+
+        /// What is in it.
+        #[must_use]
+        pub fn bytes(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+}
+
+/// The bricks.
+pub mod child {
+    use super::attributes::Attributes;
+
+    /// What they say of a cold file.
+    #[derive(Debug, Default)]
+    pub struct Status {
+        /// What it shows.
+        pub attributes: Attributes,
+        /// Its object's key.
+        pub remote: Option<Vec<u8>>,
+        /// The archiver's.
+        pub key: Option<Vec<u8>>,
+        /// Whose that is.
+        pub archived_by_us: bool,
+        /// Which version.
+        pub version: Option<Vec<u8>>,
+    }
+}
+
+/// Who calls.
+pub mod xlator {
+    /// Nobody asks here.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct Xlator;
+
+    /// Until it is dropped.
+    #[derive(Debug)]
+    pub struct Entered;
+
+    impl Drop for Entered {
+        fn drop(&mut self) {}
+    }
+
+    impl Xlator {
+        /// Nothing.
+        #[must_use]
+        pub const fn enter(&self) -> Entered {
+            Entered
         }
     }
 }
@@ -72,11 +163,15 @@ pub mod inode {
 
 /// Operations.
 pub mod ticket {
+    use std::ops::Range;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
+    use super::attributes::Attributes;
+    use super::buffer::Buffer;
     use super::inode::Inode;
     use crate::errno::Errno;
+    use crate::plugin::store::byte;
     use crate::recall::tracker::Reading;
 
     /// What became of the operations.
@@ -88,6 +183,8 @@ pub mod ticket {
         pub failed: AtomicUsize,
         /// Nobody answered them.
         pub dropped: AtomicUsize,
+        /// The last errno.
+        pub errno: AtomicI32,
     }
 
     /// An operation; `again` times it finds the file archived again when it goes on.
@@ -95,8 +192,28 @@ pub mod ticket {
     pub struct Ticket {
         ledger: Arc<Ledger>,
         answered: bool,
+        /// What a read asks for.
+        range: Range<u64>,
         /// See above.
         pub again: u8,
+    }
+
+    /// What an operation says.
+    #[derive(Clone, Debug)]
+    pub struct Arguments(Range<u64>);
+
+    impl Arguments {
+        /// Where a read begins.
+        #[must_use]
+        pub const fn offset(&self) -> u64 {
+            self.0.start
+        }
+
+        /// How many bytes it wants.
+        #[must_use]
+        pub const fn size(&self) -> u64 {
+            self.0.end - self.0.start
+        }
     }
 
     impl Ticket {
@@ -106,8 +223,26 @@ pub mod ticket {
             Self {
                 ledger,
                 answered: false,
+                range: 0..0,
                 again,
             }
+        }
+
+        /// A read that is written down in `ledger`.
+        #[must_use]
+        pub const fn read(ledger: Arc<Ledger>, range: Range<u64>) -> Self {
+            Self {
+                ledger,
+                answered: false,
+                range,
+                again: 0,
+            }
+        }
+
+        /// What it says.
+        #[must_use]
+        pub fn arguments(&self) -> Arguments {
+            Arguments(self.range.clone())
         }
 
         /// Not a read.
@@ -137,9 +272,19 @@ pub mod ticket {
             self.ledger.resumed.fetch_add(1, Ordering::Relaxed);
         }
 
+        /// It ends with these bytes, which must be the file's.
+        pub fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+            let end = self.range.end.min(attributes.size());
+            let expected: Vec<u8> = (self.range.start..end).map(byte).collect();
+            assert_eq!(buffer.bytes(), expected, "of {:?}", self.range);
+            assert_eq!(at_end, end == attributes.size());
+            self.answer();
+        }
+
         /// It ends.
-        pub fn fail(mut self, _: Errno) {
+        pub fn fail(mut self, errno: Errno) {
             self.answered = true;
+            self.ledger.errno.store(errno.get(), Ordering::Relaxed);
             self.ledger.failed.fetch_add(1, Ordering::Relaxed);
         }
     }

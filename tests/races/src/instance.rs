@@ -3,8 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::config::Config;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
+use crate::host::xlator::Xlator;
+use crate::recall::busy::Busy;
 use crate::recall::engine::{self, Engine, Want};
 use crate::sync::Arc;
 
@@ -12,8 +15,10 @@ use crate::sync::Arc;
 pub const FILE: Gfid = Gfid(1);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Instance {
+    /// What is at work.
+    pub busy: Arc<Busy>,
     /// The jobs.
     pub engine: Engine,
     /// The host's side of it.
@@ -30,26 +35,6 @@ pub struct Instance {
     pub at_work: AtomicUsize,
 }
 
-/// What tells the host who calls.
-#[derive(Debug, Default)]
-pub struct Xlator;
-
-/// Until it is dropped.
-#[derive(Debug)]
-pub struct Entered;
-
-impl Drop for Entered {
-    fn drop(&mut self) {}
-}
-
-impl Xlator {
-    /// Nobody asks here.
-    #[must_use]
-    pub const fn enter(&self) -> Entered {
-        Entered
-    }
-}
-
 /// The store.
 #[derive(Clone, Copy, Debug)]
 pub struct Store;
@@ -62,18 +47,27 @@ impl Store {
     }
 }
 
-/// The settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Recalls at once.
-    pub recalls: usize,
+impl Default for Instance {
+    fn default() -> Self {
+        let busy = Arc::new(Busy::default());
+        Self {
+            engine: Engine::new(&busy),
+            busy,
+            this: Xlator,
+            local: AtomicBool::new(false),
+            store_fails: false,
+            recalls: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            at_work: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Instance {
     /// The settings.
     #[must_use]
-    pub const fn config(&self) -> Config {
-        Config { recalls: 4 }
+    pub fn config(&self) -> Config {
+        Config::default()
     }
 
     /// The store.

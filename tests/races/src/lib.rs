@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The recall engine and the tracker of its writes, word for word, between stand-ins for what is around them; and
-//! locks whose scheduler (shuttle's) tries orders of events. The tests are in tests/.
+//! The recall engine, the tracker of its writes and the requests of readers, word for word, between stand-ins for what
+//! is around them; and locks whose scheduler (shuttle's) tries orders of events. The tests are in tests/.
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{busy, engine, tracker, ranges}`, `errno` | `sync`, `sys`, `host`, `instance`, `remote`, `recall::{job, lease, parts, workers}` |
+//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, coverage, get, identity, limits, object, objects}`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, workers}` |
 
 #![forbid(unsafe_code)]
 
@@ -12,9 +12,38 @@
 pub mod errno;
 pub mod host;
 pub mod instance;
+pub mod orders;
+pub mod plugin;
 pub mod recall;
 pub mod remote;
 pub mod sync;
+
+/// In place of src/config.rs.
+pub mod config {
+    /// The settings.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Config {
+        /// Recalls at once.
+        pub recalls: usize,
+        /// Bytes of objects in memory.
+        pub memory: u64,
+        /// Requests at once.
+        pub connections: usize,
+        /// Bytes in a second; as many as come.
+        pub rate: u64,
+    }
+
+    impl Default for Config {
+        fn default() -> Self {
+            Self {
+                recalls: 4,
+                memory: 1 << 20,
+                connections: 16,
+                rate: 0,
+            }
+        }
+    }
+}
 
 /// In place of src/sys.rs.
 pub mod sys {

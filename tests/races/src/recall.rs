@@ -125,6 +125,8 @@ pub mod workers {
     pub static LARGE: Pool = Pool;
     /// What asks the bricks.
     pub static BRICKS: Pool = Pool;
+    /// Requests that readers wait for.
+    pub static READS: Pool = Pool;
     /// What waits for a lock.
     pub static LOCKS: Pool = Pool;
     /// As many as there are tasks.

@@ -8,7 +8,7 @@ use std::ops::Deref;
 pub use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, atomic};
+pub use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, atomic};
 
 thread_local! {
     // shuttle runs all threads of an execution on one of the system's.

@@ -12,21 +12,15 @@ use std::time::Duration;
 use cloudsync_races::host::inode::Inode;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
 use cloudsync_races::instance::{FILE, Instance};
+use cloudsync_races::orders;
 use cloudsync_races::recall::{engine, workers};
-use cloudsync_races::sync::new_execution;
 use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Half of the orders at random, half with few changes of thread, which finds what is rare otherwise.
+/// In so many orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
-    let orders = std::env::var("CLOUDSYNC_ORDERS").map_or(1000, |text| text.parse().unwrap());
-    let body = move || {
-        new_execution();
-        body();
-    };
-    shuttle::check_random(body.clone(), orders / 2);
-    shuttle::check_pct(body, orders / 2, 3);
+    orders::explore(1000, body);
 }
 
 fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle<()> {
@@ -36,7 +30,7 @@ fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle
 
 /// All that came were answered once, and nothing is left.
 fn assert_answered(instance: &Arc<Instance>, ledger: &Ledger, came: usize) {
-    assert!(instance.engine.wait_until_idle(LONG));
+    assert!(instance.busy.wait_until_idle(LONG));
     let (resumed, failed) = (ledger.resumed.load(SeqCst), ledger.failed.load(SeqCst));
     assert_eq!(ledger.dropped.load(SeqCst), 0, "answered by nobody");
     assert_eq!(resumed + failed, came, "{resumed} resumed, {failed} failed");
@@ -88,6 +82,21 @@ fn cancelling_wakes_everybody_and_loses_nobody() {
         });
         instance.engine.cancel_all();
         one.join().unwrap();
+        parked.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_answered(&instance, &ledger, 2);
+    });
+}
+
+/// `fini`: operations that come then, from threads that are not done yet, are answered too, and start nothing.
+#[test]
+fn at_the_end_everybody_is_answered_and_no_job_begins() {
+    explore(|| {
+        let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
+        let parked: Vec<_> = [0, 1].map(|again| park(&instance, &ledger, again)).into();
+        instance.engine.end();
+        let late = Arc::new(Ledger::default());
+        instance.park(Ticket::new(Arc::clone(&late), 0));
+        assert_eq!(late.failed.load(SeqCst), 1, "a job began");
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 2);
     });

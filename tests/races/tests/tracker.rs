@@ -9,21 +9,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudsync_races::errno::Errno;
+use cloudsync_races::orders;
 use cloudsync_races::recall::tracker::{Tracker, WriteError, begin};
-use cloudsync_races::sync::new_execution;
 use shuttle::thread;
 
 const DESCRIPTOR: usize = 0x1000;
 const WRITE: u64 = 10;
 
+/// In so many orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
-    let orders = std::env::var("CLOUDSYNC_ORDERS").map_or(2000, |text| text.parse().unwrap());
-    let body = move || {
-        new_execution();
-        body();
-    };
-    shuttle::check_random(body.clone(), orders / 2);
-    shuttle::check_pct(body, orders / 2, 3);
+    orders::explore(2000, body);
 }
 
 /// Counts what is in flight.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A client loses its connection in mid-recall, and with it the lock. Another recalls the file and an application
-//! writes to it. Then the first one comes back, and must not touch what is no longer its own.
+//! writes to it. Then the first one comes back, and must not touch what is no longer its own. The same in a hand-shake,
+//! while the store is asked for the object.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -8,12 +9,13 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Backing, Mount, MountOptions};
 
 use super::held::await_bytes;
 use super::wire::{Wire, await_connection};
 use crate::gate::{AT_ONCE, Gate};
-use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, pattern};
 
 const LENGTH: usize = 2 * AT_ONCE;
 const NEW: &[u8] = b"written after the other client's recall";
@@ -131,4 +133,59 @@ fn a_cancelled_recall_that_lost_its_lock_cuts_nothing() {
 #[test]
 fn a_recall_that_lost_its_lock_writes_and_commits_nothing() {
     round(End::Complete);
+}
+
+/// Meanwhile another client has archived the file and is in the middle of bringing it back, with its full length on the
+/// brick already: who takes that for a hand-shake of its own to be undone makes half a file of it.
+#[test]
+fn a_hand_shake_that_lost_its_lock_touches_nothing() {
+    const NAME: &str = "held/archived";
+    let (ours, theirs) = (Gate::new(), Gate::new());
+    let settings = [("features.s3plugin-hostname", ours.url())];
+    let scene = Scene::with("lost-claim", &settings, Backing::Ram);
+    let bytes = pattern(3, LENGTH);
+    scene.write(NAME, &bytes);
+    scene.bucket.put(NAME, &bytes).unwrap();
+    let seen = Claim {
+        key: Some(NAME.to_owned()),
+        ..claim(&scene.stat(NAME))
+    };
+    let wire = Wire::new(&scene);
+    let lost = wire.mount(&scene, |text| text.replace(ours.url(), theirs.url()));
+    theirs.silence();
+    let path = lost.path().join(NAME);
+    let hand_shake = thread::spawn(move || {
+        let value = seen.to_string();
+        xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
+    });
+    theirs.await_question();
+    wire.cut();
+    await_connection(&lost, &scene, false);
+    assert!(wire.struck() > 0, "nothing was cut");
+
+    scene.cut_with_key(NAME).unwrap();
+    assert!(scene.is_cold(NAME));
+    ours.hold();
+    // One whose kernel has none of its bytes.
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    let reader = start(other.path().join(NAME));
+    await_bytes(&scene, NAME);
+    wire.mend();
+    await_connection(&lost, &scene, true);
+    theirs.open();
+    let outcome = lost.within(PATIENCE, "the hand-shake", move || {
+        hand_shake.join().unwrap()
+    });
+    assert_eq!(errno(outcome), libc::ENOTCONN);
+    let marks = scene.marks(NAME);
+    assert!(marks.contains("cs.remote"), "it is half a file: {marks}");
+    ours.open();
+    let read = other.within(PATIENCE, "the recall", move || reader.join().unwrap());
+    assert_same(&read.unwrap(), &bytes, "beside the lost hand-shake");
+    drop(lost);
+    scene.await_plain(NAME);
+    let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
+    let path = fresh.path().join(NAME);
+    let read = fresh.within(PATIENCE, "read", move || fs::read(path));
+    assert_same(&read.unwrap(), &bytes, "afterwards");
 }
