@@ -42,6 +42,9 @@ pub mod store {
 
         /// Whether nobody wants them any more.
         fn cancelled(&self) -> bool;
+
+        /// What the whole object is.
+        fn describe(&mut self, object: Object);
     }
 
     /// As in the real one.
@@ -107,6 +110,12 @@ pub mod store {
             self.at_work.fetch_add(1, Ordering::SeqCst);
             let mut at = part.range.start;
             let mut result = Ok(());
+            // Some answers tell it, others do not.
+            if at == 0
+                && let Ok(Some(object)) = self.head(part.key)
+            {
+                sink.describe(object);
+            }
             while self.stalls && !sink.cancelled() {
                 yield_now();
             }
