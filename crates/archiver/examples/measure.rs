@@ -6,10 +6,14 @@
 //! cargo run --release -p cloudsync-archiver --example measure -- [SMALL] [BIG] [BIG_MIB] [CRAWL]
 //! ```
 //!
-//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000). All read the
+//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 leaves one out. All read the
 //! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
 //! only copy; cloudsync also verifies every object and cuts every file. The script is timed on some of the files:
-//! it takes as long for each. The store keeps what every tool wrote, in memory: that is six times BIG. A tool that is not installed is left out, and said so.
+//! it takes as long for each. The store keeps what every tool wrote, in memory: that is six times BIG. A tool that is
+//! not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who serves
+//! it took, for each file: on a machine with few processors that is what decides.
+//!
+//! `MEASURE_ONLY` in the environment: a part of the names of the tools to run, `|` between several.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +21,7 @@
     reason = "a measurement may end here"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,6 +34,8 @@ const SMALL: usize = 16 << 10;
 /// Files that the script is timed on.
 const SAMPLE: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// In a second, on every Linux that is built for people.
+const TICKS: f64 = 100.0;
 
 struct Bench {
     lab: Lab,
@@ -49,6 +56,15 @@ struct Took {
     files: u64,
     bytes: u64,
     peak_kib: u64,
+    /// Seconds of processor, by program.
+    cpu: BTreeMap<String, f64>,
+}
+
+/// What of it was measured from outside.
+struct Watched {
+    seconds: f64,
+    peak_kib: u64,
+    cpu: BTreeMap<String, f64>,
 }
 
 fn main() {
@@ -71,11 +87,17 @@ fn main() {
         lab,
         program: folder.join("cloudsync"),
     };
-    println!("{small} files of 16 KiB");
-    bench.compare(small, SMALL, 64);
-    println!("{big} files of {mib} MiB");
-    bench.compare(big, usize::try_from(mib).unwrap() << 20, 16);
-    bench.crawl(crawl);
+    if small > 0 {
+        println!("{small} files of 16 KiB");
+        bench.compare(small, SMALL, 64);
+    }
+    if big > 0 {
+        println!("{big} files of {mib} MiB");
+        bench.compare(big, usize::try_from(mib).unwrap() << 20, 16);
+    }
+    if crawl > 0 {
+        bench.crawl(crawl);
+    }
 }
 
 impl Bench {
@@ -140,6 +162,7 @@ impl Bench {
         let whole = (files, bytes);
         let part = (sample, sample * size as u64);
         let mut all = Vec::new();
+        let only = std::env::var("MEASURE_ONLY").unwrap_or_default();
         for (name, command, (files, bytes)) in [
             ("the script (aws s3 cp each)", script, part),
             ("aws s3 sync", sync, whole),
@@ -148,6 +171,9 @@ impl Bench {
             ("s3cmd put -r", s3cmd, whole),
             ("cloudsync archive", ours, whole),
         ] {
+            if !only.split('|').any(|part| name.contains(part)) {
+                continue;
+            }
             let tool = command
                 .split(' ')
                 .find(|word| ["aws", "rclone", "s3cmd"].contains(word));
@@ -155,15 +181,17 @@ impl Bench {
                 println!("  {name}: not installed");
                 continue;
             }
-            if let Some((seconds, peak_kib)) = self.time(name, &command) {
+            if let Some(watched) = self.time(name, &command) {
                 let took = Took {
                     name,
-                    seconds,
+                    seconds: watched.seconds,
                     files,
                     bytes,
-                    peak_kib,
+                    peak_kib: watched.peak_kib,
+                    cpu: watched.cpu,
                 };
                 println!("  {took}");
+                println!("    {}", took.cpu());
                 all.push(took);
             }
         }
@@ -179,8 +207,7 @@ impl Bench {
         }
     }
 
-    /// Seconds, and the most memory that the program itself took.
-    fn time(&self, name: &str, command: &str) -> Option<(f64, u64)> {
+    fn time(&self, name: &str, command: &str) -> Option<Watched> {
         let s3 = self.lab.s3().unwrap();
         let owner = s3.owner();
         let mut shell = self.lab.command("bash");
@@ -197,6 +224,8 @@ impl Bench {
             .env("RCLONE_CONFIG_LAB_PROVIDER", "Ceph")
             .env("RCLONE_CONFIG_LAB_ENV_AUTH", "true")
             .env("RCLONE_CONFIG_LAB_ENDPOINT", s3.http_url());
+        let before = self.processor();
+        let mut after = before.clone();
         let begun = Instant::now();
         let mut child = shell.spawn().unwrap();
         let mut peak = 0;
@@ -205,6 +234,8 @@ impl Bench {
                 break status;
             }
             peak = peak.max(self.memory());
+            // Of one that has ended the last look counts.
+            after.extend(self.processor());
             assert!(begun.elapsed() < PATIENCE, "{name} takes too long");
             std::thread::sleep(Duration::from_millis(20));
         };
@@ -212,7 +243,32 @@ impl Bench {
             println!("  {name}: FAILED with {status}");
             return None;
         }
-        Some((begun.elapsed().as_secs_f64(), peak))
+        let seconds = begun.elapsed().as_secs_f64();
+        after.extend(self.processor());
+        let mut cpu = BTreeMap::new();
+        for (process, ticks) in &after {
+            let took = ticks - before.get(process).unwrap_or(&0);
+            *cpu.entry(process.1.clone()).or_default() += took as f64 / TICKS;
+        }
+        Some(Watched {
+            seconds,
+            peak_kib: peak,
+            cpu,
+        })
+    }
+
+    /// Ticks of processor that each process of the lab has taken so far.
+    fn processor(&self) -> BTreeMap<(u32, String), u64> {
+        let of = |pid: u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name may hold anything.
+            let (front, back) = stat.rsplit_once(')')?;
+            let name = front.split_once('(')?.1.to_owned();
+            let mut fields = back.split_whitespace().skip(11);
+            let mut field = || fields.next()?.parse::<u64>().ok();
+            Some(((pid, name), field()? + field()?))
+        };
+        self.lab.processes().into_iter().filter_map(of).collect()
     }
 
     /// The most that any of the tools that run has taken so far, in KiB.
@@ -249,21 +305,39 @@ impl Bench {
         let inside = self.lab.inner(brick).display().to_string();
         let program = self.program.display();
         let summary = format!("{program} status --summary --no-progress {inside} >&2");
-        let (seconds, peak) = self.time("crawl", &summary).unwrap();
+        let Watched {
+            seconds, peak_kib, ..
+        } = self.time("crawl", &summary).unwrap();
         println!(
-            "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak} KiB",
+            "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak_kib} KiB",
             files as f64 / seconds
         );
         // With everything wanted, all of it goes through the order.
         let dry = format!("{program} archive -n --older-than=0s --no-progress {inside} >/dev/null");
-        let (seconds, peak) = self.time("dry run", &dry).unwrap();
-        println!("dry run over {files} files, oldest first: {seconds:.2} s, peak {peak} KiB");
+        let Watched {
+            seconds, peak_kib, ..
+        } = self.time("dry run", &dry).unwrap();
+        println!("dry run over {files} files, oldest first: {seconds:.2} s, peak {peak_kib} KiB");
     }
 }
 
 impl Took {
     fn files_per_second(&self) -> f64 {
         self.files as f64 / self.seconds
+    }
+
+    /// Milliseconds of processor for each file, the most first.
+    fn cpu(&self) -> String {
+        let each = |seconds: f64| seconds * 1e3 / self.files as f64;
+        let mut all: Vec<_> = self.cpu.iter().collect();
+        all.sort_by(|a, b| b.1.total_cmp(a.1));
+        let parts = all.iter().map(|(name, seconds)| (name, each(**seconds)));
+        let parts = parts.filter(|(_, each)| *each >= 0.05);
+        let parts: Vec<_> = parts
+            .map(|(name, each)| format!("{name} {each:.2}"))
+            .collect();
+        let sum = each(self.cpu.values().sum());
+        format!("{sum:.2} ms of processor a file: {}", parts.join(", "))
     }
 }
 
