@@ -23,18 +23,23 @@ use crate::report::{Event, Screen};
 use crate::volume::mount::Mount;
 use crate::volume::{Kind, Target};
 
+mod bytes;
 mod feed;
 mod file;
+mod hand_shake;
 mod limits;
 mod marks;
+mod outcome;
 mod pace;
+mod state;
 mod tally;
 
 use feed::Feed;
-use file::{Archiver, Done};
-pub(crate) use file::{hand_shake, seen};
+use file::Archiver;
+pub(crate) use hand_shake::{hand_shake, seen};
 use limits::Limits;
 pub(crate) use limits::free_percent;
+use outcome::Done;
 pub(crate) use tally::Summary;
 use tally::Tally;
 

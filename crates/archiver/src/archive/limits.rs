@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_store::StoreError;
 
-use super::file::Problem;
+use super::outcome::Problem;
 use super::pace::Pace;
 use super::tally::Tally;
 use crate::cli::PaceFlags;
