@@ -57,6 +57,9 @@ pub(crate) enum Problem {
     /// Not a failure: the key on the file was of another state of it, and is gone now.
     #[error("its bytes are not those of its object, though size and mtime are")]
     Again,
+    /// Not a failure: the volume's plugin knows no checksums, so we compare them.
+    #[error("the volume's plugin cannot be asked for an object's checksum")]
+    CannotCompare,
 }
 
 impl Problem {

@@ -32,7 +32,7 @@ pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> 
     let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
     file.set_times(times).map_err(say)?;
     let data = file.metadata().map_err(say)?;
-    hand_shake(&file, seen(&data), key).map_err(|problem| problem.to_string())
+    hand_shake(&file, seen(&data), key, None).map_err(|problem| problem.to_string())
 }
 
 /// Where a file goes.
