@@ -98,6 +98,10 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
             StoreError::Settings,
             "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
         ),
+        // Nothing that passes in the time that a request may take.
+        ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
+            final_(StoreError::Full, "")
+        }
         ("InvalidObjectState", _) => final_(
             StoreError::Archived,
             "; the setting restore= of cloudsync-store-id has it restored",
@@ -162,6 +166,8 @@ mod tests {
             ("InvalidObjectState", 403),
             ("MethodNotAllowed", 405),
             ("PermanentRedirect", 301),
+            ("InsufficientStorage", 507),
+            ("QuotaExceeded", 403),
         ] {
             assert!(!of(code, status).passing, "{code} {status}");
         }

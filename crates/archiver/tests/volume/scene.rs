@@ -12,6 +12,13 @@ use cloudsync_lab::{
 
 /// Longer than anything may take on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// That, or more for whoever has more files: `CLOUDSYNC_TEST_SECONDS`.
+pub(crate) fn patience() -> Duration {
+    let wanted = std::env::var("CLOUDSYNC_TEST_SECONDS").ok();
+    wanted.map_or(PATIENCE, |text| Duration::from_secs(text.parse().unwrap()))
+}
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 
 /// The lab of this test program.
@@ -94,7 +101,7 @@ impl Scene {
         what: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        self.mount().within(PATIENCE, what, work)
+        self.mount().within(patience(), what, work)
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
@@ -124,7 +131,7 @@ impl Scene {
 
     /// Runs the program; it may end as it likes.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
-        lab().run_with(PATIENCE, PROGRAM, args, |_| {}).unwrap()
+        lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()
     }
 
     /// Runs the program, which must do all it was asked for, and returns what it printed.
