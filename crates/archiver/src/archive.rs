@@ -29,7 +29,6 @@ mod file;
 mod hand_shake;
 mod limits;
 mod marks;
-mod open;
 mod outcome;
 mod pace;
 mod state;
@@ -40,7 +39,6 @@ use file::Archiver;
 pub(crate) use hand_shake::{hand_shake, seen};
 use limits::Limits;
 pub(crate) use limits::free_percent;
-use open::Folders;
 use outcome::Done;
 pub(crate) use tally::Summary;
 use tally::Tally;
@@ -113,7 +111,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
         let mount = Mount::new(volume)?;
         let archiver = Archiver {
             volume,
-            folders: Folders::new(mount.root()),
+            root: mount.root(),
             brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
             layout: task.key_layout,
