@@ -10,3 +10,4 @@ mod prove;
 mod round_trip;
 mod scene;
 mod store;
+mod writers;

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Nothing is lost, whatever happens meanwhile.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, FileTimes};
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudsync_lab::{Layout, until};
 
@@ -82,106 +76,6 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
         .sh("ls -d /run/cloudsync/killed-* 2>/dev/null || true")
         .unwrap();
     assert_eq!(left, "");
-}
-
-/// What a writer does to a file in the meantime.
-fn disturb(path: &Path, truth: &mut Vec<u8>, random: &mut fastrand::Rng) -> io::Result<()> {
-    let piece = pattern(random.u64(..), random.usize(1..200));
-    match random.u32(0..6) {
-        // As `rsync -t --inplace` does: other bytes, same size, same mtime.
-        0 => {
-            let file = File::options().write(true).open(path)?;
-            let mtime = file.metadata()?.modified()?;
-            let at = random.usize(0..=truth.len().saturating_sub(piece.len()));
-            let piece = &piece[..piece.len().min(truth.len() - at)];
-            file.write_all_at(piece, at as u64)?;
-            truth[at..at + piece.len()].copy_from_slice(piece);
-            file.set_times(FileTimes::new().set_modified(mtime))?;
-        }
-        1 => {
-            let file = File::options().write(true).open(path)?;
-            file.write_all_at(&piece, truth.len() as u64)?;
-            truth.extend_from_slice(&piece);
-        }
-        2 => {
-            let keep = random.usize(1..=truth.len());
-            File::options()
-                .write(true)
-                .open(path)?
-                .set_len(keep as u64)?;
-            truth.truncate(keep);
-        }
-        // As an editor does.
-        3 => {
-            let beside = path.with_extension("new");
-            fs::write(&beside, &piece)?;
-            fs::rename(&beside, path)?;
-            truth.clone_from(&piece);
-        }
-        4 => {
-            let away = path.with_extension("away");
-            fs::rename(path, &away)?;
-            fs::rename(&away, path)?;
-        }
-        _ => {
-            fs::write(path, &piece)?;
-            truth.clone_from(&piece);
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn writers_lose_no_byte_while_their_files_are_archived() {
-    let mut scene = Scene::new("writers");
-    let ended = Arc::new(AtomicBool::new(false));
-    let root = scene.mount().path();
-    let mut truth: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-    for n in 0..24 {
-        let name = format!("w{n}");
-        scene.write(&name, &pattern(n, 4000));
-        truth.insert(PathBuf::from(name), pattern(n, 4000));
-    }
-    let stop = Arc::clone(&ended);
-    let writer = thread::spawn(move || {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut changes = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let n = random.usize(0..truth.len());
-            let (name, bytes) = truth.iter_mut().nth(n).unwrap();
-            disturb(&root.join(name), bytes, &mut random).unwrap();
-            changes += 1;
-            thread::sleep(Duration::from_millis(random.u64(0..4)));
-        }
-        (truth, changes)
-    });
-    let brick = scene.brick(0);
-    let (begun, mut archived, mut changed) = (Instant::now(), 0, 0);
-    while begun.elapsed() < Duration::from_secs(8) {
-        let outcome = scene.cloudsync(&archive(&brick));
-        assert_ne!(outcome.code(), Some(3), "{outcome}");
-        archived += number(&outcome.text(), "archived");
-        changed += number(&outcome.text(), "changed");
-    }
-    ended.store(true, Ordering::Relaxed);
-    let (truth, changes) = scene
-        .within("the writer's end", move || writer.join())
-        .unwrap();
-    println!("{changes} changes, {archived} archives, {changed} left because of a change");
-    assert!(archived > 24 && changes > 100);
-    scene.done(&archive(&brick));
-    scene.remount();
-    for (name, bytes) in truth {
-        let name = name.to_str().unwrap();
-        let found = scene.read(name);
-        let differ = found.iter().zip(&bytes).position(|(a, b)| a != b);
-        assert!(
-            found == bytes,
-            "{name}: {} bytes, should be {}; other from {differ:?} on",
-            found.len(),
-            bytes.len()
-        );
-    }
 }
 
 #[test]

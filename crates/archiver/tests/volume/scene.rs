@@ -129,6 +129,17 @@ impl Scene {
         copies.peek().is_some() && copies.all(|path| is_stub(path))
     }
 
+    /// What the first brick says of a file.
+    pub(crate) fn marks(&self, name: &str) -> String {
+        let path = self.volume.bricks()[0].join(name);
+        let mut text = format!("{:?}\n", fs::metadata(&path));
+        for name in xattr::list(&path).into_iter().flatten() {
+            let value = xattr::get(&path, &name).ok().flatten().unwrap_or_default();
+            text += &format!("{}={}\n", name.display(), value.escape_ascii());
+        }
+        text
+    }
+
     /// Runs the program; it may end as it likes.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
         lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()

@@ -24,25 +24,26 @@ fn files(scene: &Scene, count: u64, size: usize) {
     });
 }
 
-/// A way to the store that can be cut.
-fn detour(open: &Arc<AtomicBool>) -> String {
+/// A way to the store. `pass` sees what goes there, and nothing of what comes back; at a no the way is cut.
+pub(crate) fn detour(pass: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> String {
     let (tell, told) = std::sync::mpsc::channel();
-    let open = Arc::clone(open);
+    let pass: Arc<dyn Fn(&[u8]) -> bool + Send + Sync> = Arc::new(pass);
     let serve = move || {
         let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
         tell.send(listener.local_addr().unwrap()).unwrap();
         for client in listener.incoming().map_while(Result::ok) {
-            if !open.load(Ordering::Relaxed) {
+            if !pass(b"") {
                 return;
             }
             let store = TcpStream::connect((ADDRESS, 7480)).unwrap();
-            for (from, to) in [(&client, &store), (&store, &client)] {
+            for (from, to, there) in [(&client, &store, true), (&store, &client, false)] {
                 let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                let open = Arc::clone(&open);
+                let pass = Arc::clone(&pass);
                 thread::spawn(move || {
                     let mut buffer = [0; 8192];
                     while let Ok(read @ 1..) = from.read(&mut buffer) {
-                        if !open.load(Ordering::Relaxed) || to.write_all(&buffer[..read]).is_err() {
+                        let bytes = &buffer[..read];
+                        if !pass(if there { bytes } else { b"" }) || to.write_all(bytes).is_err() {
                             break;
                         }
                     }
@@ -62,7 +63,9 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
     files(&scene, 100, 2000);
     let brick = scene.brick(0);
     let open = Arc::new(AtomicBool::new(true));
-    let hostname = format!("--hostname={}", detour(&open));
+    let way = Arc::clone(&open);
+    let hostname = detour(move |_| way.load(Ordering::Relaxed));
+    let hostname = format!("--hostname={hostname}");
     let mut args = vec![
         "archive",
         "--older-than=0s",
