@@ -8,10 +8,14 @@
 //!
 //! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 leaves one out. All read the
 //! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
-//! only copy; cloudsync also verifies every object and cuts every file. The script is timed on some of the files:
-//! it takes as long for each. The store keeps what every tool wrote, in memory: that is six times BIG. A tool that is
-//! not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who serves
-//! it took, for each file: on a machine with few processors that is what decides.
+//! only copy; cloudsync also verifies every object and cuts every file. Two are timed on a part of the files, and the
+//! line says on how many, because they take as long for each file: the script on 20, s3cmd on the first folder of 500.
+//! What a tool wrote of large files is deleted before the next one begins, because the store keeps it in memory. A tool
+//! that is not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who
+//! serves it took, for each file: on a machine with few processors that is what decides.
+//!
+//! Memory that grows with the number of files would show in two places: cloudsync archives the last folder alone before
+//! it archives the rest, and crawls a tenth of CRAWL files before it crawls all of them.
 //!
 //! `MEASURE_ONLY` in the environment: a part of the names of the tools to run, `|` between several.
 
@@ -33,6 +37,8 @@ use cloudsync_lab::{
 const SMALL: usize = 16 << 10;
 /// Files that the script is timed on.
 const SAMPLE: u64 = 20;
+/// Files in a folder.
+const FOLDER: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// In a second, on every Linux that is built for people.
 const TICKS: f64 = 100.0;
@@ -80,7 +86,7 @@ fn main() {
     let lab = Lab::start(Options {
         artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
         ram: "70%".to_owned(),
-        store_bytes: 7 * ((big * mib) << 20) + (4 << 30),
+        store_bytes: 3 * ((big * mib) << 20) + (4 << 30),
     })
     .unwrap();
     let bench = Bench {
@@ -121,8 +127,8 @@ impl Bench {
         let mut bytes = vec![0; size];
         let mut random = fastrand::Rng::with_seed(1);
         for n in 0..files {
-            let folder = root.join(format!("d{}", n / 500));
-            if n % 500 == 0 {
+            let folder = root.join(format!("d{}", n / FOLDER));
+            if n % FOLDER == 0 {
                 fs::create_dir(&folder).unwrap();
             }
             // Enough to make each of them another.
@@ -138,7 +144,6 @@ impl Bench {
 
     fn compare(&self, files: u64, size: usize, transfers: u32) {
         let stage = self.stage(&format!("m{}", size >> 10), files, size);
-        let bytes = files * size as u64;
         let root = stage.mount.inside().display().to_string();
         let to = format!("s3://{}", stage.bucket.name());
         let sample = files.min(SAMPLE);
@@ -150,7 +155,7 @@ impl Bench {
         let tuned = format!("{rclone}-tuned --transfers {transfers} --checkers {transfers}");
         let s3cmd = format!(
             "s3cmd --no-progress -q --no-ssl --host=${{URL#http://}} --host-bucket=${{URL#http://}} \
-             --access_key=$AWS_ACCESS_KEY_ID --secret_key=$AWS_SECRET_ACCESS_KEY -c /dev/null put -r {root}/ {to}/s3cmd/"
+             --access_key=$AWS_ACCESS_KEY_ID --secret_key=$AWS_SECRET_ACCESS_KEY -c /dev/null put -r {root}/d0/ {to}/s3cmd/"
         );
         let brick = self
             .lab
@@ -158,20 +163,26 @@ impl Bench {
             .display()
             .to_string();
         let program = self.program.display();
-        let ours = format!("{program} archive --older-than=0s --no-progress {brick} >&2");
-        let whole = (files, bytes);
-        let part = (sample, sample * size as u64);
+        let ours = format!("{program} archive --older-than=0s --no-progress {brick}");
+        // The last folder alone, if there are others.
+        let last = (files - 1) / FOLDER;
+        let alone = if last == 0 { 0 } else { files - last * FOLDER };
+        let few = format!("{ours}/d{last} >&2");
+        let ours = format!("{ours} >&2");
+        let of = |files: u64| (files, files * size as u64);
+        let (whole, part) = (of(files), of(sample));
         let mut all = Vec::new();
         let only = std::env::var("MEASURE_ONLY").unwrap_or_default();
-        for (name, command, (files, bytes)) in [
+        for (name, command, (count, bytes)) in [
             ("the script (aws s3 cp each)", script, part),
             ("aws s3 sync", sync, whole),
             ("rclone copy, defaults", rclone, whole),
             ("rclone copy, as many as we", tuned, whole),
-            ("s3cmd put -r", s3cmd, whole),
-            ("cloudsync archive", ours, whole),
+            ("s3cmd put -r", s3cmd, of(files.min(FOLDER))),
+            ("cloudsync archive, one folder", few, of(alone)),
+            ("cloudsync archive", ours, of(files - alone)),
         ] {
-            if !only.split('|').any(|part| name.contains(part)) {
+            if count == 0 || !only.split('|').any(|part| name.contains(part)) {
                 continue;
             }
             let tool = command
@@ -185,7 +196,7 @@ impl Bench {
                 let took = Took {
                     name,
                     seconds: watched.seconds,
-                    files,
+                    files: count,
                     bytes,
                     peak_kib: watched.peak_kib,
                     cpu: watched.cpu,
@@ -194,11 +205,20 @@ impl Bench {
                 println!("    {}", took.cpu());
                 all.push(took);
             }
+            if size > SMALL && !name.starts_with("cloudsync") {
+                for key in stage.bucket.list("").unwrap() {
+                    stage.bucket.delete(&key).unwrap();
+                }
+                self.lab.s3().unwrap().collect_garbage().unwrap();
+            }
         }
         let Some(ours) = all.last().filter(|took| took.name == "cloudsync archive") else {
             return;
         };
-        for other in &all[..all.len() - 1] {
+        for other in all
+            .iter()
+            .filter(|took| !took.name.starts_with("cloudsync"))
+        {
             println!(
                 "  cloudsync : {} = {:.2} in files/s",
                 other.name,
@@ -294,12 +314,17 @@ impl Bench {
     /// A brick with that many files that nobody wants: what is measured is looking at them.
     fn crawl(&self, files: u64) {
         let stage = self.stage("crawl", 1, 1);
+        self.crawl_until(&stage, 0..files / 10);
+        self.crawl_until(&stage, files / 10..files);
+    }
+
+    /// Adds files and crawls all.
+    fn crawl_until(&self, stage: &Stage, more: std::ops::Range<u64>) {
         let brick = &stage.volume.bricks()[0];
-        for n in 0..files {
+        let files = more.end;
+        for n in more {
             let folder = brick.join(format!("c{}", n / 1000));
-            if n % 1000 == 0 {
-                fs::create_dir(&folder).unwrap();
-            }
+            fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(format!("a-file-with-a-name-{n}")), b"x").unwrap();
         }
         let inside = self.lab.inner(brick).display().to_string();
