@@ -29,6 +29,7 @@ mod file;
 mod hand_shake;
 mod limits;
 mod marks;
+mod open;
 mod outcome;
 mod pace;
 mod state;
@@ -39,6 +40,7 @@ use file::Archiver;
 pub(crate) use hand_shake::{hand_shake, seen};
 use limits::Limits;
 pub(crate) use limits::free_percent;
+use open::Folders;
 use outcome::Done;
 pub(crate) use tally::Summary;
 use tally::Tally;
@@ -111,7 +113,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
         let mount = Mount::new(volume)?;
         let archiver = Archiver {
             volume,
-            root: mount.root(),
+            folders: Folders::new(mount.root()),
             brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
             layout: task.key_layout,

@@ -2,7 +2,7 @@
 //! One file's way to the store.
 //!
 //! ```text
-//! open -> local, not in use -> remember a key -> stat -> read, sum up, upload -> stat again -> hand-shake
+//! find -> not in use -> open -> local -> remember a key -> stat -> read, sum up -> upload -> hand-shake
 //! ```
 //!
 //! The key is written to the file *before* it is read, so nothing of ours touches the file between the stat and the
@@ -11,7 +11,7 @@
 //! next run, and the file still what it was made of, the file is cut without another upload.
 
 use std::fs::{File, Metadata};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use std::time::Duration;
 use cloudsync_format::claim::Seen;
 use cloudsync_format::object::Notes;
 use cloudsync_store::{Archive, Checksum, StoreError, Upload};
-use rustix::fs::OFlags;
 
 use super::bytes::Bytes;
 use super::hand_shake::{changed, hand_shake, seen};
 use super::marks::{self, Hints, Marked};
+use super::open::Folders;
 use super::outcome::{Done, Problem, Why};
 use super::state::{check_local, settle};
 use crate::cli::KeyLayout;
@@ -36,13 +36,12 @@ use crate::volume::Volume;
 const TICK: Duration = Duration::from_millis(20);
 /// How often to begin anew with one file.
 const ATTEMPTS: u32 = 3;
-const OPEN: &str = "glusterfs.open-fd-count";
 
 /// Archives files of one volume.
 pub(super) struct Archiver<'a> {
     pub(super) volume: &'a Volume,
     /// Of our mount.
-    pub(super) root: &'a Path,
+    pub(super) folders: Folders,
     /// A brick to ask first: that costs nothing, and what it says is checked.
     pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Archive,
@@ -71,22 +70,9 @@ impl Archiver<'_> {
     }
 
     fn attempt(&self, candidate: &Candidate, pay: &dyn Fn(u64)) -> Result<Done, Problem> {
-        let path = self.root.join(&candidate.path);
-        // Before we open it ourselves.
-        let open = xattr::get(&path, OPEN)
-            .map_err(|error| Problem::Io("asking who has it open", error))?;
-        if open.is_some_and(|count| !count.starts_with(b"0")) {
-            return Err(Problem::Left(Why::Open));
-        }
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-        let file = File::options().read(true).custom_flags(flags).open(&path);
-        let file = match file {
-            Ok(file) => file,
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Err(Problem::Left(Why::Special));
-            }
-            Err(error) => return Err(Problem::Io("opening it", error)),
-        };
+        let place = self.folders.find(&candidate.path);
+        let place = place.map_err(|error| Problem::Io("looking for it", error))?;
+        let file = place.open()?;
         let hints = self
             .brick
             .map(|brick| Hints::read(&brick.join(&candidate.path)));
@@ -151,10 +137,7 @@ impl Archiver<'_> {
             pay(seen.size);
             self.upload(file, &seen, &notes, &bytes, marked)?;
         }
-        if changed(file, &seen)? {
-            return Err(Problem::Left(Why::Changed));
-        }
-        // Once more, and whether the store has it, is compared under its lock.
+        // Whether the file is what it was, and the store has it, is compared under its lock.
         self.cut(file, seen, &marked.key, bytes.checksum)?;
         Ok(Done::Archived {
             bytes: seen.size,

@@ -226,5 +226,9 @@ fn a_store_that_does_not_answer_ends_the_run_and_says_so() {
     files(&scene, 100, 100);
     let hostname = format!("--hostname={}", server(|method| putting(method, None)));
     let args = [hostname.as_str(), "--store-id=retries=8"];
-    ends_early(&scene, &args, &["times in a row", "read timeout", ADDRESS]);
+    ends_early(
+        &scene,
+        &args,
+        &["times in a row", "no answer in time", ADDRESS],
+    );
 }
