@@ -21,7 +21,9 @@ where
         SdkError::ServiceError(service) => {
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
-            let mut text = meta.message().unwrap_or("no explanation").to_owned();
+            // Some stores send an empty one.
+            let said = meta.message().filter(|text| !text.is_empty());
+            let mut text = said.unwrap_or("no explanation").to_owned();
             text.retain(|c| !c.is_control());
             let code = meta.code().unwrap_or_default();
             let request = service.raw().headers().get("x-amz-request-id");

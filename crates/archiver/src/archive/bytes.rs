@@ -18,11 +18,17 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct Bytes<'a> {
     file: &'a File,
     memory: Option<Vec<u8>>,
+    /// Is told how many more bytes were asked for.
+    sent: &'a (dyn Fn(u64) + Sync),
     pub(super) checksum: Checksum,
 }
 
 impl<'a> Bytes<'a> {
-    pub(super) fn read(file: &'a File, size: u64) -> Result<Self, Problem> {
+    pub(super) fn read(
+        file: &'a File,
+        size: u64,
+        sent: &'a (dyn Fn(u64) + Sync),
+    ) -> Result<Self, Problem> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Problem::Left(Why::Changed),
             _ => Problem::Io("reading it", error),
@@ -41,6 +47,7 @@ impl<'a> Bytes<'a> {
         Ok(Self {
             file,
             memory: (size <= IN_MEMORY).then_some(buffer),
+            sent,
             checksum: computing.finish(),
         })
     }
@@ -48,6 +55,7 @@ impl<'a> Bytes<'a> {
 
 impl Source for Bytes<'_> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        (self.sent)(buffer.len() as u64);
         let Some(memory) = &self.memory else {
             return self.file.read_exact_at(buffer, offset);
         };

@@ -37,6 +37,14 @@ const TICK: Duration = Duration::from_millis(20);
 /// How often to begin anew with one file.
 const ATTEMPTS: u32 = 3;
 
+/// What a file meets on its way.
+pub(super) struct Course<'a> {
+    /// Waits until so many bytes may be sent.
+    pub(super) pay: &'a dyn Fn(u64),
+    /// Is told how many more of its bytes are being sent.
+    pub(super) sent: &'a (dyn Fn(u64) + Sync),
+}
+
 /// Archives files of one volume.
 pub(super) struct Archiver<'a> {
     pub(super) volume: &'a Volume,
@@ -50,16 +58,16 @@ pub(super) struct Archiver<'a> {
 }
 
 impl Archiver<'_> {
-    /// Archives a file. `pay` waits until so many bytes may be sent.
+    /// Archives a file.
     pub(super) fn archive(
         &self,
         candidate: &Candidate,
-        pay: &dyn Fn(u64),
+        course: &Course<'_>,
     ) -> Result<Done, Problem> {
-        let mut done = self.attempt(candidate, pay);
+        let mut done = self.attempt(candidate, course);
         for _ in 1..ATTEMPTS {
             if matches!(done, Err(Problem::Again)) {
-                done = self.attempt(candidate, pay);
+                done = self.attempt(candidate, course);
             }
         }
         match done {
@@ -69,7 +77,7 @@ impl Archiver<'_> {
         }
     }
 
-    fn attempt(&self, candidate: &Candidate, pay: &dyn Fn(u64)) -> Result<Done, Problem> {
+    fn attempt(&self, candidate: &Candidate, course: &Course<'_>) -> Result<Done, Problem> {
         let place = self.folders.find(&candidate.path);
         let place = place.map_err(|error| Problem::Io("looking for it", error))?;
         let file = place.open()?;
@@ -88,7 +96,7 @@ impl Archiver<'_> {
             None => marks::gfid(&file)?,
         };
         let marked = Marked::mark(self, &file, &candidate.path, &gfid, &hints)?;
-        let done = self.marked(&file, candidate, &gfid, &marked, pay);
+        let done = self.marked(&file, candidate, &gfid, &marked, course);
         if matches!(done, Err(Problem::Again)) {
             Marked::forget(&file);
         }
@@ -101,7 +109,7 @@ impl Archiver<'_> {
         candidate: &Candidate,
         gfid: &str,
         marked: &Marked,
-        pay: &dyn Fn(u64),
+        course: &Course<'_>,
     ) -> Result<Done, Problem> {
         let stat = |file: &File| {
             file.metadata()
@@ -131,10 +139,10 @@ impl Archiver<'_> {
             gfid: gfid.to_owned(),
             volume: self.volume.id.clone(),
         };
-        let bytes = Bytes::read(file, seen.size)?;
+        let bytes = Bytes::read(file, seen.size, course.sent)?;
         let there = marked.object(self, &notes, bytes.checksum)?;
         if !there {
-            pay(seen.size);
+            (course.pay)(seen.size);
             self.upload(file, &seen, &notes, &bytes, marked)?;
         }
         // Whether the file is what it was, and the store has it, is compared under its lock.

@@ -108,14 +108,17 @@ impl Limits {
         self.in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// Some failures are of the file, others of everything.
-    pub(super) fn failed(&self, problem: &Problem) {
+    /// Some failures are of the file, others of everything. Returns whether it is news: when the run is being stopped
+    /// because of the store, the files in flight fail for the same reason.
+    pub(super) fn failed(&self, problem: &Problem) -> bool {
+        let stop = |why: String| self.fatal.set(why).is_ok();
         match problem.store() {
+            None => true,
             Some(
                 error @ (StoreError::BadCredentials(_)
                 | StoreError::PermissionDenied(_)
                 | StoreError::Settings(_)),
-            ) => drop(self.fatal.set(error.to_string())),
+            ) => stop(error.to_string()),
             Some(
                 error @ (StoreError::Unreachable(_)
                 | StoreError::Throttled(_)
@@ -123,13 +126,12 @@ impl Limits {
             ) => {
                 let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
                 if in_a_row >= MOST_IN_A_ROW {
-                    drop(
-                        self.fatal
-                            .set(format!("{in_a_row} times in a row: {error}")),
-                    );
+                    stop(format!("{in_a_row} times in a row: {error}"))
+                } else {
+                    self.fatal.get().is_none()
                 }
             }
-            _ => {}
+            Some(_) => true,
         }
     }
 

@@ -27,7 +27,7 @@ fn files(scene: &Scene, count: u64, size: usize) {
 /// A way to the store. `pass` sees what goes there, and nothing of what comes back; at a no the way is cut.
 pub(crate) fn detour(pass: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> String {
     let (tell, told) = std::sync::mpsc::channel();
-    let pass: Arc<dyn Fn(&[u8]) -> bool + Send + Sync> = Arc::new(pass);
+    let pass = Arc::new(pass);
     let serve = move || {
         let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
         tell.send(listener.local_addr().unwrap()).unwrap();
