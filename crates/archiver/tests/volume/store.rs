@@ -232,3 +232,19 @@ fn a_store_that_does_not_answer_ends_the_run_and_says_so() {
         &["times in a row", "no answer in time", ADDRESS],
     );
 }
+
+#[test]
+fn a_bucket_that_is_not_there_is_said_once() {
+    let scene = Scene::new("no-bucket");
+    files(&scene, 60, 100);
+    let args = ["archive", "--older-than=0s", "--bucket=nosuch"];
+    let outcome = scene.cloudsync(&[&args[..], &[&scene.brick(0)]].concat());
+    assert_eq!(outcome.code(), Some(4), "{outcome}");
+    let said = outcome.to_string();
+    assert_eq!(said.matches("cloudsync: failed").count(), 1, "{said}");
+    assert!(
+        said.contains("STOPPED: no explanation (NoSuchBucket"),
+        "{said}"
+    );
+    assert!((0..60).all(|n| !scene.is_cold(&format!("f{n}"))));
+}
