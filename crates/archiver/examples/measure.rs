@@ -9,7 +9,7 @@
 //! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 leaves one out. All read the
 //! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
 //! only copy; cloudsync also verifies every object and cuts every file. Two are timed on a part of the files, and the
-//! line says on how many, because they take as long for each file: the script on 20, s3cmd on the first folder of 500.
+//! line says on how many, because they take as long for each file: the script on 20, or 4 large ones, s3cmd on the first folder of 500.
 //! What a tool wrote of large files is deleted before the next one begins, because the store keeps it in memory. A tool
 //! that is not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who
 //! serves it took, for each file: on a machine with few processors that is what decides.
@@ -37,6 +37,8 @@ use cloudsync_lab::{
 const SMALL: usize = 16 << 10;
 /// Files that the script is timed on.
 const SAMPLE: u64 = 20;
+/// ... and of large ones.
+const LARGE_SAMPLE: u64 = 4;
 /// Files in a folder.
 const FOLDER: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -146,7 +148,7 @@ impl Bench {
         let stage = self.stage(&format!("m{}", size >> 10), files, size);
         let root = stage.mount.inside().display().to_string();
         let to = format!("s3://{}", stage.bucket.name());
-        let sample = files.min(SAMPLE);
+        let sample = files.min(if size > SMALL { LARGE_SAMPLE } else { SAMPLE });
         let script = format!(
             "cd {root}; n=0; for f in $(find . -type f | head -{sample}); do aws --endpoint-url $URL s3 cp --only-show-errors $f {to}/$f; done"
         );
