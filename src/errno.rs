@@ -44,6 +44,10 @@ impl Errno {
     pub const EPERM: Self = Self(libc::EPERM);
     /// The operation cannot be done on such a file.
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
+    /// The store asks for fewer requests, and went on asking: where busy would mean the file.
+    pub const ETIMEDOUT: Self = Self(libc::ETIMEDOUT);
+    /// The store's plugin cannot do that.
+    pub const EPROTONOSUPPORT: Self = Self(libc::EPROTONOSUPPORT);
     /// The file is cold already.
     pub const EALREADY: Self = Self(libc::EALREADY);
 

@@ -191,6 +191,7 @@ pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
             ctime: time(data.ctime(), data.ctime_nsec()),
             size: data.len(),
         }),
+        checksum: None,
         key: Some(key.to_owned()),
     };
     xattr::set(

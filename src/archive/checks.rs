@@ -6,6 +6,7 @@
 
 use std::ffi::CString;
 
+use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::{Claim, Time};
 use cloudsync_format::xattr::State;
 
@@ -92,10 +93,13 @@ pub(super) fn check_object(
         CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
     let want = status.attributes.size();
     match store.head(&c_key) {
-        Ok(Some(object)) if object.size == want => Ok(Object {
-            key,
-            version: object.etag,
-        }),
+        Ok(Some(object)) if object.size == want => {
+            check_sum(claim, &key, object.checksum)?;
+            Ok(Object {
+                key,
+                version: object.etag,
+            })
+        }
         Ok(Some(object)) => Err(refused(
             Errno::EBADMSG,
             format!(
@@ -103,16 +107,40 @@ pub(super) fn check_object(
                 object.size
             ),
         )),
-        // A plugin of the stock ABI cannot ask.
+        // A plugin of the stock ABI cannot ask. Whoever says a checksum relies on us to compare it.
+        Ok(None) if claim.checksum.is_some() => Err(refused(
+            Errno::EPROTONOSUPPORT,
+            "the store's plugin cannot be asked for an object's checksum",
+        )),
         Ok(None) => Ok(Object {
             key,
             version: String::new(),
         }),
         Err(errno) => Err(refused(
-            errno,
+            // EBUSY is what a file that changed answers, and this one did not.
+            if errno == Errno::EBUSY {
+                Errno::ETIMEDOUT
+            } else {
+                errno
+            },
             format!("the store does not vouch for object {key}: {errno}"),
         )),
     }
+}
+
+/// The bytes that the archiver read must be those that the store has.
+fn check_sum(claim: &Claim, key: &str, found: Option<Checksum>) -> Result<(), Failure> {
+    let Some(wanted) = claim.checksum else {
+        return Ok(());
+    };
+    if found == Some(wanted) {
+        return Ok(());
+    }
+    let found = found.map_or_else(|| "none".to_owned(), |found| found.to_string());
+    Err(refused(
+        Errno::EBADMSG,
+        format!("the file has checksum {wanted}, but object {key} in the store has {found}"),
+    ))
 }
 
 /// The stock form means the file's path. We see a file, and names of it that this client remembers: of a file with two

@@ -35,6 +35,7 @@ pub(crate) fn claim(data: &Metadata, key: &str) -> String {
     Claim {
         seconds: data.mtime(),
         seen: Some(seen),
+        checksum: None,
         key: Some(key.to_owned()),
     }
     .to_string()

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::{Claim, Seen, Time};
 use cloudsync_lab::MountOptions;
 
@@ -163,6 +164,23 @@ fn a_key_in_the_value_goes_before_the_file_s() {
     };
     scene.complete("file", &keyed.to_string()).unwrap();
     scene.remount();
+    assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
+}
+
+/// As long as the file, and something else.
+#[test]
+fn a_checksum_in_the_value_is_compared_with_the_object_s() {
+    let scene = Scene::new("summed");
+    scene.write("file", &pattern(8, 10_000));
+    scene.bucket.put("key", &pattern(9, 10_000)).unwrap();
+    let summed = Claim {
+        checksum: Checksum::parse("crc64nvme:rosUhgp5mIg="),
+        key: Some("key".to_owned()),
+        ..claim(&scene.stat("file"))
+    };
+    let error = scene.complete("file", &summed.to_string());
+    assert_eq!(errno(error), libc::EBADMSG);
+    assert!(!scene.is_cold("file"));
     assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
 }
 

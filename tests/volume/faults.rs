@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::{Mount, MountOptions};
+use cloudsync_lab::{Mount, MountOptions, until};
 
-use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 use proxy::{End, Fault, Proxy, STALL};
 
 const LENGTH: usize = 600_000;
@@ -281,6 +281,30 @@ fn a_store_that_refuses_one_request_of_ten_costs_nobody_an_error() {
     assert!(refused >= 3, "{refused} of {}", proxy.requests());
 }
 
+/// EBUSY would say that the file changed.
+#[test]
+fn a_store_that_throttles_is_not_taken_for_a_file_that_changed() {
+    let (proxy, scene) = (Proxy::new(), Scene::new("throttles"));
+    scene.write("file", &pattern(2, 5000));
+    scene.bucket.put("file", &pattern(2, 5000)).unwrap();
+    proxy.set("file", Fault::SlowDown(100));
+    let url = proxy.url();
+    let settings = [
+        ("features.s3plugin-hostname", url),
+        ("features.cloudsync-store-id", "retries=1"),
+    ];
+    scene.volume.set_all(&settings).unwrap();
+    let busy = || errno(scene.cut("file")) == libc::ETIMEDOUT;
+    until(PATIENCE, "the client to go by its new settings", || {
+        busy().then_some(())
+    })
+    .unwrap();
+    assert!(proxy.struck("file") > 0 && !scene.is_cold("file"));
+    proxy.mend();
+    scene.cut("file").unwrap();
+    assert!(scene.is_cold("file"));
+}
+
 /// The default settings drop a connection that delivers nothing for 10 s.
 #[test]
 fn a_stall_of_a_minute_costs_ten_seconds() {
@@ -315,7 +339,7 @@ fn an_object_that_is_replaced_on_the_way_is_refused() {
     let mount = scene.volume.mount(&options).unwrap();
     let path = mount.path().join("file");
     let reader = thread::spawn(move || fs::read(path));
-    cloudsync_lab::until(PATIENCE, "the stall", || {
+    until(PATIENCE, "the stall", || {
         (proxy.struck("file") > 0).then_some(())
     })
     .unwrap();

@@ -307,6 +307,7 @@ pub(crate) fn claim(data: &fs::Metadata) -> Claim {
             ctime: time(data.ctime(), data.ctime_nsec()),
             size: data.len(),
         }),
+        checksum: None,
         key: None,
     }
 }

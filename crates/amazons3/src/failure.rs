@@ -21,7 +21,9 @@ where
         SdkError::ServiceError(service) => {
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
-            let mut text = meta.message().unwrap_or("no explanation").to_owned();
+            // Some stores send an empty one.
+            let said = meta.message().filter(|text| !text.is_empty());
+            let mut text = said.unwrap_or("no explanation").to_owned();
             text.retain(|c| !c.is_control());
             let code = meta.code().unwrap_or_default();
             let request = service.raw().headers().get("x-amz-request-id");
@@ -98,6 +100,10 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
             StoreError::Settings,
             "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
         ),
+        // Nothing that passes in the time that a request may take.
+        ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
+            final_(StoreError::Full, "")
+        }
         ("InvalidObjectState", _) => final_(
             StoreError::Archived,
             "; the setting restore= of cloudsync-store-id has it restored",
@@ -162,6 +168,8 @@ mod tests {
             ("InvalidObjectState", 403),
             ("MethodNotAllowed", 405),
             ("PermanentRedirect", 301),
+            ("InsufficientStorage", 507),
+            ("QuotaExceeded", 403),
         ] {
             assert!(!of(code, status).passing, "{code} {status}");
         }

@@ -10,7 +10,8 @@
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::network::upload::{PART, check, part_size, read};
+use cloudsync_store::network::memory::Piece;
+use cloudsync_store::network::upload::{PART, check, part_size};
 use cloudsync_store::{Object, StoreError, Tries, Upload};
 use tokio::time::sleep;
 
@@ -40,7 +41,15 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         metadata,
     };
     if upload.size <= PART {
-        put.whole().await?;
+        // The store has compared the bytes with their checksum, or with the SHA-256 that the request is signed with,
+        // and has answered that it keeps them. Asking it once more would show what was sent beside them.
+        if let Some(etag) = put.whole().await? {
+            return Ok(Object {
+                size: upload.size,
+                etag: Some(etag),
+                checksum: Some(upload.checksum),
+            });
+        }
     } else {
         parts::in_parts(&put, part_size(upload.size)).await?;
     }
@@ -60,10 +69,9 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
     Err(StoreError::Corrupt(why))
 }
 
-/// The body once more: it is in memory, so this copies nothing.
-fn again(body: &SdkBody) -> Result<ByteStream, StoreError> {
-    let copy = body.try_clone().map(ByteStream::new);
-    copy.ok_or_else(|| StoreError::Other("the SDK cannot repeat a body from memory".to_owned()))
+/// The body of a request with these bytes; copies nothing.
+fn body(piece: &Piece) -> ByteStream {
+    ByteStream::new(SdkBody::from(piece.bytes()))
 }
 
 impl Put<'_> {
@@ -71,23 +79,21 @@ impl Put<'_> {
         self.upload.checksum.algorithm()
     }
 
-    /// In one request.
-    async fn whole(&self) -> Result<(), StoreError> {
+    /// In one request. Returns the store's version of the object, if its answer tells.
+    async fn whole(&self) -> Result<Option<String>, StoreError> {
         let size = self.upload.size;
-        let _room = self.store.memory.take(size).await?;
-        let (bytes, checksum) = read(self.upload.source, self.algorithm(), 0, size)?;
+        let room = self.store.memory.take(size).await?;
+        let (piece, checksum) = room.read(self.upload.source, self.algorithm(), 0)?;
         check(self.upload, checksum)?;
-        let body = SdkBody::from(bytes);
         let mut tries = Tries::new(self.store.settings.retries);
         let mut first = true;
         loop {
-            let body = again(&body)?;
-            match request::put_object(self, body).await {
-                Ok(()) => return Ok(()),
+            match request::put_object(self, body(&piece)).await {
+                Ok(etag) => return Ok(etag),
                 // Ours, perhaps: the answer to an earlier try may have been lost.
                 Err(failure) if matches!(failure.error, StoreError::Exists(_)) => {
                     if !first && self.is_there().await? {
-                        return Ok(());
+                        return Ok(None);
                     }
                     return Err(failure.error);
                 }

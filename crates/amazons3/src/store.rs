@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use cloudsync_store::network::upload::Memory;
+use cloudsync_store::network::memory::Memory;
 use cloudsync_store::network::{in_pages, runtime};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,

@@ -6,10 +6,18 @@
 //! cargo run --release -p cloudsync-archiver --example measure -- [SMALL] [BIG] [BIG_MIB] [CRAWL]
 //! ```
 //!
-//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000). All read the
+//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 leaves one out. All read the
 //! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
-//! only copy; cloudsync also verifies every object and cuts every file. The script is timed on some of the files:
-//! it takes as long for each. The store keeps what every tool wrote, in memory: that is six times BIG. A tool that is not installed is left out, and said so.
+//! only copy; cloudsync also verifies every object and cuts every file. Two are timed on a part of the files, and the
+//! line says on how many, because they take as long for each file: the script on 20, or 4 large ones, s3cmd on the first folder of 500.
+//! What a tool wrote of large files is deleted before the next one begins, because the store keeps it in memory. A tool
+//! that is not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who
+//! serves it took, for each file: on a machine with few processors that is what decides.
+//!
+//! Memory that grows with the number of files would show in two places: cloudsync archives the last folder alone before
+//! it archives the rest, and crawls a tenth of CRAWL files before it crawls all of them.
+//!
+//! `MEASURE_ONLY` in the environment: a part of the names of the tools to run, `|` between several.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +25,7 @@
     reason = "a measurement may end here"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,7 +37,13 @@ use cloudsync_lab::{
 const SMALL: usize = 16 << 10;
 /// Files that the script is timed on.
 const SAMPLE: u64 = 20;
+/// ... and of large ones.
+const LARGE_SAMPLE: u64 = 4;
+/// Files in a folder.
+const FOLDER: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// In a second, on every Linux that is built for people.
+const TICKS: f64 = 100.0;
 
 struct Bench {
     lab: Lab,
@@ -49,6 +64,15 @@ struct Took {
     files: u64,
     bytes: u64,
     peak_kib: u64,
+    /// Seconds of processor, by program.
+    cpu: BTreeMap<String, f64>,
+}
+
+/// What of it was measured from outside.
+struct Watched {
+    seconds: f64,
+    peak_kib: u64,
+    cpu: BTreeMap<String, f64>,
 }
 
 fn main() {
@@ -64,18 +88,24 @@ fn main() {
     let lab = Lab::start(Options {
         artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
         ram: "70%".to_owned(),
-        store_bytes: 7 * ((big * mib) << 20) + (4 << 30),
+        store_bytes: 3 * ((big * mib) << 20) + (4 << 30),
     })
     .unwrap();
     let bench = Bench {
         lab,
         program: folder.join("cloudsync"),
     };
-    println!("{small} files of 16 KiB");
-    bench.compare(small, SMALL, 64);
-    println!("{big} files of {mib} MiB");
-    bench.compare(big, usize::try_from(mib).unwrap() << 20, 16);
-    bench.crawl(crawl);
+    if small > 0 {
+        println!("{small} files of 16 KiB");
+        bench.compare(small, SMALL, 64);
+    }
+    if big > 0 {
+        println!("{big} files of {mib} MiB");
+        bench.compare(big, usize::try_from(mib).unwrap() << 20, 16);
+    }
+    if crawl > 0 {
+        bench.crawl(crawl);
+    }
 }
 
 impl Bench {
@@ -99,8 +129,8 @@ impl Bench {
         let mut bytes = vec![0; size];
         let mut random = fastrand::Rng::with_seed(1);
         for n in 0..files {
-            let folder = root.join(format!("d{}", n / 500));
-            if n % 500 == 0 {
+            let folder = root.join(format!("d{}", n / FOLDER));
+            if n % FOLDER == 0 {
                 fs::create_dir(&folder).unwrap();
             }
             // Enough to make each of them another.
@@ -116,10 +146,9 @@ impl Bench {
 
     fn compare(&self, files: u64, size: usize, transfers: u32) {
         let stage = self.stage(&format!("m{}", size >> 10), files, size);
-        let bytes = files * size as u64;
         let root = stage.mount.inside().display().to_string();
         let to = format!("s3://{}", stage.bucket.name());
-        let sample = files.min(SAMPLE);
+        let sample = files.min(if size > SMALL { LARGE_SAMPLE } else { SAMPLE });
         let script = format!(
             "cd {root}; n=0; for f in $(find . -type f | head -{sample}); do aws --endpoint-url $URL s3 cp --only-show-errors $f {to}/$f; done"
         );
@@ -128,7 +157,7 @@ impl Bench {
         let tuned = format!("{rclone}-tuned --transfers {transfers} --checkers {transfers}");
         let s3cmd = format!(
             "s3cmd --no-progress -q --no-ssl --host=${{URL#http://}} --host-bucket=${{URL#http://}} \
-             --access_key=$AWS_ACCESS_KEY_ID --secret_key=$AWS_SECRET_ACCESS_KEY -c /dev/null put -r {root}/ {to}/s3cmd/"
+             --access_key=$AWS_ACCESS_KEY_ID --secret_key=$AWS_SECRET_ACCESS_KEY -c /dev/null put -r {root}/d0/ {to}/s3cmd/"
         );
         let brick = self
             .lab
@@ -136,18 +165,28 @@ impl Bench {
             .display()
             .to_string();
         let program = self.program.display();
-        let ours = format!("{program} archive --older-than=0s --no-progress {brick} >&2");
-        let whole = (files, bytes);
-        let part = (sample, sample * size as u64);
+        let ours = format!("{program} archive --older-than=0s --no-progress {brick}");
+        // The last folder alone, if there are others.
+        let last = (files - 1) / FOLDER;
+        let alone = if last == 0 { 0 } else { files - last * FOLDER };
+        let few = format!("{ours}/d{last} >&2");
+        let ours = format!("{ours} >&2");
+        let of = |files: u64| (files, files * size as u64);
+        let (whole, part) = (of(files), of(sample));
         let mut all = Vec::new();
-        for (name, command, (files, bytes)) in [
+        let only = std::env::var("MEASURE_ONLY").unwrap_or_default();
+        for (name, command, (count, bytes)) in [
             ("the script (aws s3 cp each)", script, part),
             ("aws s3 sync", sync, whole),
             ("rclone copy, defaults", rclone, whole),
             ("rclone copy, as many as we", tuned, whole),
-            ("s3cmd put -r", s3cmd, whole),
-            ("cloudsync archive", ours, whole),
+            ("s3cmd put -r", s3cmd, of(files.min(FOLDER))),
+            ("cloudsync archive, one folder", few, of(alone)),
+            ("cloudsync archive", ours, of(files - alone)),
         ] {
+            if count == 0 || !only.split('|').any(|part| name.contains(part)) {
+                continue;
+            }
             let tool = command
                 .split(' ')
                 .find(|word| ["aws", "rclone", "s3cmd"].contains(word));
@@ -155,22 +194,33 @@ impl Bench {
                 println!("  {name}: not installed");
                 continue;
             }
-            if let Some((seconds, peak_kib)) = self.time(name, &command) {
+            if let Some(watched) = self.time(name, &command) {
                 let took = Took {
                     name,
-                    seconds,
-                    files,
+                    seconds: watched.seconds,
+                    files: count,
                     bytes,
-                    peak_kib,
+                    peak_kib: watched.peak_kib,
+                    cpu: watched.cpu,
                 };
                 println!("  {took}");
+                println!("    {}", took.cpu());
                 all.push(took);
+            }
+            if size > SMALL && !name.starts_with("cloudsync") {
+                for key in stage.bucket.list("").unwrap() {
+                    stage.bucket.delete(&key).unwrap();
+                }
+                self.lab.s3().unwrap().collect_garbage().unwrap();
             }
         }
         let Some(ours) = all.last().filter(|took| took.name == "cloudsync archive") else {
             return;
         };
-        for other in &all[..all.len() - 1] {
+        for other in all
+            .iter()
+            .filter(|took| !took.name.starts_with("cloudsync"))
+        {
             println!(
                 "  cloudsync : {} = {:.2} in files/s",
                 other.name,
@@ -179,8 +229,7 @@ impl Bench {
         }
     }
 
-    /// Seconds, and the most memory that the program itself took.
-    fn time(&self, name: &str, command: &str) -> Option<(f64, u64)> {
+    fn time(&self, name: &str, command: &str) -> Option<Watched> {
         let s3 = self.lab.s3().unwrap();
         let owner = s3.owner();
         let mut shell = self.lab.command("bash");
@@ -197,6 +246,8 @@ impl Bench {
             .env("RCLONE_CONFIG_LAB_PROVIDER", "Ceph")
             .env("RCLONE_CONFIG_LAB_ENV_AUTH", "true")
             .env("RCLONE_CONFIG_LAB_ENDPOINT", s3.http_url());
+        let before = self.processor();
+        let mut after = before.clone();
         let begun = Instant::now();
         let mut child = shell.spawn().unwrap();
         let mut peak = 0;
@@ -205,6 +256,8 @@ impl Bench {
                 break status;
             }
             peak = peak.max(self.memory());
+            // Of one that has ended the last look counts.
+            after.extend(self.processor());
             assert!(begun.elapsed() < PATIENCE, "{name} takes too long");
             std::thread::sleep(Duration::from_millis(20));
         };
@@ -212,7 +265,32 @@ impl Bench {
             println!("  {name}: FAILED with {status}");
             return None;
         }
-        Some((begun.elapsed().as_secs_f64(), peak))
+        let seconds = begun.elapsed().as_secs_f64();
+        after.extend(self.processor());
+        let mut cpu = BTreeMap::new();
+        for (process, ticks) in &after {
+            let took = ticks - before.get(process).unwrap_or(&0);
+            *cpu.entry(process.1.clone()).or_default() += took as f64 / TICKS;
+        }
+        Some(Watched {
+            seconds,
+            peak_kib: peak,
+            cpu,
+        })
+    }
+
+    /// Ticks of processor that each process of the lab has taken so far.
+    fn processor(&self) -> BTreeMap<(u32, String), u64> {
+        let of = |pid: u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name may hold anything.
+            let (front, back) = stat.rsplit_once(')')?;
+            let name = front.split_once('(')?.1.to_owned();
+            let mut fields = back.split_whitespace().skip(11);
+            let mut field = || fields.next()?.parse::<u64>().ok();
+            Some(((pid, name), field()? + field()?))
+        };
+        self.lab.processes().into_iter().filter_map(of).collect()
     }
 
     /// The most that any of the tools that run has taken so far, in KiB.
@@ -238,32 +316,55 @@ impl Bench {
     /// A brick with that many files that nobody wants: what is measured is looking at them.
     fn crawl(&self, files: u64) {
         let stage = self.stage("crawl", 1, 1);
+        self.crawl_until(&stage, 0..files / 10);
+        self.crawl_until(&stage, files / 10..files);
+    }
+
+    /// Adds files and crawls all.
+    fn crawl_until(&self, stage: &Stage, more: std::ops::Range<u64>) {
         let brick = &stage.volume.bricks()[0];
-        for n in 0..files {
+        let files = more.end;
+        for n in more {
             let folder = brick.join(format!("c{}", n / 1000));
-            if n % 1000 == 0 {
-                fs::create_dir(&folder).unwrap();
-            }
+            fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(format!("a-file-with-a-name-{n}")), b"x").unwrap();
         }
         let inside = self.lab.inner(brick).display().to_string();
         let program = self.program.display();
         let summary = format!("{program} status --summary --no-progress {inside} >&2");
-        let (seconds, peak) = self.time("crawl", &summary).unwrap();
+        let Watched {
+            seconds, peak_kib, ..
+        } = self.time("crawl", &summary).unwrap();
         println!(
-            "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak} KiB",
+            "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak_kib} KiB",
             files as f64 / seconds
         );
         // With everything wanted, all of it goes through the order.
         let dry = format!("{program} archive -n --older-than=0s --no-progress {inside} >/dev/null");
-        let (seconds, peak) = self.time("dry run", &dry).unwrap();
-        println!("dry run over {files} files, oldest first: {seconds:.2} s, peak {peak} KiB");
+        let Watched {
+            seconds, peak_kib, ..
+        } = self.time("dry run", &dry).unwrap();
+        println!("dry run over {files} files, oldest first: {seconds:.2} s, peak {peak_kib} KiB");
     }
 }
 
 impl Took {
     fn files_per_second(&self) -> f64 {
         self.files as f64 / self.seconds
+    }
+
+    /// Milliseconds of processor for each file, the most first.
+    fn cpu(&self) -> String {
+        let each = |seconds: f64| seconds * 1e3 / self.files as f64;
+        let mut all: Vec<_> = self.cpu.iter().collect();
+        all.sort_by(|a, b| b.1.total_cmp(a.1));
+        let parts = all.iter().map(|(name, seconds)| (name, each(**seconds)));
+        let parts = parts.filter(|(_, each)| *each >= 0.05);
+        let parts: Vec<_> = parts
+            .map(|(name, each)| format!("{name} {each:.2}"))
+            .collect();
+        let sum = each(self.cpu.values().sum());
+        format!("{sum:.2} ms of processor a file: {}", parts.join(", "))
     }
 }
 

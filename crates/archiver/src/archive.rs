@@ -9,6 +9,7 @@
 //! Nothing of it grows with the number of files.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::cli::{ArchiveArgs, KeyLayout, OutputFlags, PaceFlags, SelectFlags, StoreFlags};
@@ -23,18 +24,25 @@ use crate::report::{Event, Screen};
 use crate::volume::mount::Mount;
 use crate::volume::{Kind, Target};
 
+mod bytes;
 mod feed;
 mod file;
+mod hand_shake;
 mod limits;
 mod marks;
+mod open;
+mod outcome;
 mod pace;
+mod state;
 mod tally;
 
 use feed::Feed;
-use file::{Archiver, Done};
-pub(crate) use file::{hand_shake, seen};
+use file::{Archiver, Course};
+pub(crate) use hand_shake::{hand_shake, seen};
 use limits::Limits;
 pub(crate) use limits::free_percent;
+use open::Folders;
+use outcome::Done;
 pub(crate) use tally::Summary;
 use tally::Tally;
 
@@ -106,7 +114,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
         let mount = Mount::new(volume)?;
         let archiver = Archiver {
             volume,
-            root: mount.root(),
+            folders: Folders::new(mount.root()),
             brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
             layout: task.key_layout,
@@ -147,8 +155,17 @@ fn one(
     limits: &Limits,
     screen: &Screen,
 ) {
-    let pay = |bytes| limits.pay(bytes);
-    match archiver.archive(candidate, &pay) {
+    let shown = AtomicU64::new(0);
+    let sent = |bytes| {
+        // It may be sent again, and a file may have grown since it was found.
+        let before = shown.fetch_add(bytes, Ordering::Relaxed);
+        screen.sending(bytes.min(candidate.size.saturating_sub(before)));
+    };
+    let course = Course {
+        pay: &|bytes| limits.pay(bytes),
+        sent: &sent,
+    };
+    match archiver.archive(candidate, &course) {
         Ok(Done::Archived { bytes, uploaded }) => {
             tally.archived(bytes, uploaded);
             limits.succeeded();
@@ -166,10 +183,13 @@ fn one(
         }
         Err(problem) => {
             tally.failed();
-            limits.failed(&problem);
-            screen.failure(&Event::new("failed", &candidate.path).why(&problem.to_string()));
+            // Programs are told of every file.
+            if limits.failed(&problem) || screen.wants_json() {
+                screen.failure(&Event::new("failed", &candidate.path).why(&problem.to_string()));
+            }
         }
     }
-    screen.advance(candidate.size, || tally.progress());
+    let left = candidate.size.saturating_sub(shown.into_inner());
+    screen.advance(left, || tally.progress());
     tracing::debug!(file = %show(&candidate.path), "done");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Man pages and shell completions, made of the command line's own texts.
 
+use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -11,12 +12,10 @@ use crate::exit::{Ended, Error};
 
 /// Prints a completion script.
 pub(crate) fn completions(shell: Shell) -> Ended {
-    clap_complete::generate(
-        shell,
-        &mut Cli::command(),
-        "cloudsync",
-        &mut std::io::stdout(),
-    );
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cloudsync", &mut script);
+    // A reader that has seen enough (`| head`) is no error.
+    let _ = std::io::stdout().write_all(&script);
     Ended::Well
 }
 

@@ -5,20 +5,16 @@
 //! hand-shake as ever (so the store vouches for the object), and then linked to its place. Nobody can read it
 //! before it is cold. A run that was stopped is run again.
 
-use std::fs::{self, File, FileTimes};
+use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
-use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes, is_uuid};
 use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
-use crate::archive::{hand_shake, seen};
 use crate::cli::{OutputFlags, RebuildArgs};
 use crate::crawl::marks;
 use crate::crawl::order::{Candidate, Sorter};
@@ -29,10 +25,10 @@ use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::mount::Mount;
 
+mod stub;
+
 /// In the root of the volume, while files are being made.
 const WORKSHOP: &str = ".cloudsync-rebuild";
-/// Where files go whose path was too long to be noted.
-const NAMELESS: &str = "cloudsync-found";
 
 #[derive(Debug, Default, Serialize)]
 struct Summary {
@@ -207,7 +203,7 @@ impl Rebuilder<'_> {
                 object.size, notes.size
             ));
         }
-        let path = place(&notes)?;
+        let path = stub::place(&notes)?;
         let at = self.root.join(&path);
         match marks(&at) {
             Ok(Some(marks)) if marks.key == key => return Ok(Done::ThereAlready),
@@ -217,7 +213,7 @@ impl Rebuilder<'_> {
         }
         if !self.dry_run {
             let stub = self.root.join(WORKSHOP).join(&notes.gfid);
-            self.make(&stub, key, &notes)?;
+            stub::make(&stub, key, &notes)?;
             if let Some(folder) = at.parent() {
                 fs::create_dir_all(folder).map_err(say)?;
             }
@@ -226,86 +222,5 @@ impl Rebuilder<'_> {
             fs::remove_file(&stub).map_err(say)?;
         }
         Ok(Done::Created(notes, path))
-    }
-
-    fn make(&self, stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
-        let say = |error: io::Error| error.to_string();
-        match fs::remove_file(stub) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(say(error)),
-            _ => {}
-        }
-        let file = File::create_new(stub).map_err(say)?;
-        file.set_len(notes.size).map_err(say)?;
-        chown(stub, Some(notes.uid), Some(notes.gid)).map_err(say)?;
-        let mode = fs::Permissions::from_mode(notes.mode);
-        file.set_permissions(mode).map_err(say)?;
-        let mtime = time(notes.mtime).ok_or("its mtime makes no sense")?;
-        let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
-        file.set_times(times).map_err(say)?;
-        let data = file.metadata().map_err(say)?;
-        hand_shake(&file, seen(&data), key).map_err(|problem| problem.to_string())
-    }
-}
-
-/// Where a file goes.
-fn place(notes: &Notes) -> Result<PathBuf, String> {
-    let Some(path) = &notes.path else {
-        return Ok(Path::new(NAMELESS).join(&notes.gfid));
-    };
-    let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if plain && path.file_name().is_some() {
-        Ok(path.to_owned())
-    } else {
-        Err(format!("its path makes no sense: {}", path.display()))
-    }
-}
-
-fn time(time: Time) -> Option<SystemTime> {
-    let whole = Duration::from_secs(time.seconds.unsigned_abs());
-    let second = if time.seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(whole)
-    };
-    second?.checked_add(Duration::from_nanos(time.nanos.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn notes(path: Option<&[u8]>) -> Notes {
-        Notes {
-            path: path.map(<[u8]>::to_vec),
-            size: 1,
-            mtime: Time {
-                seconds: -1,
-                nanos: 5,
-            },
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-            gfid: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
-            volume: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
-        }
-    }
-
-    #[test]
-    fn no_object_can_write_outside_of_the_volume() {
-        for bad in [&b"../x"[..], b"/etc/passwd", b"a/../../x", b"", b".."] {
-            assert!(place(&notes(Some(bad))).is_err(), "{bad:?}");
-        }
-        assert_eq!(place(&notes(Some(b"a/b"))), Ok(PathBuf::from("a/b")));
-        assert!(place(&notes(None)).unwrap().starts_with(NAMELESS));
-    }
-
-    #[test]
-    fn times_before_1970_are_times() {
-        let then = time(notes(None).mtime).unwrap();
-        let before = SystemTime::UNIX_EPOCH.duration_since(then).unwrap();
-        assert_eq!(before, Duration::from_nanos(999_999_995));
     }
 }

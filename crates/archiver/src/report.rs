@@ -6,9 +6,10 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::OutputFlags;
@@ -82,6 +83,8 @@ pub(crate) struct Screen {
     json: bool,
     verbose: bool,
     bar: ProgressBar,
+    /// How many there are, once that is known.
+    files: AtomicU64,
 }
 
 impl Screen {
@@ -98,6 +101,7 @@ impl Screen {
             json: flags.json,
             verbose: flags.verbose > 0,
             bar,
+            files: AtomicU64::new(0),
         }
     }
 
@@ -115,19 +119,24 @@ impl Screen {
 
     /// Now it is known.
     pub(crate) fn expect(&self, files: u64, bytes: u64) {
-        const STYLE: &str =
-            "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg} {eta} left";
+        const STYLE: &str = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
         if !self.bar.is_hidden() {
             if let Ok(style) = ProgressStyle::with_template(STYLE) {
                 self.bar.set_style(style);
             }
             self.bar.set_length(bytes);
+            self.files.store(files, Ordering::Relaxed);
             self.bar
-                .set_message(format!("of {} files", HumanCount(files)));
+                .set_message(format!("0 of {} files", HumanCount(files)));
         }
     }
 
-    /// A file of so many bytes is dealt with.
+    /// So many more bytes are on their way.
+    pub(crate) fn sending(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    /// A file is dealt with, and with it so many bytes more.
     pub(crate) fn advance(&self, bytes: u64, progress: impl FnOnce() -> Progress) {
         if !self.bar.is_hidden() {
             self.bar.inc(bytes);
@@ -137,8 +146,16 @@ impl Screen {
             } else {
                 String::new()
             };
-            self.bar
-                .set_message(format!("{} files{failed}", HumanCount(done)));
+            let left = HumanDuration(self.bar.eta());
+            let message = match self.files.load(Ordering::Relaxed) {
+                0 => format!("{} files{failed}", HumanCount(done)),
+                all => format!(
+                    "{} of {} files{failed}, {left} left",
+                    HumanCount(done),
+                    HumanCount(all)
+                ),
+            };
+            self.bar.set_message(message);
         }
     }
 

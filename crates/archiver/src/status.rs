@@ -14,6 +14,7 @@ use crate::cli::{OutputFlags, StatusArgs};
 use crate::crawl::{STATE, State, crawl, show};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::recall::why;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 
@@ -58,7 +59,7 @@ pub(crate) fn command(args: &StatusArgs, output: &OutputFlags) -> Result<Ended, 
             Ok(status) => screen.print(&status.to_string()),
             Err(error) => {
                 failed = true;
-                screen.failure(&Event::new("failed", path).why(&error.to_string()));
+                screen.failure(&Event::new("failed", path).why(&why(&error)));
             }
         }
     }

@@ -14,6 +14,7 @@ pub(crate) fn failure(what: &str, folder: &Path, errno: Errno) -> StoreError {
     let text = format!("cannot {what}: {errno} (folder {})", folder.display());
     match errno {
         Errno::ACCESS | Errno::PERM | Errno::ROFS => StoreError::PermissionDenied(text),
+        Errno::NOSPC | Errno::DQUOT => StoreError::Full(text),
         Errno::NOENT
         | Errno::STALE
         | Errno::IO

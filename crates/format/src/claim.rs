@@ -2,12 +2,15 @@
 //! The value of `trusted.glusterfs.csou.complete`: what the archiver saw of the file when it read it.
 //!
 //! `SECONDS` is the stock form: the mtime in whole seconds. Ours goes on behind it:
-//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`, and behind that, to the end of the value, `,key=KEY`:
-//! the object's key. Without it the key is what `trusted.glusterfs.cs.key` on the file says, which a recall that is just
+//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`, behind that, if it is known, `,checksum=ALGORITHM:BASE64`
+//! of the bytes that were read, which the object must have, and behind that, to the end of the value, `,key=KEY`: the
+//! object's key. Without it the key is what `trusted.glusterfs.cs.key` on the file says, which a recall that is just
 //! ending may have removed, and another archiver may have set. The bricks compare the seconds only and ignore the rest;
 //! the translator compares everything, under the file's lock, before it cuts.
 
 use std::fmt;
+
+use crate::checksum::Checksum;
 
 /// A point in time: seconds since 1970 and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,8 @@ pub struct Claim {
     pub seconds: i64,
     /// What else was seen; the stock form does not say.
     pub seen: Option<Seen>,
+    /// The checksum that the object must have; only along with what was seen.
+    pub checksum: Option<Checksum>,
     /// The key of the object that was uploaded; only along with what was seen.
     pub key: Option<String>,
 }
@@ -69,25 +74,32 @@ impl Claim {
             return Some(Self {
                 seconds: text.trim().parse().ok()?,
                 seen: None,
+                checksum: None,
                 key: None,
             });
         };
-        // A key may have commas.
-        let mut parts = rest.splitn(4, ',');
+        // A key may have commas, and whatever else.
+        let (rest, key) = match rest.split_once(",key=") {
+            Some((rest, key)) => (rest, Some(key)),
+            None => (rest, None),
+        };
+        let mut parts = rest.split(',');
         let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
         let seen = Seen {
             mtime: Time::parse(part("mtime")?)?,
             ctime: Time::parse(part("ctime")?)?,
             size: part("size")?.parse().ok()?,
         };
-        let key = match parts.next() {
-            Some(key) => Some(key.strip_prefix("key=").filter(|key| !key.is_empty())?),
+        let checksum = match parts.next() {
+            Some(text) => Some(Checksum::parse(text.strip_prefix("checksum=")?)?),
             None => None,
         };
         let seconds = seconds.trim().parse().ok()?;
-        (seconds == seen.mtime.seconds).then(|| Self {
+        let whole = parts.next().is_none() && key != Some("");
+        (whole && seconds == seen.mtime.seconds).then(|| Self {
             seconds,
             seen: Some(seen),
+            checksum,
             key: key.map(str::to_owned),
         })
     }
@@ -100,6 +112,9 @@ impl fmt::Display for Claim {
             return Ok(());
         };
         write!(f, ";mtime={mtime},ctime={ctime},size={size}")?;
+        if let Some(checksum) = &self.checksum {
+            write!(f, ",checksum={checksum}")?;
+        }
         match &self.key {
             Some(key) => write!(f, ",key={key}"),
             None => Ok(()),
@@ -116,6 +131,7 @@ mod tests {
         let plain = Claim {
             seconds: 1_700_000_000,
             seen: None,
+            checksum: None,
             key: None,
         };
         assert_eq!(Claim::parse("1700000000"), Some(plain.clone()));
@@ -135,12 +151,25 @@ mod tests {
         let exact = Claim {
             seconds: mtime.seconds,
             seen: Some(seen),
+            checksum: None,
             key: None,
         };
         let text = "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7";
         assert_eq!(exact.to_string(), text);
         assert_eq!(Claim::parse(text), Some(exact.clone()));
-        for key in ["a/b", "with, commas=and ; more ", "k\u{fc}"] {
+        let summed = Claim {
+            checksum: Checksum::parse("crc64nvme:rosUhgp5mIg="),
+            ..exact.clone()
+        };
+        let with_sum = format!("{text},checksum=crc64nvme:rosUhgp5mIg=");
+        assert_eq!(summed.to_string(), with_sum);
+        assert_eq!(Claim::parse(&with_sum), Some(summed.clone()));
+        let both = Claim {
+            key: Some("a,checksum=crc32:y/Q5Jg==".to_owned()),
+            ..summed
+        };
+        assert_eq!(Claim::parse(&both.to_string()), Some(both));
+        for key in ["a/b", "with, commas=and ; more ", "k\u{fc}", ",key=k"] {
             let keyed = Claim {
                 key: Some(key.to_owned()),
                 ..exact.clone()
@@ -162,6 +191,9 @@ mod tests {
             "1;mtime=1.000000000,ctime=1.000000000,size=-7",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,key=",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,name=x",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=md5:AAAA,key=k",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=crc32:y/Q5Jg==,more=1",
             "1;size=7",
         ] {
             assert_eq!(Claim::parse(bad), None, "{bad}");
@@ -174,6 +206,7 @@ mod tests {
         "-1",
         "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7",
         "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7,key=a/b,c=d",
+        "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=crc64nvme:rosUhgp5mIg=,key=k",
         "-5;mtime=-5.000000000,ctime=0.000000000,size=18446744073709551615,key=k",
         "1;mtime=1.000000000,ctime=1.+00000000,size=7",
     ];

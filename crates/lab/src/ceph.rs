@@ -199,6 +199,16 @@ impl S3Server {
         &self.certificates.authority
     }
 
+    /// Gives the memory of what was deleted back now, and not within a minute.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn collect_garbage(&self) -> Result<(), Failure> {
+        let args = ["-c", &self.config, "gc", "process", "--include-all"];
+        let outcome = self.space.run("radosgw-admin", args)?;
+        outcome.check().map(drop)
+    }
+
     /// Kills the gateway: connections are refused. What is stored stays.
     ///
     /// # Errors

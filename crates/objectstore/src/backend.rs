@@ -14,7 +14,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudsync_store::network::upload::{Memory, PATIENCE};
+use cloudsync_store::network::memory::Memory;
+use cloudsync_store::network::upload::COMPLETING;
 use cloudsync_store::{Options, StoreError};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -109,7 +110,7 @@ impl Backend for Azure {
             client: build(builder.clone().with_retry(no_retries()))?,
             uploads: build(
                 builder
-                    .with_client_options(client_options(endpoint).with_timeout(PATIENCE))
+                    .with_client_options(client_options(endpoint).with_timeout(COMPLETING))
                     .with_retry(with_retries(retries)),
             )?,
             memory: Memory::default(),
@@ -165,7 +166,7 @@ impl Backend for Google {
             client: build(builder.clone().with_retry(no_retries()))?,
             uploads: build(
                 builder
-                    .with_client_options(client_options(endpoint).with_timeout(PATIENCE))
+                    .with_client_options(client_options(endpoint).with_timeout(COMPLETING))
                     .with_retry(with_retries(retries)),
             )?,
             memory: Memory::default(),

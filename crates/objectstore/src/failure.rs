@@ -28,6 +28,18 @@ pub(crate) fn of(error: &Error, place: &str) -> Failure {
         Error::PermissionDenied { .. } => Failure::final_(StoreError::PermissionDenied(text)),
         Error::Unauthenticated { .. } => Failure::final_(StoreError::BadCredentials(text)),
         Error::InvalidPath { .. } => Failure::final_(StoreError::Missing(text)),
+        // Nothing that passes in the time that a request may take.
+        _ if [
+            "507 Insufficient Storage",
+            "InsufficientStorage",
+            "QuotaExceeded",
+            "quotaExceeded",
+        ]
+        .iter()
+        .any(|said| why.contains(said)) =>
+        {
+            Failure::final_(StoreError::Full(text))
+        }
         _ if why.contains("BlobArchived") => Failure::final_(StoreError::Archived(text)),
         _ if ["429", "503", "ServerBusy"]
             .iter()
@@ -58,4 +70,30 @@ pub(crate) fn chain(error: &Error) -> String {
     }
     text.retain(|c| !c.is_control());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_is_told_from_one_that_is_away() {
+        let of = |text: &str| {
+            let error = Error::Generic {
+                store: "MicrosoftAzure",
+                source: text.into(),
+            };
+            of(&error, "there")
+        };
+        let full = of("Server returned non-2xx status code: 507 Insufficient Storage: ");
+        assert!(
+            matches!(full.error, StoreError::Full(_)) && !full.passing,
+            "{full:?}"
+        );
+        let away = of("error sending request, 1507 bytes sent");
+        assert!(
+            matches!(away.error, StoreError::Unreachable(_)) && away.passing,
+            "{away:?}"
+        );
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use cloudsync_store::network::upload::{PART, PATIENCE, check, part_size, read};
+use cloudsync_store::network::upload::{COMPLETING, PART, check, part_size};
 use cloudsync_store::network::{Failure, persist};
 use cloudsync_store::{Checksum, Object, StoreError, Tries, Upload};
 use object_store::path::Path;
@@ -51,18 +51,18 @@ impl Connection {
     }
 
     async fn whole(&self, key: &str, name: &Path, upload: &Upload<'_>) -> Result<(), StoreError> {
-        let _room = self.memory.take(upload.size).await?;
-        let algorithm = upload.checksum.algorithm();
-        let (bytes, checksum) = read(upload.source, algorithm, 0, upload.size)?;
+        let room = self.memory.take(upload.size).await?;
+        let (piece, checksum) = room.read(upload.source, upload.checksum.algorithm(), 0)?;
         check(upload, checksum)?;
-        let payload = PutPayload::from(bytes);
         self.only_once(key, upload, async || {
             let options = PutOptions {
                 mode: PutMode::Create,
                 attributes: attributes(upload),
                 ..PutOptions::default()
             };
-            let put = self.client.put_opts(name, payload.clone(), options);
+            let put = self
+                .client
+                .put_opts(name, PutPayload::from(piece.bytes()), options);
             put.await.map(drop)
         })
         .await
@@ -78,7 +78,7 @@ impl Connection {
         let mut tries = Tries::new(self.retries);
         let mut first = true;
         loop {
-            let failed = match timeout(PATIENCE, create()).await {
+            let failed = match timeout(COMPLETING, create()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => failure::of(&error, &self.place),
                 Err(_) => Failure::passing("no answer in time", &self.place),
@@ -179,11 +179,11 @@ impl Connection {
             let bytes = size.min(upload.size - offset);
             let room = self.memory.take(bytes).await?;
             let algorithm = upload.checksum.algorithm();
-            let (buffer, checksum) = read(upload.source, algorithm, offset, bytes)?;
+            let (piece, checksum) = room.read(upload.source, algorithm, offset)?;
             sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
-            let part = parts.put_part(buffer.into());
+            let part = parts.put_part(piece.bytes().into());
             under_way.spawn(async move {
-                let _room = room;
+                let _kept = piece;
                 part.await
             });
             if under_way.len() >= AT_ONCE {

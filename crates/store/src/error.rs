@@ -10,6 +10,7 @@
 //! | `Unreachable` | `EHOSTUNREACH` |
 //! | `Changed` | `ESTALE` |
 //! | `Exists` | `EEXIST` |
+//! | `Full` (uploads only) | `ENOSPC` |
 //! | `Corrupt` | `EBADMSG` |
 //! | `Cancelled` | `ECANCELED` |
 //! | `Sink(errno)` | that errno |
@@ -47,6 +48,9 @@ pub enum StoreError {
     /// There is an object already where one should be put.
     #[error("there is an object already: {0}")]
     Exists(String),
+    /// The store has no room for another object.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// What arrived is not the file.
     #[error("the object is not the file: {0}")]
     Corrupt(String),
@@ -115,6 +119,7 @@ impl StoreError {
             Self::Unreachable(_) => libc::EHOSTUNREACH,
             Self::Changed(_) => libc::ESTALE,
             Self::Exists(_) => libc::EEXIST,
+            Self::Full(_) => libc::ENOSPC,
             Self::Corrupt(_) => libc::EBADMSG,
             Self::Cancelled => libc::ECANCELED,
             Self::Sink(errno) => *errno,
@@ -135,6 +140,7 @@ impl StoreError {
             | Self::BadCredentials(_)
             | Self::Changed(_)
             | Self::Exists(_)
+            | Self::Full(_)
             | Self::Corrupt(_)
             | Self::Sink(_)
             | Self::Source(_)
@@ -160,6 +166,7 @@ mod tests {
             (StoreError::Unreachable(text()), libc::EHOSTUNREACH),
             (StoreError::Changed(text()), libc::ESTALE),
             (StoreError::Exists(text()), libc::EEXIST),
+            (StoreError::Full(text()), libc::ENOSPC),
             (StoreError::Corrupt(text()), libc::EBADMSG),
             (StoreError::Cancelled, libc::ECANCELED),
             (StoreError::Sink(libc::ENOSPC), libc::ENOSPC),

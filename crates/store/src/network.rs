@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+pub mod memory;
 mod paging;
 mod text;
 pub mod upload;

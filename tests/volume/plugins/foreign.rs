@@ -4,10 +4,12 @@
 use std::fs;
 use std::process::Command;
 
+use cloudsync_format::checksum::Checksum;
+use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Backing, MountOptions};
 
 use super::{Shelf, lab, plugin_folder};
-use crate::scene::{assert_same, errno, pattern};
+use crate::scene::{assert_same, claim, errno, pattern};
 
 const STORE_ID: (&str, &str) = ("features.cloudsync-store-id", "path=%");
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
@@ -84,6 +86,20 @@ fn a_plugin_in_c_of_the_stock_style() {
     assert!(shelf.is_cold("lost"));
     shelf.put("lost", &bytes);
     assert_same(&shelf.read("lost").unwrap(), &bytes, "lost");
+    // Whoever says a checksum relies on it that somebody compares it.
+    shelf.write("summed", &bytes);
+    let path = shelf.path("summed");
+    let refused = shelf.within("csou.complete", move || {
+        let summed = Claim {
+            checksum: Checksum::parse("crc32:y/Q5Jg=="),
+            key: Some("file".to_owned()),
+            ..claim(&fs::metadata(&path)?)
+        };
+        let value = summed.to_string();
+        xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
+    });
+    assert_eq!(errno(refused), libc::EPROTONOSUPPORT);
+    assert!(!shelf.is_cold("summed"));
 }
 
 /// It says that all went well while the volume refuses what it writes.

@@ -3,17 +3,16 @@
 
 #![forbid(unsafe_code)]
 
-use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::CompletedPart;
-use cloudsync_store::network::upload::{check, read};
+use cloudsync_store::network::memory::Piece;
+use cloudsync_store::network::persist;
+use cloudsync_store::network::upload::check;
 use cloudsync_store::{Checksum, StoreError, Tries};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::request::{self, Part};
-use super::{Put, again};
-use cloudsync_store::network::persist;
+use super::{Put, body};
 
 /// Parts of one upload on their way at once.
 const AT_ONCE: usize = 8;
@@ -50,10 +49,10 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
         }
         let bytes = size.min(whole - offset);
         let room = put.store.memory.take(bytes).await?;
-        let (buffer, checksum) = read(put.upload.source, put.algorithm(), offset, bytes)?;
+        let (piece, checksum) = room.read(put.upload.source, put.algorithm(), offset)?;
         sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
-        let part = Part::new(put, id, number, checksum);
-        under_way.spawn(send(part, buffer, room, put.store.settings.retries));
+        let part = Part::new(put, id, number, bytes, checksum);
+        under_way.spawn(send(part, piece, put.store.settings.retries));
         if under_way.len() >= AT_ONCE {
             done.extend(next(&mut under_way).await?);
         }
@@ -80,17 +79,10 @@ async fn next(
     }
 }
 
-async fn send(
-    part: Part,
-    buffer: Vec<u8>,
-    _room: OwnedSemaphorePermit,
-    retries: u32,
-) -> Result<CompletedPart, StoreError> {
-    let body = SdkBody::from(buffer);
+async fn send(part: Part, piece: Piece, retries: u32) -> Result<CompletedPart, StoreError> {
     let mut tries = Tries::new(retries);
     loop {
-        let body = again(&body)?;
-        match part.send(body).await {
+        match part.send(body(&piece)).await {
             Ok(done) => return Ok(done),
             Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
         }

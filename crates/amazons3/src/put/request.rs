@@ -10,9 +10,10 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::network::upload::PATIENCE;
+use cloudsync_store::network::upload::{COMPLETING, sending};
 use cloudsync_store::{Checksum, StoreError};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Put;
 use crate::failure;
@@ -20,10 +21,10 @@ use crate::store::S3;
 use cloudsync_store::network::Failure;
 
 /// The client's settings with that patience.
-fn patient(store: &S3) -> Builder {
+fn patient(store: &S3, patience: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(store.settings.connect_timeout)
-        .read_timeout(store.settings.read_timeout.max(PATIENCE))
+        .read_timeout(store.settings.read_timeout.max(patience))
         .build();
     Config::builder().timeout_config(timeouts)
 }
@@ -76,8 +77,8 @@ impl Put<'_> {
     }
 }
 
-/// The whole object in one request.
-pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<(), Failure> {
+/// The whole object in one request. Returns the store's version of it.
+pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<Option<String>, Failure> {
     let condition = put.only_if_none();
     if condition.is_none() {
         put.refuse_existing().await?;
@@ -98,10 +99,11 @@ pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<(), Fa
         .body(body);
     let sent = request
         .customize()
-        .config_override(patient(put.store))
+        .config_override(patient(put.store, sending(put.upload.size)))
         .send()
         .await;
-    sent.map(drop).map_err(|error| meaning(put, &error))
+    sent.map(|answer| answer.e_tag().map(str::to_owned))
+        .map_err(|error| meaning(put, &error))
 }
 
 /// Begins an upload in parts and returns its id.
@@ -138,13 +140,19 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(put: &Put<'_>, id: &str, number: i32, checksum: Checksum) -> Self {
+    pub(super) fn new(
+        put: &Put<'_>,
+        id: &str,
+        number: i32,
+        bytes: u64,
+        checksum: Checksum,
+    ) -> Self {
         Self {
             client: put.store.client.clone(),
             bucket: put.store.settings.bucket.clone(),
             key: put.store.settings.key(put.key),
             id: id.to_owned(),
-            patience: patient(put.store),
+            patience: patient(put.store, sending(bytes)),
             number,
             named: put.named(checksum),
             place: put.store.place.clone(),
@@ -204,7 +212,7 @@ pub(super) async fn complete(
         );
     let sent = request
         .customize()
-        .config_override(patient(put.store))
+        .config_override(patient(put.store, COMPLETING))
         .send()
         .await;
     sent.map(drop).map_err(|error| meaning(put, &error))

@@ -2,7 +2,7 @@
 //! One file's way to the store.
 //!
 //! ```text
-//! open -> local, not in use -> remember a key -> stat -> read, sum up, upload, HEAD -> stat again -> hand-shake
+//! find -> not in use -> open -> local -> remember a key -> stat -> read, sum up -> upload -> hand-shake
 //! ```
 //!
 //! The key is written to the file *before* it is read, so nothing of ours touches the file between the stat and the
@@ -11,108 +11,45 @@
 //! next run, and the file still what it was made of, the file is cut without another upload.
 
 use std::fs::{File, Metadata};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::claim::Seen;
 use cloudsync_format::object::Notes;
-use cloudsync_format::xattr as names;
-use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Archive, Checksum, Source, StoreError, Upload};
-use rustix::fs::OFlags;
+use cloudsync_store::{Archive, Checksum, StoreError, Upload};
 
+use super::bytes::Bytes;
+use super::hand_shake::{changed, hand_shake, seen};
 use super::marks::{self, Hints, Marked};
+use super::open::Folders;
+use super::outcome::{Done, Problem, Why};
+use super::state::{check_local, settle};
 use crate::cli::KeyLayout;
 use crate::crawl::order::Candidate;
 use crate::crawl::select::is_older;
-use crate::crawl::{STATE, State, parse_state};
 use crate::volume::Volume;
 
-/// Files up to here are read once, into memory; larger ones once for the checksum and once for the upload.
-const IN_MEMORY: u64 = 1 << 20;
-const BUFFER: usize = 1 << 20;
 /// Without features.ctime a file's times are the brick's: as coarse as its kernel's clock. After so long a change has
 /// another time.
 const TICK: Duration = Duration::from_millis(20);
 /// How often to begin anew with one file.
 const ATTEMPTS: u32 = 3;
-/// A hand-shake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
-const SETTLED: Duration = Duration::from_millis(700);
-/// How long the translator may take to clear up.
-const SETTLING: Duration = Duration::from_secs(10);
-const OPEN: &str = "glusterfs.open-fd-count";
 
-/// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
-    Archived { bytes: u64, uploaded: bool },
-    Left(Why),
-}
-
-/// Why a file is left as it is; no failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    Cold,
-    Open,
-    Busy,
-    Changed,
-    Fresh,
-    Gone,
-    Special,
-    Empty,
-    Sharded,
-}
-
-impl Why {
-    pub(super) const fn text(self) -> &'static str {
-        match self {
-            Self::Cold => "it is cold already",
-            Self::Open => "somebody has it open",
-            Self::Busy => "somebody else is at it",
-            Self::Changed => "it changed while it was read",
-            Self::Fresh => "it was modified meanwhile",
-            Self::Gone => "it is gone",
-            Self::Special => "not a regular file any more",
-            Self::Empty => "it is empty",
-            Self::Sharded => "it has more than one shard",
-        }
-    }
-}
-
-/// What failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Problem {
-    #[error("{0}: {1}")]
-    Io(&'static str, io::Error),
-    #[error("{0}: {1}")]
-    Store(&'static str, StoreError),
-    #[error("{0}")]
-    Other(String),
-    /// Not a failure; on its way to [`Done::Left`].
-    #[error("{}", .0.text())]
-    Left(Why),
-    /// Not a failure: the key on the file was of another state of it, and is gone now.
-    #[error("its bytes are not those of its object, though size and mtime are")]
-    Again,
-}
-
-impl Problem {
-    pub(super) fn store(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(_, error) => Some(error),
-            _ => None,
-        }
-    }
+/// What a file meets on its way.
+pub(super) struct Course<'a> {
+    /// Waits until so many bytes may be sent.
+    pub(super) pay: &'a dyn Fn(u64),
+    /// Is told how many more of its bytes are being sent.
+    pub(super) sent: &'a (dyn Fn(u64) + Sync),
 }
 
 /// Archives files of one volume.
 pub(super) struct Archiver<'a> {
     pub(super) volume: &'a Volume,
     /// Of our mount.
-    pub(super) root: &'a Path,
+    pub(super) folders: Folders,
     /// A brick to ask first: that costs nothing, and what it says is checked.
     pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Archive,
@@ -121,16 +58,16 @@ pub(super) struct Archiver<'a> {
 }
 
 impl Archiver<'_> {
-    /// Archives a file. `pay` waits until so many bytes may be sent.
+    /// Archives a file.
     pub(super) fn archive(
         &self,
         candidate: &Candidate,
-        pay: &dyn Fn(u64),
+        course: &Course<'_>,
     ) -> Result<Done, Problem> {
-        let mut done = self.attempt(candidate, pay);
+        let mut done = self.attempt(candidate, course);
         for _ in 1..ATTEMPTS {
             if matches!(done, Err(Problem::Again)) {
-                done = self.attempt(candidate, pay);
+                done = self.attempt(candidate, course);
             }
         }
         match done {
@@ -140,88 +77,30 @@ impl Archiver<'_> {
         }
     }
 
-    fn attempt(&self, candidate: &Candidate, pay: &dyn Fn(u64)) -> Result<Done, Problem> {
-        let path = self.root.join(&candidate.path);
-        // Before we open it ourselves.
-        let open = xattr::get(&path, OPEN)
-            .map_err(|error| Problem::Io("asking who has it open", error))?;
-        if open.is_some_and(|count| !count.starts_with(b"0")) {
-            return Err(Problem::Left(Why::Open));
-        }
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-        let file = File::options().read(true).custom_flags(flags).open(&path);
-        let file = match file {
-            Ok(file) => file,
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Err(Problem::Left(Why::Special));
-            }
-            Err(error) => return Err(Problem::Io("opening it", error)),
-        };
+    fn attempt(&self, candidate: &Candidate, course: &Course<'_>) -> Result<Done, Problem> {
+        let place = self.folders.find(&candidate.path);
+        let place = place.map_err(|error| Problem::Io("looking for it", error))?;
+        let file = place.open()?;
         let hints = self
             .brick
             .map(|brick| Hints::read(&brick.join(&candidate.path)));
         let hints = hints.unwrap_or_default();
         if !hints.local {
-            if matches!(self.check_local(&file), Err(Problem::Left(Why::Busy))) {
-                self.settle(&file)?;
+            if matches!(check_local(&file), Err(Problem::Left(Why::Busy))) {
+                settle(&file)?;
             }
-            self.check_local(&file)?;
+            check_local(&file)?;
         }
         let gfid = match &hints.gfid {
             Some(gfid) => gfid.clone(),
             None => marks::gfid(&file)?,
         };
         let marked = Marked::mark(self, &file, &candidate.path, &gfid, &hints)?;
-        let done = self.marked(&file, candidate, &gfid, &marked, pay);
+        let done = self.marked(&file, candidate, &gfid, &marked, course);
         if matches!(done, Err(Problem::Again)) {
             Marked::forget(&file);
         }
         done
-    }
-
-    pub(super) fn check_local(&self, file: &File) -> Result<(), Problem> {
-        use xattr::FileExt;
-        let state = file
-            .get_xattr(STATE)
-            .map_err(|error| Problem::Io("asking for its state", error))?;
-        match state.as_deref().map(parse_state) {
-            Some(State::Local) => Ok(()),
-            Some(State::Cold) => Err(Problem::Left(Why::Cold)),
-            Some(State::Between) => Err(Problem::Left(Why::Busy)),
-            None => Err(Problem::Other(
-                "the volume's clients have not the translator of this version: \
-                 install it, restart glusterd, set features.cloudsync on"
-                    .to_owned(),
-            )),
-        }
-    }
-
-    /// A client that died in the middle of a hand-shake leaves a local file with a mark. The translator removes it
-    /// when it is asked to recall the file, which finds that there is nothing to recall.
-    fn settle(&self, file: &File) -> Result<(), Problem> {
-        use xattr::FileExt;
-        let failed = |error| Problem::Io("asking for its state", error);
-        thread::sleep(SETTLED);
-        self.check_busy(file)?;
-        if marks::get(file, names::REMOTE)?.is_some() {
-            return Err(Problem::Left(Why::Busy));
-        }
-        file.set_xattr("glusterfs.cloudsync.recall", b"1")
-            .map_err(failed)?;
-        let begun = Instant::now();
-        while begun.elapsed() < SETTLING && self.check_local(file).is_err() {
-            thread::sleep(SETTLED / 10);
-        }
-        Ok(())
-    }
-
-    /// Ends the matter unless the file is neither local nor cold.
-    fn check_busy(&self, file: &File) -> Result<(), Problem> {
-        match self.check_local(file) {
-            Err(Problem::Left(Why::Busy)) => Ok(()),
-            Err(other) => Err(other),
-            Ok(()) => Err(Problem::Again),
-        }
     }
 
     fn marked(
@@ -230,7 +109,7 @@ impl Archiver<'_> {
         candidate: &Candidate,
         gfid: &str,
         marked: &Marked,
-        pay: &dyn Fn(u64),
+        course: &Course<'_>,
     ) -> Result<Done, Problem> {
         let stat = |file: &File| {
             file.metadata()
@@ -244,7 +123,7 @@ impl Archiver<'_> {
             return Err(Problem::Left(Why::Changed));
         }
         if before.blocks() <= 1 {
-            self.check_local(file)?;
+            check_local(file)?;
         }
         let seen = seen(&before);
         if !self.volume.keeps_times() {
@@ -260,20 +139,35 @@ impl Archiver<'_> {
             gfid: gfid.to_owned(),
             volume: self.volume.id.clone(),
         };
-        let bytes = Bytes::read(file, seen.size)?;
+        let bytes = Bytes::read(file, seen.size, course.sent)?;
         let there = marked.object(self, &notes, bytes.checksum)?;
         if !there {
-            pay(seen.size);
+            (course.pay)(seen.size);
             self.upload(file, &seen, &notes, &bytes, marked)?;
         }
-        if changed(file, &seen)? {
-            return Err(Problem::Left(Why::Changed));
-        }
-        hand_shake(file, seen, &marked.key)?;
+        // Whether the file is what it was, and the store has it, is compared under its lock.
+        self.cut(file, seen, &marked.key, bytes.checksum)?;
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,
         })
+    }
+
+    fn cut(&self, file: &File, seen: Seen, key: &str, sum: Checksum) -> Result<(), Problem> {
+        match hand_shake(file, seen, key, Some(sum)) {
+            Err(Problem::CannotCompare) => {}
+            done => return done,
+        }
+        let object = self.store.head(key);
+        let object = object.map_err(|error| Problem::Store("asking for its object", error))?;
+        if object.size != seen.size || object.checksum != Some(sum) {
+            let why = format!("{key} is not what was sent");
+            return Err(Problem::Store(
+                "asking for its object",
+                StoreError::Corrupt(why),
+            ));
+        }
+        hand_shake(file, seen, key, None)
     }
 
     /// Returns when the store has promised to keep the whole object.
@@ -327,106 +221,12 @@ impl Archiver<'_> {
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
+fn is_gone(error: &std::io::Error) -> bool {
     let stale = rustix::io::Errno::STALE.raw_os_error();
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(stale)
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(stale)
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes().to_vec()
-}
-
-pub(crate) fn seen(data: &Metadata) -> Seen {
-    let time = |seconds, nanos| Time {
-        seconds,
-        nanos: u32::try_from(nanos).unwrap_or(0),
-    };
-    Seen {
-        mtime: time(data.mtime(), data.mtime_nsec()),
-        ctime: time(data.ctime(), data.ctime_nsec()),
-        size: data.len(),
-    }
-}
-
-fn changed(file: &File, before: &Seen) -> Result<bool, Problem> {
-    let now = file
-        .metadata()
-        .map_err(|error| Problem::Io("looking at it", error))?;
-    Ok(seen(&now) != *before)
-}
-
-/// Says what was seen and uploaded; the translator compares, asks the store, and cuts.
-pub(crate) fn hand_shake(file: &File, seen: Seen, key: &str) -> Result<(), Problem> {
-    use xattr::FileExt;
-    let claim = Claim {
-        seconds: seen.mtime.seconds,
-        seen: Some(seen),
-        key: Some(key.to_owned()),
-    };
-    let name = names::UPLOAD_COMPLETE.to_str().unwrap_or_default();
-    let Err(error) = file.set_xattr(name, claim.to_string().as_bytes()) else {
-        return Ok(());
-    };
-    use rustix::io::Errno;
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    match errno {
-        Some(Errno::BUSY | Errno::STALE) => Err(Problem::Left(Why::Changed)),
-        Some(Errno::ALREADY) => Err(Problem::Left(Why::Cold)),
-        Some(Errno::OPNOTSUPP) => Err(Problem::Left(Why::Sharded)),
-        Some(Errno::INVAL) => Err(Problem::Other(
-            "the translator does not understand this program: \
-             install the same version of both on this host"
-                .to_owned(),
-        )),
-        _ => Err(Problem::Io(
-            "cutting it (the object is in the store; the client's log says more)",
-            error,
-        )),
-    }
-}
-
-/// The bytes to upload, and their checksum.
-struct Bytes<'a> {
-    file: &'a File,
-    memory: Option<Vec<u8>>,
-    checksum: Checksum,
-}
-
-impl<'a> Bytes<'a> {
-    fn read(file: &'a File, size: u64) -> Result<Self, Problem> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Problem::Left(Why::Changed),
-            _ => Problem::Io("reading it", error),
-        };
-        let mut computing = Algorithm::Crc64Nvme.compute();
-        let length = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let mut buffer = vec![0; length(size.min(IN_MEMORY)).min(BUFFER)];
-        let mut offset = 0;
-        while offset < size {
-            let piece = length((size - offset).min(buffer.len() as u64));
-            file.read_exact_at(&mut buffer[..piece], offset)
-                .map_err(failed)?;
-            computing.update(&buffer[..piece]);
-            offset += piece as u64;
-        }
-        Ok(Self {
-            file,
-            memory: (size <= IN_MEMORY).then_some(buffer),
-            checksum: computing.finish(),
-        })
-    }
-}
-
-impl Source for Bytes<'_> {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let Some(memory) = &self.memory else {
-            return self.file.read_exact_at(buffer, offset);
-        };
-        let begin = usize::try_from(offset).map_err(io::Error::other)?;
-        let end = begin.checked_add(buffer.len());
-        let bytes = end.and_then(|end| memory.get(begin..end));
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
 }

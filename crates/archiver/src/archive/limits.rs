@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_store::StoreError;
 
-use super::file::Problem;
+use super::outcome::Problem;
 use super::pace::Pace;
 use super::tally::Tally;
 use crate::cli::PaceFlags;
@@ -16,8 +16,9 @@ use crate::exit::Ended;
 use crate::interrupt::interrupted;
 use crate::volume::Target;
 
-/// Files in a row for which the store did not answer: it will not for the next ones.
-const MOST_UNREACHABLE: u64 = 16;
+/// Files in a row for which the store did not answer, or which it could not take (it is full, say): it will be the same
+/// with the next ones.
+const MOST_IN_A_ROW: u64 = 16;
 /// How often to ask how much is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -30,7 +31,7 @@ pub(super) struct Limits {
     looked: Mutex<Option<(Instant, bool)>>,
     stop_percent: f64,
     stop_after: u64,
-    unreachable: AtomicU64,
+    in_a_row: AtomicU64,
     fatal: OnceLock<String>,
     by_files: Option<Pace>,
     by_bytes: Option<Pace>,
@@ -52,7 +53,7 @@ impl Limits {
             looked: Mutex::new(None),
             stop_percent: flags.stop_percent,
             stop_after: flags.stop_after,
-            unreachable: AtomicU64::new(0),
+            in_a_row: AtomicU64::new(0),
             fatal: OnceLock::new(),
             by_files: flags.files_per_second.map(Pace::new),
             by_bytes: bytes,
@@ -104,27 +105,33 @@ impl Limits {
     }
 
     pub(super) fn succeeded(&self) {
-        self.unreachable.store(0, Ordering::Relaxed);
+        self.in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// Some failures are of the file, others of everything.
-    pub(super) fn failed(&self, problem: &Problem) {
+    /// Some failures are of the file, others of everything. Returns whether it is news: when the run is being stopped
+    /// because of the store, the files in flight fail for the same reason.
+    pub(super) fn failed(&self, problem: &Problem) -> bool {
+        let stop = |why: String| self.fatal.set(why).is_ok();
         match problem.store() {
+            None => true,
             Some(
                 error @ (StoreError::BadCredentials(_)
                 | StoreError::PermissionDenied(_)
                 | StoreError::Settings(_)),
-            ) => drop(self.fatal.set(error.to_string())),
-            Some(error @ (StoreError::Unreachable(_) | StoreError::Throttled(_))) => {
-                let in_a_row = self.unreachable.fetch_add(1, Ordering::Relaxed) + 1;
-                if in_a_row >= MOST_UNREACHABLE {
-                    drop(
-                        self.fatal
-                            .set(format!("{in_a_row} times in a row: {error}")),
-                    );
+            ) => stop(error.to_string()),
+            Some(
+                error @ (StoreError::Unreachable(_)
+                | StoreError::Throttled(_)
+                | StoreError::Full(_)),
+            ) => {
+                let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+                if in_a_row >= MOST_IN_A_ROW {
+                    stop(format!("{in_a_row} times in a row: {error}"))
+                } else {
+                    self.fatal.get().is_none()
                 }
             }
-            _ => {}
+            Some(_) => true,
         }
     }
 

@@ -11,7 +11,9 @@ use cloudsync_store::{Checksum, StoreError};
 use rustix::fs::XattrFlags;
 use xattr::FileExt;
 
-use super::file::{Archiver, Problem, Why};
+use super::file::Archiver;
+use super::hand_shake::seen;
+use super::outcome::{Problem, Why};
 use crate::cli::KeyLayout;
 
 /// The file's id.
@@ -187,7 +189,7 @@ impl Archiver<'_> {
         };
         let data = file.metadata();
         let data = data.map_err(|error| Problem::Io("looking at it", error))?;
-        let now = super::file::seen(&data);
+        let now = seen(&data);
         Ok(Notes::of_metadata(&metadata)
             .is_none_or(|notes| notes.size != now.size || notes.mtime != now.mtime))
     }

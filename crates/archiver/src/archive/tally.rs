@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::file::Why;
+use super::outcome::Why;
 use crate::crawl::select::LeftOut;
 use crate::report::{Progress, human};
 

@@ -21,6 +21,12 @@ use crate::exit::Error;
 const HOME: &str = "/run/cloudsync";
 const PATIENCE: Duration = Duration::from_secs(60);
 const WITHOUT_CACHES: &[&str] = &[
+    // The kernel keeps what it has read of a file, also when it is closed and opened again, until size or mtime are
+    // others: a change in place that was dated back would not be read.
+    "--direct-io-mode=enable",
+    // Whether root may do something need not be asked of the bricks for every folder of a path: with this the client
+    // knows, and the kernel leaves it to the client.
+    "--acl",
     "--attribute-timeout=0",
     "--entry-timeout=0",
     "--negative-timeout=0",

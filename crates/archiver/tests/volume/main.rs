@@ -7,4 +7,7 @@ mod archive;
 mod care;
 mod policy;
 mod prove;
+mod round_trip;
 mod scene;
+mod store;
+mod writers;

@@ -12,6 +12,13 @@ use cloudsync_lab::{
 
 /// Longer than anything may take on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// That, or more for whoever has more files: `CLOUDSYNC_TEST_SECONDS`.
+pub(crate) fn patience() -> Duration {
+    let wanted = std::env::var("CLOUDSYNC_TEST_SECONDS").ok();
+    wanted.map_or(PATIENCE, |text| Duration::from_secs(text.parse().unwrap()))
+}
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 
 /// The lab of this test program.
@@ -94,7 +101,7 @@ impl Scene {
         what: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        self.mount().within(PATIENCE, what, work)
+        self.mount().within(patience(), what, work)
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
@@ -122,9 +129,20 @@ impl Scene {
         copies.peek().is_some() && copies.all(|path| is_stub(path))
     }
 
+    /// What the first brick says of a file.
+    pub(crate) fn marks(&self, name: &str) -> String {
+        let path = self.volume.bricks()[0].join(name);
+        let mut text = format!("{:?}\n", fs::metadata(&path));
+        for name in xattr::list(&path).into_iter().flatten() {
+            let value = xattr::get(&path, &name).ok().flatten().unwrap_or_default();
+            text += &format!("{}={}\n", name.display(), value.escape_ascii());
+        }
+        text
+    }
+
     /// Runs the program; it may end as it likes.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
-        lab().run_with(PATIENCE, PROGRAM, args, |_| {}).unwrap()
+        lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()
     }
 
     /// Runs the program, which must do all it was asked for, and returns what it printed.

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether a file is local, and what to do about one that is neither that nor cold.
+
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_format::xattr as names;
+
+use super::marks;
+use super::outcome::{Problem, Why};
+use crate::crawl::{STATE, State, parse_state};
+
+/// A hand-shake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
+const SETTLED: Duration = Duration::from_millis(700);
+/// How long the translator may take to clear up.
+const SETTLING: Duration = Duration::from_secs(10);
+
+pub(super) fn check_local(file: &File) -> Result<(), Problem> {
+    use xattr::FileExt;
+    let state = file
+        .get_xattr(STATE)
+        .map_err(|error| Problem::Io("asking for its state", error))?;
+    match state.as_deref().map(parse_state) {
+        Some(State::Local) => Ok(()),
+        Some(State::Cold) => Err(Problem::Left(Why::Cold)),
+        Some(State::Between) => Err(Problem::Left(Why::Busy)),
+        None => Err(Problem::Other(
+            "the volume's clients have not the translator of this version: \
+             install it, restart glusterd, set features.cloudsync on"
+                .to_owned(),
+        )),
+    }
+}
+
+/// A client that died in the middle of a hand-shake leaves a local file with a mark. The translator removes it
+/// when it is asked to recall the file, which finds that there is nothing to recall.
+pub(super) fn settle(file: &File) -> Result<(), Problem> {
+    use xattr::FileExt;
+    let failed = |error| Problem::Io("asking for its state", error);
+    thread::sleep(SETTLED);
+    check_busy(file)?;
+    if marks::get(file, names::REMOTE)?.is_some() {
+        return Err(Problem::Left(Why::Busy));
+    }
+    file.set_xattr("glusterfs.cloudsync.recall", b"1")
+        .map_err(failed)?;
+    let begun = Instant::now();
+    while begun.elapsed() < SETTLING && check_local(file).is_err() {
+        thread::sleep(SETTLED / 10);
+    }
+    Ok(())
+}
+
+/// Ends the matter unless the file is neither local nor cold.
+fn check_busy(file: &File) -> Result<(), Problem> {
+    match check_local(file) {
+        Err(Problem::Left(Why::Busy)) => Ok(()),
+        Err(other) => Err(other),
+        Ok(()) => Err(Problem::Again),
+    }
+}
