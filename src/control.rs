@@ -215,11 +215,15 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
             if uid != 0 && uid != status.attributes.uid() {
                 return Err(refused(Errno::EPERM));
             }
-            match instance.engine.job(inode.gfid()) {
-                Some(job) => job.cancel(),
-                None => return Err(refused(Errno::ENODATA)),
+            // First: a recall that ends takes its object along, and with it those who wait for bytes of it.
+            let read = instance.objects.cancel(inode.gfid());
+            let job = instance.engine.job(inode.gfid());
+            if let Some(job) = &job {
+                job.cancel();
             }
-            instance.objects.cancel(inode.gfid());
+            if job.is_none() && !read {
+                return Err(refused(Errno::ENODATA));
+            }
             Ok(Outcome::Done)
         }
     }

@@ -350,12 +350,14 @@ impl Object {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Everybody who waits gets `errno`.
-    pub fn refuse(&self, errno: Errno) {
+    /// Everybody who waits gets `errno`. Returns whether somebody did.
+    pub fn refuse(&self, errno: Errno) -> bool {
         let reads = std::mem::take(&mut self.lock().reads);
+        let waited = !reads.is_empty();
         for read in reads {
             read.ticket.fail(errno);
         }
+        waited
     }
 
     /// How many reads wait.

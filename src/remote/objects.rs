@@ -107,12 +107,10 @@ impl Objects {
         drop(closed);
     }
 
-    /// Everybody who waits for bytes of this file gets ECANCELED.
-    pub fn cancel(&self, gfid: Gfid) {
+    /// Everybody who waits for bytes of this file gets ECANCELED. Returns whether somebody did.
+    pub fn cancel(&self, gfid: Gfid) -> bool {
         let object = self.lock().get(&gfid).map(Arc::clone);
-        if let Some(object) = object {
-            object.refuse(Errno::ECANCELED);
-        }
+        object.is_some_and(|object| object.refuse(Errno::ECANCELED))
     }
 
     /// How many reads wait for bytes; `None` when that cannot be told without waiting.

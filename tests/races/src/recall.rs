@@ -34,7 +34,9 @@ pub mod parts {
 pub mod job {
     use std::sync::atomic::Ordering;
 
-    use super::engine::Job;
+    use crate::sync::Arc;
+
+    use super::engine::{self, Job};
     use super::tracker::{self, Tracker};
     use crate::errno::{Errno, Failure};
     use crate::instance::Instance;
@@ -69,7 +71,7 @@ pub mod job {
     ///
     /// # Errors
     /// When the store fails, and when it is cancelled.
-    pub fn run(instance: &Instance, job: &Job) -> Result<(), Failure> {
+    pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
         // The lock on the file is the host's.
         assert_eq!(
             instance.at_work.fetch_add(1, Ordering::SeqCst),
@@ -105,6 +107,9 @@ pub mod job {
                 assert!(written.complete, "no error, and not complete");
                 instance.recalls.fetch_add(1, Ordering::SeqCst);
                 instance.local.store(true, Ordering::SeqCst);
+                // As the real one does before it tidies up.
+                engine::resume(instance, job);
+                shuttle::thread::yield_now();
                 Ok(())
             }
         }
