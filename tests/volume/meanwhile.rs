@@ -222,7 +222,7 @@ fn another_client_changes_a_file_in_mid_recall() {
         let bytes = third.within(PATIENCE, name, || fs::read(path)).unwrap();
         assert_same(&bytes, want, name);
         let then = format!("held/{then}");
-        assert!(scene.is_plain(&then), "{name}: {}", scene.marks(&then));
+        scene.await_plain(&then);
         scene.bucket.put(&then, want).unwrap();
         scene.cut_with_key(&then).unwrap();
         let path = third.path().join(&then);

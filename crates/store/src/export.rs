@@ -253,15 +253,17 @@ unsafe extern "C" fn fetch<S: Store>(
         };
         let _entered = host.enter();
         let key = part.key().to_owned();
-        let object = Object {
-            size: part.size(),
-            etag: part
-                .version()
-                .map(|version| version.to_string_lossy().into_owned()),
-            checksum: None,
-        };
-        let fetched = text(&key)
-            .and_then(|text| config.store().fetch(text, &object, range, &mut part))
+        let version = part.version().map(|version| version.map(str::to_owned));
+        let fetched = version
+            .and_then(|etag| {
+                let object = Object {
+                    size: part.size(),
+                    etag,
+                    checksum: None,
+                };
+                let store = config.store();
+                store.fetch(text(&key)?, &object, range, &mut part)
+            })
             .and_then(|()| part.check());
         match fetched {
             Ok(()) => 0,

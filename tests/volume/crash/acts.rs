@@ -174,7 +174,7 @@ const CUT_TIMES: Act = Act {
 
 /// Where a client does not die at every point: what is not done yet is there what the step before has done.
 fn ends(points: Vec<String>) -> Vec<String> {
-    let ends = points
+    let ends = sure(&points)
         .into_iter()
         .filter(|point| point.starts_with("after"));
     ends.collect()
@@ -193,7 +193,7 @@ fn changes(points: &[String]) -> Vec<String> {
         "set cs.remote",
         "cut",
     ];
-    let changes = ends(with(&sure(points), &steps)).into_iter();
+    let changes = ends(with(points, &steps)).into_iter();
     changes
         .filter(|point| step(point) != "tidy up" || point.ends_with("#1"))
         .collect()

@@ -46,9 +46,19 @@ impl Part<'_> {
     }
 
     /// The only version that will do, if any.
-    pub(crate) fn version(&self) -> Option<&CStr> {
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] for one that no store gives: it goes into a header.
+    pub(crate) fn version(&self) -> Result<Option<&str>, StoreError> {
         // SAFETY: as above.
-        unsafe { string(self.raw.version) }
+        let Some(version) = (unsafe { string(self.raw.version) }) else {
+            return Ok(None);
+        };
+        let text = version.to_str().ok();
+        let printable = text.filter(|text| text.chars().all(|c| matches!(c, ' '..='~')));
+        printable.map(Some).ok_or_else(|| {
+            StoreError::Changed(format!("{version:?} is no version that a store gives"))
+        })
     }
 
     /// Of the whole object.
