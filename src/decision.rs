@@ -111,7 +111,7 @@ pub enum Source {
     },
 }
 
-/// What a read of a cold file waits for. `small`: the file is one piece, which comes as fast as a part of it would.
+/// What a read of a cold file waits for. `small`: the file comes as fast as a part of it would.
 ///
 /// `can_fetch`: the store's plugin can fetch parts. `may_recall`: neither `cloudsync-remote-read`, nor the guard, nor a
 /// full brick is against it. `checked`: the setting `reads=checked`.

@@ -8,7 +8,8 @@
 //! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
 //! else. Otherwise the bricks are asked before each read.
 //!
-//! A file of at most a piece ([`sizes::PIECE`]) is brought back before it is read, if it may be: that takes as long.
+//! A small file ([`sizes::SMALL`]) is brought back before it is read, if it may be. Of a larger one the reader gets what it
+//! reads first, and the recall begins when it has it.
 
 #![forbid(unsafe_code)]
 
@@ -37,7 +38,7 @@ use crate::instance::Instance;
 use crate::recall::engine::{self, Want};
 use crate::remote::object::Object;
 pub use crate::remote::objects::Objects;
-use crate::remote::sizes::PIECE;
+use crate::remote::sizes::SMALL;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
 pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>) {
@@ -54,7 +55,7 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     }
     if let Known::Cold { size } = inode.known(instance.this)
         && job.is_none()
-        && size <= PIECE
+        && size <= SMALL
         && comes_back(instance, &inode, size)
     {
         return engine::park_small(instance, ticket, inode);
@@ -64,11 +65,11 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
         match way {
             Ok(Way::Recall) => engine::park(instance, ticket, Want::Bytes, Some(inode), None),
             Ok(Way::Object { object, recall }) => {
+                instance.objects.reads.fetch_add(1, Ordering::Relaxed);
+                object.read(ticket, true);
                 if recall {
                     engine::start(instance, inode, false);
                 }
-                instance.objects.reads.fetch_add(1, Ordering::Relaxed);
-                object.read(ticket, true);
             }
             Err(failure) => {
                 log::warn!("{}: not read, it stays cold: {failure}", inode.path());
@@ -78,7 +79,7 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     });
 }
 
-/// Whether a read of a file of one piece waits for the file. Never blocks.
+/// Whether a read of a small file waits for the file. Never blocks.
 fn comes_back(instance: &Instance, inode: &Inode, size: u64) -> bool {
     let Some(store) = instance.store() else {
         return false;
@@ -110,7 +111,7 @@ fn ask(instance: &Arc<Instance>, inode: &Inode) -> Result<Way, Failure> {
     // Asking counts: not for a store that leaves no choice.
     let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
     let checked = instance.config().checked;
-    let source = decision::source(size <= PIECE, can_fetch, may_recall, checked);
+    let source = decision::source(size <= SMALL, can_fetch, may_recall, checked);
     let Source::Object { recall } = source else {
         return Ok(Way::Recall);
     };

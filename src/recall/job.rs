@@ -75,6 +75,7 @@ const AGAIN: usize = 3;
 /// # Errors
 /// Why not; the file is then as cold as it was, or what another client made of it.
 pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
+    instance.objects.let_readers_first(job.gfid);
     let (child, loc) = begin(instance, job)?;
     let mut left = AGAIN;
     loop {

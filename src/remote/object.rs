@@ -8,7 +8,7 @@
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
@@ -348,6 +348,18 @@ impl Object {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
+    }
+
+    /// Waits until nobody waits for bytes.
+    pub(super) fn await_readers(&self, at_most: Duration) {
+        let begun = Instant::now();
+        let mut state = self.lock();
+        while !state.reads.is_empty()
+            && let Some(left) = at_most.checked_sub(begun.elapsed())
+        {
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Everybody who waits gets `errno`. Returns whether somebody did.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
@@ -92,6 +93,16 @@ impl Objects {
     pub fn close(&self, gfid: Gfid) {
         let closed = self.lock().remove(&gfid);
         drop(closed);
+    }
+
+    /// Waits, but not long, until everybody has what they wait for of this file: a recall takes what the machine has, and
+    /// is in less of a hurry than who reads. Blocks.
+    pub fn let_readers_first(&self, gfid: Gfid) {
+        const AT_MOST: Duration = Duration::from_millis(20);
+        let object = self.lock().get(&gfid).map(Arc::clone);
+        if let Some(object) = object {
+            object.await_readers(AT_MOST);
+        }
     }
 
     /// The instance ends: no requests begin, those that there are end soon, and who waits for them gets ECANCELED.

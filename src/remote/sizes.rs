@@ -10,3 +10,6 @@ pub const PART: u64 = 8 << 20;
 /// A file of at most so many bytes is one piece: fetched as a whole, and compared with its checksum before anybody sees
 /// a byte of it.
 pub const PIECE: u64 = 1 << 20;
+
+/// A file of at most so many bytes is brought back before it is read: that takes hardly longer than a part of it would.
+pub const SMALL: u64 = 256 << 10;
