@@ -2,7 +2,9 @@
 //! What the bricks of a volume have of a file: its bytes, and what they say of where these are.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cloudsync_lab::{Volume, until};
 
@@ -22,17 +24,35 @@ pub(crate) fn copies(volume: &Volume, name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+fn has(path: &Path, mark: &str) -> bool {
+    let name = format!("trusted.glusterfs.cs.{mark}");
+    xattr::get(path, name).unwrap().is_some()
+}
+
+/// Who waited is answered before a job has tidied up behind it. So what a job that is at its end may be about to make
+/// true is asked again for a moment.
+fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
+    const MOMENT: Duration = Duration::from_secs(2);
+    let begun = Instant::now();
+    loop {
+        if so() {
+            return true;
+        }
+        if !on_the_way() || begun.elapsed() > MOMENT {
+            return so();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
 pub(crate) fn is_cold(volume: &Volume, name: &str) -> bool {
     let copies = copies(volume, name);
-    let has = |path: &PathBuf, mark: &str| {
-        let name = format!("trusted.glusterfs.cs.{mark}");
-        xattr::get(path, name).unwrap().is_some()
-    };
     let cold = |path: &PathBuf| {
         has(path, "remote") && !has(path, "downloading") && fs::metadata(path).unwrap().len() == 0
     };
-    !copies.is_empty() && copies.iter().all(cold)
+    let marked = |path: &PathBuf| has(path, "downloading");
+    !copies.is_empty() && soon(|| copies.iter().all(cold), || copies.iter().any(marked))
 }
 
 /// Whether nothing on any brick says that the file was ever in the store.
@@ -42,7 +62,8 @@ pub(crate) fn is_plain(volume: &Volume, name: &str) -> bool {
         let mut names = xattr::list(path).unwrap();
         names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
     };
-    !copies.is_empty() && copies.iter().all(plain)
+    let coming = |path: &PathBuf| !has(path, "remote") || has(path, "downloading");
+    !copies.is_empty() && soon(|| copies.iter().all(plain), || copies.iter().any(coming))
 }
 
 /// Waits until it is so: a recall may end after its readers were answered.

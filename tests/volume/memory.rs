@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Clients under valgrind's memcheck: no report may be ours. And a plugin that does what memcheck must report.
-//!
-//! Host and kernel bindings have reports of their own; one is ours when the code that did it, or that asked for what
-//! was lost, lies in one of our objects. Libraries that anybody calls, as libc, are passed over.
+//! `scripts/memcheck.sh` runs the other tests' clients under it.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,6 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use cloudsync_lab::memcheck::{self, Report};
 use cloudsync_lab::{Backing, Layout, Mount, MountOptions, until};
 
 use crate::gate::Gate;
@@ -20,99 +19,24 @@ use crate::scene::{Scene, assert_same, errno, lab, pattern};
 /// It is twenty to fifty times as slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The objects that are ours.
-const OURS: [&str; 2] = ["/cloudsync.so", "/cloudsync-plugins/"];
-
 /// How to run a client under it, with its reports in files of this name and more behind it.
 fn options(reports: &Path) -> MountOptions {
-    let file = format!("--xml-file={}.%p", reports.display());
-    let words = [
-        "valgrind",
-        "--tool=memcheck",
-        "--leak-check=full",
-        "--show-leak-kinds=definite",
-        "--errors-for-leak-kinds=definite",
-        "--keep-debuginfo=yes",
-        "--num-callers=40",
-        // Threads take turns; without this one may wait for ever.
-        "--fair-sched=try",
-        "--xml=yes",
-        &file,
-    ];
-    MountOptions::default().under(&words)
-}
-
-#[derive(Debug)]
-struct Report {
-    kind: String,
-    text: String,
-}
-
-/// What is in each such element; none is in another of its kind.
-fn inner<'a>(text: &'a str, tag: &str) -> Vec<&'a str> {
-    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-    let parts = text.split(&*open).skip(1);
-    parts
-        .filter_map(|part| Some(part.split_once(&*close)?.0))
-        .collect()
-}
-
-fn is_ours(object: &str) -> bool {
-    OURS.iter().any(|ours| object.contains(ours))
+    let words = memcheck::words(reports);
+    MountOptions::default().under(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The reports that are ours, of a client that has ended.
 fn reports(name: &Path) -> Vec<Report> {
     let folder = lab().outer(name.parent().unwrap());
     let stem = name.file_name().unwrap().to_str().unwrap();
-    let mut ours = Vec::new();
-    let (mut clients, mut all) = (0, 0);
-    for path in fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if !path
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .starts_with(stem)
-        {
-            continue;
-        }
-        let text = fs::read_to_string(&path).unwrap();
-        // The one that went to the background, to its end.
-        clients += usize::from(text.contains("</valgrindoutput>"));
-        for error in inner(&text, "error") {
-            all += 1;
-            let kind = inner(error, "kind")
-                .first()
-                .copied()
-                .unwrap_or_default()
-                .to_owned();
-            let stack = inner(error, "stack").first().copied().unwrap_or_default();
-            let mut objects = inner(stack, "obj").into_iter();
-            let ours_is_it = if kind.starts_with("Leak_") {
-                objects.any(is_ours)
-            } else {
-                let common = |object: &&str| {
-                    ["vgpreload", "/libc.so", "/libpthread", "/ld-linux"]
-                        .iter()
-                        .any(|library| object.contains(library))
-                };
-                objects.find(|object| !common(object)).is_some_and(is_ours)
-            };
-            if ours_is_it {
-                let text = error.to_owned();
-                ours.push(Report { kind, text });
-            }
-        }
-    }
-    assert!(clients > 0, "no client has ended in order");
+    let found = memcheck::reports(&folder, stem).unwrap();
+    assert!(found.ended > 0, "no client has ended in order");
     eprintln!(
-        "- memcheck: {all} reports, {} of them ours ({stem})",
-        ours.len()
+        "- memcheck: {} reports, {} of them ours ({stem})",
+        found.all,
+        found.ours.len()
     );
-    ours
+    found.ours
 }
 
 fn within<T: Send + 'static>(

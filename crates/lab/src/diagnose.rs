@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::memcheck;
 use crate::process;
 use crate::run::Failure;
 use crate::space::Space;
@@ -118,6 +119,7 @@ pub(crate) fn within<T: Send + 'static>(
     if let Err(error) = thread {
         panic!("{name}: no thread: {error}");
     }
+    let deadline = memcheck::patience(deadline);
     match receive.recv_timeout(deadline) {
         Ok(Ok(answer)) => answer,
         Ok(Err(panic)) => resume_unwind(panic),

@@ -29,6 +29,7 @@
 //! ```
 //!
 //! It needs root, glusterfs-server, ceph-mon, ceph-osd, radosgw, curl, openssl and iproute2.
+//! With `CLOUDSYNC_MEMCHECK=DIR` clients run under valgrind ([`memcheck`]).
 //! `CLOUDSYNC_LAB_LOGS=DIR` keeps every lab's logs in a subdirectory of DIR.
 #![forbid(unsafe_code)]
 
@@ -38,6 +39,7 @@ mod ceph;
 mod client;
 mod diagnose;
 mod lab;
+pub mod memcheck;
 mod mount;
 mod percent;
 mod process;

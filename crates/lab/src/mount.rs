@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::diagnose;
+use crate::memcheck;
 use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
@@ -42,7 +43,7 @@ impl Default for MountOptions {
             args: Vec::new(),
             env: Vec::new(),
             volfile: None,
-            under: Vec::new(),
+            under: memcheck::everywhere(),
         }
     }
 }
@@ -123,11 +124,16 @@ impl Mount {
         words.push(point.display().to_string());
         let with_log = |failure: Failure| failure.with(diagnose::tail(space, &log, 60));
         // It goes to the background when the mount is made, or fails.
-        let outcome = space.run_with(PATIENCE, &words[0], &words[1..], |command| {
-            command
-                .env("HOME", home)
-                .envs(options.env.iter().map(|(name, value)| (name, value)));
-        })?;
+        let outcome = space.run_with(
+            memcheck::patience(PATIENCE),
+            &words[0],
+            &words[1..],
+            |command| {
+                command
+                    .env("HOME", home)
+                    .envs(options.env.iter().map(|(name, value)| (name, value)));
+            },
+        )?;
         let begun = outcome.to_string();
         outcome.check().map_err(with_log)?;
         let pid = until(PATIENCE, "the client's pid", || {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Running a program with a deadline, and saying what ran when it failed.
 
+use crate::memcheck;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -200,6 +201,7 @@ pub fn until<T>(
     mut probe: impl FnMut() -> Option<T>,
 ) -> Result<T, Failure> {
     let begun = Instant::now();
+    let deadline = memcheck::patience(deadline);
     loop {
         let late = begun.elapsed() >= deadline;
         if let Some(answer) = probe() {

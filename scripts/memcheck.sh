@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+# Runs tests on real volumes with every client under valgrind's memcheck. Arguments choose tests, as of `cargo test`; none:
+# all of them, which takes hours. What counts is that no report is ours: clients are twenty times as slow, and a test that
+# looks at the clock may fail.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+scripts/deps.sh build run s3 check
+
+PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
+cargo=${CARGO:-cargo}
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+"$cargo" build --locked --workspace
+CLOUDSYNC_MEMCHECK=$reports "$cargo" test --locked --test volume --no-fail-fast -- --test-threads=2 "$@" ||
+    echo 'Some tests failed: with clients so slow, that need not mean anything.'
+"$cargo" run --locked --quiet -p cloudsync-lab --bin memcheck -- "$reports"
