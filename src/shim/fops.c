@@ -29,40 +29,40 @@
  * STACK_WIND says nothing when it cannot allocate a frame and does not wind. Its arguments are evaluated only when
  * it does: that is how `wound` tells.
  */
-#define CS_FOP(op, number, params, blank, kept, first, rest...)               \
-    static void cs_##op##_wind(cs_call_t *call)                               \
-    {                                                                          \
-        call_frame_t *frame = call->frame;                                     \
-        xlator_t *this = frame->this;                                          \
-        dict_t *answer __attribute__((unused)) = NULL;                         \
-        gf_boolean_t wound = _gf_false;                                        \
-                                                                               \
-        STACK_WIND(frame, cs_##op##_cbk, FIRST_CHILD(this),                   \
-                   FIRST_CHILD(this)->fops->op, (wound = _gf_true, first),    \
-                   rest);                                                      \
-        if (!wound)                                                            \
-            cs_##op##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank);    \
-    }                                                                          \
-                                                                               \
-    static void cs_##op##_unwind(cs_call_t *call, int32_t op_ret,             \
-                                  int32_t op_errno, dict_t *answer)            \
-    {                                                                          \
-        call_frame_t *frame = call->frame;                                     \
-                                                                               \
-        STACK_UNWIND_STRICT(op, frame, op_ret, op_errno, CS_UNPACK blank);    \
-    }                                                                          \
-                                                                               \
-    static int32_t cs_##op params                                             \
-    {                                                                          \
-        cs_call_t call = {.fop = number,                                       \
-                          .frame = frame,                                      \
-                          .wind = cs_##op##_wind,                             \
-                          .unwind = cs_##op##_unwind,                         \
-                          .xdata = xdata,                                      \
-                          CS_UNPACK kept};                                     \
-                                                                               \
-        cs_rs->enter(this, &call);                                             \
-        return 0;                                                              \
+#define CS_FOP(op, number, params, blank, kept, first, rest...)            \
+    static void cs_##op##_wind(cs_call_t *call)                            \
+    {                                                                      \
+        call_frame_t *frame = call->frame;                                 \
+        xlator_t *this = frame->this;                                      \
+        dict_t *answer __attribute__((unused)) = NULL;                     \
+        gf_boolean_t wound = _gf_false;                                    \
+                                                                           \
+        STACK_WIND(frame, cs_##op##_cbk, FIRST_CHILD(this),                \
+                   FIRST_CHILD(this)->fops->op, (wound = _gf_true, first), \
+                   rest);                                                  \
+        if (!wound)                                                        \
+            cs_##op##_cbk(frame, NULL, this, -1, ENOMEM, CS_UNPACK blank); \
+    }                                                                      \
+                                                                           \
+    static void cs_##op##_unwind(cs_call_t *call, int32_t op_ret,          \
+                                 int32_t op_errno, dict_t *answer)         \
+    {                                                                      \
+        call_frame_t *frame = call->frame;                                 \
+                                                                           \
+        STACK_UNWIND_STRICT(op, frame, op_ret, op_errno, CS_UNPACK blank); \
+    }                                                                      \
+                                                                           \
+    static int32_t cs_##op params                                          \
+    {                                                                      \
+        cs_call_t call = {.fop = number,                                   \
+                          .frame = frame,                                  \
+                          .wind = cs_##op##_wind,                          \
+                          .unwind = cs_##op##_unwind,                      \
+                          .xdata = xdata,                                  \
+                          CS_UNPACK kept};                                 \
+                                                                           \
+        cs_rs->enter(this, &call);                                         \
+        return 0;                                                          \
     }
 
 /* The reply of the callback that this stands in. */
