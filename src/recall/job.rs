@@ -207,7 +207,8 @@ fn bring_back(
     // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
     job.end_reading();
     // It is not needed any more, or what is in memory of it may be what is wrong.
-    instance.objects.close(job.gfid);
+    let refused = done.as_ref().err().and_then(refuses_readers);
+    instance.objects.close(job.gfid, refused);
     if let Err(failure) = done {
         // Another client may have brought it back.
         if ours().is_err() {
@@ -233,6 +234,13 @@ fn bring_back(
     }
     log::debug!("{}: recalled, {size} bytes", loc.path());
     Ok(size)
+}
+
+/// What readers beside a recall that failed get at once: without the bricks nobody can say whether the file is still what
+/// they wait for. Any other failure is the recall's alone, or their requests meet it too.
+fn refuses_readers(failure: &Failure) -> Option<Errno> {
+    let lost = matches!(failure, Failure::LockLost) || failure.errno() == Errno::ENOTCONN;
+    lost.then_some(Errno::ENOTCONN)
 }
 
 /// Gives the file its size before its bytes. Returns whether that moved its modification time.

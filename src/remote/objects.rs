@@ -89,9 +89,13 @@ impl Objects {
         Ok(object)
     }
 
-    /// The file is local, or will be read in another way.
-    pub fn close(&self, gfid: Gfid) {
+    /// The file is local, or will be read in another way. Who waits for bytes that are on their way gets them, or
+    /// `refused`.
+    pub fn close(&self, gfid: Gfid, refused: Option<Errno>) {
         let closed = self.lock().remove(&gfid);
+        if let Some((object, errno)) = closed.as_ref().zip(refused) {
+            object.refuse(errno);
+        }
         drop(closed);
     }
 

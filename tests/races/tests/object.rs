@@ -373,7 +373,7 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
         });
         let object = objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();
         let readers = vec![read(&object, 0..5, false), read(&object, 5..6, true)];
-        objects.close(FILE);
+        objects.close(FILE, None);
         let answers = answers(readers, || {
             objects.end();
             busy.wait_until_idle(LONG)
@@ -396,7 +396,7 @@ fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
         let first = open();
         let readers = vec![read(&first, 0..SIZE, false), read(&first, 5..6, true)];
         let closing = Arc::clone(&objects);
-        let close = thread::spawn(move || closing.close(FILE));
+        let close = thread::spawn(move || closing.close(FILE, None));
         let answers = answers(readers, || {
             objects.end();
             busy.wait_until_idle(LONG)
