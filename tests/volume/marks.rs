@@ -47,12 +47,20 @@ fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
 
 /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
 pub(crate) fn is_cold(volume: &Volume, name: &str) -> bool {
+    let marked = |path: &PathBuf| has(path, "downloading");
+    soon(
+        || is_cold_now(volume, name),
+        || copies(volume, name).iter().any(marked),
+    )
+}
+
+/// The same at this moment: no job that is under way is waited for.
+pub(crate) fn is_cold_now(volume: &Volume, name: &str) -> bool {
     let copies = copies(volume, name);
     let cold = |path: &PathBuf| {
         has(path, "remote") && !has(path, "downloading") && fs::metadata(path).unwrap().len() == 0
     };
-    let marked = |path: &PathBuf| has(path, "downloading");
-    !copies.is_empty() && soon(|| copies.iter().all(cold), || copies.iter().any(marked))
+    !copies.is_empty() && copies.iter().all(cold)
 }
 
 /// Whether nothing on any brick says that the file was ever in the store.
