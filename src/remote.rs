@@ -35,6 +35,7 @@ use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Want};
 use crate::remote::object::Object;
 pub use crate::remote::objects::Objects;
@@ -56,7 +57,8 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     if let Known::Cold { size } = inode.known(instance.this)
         && job.is_none()
         && size <= SMALL
-        && comes_back(instance, &inode, size)
+        && let Some(store) = instance.store()
+        && source(instance, &store, &inode, size) == Source::Bricks
     {
         return engine::park_small(instance, ticket, inode);
     }
@@ -79,14 +81,13 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     });
 }
 
-/// Whether a read of a small file waits for the file. Never blocks.
-fn comes_back(instance: &Instance, inode: &Inode, size: u64) -> bool {
-    let Some(store) = instance.store() else {
-        return false;
-    };
+/// Where a read of a cold file of `size` bytes gets them. Never blocks.
+fn source(instance: &Instance, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
     let can_fetch = store.can_fetch();
+    // Asking counts: not for a store that leaves no choice.
     let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
-    decision::source(true, can_fetch, may_recall, instance.config().checked) == Source::Bricks
+    let checked = instance.config().checked;
+    decision::source(size <= SMALL, can_fetch, may_recall, checked)
 }
 
 /// How a read gets its bytes.
@@ -107,12 +108,7 @@ fn ask(instance: &Arc<Instance>, inode: &Inode) -> Result<Way, Failure> {
     let size = status.attributes.size();
     inode.learn(instance.this, Known::Cold { size });
     let store = instance.store().ok_or(Failure::NoStore)?;
-    let can_fetch = store.can_fetch();
-    // Asking counts: not for a store that leaves no choice.
-    let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
-    let checked = instance.config().checked;
-    let source = decision::source(size <= SMALL, can_fetch, may_recall, checked);
-    let Source::Object { recall } = source else {
+    let Source::Object { recall } = source(instance, &store, inode, size) else {
         return Ok(Way::Recall);
     };
     let object = instance

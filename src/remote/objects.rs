@@ -45,6 +45,10 @@ impl Objects {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn get(&self, gfid: Gfid) -> Option<Arc<Object>> {
+        self.lock().get(&gfid).map(Arc::clone)
+    }
+
     /// The object of a file, by what the bricks said of it just now.
     ///
     /// # Errors
@@ -103,8 +107,7 @@ impl Objects {
     /// is in less of a hurry than who reads. Blocks.
     pub fn let_readers_first(&self, gfid: Gfid) {
         const AT_MOST: Duration = Duration::from_millis(20);
-        let object = self.lock().get(&gfid).map(Arc::clone);
-        if let Some(object) = object {
+        if let Some(object) = self.get(gfid) {
             object.await_readers(AT_MOST);
         }
     }
@@ -124,8 +127,8 @@ impl Objects {
 
     /// Everybody who waits for bytes of this file gets ECANCELED. Returns whether somebody did.
     pub fn cancel(&self, gfid: Gfid) -> bool {
-        let object = self.lock().get(&gfid).map(Arc::clone);
-        object.is_some_and(|object| object.refuse(Errno::ECANCELED))
+        self.get(gfid)
+            .is_some_and(|object| object.refuse(Errno::ECANCELED))
     }
 
     /// How many reads wait for bytes; `None` when that cannot be told without waiting.
