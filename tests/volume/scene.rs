@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! What the tests share: a volume with the feature on, a bucket, a mount, and the words for what is done to files.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -132,7 +133,9 @@ impl Scene {
         let (path, bytes) = (self.path(name), bytes.to_vec());
         self.within("write", move || {
             fs::create_dir_all(path.parent().unwrap())?;
-            fs::write(&path, bytes)
+            let mut file = File::create(&path)?;
+            file.write_all(&bytes)?;
+            close(file)
         })
         .unwrap();
     }
@@ -280,17 +283,34 @@ pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Closes it. A volume may tell of a write that failed as late as here, where dropping a file hears nothing.
+pub(crate) fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor was the file's, which is no more.
+    if unsafe { libc::close(file.into_raw_fd()) } == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
 /// Fails with a short text: the bytes themselves help nobody.
 #[track_caller]
 pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     if got == want {
         return;
     }
-    let first = got.iter().zip(want).position(|(a, b)| a != b);
+    let differs: Vec<usize> = (0..got.len().min(want.len()))
+        .filter(|&at| got[at] != want[at])
+        .collect();
+    let (first, last) = (differs.first().copied(), differs.last().copied());
+    let from = first.unwrap_or(got.len().min(want.len()));
+    let shown = |bytes: &[u8]| format!("{:02x?}", &bytes[from..bytes.len().min(from + 16)]);
     panic!(
-        "{what}: {} bytes instead of {}, first difference at {first:?}",
+        "{what}: {} bytes instead of {}, {} differ, from {first:?} to {last:?}: {} instead of {}",
         got.len(),
-        want.len()
+        want.len(),
+        differs.len(),
+        shown(got),
+        shown(want)
     );
 }
 
