@@ -37,7 +37,7 @@ fn rows() -> Vec<Vec<String>> {
 }
 
 /// Names in backticks that look like a test's: `file::function`, `folder::file::function`; those of tests/races begin with
-/// `races`.
+/// `races`, those of tests/loading with `loading`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.contains("::"))
@@ -46,9 +46,10 @@ fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
 /// The source that a test's name says it is in.
 fn source(name: &str) -> (PathBuf, &str) {
     let (modules, function) = name.rsplit_once("::").unwrap();
-    let path = match modules.strip_prefix("races::") {
-        Some(file) => format!("tests/races/tests/{file}.rs"),
-        None => format!("tests/volume/{}.rs", modules.replace("::", "/")),
+    let path = match (modules, modules.strip_prefix("races::")) {
+        ("loading", _) => "tests/loading/main.rs".to_owned(),
+        (_, Some(file)) => format!("tests/races/tests/{file}.rs"),
+        (_, None) => format!("tests/volume/{}.rs", modules.replace("::", "/")),
     };
     (root().join(path), function)
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A loaded plugin and its configuration. A plugin is somebody else's native code: what crosses is its C table,
 //! `store_ops`, and nothing that it returns is believed without a check. How it is found and started is in [`load`],
-//! how it fetches a part of an object in [`part`].
+//! what is asked of it and what it says in [`object`], how it fetches a part in [`part`].
 
 mod load;
+mod object;
 mod part;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use cloudsync_format::checksum::Checksum;
 
 pub use self::load::{LoadError, folder};
-pub use self::part::{Part, Sink};
+pub use self::object::{Object, Part, Sink};
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
 use crate::host::child::Fd;
@@ -67,17 +68,6 @@ pub struct Download<'a> {
     pub cancelled: &'a AtomicI32,
     /// Counts the writes.
     pub tracker: &'a Tracker,
-}
-
-/// What a store says of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// Bytes.
-    pub size: u64,
-    /// The store's version of it; empty if it has none.
-    pub etag: String,
-    /// Of the whole object, if the store has one that we can compute.
-    pub checksum: Option<Checksum>,
 }
 
 impl Object {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use cloudsync_lab::{ADDRESS, MountOptions, Outcome, until};
 
-use crate::calls::compiled;
+use crate::native::compiled;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 const LENGTH: usize = 100_000;

@@ -10,27 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
-use cloudsync_lab::Lab;
-
+use crate::native::compiled;
 use crate::scene::lab;
-
-/// Compiles a C program of this folder, once, into the lab's memory. Returns its path in the lab.
-pub(crate) fn compiled(name: &str, flags: &[&str]) -> PathBuf {
-    compiled_in(lab(), name, flags)
-}
-
-/// The same in another lab.
-pub(crate) fn compiled_in(lab: &Lab, name: &str, flags: &[&str]) -> PathBuf {
-    let program = lab.scratch(name);
-    let source = format!("{}/tests/volume/{name}.c", env!("CARGO_MANIFEST_DIR"));
-    let mut compiler = Command::new("cc");
-    compiler
-        .args(["-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror", &source, "-o"])
-        .arg(lab.outer(&program))
-        .args(flags);
-    assert!(compiler.status().unwrap().success(), "{compiler:?}");
-    program
-}
 
 /// What a call gave: its bytes; or the errno that it failed with, EFAULT where that was a SIGBUS.
 pub(crate) fn call<S: AsRef<OsStr>>(words: &[S], input: &[u8]) -> io::Result<Vec<u8>> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use cloudsync_format::claim::Claim;
 use cloudsync_lab::{ADDRESS, Backing};
 
-use crate::calls::compiled;
 use crate::gate::Gate;
+use crate::native::compiled;
 use crate::scene::{Scene, claim, lab, pattern};
 
 /// glfs_fini takes 10 s without us, and waits for what is under way.

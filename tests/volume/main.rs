@@ -26,6 +26,7 @@ mod leaks;
 mod marks;
 mod meanwhile;
 mod memory;
+mod native;
 mod operations;
 mod options;
 mod part;

@@ -5,8 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use cloudsync_lab::memcheck::{self, Report};
 use cloudsync_lab::{Backing, Layout, Mount, MountOptions, until};
 
 use crate::gate::Gate;
+use crate::native::install_plugin;
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 /// It is twenty to fifty times as slow.
@@ -144,27 +144,9 @@ fn the_checker_reports_nothing_of_ours() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// Builds tests/plugin-invalid and puts it where the lab's clients look.
-fn install() {
-    let xlators = lab().run("glusterfs", ["--print-xlatordir"]).unwrap();
-    let xlators = PathBuf::from(xlators.check().unwrap().trim());
-    let folder = lab().outer(xlators.parent().unwrap().join("cloudsync-plugins"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut cc = Command::new("cc");
-    cc.args(["-w", "-g", "-O0", "-shared", "-fPIC", "-Wl,-z,nodelete"])
-        .args(gluster_build::flags())
-        .arg("-I")
-        .arg(source.join("include"))
-        .arg("-o")
-        .arg(folder.join("libinvalid.so"))
-        .arg(source.join("tests/plugin-invalid/invalid.c"));
-    let said = cc.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
-}
-
 #[test]
 fn the_checker_bites() {
-    install();
+    install_plugin(lab(), "invalid", "plugin-invalid/invalid.c", &["-g", "-O0"]);
     let volume = lab()
         .volume("invalid", Layout::Single, Backing::Ram)
         .unwrap();

@@ -2,41 +2,12 @@
 //! A part of an object, fetched: the slot `fetch` of a plugin's second table.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::{LoadedStore, Object};
+use super::{LoadedStore, Object, Part, Sink};
 use crate::errno::Errno;
 use crate::host::{crash, guard};
 use crate::sys;
-
-/// What to fetch.
-#[derive(Clone, Debug)]
-pub struct Part<'a> {
-    /// The object's key.
-    pub key: &'a CStr,
-    /// Its only version that will do, if that is known.
-    pub version: Option<&'a CStr>,
-    /// Of the whole object, bytes.
-    pub size: u64,
-    /// The bytes to fetch.
-    pub range: Range<u64>,
-}
-
-/// Where the bytes go.
-pub trait Sink {
-    /// Takes the next ones. May block.
-    ///
-    /// # Errors
-    /// They are not wanted any more.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Errno>;
-
-    /// Whether nobody wants them any more.
-    fn cancelled(&self) -> bool;
-
-    /// What the store says of the whole object, beside its bytes.
-    fn describe(&mut self, object: Object);
-}
 
 unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t) {
     guard::catch((), || {

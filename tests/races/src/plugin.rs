@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! In place of src/plugin: a store whose objects' bytes follow from where they are.
 
+#[path = "../../../src/plugin/store/object.rs"]
+mod object;
+
 /// See the module.
 pub mod store {
     use std::ffi::CStr;
@@ -11,51 +14,13 @@ pub mod store {
     use cloudsync_format::checksum::Checksum;
     use shuttle::thread::yield_now;
 
+    pub use super::object::{Object, Part, Sink};
     use crate::errno::Errno;
 
     /// The byte at `at` of every object.
     #[must_use]
     pub fn byte(at: u64) -> u8 {
         u8::try_from(at * 7 % 251).unwrap_or(0)
-    }
-
-    /// As in the real one.
-    #[derive(Clone, Debug)]
-    pub struct Part<'a> {
-        /// Always the same.
-        pub key: &'a CStr,
-        /// None.
-        pub version: Option<&'a CStr>,
-        /// Bytes of the object.
-        pub size: u64,
-        /// What to fetch.
-        pub range: Range<u64>,
-    }
-
-    /// As in the real one.
-    pub trait Sink {
-        /// The next bytes.
-        ///
-        /// # Errors
-        /// They are not wanted any more.
-        fn write(&mut self, bytes: &[u8]) -> Result<(), Errno>;
-
-        /// Whether nobody wants them any more.
-        fn cancelled(&self) -> bool;
-
-        /// What the whole object is.
-        fn describe(&mut self, object: Object);
-    }
-
-    /// As in the real one.
-    #[derive(Clone, Debug)]
-    pub struct Object {
-        /// Bytes.
-        pub size: u64,
-        /// Its version.
-        pub etag: String,
-        /// Its checksum.
-        pub checksum: Option<Checksum>,
     }
 
     /// A store with one object.

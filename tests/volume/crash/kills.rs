@@ -14,8 +14,8 @@ use cloudsync_lab::{ADDRESS, Layout, Mount};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Stage, cut, lab, within};
-use crate::calls::compiled_in;
 use crate::marks;
+use crate::native::compiled_in;
 use crate::scene::{PATIENCE, assert_same, pattern};
 
 /// Recalls to strike, unless the variable says more.

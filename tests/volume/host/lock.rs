@@ -3,7 +3,8 @@
 //! writes to it. Then the first one comes back, and must not touch what is no longer its own. The same in a hand-shake,
 //! while the store is asked for the object.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
@@ -15,7 +16,8 @@ use cloudsync_lab::{Backing, Mount, MountOptions};
 use super::held::await_bytes;
 use super::wire::{Wire, await_connection};
 use crate::gate::{AT_ONCE, Gate};
-use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, pattern};
+use crate::native::install_plugin;
+use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, lab, pattern};
 
 const LENGTH: usize = 2 * AT_ONCE;
 const NEW: &[u8] = b"written after the other client's recall";
@@ -188,4 +190,83 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     let path = fresh.path().join(NAME);
     let read = fresh.within(PATIENCE, "read", move || fs::read(path));
     assert_same(&read.unwrap(), &bytes, "afterwards");
+}
+
+/// A plugin of the stock ABI brings a whole file, and does not hear that its writes are refused. So the recall begins
+/// anew, and finds that the file is as it was, or that another client has brought it back and an application has changed
+/// it.
+#[test]
+fn a_plugin_that_brings_whole_files_begins_anew() {
+    const NAMES: [&str; 2] = ["alone", "taken"];
+    install_plugin(lab(), "stock", "plugin-c/stock.c", &[]);
+    let scene = Scene::with("lost-stock", &[], Backing::Ram);
+    let bytes = pattern(5, LENGTH);
+    let shelf = lab().scratch("lost-shelf");
+    let here = lab().outer(&shelf);
+    fs::create_dir_all(&here).unwrap();
+    for name in NAMES {
+        scene.write(name, &bytes);
+        scene.archive(name);
+        // What the plugin reads, and whoever feeds it decides how fast.
+        rustix::fs::mkfifoat(rustix::fs::CWD, here.join(name), 0o600.into()).unwrap();
+    }
+    let wire = Wire::new(&scene);
+    let lost = wire.mount(&scene, |text| {
+        let other = |line: &str| match line.trim().split(' ').nth(1) {
+            Some("cloudsync-storetype") => "    option cloudsync-storetype stock\n".to_owned(),
+            Some("s3plugin-bucketid") => {
+                format!("    option s3plugin-bucketid {}\n", shelf.display())
+            }
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(other).collect()
+    });
+    let readers = NAMES.map(|name| start(lost.path().join(name)));
+    let feeds = NAMES.map(|name| {
+        let path = here.join(name);
+        lost.within(PATIENCE, "the plugin", move || {
+            let mut feed = OpenOptions::new().write(true).open(path).unwrap();
+            feed.write_all(&pattern(5, LENGTH)[..LENGTH / 2]).unwrap();
+            feed
+        })
+    });
+    for name in NAMES {
+        await_bytes(&scene, name);
+    }
+    wire.cut();
+    await_connection(&lost, &scene, false);
+    let path = scene.path("taken");
+    scene.within("recall and write", move || {
+        assert_same(&fs::read(&path).unwrap(), &pattern(5, LENGTH), "taken");
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(NEW, 5 << 20).unwrap();
+        file.sync_all().unwrap();
+    });
+    wire.mend();
+    await_connection(&lost, &scene, true);
+    for (mut feed, name) in feeds.into_iter().zip(NAMES) {
+        // What it finds when it comes again.
+        let again = here.join("again");
+        fs::write(&again, &bytes).unwrap();
+        fs::rename(again, here.join(name)).unwrap();
+        // Nobody may take this for the file's. The plugin may have given up by now.
+        let rest = pattern(6, LENGTH / 2);
+        let _ = lost.within(PATIENCE, "the plugin", move || {
+            File::write_all(&mut feed, &rest)
+        });
+    }
+    let mut changed = bytes.clone();
+    changed[5 << 20..][..NEW.len()].copy_from_slice(NEW);
+    for ((reader, name), want) in readers.into_iter().zip(NAMES).zip([&bytes, &changed]) {
+        let read = lost.within(PATIENCE, name, move || reader.join().unwrap());
+        assert_same(&read.unwrap(), want, name);
+        scene.await_plain(name);
+    }
+    drop(lost);
+    let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
+    for (name, want) in NAMES.into_iter().zip([&bytes, &changed]) {
+        let path = fresh.path().join(name);
+        let read = fresh.within(PATIENCE, "read", move || fs::read(path));
+        assert_same(&read.unwrap(), want, &format!("{name}, afterwards"));
+    }
 }

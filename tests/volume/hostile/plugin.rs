@@ -5,40 +5,18 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use cloudsync_lab::{Backing, Layout, Mount, MountOptions};
 
 use super::LENGTH;
+use crate::native::install_plugin;
 use crate::scene::{PATIENCE, assert_same, errno, lab};
 
 /// What every object of tests/plugin-hostile is.
 fn object() -> Vec<u8> {
     (0..LENGTH).map(|place| (place % 251) as u8).collect()
-}
-
-/// Builds the plugin and puts it where the lab's clients look.
-fn install() {
-    let xlators = lab().run("glusterfs", ["--print-xlatordir"]).unwrap();
-    let xlators = PathBuf::from(xlators.check().unwrap().trim());
-    let folder = xlators.parent().unwrap().join("cloudsync-plugins");
-    let folder = lab().outer(folder);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (fresh, library) = (folder.join("fresh"), folder.join("libhostile.so"));
-    let mut cc = Command::new("cc");
-    cc.args(["-w", "-shared", "-fPIC", "-Wl,-z,nodelete"])
-        .args(gluster_build::flags())
-        .arg("-I")
-        .arg(source.join("include"))
-        .arg("-o")
-        .arg(&fresh)
-        .arg(source.join("tests/plugin-hostile/hostile.c"));
-    let said = cc.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
-    fs::rename(fresh, library).unwrap();
 }
 
 /// How the read of a file ends: with its bytes, or with this errno.
@@ -86,7 +64,7 @@ fn cut(mount: &Mount, name: &str) -> io::Result<()> {
 
 #[test]
 fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
-    install();
+    install_plugin(lab(), "hostile", "plugin-hostile/hostile.c", &[]);
     let volume = lab()
         .volume("misled", Layout::Single, Backing::Ram)
         .unwrap();
