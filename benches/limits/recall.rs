@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Row 1: a recall against `dd` of the same bytes into the same volume. The object cannot come back faster than the
-//! volume takes bytes.
+//! volume takes bytes; and, where client, bricks and store share a machine's cores, not faster than that machine can do
+//! both: `dd` into the volume while curl fetches as many from the store.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use cloudsync_lab::Mount;
 
 use crate::Answer;
+use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{Settings, named};
 use crate::stage::{PATIENCE, Stage, chill};
@@ -26,17 +28,20 @@ pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>
     Ok(rows)
 }
 
-fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 2]> {
+fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     let maker = stage.mount()?;
     let (name, key) = stage.cold(&maker, size)?;
-    let (mut whole, mut through) = (Vec::new(), Vec::new());
+    let (mut whole, mut beside, mut through) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..settings.runs {
         let limit = dd(stage, &stage.mount()?, size)?;
         let seconds = bring_back(stage, &stage.mount()?, &name)?;
         chill(&maker.path().join(&name), &key)?;
-        whole.push(Pair {
-            ours: size as f64 / 1e6 / seconds,
-            limit,
+        let ours = size as f64 / 1e6 / seconds;
+        whole.push(Pair { ours, limit });
+        let at_once = dd_beside_curl(stage, &stage.mount()?, &key, size)?;
+        beside.push(Pair {
+            ours,
+            limit: at_once,
         });
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
@@ -48,18 +53,21 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 2]> {
         });
     }
     let scheme = if stage.https { "https" } else { "http" };
-    let row = |what: &str, target, pairs| Row {
+    let row = |what: &str, limit: &str, target, pairs| Row {
         number: 1,
         name: format!("{what} {}, {scheme}", named(size)),
         unit: "MB/s",
-        limit: "dd bs=1M into the volume".to_owned(),
+        limit: limit.to_owned(),
         target,
         pairs,
         note: String::new(),
     };
+    let dd = "dd bs=1M into the volume";
+    let both = "that, while curl fetches as many bytes";
     Ok([
-        row("recall of", Target::AtLeast(0.9), whole),
-        row("read of cold", Target::None, through),
+        row("recall of", dd, Target::AtLeast(0.9), whole),
+        row("recall of", both, Target::None, beside),
+        row("read of cold", dd, Target::None, through),
     ])
 }
 
@@ -69,6 +77,17 @@ pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
     let seconds = seconds_of_dd(stage, &source, &mount.inside().join("dd"))?;
     fs::remove_file(mount.path().join("dd"))?;
     Ok(size as f64 / 1e6 / seconds)
+}
+
+/// The same, of the slower of the two, while curl fetches an object of as many bytes.
+fn dd_beside_curl(stage: &Stage, mount: &Mount, key: &str, size: u64) -> Answer<f64> {
+    let both = thread::scope(|scope| {
+        let curl = scope.spawn(|| curl::whole(stage, key, size).map_err(|error| error.to_string()));
+        let dd = dd(stage, mount, size);
+        (dd, curl.join())
+    });
+    let (dd, curl) = (both.0?, both.1.map_err(|_| "a thread panicked")??);
+    Ok(dd.min(size as f64 / 1e6 / curl))
 }
 
 /// What `dd` itself says, so that starting it does not count.

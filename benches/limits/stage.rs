@@ -125,7 +125,7 @@ impl Stage {
         let path = mount.path().join(&name);
         if !path.exists() {
             fs::create_dir(mount.path().join(&folder))?;
-            fs::copy(self.lab.outer(self.source(size)?), &path)?;
+            write_source(&path, size)?;
             self.archive(&folder)?;
         }
         let key = key(&path)?;

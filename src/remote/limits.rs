@@ -28,7 +28,10 @@ pub struct Limits {
 #[derive(Debug, Default)]
 struct Memory {
     limit: u64,
+    /// By bytes that came.
     used: u64,
+    /// By connections, for what was read ahead.
+    buffers: u64,
     /// What may be thrown away, the oldest first.
     kept: VecDeque<(Weak<Object>, u64)>,
 }
@@ -37,6 +40,9 @@ struct Memory {
 struct Connections {
     limit: usize,
     used: usize,
+    /// Bytes that they may hold of what was read ahead.
+    buffers: u64,
+    most_buffers: u64,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +71,14 @@ pub struct Lease<'a> {
 
 /// A connection that is taken; given back on drop.
 #[derive(Debug)]
-pub struct Connection<'a>(&'a Limits);
+pub struct Connection<'a> {
+    limits: &'a Limits,
+    buffer: u64,
+}
+
+/// What a connection takes, at most, for bytes that nobody has taken from it yet: in the HTTP client, on the way from it,
+/// and what malloc keeps for it (measured with the S3 plugin: 1.1 MiB, and as much again).
+const BUFFER: u64 = 2 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,7 +88,11 @@ impl Limits {
     /// Takes the settings over.
     pub fn set(&self, config: &Config) {
         lock(&self.memory).limit = config.memory;
-        lock(&self.connections).limit = config.connections;
+        let mut connections = lock(&self.connections);
+        connections.limit = config.connections;
+        // The other half is for what came. So a connection never waits for memory that only others hold.
+        connections.most_buffers = config.memory / 2;
+        drop(connections);
         lock(&self.rate).limit = config.rate;
         self.freed.notify_all();
         self.closed.notify_all();
@@ -84,7 +101,10 @@ impl Limits {
     /// Bytes of memory that are taken, and connections.
     #[must_use]
     pub fn used(&self) -> (u64, usize) {
-        (lock(&self.memory).used, lock(&self.connections).used)
+        let memory = lock(&self.memory);
+        let bytes = memory.used + memory.buffers;
+        drop(memory);
+        (bytes, lock(&self.connections).used)
     }
 
     /// Takes memory. Blocks until there is some; what is only kept is thrown away for it.
@@ -92,7 +112,7 @@ impl Limits {
         let mut memory = lock(&self.memory);
         let mut needed = 0;
         // One always goes, however small the limit: it must not wait for itself.
-        while memory.used > 0 && memory.used + bytes > memory.limit {
+        while memory.used > 0 && memory.used + memory.buffers + bytes > memory.limit {
             if needed < memory.kept.len()
                 && let Some((kept, at)) = memory.kept.pop_front()
             {
@@ -133,15 +153,20 @@ impl Limits {
         self.freed.notify_all();
     }
 
-    /// Takes a connection. Blocks until one is free.
-    pub fn connection(&self, what: Use) -> Connection<'_> {
+    /// Takes a connection for so many bytes. Blocks until one is free.
+    pub fn connection(&self, what: Use, bytes: u64) -> Connection<'_> {
+        let buffer = bytes.min(BUFFER);
         let mut connections = lock(&self.connections);
         loop {
-            let most = match what {
-                Use::Read => connections.limit,
-                Use::Recall => connections.limit - connections.limit / 4,
+            let (most, most_buffers) = match what {
+                Use::Read => (connections.limit, connections.most_buffers),
+                Use::Recall => (
+                    connections.limit - connections.limit / 4,
+                    connections.most_buffers - connections.most_buffers / 4,
+                ),
             };
-            if connections.used < most.max(1) {
+            let fits = connections.used == 0 || connections.buffers + buffer <= most_buffers;
+            if connections.used < most.max(1) && fits {
                 break;
             }
             connections = self
@@ -150,7 +175,13 @@ impl Limits {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         connections.used += 1;
-        Connection(self)
+        connections.buffers += buffer;
+        drop(connections);
+        lock(&self.memory).buffers += buffer;
+        Connection {
+            limits: self,
+            buffer,
+        }
     }
 
     /// So many bytes have come: waits until the next may.
@@ -183,8 +214,13 @@ impl Drop for Lease<'_> {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        lock(&self.0.connections).used -= 1;
-        self.0.closed.notify_all();
+        let mut connections = lock(&self.limits.connections);
+        connections.used -= 1;
+        connections.buffers -= self.buffer;
+        drop(connections);
+        self.limits.closed.notify_all();
+        lock(&self.limits.memory).buffers -= self.buffer;
+        self.limits.freed.notify_all();
     }
 }
 
@@ -224,17 +260,40 @@ mod tests {
     #[test]
     fn a_reader_finds_a_connection_when_recalls_have_theirs() {
         let limits = limits(10, 4);
-        let recalls: Vec<_> = (0..3).map(|_| limits.connection(Use::Recall)).collect();
-        let _reader = limits.connection(Use::Read);
+        let recalls: Vec<_> = (0..3).map(|_| limits.connection(Use::Recall, 1)).collect();
+        let _reader = limits.connection(Use::Read, 1);
         assert_eq!(limits.used().1, 4);
         let (said, heard) = mpsc::channel();
         let other = Arc::clone(&limits);
         let waiter = thread::spawn(move || {
-            let _connection = other.connection(Use::Recall);
+            let _connection = other.connection(Use::Recall, 1);
             said.send(()).unwrap();
         });
         let early = heard.recv_timeout(Duration::from_millis(50));
         assert!(early.is_err(), "recalls have three of four");
+        drop(recalls);
+        heard.recv_timeout(Duration::from_secs(20)).unwrap();
+        waiter.join().unwrap();
+    }
+
+    #[test]
+    fn connections_for_much_take_half_of_the_memory_and_those_for_little_find_room() {
+        let limits = limits(8 * BUFFER, 64);
+        let recalls: Vec<_> = (0..3)
+            .map(|_| limits.connection(Use::Recall, 8 * BUFFER))
+            .collect();
+        assert_eq!(limits.used(), (3 * BUFFER, 3));
+        let (said, heard) = mpsc::channel();
+        let other = Arc::clone(&limits);
+        let waiter = thread::spawn(move || {
+            let _connection = other.connection(Use::Recall, BUFFER);
+            said.send(()).unwrap();
+        });
+        let early = heard.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "recalls have three quarters of a half");
+        let _small = limits.connection(Use::Read, 1000);
+        // What came has the rest.
+        let _came = limits.memory(5 * BUFFER - 1000);
         drop(recalls);
         heard.recv_timeout(Duration::from_secs(20)).unwrap();
         waiter.join().unwrap();

@@ -23,3 +23,6 @@ mod store;
 pub use store::S3;
 
 cloudsync_store::export_store!(S3);
+
+#[global_allocator]
+static ALLOCATOR: cloudsync_store::Pages = cloudsync_store::Pages;

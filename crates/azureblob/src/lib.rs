@@ -2,3 +2,6 @@
 //! The store [`AzureBlob`](cloudsync_objectstore::AzureBlob) as the plugin libazureblob.so.
 
 cloudsync_store::export_store!(cloudsync_objectstore::AzureBlob);
+
+#[global_allocator]
+static ALLOCATOR: cloudsync_store::Pages = cloudsync_store::Pages;

@@ -2,3 +2,6 @@
 //! The store [`GoogleCloud`](cloudsync_objectstore::GoogleCloud) as the plugin libgooglecloud.so.
 
 cloudsync_store::export_store!(cloudsync_objectstore::GoogleCloud);
+
+#[global_allocator]
+static ALLOCATOR: cloudsync_store::Pages = cloudsync_store::Pages;

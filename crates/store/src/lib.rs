@@ -14,11 +14,12 @@
 //!
 //! Plugins need no more than that. The archiver links a store as a library and asks more of it: [`Archive`].
 //!
-//! A store whose client is asynchronous asks for the feature `network`, and finds the client's threads there.
+//! A store whose client is asynchronous asks for the feature `network`, and finds the client's threads there,
+//! and an allocator that gives back what it read into ([`Pages`]).
 //!
 //! The macros of [`log`] write to the host's log, with the volume's name, in whatever a store is called for.
 //!
-//! Only `abi` and `export` contain unsafe code.
+//! Only `abi`, `export` and `pages` contain unsafe code.
 
 pub mod abi;
 mod acks;
@@ -28,6 +29,8 @@ pub mod export;
 #[cfg(feature = "network")]
 pub mod network;
 mod options;
+#[cfg(feature = "network")]
+mod pages;
 mod recall;
 mod retry;
 mod store;
@@ -41,5 +44,7 @@ pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use cloudsync_format::checksum::{self, Checksum};
 pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
+#[cfg(feature = "network")]
+pub use pages::Pages;
 pub use retry::Tries;
 pub use store::{Object, Sink, Store};
