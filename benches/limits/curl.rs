@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::thread;
 use std::time::Duration;
 
 use crate::Answer;
@@ -27,9 +28,36 @@ pub(crate) fn ranges(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<
     Ok(seconds)
 }
 
-/// Seconds that the whole object took, and the connection for it.
-pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
-    Ok(transfers(stage, key, std::slice::from_ref(&(0..size)))?[0].seconds)
+/// MB/s of the slower of two: `work`, which says how fast it was, and curl, which fetches a whole object meanwhile.
+pub(crate) fn beside(
+    stage: &Stage,
+    key: &str,
+    size: u64,
+    work: impl FnOnce() -> Answer<f64>,
+) -> Answer<f64> {
+    let (worked, fetched) = thread::scope(|scope| {
+        let whole = 0..size;
+        let curl = scope.spawn(move || {
+            let said = transfers(stage, key, std::slice::from_ref(&whole));
+            said.map(|said| said[0].seconds)
+                .map_err(|error| error.to_string())
+        });
+        (work(), curl.join())
+    });
+    let seconds = fetched.map_err(|_| "a thread panicked")??;
+    Ok(worked?.min(size as f64 / 1e6 / seconds))
+}
+
+/// Fetches whole objects, so many at once.
+pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<()> {
+    let transfers = keys.iter().map(|key| {
+        let url = url(stage, key)?;
+        Ok(format!("url = \"{url}\"\n{}", options(stage)?))
+    });
+    let transfers: Vec<String> = transfers.collect::<Answer<_>>()?;
+    let first = format!("parallel\nparallel-max = {at_once}\n");
+    run(stage, &(first + &transfers.join("next\n")))?;
+    Ok(())
 }
 
 /// What curl says of a transfer.
@@ -40,37 +68,20 @@ struct Transfer {
 
 /// One for each of the ranges, one after the other.
 fn transfers(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<Vec<Transfer>> {
-    let s3 = stage.lab.s3()?;
-    let owner = s3.owner();
-    let scheme = if stage.https {
-        s3.https_url()
-    } else {
-        s3.http_url()
-    };
-    let url = format!("{scheme}/{}/{key}", stage.bucket.name());
+    let url = url(stage, key)?;
+    let options = options(stage)?;
     // Every transfer has its options anew.
     let config: Vec<String> = ranges
         .iter()
         .map(|range| {
+            let (first, last) = (range.start, range.end - 1);
             format!(
-                "url = \"{url}\"\nrange = \"{}-{}\"\noutput = \"/dev/null\"\nsilent\nshow-error\nfail\n\
-                 cacert = \"{}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\nuser = \"{}:{}\"\n\
-                 header = \"x-amz-content-sha256: UNSIGNED-PAYLOAD\"\n\
-                 write-out = \"%{{time_total}} %{{size_download}} %{{num_connects}}\\n\"\n",
-                range.start,
-                range.end - 1,
-                s3.ca_pem().display(),
-                owner.key,
-                owner.secret,
+                "url = \"{url}\"\nrange = \"{first}-{last}\"\n{options}\
+                 write-out = \"%{{time_total}} %{{size_download}} %{{num_connects}}\\n\"\n"
             )
         })
         .collect();
-    let file = stage.lab.scratch("curl.config");
-    fs::write(stage.lab.outer(&file), config.join("next\n"))?;
-    let said = stage
-        .lab
-        .run_with(PATIENCE, "curl", ["-K".as_ref(), file.as_os_str()], |_| {})?;
-    let text = said.check()?;
+    let text = run(stage, &config.join("next\n"))?;
     let mut transfers = Vec::new();
     for (line, range) in text.lines().zip(ranges) {
         let mut words = line.split_whitespace();
@@ -94,4 +105,38 @@ fn transfers(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<Vec<Tran
         )
         .into())
     }
+}
+
+fn url(stage: &Stage, key: &str) -> Answer<String> {
+    let s3 = stage.lab.s3()?;
+    let scheme = if stage.https {
+        s3.https_url()
+    } else {
+        s3.http_url()
+    };
+    Ok(format!("{scheme}/{}/{key}", stage.bucket.name()))
+}
+
+/// Of each transfer.
+fn options(stage: &Stage) -> Answer<String> {
+    let s3 = stage.lab.s3()?;
+    let owner = s3.owner();
+    Ok(format!(
+        "output = \"/dev/null\"\nsilent\nshow-error\nfail\n\
+         cacert = \"{}\"\naws-sigv4 = \"aws:amz:us-east-1:s3\"\nuser = \"{}:{}\"\n\
+         header = \"x-amz-content-sha256: UNSIGNED-PAYLOAD\"\n",
+        s3.ca_pem().display(),
+        owner.key,
+        owner.secret,
+    ))
+}
+
+/// Returns what it printed.
+fn run(stage: &Stage, config: &str) -> Answer<String> {
+    let file = stage.lab.scratch("curl.config");
+    fs::write(stage.lab.outer(&file), config)?;
+    let said = stage
+        .lab
+        .run_with(PATIENCE, "curl", ["-K".as_ref(), file.as_os_str()], |_| {})?;
+    Ok(said.check()?)
 }

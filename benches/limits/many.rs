@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 3: many small cold files read by many readers, against writing the same files by as many writers.
+//! Row 3: many small cold files read by many readers, against writing the same files by as many writers; and, where the
+//! store shares the volume's cores, against that while curl fetches as many objects.
 
 use std::fs;
+use std::thread;
+use std::time::Instant;
 
 use crate::Answer;
+use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{KIB, Settings};
 use crate::stage::{Stage, at_once, chill, key};
@@ -29,11 +33,23 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let maker = stage.mount()?;
     let path = |number: usize| maker.path().join("small").join(number.to_string());
     let keys: Vec<String> = (0..count).map(|n| key(&path(n))).collect::<Answer<_>>()?;
-    let mut pairs = Vec::new();
+    let (mut pairs, mut beside) = (Vec::new(), Vec::new());
     for run in 0..settings.runs {
-        let folder = format!("written-{run}");
-        let limit = write(&folder)?;
-        fs::remove_dir_all(maker.path().join(&folder))?;
+        let limit = write(&format!("written-{run}"))?;
+        fs::remove_dir_all(maker.path().join(format!("written-{run}")))?;
+        let (written, fetched) = thread::scope(|scope| {
+            let curl = scope.spawn(|| {
+                let begun = Instant::now();
+                let fetched = curl::objects(stage, &keys, WORKERS);
+                fetched
+                    .map(|()| begun.elapsed().as_secs_f64())
+                    .map_err(|error| error.to_string())
+            });
+            (write(&format!("beside-{run}")), curl.join())
+        });
+        let fetched = fetched.map_err(|_| "a thread panicked")??;
+        let both = written?.max(fetched);
+        fs::remove_dir_all(maker.path().join(format!("beside-{run}")))?;
 
         let reader = stage.mount()?;
         let small = reader.path().join("small");
@@ -54,18 +70,26 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
                 chill(&path(number), &keys[number])
             }
         })?;
-        pairs.push(Pair {
+        let pair = |limit: f64| Pair {
             ours: count as f64 / ours,
             limit: count as f64 / limit,
-        });
+        };
+        pairs.push(pair(limit));
+        beside.push(pair(both));
     }
-    Ok(vec![Row {
+    let row = |limit: &str, target, pairs| Row {
         number: 3,
         name: format!("{count} cold files of 16 KiB read by {WORKERS} readers"),
         unit: "files/s",
-        limit: format!("written by {WORKERS} writers"),
-        target: Target::AtLeast(0.8),
+        limit: limit.to_owned(),
+        target,
         pairs,
         note: String::new(),
-    }])
+    };
+    let written = format!("written by {WORKERS} writers");
+    let both = "that, while curl fetches as many objects";
+    Ok(vec![
+        row(&written, Target::AtLeast(0.8), pairs),
+        row(both, Target::None, beside),
+    ])
 }

@@ -38,7 +38,8 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
         chill(&maker.path().join(&name), &key)?;
         let ours = size as f64 / 1e6 / seconds;
         whole.push(Pair { ours, limit });
-        let at_once = dd_beside_curl(stage, &stage.mount()?, &key, size)?;
+        let writer = stage.mount()?;
+        let at_once = curl::beside(stage, &key, size, || dd(stage, &writer, size))?;
         beside.push(Pair {
             ours,
             limit: at_once,
@@ -77,17 +78,6 @@ pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
     let seconds = seconds_of_dd(stage, &source, &mount.inside().join("dd"))?;
     fs::remove_file(mount.path().join("dd"))?;
     Ok(size as f64 / 1e6 / seconds)
-}
-
-/// The same, of the slower of the two, while curl fetches an object of as many bytes.
-fn dd_beside_curl(stage: &Stage, mount: &Mount, key: &str, size: u64) -> Answer<f64> {
-    let both = thread::scope(|scope| {
-        let curl = scope.spawn(|| curl::whole(stage, key, size).map_err(|error| error.to_string()));
-        let dd = dd(stage, mount, size);
-        (dd, curl.join())
-    });
-    let (dd, curl) = (both.0?, both.1.map_err(|_| "a thread panicked")??);
-    Ok(dd.min(size as f64 / 1e6 / curl))
 }
 
 /// What `dd` itself says, so that starting it does not count.

@@ -2,7 +2,7 @@
 //! Row 4: reads that leave the file cold (`features.cloudsync-remote-read on`), against curl.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::curl;
 use crate::figures::{Pair, Row, Target, join, rows};
 use crate::recall::seconds_of_dd;
 use crate::settings::{KIB, Settings, named};
-use crate::stage::{Stage, chill};
+use crate::stage::{Stage, chill, write_source};
 
 const OPTION: &str = "features.cloudsync-remote-read";
 
@@ -39,8 +39,15 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         }
         Ok(())
     };
-    let mut pairs = Vec::new();
+    write_source(&maker.path().join("local"), size)?;
+    let (mut pairs, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..settings.runs {
+        let reader = stage.mount()?;
+        let local = reader.inside().join("local");
+        let at_once = curl::beside(stage, &key, size, || {
+            let seconds = seconds_of_dd(stage, &local, Path::new("/dev/null"))?;
+            Ok(size as f64 / 1e6 / seconds)
+        })?;
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;
@@ -53,11 +60,17 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
                 end: size,
             }],
         )?;
+        let ours = size as f64 / 1e6 / ours;
         pairs.push(Pair {
-            ours: size as f64 / 1e6 / ours,
+            ours,
             limit: size as f64 / 1e6 / asked[0],
         });
+        beside.push(Pair {
+            ours,
+            limit: at_once,
+        });
     }
+    fs::remove_file(maker.path().join("local"))?;
     let row = |name: String, unit, target, pairs| Row {
         number: 4,
         name,
@@ -68,7 +81,13 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         note: String::new(),
     };
     let sequential = format!("remote read of {}, sequential", named(size));
-    let mut all = vec![row(sequential, "MB/s", Target::AtLeast(0.8), pairs)];
+    let mut all = vec![
+        row(sequential.clone(), "MB/s", Target::AtLeast(0.8), pairs),
+        Row {
+            limit: "dd of a local file, while curl fetches as many bytes".to_owned(),
+            ..row(sequential, "MB/s", Target::None, beside)
+        },
+    ];
     for length in [4 * KIB, 128 * KIB] {
         let (mut ours, mut limit) = (Vec::new(), Vec::new());
         for run in 0..settings.runs {
