@@ -21,6 +21,7 @@ use crate::instance::Instance;
 use crate::recall::engine::Job;
 use crate::recall::tracker::Tracker;
 use crate::remote::get;
+use crate::remote::limits::{LIMITS, Use};
 use crate::remote::object::{Chunk, Object};
 use crate::remote::sizes::PART;
 
@@ -117,13 +118,18 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
     std::thread::scope(|scope| {
         for number in 1..threads {
             // Fewer threads are slower, and no error.
-            if thread::spawn_scoped(scope, format!("glfs_cspart{number}"), || fetching.run())
-                .is_err()
-            {
+            let Some(more) = LIMITS.more() else {
+                break;
+            };
+            let body = || {
+                fetching.run(Use::More);
+                drop(more);
+            };
+            if thread::spawn_scoped(scope, format!("glfs_cspart{number}"), body).is_err() {
                 break;
             }
         }
-        fetching.run();
+        fetching.run(Use::Recall);
     });
     let done = fetching
         .done
@@ -169,12 +175,12 @@ impl Fetching<'_> {
     }
 
     /// Fetches parts until none is left or one failed.
-    fn run(&self) {
+    fn run(&self, what: Use) {
         let _entered = self.object.this.enter();
         while !self.stopped.load(Ordering::Acquire)
             && let Some(range) = self.parts.next()
         {
-            if let Err(failure) = self.part(range) {
+            if let Err(failure) = self.part(range, what) {
                 // In this order: those that are stopped by it fail too, and not first.
                 self.done().failed.get_or_insert(failure);
                 self.stopped.store(true, Ordering::Release);
@@ -249,15 +255,19 @@ impl Fetching<'_> {
         })
     }
 
-    fn part(&self, range: Range<u64>) -> Result<(), Failure> {
+    fn part(&self, range: Range<u64>, what: Use) -> Result<(), Failure> {
         let mut sum = self.algorithm.map(Algorithm::compute);
-        self.object
-            .stream(range.clone(), &|| self.go_on(), &mut |at, chunk, which| {
+        self.object.stream(
+            range.clone(),
+            what,
+            &|| self.go_on(),
+            &mut |at, chunk, which| {
                 if let Some(sum) = &mut sum {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);
                 }
                 self.write(at, chunk, which)
-            })?;
+            },
+        )?;
         if let Some(sum) = sum {
             self.done().sums.push((range, sum.finish()));
         }

@@ -45,11 +45,11 @@ impl std::fmt::Debug for Get<'_> {
 
 impl<'a> Get<'a> {
     /// Bytes of a file that is brought back.
-    pub fn recall(range: Range<u64>, go_on: &'a GoOn<'a>) -> Self {
+    pub fn recall(range: Range<u64>, what: Use, go_on: &'a GoOn<'a>) -> Self {
         Self {
             range,
             first: PIECE,
-            what: Use::Recall,
+            what,
             go_on,
         }
     }

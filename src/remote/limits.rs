@@ -40,8 +40,9 @@ struct Memory {
 struct Connections {
     limit: usize,
     used: usize,
-    /// Bytes that they may hold of what was read ahead.
-    buffers: u64,
+    /// Bytes that those of readers and those of recalls may hold of what was read ahead.
+    of_reads: u64,
+    of_recalls: u64,
     most_buffers: u64,
 }
 
@@ -60,6 +61,8 @@ pub enum Use {
     Read,
     /// A file is brought back. A quarter of the connections is kept for readers.
     Recall,
+    /// The same, by one who has what [`Limits::more`] gave.
+    More,
 }
 
 /// Memory that is taken; given back on drop.
@@ -73,8 +76,13 @@ pub struct Lease<'a> {
 #[derive(Debug)]
 pub struct Connection<'a> {
     limits: &'a Limits,
+    what: Use,
     buffer: u64,
 }
+
+/// Room for one connection more; given back on drop.
+#[derive(Debug)]
+pub struct More<'a>(&'a Limits);
 
 /// What a connection takes, at most, for bytes that nobody has taken from it yet: in the HTTP client, on the way from it,
 /// and what malloc keeps for it (measured with the S3 plugin: 1.1 MiB, and as much again).
@@ -90,7 +98,6 @@ impl Limits {
         lock(&self.memory).limit = config.memory;
         let mut connections = lock(&self.connections);
         connections.limit = config.connections;
-        // The other half is for what came. So a connection never waits for memory that only others hold.
         connections.most_buffers = config.memory / 2;
         drop(connections);
         lock(&self.rate).limit = config.rate;
@@ -112,7 +119,7 @@ impl Limits {
         let mut memory = lock(&self.memory);
         let mut needed = 0;
         // One always goes, however small the limit: it must not wait for itself.
-        while memory.used > 0 && memory.used + memory.buffers + bytes > memory.limit {
+        while memory.used > 0 && memory.used + bytes > memory.left() {
             if needed < memory.kept.len()
                 && let Some((kept, at)) = memory.kept.pop_front()
             {
@@ -153,20 +160,29 @@ impl Limits {
         self.freed.notify_all();
     }
 
+    /// Room for one connection more of a recall that has one already, if there is some. Not waited for: others may be slow,
+    /// and it has one.
+    pub fn more(&self) -> Option<More<'_>> {
+        let mut connections = lock(&self.connections);
+        // As with connections, a quarter is not for this.
+        if connections.of_recalls + BUFFER > connections.most_buffers / 4 * 3 {
+            return None;
+        }
+        connections.of_recalls += BUFFER;
+        drop(connections);
+        lock(&self.memory).buffers += BUFFER;
+        Some(More(self))
+    }
+
     /// Takes a connection for so many bytes. Blocks until one is free.
     pub fn connection(&self, what: Use, bytes: u64) -> Connection<'_> {
-        let buffer = bytes.min(BUFFER);
+        let buffer = match what {
+            Use::Read | Use::Recall => bytes.min(BUFFER),
+            Use::More => 0,
+        };
         let mut connections = lock(&self.connections);
         loop {
-            let (most, most_buffers) = match what {
-                Use::Read => (connections.limit, connections.most_buffers),
-                Use::Recall => (
-                    connections.limit - connections.limit / 4,
-                    connections.most_buffers - connections.most_buffers / 4,
-                ),
-            };
-            let fits = connections.used == 0 || connections.buffers + buffer <= most_buffers;
-            if connections.used < most.max(1) && fits {
+            if connections.has_room(what, buffer) {
                 break;
             }
             connections = self
@@ -175,11 +191,12 @@ impl Limits {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         connections.used += 1;
-        connections.buffers += buffer;
+        *connections.of(what) += buffer;
         drop(connections);
         lock(&self.memory).buffers += buffer;
         Connection {
             limits: self,
+            what,
             buffer,
         }
     }
@@ -190,6 +207,35 @@ impl Limits {
         if !pause.is_zero() {
             thread::sleep(pause);
         }
+    }
+}
+
+impl Memory {
+    /// What there is for bytes that came: half of it, however many connections there are.
+    fn left(&self) -> u64 {
+        self.limit - self.buffers.min(self.limit / 2)
+    }
+}
+
+impl Connections {
+    fn of(&mut self, what: Use) -> &mut u64 {
+        match what {
+            Use::Read => &mut self.of_reads,
+            Use::Recall | Use::More => &mut self.of_recalls,
+        }
+    }
+
+    /// Readers do not wait for memory that recalls hold, and a recall for none.
+    fn has_room(&self, what: Use, buffer: u64) -> bool {
+        let of_recalls = self.limit - self.limit / 4;
+        let (most, fits) = match what {
+            Use::Read => (
+                self.limit,
+                self.of_reads == 0 || self.of_reads + buffer <= self.most_buffers / 2,
+            ),
+            Use::Recall | Use::More => (of_recalls, true),
+        };
+        self.used < most.max(1) && fits
     }
 }
 
@@ -212,11 +258,19 @@ impl Drop for Lease<'_> {
     }
 }
 
+impl Drop for More<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.connections).of_recalls -= BUFFER;
+        lock(&self.0.memory).buffers -= BUFFER;
+        self.0.freed.notify_all();
+    }
+}
+
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         let mut connections = lock(&self.limits.connections);
         connections.used -= 1;
-        connections.buffers -= self.buffer;
+        *connections.of(self.what) -= self.buffer;
         drop(connections);
         self.limits.closed.notify_all();
         lock(&self.limits.memory).buffers -= self.buffer;
@@ -277,26 +331,22 @@ mod tests {
     }
 
     #[test]
-    fn connections_for_much_take_half_of_the_memory_and_those_for_little_find_room() {
+    fn more_connections_need_memory_and_the_first_does_not() {
         let limits = limits(8 * BUFFER, 64);
-        let recalls: Vec<_> = (0..3)
-            .map(|_| limits.connection(Use::Recall, 8 * BUFFER))
+        let more: Vec<_> = (0..3).map(|_| limits.more().unwrap()).collect();
+        let used: Vec<_> = (0..3)
+            .map(|_| limits.connection(Use::More, 8 * BUFFER))
             .collect();
         assert_eq!(limits.used(), (3 * BUFFER, 3));
-        let (said, heard) = mpsc::channel();
-        let other = Arc::clone(&limits);
-        let waiter = thread::spawn(move || {
-            let _connection = other.connection(Use::Recall, BUFFER);
-            said.send(()).unwrap();
-        });
-        let early = heard.recv_timeout(Duration::from_millis(50));
-        assert!(early.is_err(), "recalls have three quarters of a half");
-        let _small = limits.connection(Use::Read, 1000);
-        // What came has the rest.
-        let _came = limits.memory(5 * BUFFER - 1000);
-        drop(recalls);
-        heard.recv_timeout(Duration::from_secs(20)).unwrap();
-        waiter.join().unwrap();
+        assert!(limits.more().is_none(), "they have their part of it");
+        // These have none.
+        let _recall = limits.connection(Use::Recall, BUFFER);
+        let _reader = limits.connection(Use::Read, BUFFER);
+        // What came has the other half.
+        let came = limits.memory(4 * BUFFER);
+        drop((more, used, came));
+        assert!(limits.more().is_some());
+        assert_eq!(limits.used(), (2 * BUFFER, 2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::remote::ahead::Ahead;
 use crate::remote::coverage::{Coverage, Extent, Place};
 use crate::remote::get::{self, Get, GoOn};
 use crate::remote::identity::Identity;
-use crate::remote::limits::Lease;
+use crate::remote::limits::{Lease, Use};
 use crate::remote::sizes::{PART, PIECE};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -242,13 +242,14 @@ impl Object {
     }
 
     /// Gives `each` the bytes of a range in order, as they come: those that are there, those that others fetch, and those
-    /// that it fetches itself. Blocks.
+    /// that it fetches itself, with a connection for `what`. Blocks.
     ///
     /// # Errors
     /// Why they do not come, or what `each` says.
     pub fn stream(
         self: &Arc<Self>,
         range: Range<u64>,
+        what: Use,
         go_on: &GoOn<'_>,
         each: &mut Each<'_>,
     ) -> Result<(), Failure> {
@@ -288,10 +289,14 @@ impl Object {
                     };
                     state.coverage.request(&(at..until));
                     drop(state);
-                    get::run(self, Get::recall(at..until, go_on), &mut |start, chunk| {
-                        let end = range.end.min(start + length(chunk));
-                        each(start, chunk, 0..within(start, end))
-                    })?;
+                    get::run(
+                        self,
+                        Get::recall(at..until, what, go_on),
+                        &mut |start, chunk| {
+                            let end = range.end.min(start + length(chunk));
+                            each(start, chunk, 0..within(start, end))
+                        },
+                    )?;
                     at = until;
                 }
             }

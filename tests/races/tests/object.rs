@@ -23,7 +23,7 @@ use cloudsync_races::plugin::store::{LoadedStore, byte};
 use cloudsync_races::recall::busy::Busy;
 use cloudsync_races::recall::workers;
 use cloudsync_races::remote::identity::Identity;
-use cloudsync_races::remote::limits::LIMITS;
+use cloudsync_races::remote::limits::{LIMITS, Use};
 use cloudsync_races::remote::object::Object;
 use cloudsync_races::remote::objects::Objects;
 use cloudsync_races::remote::sizes::PIECE;
@@ -134,7 +134,7 @@ impl World {
                 true => Err(why()),
                 false => Ok(()),
             };
-            let done = object.stream(0..size, &go_on, &mut |start, chunk, which| {
+            let done = object.stream(0..size, Use::Recall, &go_on, &mut |start, chunk, which| {
                 assert_eq!(start, at);
                 at += which.len() as u64;
                 let expected: Vec<u8> = (start..at).map(byte).collect();
