@@ -5,7 +5,7 @@
 use std::fs;
 use std::ops::Range;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Answer;
 use crate::stage::Stage;
@@ -28,36 +28,37 @@ pub(crate) fn ranges(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<
     Ok(seconds)
 }
 
-/// MB/s of the slower of two: `work`, which says how fast it was, and curl, which fetches a whole object meanwhile.
+/// Seconds of the slower of two that begin together: `work`, and what curl `fetches`.
 pub(crate) fn beside(
-    stage: &Stage,
-    key: &str,
-    size: u64,
+    fetches: impl FnOnce() -> Answer<f64> + Send,
     work: impl FnOnce() -> Answer<f64>,
 ) -> Answer<f64> {
     let (worked, fetched) = thread::scope(|scope| {
-        let whole = 0..size;
-        let curl = scope.spawn(move || {
-            let said = transfers(stage, key, std::slice::from_ref(&whole));
-            said.map(|said| said[0].seconds)
-                .map_err(|error| error.to_string())
-        });
+        let curl = scope.spawn(|| fetches().map_err(|error| error.to_string()));
         (work(), curl.join())
     });
-    let seconds = fetched.map_err(|_| "a thread panicked")??;
-    Ok(worked?.min(size as f64 / 1e6 / seconds))
+    let fetched = fetched.map_err(|_| "a thread panicked")??;
+    Ok(worked?.max(fetched))
 }
 
-/// Fetches whole objects, so many at once.
-pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<()> {
-    let transfers = keys.iter().map(|key| {
-        let url = url(stage, key)?;
-        Ok(format!("url = \"{url}\"\n{}", options(stage)?))
-    });
-    let transfers: Vec<String> = transfers.collect::<Answer<_>>()?;
-    let first = format!("parallel\nparallel-max = {at_once}\n");
-    run(stage, &(first + &transfers.join("next\n")))?;
-    Ok(())
+/// Seconds that a whole object took, and the connection for it.
+pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
+    let whole = 0..size;
+    Ok(transfers(stage, key, std::slice::from_ref(&whole))?[0].seconds)
+}
+
+/// Seconds that whole objects took, so many at once, and curl's start.
+pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<f64> {
+    let options = options(stage)?;
+    let transfer = |key: &String| Ok(format!("url = \"{}\"\n{options}", url(stage, key)?));
+    let transfers: Vec<String> = keys.iter().map(transfer).collect::<Answer<_>>()?;
+    let config = format!(
+        "parallel\nparallel-max = {at_once}\n{}",
+        transfers.join("next\n")
+    );
+    let begun = Instant::now();
+    run(stage, &config)?;
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 /// What curl says of a transfer.

@@ -3,8 +3,6 @@
 //! store shares the volume's cores, against that while curl fetches as many objects.
 
 use std::fs;
-use std::thread;
-use std::time::Instant;
 
 use crate::Answer;
 use crate::curl;
@@ -35,21 +33,12 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let keys: Vec<String> = (0..count).map(|n| key(&path(n))).collect::<Answer<_>>()?;
     let (mut pairs, mut beside) = (Vec::new(), Vec::new());
     for run in 0..settings.runs {
-        let limit = write(&format!("written-{run}"))?;
-        fs::remove_dir_all(maker.path().join(format!("written-{run}")))?;
-        let (written, fetched) = thread::scope(|scope| {
-            let curl = scope.spawn(|| {
-                let begun = Instant::now();
-                let fetched = curl::objects(stage, &keys, WORKERS);
-                fetched
-                    .map(|()| begun.elapsed().as_secs_f64())
-                    .map_err(|error| error.to_string())
-            });
-            (write(&format!("beside-{run}")), curl.join())
-        });
-        let fetched = fetched.map_err(|_| "a thread panicked")??;
-        let both = written?.max(fetched);
-        fs::remove_dir_all(maker.path().join(format!("beside-{run}")))?;
+        let folder = format!("written-{run}");
+        let limit = write(&folder)?;
+        fs::remove_dir_all(maker.path().join(&folder))?;
+        let folder = format!("beside-{run}");
+        let both = curl::beside(|| curl::objects(stage, &keys, WORKERS), || write(&folder))?;
+        fs::remove_dir_all(maker.path().join(&folder))?;
 
         let reader = stage.mount()?;
         let small = reader.path().join("small");

@@ -33,16 +33,19 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     let (name, key) = stage.cold(&maker, size)?;
     let (mut whole, mut beside, mut through) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..settings.runs {
-        let limit = dd(stage, &stage.mount()?, size)?;
+        let limit = size as f64 / 1e6 / dd(stage, &stage.mount()?, size)?;
         let seconds = bring_back(stage, &stage.mount()?, &name)?;
         chill(&maker.path().join(&name), &key)?;
         let ours = size as f64 / 1e6 / seconds;
         whole.push(Pair { ours, limit });
         let writer = stage.mount()?;
-        let at_once = curl::beside(stage, &key, size, || dd(stage, &writer, size))?;
+        let seconds = curl::beside(
+            || curl::whole(stage, &key, size),
+            || dd(stage, &writer, size),
+        )?;
         beside.push(Pair {
             ours,
-            limit: at_once,
+            limit: size as f64 / 1e6 / seconds,
         });
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
@@ -72,12 +75,12 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     ])
 }
 
-/// MB/s with which `dd` writes as many bytes into a new file.
+/// Seconds that `dd` takes to write as many bytes into a new file.
 pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
     let source = stage.source(size)?;
     let seconds = seconds_of_dd(stage, &source, &mount.inside().join("dd"))?;
     fs::remove_file(mount.path().join("dd"))?;
-    Ok(size as f64 / 1e6 / seconds)
+    Ok(seconds)
 }
 
 /// What `dd` itself says, so that starting it does not count.

@@ -44,10 +44,10 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     for _ in 0..settings.runs {
         let reader = stage.mount()?;
         let local = reader.inside().join("local");
-        let at_once = curl::beside(stage, &key, size, || {
-            let seconds = seconds_of_dd(stage, &local, Path::new("/dev/null"))?;
-            Ok(size as f64 / 1e6 / seconds)
-        })?;
+        let at_once = curl::beside(
+            || curl::whole(stage, &key, size),
+            || seconds_of_dd(stage, &local, Path::new("/dev/null")),
+        )?;
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;
@@ -67,7 +67,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         });
         beside.push(Pair {
             ours,
-            limit: at_once,
+            limit: size as f64 / 1e6 / at_once,
         });
     }
     fs::remove_file(maker.path().join("local"))?;

@@ -76,13 +76,17 @@ pub struct Lease<'a> {
 #[derive(Debug)]
 pub struct Connection<'a> {
     limits: &'a Limits,
-    what: Use,
-    buffer: u64,
+    _ahead: Ahead<'a>,
 }
 
-/// Room for one connection more; given back on drop.
+/// Room for what a connection reads ahead; given back on drop. Counted under both locks: some wait for room under the one,
+/// and some for memory under the other.
 #[derive(Debug)]
-pub struct More<'a>(&'a Limits);
+pub struct Ahead<'a> {
+    limits: &'a Limits,
+    what: Use,
+    bytes: u64,
+}
 
 /// What a connection takes, at most, for bytes that nobody has taken from it yet: in the HTTP client, on the way from it,
 /// and what malloc keeps for it (measured with the S3 plugin: 1.1 MiB, and as much again).
@@ -162,16 +166,29 @@ impl Limits {
 
     /// Room for one connection more of a recall that has one already, if there is some. Not waited for: others may be slow,
     /// and it has one.
-    pub fn more(&self) -> Option<More<'_>> {
-        let mut connections = lock(&self.connections);
+    pub fn more(&self) -> Option<Ahead<'_>> {
+        let connections = lock(&self.connections);
         // As with connections, a quarter is not for this.
         if connections.of_recalls + BUFFER > connections.most_buffers / 4 * 3 {
             return None;
         }
-        connections.of_recalls += BUFFER;
+        Some(self.ahead(connections, Use::More, BUFFER))
+    }
+
+    fn ahead(
+        &self,
+        mut connections: MutexGuard<'_, Connections>,
+        what: Use,
+        bytes: u64,
+    ) -> Ahead<'_> {
+        *connections.of(what) += bytes;
         drop(connections);
-        lock(&self.memory).buffers += BUFFER;
-        Some(More(self))
+        lock(&self.memory).buffers += bytes;
+        Ahead {
+            limits: self,
+            what,
+            bytes,
+        }
     }
 
     /// Takes a connection for so many bytes. Blocks until one is free.
@@ -191,13 +208,9 @@ impl Limits {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         connections.used += 1;
-        *connections.of(what) += buffer;
-        drop(connections);
-        lock(&self.memory).buffers += buffer;
         Connection {
             limits: self,
-            what,
-            buffer,
+            _ahead: self.ahead(connections, what, buffer),
         }
     }
 
@@ -258,23 +271,19 @@ impl Drop for Lease<'_> {
     }
 }
 
-impl Drop for More<'_> {
+impl Drop for Ahead<'_> {
     fn drop(&mut self) {
-        lock(&self.0.connections).of_recalls -= BUFFER;
-        lock(&self.0.memory).buffers -= BUFFER;
-        self.0.freed.notify_all();
+        *lock(&self.limits.connections).of(self.what) -= self.bytes;
+        self.limits.closed.notify_all();
+        lock(&self.limits.memory).buffers -= self.bytes;
+        self.limits.freed.notify_all();
     }
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        let mut connections = lock(&self.limits.connections);
-        connections.used -= 1;
-        *connections.of(self.what) -= self.buffer;
-        drop(connections);
+        lock(&self.limits.connections).used -= 1;
         self.limits.closed.notify_all();
-        lock(&self.limits.memory).buffers -= self.buffer;
-        self.limits.freed.notify_all();
     }
 }
 

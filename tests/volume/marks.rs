@@ -77,9 +77,20 @@ pub(crate) fn is_plain(volume: &Volume, name: &str) -> bool {
 /// Waits until it is so: a recall may end after its readers were answered.
 #[track_caller]
 pub(crate) fn await_plain(volume: &Volume, name: &str, what: &str) {
-    let plain = || is_plain(volume, name).then_some(());
-    until(PATIENCE, what, plain)
-        .unwrap_or_else(|failure| panic!("{failure}\n{}", marks(volume, name)));
+    await_tidied(volume, name, what, || {});
+}
+
+/// The same of what a client that died left: whoever looks at it removes it.
+#[track_caller]
+pub(crate) fn await_tidied(volume: &Volume, name: &str, what: &str, look: impl Fn()) {
+    until(PATIENCE, what, || {
+        if is_plain(volume, name) {
+            return Some(());
+        }
+        look();
+        None
+    })
+    .unwrap_or_else(|failure| panic!("{failure}\n{}", marks(volume, name)));
 }
 
 /// What every brick says of the file, for a failure's text.

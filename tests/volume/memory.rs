@@ -146,7 +146,7 @@ fn the_checker_reports_nothing_of_ours() {
 
 #[test]
 fn the_checker_bites() {
-    install_plugin(lab(), "invalid", "plugin-invalid/invalid.c", &["-g", "-O0"]);
+    install_plugin("invalid", "plugin-invalid/invalid.c", &["-g", "-O0"]);
     let volume = lab()
         .volume("invalid", Layout::Single, Backing::Ram)
         .unwrap();

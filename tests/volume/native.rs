@@ -28,7 +28,8 @@ pub(crate) fn compiled_in(lab: &Lab, name: &str, flags: &[&str]) -> PathBuf {
 }
 
 /// Compiles a plugin, `source` below tests/, and puts it where the lab's clients look for the store `name`.
-pub(crate) fn install_plugin(lab: &Lab, name: &str, source: &str, flags: &[&str]) {
+pub(crate) fn install_plugin(name: &str, source: &str, flags: &[&str]) {
+    let lab = lab();
     let xlators = lab.run("glusterfs", ["--print-xlatordir"]).unwrap();
     let xlators = PathBuf::from(xlators.check().unwrap().trim());
     let folder = lab.outer(xlators.parent().unwrap().join("cloudsync-plugins"));

@@ -130,14 +130,9 @@ impl Act {
         }
         assert_eq!(shown, read.len() as u64, "{what}");
         // An erasure-coded volume may not show it to the first who looks.
-        until(PATIENCE, &what, || {
-            if marks::is_plain(&stage.volume, name) {
-                return Some(());
-            }
+        marks::await_tidied(&stage.volume, name, &what, || {
             within(mount, &what, name, fs::metadata).unwrap();
-            None
-        })
-        .unwrap();
+        });
         // Whatever it was that takes the lock: it is free.
         stage.put(name, &read);
         let next = within(mount, &what, name, |path| cut(&path));

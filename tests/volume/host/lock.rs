@@ -198,7 +198,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
 #[test]
 fn a_plugin_that_brings_whole_files_begins_anew() {
     const NAMES: [&str; 2] = ["alone", "taken"];
-    install_plugin(lab(), "stock", "plugin-c/stock.c", &[]);
+    install_plugin("stock", "plugin-c/stock.c", &[]);
     let scene = Scene::with("lost-stock", &[], Backing::Ram);
     let bytes = pattern(5, LENGTH);
     let shelf = lab().scratch("lost-shelf");

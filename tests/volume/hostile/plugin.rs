@@ -64,7 +64,7 @@ fn cut(mount: &Mount, name: &str) -> io::Result<()> {
 
 #[test]
 fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
-    install_plugin(lab(), "hostile", "plugin-hostile/hostile.c", &[]);
+    install_plugin("hostile", "plugin-hostile/hostile.c", &[]);
     let volume = lab()
         .volume("misled", Layout::Single, Backing::Ram)
         .unwrap();
