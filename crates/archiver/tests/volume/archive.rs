@@ -43,7 +43,7 @@ fn a_brick_is_archived_and_everything_reads_back() {
     assert_eq!(scene.bucket.list("").unwrap().len(), 4);
     scene.remount();
     for (seed, (name, size)) in files.into_iter().enumerate() {
-        assert!(scene.read(name) == pattern(seed as u64, size), "{name}");
+        assert!(scene.recall(name) == pattern(seed as u64, size), "{name}");
     }
     // Recalled and not modified: cut again without an upload.
     scene.write("one", b"2");
@@ -138,7 +138,7 @@ fn the_path_as_a_key_never_overwrites_another_file_s_object() {
     assert!(scene.bucket.get("dir/b").unwrap() == pattern(3, 1000));
     scene.remount();
     // Recalled: the object is its own. Modified: it is an older state, and stays what it is.
-    assert!(scene.read("dir/a") == pattern(1, 1000));
+    assert!(scene.recall("dir/a") == pattern(1, 1000));
     scene.bucket.delete("dir/b").unwrap();
     let said = scene.done(&by_path);
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_folder_is_a_store_too() {
     assert!(scene.is_cold("dir/file"));
     scene.done(&["verify", "--deep", &brick]);
     scene.remount();
-    assert!(scene.read("dir/file") == pattern(1, 3_000_000));
+    assert!(scene.recall("dir/file") == pattern(1, 3_000_000));
     let said = scene.done(&archive(&[&brick]));
     assert_eq!(
         (number(&said, "archived"), number(&said, "uploaded")),

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use cloudsync_lab::{
-    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume,
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
 };
 
 /// Longer than anything may take on a slow machine.
@@ -115,6 +115,18 @@ impl Scene {
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         let path = self.path(name);
         self.within("read", move || fs::read(path)).unwrap()
+    }
+
+    /// The same of a cold file, and waits for the end of its recall: readers are answered before the brick has all the
+    /// bytes, and until it has them nothing is archived.
+    #[track_caller]
+    pub(crate) fn recall(&self, name: &str) -> Vec<u8> {
+        let bytes = self.read(name);
+        until(PATIENCE, "the end of the recall", || {
+            (!self.marks(name).contains("glusterfs.cs.")).then_some(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}\n{}", self.marks(name)));
+        bytes
     }
 
     /// Whether every copy of the file is a stub.
