@@ -250,16 +250,20 @@ impl Harness {
     pub(crate) fn ready_inode(&mut self, side: Side, inode: usize) {
         self.sync(inode, side.other());
         let changed = self.reference.inodes[inode].changed;
-        if self.is_settled(side, changed) {
+        let Some((_, at)) = changed.filter(|(by, _)| *by != side) else {
+            return;
+        };
+        self.settle(side, changed);
+        if self.reference.inodes[inode].looked[side as usize] > Some(at) {
             return;
         }
-        self.settle(side, changed);
         // The first look finds new times, and the host tells the kernel to forget what it knows, the answer to that very
-        // look included: the kernel goes on with the old size until the next one.
-        for name in self.names_of(inode) {
-            for _ in 0..2 {
+        // look included: the kernel goes on with the old size until the next one. A read is a look, too.
+        for _ in 0..2 {
+            for name in self.names_of(inode) {
                 fs::metadata(self.path(side, name)).unwrap();
             }
         }
+        self.reference.inodes[inode].looked[side as usize] = Some(Instant::now());
     }
 }

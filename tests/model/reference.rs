@@ -41,6 +41,8 @@ pub(crate) struct Inode {
     /// The client that has written without syncing.
     pub(crate) dirty: Option<Side>,
     pub(crate) changed: Change,
+    /// When each client last looked at it because the other one had changed it.
+    pub(crate) looked: [Option<Instant>; 2],
     /// Whether it has, or had, a second name: a client that another one's rename has passed by still knows the old one.
     pub(crate) renamed: bool,
 }

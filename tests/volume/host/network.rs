@@ -70,7 +70,9 @@ fn a_silent_network_in_mid_recall_ends_in_an_errno_after_the_ping_timeout() {
 fn a_short_silence_costs_a_recall_nothing() {
     let (scene, gate) = scene("host-short", Layout::Single, &["held/file"]);
     let wire = Wire::new(&scene);
-    let mount = wire.mount(&scene, |text| text);
+    // Long enough for a slow machine, too.
+    let patient = |text: String| text.replace("ping-timeout 2", "ping-timeout 20");
+    let mount = wire.mount(&scene, patient);
     gate.hold();
     let reader = Reader::start(mount.path().join("held/file"));
     await_bytes(&scene, "held/file");
