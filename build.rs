@@ -29,6 +29,7 @@ const FUNCTIONS: &[&str] = &[
     "dict_ref",
     "dict_set_nstrn",
     "dict_unref",
+    "fd_anonymous",
     "fd_lookup",
     "fd_unref",
     "gf_log_get_loglevel",

@@ -102,7 +102,7 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
 /// Where a read of a cold file gets its bytes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// From the bricks, once the file is back.
+    /// From the bricks, once the file is back, or from its recall, once that has all of it in memory.
     Bricks,
     /// From the object; and the file is brought back meanwhile, or stays cold.
     Object {

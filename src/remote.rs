@@ -8,8 +8,8 @@
 //! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
 //! else. Otherwise the bricks are asked before each read.
 //!
-//! A small file ([`sizes::SMALL`]) is brought back before it is read, if it may be. Of a larger one the reader gets what it
-//! reads first, and the recall begins when it has it.
+//! A small file ([`sizes::SMALL`]) is recalled at once, if it may be, and its readers are answered when it is in memory. Of
+//! a larger one the reader gets what it reads first, and the recall begins when it has it.
 
 #![forbid(unsafe_code)]
 

@@ -75,7 +75,11 @@ impl Serving {
     /// Serves a read. Never blocks.
     pub fn read(&self, ticket: Ticket) {
         let range = self.object.range(&ticket);
-        match self.tracker.read(range.clone(), &self.object.attributes) {
+        // Of nothing, behind the end: a brick would say where its end is now.
+        let reading = (!range.is_empty())
+            .then(|| self.tracker.read(range.clone(), &self.object.attributes))
+            .flatten();
+        match reading {
             Some(reading) => ticket.wind_during(reading),
             None => {
                 self.parts.pull(range.start);
@@ -345,6 +349,23 @@ impl Job {
     pub fn serve(&self, serving: Option<Serving>) {
         let old = std::mem::replace(&mut *lock(&self.serving), serving);
         drop(old);
+    }
+
+    /// Those that wait for the file and only read need not wait for it any longer: all its bytes are in memory. For the
+    /// job's own thread.
+    pub fn serve_readers(&self) {
+        let mut waiters = lock(&self.waiters);
+        let reads = waiters.extract_if(.., |ticket| ticket.fop() == fop::GF_FOP_READ);
+        let reads: Vec<_> = reads.collect();
+        drop(waiters);
+        // In this order: who came after the lock was lost may have seen what another client wrote.
+        let Some(serving) = self.serving() else {
+            lock(&self.waiters).extend(reads);
+            return;
+        };
+        for ticket in reads {
+            serving.read(ticket);
+        }
     }
 
     /// Readers are not served any more, and those that are on the bricks are waited for.

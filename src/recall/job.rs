@@ -94,12 +94,22 @@ pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     }
 }
 
+/// A descriptor of the file, which may have lost its last name while somebody has it open.
+fn open(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
+    match child.open(&job.inode, loc) {
+        Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
+            Fd::anonymous(&job.inode)
+        }
+        opened => opened,
+    }
+}
+
 fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
     let status = healed(child, loc, job)?;
     match (status.state, job.want) {
         (State::Local, _) => {
             if status.has_left_overs {
-                let fd = child.open(&job.inode, loc)?;
+                let fd = open(child, job, loc)?;
                 tidy(instance, child, &fd)?;
             }
             job.inode.learn(instance.this, Known::Local);
@@ -122,12 +132,11 @@ fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> R
         }
         (State::Remote, Want::First(0)) => {
             // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
-            let fd = child.open(&job.inode, loc)?;
-            // There is no mark by which to tell whose the file is: it begins anew if a brick went away since it was
-            // looked at. Another client's recall would go on writing into what is to be empty.
-            if !job.lease.is_sure(&instance.bricks) {
-                return Err(Failure::LockLost);
-            }
+            let fd = open(child, job, loc)?;
+            // There is no mark: it begins anew if a brick went away since it was looked at. Another client's recall would
+            // go on writing into what is to be empty.
+            job.lease.check(&instance.bricks, child, loc)?;
+            empty(child, &fd)?;
             child.remove(&fd, "commit", xattr::REMOTE)?;
             job.inode.learn(instance.this, Known::Local);
             tidy(instance, child, &fd)
@@ -159,14 +168,14 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
-            let fd = child.open(&job.inode, loc)?;
+            let fd = open(child, job, loc)?;
             child.make_cold_again(loc, &fd, &status.attributes, false)?;
             status = child.status(loc)?;
         }
         // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
         // end leave this.
         State::Downloading => {
-            let fd = child.open(&job.inode, loc)?;
+            let fd = open(child, job, loc)?;
             child.remove(&fd, "unmark", xattr::DOWNLOADING)?;
             status = child.status(loc)?;
         }
@@ -189,13 +198,25 @@ fn bring_back(
         Want::First(keep) if store.can_fetch() => keep.min(status.attributes.size()),
         _ => status.attributes.size(),
     };
-    let fd = child.open(&job.inode, loc)?;
-    child.set(&fd, "mark", &[(xattr::DOWNLOADING, job.lease.mark())])?;
+    // What comes in one write is on a brick or not, and needs no mark to be told from a file that is whole: bytes of a
+    // cold file.
+    let one_write = store.can_fetch() && size <= PIECE;
+    let fd = if one_write {
+        Fd::anonymous(&job.inode)?
+    } else {
+        let fd = open(child, job, loc)?;
+        job.lease.mark(child, &fd)?;
+        fd
+    };
     let ours = || job.lease.check(&instance.bricks, child, loc);
     let mut moved = false;
-    let one_write = store.can_fetch() && size <= PIECE;
     let done = ours()
-        .and_then(|()| make_room(child, &fd, if one_write { 0 } else { size }))
+        .and_then(|()| match one_write {
+            // A write of less does not cut what a client left that died in one of more.
+            true if size < status.attributes.size() => empty(child, &fd),
+            true => Ok(false),
+            false => make_room(child, &fd, size),
+        })
         .and_then(|moving| {
             moved = moving;
             fetch(instance, &store, job, &fd, status, size)
@@ -250,10 +271,14 @@ fn refuses_readers(failure: &Failure) -> Option<Errno> {
 /// many writes that each make the file longer leaves every fragment at a length of its own. So one operation makes all
 /// of them as long as they will be, and no write changes that. A file that comes in one write needs none of it.
 fn make_room(child: &Child, fd: &Fd, size: u64) -> Result<bool, Failure> {
-    if size == 0 {
-        return Ok(false);
-    }
     child.resize(fd, "make room", size)
+}
+
+/// Cuts what the bricks may have of a file that looks cold and not half recalled: on a volume of many copies, or of an
+/// erasure code, a client that died in its only write may have reached some of the bricks, and the others answer. A recall
+/// of all bytes writes over it. Returns whether that moved its modification time.
+fn empty(child: &Child, fd: &Fd) -> Result<bool, Failure> {
+    child.resize(fd, "cut", 0)
 }
 
 /// Brings the first `size` bytes of the object to the bricks.

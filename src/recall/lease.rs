@@ -13,11 +13,13 @@
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
 use crate::errno::Failure;
-use crate::host::child::Child;
+use crate::host::child::{Child, Fd};
 use crate::host::inode::Loc;
 
 /// See the module.
@@ -25,6 +27,8 @@ use crate::host::inode::Loc;
 pub struct Lease {
     /// What the job's mark says: no other job's says that.
     mark: String,
+    /// Whether the file has it.
+    marked: AtomicBool,
     /// How often bricks had gone away when the lock was known to be ours.
     losses: AtomicU64,
     /// How often the lock was taken beyond the first time.
@@ -39,6 +43,7 @@ impl Default for Lease {
         let random = RandomState::new().hash_one(number);
         Self {
             mark: format!("1-{random:016x}-{number}"),
+            marked: AtomicBool::new(false),
             losses: AtomicU64::new(0),
             again: AtomicU32::new(0),
         }
@@ -48,13 +53,18 @@ impl Default for Lease {
 impl Lease {
     /// Call before the lock is asked for.
     pub fn begin(&self, bricks: &Bricks) {
+        self.marked.store(false, Ordering::Release);
         self.losses.store(bricks.losses(), Ordering::Release);
     }
 
-    /// What to set as mark.
-    #[must_use]
-    pub fn mark(&self) -> &str {
-        &self.mark
+    /// Sets the mark.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn mark(&self, child: &Child, fd: &Fd) -> Result<(), Failure> {
+        child.set(fd, "mark", &[(xattr::DOWNLOADING, &self.mark)])?;
+        self.marked.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Whether the lock was ours when we looked last, and no brick has gone away since.
@@ -63,7 +73,7 @@ impl Lease {
         self.losses.load(Ordering::Acquire) == bricks.losses()
     }
 
-    /// Makes sure that the lock is ours. Only once the mark is set. Blocks if bricks went away.
+    /// Makes sure that the lock is ours: if bricks went away, by the mark, and without one it counts as lost. Blocks then.
     ///
     /// # Errors
     /// [`Failure::LockLost`]: hands off the file.
@@ -77,6 +87,9 @@ impl Lease {
                 log::warn!("{}: {failure}, after a brick had gone away", loc.path());
                 Failure::LockLost
             };
+            if !self.marked.load(Ordering::Acquire) {
+                return Err(Failure::LockLost);
+            }
             child.lock_again(loc).map_err(lost)?;
             self.again.fetch_add(1, Ordering::AcqRel);
             let status = child.status(loc).map_err(lost)?;

@@ -234,6 +234,9 @@ impl Fetching<'_> {
         let Target {
             job, fd, tracker, ..
         } = self.target;
+        if self.object.is_one_piece() {
+            job.serve_readers();
+        }
         let urgent = job.is_wanted();
         if !urgent && self.target.give_up {
             return Err(Failure::Cancelled);

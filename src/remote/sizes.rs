@@ -11,5 +11,5 @@ pub const PART: u64 = 8 << 20;
 /// a byte of it.
 pub const PIECE: u64 = 1 << 20;
 
-/// A file of at most so many bytes is brought back before it is read: that takes hardly longer than a part of it would.
+/// A file of at most so many bytes is fetched by its recall alone: all of it comes as fast as a part would.
 pub const SMALL: u64 = 256 << 10;

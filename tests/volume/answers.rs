@@ -134,7 +134,7 @@ fn creating_over_a_cold_file_is_sent_back_to_look_again() {
         let path = other.path().join(name);
         let read = other.within(PATIENCE, name, || std::fs::read(path));
         assert_same(&read.unwrap(), &pattern(1, LENGTH), name);
-        assert!(scene().is_plain(name), "{}", scene().marks(name));
+        scene().await_plain(name);
         assert_eq!(
             create(&format!("/{name}"), libc::O_RDWR),
             0,

@@ -136,7 +136,7 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
         &pattern(4, 10_000),
         "renamed",
     );
-    assert!(scene.is_plain("renamed"));
+    scene.await_plain("renamed");
 }
 
 /// A recall that is just ending removes the key from the file, and another archiver writes its own.

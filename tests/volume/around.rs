@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use cloudsync_lab::MountOptions;
+
 use crate::operations::{LENGTH, assert_became, cold, old, on, scene};
-use crate::scene::{PATIENCE, assert_same, errno};
+use crate::scene::{PATIENCE, assert_same, pattern};
 
 #[test]
 fn every_name_of_a_cold_file_is_the_file() {
@@ -33,25 +35,29 @@ fn every_name_of_a_cold_file_is_the_file() {
     assert_became(&mount, "second-name", &want);
 }
 
-/// Nothing leads to it any more by which it could be locked, so it is not brought back.
+/// As every file. One comes in one write and one does not.
 #[test]
-fn a_cold_file_that_is_open_and_unlinked_gives_an_error_and_no_bytes() {
-    let mount = cold(&["unlinked", "neighbour"]);
-    let errors = on(&mount, "unlinked", |path| {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
-        fs::remove_file(path).unwrap();
-        let read = file.read_at(&mut [0; 100], 0).map(drop);
-        // write-behind says what became of a write when the file is synced.
-        let write = file.write_at(b"x", 0).and_then(|_| file.sync_all());
-        [read, write].map(errno)
-    });
-    assert_eq!(errors, [libc::ENOENT; 2]);
-    let read = on(&mount, "neighbour", |path| fs::read(path).unwrap());
-    assert_same(&read, &old(), "neighbour");
+fn a_cold_file_that_is_open_and_unlinked_reads_and_takes_writes() {
+    for (name, length) in [("unlinked", LENGTH), ("unlinked-large", 3 << 20)] {
+        let bytes = pattern(1, length);
+        scene().write(name, &bytes);
+        scene().archive(name);
+        let mount = scene().volume.mount(&MountOptions::default()).unwrap();
+        on(&mount, name, move |path| {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).open(&path).unwrap();
+            fs::remove_file(path).unwrap();
+            let mut read = vec![0; length];
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_same(&read, &bytes, "without a name");
+            // write-behind says what became of a write when the file is synced.
+            file.write_all_at(b"x", 0).unwrap();
+            file.sync_all().unwrap();
+            file.read_exact_at(&mut read, 0).unwrap();
+            assert_eq!(read[0], b'x');
+            assert_same(&read[1..], &bytes[1..], "after a write");
+        });
+    }
 }
 
 /// Whatever is not about bytes is as on any file: attributes, rights, locks, flushing, the names in a directory.

@@ -56,7 +56,7 @@ fn an_append_is_seen_afterwards() {
         },
         &want,
     );
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
     want[10_000..10_004].copy_from_slice(b"late");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &want, "file");
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// B14: the bricks answer these with the stub's attributes, which the kernel and md-cache keep for a second.
@@ -129,7 +129,7 @@ fn two_clients_that_read_at_once_both_get_the_bytes() {
     for got in read {
         assert_same(&got.unwrap(), &bytes, "file");
     }
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// B1: REMOTE + DOWNLOADING + some bytes is what a killed client leaves.
@@ -154,9 +154,9 @@ fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
         thread::sleep(Duration::from_millis(5 * round));
         scene.crash_and_remount();
         assert!(reader.join().unwrap().is_err() || scene.is_plain(&name));
-        partly += u32::from(!scene.is_plain(&name));
+        partly += u32::from(!scene.is_plain_now(&name));
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        assert!(scene.is_plain(&name));
+        scene.await_plain(&name);
     }
     assert!(
         partly > 0,
@@ -178,7 +178,7 @@ fn a_mark_that_was_left_behind_is_removed() {
     .unwrap();
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(4, 200_000), "file");
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// B3: the stock translator never removes the size; ours may die before it does.
@@ -195,7 +195,7 @@ fn a_size_that_was_left_behind_is_never_shown() {
     scene.remount();
     assert_eq!(scene.stat("file").len(), 20_000);
     assert_same(&scene.read("file").unwrap(), &pattern(5, 20_000), "file");
-    assert!(scene.is_plain("file"), "the lookup had it removed");
+    scene.await_plain("file");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
     }
     // It is local before the last of its marks is gone.
     until(PATIENCE, "the end of the recall", || {
-        scene.is_plain("dir/file").then_some(())
+        scene.is_plain_now("dir/file").then_some(())
     })
     .unwrap();
     assert_same(&scene.read("dir/file").unwrap(), &bytes, "file");
@@ -131,7 +131,7 @@ fn cutting_all_bytes_needs_no_store() {
     assert_eq!(scene.read("o-trunc").unwrap(), b"new");
     for name in ["truncate", "ftruncate"] {
         assert_eq!(scene.read(name).unwrap(), b"", "{name}");
-        assert!(scene.is_plain(name), "{name}");
+        scene.await_plain(name);
     }
 }
 

@@ -204,6 +204,6 @@ fn a_full_brick_fails_the_writer_and_not_the_reader_and_the_file_stays_cold() {
         .within("remove", move || fs::remove_file(filler))
         .unwrap();
     touch(&scene, "file").unwrap();
-    assert!(scene.is_plain("file"), "{}", scene.marks("file"));
+    scene.await_plain("file");
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
 }

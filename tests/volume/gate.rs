@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum Way {
     Open,
     Held,
-    /// Nobody hears what an object is.
+    /// Nobody hears anything.
     Silent,
     /// Connections with a held object are broken; what is asked for then passes.
     Broken,
@@ -36,7 +36,7 @@ struct Shared {
     server: String,
     /// The first byte that each request for an object asked for.
     ranges: Mutex<Vec<u64>>,
-    /// Questions that came when none was answered.
+    /// Requests that came when none was answered.
     unanswered: AtomicUsize,
 }
 
@@ -87,15 +87,15 @@ impl Gate {
         self.shared.become_(Way::Held);
     }
 
-    /// From now on questions what an object is are not answered.
+    /// From now on no request is answered.
     pub(crate) fn silence(&self) {
         self.shared.become_(Way::Silent);
     }
 
-    /// Waits for a question that is not answered.
-    pub(crate) fn await_question(&self) {
-        until(PATIENCE, "a question", || {
-            (self.shared.unanswered.load(Ordering::SeqCst) > 0).then_some(())
+    /// Waits for so many requests that are not answered.
+    pub(crate) fn await_requests(&self, number: usize) {
+        until(PATIENCE, "a request", || {
+            (self.shared.unanswered.load(Ordering::SeqCst) >= number).then_some(())
         })
         .unwrap();
     }
@@ -138,17 +138,11 @@ impl Shared {
             let asked = head(&mut client)?;
             to_server.write_all(asked.as_bytes())?;
             let answered = head(&mut server)?;
+            self.keep_silent();
+            to_client.write_all(answered.as_bytes())?;
             if asked.starts_with("HEAD ") {
-                let way = self.way.lock().unwrap();
-                if *way == Way::Silent {
-                    self.unanswered.fetch_add(1, Ordering::SeqCst);
-                }
-                let waiting = |way: &mut Way| *way == Way::Silent;
-                drop(self.changed.wait_while(way, waiting).unwrap());
-                to_client.write_all(answered.as_bytes())?;
                 continue;
             }
-            to_client.write_all(answered.as_bytes())?;
             let range = header(&asked, "range").and_then(|range| {
                 let first = range.strip_prefix("bytes=")?.split('-').next()?;
                 first.parse().ok()
@@ -163,6 +157,15 @@ impl Shared {
             let narrow = held.then(|| AT_ONCE.saturating_sub(first));
             self.body(&mut server, &mut to_client, length, narrow)?;
         }
+    }
+
+    fn keep_silent(&self) {
+        let way = self.way.lock().unwrap();
+        if *way == Way::Silent {
+            self.unanswered.fetch_add(1, Ordering::SeqCst);
+        }
+        let waiting = |way: &mut Way| *way == Way::Silent;
+        drop(self.changed.wait_while(way, waiting).unwrap());
     }
 
     /// Passes a body on; from `narrow` bytes on, if so, slowly.

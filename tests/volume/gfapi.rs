@@ -89,7 +89,7 @@ fn a_program_replaces_a_cold_file() {
     assert_ended(&end);
     scene.remount();
     assert_eq!(scene.read("file").unwrap(), b"new");
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// The host waits ten seconds for what is under way and then takes the volume apart, unless `fini` waits.

@@ -111,7 +111,7 @@ fn cold_files_read_back(mut scene: Scene) {
         );
         assert!(scene.is_cold(&name), "looking at {name} does not recall it");
         assert_same(&scene.read(&name).unwrap(), &bytes(size), &name);
-        assert!(scene.is_plain(&name), "{name}");
+        scene.await_plain(&name);
     }
     scene.assert_idle();
     // Reads do not say so, but would say the contrary.
@@ -183,7 +183,7 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
     for (name, want) in wanted {
         assert_eq!(scene.stat(name).len(), want.len() as u64, "{name}");
         assert_same(&scene.read(name).unwrap(), &want, name);
-        assert!(scene.is_plain(name), "{name}");
+        scene.await_plain(name);
     }
     scene.assert_idle();
 }
@@ -224,5 +224,5 @@ fn attributes_and_names_move_no_bytes(mut scene: Scene) {
     );
     assert_same(&scene.read("moved").unwrap(), &pattern(1, LENGTH), "moved");
     assert_eq!(mtime(&scene.stat("moved")), (1_500_000_000, 0));
-    assert!(scene.is_plain("moved"));
+    scene.await_plain("moved");
 }

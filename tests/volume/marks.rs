@@ -32,7 +32,7 @@ fn has(path: &Path, mark: &str) -> bool {
 /// Who waited is answered before a job has tidied up behind it. So what a job that is at its end may be about to make
 /// true is asked again for a moment.
 fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
-    const MOMENT: Duration = Duration::from_secs(2);
+    const MOMENT: Duration = Duration::from_secs(10);
     let begun = Instant::now();
     loop {
         if so() {
@@ -47,10 +47,12 @@ fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
 
 /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
 pub(crate) fn is_cold(volume: &Volume, name: &str) -> bool {
-    let marked = |path: &PathBuf| has(path, "downloading");
+    let coming = |path: &PathBuf| {
+        has(path, "downloading") || (has(path, "remote") && fs::metadata(path).unwrap().len() > 0)
+    };
     soon(
         || is_cold_now(volume, name),
-        || copies(volume, name).iter().any(marked),
+        || copies(volume, name).iter().any(coming),
     )
 }
 
@@ -63,15 +65,20 @@ pub(crate) fn is_cold_now(volume: &Volume, name: &str) -> bool {
     !copies.is_empty() && copies.iter().all(cold)
 }
 
-/// Whether nothing on any brick says that the file was ever in the store.
+/// Whether nothing on any brick says that the file was ever in the store, or soon will: readers are answered before the
+/// bricks have all the bytes.
 pub(crate) fn is_plain(volume: &Volume, name: &str) -> bool {
+    soon(|| is_plain_now(volume, name), || true)
+}
+
+/// The same at this moment.
+pub(crate) fn is_plain_now(volume: &Volume, name: &str) -> bool {
     let copies = copies(volume, name);
     let plain = |path: &PathBuf| {
         let mut names = xattr::list(path).unwrap();
         names.all(|name| !name.to_string_lossy().contains("glusterfs.cs."))
     };
-    let coming = |path: &PathBuf| !has(path, "remote") || has(path, "downloading");
-    !copies.is_empty() && soon(|| copies.iter().all(plain), || copies.iter().any(coming))
+    !copies.is_empty() && copies.iter().all(plain)
 }
 
 /// Waits until it is so: a recall may end after its readers were answered.
@@ -84,7 +91,7 @@ pub(crate) fn await_plain(volume: &Volume, name: &str, what: &str) {
 #[track_caller]
 pub(crate) fn await_tidied(volume: &Volume, name: &str, what: &str, look: impl Fn()) {
     until(PATIENCE, what, || {
-        if is_plain(volume, name) {
+        if is_plain_now(volume, name) {
             return Some(());
         }
         look();

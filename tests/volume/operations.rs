@@ -46,7 +46,7 @@ pub(crate) fn on<T: Send + 'static>(
 /// The file is local, and `want` is what the client sees and what the brick has.
 #[track_caller]
 pub(crate) fn assert_became(mount: &Mount, name: &str, want: &[u8]) {
-    assert!(scene().is_plain(name), "{name}: {}", scene().marks(name));
+    scene().await_plain(name);
     let seen = on(mount, name, |path| fs::read(path).unwrap());
     assert_same(&seen, want, name);
     assert_same(

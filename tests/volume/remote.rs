@@ -85,7 +85,7 @@ fn the_end_of_a_file_is_read_by_one_request() {
     let path = scene.path(&names[0]);
     let end = scene.within("the last bytes", move || read_at(&path, at, 512));
     assert_same(&end.unwrap(), &old()[at..], "the last bytes");
-    assert!(!scene.is_plain(&names[0]), "the others have not come");
+    assert!(!scene.is_plain_now(&names[0]), "the others have not come");
     assert!(gate.ranges().contains(&(at as u64)), "{:?}", gate.ranges());
     gate.open();
     scene.assert_idle();
@@ -155,7 +155,7 @@ fn with_remote_read_a_file_is_read_and_stays_cold() {
     let mut bytes = pattern(1, sizes[1]);
     bytes[300_000..300_007].copy_from_slice(b"CHANGED");
     assert_same(&scene.read(&names[1]).unwrap(), &bytes, "changed");
-    assert!(scene.is_plain(&names[1]));
+    scene.await_plain(&names[1]);
 
     // Switched off while files are open.
     set(&scene, REMOTE_READ, "off");

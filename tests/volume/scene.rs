@@ -213,9 +213,14 @@ impl Scene {
         marks::marks(&self.volume, name)
     }
 
-    /// Whether nothing on any brick says that the file was ever in the store.
+    /// Whether nothing on any brick says that the file was ever in the store, or soon will.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
         marks::is_plain(&self.volume, name)
+    }
+
+    /// The same at this moment.
+    pub(crate) fn is_plain_now(&self, name: &str) -> bool {
+        marks::is_plain_now(&self.volume, name)
     }
 
     /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.

@@ -70,7 +70,7 @@ fn nothing_is_archived_and_old_views_do_no_harm() {
     scene.write("local", &bytes);
     scene.bucket.put("local", &bytes).unwrap();
     assert_eq!(errno(scene.cut("local")), libc::EOPNOTSUPP);
-    assert!(scene.is_plain("local"), "{}", scene.marks("local"));
+    scene.await_plain("local");
     scene.await_log(NOTICE);
 
     let path = old.path().join("whole");
@@ -95,7 +95,7 @@ fn nothing_is_archived_and_old_views_do_no_harm() {
     want[10_000..10_004].copy_from_slice(b"late");
     for name in ["written", "written-first"] {
         assert_same(&scene.read(name).unwrap(), &want, name);
-        assert!(scene.is_plain(name), "{name}: {}", scene.marks(name));
+        scene.await_plain(name);
     }
     assert_eq!(old.log().matches(NOTICE).count(), 1, "{}", old.log());
 

@@ -171,7 +171,7 @@ fn cutting_a_cold_file_fetches_only_what_is_kept() {
         fs::read(path)
     });
     assert_same(&kept.unwrap(), &old()[..keep], "file");
-    assert!(scene.is_plain(&names[0]), "{}", scene.marks(&names[0]));
+    scene.await_plain(&names[0]);
     assert_eq!(
         fs::metadata(scene.brick(&names[0])).unwrap().len(),
         keep as u64

@@ -32,6 +32,20 @@ impl Fd {
         NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
     }
 
+    /// A descriptor that nobody opens and nobody closes: the bricks open the file for each operation, which costs them
+    /// less than the two requests. For a few operations, then; and as NFS servers do on every layout.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn anonymous(inode: &Inode) -> Result<Self, Failure> {
+        // SAFETY: the inode is live; NULL means no memory. The reference becomes ours.
+        let raw = NonNull::new(unsafe { sys::fd_anonymous(inode.as_ptr()) });
+        raw.map(Self).ok_or(Failure::Brick {
+            step: "open",
+            errno: Errno::ENOMEM,
+        })
+    }
+
     pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
         self.0.as_ptr()
     }

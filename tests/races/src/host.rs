@@ -245,10 +245,10 @@ pub mod ticket {
             Arguments(self.range.clone())
         }
 
-        /// Not a read.
+        /// A read.
         #[must_use]
         pub const fn fop(&self) -> u32 {
-            0
+            crate::sys::glusterfs_fop_t::GF_FOP_READ
         }
 
         /// Its file.

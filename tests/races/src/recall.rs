@@ -91,6 +91,8 @@ pub mod job {
                 _ => Ok(WRITE),
             };
             shuttle::thread::spawn(move || slot.end(result, false));
+            // There is nothing to serve them with: they go on waiting.
+            job.serve_readers();
         }
         tracker.drain();
         let written = tracker.written();

@@ -73,6 +73,21 @@ const HEAL: Act = Act {
     ..RECALL
 };
 
+/// A recall of a file that comes in one write, which has no mark.
+const SMALL: Act = Act {
+    name: "small",
+    ..RECALL
+};
+
+/// The same of what a truncation keeps of one.
+const SMALL_KEEPING: Act = Act {
+    name: "small-keep",
+    act: |path| File::options().write(true).open(path)?.set_len(1000),
+    dies: |points| ends(from_point(points, "before lock#1")),
+    fits: |got, bytes| got == bytes || got == &bytes[..1000],
+    ..RECALL
+};
+
 /// The same of a hand-shake.
 const UNMARK: Act = Act {
     name: "unmark",
@@ -204,6 +219,10 @@ const RECALL_CHANGES: Act = Act {
     dies: changes,
     ..RECALL
 };
+const SMALL_CHANGES: Act = Act {
+    dies: changes,
+    ..SMALL
+};
 const ARCHIVE_CHANGES: Act = Act {
     dies: changes,
     ..ARCHIVE
@@ -227,7 +246,18 @@ pub(super) const PLAYS: [Play; 5] = [
         "crash",
         Layout::Single,
         &[],
-        &[RECALL, ARCHIVE, HEAL, UNMARK, FAILED, EMPTY, KEEPING, TIDY],
+        &[
+            RECALL,
+            SMALL,
+            SMALL_KEEPING,
+            ARCHIVE,
+            HEAL,
+            UNMARK,
+            FAILED,
+            EMPTY,
+            KEEPING,
+            TIDY,
+        ],
     ),
     (
         "crash-ctime-off",
@@ -245,13 +275,13 @@ pub(super) const PLAYS: [Play; 5] = [
         "crash-replica",
         Layout::Replica(3),
         &[],
-        &[RECALL_CHANGES, ARCHIVE_CHANGES],
+        &[RECALL_CHANGES, SMALL_CHANGES, ARCHIVE_CHANGES],
     ),
     (
         "crash-disperse",
         DISPERSE,
         &[],
-        &[RECALL_CHANGES, ARCHIVE_CHANGES],
+        &[RECALL_CHANGES, SMALL_CHANGES, ARCHIVE_CHANGES],
     ),
 ];
 
@@ -291,5 +321,10 @@ fn make_cold(stage: &Stage, mount: &Mount, name: &str) {
 pub(super) fn content(name: &str) -> Vec<u8> {
     let step = |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte));
     let seed = name.bytes().fold(7, step);
-    pattern(seed, LENGTH)
+    let length = if name.starts_with("small") {
+        100_000
+    } else {
+        LENGTH
+    };
+    pattern(seed, length)
 }

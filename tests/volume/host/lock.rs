@@ -71,7 +71,7 @@ fn round(end: End) {
     ours.hold();
     let other = start(scene.path("held/under-way"));
     thread::sleep(Duration::from_millis(500));
-    assert!(!scene.is_plain("held/under-way"));
+    assert!(!scene.is_plain_now("held/under-way"));
 
     wire.mend();
     await_connection(&lost, &scene, true);
@@ -95,7 +95,7 @@ fn round(end: End) {
     }
     // Whatever it still wants to do, it has done.
     thread::sleep(Duration::from_millis(500));
-    let committed = scene.is_plain("held/under-way");
+    let committed = scene.is_plain_now("held/under-way");
     ours.open();
     let read = scene.within("the other recall", move || other.join().unwrap());
     assert_same(&read.unwrap(), &bytes, "under way");
@@ -137,6 +137,55 @@ fn a_recall_that_lost_its_lock_writes_and_commits_nothing() {
     round(End::Complete);
 }
 
+/// A file that comes in one write has no mark by which its client could tell that it is its own still: that begins anew.
+#[test]
+fn a_small_recall_that_lost_its_lock_begins_anew() {
+    const NAMES: [&str; 2] = ["small/back", "small/cold"];
+    let (ours, theirs) = (Gate::new(), Gate::new());
+    let settings = [("features.s3plugin-hostname", ours.url())];
+    let scene = Scene::with("lost-small", &settings, Backing::Ram);
+    let bytes = pattern(7, 100_000);
+    for name in NAMES {
+        scene.write(name, &bytes);
+        scene.archive(name);
+    }
+    let wire = Wire::new(&scene);
+    let lost = wire.mount(&scene, |text| text.replace(ours.url(), theirs.url()));
+    theirs.silence();
+    let readers = NAMES.map(|name| start(lost.path().join(name)));
+    theirs.await_requests(NAMES.len());
+    wire.cut();
+    await_connection(&lost, &scene, false);
+    assert!(wire.struck() > 0, "nothing was cut");
+    let path = scene.path(NAMES[0]);
+    scene.within("recall and write", move || {
+        assert_same(&fs::read(&path).unwrap(), &pattern(7, 100_000), "back");
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(NEW, 5000).unwrap();
+        file.sync_all().unwrap();
+    });
+    wire.mend();
+    await_connection(&lost, &scene, true);
+    theirs.open();
+    let mut changed = bytes.clone();
+    changed[5000..][..NEW.len()].copy_from_slice(NEW);
+    for ((reader, name), want) in readers.into_iter().zip(NAMES).zip([&changed, &bytes]) {
+        let read = lost.within(PATIENCE, name, move || reader.join().unwrap());
+        // An error will do.
+        if let Ok(read) = read {
+            assert_same(&read, want, name);
+        }
+    }
+    let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
+    for (name, want) in NAMES.into_iter().zip([&changed, &bytes]) {
+        let path = fresh.path().join(name);
+        let read = fresh.within(PATIENCE, "read", move || fs::read(path));
+        assert_same(&read.unwrap(), want, &format!("{name}, afterwards"));
+        scene.await_plain(name);
+    }
+    drop(lost);
+}
+
 /// Meanwhile another client has archived the file and is in the middle of bringing it back, with its full length on the
 /// brick already: who takes that for a hand-shake of its own to be undone makes half a file of it.
 #[test]
@@ -160,7 +209,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
         let value = seen.to_string();
         xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
     });
-    theirs.await_question();
+    theirs.await_requests(1);
     wire.cut();
     await_connection(&lost, &scene, false);
     assert!(wire.struck() > 0, "nothing was cut");

@@ -39,7 +39,7 @@ fn kill_in_mid_recall(scene: &mut Scene, name: &str, bytes: &[u8], after: Durati
     if let Ok(read) = ended {
         assert_same(&read, bytes, name);
     }
-    !scene.is_plain(name)
+    !scene.is_plain_now(name)
 }
 
 pub(super) fn a_killed_client_leaves_a_file_that_reads(mut scene: Scene) {
@@ -122,7 +122,7 @@ pub(super) fn two_clients_read_at_once(mut scene: Scene) {
     for got in read {
         assert_same(&got.unwrap(), &bytes, "file");
     }
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
     scene.assert_idle();
 }
 
@@ -150,7 +150,7 @@ pub(super) fn a_writer_with_an_old_view_is_refused_by_every_brick(mut scene: Sce
     want[10_000..10_004].copy_from_slice(b"late");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &want, "file");
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
     await_nothing_pending(&scene, "file");
 }
 

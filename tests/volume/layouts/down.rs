@@ -83,7 +83,7 @@ fn alike(scene: &Scene, name: &str) -> Result<(), String> {
 /// Local on all bricks, and the bytes are right whichever brick is asked.
 fn assert_local(scene: &mut Scene, name: &str, bytes: &[u8]) {
     bring_back(scene, &[name]);
-    assert!(scene.is_plain(name), "{name} has marks");
+    scene.await_plain(name);
     for brick in 0..3 {
         scene.volume.kill_brick(brick).unwrap();
         scene.remount();

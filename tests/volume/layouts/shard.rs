@@ -35,7 +35,7 @@ fn a_file_of_more_than_a_block_is_refused_and_stays_as_it_is() {
     scene.remount();
     assert_eq!(scene.stat("file").len(), bytes.len() as u64);
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// An object of the first block's size is not the file: half an upload must not count as all of it.
@@ -49,7 +49,7 @@ fn the_first_block_s_object_is_not_the_file() {
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
     assert_eq!(errno(refused), libc::EOPNOTSUPP);
-    assert!(scene.is_plain("file"));
+    scene.await_plain("file");
 }
 
 /// What grows after it was archived is a cold first block and local others.
