@@ -206,7 +206,8 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
 
 /// As [`settle_patch`], but most layouts answer the questions along with it.
 fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
-    match reply.xdata().map(|dict| Answer::of(Some(dict))) {
+    let size = reply.after().map_or(0, |attributes| attributes.size());
+    match reply.xdata().map(|dict| Answer::of(Some(dict), size)) {
         Some(Answer::Cold { size }) => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
@@ -258,7 +259,8 @@ fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     if !reply.after().is_some_and(|attributes| attributes.is_file()) {
         return None;
     }
-    let answer = Answer::of(reply.xdata());
+    let size = reply.after().map_or(0, |attributes| attributes.size());
+    let answer = Answer::of(reply.xdata(), size);
     match answer {
         Answer::Local => remember(ticket, Known::Local),
         Answer::Cold { size } => {
@@ -293,7 +295,8 @@ enum Answer {
 }
 
 impl Answer {
-    fn of(xdata: Option<DictRef<'_>>) -> Self {
+    /// `on_bricks`: the size that the bricks show.
+    fn of(xdata: Option<DictRef<'_>>, on_bricks: u64) -> Self {
         let Some(dict) = xdata else {
             return Self::Local;
         };
@@ -301,6 +304,8 @@ impl Answer {
             .text(xattr::OBJECT_SIZE)
             .and_then(|size| xattr::size(size.as_bytes()));
         match (dict.has(xattr::REMOTE), size) {
+            // A brick died in the middle of a commit.
+            (true, None) if on_bricks > 0 && !dict.has(xattr::OBJECT_SIZE) => Self::LeftOver,
             (true, size) => Self::Cold {
                 size: size.unwrap_or(NO_SIZE),
             },
@@ -325,7 +330,8 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>) {
     if !entry.attributes().is_file() {
         return;
     }
-    match Answer::of(entry.xattrs()) {
+    let size = entry.attributes().size();
+    match Answer::of(entry.xattrs(), size) {
         Answer::Local => entry.learn(ticket.xlator(), Known::Local),
         Answer::Cold { size } => {
             entry.learn(ticket.xlator(), Known::Cold { size });

@@ -145,16 +145,18 @@ impl Child {
         let bytes = |name| answer.and_then(|dict| dict.bytes(name));
         let remote = bytes(xattr::REMOTE);
         let mark = bytes(xattr::DOWNLOADING);
-        // As posix on the bricks concludes it (posix_cs_check_status).
+        let recorded = bytes(xattr::OBJECT_SIZE);
+        // As posix on the bricks concludes it (posix_cs_check_status), but for a file that has bytes and no size any more:
+        // only a commit removes that, and the brick died in the middle of it.
         let on_bricks = attributes.size();
         let state = match (&remote, mark.is_some(), on_bricks) {
             (Some(_), false, 0) => State::Remote,
+            (Some(_), _, 1..) if recorded.is_none() => State::Downloading,
             (Some(_), _, _) => State::Repair,
             (None, true, _) => State::Downloading,
             (None, false, _) => State::Local,
         };
-        let recorded = bytes(xattr::OBJECT_SIZE);
-        if remote.is_some() {
+        if matches!(state, State::Remote | State::Repair) {
             let size = recorded.as_deref().and_then(xattr::size);
             attributes.show_cold(size.ok_or(Failure::Damaged(
                 "its recorded size is missing or no number",

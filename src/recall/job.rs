@@ -105,7 +105,7 @@ fn open(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
 }
 
 fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
-    let status = healed(child, loc, job)?;
+    let status = healed(instance, child, loc, job)?;
     match (status.state, job.want) {
         (State::Local, _) => {
             if status.has_left_overs {
@@ -164,7 +164,7 @@ fn watch_bricks(instance: &Instance, job: &Job, child: &Child, loc: &Loc) {
 }
 
 /// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
-fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
+fn healed(instance: &Instance, child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
@@ -172,11 +172,11 @@ fn healed(child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
             child.make_cold_again(loc, &fd, &status.attributes, false)?;
             status = child.status(loc)?;
         }
-        // Only the mark, no cs.remote: the bytes are whole. Recalls of the stock translator that died next to their
-        // end leave this.
+        // The bytes are whole: a commit did not come to its end, or a hand-shake did not begin with cutting. Recalls of
+        // the stock translator that died next to their end leave this, too.
         State::Downloading => {
             let fd = open(child, job, loc)?;
-            child.remove(&fd, "unmark", xattr::DOWNLOADING)?;
+            remove(instance, child, &fd, "unmark", &xattr::COMMIT)?;
             status = child.status(loc)?;
         }
         State::Local | State::Remote | State::Error => {}
@@ -247,12 +247,8 @@ fn bring_back(
         }
         return Err(failure);
     }
-    // The file is local. What follows only tidies up; a lookup does it again if it fails.
     job.inode.learn(instance.this, Known::Local);
     engine::resume(instance, job);
-    if let Err(failure) = tidy(instance, child, &fd) {
-        log::warn!("{}: recalled, but not tidied up: {failure}", loc.path());
-    }
     log::debug!("{}: recalled, {size} bytes", loc.path());
     Ok(size)
 }
@@ -375,14 +371,9 @@ fn commit(
     if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }
-    // Whichever goes first: with the mark alone the file is whole, and without it it is cold.
-    remove(
-        instance,
-        child,
-        fd,
-        "commit",
-        &[xattr::DOWNLOADING, xattr::REMOTE],
-    )
+    // Wherever a brick dies in this, it has all the bytes, and who looks next goes on with it. Without the size it is not
+    // cut any more, and without cs.remote it is local.
+    remove(instance, child, fd, "commit", &xattr::COMMIT)
 }
 
 /// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.

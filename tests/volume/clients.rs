@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Two clients of one volume, and clients that die.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -179,6 +179,36 @@ fn a_mark_that_was_left_behind_is_removed() {
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(4, 200_000), "file");
     scene.await_plain("file");
+}
+
+/// A commit is one operation that removes all marks one after the other; the bytes are on the disk by then.
+#[test]
+fn a_brick_that_died_in_a_commit_leaves_a_file_that_reads() {
+    let names = cloudsync_format::xattr::COMMIT.map(|name| name.to_str().unwrap());
+    let mut scene = Scene::new("commit");
+    let bytes = pattern(6, 200_000);
+    // In its order, or in another one.
+    let states = (0..=names.len()).flat_map(|gone| [&names[gone..], &names[..gone]]);
+    let states: Vec<_> = states.enumerate().collect();
+    for (number, left) in &states {
+        let name = format!("file-{number}");
+        scene.write(&name, &bytes);
+        scene.archive(&name);
+        let brick = scene.brick(&name);
+        let file = File::options().write(true).open(&brick).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        xattr::set(&brick, names[0], b"1").unwrap();
+        for gone in names.iter().filter(|name| !left.contains(name)) {
+            xattr::remove(&brick, gone).unwrap();
+        }
+    }
+    scene.remount();
+    for (number, left) in &states {
+        let name = format!("file-{number}");
+        assert_eq!(scene.stat(&name).len(), 200_000, "with {left:?}");
+        assert_same(&scene.read(&name).unwrap(), &bytes, &name);
+        scene.await_plain(&name);
+    }
 }
 
 /// B3: the stock translator never removes the size; ours may die before it does.

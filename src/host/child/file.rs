@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
 
-use cloudsync_format::xattr;
+use cloudsync_format::xattr::{self, State};
 
 use super::{Child, brick};
 use crate::errno::{Errno, Failure};
@@ -147,7 +147,8 @@ impl Child {
     /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that
     /// (it does not where the volume keeps its own). Only under the lock.
     ///
-    /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask.
+    /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask. Does nothing if
+    /// its commit has begun: an error may have been the answer.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -159,6 +160,9 @@ impl Child {
         moved: bool,
     ) -> Result<(), Failure> {
         let before = self.status(loc)?;
+        if !matches!(before.state, State::Remote | State::Repair) {
+            return Ok(());
+        }
         // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
         self.cut(fd)?;
         if moved || self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
