@@ -26,7 +26,7 @@ fn a_reader_with_an_old_view_gets_the_bytes() {
             other.within(PATIENCE, "read", move || fs::read(path))
         };
         assert_same(&seen.unwrap(), &bytes, "local");
-        let held = fs::File::open(&path).unwrap();
+        let held = File::open(&path).unwrap();
         scene.archive(&name);
         let (again, from_held) = other.within(PATIENCE, "read again", move || {
             let mut held = held;
@@ -57,7 +57,7 @@ fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
     scene.archive("file");
     other
         .within(PATIENCE, "write", move || {
-            std::os::unix::fs::FileExt::write_all_at(&file, b"late", 10_000)?;
+            file.write_all_at(b"late", 10_000)?;
             file.sync_all()
         })
         .unwrap();

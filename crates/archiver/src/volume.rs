@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use cloudsync_format::object;
 
@@ -158,17 +160,29 @@ impl Volume {
         server: Option<&str>,
         wanted: impl Fn(&Self) -> bool,
     ) -> Result<Self, Error> {
+        /// `gluster volume info` asks for one volume after the other, and ends early if one is deleted meanwhile.
+        const ATTEMPTS: usize = 3;
         let mut said = String::new();
         let local = (None, "localhost");
         let hosts = [Some(local), server.map(|server| (Some(server), server))];
-        for (remote, name) in hosts.into_iter().flatten() {
-            match info(remote) {
-                Ok(text) => match parse(&text, name).into_iter().find(&wanted) {
-                    Some(volume) => return Ok(volume),
-                    None => said = "glusterd knows no such volume".to_owned(),
-                },
-                Err(error) => said = error,
+        for _ in 0..ATTEMPTS {
+            let mut listed = false;
+            for (remote, name) in hosts.into_iter().flatten() {
+                match info(remote) {
+                    Ok(text) => match parse(&text, name).into_iter().find(&wanted) {
+                        Some(volume) => return Ok(volume),
+                        None => {
+                            listed = true;
+                            said = "glusterd knows no such volume".to_owned();
+                        }
+                    },
+                    Err(error) => said = error,
+                }
             }
+            if !listed {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
         }
         Err(Error::start(what, said))
     }
