@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 2: how soon a reader of a cold file has the first and the last 128 KiB, against curl asking the store for them.
+//! Row 2: how soon a reader of a cold file has the first and the last 128 KiB, against curl asking the store for them; and
+//! against that and the same read of a local file, one after the other.
 
-use std::fs;
+use std::fs::{self, File};
 
 use crate::Answer;
 use crate::curl;
@@ -16,18 +17,23 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     for which in ["first", "last"] {
         let mut middles = Vec::new();
         for &size in &settings.sizes {
-            let (ours, limit) = of_size(stage, settings, size, which == "last")?;
-            middles.push(percentile(&ours, 0.5));
-            let row = Row {
+            let samples = of_size(stage, settings, size, which == "last")?;
+            middles.push(percentile(&samples.cold, 0.5));
+            let row = |limit: &str, target| Row {
                 number: 2,
                 name: format!("{which} 128 KiB of {}", named(size)),
                 unit: "ms",
-                limit: "curl -r of the same range".to_owned(),
-                target: Target::AtMost(3.0),
+                limit: limit.to_owned(),
+                target,
                 pairs: Vec::new(),
                 note: String::new(),
             };
-            all.extend(rows(&row, &ours, &limit));
+            let curl = row("curl -r of the same range", Target::AtMost(3.0));
+            all.extend(rows(&curl, &samples.cold, &samples.curl));
+            let pairs = samples.curl.iter().zip(&samples.local);
+            let both: Vec<f64> = pairs.map(|(curl, local)| curl + local).collect();
+            let after = row("that, and then the same of a local file", Target::None);
+            all.extend(rows(&after, &samples.cold, &both).into_iter().take(1));
         }
         let most = middles.iter().copied().fold(f64::NAN, f64::max);
         let least = middles.iter().copied().fold(f64::NAN, f64::min);
@@ -48,23 +54,29 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     Ok(all)
 }
 
-/// Milliseconds of every sample, ours and curl's.
-fn of_size(
-    stage: &Stage,
-    settings: &Settings,
-    size: u64,
-    last: bool,
-) -> Answer<(Vec<f64>, Vec<f64>)> {
+/// Milliseconds of every sample.
+#[derive(Default)]
+struct Samples {
+    /// Of a cold file.
+    cold: Vec<f64>,
+    /// Of curl.
+    curl: Vec<f64>,
+    /// Of a local file.
+    local: Vec<f64>,
+}
+
+fn of_size(stage: &Stage, settings: &Settings, size: u64, last: bool) -> Answer<Samples> {
     let maker = stage.mount()?;
     let (_, key) = stage.cold(&maker, size)?;
     let offset = if last { size - READ } else { 0 };
     let folder = maker.path().join("ends");
     fs::create_dir_all(&folder)?;
-    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    let mut samples = Samples::default();
     for _ in 0..settings.runs {
         let count = settings.samples(size);
         for number in 0..count {
             stub(&folder.join(number.to_string()), size, &key)?;
+            File::create(folder.join(format!("local-{number}")))?.set_len(size)?;
         }
         let reader = stage.mount()?;
         // Not counted: the client loads its plugin, and connects to the store.
@@ -78,16 +90,24 @@ fn of_size(
             fs::metadata(&folder_there)?;
             let seconds = read_at(&path, offset, READ)?;
             if name != "warm" {
-                ours.push(seconds * 1e3);
+                samples.cold.push(seconds * 1e3);
             }
             // Nobody waits for the rest. Where there is no recall (any more), there is nothing to cancel.
             let _ = xattr::set(&path, "glusterfs.cloudsync.cancel", b"1");
             stage.await_idle(&reader)?;
             fs::remove_file(folder.join(&name))?;
         }
+        for number in 0..count {
+            let name = format!("local-{number}");
+            fs::metadata(&folder_there)?;
+            let seconds = read_at(&folder_there.join(&name), offset, READ)?;
+            samples.local.push(seconds * 1e3);
+            fs::remove_file(folder.join(&name))?;
+        }
         let range = offset..offset + READ;
         let asked = curl::ranges(stage, &key, &vec![range; count])?;
-        limit.extend(asked.into_iter().map(|seconds| seconds * 1e3));
+        let asked = asked.into_iter().map(|seconds| seconds * 1e3);
+        samples.curl.extend(asked);
     }
-    Ok((ours, limit))
+    Ok(samples)
 }

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Row 3: many small cold files read by many readers, against writing the same files by as many writers; and, where the
-//! store shares the volume's cores, against that while curl fetches as many objects.
+//! store shares the volume's cores, against that while curl fetches as many objects, and against writers that do what a
+//! recall cannot do without: lock the file, look at it, sync it, commit it by one change of its attributes, unlock it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FlockOperation, StatxFlags};
+use xattr::FileExt;
 
 use crate::Answer;
 use crate::curl;
@@ -16,29 +22,34 @@ const WORKERS: usize = 32;
 pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let count = settings.small_files;
     let bytes = fs::read(stage.lab.outer(stage.source(SIZE)?))?;
-    let write = |folder: &str| {
+    let write = |folder: &str, how: fn(&Path, &[u8]) -> Answer<()>| {
         let mount = stage.mount()?;
         let folder = mount.path().join(folder);
         fs::create_dir(&folder)?;
         at_once(WORKERS, count, |number| {
             let mut bytes = bytes.clone();
             bytes[..8].copy_from_slice(&number.to_le_bytes());
-            Ok(fs::write(folder.join(number.to_string()), bytes)?)
+            how(&folder.join(number.to_string()), &bytes)
         })
     };
-    write("small")?;
+    write("small", plainly)?;
     stage.archive("small")?;
     let maker = stage.mount()?;
     let path = |number: usize| maker.path().join("small").join(number.to_string());
     let keys: Vec<String> = (0..count).map(|n| key(&path(n))).collect::<Answer<_>>()?;
-    let (mut pairs, mut beside) = (Vec::new(), Vec::new());
+    let (mut pairs, mut beside, mut safe) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..settings.runs {
         let folder = format!("written-{run}");
-        let limit = write(&folder)?;
+        let limit = write(&folder, plainly)?;
         fs::remove_dir_all(maker.path().join(&folder))?;
-        let folder = format!("beside-{run}");
-        let both = curl::beside(|| curl::objects(stage, &keys, WORKERS), || write(&folder))?;
-        fs::remove_dir_all(maker.path().join(&folder))?;
+        let with_curl = |folder: &str, how| {
+            let fetch = || curl::objects(stage, &keys, WORKERS);
+            let both = curl::beside(fetch, || write(folder, how))?;
+            fs::remove_dir_all(maker.path().join(folder))?;
+            Answer::Ok(both)
+        };
+        let both = with_curl(&format!("beside-{run}"), plainly)?;
+        let safely_both = with_curl(&format!("safely-{run}"), safely)?;
 
         let reader = stage.mount()?;
         let small = reader.path().join("small");
@@ -65,6 +76,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         };
         pairs.push(pair(limit));
         beside.push(pair(both));
+        safe.push(pair(safely_both));
     }
     let row = |limit: &str, target, pairs| Row {
         number: 3,
@@ -77,8 +89,30 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     };
     let written = format!("written by {WORKERS} writers");
     let both = "that, while curl fetches as many objects";
+    let safely = "that, each locked, looked at, synced, committed and unlocked";
     Ok(vec![
         row(&written, Target::AtLeast(0.8), pairs),
         row(both, Target::None, beside),
+        row(safely, Target::None, safe),
     ])
+}
+
+fn plainly(path: &Path, bytes: &[u8]) -> Answer<()> {
+    Ok(fs::write(path, bytes)?)
+}
+
+/// With the operations that a recall has on the brick: whatever is left out may lose the file.
+fn safely(path: &Path, bytes: &[u8]) -> Answer<()> {
+    let mut file = File::create(path)?;
+    rustix::fs::fcntl_lock(&file, FlockOperation::LockExclusive)?;
+    // The kernel would answer a plain one.
+    let (flags, mask) = (
+        AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC,
+        StatxFlags::BASIC_STATS,
+    );
+    rustix::fs::statx(&file, c"", flags, mask)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    file.set_xattr("user.committed", b"1")?;
+    Ok(rustix::fs::fcntl_lock(&file, FlockOperation::Unlock)?)
 }
