@@ -12,12 +12,18 @@ use crate::stage::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Seconds that each of the ranges took.
-pub(crate) fn ranges(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<Vec<f64>> {
+/// Seconds that each of the ranges took, asked for one after the other: at once, or one in each `pace`. A machine that has
+/// gone to sleep in between answers later than one that is kept awake.
+pub(crate) fn ranges(
+    stage: &Stage,
+    key: &str,
+    ranges: &[Range<u64>],
+    pace: Option<Duration>,
+) -> Answer<Vec<f64>> {
     let first = ranges.first().ok_or("no range")?;
     // The first is not counted: it makes the connection.
     let all: Vec<_> = [first].into_iter().chain(ranges).cloned().collect();
-    let said = transfers(stage, key, &all)?;
+    let said = transfers(stage, key, &all, pace)?;
     let mut seconds = Vec::new();
     for transfer in &said[1..] {
         if transfer.connects != 0 {
@@ -44,7 +50,7 @@ pub(crate) fn beside(
 /// Seconds that a whole object took, and the connection for it.
 pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
     let whole = 0..size;
-    Ok(transfers(stage, key, std::slice::from_ref(&whole))?[0].seconds)
+    Ok(transfers(stage, key, std::slice::from_ref(&whole), None)?[0].seconds)
 }
 
 /// Seconds that whole objects took, so many at once, and curl's start.
@@ -68,7 +74,12 @@ struct Transfer {
 }
 
 /// One for each of the ranges, one after the other.
-fn transfers(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<Vec<Transfer>> {
+fn transfers(
+    stage: &Stage,
+    key: &str,
+    ranges: &[Range<u64>],
+    pace: Option<Duration>,
+) -> Answer<Vec<Transfer>> {
     let url = url(stage, key)?;
     let options = options(stage)?;
     // Every transfer has its options anew.
@@ -82,7 +93,10 @@ fn transfers(stage: &Stage, key: &str, ranges: &[Range<u64>]) -> Answer<Vec<Tran
             )
         })
         .collect();
-    let text = run(stage, &config.join("next\n"))?;
+    let pace = pace.map_or_else(String::new, |pace| {
+        format!("rate = \"{:.0}/m\"\n", 60.0 / pace.as_secs_f64())
+    });
+    let text = run(stage, &format!("{pace}{}", config.join("next\n")))?;
     let mut transfers = Vec::new();
     for (line, range) in text.lines().zip(ranges) {
         let mut words = line.split_whitespace();

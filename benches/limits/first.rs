@@ -3,6 +3,8 @@
 //! against that and the same read of a local file, one after the other.
 
 use std::fs::{self, File};
+use std::thread;
+use std::time::Instant;
 
 use crate::Answer;
 use crate::curl;
@@ -82,6 +84,7 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64, last: bool) -> Answer<
         // Not counted: the client loads its plugin, and connects to the store.
         stub(&folder.join("warm"), size, &key)?;
         let folder_there = reader.path().join("ends");
+        let begun = Instant::now();
         for name in ["warm".to_owned()]
             .into_iter()
             .chain((0..count).map(|n| n.to_string()))
@@ -97,15 +100,18 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64, last: bool) -> Answer<
             stage.await_idle(&reader)?;
             fs::remove_file(folder.join(&name))?;
         }
+        // What is between two samples: the machine falls asleep.
+        let pace = begun.elapsed() / u32::try_from(count + 1)?;
         for number in 0..count {
             let name = format!("local-{number}");
+            thread::sleep(pace);
             fs::metadata(&folder_there)?;
             let seconds = read_at(&folder_there.join(&name), offset, READ)?;
             samples.local.push(seconds * 1e3);
             fs::remove_file(folder.join(&name))?;
         }
         let range = offset..offset + READ;
-        let asked = curl::ranges(stage, &key, &vec![range; count])?;
+        let asked = curl::ranges(stage, &key, &vec![range; count], Some(pace))?;
         let asked = asked.into_iter().map(|seconds| seconds * 1e3);
         samples.curl.extend(asked);
     }

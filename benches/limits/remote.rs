@@ -59,6 +59,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
                 start: 0,
                 end: size,
             }],
+            None,
         )?;
         let ours = size as f64 / 1e6 / ours;
         pairs.push(Pair {
@@ -104,7 +105,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             drop(file);
             stage.await_idle(&reader)?;
             again()?;
-            let asked = curl::ranges(stage, &key, &places)?;
+            let asked = curl::ranges(stage, &key, &places, None)?;
             limit.extend(asked.into_iter().map(|seconds| seconds * 1e3));
         }
         let name = format!("remote read of {}, random", named(length));
