@@ -89,8 +89,9 @@ pub struct Ahead<'a> {
 }
 
 /// What a connection takes, at most, for bytes that nobody has taken from it yet: in the HTTP client, on the way from it,
-/// and what malloc keeps for it (measured with the S3 plugin: 1.1 MiB, and as much again).
-const BUFFER: u64 = 2 << 20;
+/// what malloc keeps for it, and the thread that waits for it (measured with the S3 plugin: 1.1 MiB, as much again, and the
+/// rest).
+const BUFFER: u64 = 3 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
