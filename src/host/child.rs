@@ -51,6 +51,14 @@ pub struct Status {
     pub has_left_overs: bool,
 }
 
+impl Status {
+    /// Whether a brick died in the middle of a commit: all bytes are there, and `remote` still says that they are not.
+    #[must_use]
+    pub fn is_half_committed(&self) -> bool {
+        self.state == State::Downloading && self.remote.is_some()
+    }
+}
+
 /// What came of an attempt to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {

@@ -48,7 +48,9 @@ pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
         return Ok(Looked::Done);
     }
     match job.want {
-        Want::Tidy if status.state != State::Local => Ok(Looked::Done),
+        Want::Tidy if status.state != State::Local && !status.is_half_committed() => {
+            Ok(Looked::Done)
+        }
         Want::Tidy | Want::First(0) => Ok(Looked::NoStore),
         _ if status.state != State::Local && instance.store().is_none() => Err(Failure::NoStore),
         _ if status.attributes.size() <= PART => Ok(Looked::Small),
