@@ -7,10 +7,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use cloudsync_lab::until;
+
 use crate::harness::Harness;
 use crate::ops::NAMES;
 use crate::reference::Side;
-use crate::scene::assert_same;
+use crate::scene::{PATIENCE, assert_same};
 
 /// Fails unless it failed with that errno.
 #[track_caller]
@@ -28,7 +30,7 @@ impl Harness {
     /// After each step: the attributes of what was touched as both clients show them (the one at work first), and all
     /// bytes that lie on the brick.
     pub(crate) fn check(&mut self, side: Side, touched: &[u8]) {
-        self.check_brick();
+        self.check_brick(touched);
         for side in [side, side.other()] {
             for name in touched {
                 self.check_attributes(side, *name);
@@ -99,7 +101,13 @@ impl Harness {
     }
 
     /// A file is either local with all of its bytes, or cold with none of them and no mark.
-    fn check_brick(&mut self) {
+    fn check_brick(&mut self, touched: &[u8]) {
+        let inodes = touched
+            .iter()
+            .filter_map(|name| self.reference.inode(*name));
+        if inodes.into_iter().any(|inode| self.cold.contains(&inode)) {
+            self.await_idle();
+        }
         let mut cold = BTreeSet::new();
         for (name, number) in self.reference.names.clone() {
             let what = format!("f{name} on the brick");
@@ -136,11 +144,20 @@ impl Harness {
             }
             self.check(side, &(0..NAMES).collect::<Vec<_>>());
         }
+        self.await_idle();
+    }
+
+    /// Waits for the end of what both clients do: readers are answered before the bricks have all the bytes.
+    pub(crate) fn await_idle(&self) {
         for side in Side::BOTH.into_iter().filter(|_| self.feature) {
-            let private = format!("graphs/active/{}-cloudsync/private", self.volume.name());
-            let private = self.mount(side).meta(&private).unwrap();
-            let idle = private.contains("jobs = 0") && private.contains("operations-waiting = 0");
-            assert!(idle, "{side:?} is not idle: {private}");
+            let file = format!("graphs/active/{}-cloudsync/private", self.volume.name());
+            let mut private = String::new();
+            until(PATIENCE, "the end of all jobs", || {
+                private = self.mount(side).meta(&file).unwrap();
+                let idle = ["jobs = 0\n", "operations-waiting = 0\n"];
+                idle.iter().all(|line| private.contains(line)).then_some(())
+            })
+            .unwrap_or_else(|failure| panic!("{side:?} is not idle: {failure}\n{private}"));
         }
     }
 }

@@ -57,7 +57,11 @@ impl Harness {
             self.name(name)
         };
         let data = fs::metadata(&path).unwrap();
+        let cold = self.is_cold(name);
         let bytes = fs::read(&path).unwrap();
+        if cold {
+            self.await_idle();
+        }
         self.bucket.put(&key, &bytes).unwrap();
         if exact {
             claim(&data, &key)
@@ -238,6 +242,7 @@ impl Harness {
     /// mark of an archive that did not come to its end may stay longer, the bytes are there and quick-read answers.
     fn heal(&mut self, side: Side, name: u8) -> Vec<u8> {
         self.read(side, name, 0, 1);
+        self.await_idle();
         if self.is_marked(name)
             && let Some(inode) = self.reference.inode(name)
         {
