@@ -75,11 +75,7 @@ impl Serving {
     /// Serves a read. Never blocks.
     pub fn read(&self, ticket: Ticket) {
         let range = self.object.range(&ticket);
-        // Of nothing, behind the end: a brick would say where its end is now.
-        let reading = (!range.is_empty())
-            .then(|| self.tracker.read(range.clone(), &self.object.attributes))
-            .flatten();
-        match reading {
+        match self.tracker.read(range.clone(), &self.object.attributes) {
             Some(reading) => ticket.wind_during(reading),
             None => {
                 self.parts.pull(range.start);

@@ -159,13 +159,15 @@ impl Tracker {
         lock(&self.state).held.insert(offset, Arc::clone(chunk));
     }
 
-    /// A read of these bytes may go to the bricks: they have them.
+    /// A read of these bytes may go to the bricks: they have them. Not one of nothing, behind the end: a brick would say where
+    /// its end is now.
     #[must_use]
     pub fn read(self: &Arc<Self>, range: Range<u64>, attributes: &Attributes) -> Option<Reading> {
         let mut state = lock(&self.state);
         if state.readers_end
             || state.distrusted
             || state.failed.is_some()
+            || range.is_empty()
             || !state.acknowledged.contains(range)
         {
             return None;
@@ -406,6 +408,7 @@ mod tests {
         assert!(tracker.read(0..1, &attributes).is_none());
         begin(0x8000, 0, 5).unwrap().end(Ok(5), false);
         assert!(tracker.read(4..6, &attributes).is_none());
+        assert!(tracker.read(5..5, &attributes).is_none());
         let reading = tracker.read(0..5, &attributes).unwrap();
         let (said, heard) = mpsc::channel();
         let other = Arc::clone(&tracker);
