@@ -206,9 +206,8 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
 
 /// As [`settle_patch`], but most layouts answer the questions along with it.
 fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
-    let size = reply.after().map_or(0, |attributes| attributes.size());
-    match reply.xdata().map(|dict| Answer::of(Some(dict), size)) {
-        Some(Answer::Cold { size }) => {
+    match Answer::in_reply(reply) {
+        Answer::Cold { size } => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
             Verdict::Answer
@@ -259,8 +258,7 @@ fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     if !reply.after().is_some_and(|attributes| attributes.is_file()) {
         return None;
     }
-    let size = reply.after().map_or(0, |attributes| attributes.size());
-    let answer = Answer::of(reply.xdata(), size);
+    let answer = Answer::in_reply(reply);
     match answer {
         Answer::Local => remember(ticket, Known::Local),
         Answer::Cold { size } => {
@@ -295,6 +293,11 @@ enum Answer {
 }
 
 impl Answer {
+    fn in_reply(reply: &mut Reply<'_>) -> Self {
+        let on_bricks = reply.after().map_or(0, |attributes| attributes.size());
+        Self::of(reply.xdata(), on_bricks)
+    }
+
     /// `on_bricks`: the size that the bricks show.
     fn of(xdata: Option<DictRef<'_>>, on_bricks: u64) -> Self {
         let Some(dict) = xdata else {

@@ -380,7 +380,7 @@ fn commit(
 
 /// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.
 fn tidy(instance: &Instance, child: &Child, fd: &Fd) -> Result<(), Failure> {
-    remove(instance, child, fd, "tidy up", &xattr::LEFT_OVERS)
+    remove(instance, child, fd, "tidy up", xattr::LEFT_OVERS)
 }
 
 /// Removes attributes in one operation, which does it in any order, or, where the volume cannot do that, in this one.

@@ -7,12 +7,10 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use cloudsync_lab::until;
-
 use crate::harness::Harness;
 use crate::ops::NAMES;
 use crate::reference::Side;
-use crate::scene::{PATIENCE, assert_same};
+use crate::scene::{self, assert_same};
 
 /// Fails unless it failed with that errno.
 #[track_caller]
@@ -150,14 +148,7 @@ impl Harness {
     /// Waits for the end of what both clients do: readers are answered before the bricks have all the bytes.
     pub(crate) fn await_idle(&self) {
         for side in Side::BOTH.into_iter().filter(|_| self.feature) {
-            let file = format!("graphs/active/{}-cloudsync/private", self.volume.name());
-            let mut private = String::new();
-            until(PATIENCE, "the end of all jobs", || {
-                private = self.mount(side).meta(&file).unwrap();
-                let idle = ["jobs = 0\n", "operations-waiting = 0\n"];
-                idle.iter().all(|line| private.contains(line)).then_some(())
-            })
-            .unwrap_or_else(|failure| panic!("{side:?} is not idle: {failure}\n{private}"));
+            scene::await_idle(self.mount(side), &self.volume);
         }
     }
 }

@@ -239,23 +239,33 @@ impl Scene {
 
     /// No operation is blocked and no job runs.
     pub(crate) fn assert_idle(&self) {
-        // Readers are answered before the recall beside them ends.
-        until(PATIENCE, "the end of all jobs", || {
-            let private = self.mount().meta(&self.private()).unwrap();
-            let idle = [
-                "jobs = 0\n",
-                "operations-waiting = 0\n",
-                "reads-waiting = 0\n",
-            ];
-            idle.iter().all(|line| private.contains(line)).then_some(())
-        })
-        .unwrap();
+        await_idle(self.mount(), &self.volume);
     }
 
     /// Where the translator shows its state below .meta.
     pub(crate) fn private(&self) -> String {
-        format!("graphs/active/{}-cloudsync/private", self.volume.name())
+        private(&self.volume)
     }
+}
+
+fn private(volume: &Volume) -> String {
+    format!("graphs/active/{}-cloudsync/private", volume.name())
+}
+
+/// Waits until no operation of a client is blocked and no job of it runs: readers are answered before the recall beside
+/// them ends.
+pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
+    let mut last = String::new();
+    until(PATIENCE, "the end of all jobs", || {
+        last = mount.meta(&private(volume)).unwrap();
+        let idle = [
+            "jobs = 0\n",
+            "operations-waiting = 0\n",
+            "reads-waiting = 0\n",
+        ];
+        idle.iter().all(|line| last.contains(line)).then_some(())
+    })
+    .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
 }
 
 /// What a user sets for an S3 server, in the order of the README.

@@ -26,10 +26,8 @@ pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
 pub const LAST: &CStr = c"trusted.cloudsync.last";
 /// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
-/// What a cold file has besides [`REMOTE`]; removed in this order when it is local again. The size goes last: by it a
-/// lookup knows that not all were removed, and an old key or version must not be taken for a later one.
-pub const LEFT_OVERS: [&CStr; 5] = [NUM_BLOCKS, BLOCK_SIZE, KEY, VERSION, OBJECT_SIZE];
-/// What a file has that is being recalled; removed in this order when its bytes are on the disks.
+/// What a file has that is being recalled; removed in this order when its bytes are on the disks. The size goes last: by it
+/// a lookup knows that not all were removed, and an old key or version must not be taken for a later one.
 pub const COMMIT: [&CStr; 7] = [
     DOWNLOADING,
     REMOTE,
@@ -39,6 +37,8 @@ pub const COMMIT: [&CStr; 7] = [
     VERSION,
     OBJECT_SIZE,
 ];
+/// Those of them that a local file may have: what a cold one has besides [`REMOTE`].
+pub const LEFT_OVERS: &[&CStr] = COMMIT.split_at(2).1;
 /// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).
 /// In an answer: the state (uint64, see [`State`]).
 pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";
