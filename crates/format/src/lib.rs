@@ -4,12 +4,16 @@
 //! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
 //! - [`claim`]: what the archiver says it saw, the value of the hand-shake;
 //! - [`object`]: the key of an object and what is written beside its bytes;
+//! - [`record`]: what stands on a file about the object that it is, or was;
+//! - [`command`]: attributes that are commands to the translator;
 //! - [`settings`]: the `key=value,key=value` syntax of the volume options that carry more than one setting.
 
 #![forbid(unsafe_code)]
 
 pub mod checksum;
 pub mod claim;
+pub mod command;
 pub mod object;
+pub mod record;
 pub mod settings;
 pub mod xattr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Extended attributes and request keys of GlusterFS's archival feature.
 //!
-//! All but [`KEY`] and [`VERSION`] are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
+//! All but those that say so are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
 //! because that is how the host takes them.
 
 use std::ffi::CStr;
@@ -21,6 +21,11 @@ pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
 /// On a file: the store's version (etag) of the object that the file was proven to be. Ours; a recall refuses any
 /// other version, so that an object that somebody overwrote is an error and not another file's bytes.
 pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
+/// On a file: what was archived (gfid, size, mtime, checksum), see [`crate::record::Record`]. Ours.
+pub const RECORD: &CStr = c"trusted.glusterfs.cs.record";
+/// On a local file: objects that it was archived as before bytes that are not ours were found in it, see
+/// [`crate::record::Kept`]. Ours; an administrator removes it.
+pub const KEPT: &CStr = c"trusted.cloudsync.kept";
 /// On a file: the key of the object that the archiver made of it last, or was about to. The archiver's alone; it stays
 /// when the file is recalled, so that a file that was not modified since can be cut again without an upload.
 pub const LAST: &CStr = c"trusted.cloudsync.last";
@@ -28,13 +33,14 @@ pub const LAST: &CStr = c"trusted.cloudsync.last";
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
 /// What a file has that is being recalled; removed in this order when its bytes are on the disks. The size goes last: by it
 /// a lookup knows that not all were removed, and an old key or version must not be taken for a later one.
-pub const COMMIT: [&CStr; 7] = [
+pub const COMMIT: [&CStr; 8] = [
     DOWNLOADING,
     REMOTE,
     NUM_BLOCKS,
     BLOCK_SIZE,
     KEY,
     VERSION,
+    RECORD,
     OBJECT_SIZE,
 ];
 /// Those of them that a local file may have: what a cold one has besides [`REMOTE`].

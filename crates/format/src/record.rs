@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The values of `trusted.glusterfs.cs.record` and `trusted.cloudsync.kept`.
+//!
+//! The record stands on a cold file and says what was archived: `gfid=UUID,size=BYTES,mtime=SECONDS.NANOS`, and, if it is
+//! known, `,checksum=ALGORITHM:BASE64`. It proves which object is the file when the store's version (etag) is another
+//! one, and it shows a mark that was copied to another file: the gfid differs.
+//!
+//! The other stands on a local file in which bytes were found that no recall of ours had put there. Each of its lines
+//! names an object that the file was archived as before: `SECONDS size=BYTES key=KEY`.
+
+use std::fmt;
+
+use crate::checksum::Checksum;
+use crate::claim::Time;
+use crate::object::is_uuid;
+
+/// What was archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The file's id, as text.
+    pub gfid: String,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the bytes.
+    pub mtime: Time,
+    /// Of the bytes, if it was known.
+    pub checksum: Option<Checksum>,
+}
+
+impl Record {
+    /// Parses a value; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(',');
+        let mut part = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=');
+        let gfid = part("gfid").filter(|gfid| is_uuid(gfid))?.to_owned();
+        let size = part("size")?.parse().ok()?;
+        let mtime = Time::parse(part("mtime")?)?;
+        let checksum = match parts.next() {
+            Some(text) => Some(Checksum::parse(text.strip_prefix("checksum=")?)?),
+            None => None,
+        };
+        parts.next().is_none().then_some(Self {
+            gfid,
+            size,
+            mtime,
+            checksum,
+        })
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            gfid, size, mtime, ..
+        } = self;
+        write!(f, "gfid={gfid},size={size},mtime={mtime}")?;
+        match &self.checksum {
+            Some(checksum) => write!(f, ",checksum={checksum}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An object that a local file was archived as before bytes of somebody else were found in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// When the bytes were found: seconds since 1970.
+    pub seconds: u64,
+    /// Of the object.
+    pub size: u64,
+    /// The object's key.
+    pub key: String,
+}
+
+impl Kept {
+    /// The objects that a value names. Lines that are not understood are left out.
+    pub fn parse(text: &str) -> impl Iterator<Item = Self> {
+        text.lines().filter_map(|line| {
+            let (seconds, rest) = line.split_once(" size=")?;
+            let (size, key) = rest.split_once(" key=")?;
+            Some(Self {
+                seconds: seconds.parse().ok()?,
+                size: size.parse().ok()?,
+                key: key.to_owned(),
+            })
+        })
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} size={} key={}", self.seconds, self.size, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GFID: &str = "16b9ff79-211f-4fa1-b140-c7fadb218766";
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for text in [
+            format!("gfid={GFID},size=7,mtime=12.000000003"),
+            format!("gfid={GFID},size=7,mtime=-12.000000003,checksum=crc64nvme:rosUhgp5mIg="),
+        ] {
+            assert_eq!(Record::parse(&text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_none() {
+        for text in [
+            "",
+            "gfid=1,size=7,mtime=12.000000003",
+            &format!("gfid={GFID},size=-7,mtime=12.000000003"),
+            &format!("gfid={GFID},size=7,mtime=12"),
+            &format!("gfid={GFID},size=7"),
+            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=7"),
+            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==,more"),
+        ] {
+            assert_eq!(Record::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn kept_objects_are_read_line_by_line() {
+        let one = Kept {
+            seconds: 3,
+            size: 9,
+            key: "a key=b".to_owned(),
+        };
+        let text = format!("{one}\nnonsense\n5 size=1 key=c");
+        let found: Vec<_> = Kept::parse(&text).collect();
+        assert_eq!(found[0], one);
+        assert_eq!((found.len(), found[1].key.as_str()), (2, "c"));
+    }
+
+    #[test]
+    fn fuzz() {
+        const CORPUS: &[&str] = &[
+            "gfid=16b9ff79-211f-4fa1-b140-c7fadb218766,size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==",
+        ];
+        cloudsync_fuzz::fuzz(CORPUS, |text| {
+            if let Some(record) = Record::parse(text) {
+                assert_eq!(Record::parse(&record.to_string()), Some(record), "{text:?}");
+            }
+        });
+    }
+}
