@@ -10,6 +10,7 @@ use std::path::PathBuf;
 /// The C of the translator: the host's macros, one function for each use.
 const SHIM: &[&str] = &[
     "src/shim/call.c",
+    "src/shim/caller.c",
     "src/shim/fops.c",
     "src/shim/store.c",
     "src/shim/xlator.c",
@@ -21,12 +22,14 @@ const FUNCTIONS: &[&str] = &[
     "call_resume",
     "cs_shim_.*",
     "dict_del",
+    "dict_foreach_fnmatch",
     "dict_get",
     "dict_get_ptr_and_len",
     "dict_get_uint64",
     "dict_new",
     "dict_set_int8",
     "dict_ref",
+    "dict_remove_foreach_fn",
     "dict_set_nstrn",
     "dict_unref",
     "fd_anonymous",
@@ -35,6 +38,8 @@ const FUNCTIONS: &[&str] = &[
     "gf_log_get_loglevel",
     "inode_ctx_get0",
     "inode_ctx_set0",
+    "inode_find",
+    "inode_parent",
     "inode_ref",
     "inode_unref",
     "loc_wipe",
@@ -49,6 +54,7 @@ const FUNCTIONS: &[&str] = &[
     "syncop_lookup",
     "syncop_readv",
     "syncop_stat",
+    "syncop_statfs",
 ];
 
 const TYPES: &[&str] = &[
@@ -60,6 +66,7 @@ const TYPES: &[&str] = &[
     "gf_dirent_t",
     "gf_flock",
     "glusterfs_event_t",
+    "_gf_special_pid",
     "glusterfs_fop_t",
     "iatt",
     "inode_t",

@@ -45,9 +45,10 @@ mod checks;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cloudsync_format::claim::Claim;
+use cloudsync_format::claim::{Claim, Time};
+use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 use self::checks::{Object, check_claim, check_file, check_object};
@@ -58,9 +59,10 @@ use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Fd, Reading, Status};
 use crate::host::crash;
 use crate::host::guard;
-use crate::host::inode::Loc;
+use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::recall::marks::Mark;
 use crate::recall::workers;
 
 /// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
@@ -97,10 +99,6 @@ fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
 
 /// Returns the attributes that the file shows now.
 fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
-    let no_memory = || Failure::Brick {
-        step: "start",
-        errno: Errno::ENOMEM,
-    };
     if ticket.arguments().uid() != 0 {
         return Err(refused(Errno::EPERM, "only root may archive"));
     }
@@ -116,12 +114,16 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
                 "the value of csou.complete is not understood",
             )
         })?;
-    let inode = ticket.inode().ok_or_else(no_memory)?;
-    let child =
-        Child::enter(instance.this, std::ptr::from_ref(&inode).cast()).ok_or_else(no_memory)?;
-    let loc = Loc::of(&inode, inode.gfid()).ok_or_else(no_memory)?;
+    let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
+    let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
+    let child = child.ok_or(Failure::NO_MEMORY)?;
+    let loc = Loc::of(&inode, inode.gfid()).ok_or(Failure::NO_MEMORY)?;
     let losses = instance.bricks.losses();
-    let _lock = child.lock(&loc)?;
+    let begun = Instant::now();
+    let _lock = child.lock(&loc, || match begun.elapsed() < PATIENCE {
+        true => Ok(()),
+        false => Err(refused(Errno::EBUSY, "another client has its lock")),
+    })?;
     // A brick that went away has forgotten the lock.
     let ours = || {
         if instance.bricks.losses() == losses {
@@ -139,12 +141,16 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let fd = child.open(&inode, &loc)?;
     // The store may have taken its time. What is there by now may be another client's recall.
     ours()?;
+    // The first change is its caller's own: where the bricks refuse him that, nothing is cut for him.
+    let gfid = inode.gfid();
+    let (seconds, nanos) = status.attributes.ctime();
+    let mark = Mark::new(gfid, Time { seconds, nanos }).to_string();
     let done = child
-        .set(&fd, "mark", &[(xattr::DOWNLOADING, "1")])
+        .set_as_caller(ticket, &loc, "mark", xattr::DOWNLOADING, &mark)
         .and_then(|()| stop_writers(instance, &child, &loc, &fd))
         .and_then(|()| check_again(instance, &child, &loc, &status))
         .and_then(|()| ours())
-        .and_then(|()| cut(&child, &loc, &fd, &status, &object, ours));
+        .and_then(|()| cut(&child, &loc, &fd, gfid, &status, &object, ours));
     if let Err(failure) = done {
         // If it may be another client's by now, that one mends it, or the next.
         if ours().is_ok() {
@@ -173,6 +179,9 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     attributes.show_cold(attributes.size());
     Ok(attributes)
 }
+
+/// How long a handshake waits for a recall of the file that it is about: then the archiver comes again.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a truncation may take on a brick from its check of the state to its effect. It is two system calls; this is
 /// a thousand times as long.
@@ -220,11 +229,19 @@ fn cut(
     child: &Child,
     loc: &Loc,
     fd: &Fd,
+    gfid: Gfid,
     status: &Status,
     object: &Object,
     ours: impl Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
+    let (seconds, nanos) = attributes.mtime();
+    let record = Record {
+        gfid: gfid.to_string(),
+        size: attributes.size(),
+        mtime: Time { seconds, nanos },
+        checksum: object.checksum,
+    };
     // What the bricks of the stock hand-shake write, so that its translator can recall the file too; and which object
     // the file is, because names change, and so may what is at a name.
     child.set(
@@ -235,6 +252,7 @@ fn cut(
             (xattr::NUM_BLOCKS, &attributes.blocks().to_string()),
             (xattr::BLOCK_SIZE, &attributes.block_size().to_string()),
             (xattr::VERSION, &object.version),
+            (xattr::RECORD, &record.to_string()),
             (xattr::KEY, &object.key),
         ],
     )?;

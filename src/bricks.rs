@@ -3,16 +3,19 @@
 //!
 //! They do, unless `storage.linux-aio` or `storage.linux-io_uring` is on: that way of theirs knows nothing of cold
 //! files. A client does not see these options, but it sees that the state which it asked for is missing from the answer
-//! to a read. The answer to a write never has it, so before its first write a client tries to read.
+//! to a read. The answer to a write never has it.
 //!
 //! On such bricks nothing can be archived (the hand-shake tries, see [`crate::archive`]), so a file that was local when
-//! it was looked at stays local: we look before each read and write, and that is enough.
-//!
-//! The options can only be changed while the volume is stopped, so what is known holds until the bricks go away.
+//! it was looked at stays local. The options can only be changed while the volume is stopped, so both hold until the
+//! bricks go away: a file that was seen to be local since then may be written whether the bricks check or not. Of any
+//! other file the state is asked before the first write, and before each read and write once it is known that the bricks
+//! do not check.
 
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::host::inode;
 
 /// What is known of the bricks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,7 @@ impl Bricks {
     /// One of them, or more, went away, and forgets this client's locks. See [`crate::recall::lease`].
     pub fn went_away(&self) {
         self.losses.fetch_add(1, Ordering::AcqRel);
+        inode::age();
         self.forget();
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cloudsync_format::settings::{Error, Settings};
+use cloudsync_format::settings::{Error, Settings, parse_bytes};
 
 use crate::remote::allowance::Allowed;
 
@@ -35,8 +35,41 @@ pub struct Config {
     pub checked: bool,
     /// Whether a recall is given up when nobody waits for it any more.
     pub give_up: bool,
+    /// Room on the bricks that recalls leave, beyond their reserve.
+    pub keep_free: KeepFree,
     /// Whether reads leave a cold file cold; an option of its own.
     pub remote_read: bool,
+}
+
+/// Room that is to stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepFree {
+    /// So many bytes.
+    Bytes(u64),
+    /// So much of a brick.
+    Percent(u64),
+}
+
+impl KeepFree {
+    /// Parses `5%` or `10G`.
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.parse().ok().filter(|percent| *percent <= 99)?;
+                Some(Self::Percent(percent))
+            }
+            None => parse_bytes(text).map(Self::Bytes),
+        }
+    }
+
+    /// In bytes, of a brick of `total`.
+    #[must_use]
+    pub const fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => total / 100 * percent,
+        }
+    }
 }
 
 impl Default for Config {
@@ -55,6 +88,7 @@ impl Default for Config {
             },
             checked: false,
             give_up: false,
+            keep_free: KeepFree::Bytes(0),
             remote_read: false,
         }
     }
@@ -107,6 +141,13 @@ impl Config {
         if let Some(memory) = bytes(&mut list, "memory", 1 << 20, 64 << 30, "1M to 64G")? {
             config.memory = memory;
         }
+        if let Some(text) = list.text("keep-free") {
+            config.keep_free = KeepFree::parse(&text).ok_or_else(|| Error::Value {
+                key: String::from("keep-free"),
+                value: text,
+                expected: "0% to 99%, or bytes as 10G",
+            })?;
+        }
         if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
             config.checked = choice == "checked";
         }
@@ -137,7 +178,7 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,abandoned=cancel,reads=checked",
+             guard-window=5s,abandoned=cancel,reads=checked,keep-free=5%",
         )
         .unwrap();
         assert_eq!(
@@ -155,6 +196,7 @@ mod tests {
                     window: Duration::from_secs(5),
                 },
                 checked: true,
+                keep_free: KeepFree::Percent(5),
                 give_up: true,
                 remote_read: false,
             }

@@ -5,17 +5,19 @@
 //! |---|---|---|
 //! | get `glusterfs.cloudsync.state` | everybody | `local`, `cold`, `recalling N %`; to root key and size too |
 //! | set `glusterfs.cloudsync.recall` | who may read the file | bring it back; does not wait |
-//! | set `glusterfs.cloudsync.cancel` | root and the owner | give the recall up that this client runs |
+//! | set or get `glusterfs.cloudsync.cancel` | root and the owner | give the recall up that this client runs |
+//! | set `glusterfs.cloudsync.adopt` | root | the object has another version now, and is the same ([`crate::recall::adopt`]) |
 //!
-//! Also here, because it asks the same question (may this user?): the check before an operation that cuts all bytes
-//! of a cold file. The file becomes empty before the operation itself is wound, so its right to do so is checked first.
+//! Getting `cancel` gives up as setting it does, and works while the kernel holds the file's lock for a write that waits.
 
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use cloudsync_format::xattr::State;
+use cloudsync_format::command;
+use cloudsync_format::record::Kept;
+use cloudsync_format::xattr::{self, State};
 
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
@@ -25,13 +27,7 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode, Loc};
 use crate::host::ticket::{Answered, Ticket};
 use crate::instance::Instance;
-use crate::recall::engine::{self, Want};
-use crate::recall::workers;
-
-/// Asks for a file's state.
-pub const STATE: &CStr = c"glusterfs.cloudsync.state";
-const RECALL: &CStr = c"glusterfs.cloudsync.recall";
-const CANCEL: &CStr = c"glusterfs.cloudsync.cancel";
+use crate::recall::{adopt, engine, workers};
 
 /// What a user tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +36,26 @@ pub enum Command {
     Recall,
     /// Give its recall up.
     Cancel,
+    /// Take the object for the file's, whatever its version is now.
+    Adopt,
 }
 
 /// The command that setxattr carries, if it carries one.
 #[must_use]
 pub fn command(dict: DictRef<'_>) -> Option<Command> {
-    [(RECALL, Command::Recall), (CANCEL, Command::Cancel)]
-        .into_iter()
-        .find_map(|(name, command)| dict.has(name).then_some(command))
+    [
+        (command::RECALL, Command::Recall),
+        (command::CANCEL, Command::Cancel),
+        (command::ADOPT, Command::Adopt),
+    ]
+    .into_iter()
+    .find_map(|(name, command)| dict.has(name).then_some(command))
+}
+
+/// Whether getxattr of that name is for us.
+#[must_use]
+pub fn is_asked(name: &CStr) -> bool {
+    name == command::STATE || name == command::CANCEL
 }
 
 enum Outcome {
@@ -67,25 +75,28 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     });
 }
 
-/// Makes sure that the operation may cut the file, and then parks it until the file is local with its first `keep` bytes.
-pub fn check_before_cutting(
+/// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
+/// Never blocks.
+pub fn find_file(
     instance: &Arc<Instance>,
     ticket: Ticket,
-    keep: u64,
-    inode: Option<Inode>,
+    go_on: impl FnOnce(&Arc<Instance>, Ticket, Inode, Gfid) + Send + 'static,
 ) {
-    on_a_thread(instance, ticket, move |instance, ticket| {
-        let allowed = guard::catch(Err(Failure::Bug), || {
-            let file = File::of(instance, inode.as_ref())?;
-            // A descriptor that is open for writing has been through this.
-            if ticket.arguments().has_descriptor() {
-                Ok(())
-            } else {
-                file.child.may(&ticket, &file.loc, libc::W_OK)
-            }
+    on_a_thread(instance, ticket, move |instance, mut ticket| {
+        let found = guard::catch(Err(Failure::Bug), || {
+            let inode = ticket.inode().ok_or(Failure::Bug)?;
+            let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
+            let child = child.ok_or(Failure::NO_MEMORY)?;
+            let gfid = child.identity(&ticket)?;
+            Ok((inode.linked(gfid).unwrap_or(inode), gfid))
         });
-        match allowed {
-            Ok(()) => engine::park(instance, ticket, Want::First(keep), inode, None),
+        match found {
+            Ok((inode, gfid)) => {
+                ticket.name(inode.clone());
+                go_on(instance, ticket, inode, gfid);
+            }
+            // What is odd about its answer may have passed. The bricks decide.
+            Err(_) if ticket.attempt() <= 1 => instance.proceed(ticket),
             Err(failure) => ticket.fail(failure.errno()),
         }
     });
@@ -169,14 +180,10 @@ impl File {
     }
 
     fn with_gfid(instance: &Instance, inode: Option<&Inode>, gfid: Gfid) -> Result<Self, Failure> {
-        let no_memory = || Failure::Brick {
-            step: "start",
-            errno: Errno::ENOMEM,
-        };
-        let inode = inode.ok_or_else(no_memory)?;
-        let child =
-            Child::enter(instance.this, std::ptr::from_ref(inode).cast()).ok_or_else(no_memory)?;
-        let loc = Loc::of(inode, gfid).ok_or_else(no_memory)?;
+        let inode = inode.ok_or(Failure::NO_MEMORY)?;
+        let child = Child::enter(instance.this, std::ptr::from_ref(inode).cast());
+        let child = child.ok_or(Failure::NO_MEMORY)?;
+        let loc = Loc::of(inode, gfid).ok_or(Failure::NO_MEMORY)?;
         Ok(Self { child, loc })
     }
 }
@@ -190,19 +197,25 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
         return Err(refused(Errno::ENODATA));
     }
     let uid = ticket.arguments().uid();
+    let text = |name, text: &str| {
+        let dict = Dict::new().map_err(refused)?;
+        dict.set_text(name, text).map_err(refused)?;
+        Ok(Outcome::Text(dict))
+    };
     match ticket.arguments().xattr().and_then(command) {
+        None if ticket.arguments().name() == command::CANCEL => {
+            cancel(instance, &inode, &status, uid)?;
+            text(command::CANCEL, "cancelled")
+        }
         None => {
-            let text = describe(
-                &status,
-                instance
-                    .engine
-                    .job(inode.gfid())
-                    .and_then(|job| job.progress()),
-                uid,
-            );
-            let dict = Dict::new().map_err(refused)?;
-            dict.set_text(STATE, &text).map_err(refused)?;
-            Ok(Outcome::Text(dict))
+            let job = instance.engine.job(inode.gfid());
+            let progress = job.and_then(|job| job.progress());
+            let mut state = describe(&status, progress);
+            if uid == 0 {
+                let kept = file.child.attribute(&file.loc, xattr::KEPT)?;
+                state += &describe_to_root(&status, kept.as_deref());
+            }
+            text(command::STATE, &state)
         }
         Some(Command::Recall) => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;
@@ -212,21 +225,46 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
             Ok(Outcome::Done)
         }
         Some(Command::Cancel) => {
-            if uid != 0 && uid != status.attributes.uid() {
+            cancel(instance, &inode, &status, uid)?;
+            Ok(Outcome::Done)
+        }
+        Some(Command::Adopt) => {
+            if uid != 0 {
                 return Err(refused(Errno::EPERM));
             }
-            // First: a recall that ends takes its object along, and with it those who wait for bytes of it.
-            let read = instance.objects.cancel(inode.gfid());
-            let job = instance.engine.job(inode.gfid());
-            if let Some(job) = &job {
-                job.cancel();
-            }
-            if job.is_none() && !read {
-                return Err(refused(Errno::ENODATA));
-            }
+            let value = ticket
+                .arguments()
+                .xattr()
+                .and_then(|dict| dict.text(command::ADOPT));
+            let etag = value
+                .as_deref()
+                .and_then(|value| value.strip_prefix("etag="))
+                .ok_or_else(|| refused(Errno::EINVAL))?;
+            adopt::command(instance, &file, etag)?;
             Ok(Outcome::Done)
         }
     }
+}
+
+fn cancel(
+    instance: &Arc<Instance>,
+    inode: &Inode,
+    status: &Status,
+    uid: u32,
+) -> Result<(), Failure> {
+    if uid != 0 && uid != status.attributes.uid() {
+        return Err(refused(Errno::EPERM));
+    }
+    // First: a recall that ends takes its object along, and with it those who wait for bytes of it.
+    let read = instance.objects.cancel(inode.gfid());
+    let job = instance.engine.job(inode.gfid());
+    if let Some(job) = &job {
+        job.cancel();
+    }
+    if job.is_none() && !read {
+        return Err(refused(Errno::ENODATA));
+    }
+    Ok(())
 }
 
 fn refused(errno: Errno) -> Failure {
@@ -236,8 +274,8 @@ fn refused(errno: Errno) -> Failure {
     }
 }
 
-/// One line for people and programs. `progress` is of a recall by this client, in bytes.
-fn describe(status: &Status, progress: Option<(u64, u64)>, uid: u32) -> String {
+/// For people and programs. `progress` is of a recall by this client, in bytes.
+fn describe(status: &Status, progress: Option<(u64, u64)>) -> String {
     let size = status.attributes.size();
     let percent = |there: u64, all: u64| {
         if all == 0 {
@@ -246,21 +284,33 @@ fn describe(status: &Status, progress: Option<(u64, u64)>, uid: u32) -> String {
             u128::from(there) * 100 / u128::from(all)
         }
     };
-    let state = match (status.state, progress) {
-        (State::Local | State::Downloading, _) => return String::from("local"),
+    match (status.state, progress) {
+        (State::Local | State::Downloading, _) => String::from("local"),
         (_, Some((there, all))) => format!("recalling {} %", percent(there, all)),
         (State::Repair, None) => {
             format!("recalling {} %", percent(status.on_bricks.min(size), size))
         }
         _ => String::from("cold"),
-    };
-    if uid != 0 {
-        return state;
     }
+}
+
+/// What root sees besides: ` size=BYTES` and ` key=KEY` of a cold file, ` kept=N` of one with objects that were kept.
+fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
+    let kept = kept.map_or(0, |kept| {
+        Kept::parse(&String::from_utf8_lossy(kept)).count()
+    });
+    let kept = match kept {
+        0 => String::new(),
+        kept => format!(" kept={kept}"),
+    };
+    if matches!(status.state, State::Local | State::Downloading) {
+        return kept;
+    }
+    let size = status.attributes.size();
     let key = status.key.as_ref().or(status.remote.as_ref());
     let key = key
         .map(|key| String::from_utf8_lossy(key).into_owned())
         .unwrap_or_default();
     // The key comes last: it may hold anything.
-    format!("{state} size={size} key={key}")
+    format!(" size={size}{kept} key={key}")
 }

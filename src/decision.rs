@@ -26,12 +26,21 @@ pub enum Class {
     Patch,
     /// It needs the bytes, and the bricks refuse it unless the file is local when asked for the status.
     Bytes,
+    /// It cuts the file: needs the bytes in front of the cut, and the bricks refuse it unless the file is local. They
+    /// judge it first, as its caller's.
+    Cut,
     /// It needs the bytes, but the bricks do not check.
     Unchecked,
     /// The archiver says that its upload is complete.
     Archive,
     /// It asks us, or tells us, something about the file: see [`crate::control`].
     Control,
+    /// It lists extended attributes: the marks are not among them.
+    List,
+    /// It sets nothing but marks, which are not its caller's to set.
+    Pretend,
+    /// It is not its caller's to do.
+    Forbidden,
 }
 
 /// What this client knows of a file.
@@ -61,6 +70,8 @@ pub enum Action {
     Archive,
     /// Answer it ourselves.
     Control,
+    /// Answer it with success and do nothing.
+    Pretend,
     /// Answer it with an error.
     Refuse(Errno),
 }
@@ -70,10 +81,17 @@ pub enum Action {
 pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
     match (class, known) {
         _ if attempt > MAX_ATTEMPTS => Action::Refuse(Errno::EBUSY),
-        (Class::Pass | Class::Patch, _) => Action::Wind,
+        (Class::Pass | Class::Patch | Class::List, _) => Action::Wind,
+        (Class::Pretend, _) => Action::Pretend,
+        (Class::Forbidden, _) => Action::Refuse(Errno::EPERM),
         (Class::Look, _) => Action::WindAsking,
         (Class::Bytes, Known::Cold { .. }) => Action::Recall,
         (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
+        // The bricks must have accepted it as the caller's before anything is done for it: they refuse it for what it is,
+        // or because the file is cold.
+        (Class::Cut, _) if attempt == 0 => Action::WindAsking,
+        (Class::Cut, Known::Cold { .. }) => Action::Recall,
+        (Class::Cut, _) => Action::WindAsking,
         // Nobody checks on the brick, so we look right before, every time.
         (Class::Unchecked, _) if attempt == 0 => Action::Recall,
         (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
@@ -88,7 +106,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
 /// `errno` is the bricks' answer; `state` is what came with it (not every operation's refusal carries it).
 #[must_use]
 pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, attempt: u8) -> bool {
-    if !matches!(class, Class::Bytes | Class::Unchecked) || errno != libc::EIO {
+    if !matches!(class, Class::Bytes | Class::Cut | Class::Unchecked) || errno != libc::EIO {
         return false;
     }
     match state {
@@ -137,20 +155,25 @@ pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, at
 mod tests {
     use super::*;
 
-    const CLASSES: [Class; 7] = [
+    const CLASSES: [Class; 11] = [
         Class::Pass,
         Class::Look,
         Class::Patch,
         Class::Bytes,
+        Class::Cut,
         Class::Unchecked,
         Class::Archive,
         Class::Control,
+        Class::List,
+        Class::Pretend,
+        Class::Forbidden,
     ];
     const COLD: Known = Known::Cold { size: 7 };
 
     #[test]
     fn every_class_and_state_has_its_action() {
-        use Action::{Archive, Control, Recall, Wind, WindAsking};
+        use Action::{Archive, Control, Pretend, Recall, Wind, WindAsking};
+        const FORBIDDEN: Action = Action::Refuse(Errno::EPERM);
         // class x (unknown, local, cold) at attempt 0, then at attempt 1
         let table = [
             (Class::Pass, [Wind, Wind, Wind], [Wind, Wind, Wind]),
@@ -162,12 +185,20 @@ mod tests {
                 [WindAsking, WindAsking, Recall],
             ),
             (
+                Class::Cut,
+                [WindAsking; 3],
+                [WindAsking, WindAsking, Recall],
+            ),
+            (
                 Class::Unchecked,
                 [Recall; 3],
                 [WindAsking, WindAsking, Recall],
             ),
             (Class::Archive, [Archive; 3], [Archive; 3]),
             (Class::Control, [Control; 3], [Control; 3]),
+            (Class::List, [Wind; 3], [Wind; 3]),
+            (Class::Pretend, [Pretend; 3], [Pretend; 3]),
+            (Class::Forbidden, [FORBIDDEN; 3], [FORBIDDEN; 3]),
         ];
         assert_eq!(table.map(|row| row.0), CLASSES);
         for (class, first, again) in table {

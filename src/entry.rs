@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::bricks::Check;
 use crate::control;
-use crate::decision;
 use crate::errno::Errno;
 use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
@@ -233,9 +232,14 @@ unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t)
     };
     guard::catch((), || {
         // SAFETY: the host has just called the shim with these arguments; who answers is the ticket.
-        let Some(ticket) = (unsafe { Ticket::arrive(this, call, fops::classify) }) else {
+        let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, fops::classify) }) else {
             return;
         };
+        if let Some(mark) = fops::mark_to_remove(&ticket.arguments())
+            && let Err(errno) = ticket.rename(mark)
+        {
+            return ticket.fail(errno);
+        }
         match instance(this) {
             Some(instance) => instance.proceed(ticket),
             None => ticket.fail(Errno::EIO),
@@ -259,7 +263,10 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         };
         // SAFETY: what it points to is live until the callback returns.
         let mut reply = unsafe { Reply::from_raw(reply) };
-        let want = match fops::settle(settling.ticket(), &mut reply) {
+        let xlator = settling.ticket().xlator();
+        let is_busy =
+            |gfid| instance(xlator).is_some_and(|instance| instance.engine.job(gfid).is_some());
+        let want = match fops::settle(settling.ticket(), &mut reply, &is_busy) {
             Verdict::Park(want) => want,
             Verdict::Unchecked => {
                 if let Some(instance) = instance(settling.ticket().xlator()) {
@@ -283,13 +290,12 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         };
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
-            Want::Tidy => reply.after().map(|attributes| attributes.gfid()),
-            Want::Bytes | Want::Read | Want::First(_) => None,
+            Want::Tidy | Want::LookInto => reply.after().map(|attributes| attributes.gfid()),
+            Want::Bytes | Want::Look | Want::Read | Want::First(_) => None,
         };
         let ticket = settling.into_ticket();
         let inode = ticket.checked_inode();
         match instance(ticket.xlator()) {
-            Some(_) if ticket.attempt() >= decision::MAX_ATTEMPTS => ticket.fail(Errno::EBUSY),
             Some(instance) => instance.park(ticket, want, inode, gfid),
             None => ticket.fail(Errno::EIO),
         }
@@ -418,6 +424,10 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         line(
             c"recalls-failed",
             &counters.failed.load(Ordering::Relaxed).to_string(),
+        );
+        line(
+            c"files-kept",
+            &counters.kept.load(Ordering::Relaxed).to_string(),
         );
         line(
             c"files-archived",

@@ -129,6 +129,12 @@ pub enum Failure {
     /// The connection to the bricks was lost, and with it the lock on the file.
     #[error("the lock on the file was lost")]
     LockLost,
+    /// The bricks refuse an operation that cuts the file, as its caller's.
+    #[error("the bricks refuse to cut it: {0}")]
+    NotAccepted(Errno),
+    /// Another client has the lock on the file.
+    #[error("another client has the lock on the file")]
+    Locked,
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -146,6 +152,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// There was no memory to begin with.
+    pub const NO_MEMORY: Self = Self::Brick {
+        step: "start",
+        errno: Errno::ENOMEM,
+    };
+
     /// The errno that the waiting operation gets.
     #[must_use]
     pub const fn errno(&self) -> Errno {
@@ -154,6 +166,8 @@ impl Failure {
             | Self::Store(errno)
             | Self::Object { errno, .. }
             | Self::Refused { errno, .. } => *errno,
+            Self::NotAccepted(errno) => *errno,
+            Self::Locked => Errno::EAGAIN,
             Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,

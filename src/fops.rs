@@ -3,18 +3,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod marks;
 mod table;
 
 use std::ffi::CStr;
 
 use cloudsync_format::xattr;
 
+use self::marks::Taken;
 use crate::bricks::Check;
 use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::dict::DictRef;
+use crate::host::inode::Gfid;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::recall::engine::Want;
@@ -24,7 +27,7 @@ use crate::sys::glusterfs_fop_t as fop;
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
 const CONTENT: &CStr = c"glusterfs.content";
 
-/// The class of an operation with these arguments.
+/// The class of an operation with these arguments. Takes marks out of what a setxattr sets.
 #[must_use]
 pub fn classify(arguments: &Arguments<'_>) -> Class {
     let class = table::class(arguments.fop());
@@ -32,12 +35,29 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         fop::GF_FOP_SETXATTR | fop::GF_FOP_FSETXATTR => match arguments.xattr() {
             Some(dict) if class == Class::Archive && dict.has(xattr::UPLOAD_COMPLETE) => class,
             Some(dict) if control::command(dict).is_some() => Class::Control,
-            _ if arguments.is_not_a_file() => Class::Pass,
-            _ => Class::Patch,
+            Some(dict) => match marks::take_out(dict, arguments.uid()) {
+                Taken::Forbidden => Class::Forbidden,
+                Taken::All => Class::Pretend,
+                Taken::Rest if arguments.is_not_a_file() => Class::Pass,
+                Taken::Rest => Class::Patch,
+            },
+            None => Class::Pass,
         },
-        fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR if arguments.name() != control::STATE => {
-            Class::Pass
+        fop::GF_FOP_REMOVEXATTR | fop::GF_FOP_FREMOVEXATTR => {
+            let name = arguments.name();
+            if marks::is_mark(name) || (marks::stands_for(name).is_some() && arguments.uid() != 0) {
+                Class::Forbidden
+            } else if arguments.is_not_a_file() {
+                Class::Pass
+            } else {
+                Class::Patch
+            }
         }
+        fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR => match arguments.name() {
+            name if name.is_empty() => Class::List,
+            name if control::is_asked(name) && !arguments.is_not_a_file() => class,
+            _ => Class::Pass,
+        },
         fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC == 0 => Class::Pass,
         // Of a directory; its entries are files.
         fop::GF_FOP_READDIRP => class,
@@ -46,25 +66,39 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
     }
 }
 
-/// The class of an operation on bricks that may not check.
+/// The mark that a removal means by another name.
 #[must_use]
-pub const fn class_on(number: fop::Type, class: Class, check: Check) -> Class {
+pub fn mark_to_remove(arguments: &Arguments<'_>) -> Option<&'static CStr> {
+    match arguments.fop() {
+        fop::GF_FOP_REMOVEXATTR | fop::GF_FOP_FREMOVEXATTR => marks::stands_for(arguments.name()),
+        _ => None,
+    }
+}
+
+/// The class of an operation on bricks that may not check. `surely_local`: the file was local when somebody looked since
+/// they came.
+#[must_use]
+pub const fn class_on(number: fop::Type, class: Class, check: Check, surely_local: bool) -> Class {
     match (number, check) {
         // The answer to a read tells whether they did; the answer to a write does not.
-        (fop::GF_FOP_READ, Check::Skipped)
-        | (fop::GF_FOP_WRITE, Check::Skipped | Check::Unknown)
-            if matches!(class, Class::Bytes) =>
-        {
+        (fop::GF_FOP_READ | fop::GF_FOP_WRITE, Check::Skipped) if matches!(class, Class::Bytes) => {
+            Class::Unchecked
+        }
+        (fop::GF_FOP_WRITE, Check::Unknown) if matches!(class, Class::Bytes) && !surely_local => {
             Class::Unchecked
         }
         _ => class,
     }
 }
 
-/// What an operation on a cold file's bytes needs of them.
+/// What an operation on a cold file's bytes needs of them. `check`: whether the bricks check.
 #[must_use]
-pub fn want(arguments: &Arguments<'_>) -> Want {
+pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
     match arguments.fop() {
+        // Nobody says that the file is cold. That it cannot be told must not hold up the write: the bricks decide.
+        fop::GF_FOP_WRITE if check == Check::Unknown && !matches!(known, Known::Cold { .. }) => {
+            Want::Look
+        }
         // What they cut is not worth fetching.
         fop::GF_FOP_OPEN => Want::First(0),
         fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => Want::First(arguments.offset()),
@@ -109,8 +143,9 @@ pub enum Verdict {
     LookAgain,
 }
 
-/// Looks at the child's answer: corrects what it shows and remembers what it tells.
-pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+/// Looks at the child's answer: corrects what it shows and remembers what it tells. `is_busy`: whether this client is at
+/// work on a file.
+pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> bool) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     if let Some(during) = ticket.during() {
         return settle_during(during, ticket, reply);
@@ -123,23 +158,31 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
         {
             Verdict::Unchecked
         }
-        Class::Bytes | Class::Unchecked => park(settle_bytes(ticket, reply)),
+        Class::Bytes | Class::Cut | Class::Unchecked => park(settle_bytes(ticket, reply)),
         _ if reply.op_ret() < 0 => Verdict::Answer,
+        Class::List => {
+            if let Some(dict) = reply.xattrs() {
+                marks::hide(dict);
+            }
+            Verdict::Answer
+        }
         Class::Look if ticket.fop() == fop::GF_FOP_READDIRP => {
-            reply.for_each_entry(|entry| show_entry(ticket, entry));
+            reply.for_each_entry(|entry| show_entry(ticket, entry, is_busy));
             Verdict::Answer
         }
         Class::Look if matches!(ticket.fop(), fop::GF_FOP_SETATTR | fop::GF_FOP_FSETATTR) => {
             settle_setattr(ticket, reply)
         }
-        Class::Look => park(settle_look(ticket, reply)),
+        Class::Look => park(settle_look(ticket, reply, is_busy)),
         Class::Patch if is_about_xattrs(ticket.fop()) => {
             settle_xattrs(ticket, reply);
             Verdict::Answer
         }
         Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
         Class::Patch => settle_patch(ticket, reply),
-        Class::Pass | Class::Archive | Class::Control => Verdict::Answer,
+        Class::Pass | Class::Archive | Class::Control | Class::Pretend | Class::Forbidden => {
+            Verdict::Answer
+        }
     }
 }
 
@@ -200,6 +243,7 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     if was_there {
         Verdict::LookAgain
     } else {
+        remember(ticket, Known::Local);
         Verdict::Answer
     }
 }
@@ -207,7 +251,7 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
 /// As [`settle_patch`], but most layouts answer the questions along with it.
 fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     match Answer::in_reply(reply) {
-        Answer::Cold { size } => {
+        Answer::Cold { size } | Answer::Doubtful { size } => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
             Verdict::Answer
@@ -220,7 +264,7 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     let (class, attempt) = (ticket.class(), ticket.attempt());
     if reply.op_ret() < 0 {
         let cold = decision::refused_as_cold(class, reply.op_errno(), reply.state(), attempt);
-        return cold.then(|| want(&ticket.arguments()));
+        return cold.then(|| want(&ticket.arguments(), ticket.known(), Check::Done));
     }
     if ticket.fop() != fop::GF_FOP_READ {
         return None;
@@ -254,14 +298,23 @@ fn settle_during(during: &Reading, ticket: &Ticket, reply: &mut Reply<'_>) -> Ve
     }
 }
 
-fn settle_look(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
-    if !reply.after().is_some_and(|attributes| attributes.is_file()) {
-        return None;
-    }
+fn settle_look(
+    ticket: &Ticket,
+    reply: &mut Reply<'_>,
+    is_busy: &dyn Fn(Gfid) -> bool,
+) -> Option<Want> {
+    let attributes = reply
+        .after()
+        .copied()
+        .filter(|attributes| attributes.is_file())?;
     let answer = Answer::in_reply(reply);
     match answer {
         Answer::Local => remember(ticket, Known::Local),
-        Answer::Cold { size } => {
+        // A recall of another client, or what somebody wrote while the feature was off. Whoever is at work has the lock.
+        Answer::Doubtful { .. } if ticket.attempt() == 0 && !is_busy(attributes.gfid()) => {
+            return Some(Want::LookInto);
+        }
+        Answer::Cold { size } | Answer::Doubtful { size } => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
         }
@@ -288,7 +341,13 @@ const NO_SIZE: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Local,
-    Cold { size: u64 },
+    Cold {
+        size: u64,
+    },
+    /// Cold, and there are bytes.
+    Doubtful {
+        size: u64,
+    },
     LeftOver,
 }
 
@@ -309,6 +368,7 @@ impl Answer {
         match (dict.has(xattr::REMOTE), size) {
             // A brick died in the middle of a commit.
             (true, None) if on_bricks > 0 && !dict.has(xattr::OBJECT_SIZE) => Self::LeftOver,
+            (true, Some(size)) if on_bricks > 0 => Self::Doubtful { size },
             (true, size) => Self::Cold {
                 size: size.unwrap_or(NO_SIZE),
             },
@@ -329,14 +389,15 @@ fn strip_content(xdata: DictRef<'_>, answer: Answer, size: u64) {
     }
 }
 
-fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>) {
+fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>, is_busy: &dyn Fn(Gfid) -> bool) {
     if !entry.attributes().is_file() {
         return;
     }
-    let size = entry.attributes().size();
+    let (size, gfid) = (entry.attributes().size(), entry.attributes().gfid());
     match Answer::of(entry.xattrs(), size) {
         Answer::Local => entry.learn(ticket.xlator(), Known::Local),
-        Answer::Cold { size } => {
+        Answer::Doubtful { .. } if !is_busy(gfid) => entry.without_attributes(),
+        Answer::Cold { size } | Answer::Doubtful { size } => {
             entry.learn(ticket.xlator(), Known::Cold { size });
             entry.attributes().show_cold(size);
         }
@@ -347,9 +408,11 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>) {
 
 fn remember(ticket: &Ticket, known: Known) {
     // Operations come by the thousand: nothing is stored that is known already.
-    if ticket.known() != known
-        && let Some(inode) = ticket.inode()
-    {
+    let known_already = match known {
+        Known::Local => ticket.is_surely_local(),
+        known => ticket.known() == known,
+    };
+    if !known_already && let Some(inode) = ticket.inode() {
         inode.learn(ticket.xlator(), known);
     }
 }
@@ -372,17 +435,20 @@ mod tests {
         for number in 1..fop::GF_FOP_MAXVALUE {
             let class = table::class(number);
             for check in [Check::Unknown, Check::Done, Check::Skipped] {
-                let careful = match check {
-                    Check::Unknown => number == fop::GF_FOP_WRITE,
-                    Check::Done => false,
-                    Check::Skipped => matches!(number, fop::GF_FOP_READ | fop::GF_FOP_WRITE),
-                };
-                let want = if careful { Class::Unchecked } else { class };
-                assert_eq!(class_on(number, class, check), want, "{number} {check:?}");
+                for local in [false, true] {
+                    let careful = match check {
+                        Check::Unknown => number == fop::GF_FOP_WRITE && !local,
+                        Check::Done => false,
+                        Check::Skipped => matches!(number, fop::GF_FOP_READ | fop::GF_FOP_WRITE),
+                    };
+                    let want = if careful { Class::Unchecked } else { class };
+                    let got = class_on(number, class, check, local);
+                    assert_eq!(got, want, "{number} {check:?} {local}");
+                }
             }
         }
         // Of a directory's, say.
-        let passing = class_on(fop::GF_FOP_READ, Class::Pass, Check::Skipped);
+        let passing = class_on(fop::GF_FOP_READ, Class::Pass, Check::Skipped, false);
         assert_eq!(passing, Class::Pass);
     }
 

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::archive;
-use crate::bricks::Bricks;
+use crate::bricks::{Bricks, Check};
 use crate::config::{self, Config};
 use crate::control;
-use crate::decision::{self, Action};
+use crate::decision::{self, Action, MAX_ATTEMPTS};
+use crate::errno::Errno;
 use crate::fops;
 use crate::host::dict::DictRef;
 use crate::host::inode::{Gfid, Inode};
@@ -189,7 +190,13 @@ impl Instance {
 
     /// Does with an operation what the table says. Never blocks.
     pub fn proceed(self: &Arc<Self>, ticket: Ticket) {
-        let class = fops::class_on(ticket.fop(), ticket.class(), self.bricks.check());
+        let check = self.bricks.check();
+        let class = fops::class_on(
+            ticket.fop(),
+            ticket.class(),
+            check,
+            check == Check::Unknown && ticket.is_surely_local(),
+        );
         match decision::on_arrival(class, ticket.known(), ticket.attempt()) {
             Action::Wind => ticket.wind(&[]),
             Action::WindAsking => {
@@ -198,20 +205,50 @@ impl Instance {
             }
             Action::Recall => {
                 let inode = ticket.inode();
-                let want = fops::want(&ticket.arguments());
+                let want = fops::want(&ticket.arguments(), ticket.known(), check);
                 self.park(ticket, want, inode, None);
             }
             Action::Archive => archive::start(self, ticket),
             Action::Control => control::start(self, ticket),
+            Action::Pretend => {
+                log::debug!("{ticket:?}: marks are not set by ordinary clients");
+                ticket.answer();
+            }
             Action::Refuse(errno) => {
-                log::warn!("{ticket:?}: the file is archived again and again, giving up");
+                log::debug!("{ticket:?}: {errno}");
                 ticket.fail(errno);
             }
         }
     }
 
-    /// Parks an operation until `want` holds for its file. Never blocks.
+    /// Parks an operation until `want` holds for its file, whose identity is `gfid` if an answer has told it. Counts the
+    /// attempt, which nobody else does. Never blocks.
     pub fn park(
+        self: &Arc<Self>,
+        mut ticket: Ticket,
+        want: Want,
+        inode: Option<Inode>,
+        gfid: Option<Gfid>,
+    ) {
+        if ticket.attempt() >= MAX_ATTEMPTS {
+            log::warn!("{ticket:?}: the file is archived again and again, giving up");
+            return ticket.fail(Errno::EBUSY);
+        }
+        ticket.count_attempt();
+        if gfid.is_none() && ticket.is_nameless() {
+            control::find_file(self, ticket, move |instance, ticket, inode, gfid| {
+                let want = match want {
+                    Want::Read if inode.gfid().is_none() => Want::Bytes,
+                    want => want,
+                };
+                instance.park_on(ticket, want, Some(inode), Some(gfid));
+            });
+        } else {
+            self.park_on(ticket, want, inode, gfid);
+        }
+    }
+
+    fn park_on(
         self: &Arc<Self>,
         ticket: Ticket,
         want: Want,
@@ -219,9 +256,10 @@ impl Instance {
         gfid: Option<Gfid>,
     ) {
         match want {
-            Want::First(keep) => control::check_before_cutting(self, ticket, keep, inode),
             Want::Read => remote::serve(self, ticket, inode),
-            Want::Bytes | Want::Tidy => engine::park(self, ticket, want, inode, gfid),
+            Want::Bytes | Want::Look | Want::First(_) | Want::Tidy | Want::LookInto => {
+                engine::park(self, ticket, want, inode, gfid);
+            }
         }
     }
 

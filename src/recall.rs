@@ -5,20 +5,25 @@
 //! The job runs on a thread of ours ([`workers`]) and goes through these steps ([`job`]):
 //!
 //! ```text
-//! look -> lock -> look again, heal -> mark -> plugin writes ([`tracker`] counts) -> drain -> check -> fsync
-//!      -> times -> unmark -> remove cs.remote -> remove the rest -> unlock -> resume everybody
+//! look -> lock -> look again, heal ([`evidence`]) -> find room ([`space`]) -> mark -> write ([`tracker`] counts)
+//!      -> drain -> check -> fsync -> times -> remove the marks -> resume everybody -> unlock
 //! ```
 //!
-//! **The commit is the removal of `cs.remote`.** It happens only after every write was acknowledged, the ranges
-//! written are exactly the file, the plugin vouches for the checksum, and fsync returned. A crash before it leaves a
-//! file that is cold and heals (the brick cuts what was written); a crash after it leaves one that is local, at
-//! worst with the size attribute of the cold file, which the next lookup notices and has removed.
+//! **The commit is the removal of the marks, `cs.remote` among them**: one operation, or one for each on volumes that
+//! cannot do that. It happens only after every write was acknowledged, the ranges written are exactly the file, the
+//! checksum agrees, and fsync returned. A crash before it leaves a file that is cold and heals; a crash after it leaves one
+//! that is local, at worst with the size attribute of the cold file, which the next lookup notices and has removed.
 
+pub mod adopt;
 pub mod busy;
+pub mod cut;
 pub mod engine;
+pub mod evidence;
 pub mod job;
 pub mod lease;
+pub mod marks;
 pub mod parts;
 pub mod ranges;
+pub mod space;
 pub mod tracker;
 pub mod workers;

@@ -29,7 +29,7 @@ use std::sync::atomic::Ordering;
 use cloudsync_format::xattr::State;
 
 use crate::control;
-use crate::decision::{self, Known, MAX_ATTEMPTS, Source};
+use crate::decision::{self, Known, Source};
 use crate::errno::{Errno, Failure};
 use crate::host::guard;
 use crate::host::inode::Inode;
@@ -37,19 +37,17 @@ use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Want};
+use crate::recall::{adopt, evidence};
 use crate::remote::object::Object;
 pub use crate::remote::objects::Objects;
 use crate::remote::sizes::SMALL;
+use crate::sys;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
-pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>) {
-    ticket.count_attempt();
+pub fn serve(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
     let Some(inode) = inode else {
         return ticket.fail(Errno::EINVAL);
     };
-    if ticket.attempt() > MAX_ATTEMPTS {
-        return ticket.fail(Errno::EBUSY);
-    }
     let job = instance.engine.job(inode.gfid());
     if let Some(serving) = job.as_ref().and_then(|job| job.serving()) {
         return serving.read(ticket);
@@ -58,14 +56,18 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
         && job.is_none()
         && size <= SMALL
         && let Some(store) = instance.store()
+        && !is_copier(&ticket)
         && source(instance, &store, &inode, size) == Source::Bricks
     {
         return engine::park_small(instance, ticket, inode);
     }
     control::on_a_thread(instance, ticket, move |instance, ticket| {
-        let way = guard::catch(Err(Failure::Bug), || ask(instance, &inode));
+        let way = guard::catch(Err(Failure::Bug), || ask(instance, &ticket, &inode));
         match way {
             Ok(Way::Recall) => engine::park(instance, ticket, Want::Bytes, Some(inode), None),
+            Ok(Way::LookInto) => {
+                engine::park(instance, ticket, Want::LookInto, Some(inode), None);
+            }
             Ok(Way::Object { object, recall }) => {
                 instance.objects.reads.fetch_add(1, Ordering::Relaxed);
                 object.read(ticket, true);
@@ -81,6 +83,11 @@ pub fn serve(instance: &Arc<Instance>, mut ticket: Ticket, inode: Option<Inode>)
     });
 }
 
+/// Whether it is a worker of geo-replication, which copies the volume to another: what it reads must not come back.
+fn is_copier(ticket: &Ticket) -> bool {
+    ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
+}
+
 /// Where a read of a cold file of `size` bytes gets them. Never blocks.
 fn source(instance: &Instance, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
     let can_fetch = store.can_fetch();
@@ -94,25 +101,36 @@ fn source(instance: &Instance, store: &LoadedStore, inode: &Inode, size: u64) ->
 enum Way {
     /// From the bricks, when the file is local.
     Recall,
+    /// Not decided: the file has bytes that nothing explains.
+    LookInto,
     /// From the object; whether it is recalled too.
     Object { object: Arc<Object>, recall: bool },
 }
 
-fn ask(instance: &Arc<Instance>, inode: &Inode) -> Result<Way, Failure> {
+fn ask(instance: &Arc<Instance>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
     let file = control::File::of(instance, Some(inode))?;
     let status = file.child.status(&file.loc)?;
     if !matches!(status.state, State::Remote | State::Repair) {
         // The job looks at the rest.
         return Ok(Way::Recall);
     }
+    // The second time somebody else is at work on it, and they are explained by that.
+    if ticket.attempt() <= 1 && evidence::is_unexplained(&status, inode.gfid()) {
+        return Ok(Way::LookInto);
+    }
     let size = status.attributes.size();
     inode.learn(instance.this, Known::Cold { size });
     let store = instance.store().ok_or(Failure::NoStore)?;
-    let Source::Object { recall } = source(instance, &store, inode, size) else {
-        return Ok(Way::Recall);
+    let recall = match source(instance, &store, inode, size) {
+        Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
+        Source::Bricks => return Ok(Way::Recall),
+        Source::Object { recall } => recall && !is_copier(ticket),
     };
     let object = instance
         .objects
         .open(instance.this, &store, inode.gfid(), &status)?;
+    if let Some(etag) = object.adopted() {
+        adopt::remember(&file, &status, &etag);
+    }
     Ok(Way::Object { object, recall })
 }

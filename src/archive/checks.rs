@@ -66,6 +66,8 @@ pub(super) struct Object {
     pub(super) key: String,
     /// The store's version of it; empty if it cannot say.
     pub(super) version: String,
+    /// Of the whole object, if the store or the archiver says it.
+    pub(super) checksum: Option<Checksum>,
 }
 
 /// Law 2: the store says itself that it has the object, in full.
@@ -98,6 +100,7 @@ pub(super) fn check_object(
             Ok(Object {
                 key,
                 version: object.etag,
+                checksum: claim.checksum.or(object.checksum),
             })
         }
         Ok(Some(object)) => Err(refused(
@@ -115,6 +118,7 @@ pub(super) fn check_object(
         Ok(None) => Ok(Object {
             key,
             version: String::new(),
+            checksum: None,
         }),
         Err(errno) => Err(refused(
             // EBUSY is what a file that changed answers, and this one did not.

@@ -99,6 +99,15 @@ impl<'a> Arguments<'a> {
         unsafe { DictRef::from_raw(self.call.xattr) }
     }
 
+    /// The process that asks, or a negative number for some programs of the host's (`GF_CLIENT_PID_...`).
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        // SAFETY: frame and root live until the operation is answered.
+        let root = unsafe { (*self.call.frame).root };
+        // SAFETY: as above.
+        unsafe { (*root).pid }
+    }
+
     /// Who asks: the user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {

@@ -3,18 +3,23 @@
 //! one on a thread of the host's. Here is what asks and locks; what changes a file is in [`file`].
 
 mod file;
+mod room;
 
 use std::ffi::CStr;
 use std::ptr;
+use std::thread;
+use std::time::Duration;
 
+use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 pub use self::file::Fd;
+pub use self::room::Room;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::crash;
 use crate::host::dict::Dict;
-use crate::host::inode::Loc;
+use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};
 use crate::sys;
@@ -45,6 +50,8 @@ pub struct Status {
     pub mark: Option<Vec<u8>>,
     /// The version of that object when the file was archived.
     pub version: Option<Vec<u8>>,
+    /// What was archived.
+    pub record: Option<Record>,
     /// The whole file's size, if this is the first shard of one.
     pub sharded_size: Option<u64>,
     /// Whether it has the size attribute of a cold file.
@@ -76,6 +83,7 @@ const STATUS_QUESTIONS: &[&CStr] = &[
     xattr::OBJECT_SIZE,
     xattr::KEY,
     xattr::VERSION,
+    xattr::RECORD,
     xattr::SHARDED_SIZE,
 ];
 
@@ -108,14 +116,53 @@ impl Child {
         self.raw.as_ptr()
     }
 
-    /// Waits for the lock that serialises archive and recall of the file between all clients.
+    /// Waits for the lock that serialises archive and recall of the file between all clients, as long as `go_on` says so.
+    ///
+    /// It asks again and again and never lets a request wait on a brick: one that waits longer than the volume's
+    /// `network.frame-timeout` would have the host give up the whole connection.
     ///
     /// # Errors
-    /// [`Failure::Brick`].
-    pub fn lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
+    /// [`Failure::Brick`], and what `go_on` says.
+    pub fn lock<'a>(
+        &'a self,
+        loc: &'a Loc,
+        go_on: impl Fn() -> Result<(), Failure>,
+    ) -> Result<Locked<'a>, Failure> {
+        const FIRST: Duration = Duration::from_millis(2);
+        const LAST: Duration = Duration::from_millis(200);
         let _step = crash::step("lock");
-        brick("lock", self.inodelk(loc, sys::CS_LOCK))?;
-        Ok(Locked { child: self, loc })
+        let mut pause = FIRST;
+        loop {
+            match self.try_lock(loc) {
+                Err(Failure::Locked) => {}
+                locked => return locked,
+            }
+            go_on()?;
+            // Two that ask several bricks at once may each be refused by one: not in step, then.
+            thread::sleep(pause + pause.mul_f32(self.jitter()));
+            pause = (pause * 3 / 2).min(LAST);
+        }
+    }
+
+    /// Takes that lock if nobody has it.
+    ///
+    /// # Errors
+    /// [`Failure::Locked`], [`Failure::Brick`].
+    pub fn try_lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
+        match self.inodelk(loc, sys::CS_TRY_LOCK) {
+            result if result == -libc::EAGAIN => Err(Failure::Locked),
+            result => {
+                brick("lock", result)?;
+                Ok(Locked { child: self, loc })
+            }
+        }
+    }
+
+    /// From 0 to 1.
+    fn jitter(&self) -> f32 {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let mixed = u64::from(now.subsec_nanos()) ^ (self.as_ptr().addr() as u64);
+        f32::from((mixed % 256) as u8) / 256.0
     }
 
     /// Takes the lock once more, and waits for nobody: see [`crate::recall::lease`].
@@ -141,6 +188,56 @@ impl Child {
                 how,
             )
         }
+    }
+
+    /// An extended attribute of the file; `None` if it has none of that name.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn attribute(&self, loc: &Loc, name: &CStr) -> Result<Option<Vec<u8>>, Failure> {
+        let (_, answer) = self.stat(loc, &[name])?;
+        Ok(answer.and_then(|answer| answer.borrow().bytes(name)))
+    }
+
+    /// The identity of the file that an operation's descriptor is open on.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn identity(&self, ticket: &Ticket) -> Result<Gfid, Failure> {
+        let mut attributes = Attributes::blank();
+        // SAFETY: child and descriptor are live; NULL stands for no dictionaries.
+        let result = unsafe {
+            sys::syncop_fstat(
+                self.as_ptr(),
+                ticket.descriptor(),
+                &raw mut attributes.0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
+        brick("ask for its identity", result)?;
+        Ok(attributes.gfid())
+    }
+
+    /// Sets an extended attribute as the caller of `ticket`: the bricks may refuse it to that one.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn set_as_caller(
+        &self,
+        ticket: &Ticket,
+        loc: &Loc,
+        step: &'static str,
+        name: &CStr,
+        value: &str,
+    ) -> Result<(), Failure> {
+        let _step = crash::step(step);
+        let dict = Dict::new().and_then(|dict| dict.set_text(name, value).map(|()| dict));
+        let dict = dict.map_err(|errno| Failure::Brick { step, errno })?;
+        // SAFETY: all pointers are live; the frame lives until the ticket is answered.
+        let result =
+            unsafe { sys::cs_shim_set_as_caller(ticket.frame(), loc.as_ptr(), dict.as_ptr()) };
+        brick(step, result)
     }
 
     /// Asks the bricks for the file's state, size and keys.
@@ -179,6 +276,8 @@ impl Child {
             mark,
             archived_by_us: bytes(xattr::VERSION).is_some(),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
+            record: bytes(xattr::RECORD)
+                .and_then(|record| Record::parse(&String::from_utf8(record).ok()?)),
             sharded_size: bytes(xattr::SHARDED_SIZE)
                 .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
             has_left_overs: recorded.is_some(),
@@ -205,8 +304,8 @@ impl Child {
         // SAFETY: NULL or a reference that syncop gives away.
         let mut answer = unsafe { Dict::from_raw(answer) };
         let mut result = result;
-        // It has no name any more, but somebody may have it open.
-        if matches!(-result, libc::ENOENT | libc::ESTALE)
+        // It has no name any more, or this client never learnt one, but somebody may have it open.
+        if matches!(-result, libc::ENOENT | libc::ESTALE | libc::EINVAL)
             && let Some(fd) = Fd::of(loc)
         {
             let mut other = ptr::null_mut();
@@ -304,8 +403,9 @@ impl Child {
     /// [`Failure::Brick`], with EACCES if not.
     pub fn may(&self, ticket: &Ticket, loc: &Loc, what: i32) -> Result<(), Failure> {
         // SAFETY: all pointers are live; the frame lives until the ticket is answered.
-        let result =
-            unsafe { sys::cs_shim_access_as(self.as_ptr(), loc.as_ptr(), what, ticket.frame()) };
+        let result = unsafe {
+            sys::cs_shim_access_as_caller(ticket.frame(), self.as_ptr(), loc.as_ptr(), what)
+        };
         brick("access", result)
     }
 }

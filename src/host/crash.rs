@@ -11,11 +11,13 @@
 
 /// Every step there is. The tests fail for one that is not here, and for one that they never came to.
 pub const STEPS: &[&str] = &[
+    "adopt",
     "answer",
     "ask the store",
     "commit",
     "compare",
     "cut",
+    "cut as the caller",
     "drain",
     "fetch",
     "fsync",
@@ -23,6 +25,7 @@ pub const STEPS: &[&str] = &[
     "look up",
     "make room",
     "mark",
+    "note the object",
     "open",
     "restore the times",
     "resume",

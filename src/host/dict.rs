@@ -102,6 +102,48 @@ impl DictRef<'_> {
         unsafe { sys::dict_del(self.raw.as_ptr(), key.as_ptr().cast_mut()) };
     }
 
+    /// Takes out every value whose key fits `pattern` (of fnmatch). Returns how many there were.
+    pub fn remove_matching(self, pattern: &CStr) -> usize {
+        // SAFETY: live; the host's own function takes each pair out, and its walk allows for that.
+        let removed = unsafe {
+            sys::dict_foreach_fnmatch(
+                self.raw.as_ptr(),
+                pattern.as_ptr().cast_mut(),
+                Some(sys::dict_remove_foreach_fn),
+                ptr::null_mut(),
+            )
+        };
+        usize::try_from(removed).unwrap_or(0)
+    }
+
+    /// Whether there are no values.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        // SAFETY: live; a number that its owner alone changes now.
+        unsafe { (*self.raw.as_ptr()).count == 0 }
+    }
+
+    /// Sets `key` to a copy of `value`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn set_bytes(self, key: &CStr, value: &[u8]) -> Result<(), Errno> {
+        // SAFETY: live; the shim copies the value.
+        let done = unsafe {
+            sys::cs_shim_dict_set(
+                self.as_ptr(),
+                key.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+            )
+        };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
+    }
+
     /// Runs `change` on the file attributes that the value holds, if it holds some: in place.
     pub fn with_attributes(self, key: &CStr, change: impl FnOnce(&mut Attributes)) {
         // SAFETY: live by the handle's lifetime.
@@ -184,20 +226,7 @@ impl Dict {
     /// # Errors
     /// ENOMEM.
     pub fn set_text(&self, key: &CStr, value: &str) -> Result<(), Errno> {
-        // SAFETY: the dictionary is ours; the shim copies the value.
-        let done = unsafe {
-            sys::cs_shim_dict_set(
-                self.as_ptr(),
-                key.as_ptr(),
-                value.as_ptr().cast(),
-                value.len(),
-            )
-        };
-        if done == 0 {
-            Ok(())
-        } else {
-            Err(Errno::ENOMEM)
-        }
+        self.borrow().set_bytes(key, value.as_bytes())
     }
 
     /// Sets `key` to 1 as a number of one byte, which is another type than [`DictRef::ask`]'s.

@@ -3,7 +3,8 @@
 //! allocation and forgetting costs nothing.
 
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::decision::Known;
 use crate::host::xlator::Xlator;
@@ -12,6 +13,14 @@ use crate::sys;
 /// A file's identity in the volume.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gfid(pub [u8; 16]);
+
+impl Gfid {
+    /// Whether it is no file's: all zeros.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        u128::from_ne_bytes(self.0) == 0
+    }
+}
 
 impl fmt::Display for Gfid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,6 +70,24 @@ impl Inode {
         Gfid(unsafe { (*self.as_ptr()).gfid })
     }
 
+    /// The inode of the file `gfid` in the same table, if this client knows one.
+    #[must_use]
+    pub fn linked(&self, gfid: Gfid) -> Option<Self> {
+        // SAFETY: we hold a reference; a table lives as long as its inodes.
+        let table = unsafe { (*self.as_ptr()).table };
+        let mut id = gfid.0;
+        // SAFETY: as above; the id is read only. The reference becomes ours.
+        NonNull::new(unsafe { sys::inode_find(table, id.as_mut_ptr()) }).map(Self)
+    }
+
+    /// A directory that the file is in, as this client remembers it.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        // SAFETY: we hold a reference; NULL stands for "any name". The reference becomes ours.
+        let parent = unsafe { sys::inode_parent(self.as_ptr(), ptr::null_mut(), ptr::null()) };
+        NonNull::new(parent).map(Self)
+    }
+
     /// The file's path as this client knows it, or its gfid.
     #[must_use]
     pub fn path(&self) -> String {
@@ -81,11 +108,31 @@ impl Inode {
     }
 }
 
+impl Clone for Inode {
+    fn clone(&self) -> Self {
+        // SAFETY: we hold a reference; another one is taken.
+        unsafe { sys::inode_ref(self.as_ptr()) };
+        Self(self.0)
+    }
+}
+
 impl Drop for Inode {
     fn drop(&mut self) {
         // SAFETY: our reference, given back once.
         unsafe { sys::inode_unref(self.as_ptr()) };
     }
+}
+
+/// How often bricks of any volume went away: what was learnt before that may be of bricks with other options.
+static LOSSES: AtomicU64 = AtomicU64::new(0);
+
+/// What is known of files now counts as old, see [`crate::bricks`].
+pub fn age() {
+    LOSSES.fetch_add(1, Ordering::AcqRel);
+}
+
+fn era() -> u64 {
+    LOSSES.load(Ordering::Acquire) & SIZE
 }
 
 const LOCAL: u64 = 1 << 62;
@@ -110,10 +157,21 @@ pub(crate) unsafe fn known(inode: *mut sys::inode_t, this: Xlator) -> Known {
 
 /// # Safety
 /// `inode` is NULL or live.
+pub(crate) unsafe fn is_surely_local(inode: *mut sys::inode_t, this: Xlator) -> bool {
+    let mut value = 0;
+    if !inode.is_null() {
+        // SAFETY: live; the host locks the inode.
+        unsafe { sys::inode_ctx_get0(inode, this.as_ptr(), &raw mut value) };
+    }
+    value == LOCAL | era()
+}
+
+/// # Safety
+/// `inode` is NULL or live.
 pub(crate) unsafe fn learn(inode: *mut sys::inode_t, this: Xlator, known: Known) {
     let mut value = match known {
         Known::Unknown => 0,
-        Known::Local => LOCAL,
+        Known::Local => LOCAL | era(),
         Known::Cold { size } => COLD | size.min(SIZE),
     };
     if !inode.is_null() {

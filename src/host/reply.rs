@@ -49,6 +49,13 @@ impl<'a> Reply<'a> {
         unsafe { DictRef::from_raw(self.raw.xdata) }
     }
 
+    /// The attributes that a getxattr answers.
+    #[must_use]
+    pub fn xattrs(&self) -> Option<DictRef<'a>> {
+        // SAFETY: the host keeps it alive until the callback returns.
+        unsafe { DictRef::from_raw(self.raw.xattrs) }
+    }
+
     /// The state that the bricks tell, if they do.
     #[must_use]
     pub fn state(&self) -> Option<xattr::State> {

@@ -33,6 +33,8 @@ struct Inner {
     attempt: u8,
     /// Of a read that is on the bricks while the file is recalled.
     during: Option<Reading>,
+    /// The file, if its arguments name it by an inode that was never linked: see [`Ticket::is_nameless`].
+    file: Option<Inode>,
 }
 
 impl Inner {
@@ -41,6 +43,13 @@ impl Inner {
         // SAFETY: nobody uses what the arguments name any more; they are not used again.
         unsafe { sys::cs_shim_call_wipe(&raw mut self.call) };
     }
+}
+
+/// The attributes in the answer to an operation that was done as its caller's.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    before: Attributes,
+    after: Attributes,
 }
 
 /// See the module.
@@ -80,6 +89,7 @@ impl Ticket {
             class: Class::Pass,
             attempt: 0,
             during: None,
+            file: None,
         });
         let call = &raw mut inner.call;
         // SAFETY: live by the caller's word.
@@ -141,8 +151,88 @@ impl Ticket {
     /// The file that it is about: of a copy the source.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
-        // SAFETY: the call holds a reference to what its arguments name.
-        unsafe { Inode::from_raw(self.arguments().inode()) }
+        // SAFETY: the call, or the ticket, holds a reference.
+        unsafe { Inode::from_raw(self.raw_inode()) }
+    }
+
+    fn raw_inode(&self) -> *mut sys::inode_t {
+        match &self.inner.file {
+            Some(file) => file.as_ptr(),
+            None => self.arguments().inode(),
+        }
+    }
+
+    /// Whether its file is known by a descriptor alone: of threads that create one file at once, all but one have a
+    /// descriptor whose inode never gets the file's identity.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.arguments().has_descriptor()
+            && self.inode().is_some_and(|inode| inode.gfid().is_none())
+    }
+
+    /// The file that a nameless operation is about.
+    pub fn name(&mut self, file: Inode) {
+        self.inner.file = Some(file);
+    }
+
+    /// Its descriptor's address, for the functions that work on it.
+    pub(crate) fn descriptor(&self) -> *mut sys::fd_t {
+        self.inner.call.fd
+    }
+
+    /// Makes a removal of an attribute remove another one.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn rename(&mut self, name: &CStr) -> Result<(), Errno> {
+        // SAFETY: the call is ours, and so is the name in it; the shim copies the new one.
+        match unsafe { sys::cs_shim_call_rename(&raw mut self.inner.call, name.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(Errno::ENOMEM),
+        }
+    }
+
+    /// Has the child do the operation, a truncation or an open, as its caller's, whatever the file's state. It is still to
+    /// be answered: [`Ticket::answer_done`]. Blocks.
+    ///
+    /// # Errors
+    /// Why the bricks refuse it.
+    pub fn do_as_caller(&mut self) -> Result<Done, Errno> {
+        // SAFETY: the call holds a reference to its xdata, or has none.
+        if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
+            asked.remove(xattr::STATUS);
+        }
+        self.stamp();
+        let mut done = Done {
+            before: Attributes::blank(),
+            after: Attributes::blank(),
+        };
+        // SAFETY: the operation is ours and not wound; both outlive the call, which waits for the child.
+        let result = unsafe {
+            sys::cs_shim_call_as_caller(
+                &raw mut self.inner.call,
+                &raw mut done.before.0,
+                &raw mut done.after.0,
+            )
+        };
+        if result == 0 {
+            Ok(done)
+        } else {
+            Err(Errno::new(result))
+        }
+    }
+
+    /// Answers an operation that [`Ticket::do_as_caller`] has done.
+    pub fn answer_done(mut self, mut done: Done) {
+        // SAFETY: the operation is ours; the attributes outlive the call.
+        unsafe {
+            sys::cs_shim_call_answer_done(
+                &raw mut self.inner.call,
+                &raw mut done.before.0,
+                &raw mut done.after.0,
+            );
+        }
+        self.dispose();
     }
 
     /// The file whose state the bricks check: of a copy the destination.
@@ -162,7 +252,14 @@ impl Ticket {
     #[must_use]
     pub fn known(&self) -> Known {
         // SAFETY: as above.
-        unsafe { inode::known(self.arguments().inode(), self.inner.this) }
+        unsafe { inode::known(self.raw_inode(), self.inner.this) }
+    }
+
+    /// Whether the file was local when somebody looked at it since the bricks went away last. Allocates nothing.
+    #[must_use]
+    pub fn is_surely_local(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { inode::is_surely_local(self.raw_inode(), self.inner.this) }
     }
 
     pub(crate) fn frame(&self) -> *mut sys::call_frame_t {

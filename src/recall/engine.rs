@@ -16,6 +16,7 @@ use crate::recall::busy::Busy;
 use crate::recall::job::{self, Looked};
 use crate::recall::lease::Lease;
 use crate::recall::parts::Parts;
+use crate::recall::space::Space;
 use crate::recall::tracker::Tracker;
 use crate::recall::workers::{self, Pool};
 use crate::remote;
@@ -29,12 +30,16 @@ use crate::sys::glusterfs_fop_t as fop;
 pub enum Want {
     /// The file must be local.
     Bytes,
+    /// The same, if it is known to be cold: nothing has said so.
+    Look,
     /// Some bytes of it, wherever they are.
     Read,
     /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
     First(u64),
     /// What a recall left behind next to its end must be tidied up.
     Tidy,
+    /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
+    LookInto,
 }
 
 /// A job and who waits for it.
@@ -98,6 +103,8 @@ pub struct Engine {
     ending: AtomicBool,
     /// When the bricks were last full.
     full: Mutex<Option<Instant>>,
+    /// Room for what is coming.
+    pub space: Space,
     /// What happened so far.
     pub counters: Counters,
 }
@@ -113,6 +120,8 @@ pub struct Counters {
     pub failed: AtomicU64,
     /// Files cut by the hand-shake.
     pub archived: AtomicU64,
+    /// Files that became local with bytes that no recall had written.
+    pub kept: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -123,12 +132,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// the inode's. Never blocks.
 pub fn park(
     instance: &Arc<Instance>,
-    mut ticket: Ticket,
+    ticket: Ticket,
     want: Want,
     inode: Option<Inode>,
     gfid: Option<Gfid>,
 ) {
-    ticket.count_attempt();
     match inode {
         Some(inode) => {
             let gfid = gfid.unwrap_or_else(|| inode.gfid());
@@ -268,6 +276,11 @@ fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
         Ok(Looked::Small) => on_a_thread(instance, job, &workers::SMALL, recalls, run),
         Ok(Looked::Large) => on_a_thread(instance, job, &workers::LARGE, large, run),
         Ok(Looked::NoStore) => on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run),
+        // Nobody said that the file is cold: its operations must not fail over a question of ours.
+        Err(failure) if job.want == Want::Look => {
+            log::debug!("{}: {failure}", job.inode.path());
+            finish(instance, job, Ok(()));
+        }
         Err(failure) => finish(instance, job, Err(failure)),
     }
 }
@@ -328,6 +341,26 @@ fn is_full(errno: Errno) -> bool {
 }
 
 impl Job {
+    /// Takes the operation that cuts the file, and that the job was started for, from those that wait.
+    #[must_use]
+    pub fn take_cutter(&self) -> Option<Ticket> {
+        let cuts = |ticket: &Ticket| {
+            matches!(
+                ticket.fop(),
+                fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE | fop::GF_FOP_OPEN
+            )
+        };
+        let mut waiters = lock(&self.waiters);
+        // It came first.
+        let place = waiters.iter().position(cuts)?;
+        Some(waiters.remove(place))
+    }
+
+    /// It waits as before.
+    pub fn wait_again(&self, ticket: Ticket) {
+        lock(&self.waiters).insert(0, ticket);
+    }
+
     /// Somebody reads beside it.
     fn touch(&self) {
         *lock(&self.read) = Some(Instant::now());

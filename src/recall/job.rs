@@ -5,17 +5,19 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::xattr::{self, State};
 
-use crate::bricks::Check;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd, Reading, Status};
+use crate::host::child::{Child, Fd, Status};
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::{Download, LoadedStore};
+use crate::recall::cut::{self, Cutter};
 use crate::recall::engine::{self, Job, Serving, Want};
+use crate::recall::evidence;
 use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
 use crate::remote::identity::Identity;
@@ -42,35 +44,47 @@ pub enum Looked {
 pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
     let (child, loc) = begin(instance, job)?;
     let status = child.status(&loc)?;
-    if status.state == State::Local && !status.has_left_overs {
-        watch_bricks(instance, job, &child, &loc);
+    let local = status.state == State::Local;
+    if local && !status.has_left_overs {
         job.inode.learn(instance.this, Known::Local);
         return Ok(Looked::Done);
     }
     match job.want {
-        Want::Tidy if status.state != State::Local && !status.is_half_committed() => {
-            Ok(Looked::Done)
+        Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
+        Want::Tidy => Ok(Looked::Done),
+        Want::LookInto if !evidence::is_unexplained(&status, job.gfid) => Ok(Looked::Done),
+        // At most all of them are compared with the object.
+        Want::LookInto => Ok(Looked::of(status.on_bricks)),
+        Want::First(0) => Ok(Looked::NoStore),
+        _ if !local && instance.store().is_none() && !evidence::is_foreign(&status, job.gfid) => {
+            Err(Failure::NoStore)
         }
-        Want::Tidy | Want::First(0) => Ok(Looked::NoStore),
-        _ if status.state != State::Local && instance.store().is_none() => Err(Failure::NoStore),
-        _ if status.attributes.size() <= PART => Ok(Looked::Small),
-        _ => Ok(Looked::Large),
+        _ => Ok(Looked::of(status.attributes.size())),
+    }
+}
+
+impl Looked {
+    const fn of(size: u64) -> Self {
+        if size <= PART {
+            Self::Small
+        } else {
+            Self::Large
+        }
     }
 }
 
 fn begin(instance: &Instance, job: &Job) -> Result<(Child, Loc), Failure> {
-    let no_memory = || Failure::Brick {
-        step: "start",
-        errno: Errno::ENOMEM,
-    };
-    let child =
-        Child::enter(instance.this, std::ptr::from_ref(job).cast()).ok_or_else(no_memory)?;
-    let loc = Loc::of(&job.inode, job.gfid).ok_or_else(no_memory)?;
+    let child = Child::enter(instance.this, std::ptr::from_ref(job).cast());
+    let child = child.ok_or(Failure::NO_MEMORY)?;
+    let loc = Loc::of(&job.inode, job.gfid).ok_or(Failure::NO_MEMORY)?;
     Ok((child, loc))
 }
 
 /// How often a job whose lock was lost starts again.
 const AGAIN: usize = 3;
+
+/// How long a lookup waits for the end of a recall that has left marks behind.
+const MOMENT: Duration = Duration::from_secs(5);
 
 /// Does what the job's waiters wait for.
 ///
@@ -79,30 +93,51 @@ const AGAIN: usize = 3;
 pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     instance.objects.let_readers_first(job.gfid);
     let (child, loc) = begin(instance, job)?;
+    let begun = Instant::now();
+    let go_on = || match job.want {
+        _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+        Want::LookInto => Err(Failure::Locked),
+        Want::Tidy if begun.elapsed() > MOMENT => Err(Failure::Locked),
+        _ => Ok(()),
+    };
     let mut left = AGAIN;
     loop {
         job.lease.begin(&instance.bricks);
-        let outcome = child.lock(&loc).and_then(|lock| {
+        let outcome = child.lock(&loc, go_on).and_then(|lock| {
             let outcome = with_lock(instance, job, &child, &loc);
             job.lease.end(&child, &loc);
             drop(lock);
             outcome
         });
         match outcome {
-            // Whoever had the lock meanwhile may have done it all; if not, it begins anew.
+            // Whoever had the lock meanwhile may have done it all; if not, it starts again.
             Err(Failure::LockLost) if left > 0 => left -= 1,
+            // A lookup goes on without: what it shows then is what was archived.
+            Err(failure) if matches!(job.want, Want::Tidy | Want::LookInto) => {
+                log::debug!("{}: not looked into: {failure}", loc.path());
+                return Ok(());
+            }
             outcome => return outcome,
         }
     }
 }
 
 /// A descriptor of the file, which may have lost its last name while somebody has it open.
-fn open(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
+pub(super) fn open(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
     match child.open(&job.inode, loc) {
         Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
             Fd::anonymous(&job.inode)
         }
         opened => opened,
+    }
+}
+
+/// A descriptor for few operations. The host finds a file by its inode then, which must have the file's identity.
+fn open_briefly(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
+    if job.inode.gfid().is_none() {
+        open(child, job, loc)
+    } else {
+        Fd::anonymous(&job.inode)
     }
 }
 
@@ -117,61 +152,27 @@ fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> R
             job.inode.learn(instance.this, Known::Local);
             Ok(())
         }
-        (_, Want::Tidy) => Ok(()),
-        (State::Remote, Want::Bytes | Want::Read | Want::First(1..)) => {
-            let bytes = bring_back(instance, job, child, loc, &status)?;
-            instance
-                .engine
-                .counters
-                .recalled
-                .fetch_add(1, Ordering::Relaxed);
-            instance
-                .engine
-                .counters
-                .recalled_bytes
-                .fetch_add(bytes, Ordering::Relaxed);
-            Ok(())
+        (_, Want::Tidy | Want::LookInto) => Ok(()),
+        (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
+            bring_back(instance, job, child, loc, &status, None)
         }
-        (State::Remote, Want::First(0)) => {
-            // The commit of an empty file. Who waits for it cuts it, by its own right and with its own times.
-            let fd = open(child, job, loc)?;
-            // There is no mark: it begins anew if a brick went away since it was looked at. Another client's recall would
-            // go on writing into what is to be empty.
-            job.lease.check(&instance.bricks, child, loc)?;
-            empty(child, &fd)?;
-            child.remove(&fd, "commit", xattr::REMOTE)?;
-            job.inode.learn(instance.this, Known::Local);
-            tidy(instance, child, &fd)
-        }
+        (State::Remote, Want::First(keep)) => cut::run(instance, job, child, loc, &status, keep),
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
 }
 
-/// Finds out whether the bricks check before they write, if that is not known yet and can be told. A file that is local
-/// now serves for that.
-fn watch_bricks(instance: &Instance, job: &Job, child: &Child, loc: &Loc) {
-    if instance.bricks.check() != Check::Unknown {
-        return;
-    }
-    let reading = child
-        .open(&job.inode, loc)
-        .or_else(|failure| Fd::of(loc).ok_or(failure))
-        .and_then(|fd| child.try_to_read(&fd));
-    match reading {
-        Ok(Reading::Checked) => instance.bricks.looked(),
-        Ok(Reading::Unchecked) => instance.bricks.did_not_look(),
-        // An error of the file's, not a refusal: the next write tries again.
-        Ok(Reading::Refused) | Err(_) => {}
-    }
-}
-
 /// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
-fn healed(instance: &Instance, child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
+fn healed(
+    instance: &Arc<Instance>,
+    child: &Child,
+    loc: &Loc,
+    job: &Job,
+) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
             let fd = open(child, job, loc)?;
-            child.make_cold_again(loc, &fd, &status.attributes, false)?;
+            evidence::settle(instance, child, loc, &fd, job.gfid, &status)?;
             status = child.status(loc)?;
         }
         // The bytes are whole: a commit did not come to its end, or a hand-shake did not begin with cutting. Recalls of
@@ -186,28 +187,34 @@ fn healed(instance: &Instance, child: &Child, loc: &Loc, job: &Job) -> Result<St
     Ok(status)
 }
 
-/// Fetches the file, or as much of it as will be needed, and commits. Returns how many bytes that was.
-fn bring_back(
+/// Fetches the file, or as much of it as `cutter` will need, and commits.
+///
+/// # Errors
+/// Why not; the file is cold then, or what another client made of it.
+pub(super) fn bring_back(
     instance: &Arc<Instance>,
     job: &Job,
     child: &Child,
     loc: &Loc,
     status: &Status,
-) -> Result<u64, Failure> {
+    cutter: Option<&mut Cutter>,
+) -> Result<(), Failure> {
     let store = instance.store().ok_or(Failure::NoStore)?;
     let size = match job.want {
         // A plugin of the stock ABI brings the whole file or nothing.
         Want::First(keep) if store.can_fetch() => keep.min(status.attributes.size()),
         _ => status.attributes.size(),
     };
+    let keep_free = instance.config().keep_free;
+    let _room = instance.engine.space.take(child, loc, size, keep_free)?;
     // What comes in one write is on a brick or not, and needs no mark to be told from a file that is whole: bytes of a
     // cold file.
     let one_write = store.can_fetch() && size <= PIECE;
     let fd = if one_write {
-        Fd::anonymous(&job.inode)?
+        open_briefly(child, job, loc)?
     } else {
         let fd = open(child, job, loc)?;
-        job.lease.mark(child, &fd)?;
+        job.lease.mark(child, &fd, job.gfid, status)?;
         fd
     };
     let ours = || job.lease.check(&instance.bricks, child, loc);
@@ -225,7 +232,7 @@ fn bring_back(
         })
         .and_then(|written| {
             moved |= written.moved_mtime;
-            commit(instance, child, &fd, status, moved, ours)
+            commit(instance, child, &fd, status, moved, cutter, ours)
         });
     // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
     job.end_reading();
@@ -252,7 +259,10 @@ fn bring_back(
     job.inode.learn(instance.this, Known::Local);
     engine::resume(instance, job);
     log::debug!("{}: recalled, {size} bytes", loc.path());
-    Ok(size)
+    let counters = &instance.engine.counters;
+    counters.recalled.fetch_add(1, Ordering::Relaxed);
+    counters.recalled_bytes.fetch_add(size, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What readers beside a recall that failed get at once: without the bricks nobody can say whether the file is still what
@@ -366,6 +376,7 @@ fn commit(
     fd: &Fd,
     status: &Status,
     moved_mtime: bool,
+    cutter: Option<&mut Cutter>,
     ours: impl Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     child.fsync(fd)?;
@@ -373,18 +384,27 @@ fn commit(
     if moved_mtime {
         child.set_times(fd, &status.attributes)?;
     }
+    if let Some(cutter) = cutter {
+        cutter.cut()?;
+    }
     // Wherever a brick dies in this, it has all the bytes, and who looks next goes on with it. Without the size it is not
     // cut any more, and without cs.remote it is local.
     remove(instance, child, fd, "commit", &xattr::COMMIT)
 }
 
 /// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.
-fn tidy(instance: &Instance, child: &Child, fd: &Fd) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Failure::Brick`].
+pub(super) fn tidy(instance: &Instance, child: &Child, fd: &Fd) -> Result<(), Failure> {
     remove(instance, child, fd, "tidy up", xattr::LEFT_OVERS)
 }
 
 /// Removes attributes in one operation, which does it in any order, or, where the volume cannot do that, in this one.
-fn remove(
+///
+/// # Errors
+/// [`Failure::Brick`].
+pub(super) fn remove(
     instance: &Instance,
     child: &Child,
     fd: &Fd,

@@ -12,58 +12,49 @@
 
 #![forbid(unsafe_code)]
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use cloudsync_format::claim::Time;
 use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
 use crate::errno::Failure;
-use crate::host::child::{Child, Fd};
-use crate::host::inode::Loc;
+use crate::host::child::{Child, Fd, Status};
+use crate::host::inode::{Gfid, Loc};
+use crate::recall::marks::Mark;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lease {
-    /// What the job's mark says: no other job's says that.
-    mark: String,
-    /// Whether the file has it.
-    marked: AtomicBool,
+    /// What the job's mark says, if the file has it: no other job's says that.
+    mark: Mutex<Option<String>>,
     /// How often bricks had gone away when the lock was known to be ours.
     losses: AtomicU64,
     /// How often the lock was taken beyond the first time.
     again: AtomicU32,
 }
 
-impl Default for Lease {
-    fn default() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Its keys are random.
-        let random = RandomState::new().hash_one(number);
-        Self {
-            mark: format!("1-{random:016x}-{number}"),
-            marked: AtomicBool::new(false),
-            losses: AtomicU64::new(0),
-            again: AtomicU32::new(0),
-        }
-    }
-}
-
 impl Lease {
+    fn set_mark(&self, mark: Option<String>) {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
     /// Call before the lock is asked for.
     pub fn begin(&self, bricks: &Bricks) {
-        self.marked.store(false, Ordering::Release);
+        self.set_mark(None);
         self.losses.store(bricks.losses(), Ordering::Release);
     }
 
-    /// Sets the mark.
+    /// Sets the mark on the file `gfid`, which looked so just now.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn mark(&self, child: &Child, fd: &Fd) -> Result<(), Failure> {
-        child.set(fd, "mark", &[(xattr::DOWNLOADING, &self.mark)])?;
-        self.marked.store(true, Ordering::Release);
+    pub fn mark(&self, child: &Child, fd: &Fd, gfid: Gfid, now: &Status) -> Result<(), Failure> {
+        let (seconds, nanos) = now.attributes.ctime();
+        let mark = Mark::new(gfid, Time { seconds, nanos }).to_string();
+        child.set(fd, "mark", &[(xattr::DOWNLOADING, &mark)])?;
+        self.set_mark(Some(mark));
         Ok(())
     }
 
@@ -87,14 +78,19 @@ impl Lease {
                 log::warn!("{}: {failure}, after a brick had gone away", loc.path());
                 Failure::LockLost
             };
-            if !self.marked.load(Ordering::Acquire) {
+            let ours = self
+                .mark
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let Some(ours) = ours else {
                 return Err(Failure::LockLost);
-            }
+            };
             child.lock_again(loc).map_err(lost)?;
             self.again.fetch_add(1, Ordering::AcqRel);
             let status = child.status(loc).map_err(lost)?;
             let mark = status.mark.as_deref();
-            if status.remote.is_none() || mark != Some(self.mark.as_bytes()) {
+            if status.remote.is_none() || mark != Some(ours.as_bytes()) {
                 log::warn!("{}: another client had it meanwhile", loc.path());
                 return Err(Failure::LockLost);
             }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
@@ -19,6 +20,7 @@ use crate::host::inode::Loc;
 use crate::host::thread;
 use crate::instance::Instance;
 use crate::recall::engine::Job;
+use crate::recall::space;
 use crate::recall::tracker::Tracker;
 use crate::remote::get;
 use crate::remote::limits::{LIMITS, Use};
@@ -101,17 +103,14 @@ pub struct Target<'a> {
 pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result<(), Failure> {
     // A part's checksum says nothing without the others; a piece was compared when it came.
     let whole = target.tracker.size() == object.identity.size && !object.is_one_piece();
-    let expected = if whole {
-        object.describe()?.checksum
-    } else {
-        None
-    };
+    let expected = if whole { object.checksum()? } else { None };
     let fetching = Fetching {
         object,
         parts,
         target,
         algorithm: expected.map(Checksum::algorithm),
         stopped: AtomicBool::new(false),
+        looked: Mutex::new(Instant::now()),
         done: Mutex::default(),
     };
     let threads = parts.left(target.ranges);
@@ -160,6 +159,8 @@ struct Fetching<'a> {
     algorithm: Option<Algorithm>,
     /// One part failed: the others need not go on.
     stopped: AtomicBool,
+    /// When somebody looked for room.
+    looked: Mutex<Instant>,
     done: Mutex<Done>,
 }
 
@@ -229,6 +230,24 @@ impl Fetching<'_> {
         }
     }
 
+    /// Others fill the bricks, too.
+    fn find_room(&self) -> Result<(), Failure> {
+        const EACH: Duration = Duration::from_secs(1);
+        let Target { instance, job, .. } = self.target;
+        {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if looked.elapsed() < EACH {
+                return Ok(());
+            }
+            *looked = Instant::now();
+        }
+        let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
+        match child.zip(Loc::of(&job.inode, job.gfid)) {
+            Some((child, loc)) => space::look_again(&child, &loc, instance.config().keep_free),
+            None => Err(Failure::NO_MEMORY),
+        }
+    }
+
     /// Writes part of a chunk, once it is sure that the lock is ours.
     fn write(&self, at: u64, chunk: &Arc<Chunk>, which: Range<usize>) -> Result<(), Failure> {
         let Target {
@@ -259,6 +278,7 @@ impl Fetching<'_> {
     }
 
     fn part(&self, range: Range<u64>, what: Use) -> Result<(), Failure> {
+        self.find_room()?;
         let mut sum = self.algorithm.map(Algorithm::compute);
         self.object.stream(
             range.clone(),

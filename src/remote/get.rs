@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ops::Range;
 
 use cloudsync_format::checksum::Checksum;
@@ -131,9 +131,9 @@ fn fetch(
     let bytes = get.range.end - get.range.start;
     let _connection = LIMITS.connection(get.what, bytes);
     let version = object.version()?;
-    let part = Part {
+    let part = |version| Part {
         key: &object.identity.key,
-        version: version.as_deref(),
+        version,
         size: object.identity.size,
         range: get.range.clone(),
     };
@@ -146,14 +146,19 @@ fn fetch(
         each,
         failed: None,
     };
-    let fetched = object.store.fetch(&part, &mut filling);
+    let mut fetched = object.store.fetch(&part(version.as_deref()), &mut filling);
+    if fetched == Err(Errno::ESTALE)
+        && filling.failed.is_none()
+        && let Some(adopted) = adopt(object, version.as_deref())?
+    {
+        fetched = object.store.fetch(&part(Some(&adopted)), &mut filling);
+    }
     let failed = filling.failed.take();
     if failed.is_none()
         && fetched.is_ok()
         && let Some(piece) = filling.piece.take()
     {
-        // Asks the store, if the answer did not tell: not while the plugin works.
-        if let Some(expected) = object.describe()?.checksum {
+        if let Some(expected) = object.checksum()? {
             let found = expected.algorithm().of(piece.buffer().bytes());
             compare(object.key(), expected, found)?;
         }
@@ -287,6 +292,18 @@ pub fn compare(key: &CStr, expected: Checksum, found: Checksum) -> Result<(), Fa
     })
 }
 
+/// The store says that it is another version than `refused`: asks whether it is the same object all the same. `None`: it
+/// cannot be told.
+///
+/// # Errors
+/// It is not, or why the store does not say.
+fn adopt(object: &Object, refused: Option<&CStr>) -> Result<Option<CString>, Failure> {
+    head(object)?;
+    Ok(object
+        .adopted()
+        .filter(|adopted| refused != Some(adopted.as_c_str())))
+}
+
 /// Asks the store what the object is, and whether that is the file.
 ///
 /// # Errors
@@ -313,8 +330,24 @@ fn checked(object: &Object, found: store::Object) -> Result<store::Object, Failu
         version.filter(|version| !found.etag.is_empty() && *version != found.etag)
     {
         let now = &found.etag;
-        let why = format!("it is version {now} in the store, the file was archived as {version}");
-        return Err(other(why, Errno::ESTALE));
+        let proven = found.size == identity.size
+            && identity.checksum.is_some()
+            && identity.checksum == found.checksum;
+        let adopted = CString::new(now.as_str()).ok().filter(|_| proven);
+        let Some(adopted) = adopted else {
+            let why = format!(
+                "it is version {now} in the store, the file was archived as {version}, and size and checksum do not prove \
+                 that it is the same (cloudsync verify --adopt)"
+            );
+            return Err(other(why, Errno::ESTALE));
+        };
+        if object.adopted().as_ref() != Some(&adopted) {
+            log::info!(
+                "object {}: it is version {now} now, it was {version}; size and checksum are the file's",
+                identity.key.to_string_lossy()
+            );
+            object.adopt(adopted);
+        }
     }
     if found.size != identity.size {
         let (stored, size) = (found.size, identity.size);

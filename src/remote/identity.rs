@@ -5,6 +5,8 @@
 
 use std::ffi::CString;
 
+use cloudsync_format::checksum::Checksum;
+
 use crate::errno::Failure;
 use crate::host::child::Status;
 
@@ -17,6 +19,9 @@ pub struct Identity {
     pub version: Option<CString>,
     /// Its size in bytes, which is the file's.
     pub size: u64,
+    /// The checksum of the file when it was archived, if its record has one. What has it, and the size, is the object,
+    /// whatever its version.
+    pub checksum: Option<Checksum>,
 }
 
 impl Identity {
@@ -40,6 +45,7 @@ impl Identity {
             key: text(key, "its object key has a NUL")?,
             version: version.transpose()?,
             size: status.attributes.size(),
+            checksum: status.record.as_ref().and_then(|record| record.checksum),
         })
     }
 }

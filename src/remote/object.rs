@@ -10,6 +10,8 @@ use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use cloudsync_format::checksum::Checksum;
+
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
@@ -53,7 +55,9 @@ pub struct Object {
     pub(super) store: Arc<LoadedStore>,
     /// What the store said of it.
     described: Mutex<Option<store::Object>>,
-    /// A request failed: whoever comes next begins anew, with what the store says then.
+    /// The version that the store has of it now, if that is another one and was proven to be the same object.
+    adopted: Mutex<Option<CString>>,
+    /// A request failed: the next open creates a new `Object` with fresh metadata.
     stale: AtomicBool,
     /// The instance ends: so do the requests.
     ending: Arc<AtomicBool>,
@@ -109,6 +113,7 @@ impl Object {
             this,
             store,
             described: Mutex::default(),
+            adopted: Mutex::default(),
             stale: AtomicBool::new(false),
             ending: Arc::clone(ending),
             busy: Arc::clone(busy),
@@ -150,6 +155,18 @@ impl Object {
         let found = get::head(self)?;
         *described = Some(found.clone());
         Ok(found)
+    }
+
+    /// The checksum that its bytes must have, if that is known: by the file's record, or else by the store. Blocks if that
+    /// must be asked.
+    ///
+    /// # Errors
+    /// Why the store does not say.
+    pub fn checksum(&self) -> Result<Option<Checksum>, Failure> {
+        match self.identity.checksum {
+            Some(checksum) => Ok(Some(checksum)),
+            None => Ok(self.describe()?.checksum),
+        }
     }
 
     /// The store told it beside bytes of the object.
@@ -399,8 +416,25 @@ impl Object {
         true
     }
 
+    /// The version that the store has of it now, if it is not the one that the file was archived as.
+    #[must_use]
+    pub fn adopted(&self) -> Option<CString> {
+        self.adopted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Another version of it is the same object.
+    pub(super) fn adopt(&self, version: CString) {
+        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+    }
+
     /// The version to insist on. Blocks if it must be asked for.
     pub(super) fn version(&self) -> Result<Option<CString>, Failure> {
+        if let Some(adopted) = self.adopted() {
+            return Ok(Some(adopted));
+        }
         if let Some(version) = &self.identity.version {
             return Ok(Some(version.clone()));
         }

@@ -101,3 +101,33 @@ cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
     iobref_unref(iobref);
     return 0;
 }
+
+void
+cs_shim_call_answer_done(cs_call_t *call, struct iatt *before, struct iatt *after)
+{
+    call_frame_t *frame = call->frame;
+
+    switch (call->fop) {
+        case GF_FOP_TRUNCATE:
+            STACK_UNWIND_STRICT(truncate, frame, 0, 0, before, after, NULL);
+            break;
+        case GF_FOP_FTRUNCATE:
+            STACK_UNWIND_STRICT(ftruncate, frame, 0, 0, before, after, NULL);
+            break;
+        default:
+            STACK_UNWIND_STRICT(open, frame, 0, 0, call->fd, NULL);
+            break;
+    }
+}
+
+int32_t
+cs_shim_call_rename(cs_call_t *call, const char *name)
+{
+    char *copy = gf_strdup(name);
+
+    if (!copy)
+        return -1;
+    GF_FREE((char *)call->name);
+    call->name = copy;
+    return 0;
+}

@@ -583,7 +583,7 @@ static int32_t
 cs_getxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
                 int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
 {
-    CS_REPLY();
+    CS_REPLY(.xattrs = dict);
     CS_SETTLE(getxattr, dict, xdata);
     return 0;
 }
@@ -599,7 +599,7 @@ static int32_t
 cs_fgetxattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
                  int32_t op_ret, int32_t op_errno, dict_t *dict, dict_t *xdata)
 {
-    CS_REPLY();
+    CS_REPLY(.xattrs = dict);
     CS_SETTLE(fgetxattr, dict, xdata);
     return 0;
 }

@@ -20,6 +20,7 @@ typedef struct cs_reply {
     struct iatt *buf;     /* the file's attributes after the operation, or NULL; Rust may correct them */
     struct iatt *prebuf;  /* the file's attributes before the operation, or NULL; Rust may correct them */
     gf_dirent_t *entries; /* the entries of a readdirp, or NULL; Rust may correct them */
+    dict_t *xattrs;       /* what a getxattr answers, or NULL; Rust may correct it */
 } cs_reply_t;
 
 /*
@@ -132,6 +133,14 @@ int32_t
 cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
                          int32_t at_end, struct iatt *attributes);
 
+/* Answers a truncation or an open that cs_shim_call_as_caller has done. */
+void
+cs_shim_call_answer_done(cs_call_t *call, struct iatt *before, struct iatt *after);
+
+/* Makes a removexattr remove `name`. Returns -1 when there is no memory. */
+int32_t
+cs_shim_call_rename(cs_call_t *call, const char *name);
+
 /* ---- host macros as functions ---- */
 
 int32_t
@@ -167,10 +176,20 @@ cs_shim_fd_bind(fd_t *fd);
 void
 cs_shim_become(void *token);
 
-/* Whether the user of `frame` may do `mask` (R_OK, W_OK) with the file: 0 or a negative errno. Blocks. Leaves this
- * thread as cs_shim_become made it. */
+/* ---- as the caller: its process, user, groups, lock owner and time. Each blocks; 0 or a negative errno. ---- */
+
+/* Does what `call` asks (truncate, ftruncate, open) on the child, and keeps the call: it is still to be answered, with
+ * the attributes that come back. `open` opens the call's descriptor and has no attributes. */
 int32_t
-cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame);
+cs_shim_call_as_caller(cs_call_t *call, struct iatt *before, struct iatt *after);
+
+/* Sets extended attributes, and moves no times. */
+int32_t
+cs_shim_set_as_caller(call_frame_t *caller, loc_t *loc, dict_t *dict);
+
+/* Whether the caller may do `mask` (R_OK, W_OK) with the file. Leaves this thread as cs_shim_become made it. */
+int32_t
+cs_shim_access_as_caller(call_frame_t *caller, xlator_t *child, loc_t *loc, int32_t mask);
 
 /* Asks the bricks whether `loc->path`, a name that this client remembers, is still the file's. 0, or a negative
  * errno; -ESTALE: it is another's, or nobody's. */
@@ -204,14 +223,19 @@ cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt);
 gf_dirent_t *
 cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry);
 
-/* What cs_shim_lock does: waits for the lock, does not wait, gives it back. */
-#define CS_LOCK 0
-#define CS_TRY_LOCK 1
-#define CS_UNLOCK 2
+/* What cs_shim_lock does: takes the lock if nobody has it, gives it back. */
+#define CS_TRY_LOCK 0
+#define CS_UNLOCK 1
 
-/* Takes (waits for) or releases the write lock on the whole file in `domain`. Blocks. 0 or a negative errno. */
+/* Takes or releases the write lock on the whole file in `domain`. Blocks until the bricks answer, and they answer at
+ * once. 0 or a negative errno; -EAGAIN: somebody has it. */
 int32_t
 cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how);
+
+/* Copies up to `size` bytes of the file at `offset` to `bytes`, whatever the file's state. Blocks. How many, or a
+ * negative errno. */
+int32_t
+cs_shim_read(xlator_t *child, fd_t *fd, void *bytes, uint32_t size, off_t offset);
 
 /* Writes no bytes, at the file's beginning, with `xdata`. Blocks. 0 or a negative errno. */
 int32_t

@@ -233,23 +233,6 @@ cs_shim_become(void *token)
 }
 
 int32_t
-cs_shim_access_as(xlator_t *child, loc_t *loc, int32_t mask, call_frame_t *frame)
-{
-    call_stack_t *user = frame->root;
-    uid_t root = 0;
-    int32_t ret;
-
-    syncopctx_setfsuid(&user->uid);
-    syncopctx_setfsgid(&user->gid);
-    syncopctx_setfsgroups(user->ngrps, user->groups);
-    ret = syncop_access(child, loc, mask, NULL, NULL);
-    syncopctx_setfsuid(&root);
-    syncopctx_setfsgid(&root);
-    syncopctx_setfsgroups(0, NULL);
-    return ret;
-}
-
-int32_t
 cs_shim_check_name(xlator_t *child, loc_t *loc)
 {
     loc_t named = {.parent = inode_parent(loc->inode, 0, NULL)};
@@ -332,8 +315,23 @@ cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how)
     /* The whole file, as the stock translator locks it. */
     struct gf_flock flock = {.l_type = how == CS_UNLOCK ? F_UNLCK : F_WRLCK};
 
-    return syncop_inodelk(child, domain, loc, how == CS_LOCK ? F_SETLKW : F_SETLK, &flock,
-                          NULL, NULL);
+    return syncop_inodelk(child, domain, loc, F_SETLK, &flock, NULL, NULL);
+}
+
+int32_t
+cs_shim_read(xlator_t *child, fd_t *fd, void *bytes, uint32_t size, off_t offset)
+{
+    struct iovec *pieces = NULL;
+    struct iobref *iobref = NULL;
+    int32_t count = 0;
+    int32_t ret = syncop_readv(child, fd, size, offset, 0, &pieces, &count, &iobref, NULL, NULL, NULL);
+
+    if (ret > 0)
+        iov_unload(bytes, pieces, count);
+    GF_FREE(pieces);
+    if (iobref)
+        iobref_unref(iobref);
+    return ret;
 }
 
 void

@@ -87,13 +87,10 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
     let mut scene = Scene::new("exact");
     scene.write("file", &pattern(4, 10_000));
     scene.bucket.put("vol/gfid/1", &pattern(4, 10_000)).unwrap();
-    let path = scene.path("file");
-    scene
-        .within("set the key", move || {
-            xattr::set(path, "trusted.glusterfs.cs.key", b"vol/gfid/1")
-        })
-        .unwrap();
-    let right = claim(&scene.stat("file"));
+    let right = Claim {
+        key: Some("vol/gfid/1".to_owned()),
+        ..claim(&scene.stat("file"))
+    };
     let seen = right.seen.unwrap();
     let nudged = |time: Time| Time {
         nanos: (time.nanos + 1) % 1_000_000_000,
@@ -152,12 +149,7 @@ fn a_key_in_the_value_goes_before_the_file_s() {
         errno(scene.complete("file", &without.to_string())),
         libc::EINVAL
     );
-    let path = scene.path("file");
-    scene
-        .within("set the key", move || {
-            xattr::set(path, "trusted.glusterfs.cs.key", b"other")
-        })
-        .unwrap();
+    xattr::set(scene.brick("file"), "trusted.glusterfs.cs.key", b"other").unwrap();
     let keyed = Claim {
         key: Some(key.to_owned()),
         ..claim(&scene.stat("file"))
@@ -190,12 +182,7 @@ fn a_key_that_was_left_behind_does_not_count_for_the_stock_form() {
     let mut scene = Scene::new("stale-key");
     scene.write("file", &pattern(5, 10_000));
     scene.bucket.put("old", &pattern(6, 10_000)).unwrap();
-    let path = scene.path("file");
-    scene
-        .within("set the key", move || {
-            xattr::set(path, "trusted.glusterfs.cs.key", b"old")
-        })
-        .unwrap();
+    xattr::set(scene.brick("file"), "trusted.glusterfs.cs.key", b"old").unwrap();
     scene.archive("file");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(5, 10_000), "file");
@@ -303,12 +290,8 @@ fn a_key_that_is_set_on_a_cold_file_does_not_lead_away_from_its_object() {
     let mut scene = Scene::new("key-on-cold");
     scene.write("file", &pattern(9, 10_000));
     scene.archive("file");
-    let path = scene.path("file");
-    scene
-        .within("set the key", move || {
-            xattr::set(path, "trusted.glusterfs.cs.key", b"never-uploaded")
-        })
-        .unwrap();
+    let key = "trusted.glusterfs.cs.key";
+    xattr::set(scene.brick("file"), key, b"never-uploaded").unwrap();
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(9, 10_000), "file");
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Mount, MountOptions};
 
 use crate::scene::{PATIENCE, Scene, assert_same, claim, pattern};
@@ -146,17 +147,16 @@ fn read_past_caches(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// As our archiver does it: first looks at the file, then reads and uploads it, each time under a key of its own.
 fn archive_exactly(name: &str) -> std::io::Result<()> {
-    // A key that is set on a cold file would lead away from its object.
     let remote = xattr::get(scene().brick(name), "trusted.glusterfs.cs.remote");
     if remote.unwrap().is_some() {
         return Err(std::io::Error::from_raw_os_error(libc::EALREADY));
     }
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let key = format!("{name}/{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let (path, value) = (scene().path(name), key.clone());
-    let set = move || xattr::set(path, "trusted.glusterfs.cs.key", value.as_bytes());
-    scene().within("set the key", set)?;
-    let seen = claim(&scene().stat(name));
+    let seen = Claim {
+        key: Some(key.clone()),
+        ..claim(&scene().stat(name))
+    };
     let path = scene().path(name);
     // Past the caches of this client, which may be older than what it was shown last.
     let read = move || read_past_caches(&path);

@@ -190,15 +190,9 @@ fn a_remote_reader_sees_what_another_client_writes() {
     new[2 * MB..2 * MB + 3].copy_from_slice(b"NEW");
     scene.bucket.put("another", &new).unwrap();
     let seconds = std::os::unix::fs::MetadataExt::mtime(&scene.stat(&names[0]));
-    xattr::set(
-        scene.path(&names[0]),
-        "trusted.glusterfs.cs.key",
-        b"another",
-    )
-    .unwrap();
     let data = scene.stat(&names[0]);
     let value = format!(
-        "{seconds};mtime={seconds}.{:09},ctime={}.{:09},size={size}",
+        "{seconds};mtime={seconds}.{:09},ctime={}.{:09},size={size},key=another",
         std::os::unix::fs::MetadataExt::mtime_nsec(&data),
         std::os::unix::fs::MetadataExt::ctime(&data),
         std::os::unix::fs::MetadataExt::ctime_nsec(&data),

@@ -46,6 +46,16 @@ impl Fd {
         })
     }
 
+    /// The same for the file of a loc.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn at(loc: &Loc) -> Result<Self, Failure> {
+        // SAFETY: the loc is live and holds a reference to its inode, which the descriptor takes too.
+        let raw = NonNull::new(unsafe { sys::fd_anonymous((*loc.as_ptr()).inode) });
+        raw.map(Self).ok_or(Failure::NO_MEMORY)
+    }
+
     pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
         self.0.as_ptr()
     }
@@ -142,6 +152,28 @@ impl Child {
             )
         };
         brick(step, result)
+    }
+
+    /// Bytes that are on the bricks, whatever the state: up to `bytes.len()` of them. Returns how many.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn read(&self, fd: &Fd, offset: u64, bytes: &mut [u8]) -> Result<usize, Failure> {
+        let too_large = || Failure::Damaged("it is too large");
+        let offset = i64::try_from(offset).map_err(|_| too_large())?;
+        let size = u32::try_from(bytes.len()).map_err(|_| too_large())?;
+        // SAFETY: all pointers are live; at most `size` bytes are written.
+        let result = unsafe {
+            sys::cs_shim_read(
+                self.as_ptr(),
+                fd.as_ptr(),
+                bytes.as_mut_ptr().cast(),
+                size,
+                offset,
+            )
+        };
+        brick("read", result)?;
+        Ok(usize::try_from(result).unwrap_or(0))
     }
 
     /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that

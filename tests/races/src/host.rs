@@ -94,6 +94,8 @@ pub mod child {
         pub archived_by_us: bool,
         /// Which version.
         pub version: Option<Vec<u8>>,
+        /// What was archived.
+        pub record: Option<cloudsync_format::record::Record>,
     }
 }
 

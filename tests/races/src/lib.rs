@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, coverage, get, identity, limits, object, objects}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, workers}` |
+//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, coverage, get, identity, limits, object, objects}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, space, workers}` |
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +49,13 @@ pub mod config {
 pub mod sys {
     /// Numbers of operations.
     pub mod glusterfs_fop_t {
+        /// A truncation by path.
+        pub const GF_FOP_TRUNCATE: u32 = 10;
+        /// An open.
+        pub const GF_FOP_OPEN: u32 = 11;
         /// A read.
         pub const GF_FOP_READ: u32 = 12;
+        /// A truncation by descriptor.
+        pub const GF_FOP_FTRUNCATE: u32 = 24;
     }
 }

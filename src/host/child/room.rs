@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! How much room there is for a file: on its bricks, with their reserve (`storage.reserve`) left out, and in the quota of
+//! its directory (the bricks count it in where `features.quota-deem-statfs` is on, as it is unless somebody switched it
+//! off).
+//!
+//! A distributed volume answers for all its bricks at once. So each of its subvolumes is asked for itself, by the file:
+//! one that does not have it says so.
+
+use std::ffi::CStr;
+use std::mem;
+use std::ptr::{self, NonNull};
+
+use super::Child;
+use crate::errno::{Errno, Failure};
+use crate::host::inode::Loc;
+use crate::sys;
+
+/// Room for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that may still be written.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Tells the subvolume apart from others.
+    pub place: usize,
+}
+
+impl Child {
+    /// How much room there is for the file: the least that a subvolume that has it says.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`]: none has it.
+    pub fn room(&self, loc: &Loc) -> Result<Room, Failure> {
+        let mut least: Option<Room> = None;
+        let mut errno = Errno::ENOTCONN;
+        for subvolume in self.subvolumes() {
+            match room_on(subvolume, loc) {
+                Ok(room) if least.is_none_or(|least| room.free < least.free) => least = Some(room),
+                Ok(_) => {}
+                Err(other) => errno = other,
+            }
+        }
+        least.ok_or(Failure::Brick {
+            step: "ask for room",
+            errno,
+        })
+    }
+
+    /// The subvolumes between which files are distributed, or the child itself.
+    fn subvolumes(&self) -> Vec<NonNull<sys::xlator_t>> {
+        let mut at = NonNull::new(self.as_ptr());
+        while let Some(here) = at {
+            let children = children(here);
+            if is_distribution(here) {
+                return children;
+            }
+            at = match children[..] {
+                [only] => Some(only),
+                _ => None,
+            };
+        }
+        NonNull::new(self.as_ptr()).into_iter().collect()
+    }
+}
+
+fn children(xlator: NonNull<sys::xlator_t>) -> Vec<NonNull<sys::xlator_t>> {
+    let mut found = Vec::new();
+    // SAFETY: a graph stands as long as the instance in it; its lists are not changed.
+    let mut link = unsafe { (*xlator.as_ptr()).children };
+    // SAFETY: as above.
+    while let Some(child) = unsafe { link.as_ref() } {
+        found.extend(NonNull::new(child.xlator));
+        link = child.next;
+    }
+    found
+}
+
+fn is_distribution(xlator: NonNull<sys::xlator_t>) -> bool {
+    // SAFETY: as above.
+    let kind = unsafe { (*xlator.as_ptr()).type_ };
+    if kind.is_null() {
+        return false;
+    }
+    // SAFETY: a string that lives as long as the translator.
+    let kind = unsafe { CStr::from_ptr(kind) };
+    [c"cluster/distribute", c"cluster/nufa", c"cluster/switch"].contains(&kind)
+}
+
+fn room_on(subvolume: NonNull<sys::xlator_t>, loc: &Loc) -> Result<Room, Errno> {
+    // SAFETY: plain numbers.
+    let mut found: sys::statvfs = unsafe { mem::zeroed() };
+    // SAFETY: all pointers are live or NULL where the host allows it.
+    let result = unsafe {
+        sys::syncop_statfs(
+            subvolume.as_ptr(),
+            loc.as_ptr(),
+            &raw mut found,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    if result < 0 {
+        return Err(Errno::new(result));
+    }
+    Ok(Room {
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+        place: subvolume.as_ptr().addr(),
+    })
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! An object that has another version (etag) than when the file was archived, and is the same object: it was copied to
+//! another bucket or provider, in other parts, or encrypted with another key. Size and checksum of the file's record
+//! prove it; then the new version is written down.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use cloudsync_format::xattr::{self, State};
+
+use crate::control::File;
+use crate::errno::{Errno, Failure};
+use crate::host::child::{Fd, Status};
+use crate::instance::Instance;
+use crate::remote::identity::Identity;
+
+/// How long a command waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn refused(errno: Errno, reason: String) -> Failure {
+    Failure::Object {
+        key: String::new(),
+        why: reason,
+        errno,
+    }
+}
+
+/// Root says that the object of version `etag` is the file's. The store is asked, and the record, if there is one, must
+/// not say otherwise. Blocks.
+///
+/// # Errors
+/// Why not.
+pub fn command(instance: &Instance, file: &File, etag: &str) -> Result<(), Failure> {
+    let File { child, loc } = file;
+    let begun = Instant::now();
+    let _lock = child.lock(loc, || match begun.elapsed() < PATIENCE {
+        true => Ok(()),
+        false => Err(Failure::Locked),
+    })?;
+    let status = child.status(loc)?;
+    if status.state != State::Remote {
+        return Err(refused(Errno::EALREADY, "the file is not cold".to_owned()));
+    }
+    let store = instance.store().ok_or(Failure::NoStore)?;
+    let identity = Identity::of(&status)?;
+    let object = store
+        .head(&identity.key)
+        .map_err(Failure::Store)?
+        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
+    if object.etag != etag || object.size != identity.size {
+        let why = format!(
+            "the store has version {} of {} bytes",
+            object.etag, object.size
+        );
+        return Err(refused(Errno::ESTALE, why));
+    }
+    if let Some((ours, theirs)) = identity.checksum.zip(object.checksum)
+        && ours.algorithm() == theirs.algorithm()
+        && ours != theirs
+    {
+        let why = format!("checksum {theirs}, should be {ours}");
+        return Err(refused(Errno::EBADMSG, why));
+    }
+    write_down(file, &status, etag)
+}
+
+/// Remembers what a reader has found out: the object's version is another one now. Does nothing if somebody is at work on
+/// the file. Blocks.
+pub fn remember(file: &File, seen: &Status, etag: &CString) {
+    let File { child, loc } = file;
+    let etag = etag.to_string_lossy();
+    let written = child.try_lock(loc).and_then(|_lock| {
+        let now = child.status(loc)?;
+        let same = now.state == State::Remote
+            && now.remote == seen.remote
+            && now.key == seen.key
+            && now.version == seen.version;
+        if same {
+            write_down(file, &now, &etag)
+        } else {
+            Ok(())
+        }
+    });
+    if let Err(failure) = written {
+        log::debug!(
+            "{}: its object's version is not written down: {failure}",
+            loc.path()
+        );
+    }
+}
+
+/// Under the lock.
+fn write_down(file: &File, status: &Status, etag: &str) -> Result<(), Failure> {
+    let File { child, loc } = file;
+    let fd = Fd::at(loc)?;
+    child.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
+    let was = status.version.as_deref().map(String::from_utf8_lossy);
+    log::info!(
+        "{}: its object is version {etag} now, it was {}; size and checksum are the same",
+        loc.path(),
+        was.as_deref().unwrap_or("unknown")
+    );
+    Ok(())
+}

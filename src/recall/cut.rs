@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Truncating a cold file, by path, descriptor or `O_TRUNC`.
+//!
+//! Law 9: nothing is removed that the bricks have not accepted as the caller's. So the caller's own operation is done on
+//! the bricks, with its process, user, groups and lock owner, *before* the file stops being cold: on the empty stub, or on
+//! the bytes in front of the cut once they are there. It cannot hurt there. If read-only, WORM, root-squash, a mandatory
+//! lock or an access list refuses it, the file is as cold as it was, and the caller gets their errno. If it is accepted,
+//! the marks go, and the caller is answered with what the bricks said.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use cloudsync_format::xattr;
+
+use crate::decision::Known;
+use crate::errno::Failure;
+use crate::host::child::{Child, Status};
+use crate::host::crash;
+use crate::host::inode::Loc;
+use crate::host::ticket::{Done, Ticket};
+use crate::instance::Instance;
+use crate::recall::engine::Job;
+use crate::recall::job;
+
+/// The operation that cuts, and what the bricks said of it.
+#[derive(Debug)]
+pub struct Cutter {
+    ticket: Ticket,
+    done: Option<Done>,
+}
+
+impl Cutter {
+    /// Has the bricks do it.
+    ///
+    /// # Errors
+    /// [`Failure::NotAccepted`].
+    pub fn cut(&mut self) -> Result<(), Failure> {
+        let _step = crash::step("cut as the caller");
+        let done = self.ticket.do_as_caller().map_err(Failure::NotAccepted)?;
+        self.done = Some(done);
+        Ok(())
+    }
+}
+
+/// Cuts a cold file behind its first `keep` bytes, for the operation that the job was started for. Under the lock.
+///
+/// # Errors
+/// Why not. That operation waits again then; if the bricks refused it, it was answered, and that is no error of the job's.
+pub fn run(
+    instance: &Arc<Instance>,
+    job: &Job,
+    child: &Child,
+    loc: &Loc,
+    status: &Status,
+    keep: u64,
+) -> Result<(), Failure> {
+    // Without one everybody who waits goes on, and finds the file as it is.
+    let Some(ticket) = job.take_cutter() else {
+        return Ok(());
+    };
+    let mut cutter = Cutter { ticket, done: None };
+    let outcome = if keep == 0 {
+        empty(instance, job, child, loc, &mut cutter)
+    } else {
+        job::bring_back(instance, job, child, loc, status, Some(&mut cutter)).map(drop)
+    };
+    match (outcome, cutter.done) {
+        (Ok(()), Some(done)) => {
+            cutter.ticket.answer_done(done);
+            Ok(())
+        }
+        (Err(Failure::NotAccepted(errno)), _) => {
+            log::debug!("{}: not cut: {errno}", loc.path());
+            cutter.ticket.fail(errno);
+            Ok(())
+        }
+        (outcome, _) => {
+            job.wait_again(cutter.ticket);
+            outcome
+        }
+    }
+}
+
+fn empty(
+    instance: &Instance,
+    job: &Job,
+    child: &Child,
+    loc: &Loc,
+    cutter: &mut Cutter,
+) -> Result<(), Failure> {
+    let fd = job::open(child, job, loc)?;
+    // There is no mark: it starts again if a brick went away since the file was looked at. Another client's recall would
+    // go on writing into what is to be empty.
+    job.lease.check(&instance.bricks, child, loc)?;
+    cutter.cut()?;
+    child.remove(&fd, "commit", xattr::REMOTE)?;
+    job.inode.learn(instance.this, Known::Local);
+    // The file is empty and local, whatever comes of this. The next lookup does it if it fails.
+    if let Err(failure) = job::tidy(instance, child, &fd) {
+        log::warn!(
+            "{}: marks are left for the next lookup: {failure}",
+            loc.path()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Room on the bricks for what comes back.
+//!
+//! The bricks let our writes pass their reserve and their quotas, so we look ourselves: a recall begins only if its file
+//! fits, beside those that are coming, and leaves `keep-free` of room; a large one looks again as it goes on. Otherwise
+//! it fails as on a full brick: who reads is served from the store, who changes the file gets ENOSPC.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::KeepFree;
+use crate::errno::{Errno, Failure};
+use crate::host::child::{Child, Room};
+use crate::host::inode::Loc;
+use crate::remote::sizes::PIECE;
+
+/// The bytes that recalls of an instance have asked room for.
+#[derive(Debug, Default)]
+pub struct Space(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// By place.
+    coming: HashMap<usize, u64>,
+    /// When somebody looked last.
+    looked: Option<Instant>,
+    /// There was little room then: every file is looked at.
+    tight: bool,
+}
+
+/// Room for one file, until its recall ends.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    space: &'a Space,
+    place: usize,
+    bytes: u64,
+}
+
+/// Small files are not looked at more often than this as long as there is room: the bricks themselves look at their
+/// reserve every five seconds.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// With less than this beyond what is kept free, every file is looked at.
+const TIGHT: u64 = 1 << 30;
+
+const FULL: Failure = Failure::Brick {
+    step: "find room",
+    errno: Errno::ENOSPC,
+};
+
+impl Space {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes room for `bytes` of a file. Blocks.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn take(
+        &self,
+        child: &Child,
+        loc: &Loc,
+        bytes: u64,
+        keep: KeepFree,
+    ) -> Result<Option<Taken<'_>>, Failure> {
+        if bytes <= PIECE && self.has_plenty() {
+            return Ok(None);
+        }
+        // That it cannot be told is no reason to keep a file from its reader.
+        let Ok(room) = child.room(loc) else {
+            return Ok(None);
+        };
+        self.admit(room, bytes, keep).map(Some)
+    }
+
+    fn has_plenty(&self) -> bool {
+        let state = self.lock();
+        !state.tight && state.looked.is_some_and(|when| when.elapsed() < PAUSE)
+    }
+
+    fn admit(&self, room: Room, bytes: u64, keep: KeepFree) -> Result<Taken<'_>, Failure> {
+        let Room { free, total, place } = room;
+        let mut state = self.lock();
+        let coming = state.coming.get(&place).copied().unwrap_or(0);
+        let needed = keep.of(total).saturating_add(coming).saturating_add(bytes);
+        state.looked = Some(Instant::now());
+        state.tight = free < needed.saturating_add(TIGHT.min(total / 20));
+        if free < needed {
+            return Err(FULL);
+        }
+        *state.coming.entry(place).or_default() += bytes;
+        drop(state);
+        Ok(Taken {
+            space: self,
+            place,
+            bytes,
+        })
+    }
+}
+
+/// Whether a recall may go on: others fill the bricks, too. Blocks.
+///
+/// # Errors
+/// ENOSPC.
+pub fn look_again(child: &Child, loc: &Loc, keep: KeepFree) -> Result<(), Failure> {
+    match child.room(loc) {
+        Ok(room) if room.free == 0 || room.free < keep.of(room.total) => Err(FULL),
+        _ => Ok(()),
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut state = self.space.lock();
+        if let Some(coming) = state.coming.get_mut(&self.place) {
+            *coming -= self.bytes;
+            if *coming == 0 {
+                state.coming.remove(&self.place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn room(free: u64, place: usize) -> Room {
+        Room {
+            free,
+            total: 100 * GIB,
+            place,
+        }
+    }
+
+    #[test]
+    fn files_that_are_coming_take_room_on_their_own_bricks_until_they_are_there() {
+        let space = Space::default();
+        let keep = KeepFree::Bytes(GIB);
+        let first = space.admit(room(10 * GIB, 1), 6 * GIB, keep).unwrap();
+        assert!(space.admit(room(10 * GIB, 1), 4 * GIB, keep).is_err());
+        let other = space.admit(room(10 * GIB, 2), 9 * GIB, keep).unwrap();
+        drop(first);
+        drop(space.admit(room(10 * GIB, 1), 4 * GIB, keep).unwrap());
+        drop(other);
+        assert!(space.lock().coming.is_empty());
+    }
+
+    #[test]
+    fn small_files_are_looked_at_each_time_where_room_is_scarce() {
+        let space = Space::default();
+        assert!(!space.has_plenty(), "nobody has looked");
+        let keep = KeepFree::Percent(10);
+        drop(space.admit(room(60 * GIB, 1), 1, keep).unwrap());
+        assert!(space.has_plenty());
+        drop(space.admit(room(10 * GIB + 7, 1), 1, keep).unwrap());
+        assert!(!space.has_plenty());
+        assert!(space.admit(room(10 * GIB, 1), 1, keep).is_err());
+    }
+}

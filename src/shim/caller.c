@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* Operations that the bricks judge as their caller's: its process, user, groups, lock owner and time. Each blocks. */
+#include "shim.h"
+
+/* What the child answered, for the thread that waits. */
+struct cs_outcome {
+    struct iatt before;
+    struct iatt after;
+    int32_t errnum;
+    gf_boolean_t came;
+};
+
+/* One for all: these operations are rare, and an outcome's own lock would be gone before it is given back. */
+static pthread_mutex_t cs_outcomes = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cs_outcome_came = PTHREAD_COND_INITIALIZER;
+
+static void
+cs_tell(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32_t op_errno, const struct iatt *before,
+        const struct iatt *after)
+{
+    STACK_DESTROY(frame->root);
+    pthread_mutex_lock(&cs_outcomes);
+    outcome->errnum = op_ret < 0 ? -op_errno : 0;
+    if (before)
+        outcome->before = *before;
+    if (after)
+        outcome->after = *after;
+    outcome->came = _gf_true;
+    pthread_cond_broadcast(&cs_outcome_came);
+    pthread_mutex_unlock(&cs_outcomes);
+}
+
+static int32_t
+cs_caller_prepost_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+                      struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+{
+    cs_tell(frame, cookie, op_ret, op_errno, prebuf, postbuf);
+    return 0;
+}
+
+static int32_t
+cs_caller_open_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno, fd_t *fd,
+                   dict_t *xdata)
+{
+    cs_tell(frame, cookie, op_ret, op_errno, NULL, NULL);
+    return 0;
+}
+
+static int32_t
+cs_caller_xattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+                    dict_t *xdata)
+{
+    cs_tell(frame, cookie, op_ret, op_errno, NULL, NULL);
+    return 0;
+}
+
+static int32_t
+cs_await(struct cs_outcome *outcome)
+{
+    pthread_mutex_lock(&cs_outcomes);
+    while (!outcome->came)
+        pthread_cond_wait(&cs_outcome_came, &cs_outcomes);
+    pthread_mutex_unlock(&cs_outcomes);
+    return outcome->errnum;
+}
+
+/* `wound` tells whether STACK_WIND did, as in fops.c. */
+#define CS_WIND_AS_CALLER(cbk, op, first, rest...)                                                         \
+    STACK_WIND_COOKIE(frame, cbk, &outcome, FIRST_CHILD(this), FIRST_CHILD(this)->fops->op,                \
+                      (wound = _gf_true, first), rest)
+
+int32_t
+cs_shim_call_as_caller(cs_call_t *call, struct iatt *before, struct iatt *after)
+{
+    xlator_t *this = call->frame->this;
+    call_frame_t *frame = copy_frame(call->frame);
+    struct cs_outcome outcome = {{0}};
+    gf_boolean_t wound = _gf_false;
+    int32_t ret = -ENOMEM;
+
+    if (!frame)
+        return ret;
+    switch (call->fop) {
+        case GF_FOP_TRUNCATE:
+            CS_WIND_AS_CALLER(cs_caller_prepost_cbk, truncate, &call->loc, call->offset, call->xdata);
+            break;
+        case GF_FOP_FTRUNCATE:
+            CS_WIND_AS_CALLER(cs_caller_prepost_cbk, ftruncate, call->fd, call->offset, call->xdata);
+            break;
+        case GF_FOP_OPEN:
+            CS_WIND_AS_CALLER(cs_caller_open_cbk, open, &call->loc, call->flags, call->fd, call->xdata);
+            break;
+        default:
+            ret = -EOPNOTSUPP;
+            break;
+    }
+    if (!wound) {
+        STACK_DESTROY(frame->root);
+        return ret;
+    }
+    ret = cs_await(&outcome);
+    *before = outcome.before;
+    *after = outcome.after;
+    return ret;
+}
+
+int32_t
+cs_shim_set_as_caller(call_frame_t *caller, loc_t *loc, dict_t *dict)
+{
+    xlator_t *this = caller->this;
+    call_frame_t *frame = copy_frame(caller);
+    struct cs_outcome outcome = {{0}};
+    gf_boolean_t wound = _gf_false;
+
+    if (!frame)
+        return -ENOMEM;
+    /* Not its times: a mark moves none. */
+    frame->root->flags = 0;
+    CS_WIND_AS_CALLER(cs_caller_xattr_cbk, setxattr, loc, dict, 0, NULL);
+    if (!wound) {
+        STACK_DESTROY(frame->root);
+        return -ENOMEM;
+    }
+    return cs_await(&outcome);
+}
+
+int32_t
+cs_shim_access_as_caller(call_frame_t *caller, xlator_t *child, loc_t *loc, int32_t mask)
+{
+    call_stack_t *user = caller->root;
+    uid_t root = 0;
+    pid_t ours = GF_CLIENT_PID_NO_ROOT_SQUASH;
+    int32_t ret;
+
+    syncopctx_setfspid(&user->pid);
+    syncopctx_setfsuid(&user->uid);
+    syncopctx_setfsgid(&user->gid);
+    syncopctx_setfsgroups(user->ngrps, user->groups);
+    ret = syncop_access(child, loc, mask, NULL, NULL);
+    syncopctx_setfspid(&ours);
+    syncopctx_setfsuid(&root);
+    syncopctx_setfsgid(&root);
+    syncopctx_setfsgroups(0, NULL);
+    return ret;
+}
