@@ -241,6 +241,7 @@ fn cut(
         size: attributes.size(),
         mtime: Time { seconds, nanos },
         checksum: object.checksum,
+        key: Record::sum_of(object.key.as_bytes()),
     };
     // What the bricks of the stock hand-shake write, so that its translator can recall the file too; and which object
     // the file is, because names change, and so may what is at a name.

@@ -84,6 +84,9 @@ impl Bricks {
 
     /// They looked, this time.
     pub fn looked(&self) {
+        if self.check() != Check::Unknown {
+            return;
+        }
         // Not if others did not.
         let _ = self
             .check

@@ -37,6 +37,8 @@ pub struct Config {
     pub give_up: bool,
     /// Room on the bricks that recalls leave, beyond their reserve.
     pub keep_free: KeepFree,
+    /// Whether files come back though the bricks' reserve, [`Self::keep_free`] or a quota has no room for them.
+    pub over_limits: bool,
     /// Whether reads leave a cold file cold; an option of its own.
     pub remote_read: bool,
 }
@@ -89,6 +91,7 @@ impl Default for Config {
             checked: false,
             give_up: false,
             keep_free: KeepFree::Bytes(0),
+            over_limits: false,
             remote_read: false,
         }
     }
@@ -148,6 +151,9 @@ impl Config {
                 expected: "0% to 99%, or bytes as 10G",
             })?;
         }
+        if let Some(choice) = list.choice("over-limits", &["serve", "recall"], "serve or recall")? {
+            config.over_limits = choice == "recall";
+        }
         if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
             config.checked = choice == "checked";
         }
@@ -178,7 +184,8 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,abandoned=cancel,reads=checked,keep-free=5%",
+             guard-window=5s,abandoned=cancel,reads=checked,keep-free=5%,\
+             over-limits=recall",
         )
         .unwrap();
         assert_eq!(
@@ -197,6 +204,7 @@ mod tests {
                 },
                 checked: true,
                 keep_free: KeepFree::Percent(5),
+                over_limits: true,
                 give_up: true,
                 remote_read: false,
             }

@@ -26,9 +26,6 @@ pub enum Class {
     Patch,
     /// It needs the bytes, and the bricks refuse it unless the file is local when asked for the status.
     Bytes,
-    /// It cuts the file: needs the bytes in front of the cut, and the bricks refuse it unless the file is local. They
-    /// judge it first, as its caller's.
-    Cut,
     /// It needs the bytes, but the bricks do not check.
     Unchecked,
     /// The archiver says that its upload is complete.
@@ -87,11 +84,6 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Look, _) => Action::WindAsking,
         (Class::Bytes, Known::Cold { .. }) => Action::Recall,
         (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
-        // The bricks must have accepted it as the caller's before anything is done for it: they refuse it for what it is,
-        // or because the file is cold.
-        (Class::Cut, _) if attempt == 0 => Action::WindAsking,
-        (Class::Cut, Known::Cold { .. }) => Action::Recall,
-        (Class::Cut, _) => Action::WindAsking,
         // Nobody checks on the brick, so we look right before, every time.
         (Class::Unchecked, _) if attempt == 0 => Action::Recall,
         (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
@@ -106,7 +98,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
 /// `errno` is the bricks' answer; `state` is what came with it (not every operation's refusal carries it).
 #[must_use]
 pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, attempt: u8) -> bool {
-    if !matches!(class, Class::Bytes | Class::Cut | Class::Unchecked) || errno != libc::EIO {
+    if !matches!(class, Class::Bytes | Class::Unchecked) || errno != libc::EIO {
         return false;
     }
     match state {
@@ -155,12 +147,11 @@ pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, at
 mod tests {
     use super::*;
 
-    const CLASSES: [Class; 11] = [
+    const CLASSES: [Class; 10] = [
         Class::Pass,
         Class::Look,
         Class::Patch,
         Class::Bytes,
-        Class::Cut,
         Class::Unchecked,
         Class::Archive,
         Class::Control,
@@ -182,11 +173,6 @@ mod tests {
             (
                 Class::Bytes,
                 [WindAsking, WindAsking, Recall],
-                [WindAsking, WindAsking, Recall],
-            ),
-            (
-                Class::Cut,
-                [WindAsking; 3],
                 [WindAsking, WindAsking, Recall],
             ),
             (

@@ -283,6 +283,13 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
                 settling.let_go();
                 return answer;
             }
+            Verdict::Checked => {
+                if let Some(instance) = instance(xlator) {
+                    instance.bricks.looked();
+                }
+                settling.let_go();
+                return answer;
+            }
             Verdict::LookAgain => {
                 settling.let_go();
                 return sys::CS_LOOK.cast_signed();

@@ -129,6 +129,9 @@ pub enum Failure {
     /// The connection to the bricks was lost, and with it the lock on the file.
     #[error("the lock on the file was lost")]
     LockLost,
+    /// The file is larger than its bricks.
+    #[error("its {0} bytes are more than its bricks have room for")]
+    TooLarge(u64),
     /// The bricks refuse an operation that cuts the file, as its caller's.
     #[error("the bricks refuse to cut it: {0}")]
     NotAccepted(Errno),
@@ -167,6 +170,7 @@ impl Failure {
             | Self::Object { errno, .. }
             | Self::Refused { errno, .. } => *errno,
             Self::NotAccepted(errno) => *errno,
+            Self::TooLarge(_) => Errno::ENOSPC,
             Self::Locked => Errno::EAGAIN,
             Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,

@@ -137,6 +137,8 @@ pub enum Verdict {
     Answer,
     /// The operation is parked and wound again.
     Park(Want),
+    /// The answer goes up, and shows that the bricks look at a file's state.
+    Checked,
     /// The bricks read the file without a look at its state.
     Unchecked,
     /// The answer goes up once the attributes in it were looked at again: they may be the stub's.
@@ -158,7 +160,11 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
         {
             Verdict::Unchecked
         }
-        Class::Bytes | Class::Cut | Class::Unchecked => park(settle_bytes(ticket, reply)),
+        Class::Bytes | Class::Unchecked => match settle_bytes(ticket, reply) {
+            Some(want) => Verdict::Park(want),
+            None if ticket.fop() == fop::GF_FOP_READ && reply.op_ret() >= 0 => Verdict::Checked,
+            None => Verdict::Answer,
+        },
         _ if reply.op_ret() < 0 => Verdict::Answer,
         Class::List => {
             if let Some(dict) = reply.xattrs() {

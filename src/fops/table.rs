@@ -20,7 +20,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_SYMLINK, Class::Pass),
     (fop::GF_FOP_RENAME, Class::Patch),
     (fop::GF_FOP_LINK, Class::Patch),
-    (fop::GF_FOP_TRUNCATE, Class::Cut),
+    (fop::GF_FOP_TRUNCATE, Class::Bytes),
     // Only with O_TRUNC: the bricks would cut the stub, and the next recall would bring the old bytes back.
     (fop::GF_FOP_OPEN, Class::Unchecked),
     (fop::GF_FOP_READ, Class::Bytes),
@@ -37,7 +37,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_ACCESS, Class::Pass),
     // Makes a new file. A client that does not know of one that exists opens that, and sees it in the answer.
     (fop::GF_FOP_CREATE, Class::Patch),
-    (fop::GF_FOP_FTRUNCATE, Class::Cut),
+    (fop::GF_FOP_FTRUNCATE, Class::Bytes),
     (fop::GF_FOP_FSTAT, Class::Look),
     (fop::GF_FOP_LK, Class::Pass),
     (fop::GF_FOP_LOOKUP, Class::Look),

@@ -271,16 +271,17 @@ impl Child {
             state,
             attributes,
             on_bricks,
-            remote,
             key: bytes(xattr::KEY),
             mark,
             archived_by_us: bytes(xattr::VERSION).is_some(),
             version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
             record: bytes(xattr::RECORD)
-                .and_then(|record| Record::parse(&String::from_utf8(record).ok()?)),
+                .and_then(|record| Record::parse(&String::from_utf8(record).ok()?))
+                .filter(|record| remote.as_ref().is_some_and(|key| record.is_of(key))),
             sharded_size: bytes(xattr::SHARDED_SIZE)
                 .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
             has_left_overs: recorded.is_some(),
+            remote,
         })
     }
 

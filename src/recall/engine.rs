@@ -317,7 +317,8 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
         );
     }
     let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
-    if full {
+    // Others may have room though this one never will.
+    if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
         *lock(&engine.full) = Some(Instant::now());
     }
     let can_serve = full && instance.store().is_some_and(|store| store.can_fetch());

@@ -27,6 +27,7 @@ use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Fd, Status};
 use crate::host::inode::{Gfid, Loc};
 use crate::instance::Instance;
+use crate::recall::engine::Job;
 use crate::recall::marks::{self, Mark};
 use crate::remote::limits::Use;
 use crate::remote::sizes::PIECE;
@@ -95,16 +96,19 @@ fn ctime(attributes: &Attributes) -> Time {
 /// Why not: nothing is cut then.
 pub fn settle(
     instance: &Arc<Instance>,
+    job: &Job,
     child: &Child,
     loc: &Loc,
     fd: &Fd,
-    gfid: Gfid,
     status: &Status,
 ) -> Result<(), Failure> {
+    let gfid = job.gfid;
     let whose = match judge(status, gfid) {
         Whose::Compare { holes } => compare(instance, child, fd, gfid, status, holes)?,
         known => known,
     };
+    // The store may have taken its time.
+    job.lease.check(&instance.bricks, child, loc)?;
     match whose {
         Whose::Foreign(why) => keep(instance, child, loc, fd, gfid, status, why),
         Whose::Ours | Whose::Compare { .. } => {
@@ -128,7 +132,7 @@ fn compare(
         // A plugin of the stock ABI writes into the file or does nothing. Its recalls are always marked.
         return Ok(if holes { Whose::Ours } else { DIFFERENT });
     }
-    let mut differs = None;
+    let mut differs = false;
     let mut mine = vec![0; usize::try_from(PIECE).unwrap_or(0)];
     let object = instance.objects.open(instance.this, &store, gfid, status)?;
     let streamed = object.stream(
@@ -138,16 +142,16 @@ fn compare(
         &mut |at, chunk, which| {
             let theirs = &chunk.buffer().bytes()[which];
             let mine = &mut mine[..theirs.len()];
-            let got = child.read(fd, at, mine)?;
-            if got < theirs.len() || !is_same(mine, theirs, holes) {
-                differs = Some(at);
-                return Err(Failure::Cancelled);
+            child.read_exact(fd, at, mine)?;
+            if is_same(mine, theirs, holes) {
+                return Ok(());
             }
-            Ok(())
+            differs = true;
+            Err(Failure::Cancelled)
         },
     );
     match streamed {
-        _ if differs.is_some() => Ok(DIFFERENT),
+        _ if differs => Ok(DIFFERENT),
         Ok(()) => Ok(Whose::Ours),
         // Nothing is left to compare with. Without a mark of a recall the bytes are the file's only ones.
         Err(failure) if failure.errno() == Errno::ENODATA && !holes && is_whole(status) => {
@@ -256,6 +260,7 @@ mod tests {
                     nanos: 0,
                 },
                 checksum: None,
+                key: String::new(),
             }),
             sharded_size: None,
             has_left_overs: true,

@@ -172,7 +172,7 @@ fn healed(
     match status.state {
         State::Repair => {
             let fd = open(child, job, loc)?;
-            evidence::settle(instance, child, loc, &fd, job.gfid, &status)?;
+            evidence::settle(instance, job, child, loc, &fd, &status)?;
             status = child.status(loc)?;
         }
         // The bytes are whole: a commit did not come to its end, or a hand-shake did not begin with cutting. Recalls of
@@ -205,8 +205,13 @@ pub(super) fn bring_back(
         Want::First(keep) if store.can_fetch() => keep.min(status.attributes.size()),
         _ => status.attributes.size(),
     };
-    let keep_free = instance.config().keep_free;
-    let _room = instance.engine.space.take(child, loc, size, keep_free)?;
+    let config = instance.config();
+    let _room = if config.over_limits {
+        None
+    } else {
+        let space = &instance.engine.space;
+        space.take(child, loc, size, config.keep_free)?
+    };
     // What comes in one write is on a brick or not, and needs no mark to be told from a file that is whole: bytes of a
     // cold file.
     let one_write = store.can_fetch() && size <= PIECE;

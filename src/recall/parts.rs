@@ -234,6 +234,10 @@ impl Fetching<'_> {
     fn find_room(&self) -> Result<(), Failure> {
         const EACH: Duration = Duration::from_secs(1);
         let Target { instance, job, .. } = self.target;
+        let config = instance.config();
+        if config.over_limits {
+            return Ok(());
+        }
         {
             let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
             if looked.elapsed() < EACH {
@@ -243,7 +247,7 @@ impl Fetching<'_> {
         }
         let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
         match child.zip(Loc::of(&job.inode, job.gfid)) {
-            Some((child, loc)) => space::look_again(&child, &loc, instance.config().keep_free),
+            Some((child, loc)) => space::look_again(&child, &loc, config.keep_free),
             None => Err(Failure::NO_MEMORY),
         }
     }

@@ -87,6 +87,9 @@ impl Space {
         let mut state = self.lock();
         let coming = state.coming.get(&place).copied().unwrap_or(0);
         let needed = keep.of(total).saturating_add(coming).saturating_add(bytes);
+        if bytes > total {
+            return Err(Failure::TooLarge(bytes));
+        }
         state.looked = Some(Instant::now());
         state.tight = free < needed.saturating_add(TIGHT.min(total / 20));
         if free < needed {

@@ -5,8 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::until;
+use cloudsync_lab::{Backing, until};
 
+use crate::gate::{AT_ONCE, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const STATE: &str = "glusterfs.cloudsync.state";
@@ -100,6 +101,42 @@ fn a_recall_can_be_cancelled() {
     assert_eq!(errno(reader.join().unwrap()), libc::ECANCELED);
     assert!(scene.is_cold("file"));
     assert_same(&scene.read("file").unwrap(), &bytes, "and it reads later");
+}
+
+/// The kernel holds a file's lock as long as a write to it waits, and setting an attribute needs that lock.
+#[test]
+fn a_recall_that_a_write_waits_for_can_be_cancelled() {
+    let gate = Gate::new();
+    let settings = [("features.s3plugin-hostname", gate.url())];
+    let mut scene = Scene::with("cancel-write", &settings, Backing::Ram);
+    let bytes = pattern(2, 2 * AT_ONCE);
+    scene.write("held/file", &bytes);
+    scene.archive("held/file");
+    scene.remount();
+    gate.hold();
+    let path = scene.path("held/file");
+    let writer = std::thread::spawn(move || {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.write_all_at(&[7; 4096], 4096)?;
+        // write-behind has taken the write; what waits for it has the lock, too.
+        file.sync_all()
+    });
+    until(PATIENCE, "the recall", || {
+        let text = state(&scene, "held/file");
+        text.starts_with("recalling").then_some(())
+    })
+    .unwrap();
+    let path = scene.path("held/file");
+    let answer = scene.within("cancel", move || {
+        xattr::get(path, "glusterfs.cloudsync.cancel")
+    });
+    assert_eq!(answer.unwrap().unwrap(), b"cancelled");
+    let written = scene.within("the writer", move || writer.join().unwrap());
+    assert_eq!(errno(written), libc::ECANCELED);
+    gate.open();
+    // As after any write that failed, this client's kernel shows what it could not write.
+    scene.remount();
+    assert_same(&scene.read("held/file").unwrap(), &bytes, "file");
 }
 
 /// Nothing is fetched for what cuts everything: the object may even be gone.

@@ -118,6 +118,9 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u8>, May)> {
         ("size-one-less", "object_size", text("99999"), OTHER_SIZE),
         // Well-formed, and nobody reads an empty file: who writes on the bricks can make a file look empty.
         ("size-none", "object_size", text("0"), Empty),
+        // Size and checksum in the file's record prove the object, whatever its version.
+        ("proven-other", "version", text("\"not this one\""), Read),
+        ("proven-line", "version", text("a\r\nb"), Read),
         (
             "version-other",
             "version",
@@ -173,6 +176,9 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
                     xattr::remove(&brick, other).unwrap();
                 }
             }
+        }
+        if name.starts_with("version") {
+            xattr::remove(scene.brick(name), "trusted.glusterfs.cs.record").unwrap();
         }
         let (brick, attribute) = (
             scene.brick(name),

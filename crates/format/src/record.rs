@@ -2,15 +2,17 @@
 //! The values of `trusted.glusterfs.cs.record` and `trusted.cloudsync.kept`.
 //!
 //! The record stands on a cold file and says what was archived: `gfid=UUID,size=BYTES,mtime=SECONDS.NANOS`, and, if it is
-//! known, `,checksum=ALGORITHM:BASE64`. It proves which object is the file when the store's version (etag) is another
-//! one, and it shows a mark that was copied to another file: the gfid differs.
+//! known, `,checksum=ALGORITHM:BASE64`, and last `,key=SUM`: the CRC-64/NVME of the object's key, by which a record of an
+//! earlier archive is told from this one's (a translator that does not know records leaves them behind). It proves which
+//! object is the file when the store's version (etag) is another one, and it shows a mark that was copied to another
+//! file: the gfid differs.
 //!
 //! The other stands on a local file in which bytes were found that no recall of ours had put there. Each of its lines
 //! names an object that the file was archived as before: `SECONDS size=BYTES key=KEY`.
 
 use std::fmt;
 
-use crate::checksum::Checksum;
+use crate::checksum::{Algorithm, Checksum};
 use crate::claim::Time;
 use crate::object::is_uuid;
 
@@ -25,9 +27,23 @@ pub struct Record {
     pub mtime: Time,
     /// Of the bytes, if it was known.
     pub checksum: Option<Checksum>,
+    /// Of the object's key: see [`Self::sum_of`].
+    pub key: String,
 }
 
 impl Record {
+    /// What a record says of the object's key.
+    #[must_use]
+    pub fn sum_of(key: &[u8]) -> String {
+        Algorithm::Crc64Nvme.of(key).base64()
+    }
+
+    /// Whether it is of the archive whose object has this key.
+    #[must_use]
+    pub fn is_of(&self, key: &[u8]) -> bool {
+        self.key == Self::sum_of(key)
+    }
+
     /// Parses a value; `None` if it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -36,15 +52,21 @@ impl Record {
         let gfid = part("gfid").filter(|gfid| is_uuid(gfid))?.to_owned();
         let size = part("size")?.parse().ok()?;
         let mtime = Time::parse(part("mtime")?)?;
-        let checksum = match parts.next() {
-            Some(text) => Some(Checksum::parse(text.strip_prefix("checksum=")?)?),
+        let mut next = parts.next()?;
+        let checksum = match next.strip_prefix("checksum=") {
+            Some(text) => {
+                next = parts.next()?;
+                Some(Checksum::parse(text)?)
+            }
             None => None,
         };
+        let key = next.strip_prefix("key=")?.to_owned();
         parts.next().is_none().then_some(Self {
             gfid,
             size,
             mtime,
             checksum,
+            key,
         })
     }
 }
@@ -55,10 +77,10 @@ impl fmt::Display for Record {
             gfid, size, mtime, ..
         } = self;
         write!(f, "gfid={gfid},size={size},mtime={mtime}")?;
-        match &self.checksum {
-            Some(checksum) => write!(f, ",checksum={checksum}"),
-            None => Ok(()),
+        if let Some(checksum) = &self.checksum {
+            write!(f, ",checksum={checksum}")?;
         }
+        write!(f, ",key={}", self.key)
     }
 }
 
@@ -103,10 +125,14 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         for text in [
-            format!("gfid={GFID},size=7,mtime=12.000000003"),
-            format!("gfid={GFID},size=7,mtime=-12.000000003,checksum=crc64nvme:rosUhgp5mIg="),
+            format!("gfid={GFID},size=7,mtime=12.000000003,key=rosUhgp5mIg="),
+            format!(
+                "gfid={GFID},size=7,mtime=-12.000000003,checksum=crc64nvme:rosUhgp5mIg=,key=rosUhgp5mIg="
+            ),
         ] {
-            assert_eq!(Record::parse(&text).unwrap().to_string(), text);
+            let record = Record::parse(&text).unwrap();
+            assert_eq!(record.to_string(), text);
+            assert!(record.is_of(b"123456789") && !record.is_of(b"12345678"));
         }
     }
 
@@ -114,12 +140,13 @@ mod tests {
     fn what_is_no_record_is_none() {
         for text in [
             "",
-            "gfid=1,size=7,mtime=12.000000003",
-            &format!("gfid={GFID},size=-7,mtime=12.000000003"),
-            &format!("gfid={GFID},size=7,mtime=12"),
-            &format!("gfid={GFID},size=7"),
-            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=7"),
-            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==,more"),
+            "gfid=1,size=7,mtime=12.000000003,key=a",
+            &format!("gfid={GFID},size=-7,mtime=12.000000003,key=a"),
+            &format!("gfid={GFID},size=7,mtime=12,key=a"),
+            &format!("gfid={GFID},size=7,key=a"),
+            &format!("gfid={GFID},size=7,mtime=12.000000003"),
+            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=7,key=a"),
+            &format!("gfid={GFID},size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==,key=a,more"),
         ] {
             assert_eq!(Record::parse(text), None, "{text}");
         }
@@ -141,7 +168,7 @@ mod tests {
     #[test]
     fn fuzz() {
         const CORPUS: &[&str] = &[
-            "gfid=16b9ff79-211f-4fa1-b140-c7fadb218766,size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==",
+            "gfid=16b9ff79-211f-4fa1-b140-c7fadb218766,size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==,key=a",
         ];
         cloudsync_fuzz::fuzz(CORPUS, |text| {
             if let Some(record) = Record::parse(text) {

@@ -154,11 +154,22 @@ impl Child {
         brick(step, result)
     }
 
-    /// Bytes that are on the bricks, whatever the state: up to `bytes.len()` of them. Returns how many.
+    /// Fills `bytes` with what is on the bricks, whatever the state.
     ///
     /// # Errors
-    /// [`Failure::Brick`].
-    pub fn read(&self, fd: &Fd, offset: u64, bytes: &mut [u8]) -> Result<usize, Failure> {
+    /// [`Failure::Brick`], and [`Failure::Damaged`] if they have less.
+    pub fn read_exact(&self, fd: &Fd, offset: u64, bytes: &mut [u8]) -> Result<(), Failure> {
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.read(fd, offset + done as u64, &mut bytes[done..])? {
+                0 => return Err(Failure::Damaged("it has fewer bytes than its size says")),
+                more => done += more,
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, fd: &Fd, offset: u64, bytes: &mut [u8]) -> Result<usize, Failure> {
         let too_large = || Failure::Damaged("it is too large");
         let offset = i64::try_from(offset).map_err(|_| too_large())?;
         let size = u32::try_from(bytes.len()).map_err(|_| too_large())?;

@@ -57,7 +57,8 @@ const ARCHIVE: Act = Act {
     ..RECALL
 };
 
-/// A recall that finds what another client left that died in one.
+/// A recall that finds what another client left that died in one: some of the object's bytes, and a mark that does not say
+/// whose it is.
 const HEAL: Act = Act {
     name: "heal",
     prepare: |stage, mount, name| {
@@ -66,7 +67,8 @@ const HEAL: Act = Act {
             xattr::set(&copy, "trusted.glusterfs.cs.downloading", b"1").unwrap();
             let file = File::options().write(true).open(copy).unwrap();
             file.set_len(LENGTH as u64).unwrap();
-            file.write_all_at(&[0xaa; 100_000], 1 << 20).unwrap();
+            let came = &content(name)[1 << 20..][..100_000];
+            file.write_all_at(came, 1 << 20).unwrap();
         }
     },
     dies: |points| ends(until_point(points, "before mark#1")),
@@ -85,6 +87,36 @@ const SMALL_KEEPING: Act = Act {
     act: |path| File::options().write(true).open(path)?.set_len(1000),
     dies: |points| ends(from_point(points, "before lock#1")),
     fits: |got, bytes| got == bytes || got == &bytes[..1000],
+    ..RECALL
+};
+
+/// A reader finds bytes in a cold file that no recall has written: they are the file.
+const FOREIGN: Act = Act {
+    name: "foreign",
+    prepare: |stage, mount, name| {
+        make_cold(stage, mount, name);
+        for copy in marks::copies(&stage.volume, name) {
+            fs::write(copy, SOMEBODY_S).unwrap();
+        }
+    },
+    dies: |points| with(points, &["note the object", "commit"]),
+    fits: |got, _| got == SOMEBODY_S,
+    last: "after unlock#1",
+    ..RECALL
+};
+const SOMEBODY_S: &[u8] = b"written while the feature was off";
+
+/// Root says that the object has another version now.
+const ADOPT: Act = Act {
+    name: "adopt",
+    prepare: make_cold,
+    act: |path| {
+        let version = xattr::get(path, "trusted.glusterfs.cs.version")?.unwrap();
+        let value = [b"etag=", version.as_slice()].concat();
+        xattr::set(path, "glusterfs.cloudsync.adopt", &value)
+    },
+    dies: |points| ends(points.to_vec()),
+    last: "after unlock#1",
     ..RECALL
 };
 
@@ -252,6 +284,8 @@ pub(super) const PLAYS: [Play; 5] = [
             SMALL_KEEPING,
             ARCHIVE,
             HEAL,
+            FOREIGN,
+            ADOPT,
             UNMARK,
             FAILED,
             EMPTY,

@@ -319,3 +319,52 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
         assert_same(&read.unwrap(), want, &format!("{name}, afterwards"));
     }
 }
+
+/// A lock request that waits on a brick longer than `network.frame-timeout` has the host drop the client's connection, and
+/// with it whatever else is under way.
+#[test]
+fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
+    let gate = Gate::new();
+    let settings = [
+        ("features.s3plugin-hostname", gate.url()),
+        ("network.frame-timeout", "5"),
+    ];
+    let mut scene = Scene::with("frame-timeout", &settings, Backing::Ram);
+    let bytes = pattern(1, LENGTH);
+    scene.write("held/file", &bytes);
+    scene.archive("held/file");
+    scene.remount();
+    let other = scene.volume.mount(&MountOptions::default()).unwrap();
+    gate.hold();
+    let reader = start(scene.path("held/file"));
+    await_bytes(&scene, "held/file");
+    // It wants the whole file, and waits for it; the host looks for requests that are too old every ten seconds.
+    let writer = {
+        let path = other.path().join("held/file");
+        thread::spawn(move || {
+            let file = OpenOptions::new().append(true).open(path)?;
+            (&file).write_all(NEW)?;
+            file.sync_all()
+        })
+    };
+    let path = other.path().to_owned();
+    let written = other.within(PATIENCE, "writes beside it", move || {
+        (0..250).try_for_each(|number| {
+            thread::sleep(Duration::from_millis(100));
+            let mut file = File::create(path.join(format!("beside-{number}")))?;
+            file.write_all(b"not disturbed")?;
+            file.sync_all()
+        })
+    });
+    written.unwrap_or_else(|error| panic!("{error}\n{}", other.log()));
+    assert!(!other.log().contains("bailing out"), "{}", other.log());
+    gate.open();
+    let read = scene.within("the reader", move || reader.join().unwrap());
+    assert_same(&read.unwrap(), &bytes, "read");
+    other
+        .within(PATIENCE, "the writer", move || writer.join().unwrap())
+        .unwrap();
+    let path = other.path().join("held/file");
+    let read = other.within(PATIENCE, "read", move || fs::read(path));
+    assert_same(&read.unwrap(), &[&bytes[..], NEW].concat(), "appended");
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! No room: a quota that a recall runs into. (A brick that is full: `failures`.)
+//! No room: a quota, and the bricks' reserve. The bricks let our writes pass both, so it is we who keep them. (A brick
+//! that is full: `failures`.)
 
 use std::fs;
 use std::io::Write;
@@ -10,9 +11,8 @@ use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{Scene, assert_same, lab, pattern};
 
-/// Root's operations of clients are not held up by quota: a file that was there before is read, whatever the limit.
 #[test]
-fn a_recall_is_not_refused_by_a_quota_that_refuses_writes() {
+fn a_file_that_its_directory_s_quota_has_no_room_for_is_read_and_stays_cold() {
     let mut scene = Scene::on("host-quota", Layout::Single, &[], Backing::Ram);
     let large = pattern(1, 20 << 20);
     scene.write("dir/file", &large);
@@ -29,7 +29,8 @@ fn a_recall_is_not_refused_by_a_quota_that_refuses_writes() {
     quota(&["limit-usage", "/dir", "4MB"]);
     scene.remount();
     assert_same(&scene.read("dir/file").unwrap(), &large, "dir/file");
-    scene.await_plain("dir/file");
+    scene.assert_idle();
+    assert!(scene.is_cold("dir/file"));
     // It is at work: who writes more is refused, once the daemon has counted.
     let path = scene.path("dir/more");
     let refused = scene.within("write over quota", move || {
@@ -46,6 +47,49 @@ fn a_recall_is_not_refused_by_a_quota_that_refuses_writes() {
     let refused = refused.expect("the quota refuses nothing: the test proves nothing");
     assert_eq!(refused.raw_os_error(), Some(libc::EDQUOT));
     eprintln!("| a recall over quota | bytes; a write there: {refused} |");
+    // Who wants it all the same says so.
+    scene
+        .volume
+        .set("features.cloudsync-product-id", "over-limits=recall")
+        .unwrap();
+    scene.remount();
+    assert_same(&scene.read("dir/file").unwrap(), &large, "dir/file");
+    scene.await_plain("dir/file");
     scene.assert_idle();
     quota(&["disable"]);
+}
+
+/// 64 MiB, of which 20 % are the bricks' reserve.
+#[test]
+fn a_mass_of_readers_leaves_the_bricks_reserve_and_what_is_to_stay_free() {
+    const FILES: usize = 12;
+    let settings = [
+        ("storage.reserve", "20"),
+        ("features.cloudsync-product-id", "keep-free=8M"),
+    ];
+    let mut scene = Scene::with("host-reserve", &settings, Backing::Sized(64 << 20));
+    let names: Vec<_> = (0..FILES).map(|number| format!("file-{number}")).collect();
+    for (name, seed) in names.iter().zip(0..) {
+        scene.write(name, &pattern(seed, 5 << 20));
+        scene.archive(name);
+    }
+    scene.remount();
+    let paths: Vec<_> = names.iter().map(|name| scene.path(name)).collect();
+    let read = scene.within("read all at once", move || {
+        let readers: Vec<_> = paths
+            .into_iter()
+            .map(|path| thread::spawn(move || fs::read(path)))
+            .collect();
+        let read = readers.into_iter().map(|reader| reader.join().unwrap());
+        read.collect::<Vec<_>>()
+    });
+    for (bytes, seed) in read.into_iter().zip(0..) {
+        assert_same(&bytes.unwrap(), &pattern(seed, 5 << 20), "read");
+    }
+    scene.assert_idle();
+    let back = names.iter().filter(|name| scene.is_plain(name)).count();
+    // 64 less 20 %, less 8, less what the brick itself needs.
+    assert!((3..=8).contains(&back), "{back} of {FILES} are back");
+    // Others can write: the reserve is theirs to keep, too.
+    scene.write("written", &pattern(99, 2 << 20));
 }

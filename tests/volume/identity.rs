@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Which object is the file? Its version (etag) is a hint: an object that was copied to another provider, in other parts
+//! or encrypted anew, has another one. Size and checksum, as the file's record has them, prove it.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+use cloudsync_format::checksum::Algorithm;
+use cloudsync_lab::until;
+
+use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
+
+const LENGTH: usize = 20 << 20;
+const VERSION: &str = "trusted.glusterfs.cs.version";
+
+/// Replaces an object by one of other parts, as another provider would have it.
+fn upload_in_parts(scene: &Scene, name: &str, bytes: &[u8], checksum: bool) {
+    let before = scene.bucket.head(name).unwrap().unwrap();
+    let folder = scene.mount().path().join("copies");
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join(name);
+    std::fs::write(&copy, bytes).unwrap();
+    let inside = scene.mount().inside().join("copies").join(name);
+    let to = format!("s3://{}/{name}", scene.bucket.name());
+    let sum = format!("cloudsync-checksum={}", Algorithm::Crc64Nvme.of(bytes));
+    let mut words = vec!["s3", "cp", "--quiet", inside.to_str().unwrap(), &to];
+    if checksum {
+        words.extend(["--metadata", &sum]);
+    }
+    scene.bucket.aws(words).unwrap().check().unwrap();
+    let after = scene.bucket.head(name).unwrap().unwrap();
+    assert_ne!(
+        before.header("etag"),
+        after.header("etag"),
+        "it has the same etag: the test proves nothing"
+    );
+}
+
+fn version(scene: &Scene, name: &str) -> String {
+    let version = xattr::get(scene.brick(name), VERSION).unwrap().unwrap();
+    String::from_utf8(version).unwrap()
+}
+
+fn archived(stem: &str, names: &[&str]) -> Scene {
+    let scene = Scene::new(stem);
+    for (name, seed) in names.iter().zip(0..) {
+        scene.write(name, &pattern(seed, LENGTH));
+        scene.archive(name);
+    }
+    scene
+}
+
+#[test]
+fn an_object_in_other_parts_is_the_file() {
+    let mut scene = archived("parts", &["recalled", "remote"]);
+    for (name, seed) in [("recalled", 0), ("remote", 1)] {
+        upload_in_parts(&scene, name, &pattern(seed, LENGTH), true);
+    }
+    scene.remount();
+    assert_same(
+        &scene.read("recalled").unwrap(),
+        &pattern(0, LENGTH),
+        "recalled",
+    );
+    scene.await_plain("recalled");
+    scene.await_log("size and checksum are the file's");
+    let before = version(&scene, "remote");
+    scene
+        .volume
+        .set("features.cloudsync-remote-read", "on")
+        .unwrap();
+    scene.remount();
+    let path = scene.path("remote");
+    // The new version is written down by whoever reads next.
+    let written = scene.within("read", move || {
+        // Past the kernel's pages: each read asks.
+        let mut options = File::options();
+        let file = options.read(true).custom_flags(libc::O_DIRECT);
+        let file = file.open(&path).unwrap();
+        until(PATIENCE, "the new version on the file", || {
+            let mut piece = [0; 4096];
+            file.read_exact_at(&mut piece, 9 << 20).unwrap();
+            assert_same(&piece, &pattern(1, LENGTH)[9 << 20..][..4096], "remote");
+            let value = xattr::get(&path, VERSION).unwrap().unwrap();
+            (String::from_utf8(value).unwrap() != before).then_some(())
+        })
+        .is_ok()
+    });
+    assert!(written, "{}", scene.marks("remote"));
+    assert!(scene.is_cold("remote"));
+}
+
+#[test]
+fn what_nothing_proves_is_refused_until_root_vouches_for_it() {
+    let mut scene = archived("unproven", &["other", "unsaid"]);
+    upload_in_parts(&scene, "other", &pattern(7, LENGTH), true);
+    upload_in_parts(&scene, "unsaid", &pattern(1, LENGTH), false);
+    scene.remount();
+    for name in ["other", "unsaid"] {
+        assert_eq!(errno(scene.read(name)), libc::ESTALE, "{name}");
+        assert!(scene.is_cold(name), "{name}");
+    }
+    scene.await_log("cloudsync verify --adopt");
+    let adopt = |name: &str, etag: &str| {
+        let (path, value) = (scene.path(name), format!("etag={etag}"));
+        scene.within("adopt", move || {
+            xattr::set(path, "glusterfs.cloudsync.adopt", value.as_bytes())
+        })
+    };
+    let etag = |name: &str| {
+        let head = scene.bucket.head(name).unwrap().unwrap();
+        head.header("etag").unwrap().to_owned()
+    };
+    assert_eq!(errno(adopt("unsaid", "\"another\"")), libc::ESTALE);
+    assert_eq!(
+        errno(adopt("other", &etag("other"))),
+        libc::EBADMSG,
+        "its checksum says that it is another file's"
+    );
+    adopt("unsaid", &etag("unsaid")).unwrap();
+    assert_same(
+        &scene.read("unsaid").unwrap(),
+        &pattern(1, LENGTH),
+        "unsaid",
+    );
+    scene.await_plain("unsaid");
+    assert!(scene.is_cold("other"));
+}
