@@ -153,6 +153,11 @@ fn compare(
     match streamed {
         _ if differs => Ok(DIFFERENT),
         Ok(()) => Ok(Whose::Ours),
+        // Fragments of an erasure-coded volume that do not agree, which nobody can read, and nobody has written to the file
+        // since it was archived: a client died in its only write.
+        Err(Failure::Brick { errno, .. }) if errno == Errno::EIO && !is_changed(status) => {
+            Ok(Whose::Ours)
+        }
         // Nothing is left to compare with. Without a mark of a recall the bytes are the file's only ones.
         Err(failure) if failure.errno() == Errno::ENODATA && !holes && is_whole(status) => {
             Ok(Whose::Foreign("its object is not in the store"))
@@ -161,14 +166,19 @@ fn compare(
     }
 }
 
-/// A part of a file in one write that a brick lost half of must not pass for the file.
+/// Whether the bytes can be the whole file: a part of one, of which a brick lost the rest, must not pass for it.
 fn is_whole(status: &Status) -> bool {
-    let time = |(seconds, nanos)| Time { seconds, nanos };
-    let changed = status
+    is_changed(status) || status.on_bricks == status.attributes.size()
+}
+
+/// Whether the file's mtime is another one than when it was archived. Unknown counts as changed.
+fn is_changed(status: &Status) -> bool {
+    let (seconds, nanos) = status.attributes.mtime();
+    let now = Time { seconds, nanos };
+    status
         .record
         .as_ref()
-        .is_some_and(|record| record.mtime != time(status.attributes.mtime()));
-    changed || status.on_bricks == status.attributes.size()
+        .is_none_or(|record| record.mtime != now)
 }
 
 fn is_same(mine: &[u8], theirs: &[u8], holes: bool) -> bool {
