@@ -20,6 +20,7 @@ use crate::host::xlator::Xlator;
 use crate::host::{crash, guard, log as host_log, thread};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
+use crate::recall::cut;
 use crate::recall::engine::Want;
 use crate::recall::tracker::{self, Slot};
 use crate::recall::workers;
@@ -66,6 +67,7 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     release: Some(release_ticket),
     write_begin: Some(write_begin),
     write_end: Some(write_end),
+    late: Some(late),
     dump: Some(dump),
     notify: Some(notify),
 };
@@ -328,6 +330,25 @@ unsafe extern "C" fn release_ticket(ticket: *mut c_void) {
         // SAFETY: C has unwound the operation that settle let go.
         guard::catch((), || unsafe { release(ticket) });
     }
+}
+
+unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
+    let Some(ticket) = NonNull::new(ticket) else {
+        return;
+    };
+    guard::catch((), || {
+        // SAFETY: a job has left it, and its answer has come.
+        let ticket = unsafe { Ticket::take_late(ticket) };
+        let answer = if errnum == 0 {
+            Ok(())
+        } else {
+            Err(Errno::new(errnum))
+        };
+        match instance(ticket.xlator()) {
+            Some(instance) => cut::go_on(&instance, ticket, answer),
+            None => ticket.fail(Errno::EIO),
+        }
+    });
 }
 
 unsafe extern "C" fn write_begin(

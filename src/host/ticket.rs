@@ -52,6 +52,22 @@ pub struct Done {
     after: Attributes,
 }
 
+/// Why an operation was not done as its caller's.
+#[derive(Debug)]
+pub enum NotDone {
+    /// The bricks refuse it.
+    Refused(Errno),
+    /// They have not answered: it waits for a lock there.
+    Yet(Late),
+}
+
+/// An operation that is on its way, for [`Ticket::leave`].
+#[derive(Debug)]
+pub struct Late(NonNull<c_void>);
+
+// SAFETY: the shim locks what it points to.
+unsafe impl Send for Late {}
+
 /// See the module.
 pub struct Ticket {
     inner: ManuallyDrop<Box<Inner>>,
@@ -193,11 +209,13 @@ impl Ticket {
     }
 
     /// Has the child do the operation, a truncation or an open, as its caller's, whatever the file's state. It is still to
-    /// be answered: [`Ticket::answer_done`]. Blocks.
+    /// be answered: [`Ticket::answer_done`]. Blocks, but not for long.
     ///
     /// # Errors
-    /// Why the bricks refuse it.
-    pub fn do_as_caller(&mut self) -> Result<Done, Errno> {
+    /// Why it is not done.
+    pub fn do_as_caller(&mut self) -> Result<Done, NotDone> {
+        /// In seconds. The job has the file's lock meanwhile.
+        const AT_MOST: u32 = 5;
         // SAFETY: the call holds a reference to its xdata, or has none.
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
             asked.remove(xattr::STATUS);
@@ -207,19 +225,60 @@ impl Ticket {
             before: Attributes::blank(),
             after: Attributes::blank(),
         };
-        // SAFETY: the operation is ours and not wound; both outlive the call, which waits for the child.
+        let mut late = ptr::null_mut();
+        // SAFETY: the operation is ours and not wound; everything outlives the call, which waits for the child.
         let result = unsafe {
             sys::cs_shim_call_as_caller(
                 &raw mut self.inner.call,
+                AT_MOST,
                 &raw mut done.before.0,
                 &raw mut done.after.0,
+                &raw mut late,
             )
         };
-        if result == 0 {
-            Ok(done)
+        match (result, NonNull::new(late)) {
+            (0, _) => Ok(done),
+            (_, Some(late)) => Err(NotDone::Yet(Late(late))),
+            (errno, None) => Err(NotDone::Refused(Errno::new(errno))),
+        }
+    }
+
+    /// Leaves an operation that is on its way: once it is answered, [`Ticket::take_late`] has it. Gives it back if that has
+    /// happened, with the answer.
+    #[must_use]
+    pub fn leave(self, late: Late) -> Option<(Self, Result<(), Errno>)> {
+        let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
+        let inner = self.into_inner();
+        // SAFETY: the outcome is left once; the ticket's box is C's if it says so, and ours otherwise.
+        let result = unsafe {
+            sys::cs_shim_leave_call(
+                late.0.as_ptr(),
+                inner.cast(),
+                &raw mut before.0,
+                &raw mut after.0,
+            )
+        };
+        if result == -libc::EINPROGRESS {
+            return None;
+        }
+        // SAFETY: not taken.
+        let inner = unsafe { Box::from_raw(inner) };
+        let ticket = Self {
+            inner: ManuallyDrop::new(inner),
+        };
+        let answer = if result == 0 {
+            Ok(())
         } else {
             Err(Errno::new(result))
-        }
+        };
+        Some((ticket, answer))
+    }
+
+    /// # Safety
+    /// `raw` was left by [`Ticket::leave`], and its answer has come; it is not used again.
+    pub(crate) unsafe fn take_late(raw: NonNull<c_void>) -> Self {
+        // SAFETY: by the caller's word.
+        unsafe { Self::from_raw(raw) }
     }
 
     /// Answers an operation that [`Ticket::do_as_caller`] has done.

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use cloudsync_format::xattr;
 
 use crate::decision::Known;
-use crate::errno::Failure;
+use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::crash;
 use crate::host::inode::Loc;
-use crate::host::ticket::{Done, Ticket};
+use crate::host::ticket::{Done, Late, NotDone, Ticket};
 use crate::instance::Instance;
 use crate::recall::engine::Job;
 use crate::recall::job;
@@ -28,6 +28,8 @@ use crate::recall::job;
 pub struct Cutter {
     ticket: Ticket,
     done: Option<Done>,
+    /// It waits on the bricks for a mandatory lock of somebody's.
+    late: Option<Late>,
 }
 
 impl Cutter {
@@ -37,9 +39,17 @@ impl Cutter {
     /// [`Failure::NotAccepted`].
     pub fn cut(&mut self) -> Result<(), Failure> {
         let _step = crash::step("cut as the caller");
-        let done = self.ticket.do_as_caller().map_err(Failure::NotAccepted)?;
-        self.done = Some(done);
-        Ok(())
+        match self.ticket.do_as_caller() {
+            Ok(done) => {
+                self.done = Some(done);
+                Ok(())
+            }
+            Err(NotDone::Refused(errno)) => Err(Failure::NotAccepted(errno)),
+            Err(NotDone::Yet(late)) => {
+                self.late = Some(late);
+                Err(Failure::NotAccepted(Errno::EAGAIN))
+            }
+        }
     }
 }
 
@@ -59,12 +69,23 @@ pub fn run(
     let Some(ticket) = job.take_cutter() else {
         return Ok(());
     };
-    let mut cutter = Cutter { ticket, done: None };
+    let mut cutter = Cutter {
+        ticket,
+        done: None,
+        late: None,
+    };
     let outcome = if keep == 0 {
         empty(instance, job, child, loc, &mut cutter)
     } else {
         job::bring_back(instance, job, child, loc, status, Some(&mut cutter)).map(drop)
     };
+    if let Some(late) = cutter.late {
+        // Whoever has the lock may want the file: it is let go, and the operation goes on when it is answered.
+        if let Some((ticket, answer)) = cutter.ticket.leave(late) {
+            go_on(instance, ticket, answer);
+        }
+        return Ok(());
+    }
     match (outcome, cutter.done) {
         (Ok(()), Some(done)) => {
             cutter.ticket.answer_done(done);
@@ -79,6 +100,15 @@ pub fn run(
             job.wait_again(cutter.ticket);
             outcome
         }
+    }
+}
+
+/// An operation that had to wait on the bricks was answered. Done there, it is done again, in whatever state the file is
+/// by now. Never blocks.
+pub fn go_on(instance: &Arc<Instance>, ticket: Ticket, answer: Result<(), Errno>) {
+    match answer {
+        Ok(()) => instance.proceed(ticket),
+        Err(errno) => ticket.fail(errno),
     }
 }
 

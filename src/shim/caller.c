@@ -2,12 +2,13 @@
 /* Operations that the bricks judge as their caller's: its process, user, groups, lock owner and time. Each blocks. */
 #include "shim.h"
 
-/* What the child answered, for the thread that waits. */
+/* What the child answered, for the thread that waits, or, if that has given up, for the ticket. */
 struct cs_outcome {
     struct iatt before;
     struct iatt after;
     int32_t errnum;
     gf_boolean_t came;
+    void *ticket;
 };
 
 /* One for all: these operations are rare, and an outcome's own lock would be gone before it is given back. */
@@ -18,16 +19,26 @@ static void
 cs_tell(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32_t op_errno, const struct iatt *before,
         const struct iatt *after)
 {
+    void *ticket = NULL;
+    int32_t errnum = op_ret < 0 ? -op_errno : 0;
+
     STACK_DESTROY(frame->root);
     pthread_mutex_lock(&cs_outcomes);
-    outcome->errnum = op_ret < 0 ? -op_errno : 0;
-    if (before)
-        outcome->before = *before;
-    if (after)
-        outcome->after = *after;
-    outcome->came = _gf_true;
-    pthread_cond_broadcast(&cs_outcome_came);
+    ticket = outcome->ticket;
+    if (!ticket) {
+        outcome->errnum = errnum;
+        if (before)
+            outcome->before = *before;
+        if (after)
+            outcome->after = *after;
+        outcome->came = _gf_true;
+        pthread_cond_broadcast(&cs_outcome_came);
+    }
     pthread_mutex_unlock(&cs_outcomes);
+    if (ticket) {
+        free(outcome);
+        cs_rs->late(ticket, errnum);
+    }
 }
 
 static int32_t
@@ -54,32 +65,51 @@ cs_caller_xattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t o
     return 0;
 }
 
-static int32_t
-cs_await(struct cs_outcome *outcome)
+/* Waits for at most so many seconds. Returns whether the answer came. */
+static gf_boolean_t
+cs_await(struct cs_outcome *outcome, uint32_t seconds)
 {
+    struct timespec until = {0};
+    gf_boolean_t came = _gf_false;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
     pthread_mutex_lock(&cs_outcomes);
-    while (!outcome->came)
-        pthread_cond_wait(&cs_outcome_came, &cs_outcomes);
+    while (!outcome->came && !pthread_cond_timedwait(&cs_outcome_came, &cs_outcomes, &until))
+        ;
+    came = outcome->came;
     pthread_mutex_unlock(&cs_outcomes);
-    return outcome->errnum;
+    return came;
+}
+
+/* Frees what came. */
+static int32_t
+cs_take(struct cs_outcome *outcome, struct iatt *before, struct iatt *after)
+{
+    int32_t errnum = outcome->errnum;
+
+    *before = outcome->before;
+    *after = outcome->after;
+    free(outcome);
+    return errnum;
 }
 
 /* `wound` tells whether STACK_WIND did, as in fops.c. */
-#define CS_WIND_AS_CALLER(cbk, op, first, rest...)                                                         \
-    STACK_WIND_COOKIE(frame, cbk, &outcome, FIRST_CHILD(this), FIRST_CHILD(this)->fops->op,                \
+#define CS_WIND_AS_CALLER(cbk, op, first, rest...)                                         \
+    STACK_WIND_COOKIE(frame, cbk, outcome, FIRST_CHILD(this), FIRST_CHILD(this)->fops->op, \
                       (wound = _gf_true, first), rest)
 
 int32_t
-cs_shim_call_as_caller(cs_call_t *call, struct iatt *before, struct iatt *after)
+cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, struct iatt *after, void **late)
 {
     xlator_t *this = call->frame->this;
     call_frame_t *frame = copy_frame(call->frame);
-    struct cs_outcome outcome = {{0}};
+    struct cs_outcome *outcome = calloc(1, sizeof(*outcome));
     gf_boolean_t wound = _gf_false;
     int32_t ret = -ENOMEM;
 
-    if (!frame)
-        return ret;
+    if (!frame || !outcome)
+        goto out;
     switch (call->fop) {
         case GF_FOP_TRUNCATE:
             CS_WIND_AS_CALLER(cs_caller_prepost_cbk, truncate, &call->loc, call->offset, call->xdata);
@@ -94,14 +124,31 @@ cs_shim_call_as_caller(cs_call_t *call, struct iatt *before, struct iatt *after)
             ret = -EOPNOTSUPP;
             break;
     }
-    if (!wound) {
+    if (!wound)
+        goto out;
+    if (cs_await(outcome, seconds))
+        return cs_take(outcome, before, after);
+    *late = outcome;
+    return -EINPROGRESS;
+out:
+    if (frame)
         STACK_DESTROY(frame->root);
-        return ret;
-    }
-    ret = cs_await(&outcome);
-    *before = outcome.before;
-    *after = outcome.after;
+    free(outcome);
     return ret;
+}
+
+int32_t
+cs_shim_leave_call(void *late, void *ticket, struct iatt *before, struct iatt *after)
+{
+    struct cs_outcome *outcome = late;
+    gf_boolean_t came = _gf_false;
+
+    pthread_mutex_lock(&cs_outcomes);
+    came = outcome->came;
+    if (!came)
+        outcome->ticket = ticket;
+    pthread_mutex_unlock(&cs_outcomes);
+    return came ? cs_take(outcome, before, after) : -EINPROGRESS;
 }
 
 int32_t
@@ -109,19 +156,26 @@ cs_shim_set_as_caller(call_frame_t *caller, loc_t *loc, dict_t *dict)
 {
     xlator_t *this = caller->this;
     call_frame_t *frame = copy_frame(caller);
-    struct cs_outcome outcome = {{0}};
+    struct cs_outcome *outcome = calloc(1, sizeof(*outcome));
+    struct iatt unused = {0};
     gf_boolean_t wound = _gf_false;
 
-    if (!frame)
-        return -ENOMEM;
+    if (!frame || !outcome)
+        goto out;
     /* Not its times: a mark moves none. */
     frame->root->flags = 0;
     CS_WIND_AS_CALLER(cs_caller_xattr_cbk, setxattr, loc, dict, 0, NULL);
-    if (!wound) {
+    if (!wound)
+        goto out;
+    /* Nothing on a brick makes it wait. */
+    while (!cs_await(outcome, 60))
+        ;
+    return cs_take(outcome, &unused, &unused);
+out:
+    if (frame)
         STACK_DESTROY(frame->root);
-        return -ENOMEM;
-    }
-    return cs_await(&outcome);
+    free(outcome);
+    return -ENOMEM;
 }
 
 int32_t

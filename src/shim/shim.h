@@ -67,6 +67,8 @@ typedef struct cs_rs_ops {
     int32_t (*write_begin)(xlator_t *tracker, fd_t *fd, off_t offset, size_t size, void **slot);
     /* That write was answered. Called once for each slot. */
     void (*write_end)(void *slot, int32_t op_ret, int32_t op_errno, struct iatt *prebuf, struct iatt *postbuf);
+    /* An operation that was left (cs_shim_leave_call) was answered: 0 or a negative errno. Never blocks. */
+    void (*late)(void *ticket, int32_t errnum);
     /* Print the instance's state into the open statedump section. */
     void (*dump)(xlator_t *this_xl);
     /* The host tells of an event (GF_EVENT_*). */
@@ -179,9 +181,17 @@ cs_shim_become(void *token);
 /* ---- as the caller: its process, user, groups, lock owner and time. Each blocks; 0 or a negative errno. ---- */
 
 /* Does what `call` asks (truncate, ftruncate, open) on the child, and keeps the call: it is still to be answered, with
- * the attributes that come back. `open` opens the call's descriptor and has no attributes. */
+ * the attributes that come back. `open` opens the call's descriptor and has no attributes.
+ *
+ * A brick may have a truncation wait for a mandatory lock. -EINPROGRESS: no answer came in so many seconds; *late is then
+ * for cs_shim_leave_call, which must follow. */
 int32_t
-cs_shim_call_as_caller(cs_call_t *call, struct iatt *before, struct iatt *after);
+cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, struct iatt *after, void **late);
+
+/* Waits no longer: `ticket` goes to cs_rs->late with the answer. Returns -EINPROGRESS, or, if the answer has come in
+ * between, what it was: then the ticket stays the caller's. */
+int32_t
+cs_shim_leave_call(void *late, void *ticket, struct iatt *before, struct iatt *after);
 
 /* Sets extended attributes, and moves no times. */
 int32_t

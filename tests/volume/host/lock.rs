@@ -368,3 +368,51 @@ fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
     let read = other.within(PATIENCE, "read", move || fs::read(path));
     assert_same(&read.unwrap(), &[&bytes[..], NEW].concat(), "appended");
 }
+
+/// A brick has a truncation by a blocking descriptor wait for another client's mandatory lock. Meanwhile whoever has that
+/// lock may want the file, and must get it.
+#[test]
+fn a_truncation_that_waits_for_a_mandatory_lock_keeps_the_file_from_nobody() {
+    let settings = [("locks.mandatory-locking", "forced")];
+    let mut scene = Scene::with("mandatory", &settings, Backing::Ram);
+    // The bricks look at it when they start.
+    scene.volume.stop().unwrap();
+    scene.volume.start().unwrap();
+    scene.volume.await_bricks().unwrap();
+    let bytes = pattern(1, 300_000);
+    scene.remount();
+    scene.write("file", &bytes);
+    scene.archive("file");
+    scene.remount();
+    let holder = scene.volume.mount(&MountOptions::default()).unwrap();
+    let path = holder.path().join("file");
+    let held = holder.within(PATIENCE, "lock", move || {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok::<_, std::io::Error>(file)
+    });
+    let held = held.unwrap();
+    let path = scene.path("file");
+    let cutter = thread::spawn(move || {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(0)
+    });
+    // It is on the brick, or was refused: how GlusterFS answers it is GlusterFS's affair.
+    thread::sleep(Duration::from_secs(1));
+    let (held, read) = holder.within(PATIENCE, "read under its own lock", move || {
+        let mut read = vec![0; 300_000];
+        let result = held.read_exact_at(&mut read, 0).map(|()| read);
+        (held, result)
+    });
+    assert_same(&read.unwrap(), &bytes, "read by who has the lock");
+    drop(held);
+    let cut = scene.within("the truncation", move || cutter.join().unwrap());
+    eprintln!("| a truncation under a mandatory lock | {cut:?} |");
+    scene.remount();
+    let left = scene.read("file").unwrap();
+    match cut {
+        Ok(()) => assert!(left.is_empty(), "{} bytes are left", left.len()),
+        Err(_) => assert_same(&left, &bytes, "after a refused truncation"),
+    }
+    scene.await_plain("file");
+}
