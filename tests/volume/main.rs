@@ -20,6 +20,7 @@ mod failures;
 mod faults;
 mod gate;
 mod gfapi;
+mod guards;
 mod host;
 mod hostile;
 mod identity;

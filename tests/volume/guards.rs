@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the bricks refuse takes nothing from a cold file: each way to cut a file under each guard of the host, through
+//! a mount and through gfapi, beside a local file to which the same is done.
+
+mod kinds;
+mod tries;
+
+use crate::scene::{Scene, assert_same, pattern};
+use tries::{ACTS, Client, Tries, kept};
+
+/// A guard of the host.
+pub(crate) struct Guard {
+    /// Who tries.
+    user: u32,
+    /// What a refusal of this guard says.
+    says: &'static [&'static str],
+    /// What it refuses to at least one of the clients; the rest it may let through.
+    refuses: &'static [&'static str],
+}
+
+/// Writes the files, archives half of them, raises the guard, tries, lowers it and looks at what is left.
+#[track_caller]
+fn hold<T>(
+    scene: &mut Scene,
+    guard: &Guard,
+    prepare: impl Fn(&Scene, &str),
+    raise: impl FnOnce(&Scene) -> T,
+    lower: impl FnOnce(&Scene, T),
+) {
+    for client in Client::ALL {
+        for state in ["local", "cold"] {
+            for (number, act) in ACTS.iter().enumerate() {
+                let name = client.file(state, act);
+                scene.write(&name, &pattern(number as u64, 50_000));
+                prepare(scene, &name);
+                if state == "cold" {
+                    scene.archive(&name);
+                }
+            }
+        }
+    }
+    scene.remount();
+    let mut waiting = Vec::new();
+    for client in Client::ALL {
+        for state in ["local", "cold"] {
+            waiting.push(Tries::start(scene, client, state, guard.user));
+        }
+    }
+    let raised = raise(scene);
+    let mut verdicts = Vec::new();
+    for pair in waiting.chunks_exact_mut(2) {
+        let [local, cold] = pair else { unreachable!() };
+        // The local ones first: they show what the guard does.
+        verdicts.push((local.client, local.verdicts(scene), cold.verdicts(scene)));
+    }
+    let mut wrong = Vec::new();
+    for (client, local, cold) in &verdicts {
+        for act in ACTS {
+            let name = client.file("cold", act);
+            let (want, got) = (&local[*act], &cold[*act]);
+            if want != got {
+                wrong.push(format!("{name}: {got}, of a local file: {want}"));
+            }
+            if got != "done" && !guard.says.contains(&got.as_str()) {
+                wrong.push(format!("{name}: {got} is not what this guard says"));
+            }
+            if got != "done" && !(scene.is_cold(&name) || scene.is_plain(&name)) {
+                wrong.push(format!("{name}: {got}, and {}", scene.marks(&name)));
+            }
+        }
+    }
+    for act in guard.refuses {
+        let refused = |verdict: &String| verdict != "done";
+        let somewhere = verdicts.iter().any(|(_, local, _)| refused(&local[*act]));
+        assert!(somewhere, "nobody is refused {act}: {verdicts:?}");
+    }
+    lower(scene, raised);
+    drop(waiting);
+    scene.remount();
+    for (client, local, cold) in &verdicts {
+        for (state, verdicts) in [("local", local), ("cold", cold)] {
+            for (number, act) in ACTS.iter().enumerate() {
+                let name = client.file(state, act);
+                let whole = pattern(number as u64, 50_000);
+                let want = &whole[..kept(act, &verdicts[*act], whole.len())];
+                match scene.read(&name) {
+                    Ok(got) if got == want => {}
+                    Ok(got) => wrong.push(format!(
+                        "{name}: {}, and it reads as {} bytes instead of {}",
+                        verdicts[*act],
+                        got.len(),
+                        want.len()
+                    )),
+                    Err(error) => wrong.push(format!("{name}: {}, and {error}", verdicts[*act])),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The other side: where nobody minds, a cut to nothing asks no store, and a cut to some keeps those.
+#[test]
+fn what_is_allowed_works_and_a_cut_to_nothing_needs_no_object() {
+    let mut scene = Scene::new("allowed");
+    let whole = pattern(7, 50_000);
+    for client in Client::ALL {
+        for act in ACTS {
+            let name = client.file("cold", act);
+            scene.write(&name, &whole);
+            scene.archive(&name);
+            if kept(act, "done", whole.len()) == 0 {
+                scene.bucket.delete(&name).unwrap();
+            }
+        }
+    }
+    scene.remount();
+    for client in Client::ALL {
+        let mut tries = Tries::start(&scene, client, "cold", 0);
+        let verdicts = tries.verdicts(&scene);
+        for act in ACTS {
+            assert_eq!(verdicts[*act], "done", "{client:?} {act}: {verdicts:?}");
+        }
+    }
+    scene.remount();
+    for client in Client::ALL {
+        for act in ACTS {
+            let name = client.file("cold", act);
+            let want = &whole[..kept(act, "done", whole.len())];
+            assert_same(&scene.read(&name).unwrap(), want, &name);
+            scene.await_plain(&name);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The guards.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use cloudsync_lab::{Backing, MountOptions, until};
+
+use super::tries::{ACTS, Client};
+use super::{Guard, hold};
+use crate::scene::{PATIENCE, Scene, lab};
+
+const NOBODY: u32 = 65_534;
+const ALL: &[&str] = ACTS;
+/// What needs no open: a guard at the open is not asked there.
+const BY_NAME: &[&str] = &["truncate-0", "truncate-n"];
+
+fn ordinary(_: &Scene, _: &str) {}
+
+fn mode(scene: &Scene, name: &str, mode: u32) {
+    let path = scene.path(name);
+    scene
+        .within("chmod", move || {
+            fs::set_permissions(path, Permissions::from_mode(mode))
+        })
+        .unwrap();
+}
+
+/// Switches an option and waits until the bricks do as it says: they hear of it later.
+fn switch(scene: &Scene, option: &str, value: &str) {
+    scene.volume.set(option, value).unwrap();
+    let path = scene.path("probe");
+    let (on, what) = (value == "on", format!("{option} {value}"));
+    until(PATIENCE, &what, || {
+        let path = path.clone();
+        // Not the open: open-behind answers that without the bricks.
+        let tried = scene.within("probe", move || {
+            File::options().write(true).open(path)?.set_len(0)
+        });
+        (tried.is_err() == on).then_some(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_volume_that_is_read_only() {
+    let mut scene = Scene::new("read-only");
+    scene.write("probe", b"");
+    let guard = Guard {
+        user: 0,
+        says: &["EROFS"],
+        refuses: ALL,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        ordinary,
+        |scene| switch(scene, "features.read-only", "on"),
+        |scene, ()| switch(scene, "features.read-only", "off"),
+    );
+}
+
+#[test]
+fn a_volume_that_is_written_once() {
+    let mut scene = Scene::new("worm");
+    scene.write("probe", b"");
+    let guard = Guard {
+        user: 0,
+        says: &["EROFS"],
+        refuses: ALL,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        ordinary,
+        |scene| switch(scene, "features.worm", "on"),
+        |scene, ()| switch(scene, "features.worm", "off"),
+    );
+}
+
+/// A file without a bit to write is retained from then on. What opens a file is not asked: see the local one.
+#[test]
+fn a_file_that_is_retained() {
+    let settings = [
+        ("features.worm-file-level", "on"),
+        ("features.default-retention-period", "3600"),
+        ("features.auto-commit-period", "3600"),
+    ];
+    let mut scene = Scene::with("retained", &settings, Backing::Ram);
+    let guard = Guard {
+        user: 0,
+        says: &["EROFS"],
+        refuses: BY_NAME,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        ordinary,
+        |scene| {
+            for client in Client::ALL {
+                for state in ["local", "cold"] {
+                    for act in ACTS {
+                        mode(scene, &client.file(state, act), 0o444);
+                    }
+                }
+            }
+        },
+        |scene, ()| {
+            scene.volume.set("features.worm-file-level", "off").unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_root_that_is_nobody_here() {
+    let mut scene = Scene::new("squash");
+    let guard = Guard {
+        user: 0,
+        says: &["EACCES", "EPERM"],
+        refuses: BY_NAME,
+    };
+    let others = |scene: &Scene, name: &str| {
+        let path = scene.path(name);
+        scene
+            .within("chown", move || chown(path, Some(1234), Some(1234)))
+            .unwrap();
+    };
+    hold(
+        &mut scene,
+        &guard,
+        others,
+        |scene| {
+            scene.volume.set("server.root-squash", "on").unwrap();
+            // In a folder that is root's alone, nobody makes a file.
+            let path = scene.path("fuse-local/new");
+            until(PATIENCE, "the squash", || {
+                let path = path.clone();
+                let made = scene.within("probe", move || File::create(path));
+                made.is_err().then_some(())
+            })
+            .unwrap();
+        },
+        |scene, ()| scene.volume.set("server.root-squash", "off").unwrap(),
+    );
+}
+
+#[test]
+fn a_lock_of_somebody_else() {
+    let settings = [("locks.mandatory-locking", "forced")];
+    let mut scene = Scene::with("locked", &settings, Backing::Ram);
+    // The bricks look at it when they start.
+    scene.volume.stop().unwrap();
+    scene.volume.start().unwrap();
+    scene.volume.await_bricks().unwrap();
+    scene.remount();
+    let guard = Guard {
+        user: 0,
+        says: &["EAGAIN"],
+        refuses: BY_NAME,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        ordinary,
+        |scene| {
+            let other = scene.volume.mount(&MountOptions::default()).unwrap();
+            let mut held = Vec::new();
+            for client in Client::ALL {
+                for state in ["local", "cold"] {
+                    for act in ACTS {
+                        let path = other.path().join(client.file(state, act));
+                        held.push(other.within(PATIENCE, "lock", move || {
+                            let file = File::open(path).unwrap();
+                            let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+                            rustix::fs::fcntl_lock(&file, shared).unwrap();
+                            file
+                        }));
+                    }
+                }
+            }
+            (other, held)
+        },
+        |_, (other, held)| {
+            drop(held);
+            other.unmount().unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_file_of_somebody_else() {
+    let mut scene = Scene::new("owner");
+    let guard = Guard {
+        user: NOBODY,
+        says: &["EACCES"],
+        refuses: ALL,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        |scene, name| mode(scene, name, 0o644),
+        |_| (),
+        |_, ()| (),
+    );
+}
+
+/// The mode would let everybody write; what the list says is known to the bricks alone.
+#[test]
+fn a_list_that_only_the_bricks_know() {
+    let mut scene = Scene::new("acl");
+    let guard = Guard {
+        user: NOBODY,
+        says: &["EACCES"],
+        refuses: BY_NAME,
+    };
+    hold(
+        &mut scene,
+        &guard,
+        |scene, name| mode(scene, name, 0o666),
+        |scene| {
+            let options = MountOptions::default().arg("--acl");
+            let with_lists = scene.volume.mount(&options).unwrap();
+            let script = format!(
+                "setfacl -m u:{NOBODY}:r {}/*-*/*",
+                with_lists.inside().display()
+            );
+            lab().sh(&script).unwrap();
+            with_lists.unmount().unwrap();
+        },
+        |_, ()| (),
+    );
+}

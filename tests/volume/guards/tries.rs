@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The program that tries to cut files, and what it says.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::OnceLock;
+use std::{path::PathBuf, thread};
+
+use cloudsync_lab::ADDRESS;
+
+use crate::native::compiled;
+use crate::scene::{Scene, lab};
+
+/// The ways to cut a file: to nothing, or to the first 1000 bytes.
+pub(super) const ACTS: &[&str] = &[
+    "truncate-0",
+    "truncate-n",
+    "ftruncate-0",
+    "ftruncate-n",
+    "open",
+    "create",
+    "held-0",
+    "held-n",
+];
+
+/// How many bytes a file of `size` has after the act.
+pub(super) fn kept(act: &str, verdict: &str, size: usize) -> usize {
+    match verdict {
+        "done" if act.ends_with("-n") => 1000,
+        "done" => 0,
+        _ => size,
+    }
+}
+
+/// Through what.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Client {
+    Fuse,
+    Api,
+}
+
+impl Client {
+    pub(super) const ALL: [Self; 2] = [Self::Fuse, Self::Api];
+
+    pub(super) fn file(self, state: &str, act: &str) -> String {
+        format!("{}/{act}", self.folder(state))
+    }
+
+    fn folder(self, state: &str) -> String {
+        match self {
+            Self::Fuse => format!("fuse-{state}"),
+            Self::Api => format!("api-{state}"),
+        }
+    }
+}
+
+/// The program, with what it holds open, waiting for the word to begin.
+#[derive(Debug)]
+pub(super) struct Tries {
+    pub(super) client: Client,
+    child: Child,
+    said: Option<BufReader<ChildStdout>>,
+}
+
+impl Tries {
+    pub(super) fn start(scene: &Scene, client: Client, state: &str, user: u32) -> Self {
+        static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+        let program = PROGRAM.get_or_init(|| compiled("guards", &["-lgfapi"]));
+        let folder = client.folder(state);
+        let (user, volume) = (user.to_string(), scene.volume.name());
+        let log = lab().scratch(&format!("log/guards-{volume}-{folder}.log"));
+        let mut command = lab().command(program);
+        match client {
+            Client::Fuse => command.args(["fuse", &user]),
+            Client::Api => command.args([volume, ADDRESS, log.to_str().unwrap(), &user]),
+        };
+        match client {
+            Client::Fuse => command.arg(scene.mount().inside().join(&folder)),
+            Client::Api => command.arg(format!("/{folder}")),
+        };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let (first, said) = scene.within("the program's start", move || {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            (line, said)
+        });
+        assert_eq!(first, "ready\n", "{command:?}");
+        Self {
+            client,
+            child,
+            said: Some(said),
+        }
+    }
+
+    /// Has it begin, and waits for its end.
+    pub(super) fn verdicts(&mut self, scene: &Scene) -> HashMap<String, String> {
+        let mut input = self.child.stdin.take().unwrap();
+        input.write_all(b"\n").unwrap();
+        let said = self.said.take().unwrap();
+        let lines = scene.within("the program's tries", move || {
+            let lines = said.lines().map_while(Result::ok);
+            lines.collect::<Vec<_>>()
+        });
+        let verdict = |line: &String| {
+            let (act, verdict) = line.split_once(' ').unwrap();
+            (act.to_owned(), verdict.to_owned())
+        };
+        let verdicts: HashMap<_, _> = lines.iter().map(verdict).collect();
+        assert_eq!(verdicts.len(), ACTS.len(), "{verdicts:?}");
+        verdicts
+    }
+}
+
+impl Drop for Tries {
+    fn drop(&mut self) {
+        // The end of its input ends it.
+        drop(self.child.stdin.take());
+        if thread::panicking() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
