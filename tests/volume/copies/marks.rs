@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The marks themselves: who sees them, who sets them, and what one proves that stands on another file.
+
+use super::marks_of;
+use crate::scene::{Scene, assert_same, errno, lab, pattern};
+
+const REMOTE: &str = "trusted.glusterfs.cs.remote";
+/// What is ours, and the host's for us.
+const NAMES: [&str; 10] = [
+    "trusted.glusterfs.cs.remote",
+    "trusted.glusterfs.cs.downloading",
+    "trusted.glusterfs.cs.object_size",
+    "trusted.glusterfs.cs.num_blocks",
+    "trusted.glusterfs.cs.block_size",
+    "trusted.glusterfs.cs.key",
+    "trusted.glusterfs.cs.version",
+    "trusted.glusterfs.cs.record",
+    "trusted.cloudsync.last",
+    "trusted.cloudsync.kept",
+];
+/// The word with which the client's log tells that bytes in a cold file were not its own.
+const SAYS: &str = "kept";
+
+/// A cold file `cold` of 50000 bytes and files of somebody with its marks: one as long, one longer, one shorter.
+fn copied(name: &str) -> (Scene, Vec<(&'static str, Vec<u8>)>) {
+    let mut scene = Scene::new(name);
+    scene.write("cold", &pattern(1, 50_000));
+    scene.archive_all("");
+    let marks = marks_of(&scene.brick("cold"));
+    assert!(marks.len() >= 6, "{marks:?}");
+    let files = vec![
+        ("as-long", pattern(2, 50_000)),
+        ("longer", pattern(3, 70_000)),
+        ("shorter", pattern(4, 700)),
+    ];
+    for (file, bytes) in &files {
+        scene.write(file, bytes);
+        for (mark, value) in &marks {
+            xattr::set(scene.brick(file), mark, value).unwrap();
+        }
+    }
+    scene.remount();
+    (scene, files)
+}
+
+#[track_caller]
+fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
+    for (file, bytes) in files {
+        assert_same(&scene.read(file).unwrap(), bytes, file);
+        assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
+        let log = scene.await_log(SAYS);
+        let told = |line: &str| line.contains(SAYS) && line.contains(file);
+        assert!(log.lines().any(told), "the log does not tell of {file}");
+        assert!(scene.is_plain(file), "{}", scene.marks(file));
+    }
+    scene.remount();
+    for (file, bytes) in files {
+        assert_same(&scene.read(file).unwrap(), bytes, "after a remount");
+        let below = std::fs::read(scene.brick(file)).unwrap();
+        assert_same(&below, bytes, "on the brick");
+    }
+}
+
+#[test]
+fn bytes_under_the_marks_of_another_file_are_what_reads() {
+    let (mut scene, files) = copied("marked");
+    assert_kept(&mut scene, &files);
+    assert_same(&scene.read("cold").unwrap(), &pattern(1, 50_000), "cold");
+}
+
+#[test]
+fn so_they_are_when_its_object_is_gone() {
+    let (mut scene, files) = copied("marked-gone");
+    for object in scene.bucket.list("").unwrap() {
+        scene.bucket.delete(&object).unwrap();
+    }
+    assert_kept(&mut scene, &files);
+    assert_eq!(errno(scene.read("cold")), libc::ENODATA);
+}
+
+#[test]
+fn a_write_into_such_a_file_finds_its_bytes() {
+    use std::os::unix::fs::FileExt;
+    let (mut scene, files) = copied("marked-write");
+    for (file, _) in &files {
+        let path = scene.path(file);
+        scene
+            .within("write", move || {
+                let file = std::fs::File::options().write(true).open(path)?;
+                file.write_all_at(b"later", 100)?;
+                file.sync_all()
+            })
+            .unwrap();
+    }
+    scene.remount();
+    for (file, mut bytes) in files {
+        bytes[100..105].copy_from_slice(b"later");
+        assert_same(&scene.read(file).unwrap(), &bytes, file);
+    }
+}
+
+#[test]
+fn no_listing_shows_them_and_the_seed_s_question_is_answered() {
+    let mut scene = Scene::new("listed");
+    for name in ["cold", "back"] {
+        scene.write(name, &pattern(1, 50_000));
+    }
+    scene.archive_all("");
+    scene.read("back").unwrap();
+    scene.await_plain("back");
+    scene.remount();
+    for name in ["cold", "back"] {
+        let inside = scene.mount().inside().join(name).display().to_string();
+        let listed = lab().sh(&format!(
+            "getfattr -d -m - -e hex --absolute-names {inside}"
+        ));
+        let listed = listed.unwrap();
+        assert!(
+            !listed.contains("glusterfs.cs.") && !listed.contains("trusted.cloudsync."),
+            "{listed}"
+        );
+    }
+    let ask = |name: &str| {
+        let inside = scene.mount().inside().join(name).display().to_string();
+        lab().run("getfattr", ["--only-values", "-n", REMOTE, &inside])
+    };
+    let answer = ask("cold").unwrap();
+    assert!(answer.success() && !answer.stdout.is_empty(), "{answer}");
+    assert!(!ask("back").unwrap().success(), "a local file has no mark");
+}
+
+#[test]
+fn to_set_one_answers_success_and_does_nothing() {
+    let mut scene = Scene::new("set");
+    for name in ["cold", "local"] {
+        scene.write(name, &pattern(1, 50_000));
+        if name == "cold" {
+            scene.archive_all("");
+        }
+    }
+    scene.remount();
+    let before = ["cold", "local"].map(|name| marks_of(&scene.brick(name)));
+    for file in ["cold", "local"] {
+        for name in NAMES {
+            let path = scene.path(file);
+            let set = scene.within("setfattr", move || xattr::set(path, name, b"12345"));
+            assert!(set.is_ok(), "{name} on {file}: {set:?}");
+        }
+    }
+    let after = ["cold", "local"].map(|name| marks_of(&scene.brick(name)));
+    assert_eq!(after, before);
+    scene.remount();
+    for file in ["cold", "local"] {
+        assert_same(&scene.read(file).unwrap(), &pattern(1, 50_000), file);
+    }
+}
+
+#[test]
+fn to_remove_one_is_not_permitted() {
+    let mut scene = Scene::new("removed");
+    scene.write("cold", &pattern(1, 50_000));
+    scene.archive_all("");
+    scene.remount();
+    let before = marks_of(&scene.brick("cold"));
+    for (name, _) in &before {
+        let (path, name) = (scene.path("cold"), name.clone());
+        let removed = scene.within("setfattr -x", move || xattr::remove(path, name));
+        assert_eq!(errno(removed), libc::EPERM);
+    }
+    assert_eq!(marks_of(&scene.brick("cold")), before);
+    assert!(scene.is_cold("cold"));
+    assert_same(&scene.read("cold").unwrap(), &pattern(1, 50_000), "cold");
+}
