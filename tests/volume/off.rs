@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The feature switched off, cold files written to by clients without the translator, and the feature on again: what
+//! was written is what reads, the old object stays, and the brick and the log tell its key.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use cloudsync_lab::{MountOptions, until};
+
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern, store_settings};
+
+const KEPT: &str = "trusted.cloudsync.kept";
+const KEY: &str = "trusted.glusterfs.cs.key";
+
+/// What is done to a cold file while the feature is off, and what it is then. All of them begin as empty files to those
+/// who do it.
+struct Act {
+    name: &'static str,
+    act: fn(&std::path::Path) -> io::Result<()>,
+    after: fn() -> Vec<u8>,
+}
+
+const SIZE: usize = 50_000;
+
+fn old() -> Vec<u8> {
+    pattern(1, SIZE)
+}
+
+const ACTS: [Act; 6] = [
+    Act {
+        name: "append",
+        act: |path| {
+            let mut file = File::options().append(true).open(path)?;
+            file.write_all(b"a line\n")?;
+            file.sync_all()
+        },
+        after: || b"a line\n".to_vec(),
+    },
+    Act {
+        name: "overwrite",
+        act: |path| fs::write(path, pattern(2, 70_000)),
+        after: || pattern(2, 70_000),
+    },
+    // As long as the object is: nothing but the bytes tells them apart.
+    Act {
+        name: "same-size",
+        act: |path| fs::write(path, pattern(3, SIZE)),
+        after: || pattern(3, SIZE),
+    },
+    Act {
+        name: "in-the-middle",
+        act: |path| {
+            let file = File::options().write(true).open(path)?;
+            file.write_all_at(&pattern(4, 3000), 10_000)
+        },
+        after: || {
+            let mut bytes = vec![0; 10_000];
+            bytes.extend(pattern(4, 3000));
+            bytes
+        },
+    },
+    // What is said of a file's time proves nothing.
+    Act {
+        name: "same-time",
+        act: |path| {
+            let before = fs::metadata(path)?.modified()?;
+            let mut file = File::options().write(true).open(path)?;
+            file.write_all(&pattern(5, SIZE))?;
+            file.set_modified(before)
+        },
+        after: || pattern(5, SIZE),
+    },
+    // The first bytes of the object, and no more: as a recall that was killed leaves them, but no recall says so.
+    Act {
+        name: "beginning",
+        act: |path| fs::write(path, &old()[..4096]),
+        after: || old()[..4096].to_vec(),
+    },
+];
+
+/// A cold file for each act, and two that nobody touches.
+fn cold(name: &str) -> Scene {
+    let mut scene = Scene::new(name);
+    let untouched = ["untouched", "copied-from"];
+    for name in ACTS.iter().map(|act| act.name).chain(untouched) {
+        scene.write(name, &old());
+    }
+    scene.archive_all("");
+    scene.remount();
+    scene
+}
+
+/// The keys of the objects, as the bricks have them.
+fn keys(scene: &Scene) -> Vec<Vec<u8>> {
+    let key = |act: &Act| xattr::get(scene.brick(act.name), KEY).unwrap().unwrap();
+    ACTS.iter().map(key).collect()
+}
+
+/// Switches the feature off as `off` does it, has a client without the translator do the acts, and switches it on.
+#[track_caller]
+fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
+    scene.take_mount().unmount().unwrap();
+    off(scene);
+    let stock = scene.volume.mount(&MountOptions::default()).unwrap();
+    assert!(
+        stock.meta(&scene.private()).is_err(),
+        "the translator is there"
+    );
+    let root = stock.path();
+    stock.within(PATIENCE, "write without the translator", move || {
+        for act in &ACTS {
+            let path = root.join(act.name);
+            assert_eq!(fs::metadata(&path).unwrap().len(), 0, "{}", act.name);
+            (act.act)(&path).unwrap_or_else(|error| panic!("{}: {error}", act.name));
+        }
+        fs::metadata(root.join("untouched")).unwrap();
+        fs::read(root.join("copied-from")).unwrap()
+    });
+    stock.unmount().unwrap();
+    let settings = store_settings(&scene.bucket);
+    let settings = settings.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    scene.volume.set_all(&settings.collect::<Vec<_>>()).unwrap();
+    scene.put_mount(scene.volume.mount(&MountOptions::default()).unwrap());
+}
+
+#[track_caller]
+fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
+    let mut wrong = Vec::new();
+    let objects = scene.bucket.list("").unwrap();
+    for (act, key) in ACTS.iter().zip(keys) {
+        let (name, want) = (act.name, (act.after)());
+        match scene.read(name) {
+            Ok(read) if read == want => {}
+            Ok(read) if read == old() => wrong.push(format!("{name}: the old bytes")),
+            Ok(read) => wrong.push(format!("{name}: {} bytes", read.len())),
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+        let size = scene.stat(name).size();
+        if size != want.len() as u64 {
+            wrong.push(format!("{name}: its size is told as {size}"));
+        }
+        if !scene.is_plain(name) {
+            wrong.push(format!("{name} is not local: {}", scene.marks(name)));
+        }
+        let key = String::from_utf8_lossy(key).into_owned();
+        let kept = xattr::get(scene.brick(name), KEPT).unwrap();
+        let kept = String::from_utf8_lossy(&kept.unwrap_or_default()).into_owned();
+        if !kept.contains(&key) {
+            wrong.push(format!("{name}: kept is '{kept}', without {key}"));
+        }
+        if !objects.iter().any(|object| key.ends_with(object.as_str())) {
+            wrong.push(format!("{name}: its object is gone"));
+        }
+        if !scene
+            .mount()
+            .log()
+            .lines()
+            .any(|line| line.contains(name) && line.contains("kept"))
+        {
+            wrong.push(format!("{name}: the log does not tell"));
+        }
+    }
+    scene.remount();
+    for act in &ACTS {
+        match scene.read(act.name) {
+            Ok(read) if read == (act.after)() => {}
+            Ok(read) => wrong.push(format!("{}, remounted: {} bytes", act.name, read.len())),
+            Err(error) => wrong.push(format!("{}, remounted: {error}", act.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for name in ["untouched", "copied-from"] {
+        assert_same(&scene.read(name).unwrap(), &old(), name);
+    }
+}
+
+#[test]
+fn what_was_written_while_it_was_off_is_the_file() {
+    let mut scene = cold("off");
+    let keys = keys(&scene);
+    off_and_on(&mut scene, |scene| {
+        scene.volume.set("features.cloudsync", "off").unwrap();
+    });
+    assert_new_content(&mut scene, &keys);
+}
+
+/// `gluster volume reset VOL` asks nothing and forgets all settings.
+#[test]
+fn what_was_written_after_a_reset_is_the_file() {
+    let mut scene = cold("reset");
+    let keys = keys(&scene);
+    off_and_on(&mut scene, |scene| {
+        lab()
+            .gluster(["volume", "reset", scene.volume.name()])
+            .unwrap();
+    });
+    assert_new_content(&mut scene, &keys);
+}
+
+#[test]
+fn what_nobody_touched_stays_cold_and_reads_whole() {
+    let mut scene = cold("off-untouched");
+    let before = scene.marks("untouched");
+    off_and_on(&mut scene, |scene| {
+        scene.volume.set("features.cloudsync", "off").unwrap();
+    });
+    assert!(scene.is_cold("untouched"), "{}", scene.marks("untouched"));
+    assert_eq!(scene.marks("untouched"), before);
+    assert_eq!(scene.stat("untouched").len(), SIZE as u64);
+    assert_same(&scene.read("untouched").unwrap(), &old(), "untouched");
+    scene.await_plain("untouched");
+    let kept = xattr::get(scene.brick("untouched"), KEPT).unwrap();
+    assert_eq!(kept, None, "nothing was kept");
+}
+
+/// The graph of a mount that stays changes under it.
+#[test]
+fn a_mount_that_stays_sees_the_new_content() {
+    let scene = cold("off-stays");
+    let has = |want: bool| {
+        until(PATIENCE, "the other graph", || {
+            let ours = scene.mount().meta(&scene.private()).is_ok();
+            (ours == want).then_some(())
+        })
+        .unwrap();
+    };
+    scene.volume.set("features.cloudsync", "off").unwrap();
+    has(false);
+    let path = scene.path("append");
+    scene
+        .within("append", move || (ACTS[0].act)(&path))
+        .unwrap();
+    scene.volume.set("features.cloudsync", "on").unwrap();
+    has(true);
+    assert_same(&scene.read("append").unwrap(), b"a line\n", "append");
+    assert_same(&scene.read("untouched").unwrap(), &old(), "untouched");
+}
+
+/// As a nightly job does it, which found the file empty: same name, same time, other bytes.
+#[test]
+fn a_file_that_rsync_replaced_in_place_is_the_new_one() {
+    let mut scene = cold("off-rsync");
+    let source = lab().scratch("off-rsync-source");
+    fs::create_dir(lab().outer(&source)).unwrap();
+    fs::write(lab().outer(source.join("append")), pattern(9, SIZE)).unwrap();
+    let time = scene.stat("append").modified().unwrap();
+    let file = File::options()
+        .write(true)
+        .open(lab().outer(source.join("append")));
+    file.unwrap().set_modified(time).unwrap();
+    scene.take_mount().unmount().unwrap();
+    scene.volume.set("features.cloudsync", "off").unwrap();
+    let stock = scene.volume.mount(&MountOptions::default()).unwrap();
+    let to = format!("{}/", stock.inside().display());
+    let from = source.join("append").display().to_string();
+    let ran = lab().run("rsync", ["--inplace", "-t", &from, &to]);
+    ran.unwrap().check().unwrap();
+    stock.unmount().unwrap();
+    scene.volume.set("features.cloudsync", "on").unwrap();
+    scene.put_mount(scene.volume.mount(&MountOptions::default()).unwrap());
+    for _ in 0..2 {
+        assert_same(&scene.read("append").unwrap(), &pattern(9, SIZE), "append");
+        scene.remount();
+    }
+    fs::remove_dir_all(lab().outer(&source)).unwrap();
+}

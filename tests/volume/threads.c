@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
+/* Threads of one program that create the same new file at once and each append to it, as GlusterFS's own
+ * shard-append-test does:
+ *
+ *   threads VOLUME HOST LOG PATH RUNS THREADS RECORDS SIZE
+ *
+ * In each run all begin together. Says of each run how many bytes the file has, and every call that failed.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <glusterfs/api/glfs.h>
+
+static glfs_t *fs;
+static char path[4096];
+static int records, size;
+static pthread_barrier_t together;
+
+static void
+failed(const char *what)
+{
+    printf("%s %s: %s\n", path, what, strerrorname_np(errno));
+}
+
+static void *
+append(void *number)
+{
+    char *record = malloc(size);
+
+    memset(record, 'a' + (int)(long)number, size);
+    pthread_barrier_wait(&together);
+    glfs_fd_t *fd = glfs_creat(fs, path, O_RDWR | O_APPEND, 0644);
+    if (!fd) {
+        failed("create");
+        free(record);
+        return NULL;
+    }
+    for (int i = 0; i < records; i++)
+        if (glfs_write(fd, record, size, 0) != size)
+            failed("write");
+    if (glfs_close(fd))
+        failed("close");
+    free(record);
+    return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+    pthread_t threads[64];
+    struct stat stat;
+
+    if (argc != 9)
+        return 2;
+    int runs = atoi(argv[5]), count = atoi(argv[6]);
+    records = atoi(argv[7]);
+    size = atoi(argv[8]);
+    if (!(fs = glfs_new(argv[1])) || glfs_set_volfile_server(fs, "tcp", argv[2], 24007) ||
+        glfs_set_logging(fs, argv[3], 7 /* INFO */) || glfs_init(fs)) {
+        failed("init");
+        return 1;
+    }
+    pthread_barrier_init(&together, NULL, count);
+    for (int run = 0; run < runs; run++) {
+        snprintf(path, sizeof(path), "%s-%d", argv[4], run);
+        for (long i = 0; i < count; i++)
+            pthread_create(&threads[i], NULL, append, (void *)i);
+        for (int i = 0; i < count; i++)
+            pthread_join(threads[i], NULL);
+        if (glfs_stat(fs, path, &stat))
+            failed("stat");
+        else
+            printf("%s has %lld bytes\n", path, (long long)stat.st_size);
+    }
+    /* The end of the volume takes ten seconds and is another test's. */
+    fflush(stdout);
+    _exit(0);
+}
