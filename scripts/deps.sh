@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 # Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
 #
-#   scripts/deps.sh [build] [run] [s3] [check] [bench]     without arguments: all of them
+#   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench]     without arguments: all of them
 #
 #   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
 #   run    for the demo and the tests on real volumes: GlusterFS's server and client
 #   s3     for those of them that use an S3 server: Ceph's
+#   acts   programs that the tests let loose on cold files; none of the servers among them is started
 #   check  for the checks that need no volume
 #   bench  for scripts/bench.sh: fio, and valgrind, which counts instructions
 set -euo pipefail
@@ -29,6 +30,14 @@ run=(
 s3=(
     ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws curl
 )
+acts=(
+    rsync tar attr:getfattr acl:setfacl git restic borgbackup:borg sqlite3
+    qemu-utils:qemu-img qemu-block-extra:/usr/lib/x86_64-linux-gnu/qemu/block-gluster.so
+    samba:smbd samba-vfs-modules:/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so smbclient
+    nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
+)
+# Units of those packages: this machine is to serve nothing because it tests.
+servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd)
 check=(
     attr:getfattr binutils:nm clang-format valgrind
     # Plugins in C are built as their authors do it.
@@ -70,7 +79,29 @@ apt()
         apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-[ $# -gt 0 ] || set -- build run s3 check bench
+# quietly COMMAND...: runs it with a policy that has no package start a server, and, if it brings some, with their units
+# masked that are not here yet. Where the machine has such a server or policy already, that stays as it is.
+quietly()
+{
+    local policy=/usr/sbin/policy-rc.d units=/etc/systemd/system unit made= code=0
+    for unit in "${servers[@]}"; do
+        [[ " ${missing[*]} " == *' samba '* || " ${missing[*]} " == *' nfs-ganesha'* ]] || break
+        if [ ! -e "/lib/systemd/system/$unit.service" ] && [ ! -L "$units/$unit.service" ] && [ -d "$units" ]; then
+            "${root[@]}" ln -s /dev/null "$units/$unit.service"
+            echo "deps: masked $unit.service (systemctl unmask $unit, to use it)"
+        fi
+    done
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
+        "${root[@]}" chmod 755 $policy
+        made=yes
+    fi
+    "$@" || code=$?
+    [ -z "$made" ] || "${root[@]}" rm -f $policy
+    return $code
+}
+
+[ $# -gt 0 ] || set -- build run s3 acts check bench
 missing=()
 toolchain=no
 for group; do
@@ -80,8 +111,9 @@ for group; do
     s3) wanted=("${s3[@]}") ;;
     check) wanted=("${check[@]}") ;;
     bench) wanted=("${bench[@]}") ;;
+    acts) wanted=("${acts[@]}") ;;
     *)
-        echo "deps: no group $group; there are build, run, s3, check and bench" >&2
+        echo "deps: no group $group; there are build, run, s3, acts, check and bench" >&2
         exit 2
         ;;
     esac
@@ -111,7 +143,7 @@ else
     fi
     # Old lists may still name what is in a cache or a mirror, so a failure here is not the end.
     apt update || echo "deps: apt-get update failed; going on with the lists that are there" >&2
-    apt install -y --no-install-recommends "${missing[@]}"
+    quietly apt install -y --no-install-recommends "${missing[@]}"
     echo "deps: installed: ${missing[*]}"
 fi
 

@@ -83,7 +83,7 @@ step()
     [ "$bad" -eq 0 ]
 }
 
-step 'packages' 900 none scripts/deps.sh build run s3 check bench || finish
+step 'packages' 900 none scripts/deps.sh build run s3 acts check bench || finish
 
 PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 cargo=${CARGO:-cargo}

@@ -6,6 +6,7 @@
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]
 
+mod acts;
 mod answers;
 mod archive;
 mod around;

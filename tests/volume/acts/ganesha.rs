@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! NFS-Ganesha with its module for GlusterFS.
+
+use std::fs;
+
+use cloudsync_lab::ADDRESS;
+
+use super::daemon::Daemon;
+use super::{done, fails, lose_all_objects, there_is};
+use crate::scene::{Scene, assert_same, lab, pattern};
+
+const PORT: u16 = 20_490;
+
+/// ganesha.nfsd for the volume: NFS 4 alone, which needs no rpcbind.
+fn serve(scene: &Scene) -> Daemon {
+    let home = lab().scratch(&format!("ganesha-{}", scene.volume.name()));
+    let outer = lab().outer(&home);
+    fs::create_dir_all(outer.join("recovery")).unwrap();
+    let home = home.display();
+    let volume = scene.volume.name();
+    let config = format!(
+        "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {PORT}; Bind_addr = {ADDRESS};
+             Enable_NLM = false; Enable_RQUOTA = false; }}
+         NFSv4 {{ Graceless = true; RecoveryBackend = fs; RecoveryRoot = {home}/recovery; }}
+         NFS_KRB5 {{ Active_krb5 = false; }}
+         EXPORT {{ Export_Id = 1; Path = \"/\"; Pseudo = \"/export\"; Access_Type = RW;
+             Squash = No_root_squash; SecType = sys; Protocols = 4; Transports = TCP;
+             FSAL {{ Name = GLUSTER; Hostname = {ADDRESS}; Volume = {volume};
+                 Glfs_log = {home}/client.log; }} }}\n"
+    );
+    fs::write(outer.join("ganesha.conf"), config).unwrap();
+    let command =
+        format!("ganesha.nfsd -F -L STDERR -N NIV_EVENT -f {home}/ganesha.conf -p {home}/pid");
+    Daemon::start(&format!("ganesha-{volume}"), &command, PORT)
+        .unwrap_or_else(|why| panic!("ganesha.nfsd does not start: {why}"))
+}
+
+#[test]
+fn ganesha_serves_cold_files() {
+    if !there_is("ganesha.nfsd", "nfs-ganesha-gluster") || !there_is("nfs-cat", "libnfs-utils") {
+        return;
+    }
+    let mut scene = Scene::new("ganesha");
+    let bytes = pattern(1, 3_000_000);
+    for name in ["read", "lost"] {
+        scene.write(name, &bytes);
+    }
+    scene.archive_all("");
+    scene.remount();
+    let ganesha = serve(&scene);
+    let url = |name: &str| format!("'nfs://{ADDRESS}/export/{name}?version=4&nfsport={PORT}'");
+    let scratch = lab().outer(lab().scratch(&format!("acts-{}", scene.volume.name())));
+    let listed = done(&scene, &format!("nfs-ls {}", url("")));
+    assert!(listed.contains("3000000"), "sizes: {listed}");
+    // nfs-cp neither replaces a file nor writes one of more than a block over NFS 4.
+    done(
+        &scene,
+        &format!(
+            "nfs-cat {} >$scratch/read
+             head -c 1000 /dev/urandom >$scratch/new; nfs-cp $scratch/new {}
+             nfs-cat {} | cmp - $scratch/new",
+            url("read"),
+            url("fresh"),
+            url("fresh"),
+        ),
+    );
+    assert_same(&fs::read(scratch.join("read")).unwrap(), &bytes, "read");
+    lose_all_objects(&scene);
+    fails(&scene, &format!("nfs-cat {} >$scratch/lost", url("lost")));
+    assert_eq!(fs::metadata(scratch.join("lost")).unwrap().len(), 0);
+    assert!(scene.is_cold("lost"), "{}", scene.marks("lost"));
+    drop(ganesha);
+    scene.remount();
+    let new = fs::read(scratch.join("new")).unwrap();
+    assert_same(&scene.read("fresh").unwrap(), &new, "fresh");
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Samba with its module for GlusterFS.
+
+use std::fs;
+
+use cloudsync_lab::ADDRESS;
+
+use super::daemon::Daemon;
+use super::{done, fails, lose_all_objects, there_is};
+use crate::scene::{Scene, assert_same, lab, pattern};
+
+const PORT: u16 = 4450;
+
+/// smbd for the volume, with all that it keeps in a directory of its own.
+fn serve(scene: &Scene) -> Daemon {
+    let home = lab().scratch(&format!("samba-{}", scene.volume.name()));
+    let outer = lab().outer(&home);
+    let folders = [
+        "private",
+        "lock",
+        "state",
+        "cache",
+        "pid",
+        "ncalrpc",
+        "usershare",
+    ];
+    for folder in folders {
+        fs::create_dir_all(outer.join(folder)).unwrap();
+    }
+    let home = home.display();
+    let config = format!(
+        "[global]
+             server role = standalone server
+             smb ports = {PORT}
+             interfaces = {ADDRESS}/24
+             bind interfaces only = yes
+             private dir = {home}/private
+             lock directory = {home}/lock
+             state directory = {home}/state
+             cache directory = {home}/cache
+             pid directory = {home}/pid
+             ncalrpc dir = {home}/ncalrpc
+             usershare max shares = 0
+             disable netbios = yes
+             load printers = no
+             printcap name = /dev/null
+             disable spoolss = yes
+             map to guest = Bad User
+             guest account = root
+         [share]
+             path = /
+             vfs objects = glusterfs
+             glusterfs:volume = {volume}
+             glusterfs:volfile_server = {ADDRESS}
+             glusterfs:logfile = {home}/client.log
+             glusterfs:loglevel = 7
+             kernel share modes = no
+             guest ok = yes
+             force user = root
+             read only = no\n",
+        volume = scene.volume.name()
+    );
+    fs::write(outer.join("smb.conf"), config).unwrap();
+    let command = format!("smbd -F --no-process-group --debug-stdout -s {home}/smb.conf");
+    let name = format!("smbd-{}", scene.volume.name());
+    Daemon::start(&name, &command, PORT).unwrap_or_else(|why| panic!("smbd does not start: {why}"))
+}
+
+#[test]
+fn samba_serves_cold_files() {
+    if !there_is("smbd", "samba samba-vfs-modules") || !there_is("smbclient", "smbclient") {
+        return;
+    }
+    let mut scene = Scene::new("samba");
+    let bytes = pattern(1, 5_000_000);
+    for name in ["read", "replaced", "renamed", "appended", "lost"] {
+        scene.write(name, &bytes);
+    }
+    scene.archive_all("");
+    scene.remount();
+    let smbd = serve(&scene);
+    let client = |commands: &str| {
+        format!("cd $scratch; smbclient -N -U% -p {PORT} //{ADDRESS}/share -c '{commands}'")
+    };
+    let listed = done(&scene, &client("ls"));
+    assert!(listed.contains("5000000"), "sizes: {listed}");
+    done(&scene, "head -c 300000 /dev/urandom >$scratch/new");
+    done(
+        &scene,
+        &client(
+            "get read; put new replaced; rename renamed moved; get moved; put new fresh; get fresh again",
+        ),
+    );
+    let scratch = lab().outer(lab().scratch(&format!("acts-{}", scene.volume.name())));
+    let new = fs::read(scratch.join("new")).unwrap();
+    let got = |name: &str| fs::read(scratch.join(name)).unwrap();
+    assert_same(&got("read"), &bytes, "read");
+    assert_same(&got("moved"), &bytes, "renamed");
+    assert_same(&got("again"), &new, "written and read");
+    // In the middle: the rest has to come from the store.
+    done(
+        &scene,
+        &format!(
+            "{}; cmp -n 5000000 read $scratch/read",
+            client("reget read read")
+        ),
+    );
+    let before = scene.bucket.list("").unwrap().len();
+    assert!(before >= 5, "{before} objects");
+    lose_all_objects(&scene);
+    fails(&scene, &client("get lost"));
+    assert!(scene.is_cold("lost"), "{}", scene.marks("lost"));
+    drop(smbd);
+    scene.remount();
+    assert_same(&scene.read("replaced").unwrap(), &new, "replaced");
+    assert_same(&scene.read("moved").unwrap(), &bytes, "moved");
+    assert_same(&scene.read("fresh").unwrap(), &new, "fresh");
+}
