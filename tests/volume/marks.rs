@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::{Volume, until};
 
-use crate::scene::PATIENCE;
+use crate::scene::{PATIENCE, Scene};
 
 /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty files
 /// with which a distributed volume points to another brick are not among them.
@@ -115,4 +115,17 @@ pub(crate) fn marks(volume: &Volume, name: &str) -> String {
         )
     };
     copies(volume, name).iter().map(mark).collect()
+}
+
+/// Whether the client's log has a line with `word` about the file, which it may call by its gfid: a name is not always
+/// known.
+pub(crate) fn tells_of(scene: &Scene, name: &str, word: &str) -> bool {
+    let gfid = xattr::get(scene.brick(name), "trusted.gfid")
+        .unwrap()
+        .unwrap();
+    let hex: String = gfid.iter().map(|byte| format!("{byte:02x}")).collect();
+    let told = |line: &str| {
+        line.contains(word) && (line.contains(name) || line.replace('-', "").contains(&hex))
+    };
+    soon(|| scene.mount().log().lines().any(told), || true)
 }

@@ -2,6 +2,7 @@
 //! The marks themselves: who sees them, who sets them, and what one proves that stands on another file.
 
 use super::marks_of;
+use crate::marks::tells_of;
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 const REMOTE: &str = "trusted.glusterfs.cs.remote";
@@ -48,9 +49,10 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
     for (file, bytes) in files {
         assert_same(&scene.read(file).unwrap(), bytes, file);
         assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
-        let log = scene.await_log(SAYS);
-        let told = |line: &str| line.contains(SAYS) && line.contains(file);
-        assert!(log.lines().any(told), "the log does not tell of {file}");
+        assert!(
+            tells_of(scene, file, SAYS),
+            "the log does not tell of {file}"
+        );
         assert!(scene.is_plain(file), "{}", scene.marks(file));
     }
     scene.remount();
