@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Tries to cut files in every way there is, each a file of its own below DIR, and says of each what came of it:
+/* Tries to cut files in every way there is, and to change them, each a file of its own below DIR, and says of each what came of it:
  *
  *   guards fuse UID DIR                  (through a mount)
  *   guards VOLUME HOST LOG UID DIR       (through gfapi)
@@ -101,6 +101,40 @@ by_open(const char *act, int flags)
     say(act, result);
 }
 
+/* What is written may be refused as late as at the close. */
+static void
+by_change(const char *act, int (*change)(struct file *))
+{
+    struct file file = {0};
+    int result, error;
+
+    if (open_file(act, O_WRONLY, &file) < 0)
+        return say(act, -1);
+    result = change(&file);
+    if (result >= 0)
+        result = fs ? glfs_fsync(file.gfd, NULL, NULL) : fsync(file.fd);
+    error = errno;
+    if (close_file(&file) < 0 && result >= 0)
+        return say(act, -1);
+    errno = error;
+    say(act, result);
+}
+
+static int
+write_some(struct file *file)
+{
+    static const char text[] = "WRITTEN";
+
+    return fs ? glfs_pwrite(file->gfd, text, 7, SOME, 0, NULL, NULL) : pwrite(file->fd, text, 7, SOME);
+}
+
+static int
+discard_some(struct file *file)
+{
+    return fs ? glfs_discard(file->gfd, SOME, SOME)
+              : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SOME, SOME);
+}
+
 /* An open that was refused counts as its cut. */
 static void
 by_held(const char *act, struct file *file, int error, off_t size)
@@ -143,6 +177,8 @@ main(int argc, char **argv)
     by_descriptor("ftruncate-n", SOME);
     by_open("open", 0);
     by_open("create", O_CREAT);
+    by_change("write", write_some);
+    by_change("discard", discard_some);
     by_held("held-0", &none, none_error, 0);
     by_held("held-n", &some, some_error, SOME);
     /* The end of a gfapi volume takes ten seconds and is another test's. */

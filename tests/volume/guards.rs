@@ -6,7 +6,7 @@ mod kinds;
 mod tries;
 
 use crate::scene::{Scene, assert_same, pattern};
-use tries::{ACTS, Client, Tries, kept};
+use tries::{ACTS, Client, Tries, after};
 
 /// A guard of the host.
 pub(crate) struct Guard {
@@ -81,8 +81,7 @@ fn hold<T>(
         for (state, verdicts) in [("local", local), ("cold", cold)] {
             for (number, act) in ACTS.iter().enumerate() {
                 let name = client.file(state, act);
-                let whole = pattern(number as u64, 50_000);
-                let want = &whole[..kept(act, &verdicts[*act], whole.len())];
+                let want = after(act, &verdicts[*act], pattern(number as u64, 50_000));
                 match scene.read(&name) {
                     Ok(got) if got == want => {}
                     Ok(got) => wrong.push(format!(
@@ -109,7 +108,7 @@ fn what_is_allowed_works_and_a_cut_to_nothing_needs_no_object() {
             let name = client.file("cold", act);
             scene.write(&name, &whole);
             scene.archive(&name);
-            if kept(act, "done", whole.len()) == 0 {
+            if after(act, "done", whole.clone()).is_empty() {
                 scene.bucket.delete(&name).unwrap();
             }
         }
@@ -126,8 +125,8 @@ fn what_is_allowed_works_and_a_cut_to_nothing_needs_no_object() {
     for client in Client::ALL {
         for act in ACTS {
             let name = client.file("cold", act);
-            let want = &whole[..kept(act, "done", whole.len())];
-            assert_same(&scene.read(&name).unwrap(), want, &name);
+            let want = after(act, "done", whole.clone());
+            assert_same(&scene.read(&name).unwrap(), &want, &name);
             scene.await_plain(&name);
         }
     }

@@ -12,7 +12,7 @@ use cloudsync_lab::ADDRESS;
 use crate::native::compiled;
 use crate::scene::{Scene, lab};
 
-/// The ways to cut a file: to nothing, or to the first 1000 bytes.
+/// The ways to cut a file, to nothing or to the first 1000 bytes, and two that change its second 1000.
 pub(super) const ACTS: &[&str] = &[
     "truncate-0",
     "truncate-n",
@@ -22,15 +22,20 @@ pub(super) const ACTS: &[&str] = &[
     "create",
     "held-0",
     "held-n",
+    "write",
+    "discard",
 ];
 
-/// How many bytes a file of `size` has after the act.
-pub(super) fn kept(act: &str, verdict: &str, size: usize) -> usize {
-    match verdict {
-        "done" if act.ends_with("-n") => 1000,
-        "done" => 0,
-        _ => size,
+/// What a file is after the act.
+pub(super) fn after(act: &str, verdict: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    match act {
+        _ if verdict != "done" => {}
+        "write" => bytes[1000..1007].copy_from_slice(b"WRITTEN"),
+        "discard" => bytes[1000..2000].fill(0),
+        act if act.ends_with("-n") => bytes.truncate(1000),
+        _ => bytes.clear(),
     }
+    bytes
 }
 
 /// Through what.
