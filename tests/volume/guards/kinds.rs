@@ -4,7 +4,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use cloudsync_lab::{Backing, MountOptions, until};
+use cloudsync_lab::{MountOptions, until};
 
 use super::tries::{ACTS, Client};
 use super::{Guard, hold};
@@ -52,7 +52,10 @@ fn switch(scene: &Scene, option: &str, value: &str) {
 
 #[test]
 fn a_volume_that_is_read_only() {
-    let mut scene = Scene::new("read-only");
+    read_only(Scene::new("read-only"));
+}
+
+pub(super) fn read_only(mut scene: Scene) {
     scene.write("probe", b"");
     let guard = Guard {
         user: 0,
@@ -86,15 +89,31 @@ fn a_volume_that_is_written_once() {
     );
 }
 
-/// A file without a bit to write is retained from then on. What opens a file is not asked: see the local one.
 #[test]
 fn a_file_that_is_retained() {
+    retained(Scene::new("retained"));
+}
+
+/// A file without a bit to write is retained from then on. Who opens it to cut it is not asked: see the local one.
+pub(super) fn retained(mut scene: Scene) {
     let settings = [
         ("features.worm-file-level", "on"),
         ("features.default-retention-period", "3600"),
         ("features.auto-commit-period", "3600"),
     ];
-    let mut scene = Scene::with("retained", &settings, Backing::Ram);
+    scene.volume.set_all(&settings).unwrap();
+    // Only what is made after the bricks have heard of it can be retained.
+    let path = scene.path("probe");
+    let mut number = 0;
+    until(PATIENCE, "files that can be retained", || {
+        number += 1;
+        let path = path.with_extension(number.to_string());
+        let made = scene.within("probe", move || File::create(path).map(drop));
+        made.unwrap();
+        let brick = scene.brick(&format!("probe.{number}"));
+        xattr::get(brick, "trusted.start_time").unwrap()
+    })
+    .unwrap();
     let guard = Guard {
         user: 0,
         says: &["EROFS"],
@@ -121,7 +140,10 @@ fn a_file_that_is_retained() {
 
 #[test]
 fn a_root_that_is_nobody_here() {
-    let mut scene = Scene::new("squash");
+    squash(Scene::new("squash"));
+}
+
+pub(super) fn squash(mut scene: Scene) {
     let guard = Guard {
         user: 0,
         says: &["EACCES", "EPERM"],
@@ -154,8 +176,14 @@ fn a_root_that_is_nobody_here() {
 
 #[test]
 fn a_lock_of_somebody_else() {
-    let settings = [("locks.mandatory-locking", "forced")];
-    let mut scene = Scene::with("locked", &settings, Backing::Ram);
+    locked(Scene::new("locked"));
+}
+
+pub(super) fn locked(mut scene: Scene) {
+    scene
+        .volume
+        .set("locks.mandatory-locking", "forced")
+        .unwrap();
     // The bricks look at it when they start.
     scene.volume.stop().unwrap();
     scene.volume.start().unwrap();
