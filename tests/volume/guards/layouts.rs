@@ -2,11 +2,14 @@
 //! The same where a file has several copies, is cut into fragments or blocks, or lies on one of several bricks: a guard
 //! may speak on one brick and act on another.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use cloudsync_lab::{Backing, Layout};
 
 use super::kinds::{locked, read_only, retained, squash};
 use crate::scene::Scene;
 
+#[track_caller]
 fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
     let guards: [(&str, fn(Scene)); 4] = [
         ("ro", read_only),
@@ -14,10 +17,17 @@ fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
         ("lock", locked),
         ("worm", retained),
     ];
-    for (guard, hold) in guards {
-        let name = format!("{name}-{guard}");
-        hold(Scene::on(&name, layout, settings, Backing::Ram));
-    }
+    let name_of = |(guard, _): &(&str, fn(Scene))| format!("{name}-{guard}");
+    let fails = |guard: &(&str, fn(Scene))| {
+        let scene = Scene::on(&name_of(guard), layout, settings, Backing::Ram);
+        catch_unwind(AssertUnwindSafe(|| guard.1(scene))).is_err()
+    };
+    let failed: Vec<_> = guards
+        .iter()
+        .filter(|guard| fails(guard))
+        .map(name_of)
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 #[test]
