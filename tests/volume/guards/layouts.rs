@@ -9,16 +9,18 @@ use cloudsync_lab::{Backing, Layout};
 use super::kinds::{locked, read_only, retained, squash};
 use crate::scene::Scene;
 
+type Named = (&'static str, fn(Scene));
+
 #[track_caller]
 fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
-    let guards: [(&str, fn(Scene)); 4] = [
+    let guards: [Named; 4] = [
         ("ro", read_only),
         ("squash", squash),
         ("lock", locked),
         ("worm", retained),
     ];
-    let name_of = |(guard, _): &(&str, fn(Scene))| format!("{name}-{guard}");
-    let fails = |guard: &(&str, fn(Scene))| {
+    let name_of = |(guard, _): &Named| format!("{name}-{guard}");
+    let fails = |guard: &Named| {
         let scene = Scene::on(&name_of(guard), layout, settings, Backing::Ram);
         catch_unwind(AssertUnwindSafe(|| guard.1(scene))).is_err()
     };
