@@ -10,8 +10,7 @@ use cloudsync_store::{Listed, StoreError};
 
 use crate::failure;
 use crate::store::S3;
-use cloudsync_store::network::decode_text;
-use cloudsync_store::network::persist;
+use cloudsync_store::network::{Circle, decode_text, persist};
 
 /// A key of ours, of the store's.
 fn own(store: &S3, key: &str) -> Option<String> {
@@ -24,8 +23,9 @@ pub(crate) async fn page(
     store: &S3,
     prefix: &str,
     token: Option<String>,
+    circle: &mut Circle<String>,
 ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
-    persist(store.settings.retries, async || {
+    let page = persist(store.settings.retries, async || {
         let request = store
             .client
             .list_objects_v2()
@@ -35,12 +35,52 @@ pub(crate) async fn page(
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token.clone());
         let page = request.send().await;
-        let page = page.map_err(|error| failure::of(&error, &store.place))?;
-        let entries = page.contents().iter();
-        let found = entries.filter_map(|entry| listed(store, entry)).collect();
-        Ok((found, page.next_continuation_token))
+        page.map_err(|error| failure::of(&error, &store.place))
     })
-    .await
+    .await?;
+    let entries = page.contents().iter();
+    let found = entries.filter_map(|entry| listed(store, entry)).collect();
+    let truncated = page.is_truncated();
+    let next = match page.next_continuation_token {
+        // Some servers send an empty one with the last page.
+        Some(token) if token.is_empty() && truncated == Some(false) => None,
+        token => token,
+    };
+    check(store, truncated == Some(true), next.as_deref())?;
+    check_circle(store, next.as_ref(), circle)?;
+    Ok((found, next))
+}
+
+/// Refuses a page that does not lead on: what it leaves out would be taken for gone.
+fn check(store: &S3, truncated: bool, next: Option<&str>) -> Result<(), StoreError> {
+    match next {
+        Some("") => Err(untrusted(store, "a page names an empty next one")),
+        None if truncated => Err(untrusted(
+            store,
+            "a page is truncated and names no next one",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_circle<Next: PartialEq + Clone>(
+    store: &S3,
+    next: Option<&Next>,
+    circle: &mut Circle<Next>,
+) -> Result<(), StoreError> {
+    match next {
+        Some(next) if circle.closes(next) => {
+            Err(untrusted(store, "a page names one that was there already"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn untrusted(store: &S3, why: &str) -> StoreError {
+    StoreError::Other(format!(
+        "{}: the server's list cannot be trusted: {why}",
+        store.place
+    ))
 }
 
 fn listed(store: &S3, entry: &Entry) -> Option<Listed> {
@@ -74,6 +114,7 @@ pub(crate) async fn unfinished(
         .unwrap_or(SystemTime::UNIX_EPOCH);
     let mut found = Vec::new();
     let mut marker = (None, None);
+    let mut circle = Circle::default();
     loop {
         let page = persist(store.settings.retries, async || {
             let request = store
@@ -101,7 +142,9 @@ pub(crate) async fn unfinished(
             return Ok(found);
         }
         let key = page.next_key_marker.map(|key| decode_text(&key, true));
+        check(store, true, key.as_deref())?;
         marker = (key, page.next_upload_id_marker);
+        check_circle(store, Some(&marker), &mut circle)?;
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use cloudsync_store::network::memory::Memory;
-use cloudsync_store::network::{in_pages, runtime};
+use cloudsync_store::network::{Circle, in_pages, runtime};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
@@ -91,7 +91,8 @@ impl Archive for S3 {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let page = |token| runtime(THREADS)?.block_on(list::page(self, prefix, token));
+        let mut circle = Circle::default();
+        let page = |token| runtime(THREADS)?.block_on(list::page(self, prefix, token, &mut circle));
         in_pages(page, each)
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cloudsync_store::network::{Failure, persist};
+use cloudsync_store::network::{Circle, Failure, persist};
 use cloudsync_store::{Listed, StoreError};
 use object_store::list::PaginatedListOptions;
 use object_store::path::Path;
@@ -30,6 +30,7 @@ impl Connection {
         &self,
         prefix: &str,
         next: Option<String>,
+        circle: &mut Circle<String>,
     ) -> Result<Page, StoreError> {
         let begins = format!("{}{prefix}", self.prefix);
         let listed = |meta: ObjectMeta| {
@@ -53,11 +54,27 @@ impl Connection {
             }
         })
         .await?;
+        self.check_circle(page.page_token.as_ref(), circle)?;
         let others = page.result.objects.into_iter().filter_map(listed);
         Ok(Page {
             objects: first.into_iter().chain(others).collect(),
             next: page.page_token,
         })
+    }
+
+    /// Refuses a page that leads back to an earlier one.
+    fn check_circle(
+        &self,
+        next: Option<&String>,
+        circle: &mut Circle<String>,
+    ) -> Result<(), StoreError> {
+        if next.is_some_and(|next| next.is_empty() || circle.closes(next)) {
+            return Err(StoreError::Other(format!(
+                "{}: the server's list cannot be trusted: a page names no next one, or one that was there already",
+                self.place
+            )));
+        }
+        Ok(())
     }
 
     /// The object whose key is `key`, if there is one.
@@ -110,6 +127,7 @@ impl Connection {
         let below = format!("{}{UPLOADS}", self.prefix);
         let mut found = Vec::new();
         let mut next = None;
+        let mut circle = Circle::default();
         loop {
             let page = persist(self.retries, async || {
                 let options = PaginatedListOptions {
@@ -133,6 +151,7 @@ impl Connection {
                 }
                 found.push(key.to_owned());
             }
+            self.check_circle(page.page_token.as_ref(), &mut circle)?;
             next = page.page_token;
             if next.is_none() {
                 return Ok(found);

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-use cloudsync_store::network::{Failure, in_pages, persist, runtime, while_wanted};
+use cloudsync_store::network::{Circle, Failure, in_pages, persist, runtime, while_wanted};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Tries, Upload,
 };
@@ -77,8 +77,10 @@ impl<B: Backend> Archive for Objects<B> {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
+        let mut circle = Circle::default();
         let page = |next| {
-            let page = runtime(THREADS)?.block_on(self.connection.page(prefix, next))?;
+            let page = self.connection.page(prefix, next, &mut circle);
+            let page = runtime(THREADS)?.block_on(page)?;
             Ok((page.objects, page.next))
         };
         in_pages(page, each)

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::{Sink, StoreError, block_signals, with_signals_blocked};
 pub use failure::{Failure, persist};
-pub use paging::in_pages;
+pub use paging::{Circle, in_pages};
 pub use text::{decode_text, encode_text};
 
 /// Threads. They decrypt and parse; the copying to the volume is done by the thread of each recall.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
 mod fuzz;
+mod list;
 mod put;
 mod restore;
 mod server;

@@ -7,6 +7,40 @@ use std::ops::ControlFlow;
 
 use crate::{Listed, StoreError};
 
+/// Notices when pages lead in a circle, whatever its length: what a page names as the next one is compared with one
+/// that was kept, and the kept one is renewed after 1, 2, 4, ... pages. Memory does not grow with the list.
+#[derive(Debug)]
+pub struct Circle<Next> {
+    kept: Option<Next>,
+    pages: u64,
+    renew: u64,
+}
+
+impl<Next> Default for Circle<Next> {
+    fn default() -> Self {
+        Self {
+            kept: None,
+            pages: 0,
+            renew: 1,
+        }
+    }
+}
+
+impl<Next: PartialEq + Clone> Circle<Next> {
+    /// Whether `next` was the next page before.
+    pub fn closes(&mut self, next: &Next) -> bool {
+        if self.kept.as_ref() == Some(next) {
+            return true;
+        }
+        self.pages += 1;
+        if self.pages == self.renew {
+            self.renew *= 2;
+            self.kept = Some(next.clone());
+        }
+        false
+    }
+}
+
 /// Shows `each` what is on the pages, until it says that it has seen enough. `page` fetches one: the first for `None`,
 /// and then what the one before named. `each` may ask the store in its turn, so `page` must have left the runtime.
 ///
@@ -65,6 +99,21 @@ mod tests {
         });
         assert_eq!(listed, (vec![0, 1, 2, 3], false));
         assert_eq!(seen, ["0", "1", "2", "3", "4", "5"]);
+    }
+
+    #[test]
+    fn a_circle_is_noticed_and_a_long_list_is_none() {
+        let mut circle = Circle::default();
+        assert!((0..10_000).all(|page| !circle.closes(&page)));
+        for length in [1, 2, 3, 7, 100] {
+            let mut circle = Circle::default();
+            let pages = (0..5).chain((0..).map(|page| 5 + page % length));
+            let noticed = pages.take(1000).position(|page| circle.closes(&page));
+            assert!(
+                noticed.is_some_and(|at| at <= 4 * (length + 5)),
+                "{length}: {noticed:?}"
+            );
+        }
     }
 
     #[test]

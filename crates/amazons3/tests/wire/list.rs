@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Lists that come in pages, and pages that do not lead on.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use cloudsync_store::Archive;
+
+use crate::open;
+use crate::server::{Reply, Server};
+
+/// A page with these keys and elements.
+fn page(keys: &[&str], more: &str) -> String {
+    let entry = |key: &&str| {
+        format!(
+            "<Contents><Key>{key}</Key><Size>7</Size>\
+             <LastModified>2026-11-22T10:11:12.000Z</LastModified></Contents>"
+        )
+    };
+    let entries: String = keys.iter().map(entry).collect();
+    format!("<ListBucketResult><EncodingType>url</EncodingType>{entries}{more}</ListBucketResult>")
+}
+
+#[test]
+fn a_listing_goes_on_and_names_are_decoded() {
+    let first = page(
+        &["a/1", "a/with+blank%2Bplus"],
+        "<NextContinuationToken>t</NextContinuationToken>",
+    );
+    // Some servers send an empty token with the last page.
+    let second = page(
+        &["a/%C3%BC"],
+        "<IsTruncated>false</IsTruncated><NextContinuationToken></NextContinuationToken>",
+    );
+    let server = Server::start(move |_, request| {
+        let next = request.target.contains("continuation-token=t");
+        let body = if next { &second } else { &first };
+        Reply::new(200).body(body.as_bytes())
+    });
+    let mut keys = Vec::new();
+    let store = open(&server, "");
+    store
+        .list("a/", &mut |object| {
+            // The store may be asked in between.
+            assert_eq!(object.size, 7);
+            keys.push(object.key);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(keys, ["a/1", "a/with blank+plus", "a/\u{fc}"]);
+}
+
+/// What a list says whose pages each end with what `more` makes of their number, and how many were asked for.
+fn refused(more: impl Fn(usize) -> String + Send + Sync + 'static) -> (String, usize) {
+    let server = Server::start(move |number, _| {
+        Reply::new(200).body(page(&["a/1"], &more(number)).as_bytes())
+    });
+    let listed = open(&server, "").list("a/", &mut |_| ControlFlow::Continue(()));
+    let error = listed.unwrap_err().to_string();
+    assert!(
+        error.contains("bucket archive at http://127.0.0.1:")
+            && error.contains("cannot be trusted"),
+        "{error}"
+    );
+    (error, server.requests().len())
+}
+
+const TRUNCATED: &str = "<IsTruncated>true</IsTruncated>";
+
+fn token(text: &str) -> String {
+    format!("{TRUNCATED}<NextContinuationToken>{text}</NextContinuationToken>")
+}
+
+#[test]
+fn a_page_that_does_not_lead_on_is_an_error_that_names_the_server() {
+    let (error, asked) = refused(|_| TRUNCATED.to_owned());
+    assert!(
+        error.contains("truncated and names no next one") && asked == 1,
+        "{error}"
+    );
+    for empty in [token(""), "<NextContinuationToken/>".to_owned()] {
+        let (error, asked) = refused(move |_| empty.clone());
+        assert!(error.contains("an empty next one") && asked == 1, "{error}");
+    }
+    let (error, asked) = refused(|_| token("same"));
+    assert!(
+        error.contains("there already") && asked == 2,
+        "{asked}: {error}"
+    );
+    // Three that lead in a circle.
+    let (error, asked) = refused(|number| token(&format!("t{}", number % 3)));
+    assert!(
+        error.contains("there already") && asked < 12,
+        "{asked}: {error}"
+    );
+}
+
+#[test]
+fn so_is_one_of_the_list_of_unfinished_uploads() {
+    let all = |more: &'static str| {
+        let server = Server::start(move |_, _| {
+            let body = format!(
+                "<ListMultipartUploadsResult><EncodingType>url</EncodingType>{more}</ListMultipartUploadsResult>"
+            );
+            Reply::new(200).body(body.as_bytes())
+        });
+        let found = open(&server, "").unfinished("a/", Duration::ZERO, false);
+        (found, server.requests().len())
+    };
+    assert_eq!(all("").0.unwrap(), Vec::<String>::new());
+    for (more, words, most) in [
+        (TRUNCATED, "names no next one", 1),
+        (
+            "<IsTruncated>true</IsTruncated><NextKeyMarker></NextKeyMarker>",
+            "an empty next one",
+            1,
+        ),
+        (
+            "<IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>\
+             <NextUploadIdMarker>u</NextUploadIdMarker>",
+            "there already",
+            2,
+        ),
+    ] {
+        let (found, asked) = all(more);
+        let error = found.unwrap_err().to_string();
+        assert!(
+            error.contains(words) && error.contains("bucket archive at http://127.0.0.1:"),
+            "{error}"
+        );
+        assert_eq!(asked, most, "{error}");
+    }
+}
