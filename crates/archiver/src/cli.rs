@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Check that every cold file's object is in the store
     Verify(VerifyArgs),
+    /// List files in which bytes were found that no recall wrote, and the objects they were archived as before
+    Kept(KeptArgs),
     /// Find objects that no file refers to, and delete them
     Gc(GcArgs),
     /// Give recalls up that are under way on this mount
@@ -160,6 +162,20 @@ pub(crate) struct StatusArgs {
     pub(crate) summary: bool,
 }
 
+/// `cloudsync kept`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KeptArgs {
+    /// Files, or directories with --recursive, in a mount
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Everything below directories
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Forget those objects: the bytes in the files are the right ones. gc deletes the objects after --grace
+    #[arg(long)]
+    pub(crate) drop: bool,
+}
+
 /// `cloudsync verify`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct VerifyArgs {
@@ -169,6 +185,9 @@ pub(crate) struct VerifyArgs {
     /// Fetch every object and compute its checksum
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Accept an object with another version (etag) that is the same file: after a move to another bucket or provider
+    #[arg(long)]
+    pub(crate) adopt: bool,
     /// Objects in flight
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: u16,
@@ -184,22 +203,58 @@ pub(crate) struct GcArgs {
     /// A brick or a mount of the volume
     #[arg(value_name = "BRICK|MOUNT")]
     pub(crate) target: PathBuf,
-    /// Leave alone what was put there less than so long ago
+    /// Delete only what is older than this, and has been seen unreferenced for as long
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
     pub(crate) grace: Duration,
-    /// Delete them; without this they are only listed
+    /// Delete them; without this they are only listed, and noted as seen
     #[arg(long)]
     pub(crate) delete: bool,
+    /// Also keep what the files below this path are cold with: a mounted snapshot, a brick's backup, a clone
+    #[arg(long, value_name = "[SNAPSHOT=]PATH", value_parser = Also::parse)]
+    pub(crate) also: Vec<Also>,
+    /// Delete although this snapshot of the volume may have cold files that need it; "all" for every snapshot
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) ignore_snapshot: Vec<String>,
+    /// Where to remember since when objects have been unreferenced [default: /var/lib/cloudsync/VOLUME-ID]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
 
+/// Something besides the volume whose files need objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Also {
+    /// The snapshot that it is.
+    pub(crate) snapshot: Option<String>,
+    pub(crate) path: PathBuf,
+}
+
+impl Also {
+    /// `PATH` or `SNAPSHOT=PATH`.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let (snapshot, path) = match text.split_once('=') {
+            Some((name, path)) if !name.contains('/') => (Some(name.to_owned()), path),
+            _ => (None, text),
+        };
+        if path.is_empty() || snapshot.as_deref() == Some("") {
+            return Err("a path, or the name of a snapshot, '=' and a path");
+        }
+        Ok(Self {
+            snapshot,
+            path: PathBuf::from(path),
+        })
+    }
+}
+
 const GC_HELP: &str = "\
-An object is kept while its file exists and is cold with it, or is local and has still the size and mtime that the
-object was made of (then it can be cut again without an upload). A file that was touched within a day keeps all its
-objects. Nothing is deleted while a brick cannot be reached. Objects whose keys do not begin with this volume's id
-(--key-layout path, the volume before a rebuild) are never looked at.";
+An object is kept while any file names it (a cold file, or one that holds bytes which no recall wrote), here or below
+an --also path, and while its own file is local and still has the size and mtime that the object was made of (then it
+can be archived again without an upload). A file that was touched within a day keeps all its objects.
+Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the
+state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are
+never looked at.";
 
 /// `cloudsync rebuild`
 #[derive(Args, Clone, Debug)]
@@ -251,6 +306,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_root_may_be_a_snapshot() {
+        let parse = |text| {
+            let also: Also = Also::parse(text).unwrap();
+            (also.snapshot, also.path.display().to_string())
+        };
+        assert_eq!(parse("/b=c"), (None, "/b=c".to_owned()));
+        assert_eq!(parse("s=/b"), (Some("s".to_owned()), "/b".to_owned()));
+        assert_eq!(parse("b"), (None, "b".to_owned()));
+        assert!(
+            ["", "=", "s=", "=/b"]
+                .map(Also::parse)
+                .iter()
+                .all(Result::is_err)
+        );
     }
 
     #[test]

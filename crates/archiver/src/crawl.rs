@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cloudsync_format::xattr as names;
+use cloudsync_format::record::{Kept, Record};
+use cloudsync_format::{command, xattr as names};
 use ignore::{WalkBuilder, WalkState};
 
 use crate::volume::{Kind, Target};
@@ -46,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) seconds: i64,
     pub(crate) nanos: u32,
     pub(crate) uid: u32,
+    /// Whether it holds bytes that no recall wrote, as the translator says. A brick is not asked.
+    pub(crate) kept: bool,
 }
 
 /// Shows each regular file of a brick or mount to `each`, from several threads, until it returns false.
@@ -79,41 +82,84 @@ pub(crate) fn walk(
     each: &(dyn Fn(&Path) -> bool + Sync),
     complain: &(dyn Fn(&Path, &str) + Sync),
 ) {
+    walk_extent(start, Extent::UsersFiles { root }, &|walked| match walked {
+        Walked::File(path) => each(path),
+        Walked::Gone => true,
+        Walked::Failed(why) => {
+            complain(start, why);
+            true
+        }
+    });
+}
+
+/// What a walk covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent<'a> {
+    /// Not what is the host's own at that root.
+    UsersFiles { root: &'a Path },
+    /// Everything on the file system of the start.
+    OneFileSystem,
+    /// Also what is mounted below.
+    Everything,
+}
+
+/// What a walk meets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Walked<'a> {
+    /// A regular file.
+    File(&'a Path),
+    /// What was removed or moved before its turn.
+    Gone,
+    /// What cannot be read.
+    Failed(&'a str),
+}
+
+/// Shows all of it to `each`, from several threads, until it returns false.
+pub(crate) fn walk_extent(
+    start: &Path,
+    extent: Extent<'_>,
+    each: &(dyn Fn(Walked<'_>) -> bool + Sync),
+) {
     let stopped = AtomicBool::new(false);
-    let owned_root = root.to_owned();
-    let walk = WalkBuilder::new(start)
-        .standard_filters(false)
+    let mut walk = WalkBuilder::new(start);
+    walk.standard_filters(false)
         .follow_links(false)
-        .same_file_system(true)
-        .threads(THREADS)
-        .filter_entry(move |entry| {
-            let below = entry.path().strip_prefix(&owned_root);
+        .same_file_system(!matches!(extent, Extent::Everything))
+        .threads(THREADS);
+    if let Extent::UsersFiles { root } = extent {
+        let root = root.to_owned();
+        walk.filter_entry(move |entry| {
+            let below = entry.path().strip_prefix(&root);
             !below.is_ok_and(|below| HOSTS_OWN.iter().any(|name| below == Path::new(name)))
-        })
-        .build_parallel();
-    walk.run(|| {
+        });
+    }
+    walk.build_parallel().run(|| {
         Box::new(|entry| {
             if stopped.load(Ordering::Relaxed) {
                 return WalkState::Quit;
             }
-            match entry {
+            let go_on = match &entry {
                 Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
-                    if !each(entry.path()) {
-                        stopped.store(true, Ordering::Relaxed);
-                        return WalkState::Quit;
-                    }
+                    each(Walked::File(entry.path()))
                 }
-                Ok(_) => {}
-                // Removed in between is no trouble.
-                Err(error)
-                    if error
-                        .io_error()
-                        .is_some_and(|io| io.kind() == ErrorKind::NotFound) => {}
-                Err(error) => complain(start, &error.to_string()),
+                Ok(_) => true,
+                Err(error) if error.io_error().is_some_and(is_gone) => each(Walked::Gone),
+                Err(error) => each(Walked::Failed(&error.to_string())),
+            };
+            if go_on {
+                WalkState::Continue
+            } else {
+                stopped.store(true, Ordering::Relaxed);
+                WalkState::Quit
             }
-            WalkState::Continue
         })
     });
+}
+
+/// Whether a file or folder is not there any more.
+pub(crate) fn is_gone(error: &std::io::Error) -> bool {
+    let stale = rustix::io::Errno::STALE;
+    error.kind() == ErrorKind::NotFound || rustix::io::Errno::from_io_error(error) == Some(stale)
 }
 
 fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
@@ -122,7 +168,7 @@ fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
         return Ok(None);
     }
     let mut size = data.len();
-    let state = match target.kind {
+    let (state, kept) = match target.kind {
         Kind::Brick => {
             // Empty, mode T: it only says on which other brick the file is.
             if data.mode() & 0o1000 != 0 && size == 0 && xattr::get(at, LINK_TO)?.is_some() {
@@ -130,7 +176,7 @@ fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
             }
             let (state, true_size) = on_brick(at)?;
             size = true_size.unwrap_or(size);
-            state
+            (state, false)
         }
         Kind::Mount => on_mount(at)?,
     };
@@ -143,10 +189,12 @@ fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
         seconds: data.mtime(),
         nanos: u32::try_from(data.mtime_nsec()).unwrap_or(0),
         uid: data.uid(),
+        kept,
     }))
 }
 
-fn text(name: &std::ffi::CStr) -> &str {
+/// The name of an attribute, as the `xattr` crate takes it.
+pub(crate) fn text(name: &std::ffi::CStr) -> &str {
     name.to_str().unwrap_or_default()
 }
 
@@ -176,14 +224,50 @@ fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
     Ok((State::Local, whole.map(u64::from_be_bytes)))
 }
 
-/// Asks the translator.
-fn on_mount(at: &Path) -> std::io::Result<State> {
-    let answer = xattr::get(at, STATE)?.unwrap_or_default();
-    Ok(parse_state(&answer))
+/// Asks the translator: the state, and whether something was kept.
+fn on_mount(at: &Path) -> std::io::Result<(State, bool)> {
+    let answer = xattr::get(at, text(command::STATE))?.unwrap_or_default();
+    let kept = Answer::parse(&String::from_utf8_lossy(&answer)).kept;
+    Ok((parse_state(&answer), kept > 0))
 }
 
-/// What the translator answers about a file.
-pub(crate) const STATE: &str = "glusterfs.cloudsync.state";
+/// What the translator answers about a file: `STATE`, and to root `STATE size=BYTES[ kept=N] key=KEY` of a cold file
+/// and `local kept=N` of a local one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) state: String,
+    /// How many objects the file was archived as before bytes that no recall wrote were found in it.
+    pub(crate) kept: u64,
+    pub(crate) key: Option<String>,
+}
+
+impl Answer {
+    pub(crate) fn parse(answer: &str) -> Self {
+        // A key may hold anything, so it is the last.
+        let (front, key) = match answer.split_once(" key=") {
+            Some((front, key)) => (front, Some(key)),
+            None => (answer, None),
+        };
+        let mut words = front.split(' ').peekable();
+        let is_value = |word: &str| word.starts_with("size=") || word.starts_with("kept=");
+        let mut state = Vec::new();
+        while let Some(word) = words.next_if(|word| !is_value(word)) {
+            state.push(word);
+        }
+        let kept = words.find_map(|word| word.strip_prefix("kept=")?.parse().ok());
+        Self {
+            state: state.join(" "),
+            kept: kept.unwrap_or(0),
+            key: key.filter(|key| !key.is_empty()).map(str::to_owned),
+        }
+    }
+}
+
+/// The objects that a file was archived as before bytes that no recall wrote were found in it. Root is shown them.
+pub(crate) fn kept(at: &Path) -> std::io::Result<Vec<Kept>> {
+    let value = xattr::get(at, text(names::KEPT))?.unwrap_or_default();
+    Ok(Kept::parse(&String::from_utf8_lossy(&value)).collect())
+}
 
 /// The state in an answer of the translator.
 pub(crate) fn parse_state(answer: &[u8]) -> State {
@@ -213,6 +297,8 @@ pub(crate) struct Marks {
     pub(crate) key: String,
     /// The store's version of it; empty if it was never known.
     pub(crate) version: String,
+    /// What was archived; files that older versions archived have none.
+    pub(crate) record: Option<Record>,
 }
 
 /// The marks of a cold file, on a brick or through a mount; `None` if it is not cold.
@@ -230,5 +316,40 @@ pub(crate) fn marks(at: &Path) -> std::io::Result<Option<Marks>> {
         None => remote.trim_start_matches('/').to_owned(),
     };
     let version = get(names::VERSION)?.unwrap_or_default();
-    Ok(Some(Marks { key, version }))
+    let record = get(names::RECORD)?.and_then(|text| Record::parse(&text));
+    Ok(Some(Marks {
+        key,
+        version,
+        record,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_translator_is_understood() {
+        let answer = |state: &str, kept, key: Option<&str>| Answer {
+            state: state.to_owned(),
+            kept,
+            key: key.map(str::to_owned),
+        };
+        for (text, expected) in [
+            ("local", answer("local", 0, None)),
+            ("local kept=2", answer("local", 2, None)),
+            ("cold", answer("cold", 0, None)),
+            ("cold size=7 key=", answer("cold", 0, None)),
+            (
+                "cold size=7 key=a kept=3",
+                answer("cold", 0, Some("a kept=3")),
+            ),
+            (
+                "recalling 7 % size=7 kept=1 key=k",
+                answer("recalling 7 %", 1, Some("k")),
+            ),
+        ] {
+            assert_eq!(Answer::parse(text), expected, "{text}");
+        }
+    }
 }

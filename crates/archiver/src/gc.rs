@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! `cloudsync gc`: objects that no file refers to.
 //!
-//! Every object names its file by gfid, and our mount shows files by gfid, so each object is one question and nothing
-//! is collected in memory. What cannot be seen is not gone: nothing is deleted while a brick is out of reach, and the
-//! question is asked once more right before the object is deleted.
+//! ```text
+//! list -> old enough -> its own file, by gfid -> a batch of candidates
+//! batch -> references: does any file name it? -> sightings: since when? -> its own file again -> delete
+//! ```
+//!
+//! Every object names its file by gfid, and our mount shows files by gfid, so most objects take one question. Only what
+//! then looks unreferenced is looked for in all files, one crawl for each batch. What cannot be seen is not gone:
+//! nothing is deleted while a brick is out of reach or a file cannot be read.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cloudsync_format::object::{Key, Notes};
@@ -17,17 +23,29 @@ use serde::Serialize;
 
 use crate::archive::seen;
 use crate::cli::{GcArgs, OutputFlags};
-use crate::crawl::marks;
 use crate::crawl::select::is_older;
+use crate::crawl::{is_gone, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::lock::Lock;
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::mount::Mount;
 
+mod references;
+mod sightings;
+mod snapshots;
+
+use references::{Roots, named};
+use sightings::Sightings;
+
 /// A file that was touched since may be in somebody's hands: its objects are left alone.
 const TOUCHED: Duration = Duration::from_secs(86_400);
+/// Candidates in memory: about 20 MB.
+const BATCH: usize = 100_000;
+/// Below it each volume has a folder, called as its id.
+pub(crate) const STATE: &str = "/var/lib/cloudsync";
 
 #[derive(Debug, Default, Serialize)]
 struct Summary {
@@ -36,6 +54,8 @@ struct Summary {
     unreferenced: u64,
     unreferenced_bytes: u64,
     deleted: u64,
+    /// Not unreferenced for long enough.
+    waiting: u64,
     young: u64,
     unfinished_uploads: u64,
     failed: u64,
@@ -61,51 +81,68 @@ impl Verdict {
     }
 }
 
+/// An object that its own file does not need, or (without a verdict) of which that could not be learnt.
+struct Candidate {
+    key: String,
+    size: u64,
+    verdict: Option<Verdict>,
+}
+
 struct Collector<'a> {
     mount: &'a Mount,
     store: &'a dyn Archive,
     args: &'a GcArgs,
     screen: &'a Screen,
     touched: Duration,
+    roots: Roots,
+    sightings: Sightings,
+    batch: Vec<Candidate>,
+    summary: Summary,
 }
 
 /// The command.
 pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let target = Target::find(&args.target)?;
-    let store = remote::open(&target.volume, &args.store)?;
-    let mount = Mount::new(&target.volume)?;
-    let collector = Collector {
+    let volume = &target.volume;
+    let store = remote::open(volume, &args.store)?;
+    if args.delete {
+        snapshots::check(volume, args)?;
+    }
+    let folder = args.state_dir.clone();
+    let folder = folder.unwrap_or_else(|| Path::new(STATE).join(&volume.id));
+    let _lock = Lock::take(&folder)?;
+    let sightings = Sightings::open(&folder)?;
+    let mount = Mount::new(volume)?;
+    let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
+    let mut collector = Collector {
         mount: &mount,
         store: store.as_ref(),
         args,
         screen: &screen,
         touched: TOUCHED.min(args.grace),
+        roots: Roots::find(volume, &mount, &also)?,
+        sightings,
+        batch: Vec::new(),
+        summary: Summary {
+            event: "summary",
+            ..Summary::default()
+        },
     };
     if args.delete {
         collector
             .all_bricks_there()
             .map_err(|why| Error::start("nothing is deleted", why))?;
     }
-    let prefix = format!("{}/", target.volume.id);
-    let mut summary = Summary {
-        event: "summary",
-        ..Summary::default()
-    };
-    let listed = store.list(&prefix, &mut |object| {
-        collector.look(&object, &mut summary);
-        screen.looking(|| Progress {
-            seen: summary.objects,
-            done: summary.unreferenced,
-            failed: 0,
-        });
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
-    let place = |error: StoreError| Error::start(format!("volume {}", target.volume.name), error);
+    let prefix = format!("{}/", volume.id);
+    let place = |error: StoreError| Error::start(format!("volume {}", volume.name), error);
+    let listed = collector.all(&prefix)?;
+    let Collector {
+        sightings,
+        mut summary,
+        ..
+    } = collector;
+    sightings.finish(listed.is_ok() && !interrupted())?;
     listed.map_err(place)?;
     let unfinished = store
         .unfinished(&prefix, args.grace, args.delete)
@@ -115,10 +152,12 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         screen.event(&Event::new("unfinished upload", Path::new(&key)));
     }
     let line = format!(
-        "{} objects: {} without a file ({}), {} deleted, {} failed; {} too young to be judged; {} unfinished uploads{}",
+        "{} objects: {} unreferenced ({}), {} of them not for long enough; {} deleted, {} failed; \
+         {} too young to be judged; {} unfinished uploads{}",
         summary.objects,
         summary.unreferenced,
         human(summary.unreferenced_bytes),
+        summary.waiting,
         summary.deleted,
         summary.failed,
         summary.young,
@@ -130,53 +169,174 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
 }
 
 impl Collector<'_> {
-    fn look(&self, object: &Listed, summary: &mut Summary) {
+    /// Looks at every object. The inner result is the store's.
+    fn all(&mut self, prefix: &str) -> Result<Result<(), StoreError>, Error> {
+        let store = self.store;
+        let mut failed = None;
+        let listed = store.list(prefix, &mut |object| {
+            self.look(&object);
+            if self.batch.len() >= BATCH
+                && let Err(error) = self.settle()
+            {
+                failed = Some(error);
+            }
+            let Summary {
+                objects,
+                unreferenced,
+                ..
+            } = self.summary;
+            self.screen.looking(|| Progress {
+                seen: objects,
+                done: unreferenced,
+                failed: 0,
+            });
+            if interrupted() || failed.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => self.settle().map(|()| listed),
+        }
+    }
+
+    fn look(&mut self, object: &Listed) {
         let Some(key) = Key::parse(&object.key) else {
             return;
         };
-        summary.objects += 1;
+        self.summary.objects += 1;
+        self.sightings.listed(&object.key);
         let age = SystemTime::now()
             .duration_since(object.modified)
             .unwrap_or_default();
         if age < self.args.grace {
-            summary.young += 1;
+            self.summary.young += 1;
             return;
         }
-        let path = Path::new(&object.key);
-        match self.judge(&object.key, key.gfid) {
-            Ok(Verdict::Keep) => {}
-            Ok(verdict) => {
-                summary.unreferenced += 1;
-                summary.unreferenced_bytes += object.size;
-                let event = |what| {
-                    Event::new(what, path)
-                        .bytes(object.size)
-                        .why(verdict.text())
-                };
-                if !self.args.delete {
-                    self.screen.always(&event("unreferenced"));
-                    return;
-                }
-                match self.delete(&object.key, key.gfid, verdict) {
-                    Ok(()) => {
-                        summary.deleted += 1;
-                        self.screen.event(&event("deleted"));
+        let verdict = match self.judge(&object.key, key.gfid) {
+            Ok(Verdict::Keep) => return,
+            Ok(verdict) => Some(verdict),
+            Err(why) => {
+                self.failed("cannot judge", &object.key, &why);
+                None
+            }
+        };
+        self.batch.push(Candidate {
+            key: object.key.clone(),
+            size: object.size,
+            verdict,
+        });
+    }
+
+    /// Does what is to be done with the candidates so far.
+    fn settle(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        let judged = batch.iter().filter(|one| one.verdict.is_some());
+        let keys: HashSet<_> = judged.map(|one| one.key.clone()).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let unnamed = match self.unnamed(keys) {
+            Ok(unnamed) => Some(unnamed),
+            Err(why) => {
+                let place = Path::new("all objects");
+                let event = Event::new("nothing is deleted of", place).why(&why);
+                self.screen.failure(&event);
+                self.summary.failed += 1;
+                None
+            }
+        };
+        let keys: Vec<_> = batch.iter().map(|one| one.key.as_str()).collect();
+        let since = self.sightings.of(&keys)?;
+        let now = seconds();
+        for candidate in &batch {
+            let key = candidate.key.as_str();
+            let before = since.get(key).copied();
+            match (&unnamed, candidate.verdict) {
+                (Some(unnamed), Some(verdict)) if unnamed.contains(key) => {
+                    let since = before.unwrap_or(now);
+                    if !self.unreferenced(candidate, verdict, since, now) {
+                        self.sightings.note(since, key)?;
                     }
-                    Err(why) => {
-                        summary.failed += 1;
-                        self.screen
-                            .failure(&Event::new("not deleted", path).why(&why));
+                }
+                // A file names it.
+                (Some(_), Some(_)) => {}
+                // Nothing new is known.
+                _ => {
+                    if let Some(since) = before {
+                        self.sightings.note(since, key)?;
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Those of `keys` that no file names, anywhere.
+    fn unnamed(&self, keys: HashSet<String>) -> Result<HashSet<String>, String> {
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        self.all_bricks_there()?;
+        let unnamed = self.roots.strike(keys)?;
+        self.all_bricks_there()?;
+        Ok(unnamed)
+    }
+
+    /// Whether it is deleted now.
+    fn unreferenced(
+        &mut self,
+        candidate: &Candidate,
+        verdict: Verdict,
+        since: u64,
+        now: u64,
+    ) -> bool {
+        let Candidate { key, size, .. } = candidate;
+        self.summary.unreferenced += 1;
+        self.summary.unreferenced_bytes += size;
+        let seen = Duration::from_secs(now.saturating_sub(since));
+        let due = seen >= self.args.grace;
+        self.summary.waiting += u64::from(!due);
+        let event = |what| {
+            let why = match verdict.text() {
+                text if due => text.to_owned(),
+                text => format!(
+                    "{text}, seen first {} ago",
+                    humantime::format_duration(seen)
+                ),
+            };
+            Event::new(what, Path::new(key)).bytes(*size).why(&why)
+        };
+        if !self.args.delete {
+            self.screen.always(&event("unreferenced"));
+            return false;
+        }
+        if !due || interrupted() {
+            self.screen.event(&event("unreferenced"));
+            return false;
+        }
+        match self.delete(key, verdict) {
+            Ok(()) => {
+                self.summary.deleted += 1;
+                self.screen.event(&event("deleted"));
+                true
+            }
             Err(why) => {
-                summary.failed += 1;
-                self.screen
-                    .failure(&Event::new("cannot judge", path).why(&why));
+                self.failed("not deleted", key, &why);
+                false
             }
         }
     }
 
+    fn failed(&mut self, what: &str, key: &str, why: &str) {
+        self.summary.failed += 1;
+        let event = Event::new(what, Path::new(key)).why(why);
+        self.screen.failure(&event);
+    }
+
+    /// What the file that the object was made of says.
     fn judge(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
         let file = self.mount.by_gfid(gfid);
         let say = |error: io::Error| error.to_string();
@@ -188,10 +348,10 @@ impl Collector<'_> {
             }
             Err(error) => return Err(say(error)),
         };
-        if let Some(marks) = marks(&file).map_err(say)? {
-            if marks.key == key {
-                return Ok(Verdict::Keep);
-            }
+        if named(&file).map_err(say)?.iter().any(|named| named == key) {
+            return Ok(Verdict::Keep);
+        }
+        if marks(&file).map_err(say)?.is_some() {
             return Ok(self.unless_touched(&data, Verdict::OtherObject));
         }
         let now = seen(&data);
@@ -215,7 +375,8 @@ impl Collector<'_> {
         }
     }
 
-    fn delete(&self, key: &str, gfid: &str, before: Verdict) -> Result<(), String> {
+    fn delete(&self, key: &str, before: Verdict) -> Result<(), String> {
+        let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
         let now = self.judge(key, gfid)?;
         if now != before {
             return Err(format!(
@@ -238,8 +399,7 @@ impl Collector<'_> {
     }
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    let stale = rustix::io::Errno::STALE;
-    error.kind() == io::ErrorKind::NotFound
-        || rustix::io::Errno::from_io_error(error) == Some(stale)
+fn seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }

@@ -16,6 +16,7 @@ mod crawl;
 mod exit;
 mod gc;
 mod interrupt;
+mod kept;
 mod lock;
 mod manual;
 mod parallel;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Cancel(args) => recall::cancel(args, &cli.output),
         Command::Status(args) => status::command(args, &cli.output),
         Command::Verify(args) => verify::command(args, &cli.output),
+        Command::Kept(args) => kept::command(args, &cli.output),
         Command::Gc(args) => gc::command(args, &cli.output),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),

@@ -9,18 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use cloudsync_format::command;
 use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, PathsArgs, RecallArgs};
-use crate::crawl::{STATE, State, parse_state, walk};
+use crate::crawl::{State, parse_state, text, walk};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
 use crate::report::{Event, Screen};
 
-const RECALL: &str = "glusterfs.cloudsync.recall";
-const CANCEL: &str = "glusterfs.cloudsync.cancel";
 /// As many as a client brings back at once by default: more would only wait.
 const JOBS: usize = 16;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -106,23 +105,24 @@ pub(crate) fn cancel(args: &PathsArgs, output: &OutputFlags) -> Result<Ended, Er
     let screen = Screen::new(output);
     let mut failed = 0;
     for path in &args.paths {
-        match xattr::set(path, CANCEL, b"1") {
-            Ok(()) => screen.always(&Event::new("cancelled", path)),
-            Err(error) => {
-                failed += 1;
-                let why = match Errno::from_io_error(&error) {
-                    Some(Errno::NODATA) => "this mount is not recalling it".to_owned(),
-                    _ => why(&error),
-                };
-                screen.failure(&Event::new("failed", path).why(&why));
+        // A get, not a set: setting an attribute takes the inode's lock, which the kernel gives to a write or truncate
+        // for as long as that waits for the recall.
+        let failure = match xattr::get(path, text(command::CANCEL)) {
+            Ok(Some(_)) => {
+                screen.always(&Event::new("cancelled", path));
+                continue;
             }
-        }
+            Ok(None) => "this mount is not recalling it".to_owned(),
+            Err(error) => why(&error),
+        };
+        failed += 1;
+        screen.failure(&Event::new("failed", path).why(&failure));
     }
     Ok(Ended::of(failed > 0))
 }
 
 fn state(path: &Path) -> io::Result<State> {
-    let answer = xattr::get(path, STATE)?;
+    let answer = xattr::get(path, text(command::STATE))?;
     let no_translator = || {
         io::Error::other(
             "not in a mount with the translator: give the path in a mount of the volume",
@@ -137,7 +137,7 @@ fn bring_back(path: &Path, wait: bool) -> Result<Option<u64>, String> {
     if state(path).map_err(|error| why(&error))? == State::Local {
         return Ok(None);
     }
-    xattr::set(path, RECALL, b"1").map_err(|error| why(&error))?;
+    xattr::set(path, text(command::RECALL), b"1").map_err(|error| why(&error))?;
     if wait {
         wait_for(path)?;
     }

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use cloudsync_format::command;
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, StatusArgs};
-use crate::crawl::{STATE, State, crawl, show};
+use crate::crawl::{Answer, State, crawl, kept, show, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::recall::why;
 use crate::report::{Event, Progress, Screen, human};
-use crate::volume::Target;
+use crate::volume::{Kind, Target};
 
 /// Of one file.
 #[derive(Debug, Serialize)]
@@ -28,6 +29,37 @@ struct Status {
     mtime: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptObject>,
+}
+
+/// An object that a file was archived as before bytes that no recall wrote were found in it.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeptObject {
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+    /// When the bytes were found: seconds since 1970.
+    pub(crate) found: u64,
+}
+
+impl KeptObject {
+    /// Those of a file, in a mount or on a brick.
+    pub(crate) fn all(at: &Path) -> io::Result<Vec<Self>> {
+        let all = kept(at)?.into_iter().map(|kept| Self {
+            key: kept.key,
+            bytes: kept.size,
+            found: kept.seconds,
+        });
+        Ok(all.collect())
+    }
+}
+
+impl fmt::Display for KeptObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, bytes, found } = self;
+        let found = i64::try_from(*found).map_or_else(|_| String::new(), age);
+        write!(f, "object {key}, {}, since {found}", human(*bytes))
+    }
 }
 
 /// Of a tree.
@@ -40,6 +72,7 @@ struct Summary {
     cold_files: u64,
     cold_bytes: u64,
     between_files: u64,
+    kept_files: u64,
     unreadable: u64,
 }
 
@@ -78,20 +111,20 @@ fn of(path: &Path) -> io::Result<Status> {
             "not in a mount with the translator: give the path in a mount of the volume",
         )
     };
-    let answer = xattr::get(path, STATE)?.ok_or_else(no_translator)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    // "cold size=7 key=..." to root, "cold" to others.
-    let (state, key) = match answer.split_once(" size=") {
-        Some((state, rest)) => (state, rest.split_once(" key=").map(|(_, key)| key)),
-        None => (answer.as_str(), None),
-    };
+    let answer = xattr::get(path, text(command::STATE))?.ok_or_else(no_translator)?;
+    let Answer { state, key, kept } = Answer::parse(&String::from_utf8_lossy(&answer));
     Ok(Status {
         event: "status",
         path: show(path),
-        state: state.to_owned(),
+        state,
         bytes: data.len(),
         mtime: data.mtime(),
-        key: key.filter(|key| !key.is_empty()).map(str::to_owned),
+        key,
+        kept: if kept > 0 {
+            KeptObject::all(path)?
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -105,10 +138,19 @@ impl fmt::Display for Status {
             human(self.bytes),
             age(self.mtime)
         )?;
-        match &self.key {
-            Some(key) => write!(f, ", object {key}"),
-            None => Ok(()),
+        if let Some(key) = &self.key {
+            write!(f, ", object {key}")?;
         }
+        if !self.kept.is_empty() {
+            let objects: Vec<_> = self.kept.iter().map(KeptObject::to_string).collect();
+            write!(
+                f,
+                "\n{}: bytes that no recall wrote were found in it and kept; before that it was {}",
+                self.path,
+                objects.join("; ")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -139,8 +181,15 @@ fn age(seconds: i64) -> String {
 
 fn summary(path: &Path, screen: &Screen) -> Result<Summary, Error> {
     let target = Target::find(path)?;
-    let [local, local_bytes, cold, cold_bytes, between, unreadable] =
-        [const { AtomicU64::new(0) }; 6];
+    let [
+        local,
+        local_bytes,
+        cold,
+        cold_bytes,
+        between,
+        kept_files,
+        unreadable,
+    ] = [const { AtomicU64::new(0) }; 7];
     let add = |counter: &AtomicU64, number| {
         counter.fetch_add(number, Ordering::Relaxed);
     };
@@ -157,6 +206,10 @@ fn summary(path: &Path, screen: &Screen) -> Result<Summary, Error> {
                     add(&cold_bytes, found.size);
                 }
                 State::Between => add(&between, 1),
+            }
+            let on_brick = || kept(&found.at).is_ok_and(|kept| !kept.is_empty());
+            if found.kept || (target.kind == Kind::Brick && on_brick()) {
+                add(&kept_files, 1);
             }
             screen.looking(|| {
                 let [local, cold] = [&local, &cold].map(|counter| counter.load(Ordering::Relaxed));
@@ -181,6 +234,7 @@ fn summary(path: &Path, screen: &Screen) -> Result<Summary, Error> {
         cold_files: cold.into_inner(),
         cold_bytes: cold_bytes.into_inner(),
         between_files: between.into_inner(),
+        kept_files: kept_files.into_inner(),
         unreadable: unreadable.into_inner(),
     })
 }
@@ -198,6 +252,13 @@ impl fmt::Display for Summary {
         )?;
         if self.between_files > 0 {
             write!(f, ", {} on their way", self.between_files)?;
+        }
+        if self.kept_files > 0 {
+            write!(
+                f,
+                ", {} with bytes that no recall wrote (cloudsync kept)",
+                self.kept_files
+            )?;
         }
         Ok(())
     }

@@ -1,22 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! `cloudsync verify`: is every cold file's object there, and is it the file's?
+//!
+//! With `--adopt` an object that has another version than was noted, and is the file nevertheless, becomes the file's:
+//! the translator checks it again and notes the new version.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudsync_format::object::Notes;
-use cloudsync_store::checksum::Running;
-use cloudsync_store::{Archive, Object, Sink, StoreError};
+use cloudsync_format::claim::Time;
+use cloudsync_format::{command, object};
+use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
+use crate::archive::seen;
 use crate::cli::{OutputFlags, VerifyArgs};
-use crate::crawl::{Found, Marks, State, crawl, marks};
+use crate::crawl::{Found, State, crawl, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
+use crate::recall::why;
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
-use crate::volume::Target;
+use crate::volume::mount::Mount;
+use crate::volume::{Kind, Target};
+
+mod proof;
+
+use proof::{Bad, File, Good};
 
 #[derive(Debug, Serialize)]
 struct Summary {
@@ -27,6 +38,8 @@ struct Summary {
     wrong: u64,
     not_checked: u64,
     without_checksum: u64,
+    other_version: u64,
+    adopted: u64,
 }
 
 /// Counters of a run.
@@ -38,6 +51,8 @@ struct Tally {
     wrong: AtomicU64,
     not_checked: AtomicU64,
     without_checksum: AtomicU64,
+    other_version: AtomicU64,
+    adopted: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, number: u64) {
@@ -49,7 +64,16 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
     let screen = Screen::new(output);
     let target = Target::find(&args.target)?;
     let store = remote::open(&target.volume, &args.store)?;
-    let tally = Tally::default();
+    let verifier = Verifier {
+        target: &target,
+        store: store.as_ref(),
+        deep: args.deep,
+        adopt: args.adopt,
+        mount: OnceLock::new(),
+        tally: Tally::default(),
+        screen: &screen,
+    };
+    let tally = &verifier.tally;
     let complain = |path: &Path, why: &str| {
         add(&tally.not_checked, 1);
         screen.failure(&Event::new("cannot look at", path).why(why));
@@ -63,7 +87,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
             };
             crawl(&target, &each, &complain);
         },
-        &|found| one(store.as_ref(), &found, args.deep, &tally, &screen),
+        &|found| verifier.one(&found),
     );
     let Tally {
         checked,
@@ -72,7 +96,9 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         wrong,
         not_checked,
         without_checksum,
-    } = tally;
+        other_version,
+        adopted,
+    } = verifier.tally;
     let summary = Summary {
         event: "summary",
         checked: checked.into_inner(),
@@ -81,6 +107,8 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         wrong: wrong.into_inner(),
         not_checked: not_checked.into_inner(),
         without_checksum: without_checksum.into_inner(),
+        other_version: other_version.into_inner(),
+        adopted: adopted.into_inner(),
     };
     let mut line = format!(
         "{} cold files, {}: {} missing, {} wrong, {} could not be checked",
@@ -93,110 +121,127 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
     if summary.without_checksum > 0 {
         line += &format!(", {} have no checksum", summary.without_checksum);
     }
+    if summary.other_version > 0 {
+        line += &format!(
+            ", {} are good in another version ({} adopted)",
+            summary.other_version, summary.adopted
+        );
+    }
     screen.summary(&line, &summary);
     Ok(Ended::of(
         summary.missing + summary.wrong + summary.not_checked > 0,
     ))
 }
 
-fn one(store: &dyn Archive, found: &Found, deep: bool, tally: &Tally, screen: &Screen) {
-    let say = |counter: &AtomicU64, what: &str, key: &str, why: &str| {
-        add(counter, 1);
-        screen.failure(&Event::new(what, &found.path).key(key).why(why));
-    };
-    let marks = match marks(&found.at) {
-        Ok(Some(marks)) => marks,
-        // Recalled in between.
-        Ok(None) => return,
-        Err(error) => return say(&tally.not_checked, "cannot look at", "", &error.to_string()),
-    };
-    add(&tally.checked, 1);
-    add(&tally.bytes, found.size);
-    let key = marks.key.as_str();
-    match check(store, found, &marks, deep) {
-        Ok(with_checksum) => {
-            add(&tally.without_checksum, u64::from(!with_checksum));
-            screen.event(&Event::new("good", &found.path).bytes(found.size).key(key));
-        }
-        Err(Bad::Wrong(why)) => say(&tally.wrong, "WRONG", key, &why),
-        Err(Bad::Store(StoreError::Missing(why))) => say(&tally.missing, "MISSING", key, &why),
-        Err(Bad::Store(error @ (StoreError::Corrupt(_) | StoreError::Changed(_)))) => {
-            say(&tally.wrong, "WRONG", key, &error.to_string());
-        }
-        Err(Bad::Store(error)) => say(&tally.not_checked, "not checked", key, &error.to_string()),
-    }
-    screen.looking(|| {
-        let checked = tally.checked.load(Ordering::Relaxed);
-        Progress {
-            seen: checked,
-            done: checked,
-            failed: 0,
-        }
-    });
+struct Verifier<'a> {
+    target: &'a Target,
+    store: &'a dyn Archive,
+    deep: bool,
+    adopt: bool,
+    /// Mounted when it is first needed.
+    mount: OnceLock<Result<Mount, String>>,
+    tally: Tally,
+    screen: &'a Screen,
 }
 
-enum Bad {
-    Wrong(String),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Bad {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// Whether the object has a checksum, when it is the file's.
-fn check(store: &dyn Archive, found: &Found, marks: &Marks, deep: bool) -> Result<bool, Bad> {
-    let (object, metadata) = store.describe(&marks.key)?;
-    if object.size != found.size {
-        let (theirs, ours) = (object.size, found.size);
-        return Err(Bad::Wrong(format!(
-            "the object has {theirs} bytes, the file {ours}"
-        )));
-    }
-    if let Some(etag) = object.etag.as_ref().filter(|_| !marks.version.is_empty())
-        && *etag != marks.version
-    {
-        let version = &marks.version;
-        return Err(Bad::Wrong(format!(
-            "the object is version {etag}, the file was archived as {version}"
-        )));
-    }
-    if let Some(notes) = Notes::of_metadata(&metadata)
-        && notes.size != found.size
-    {
-        return Err(Bad::Wrong(
-            "what is written beside the object is of another file".to_owned(),
-        ));
-    }
-    if deep {
-        fetch(store, &marks.key, &object)?;
-    }
-    Ok(object.checksum.is_some())
-}
-
-/// Takes every byte and keeps none.
-struct Summing(Option<Running>);
-
-impl Sink for Summing {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        if let Some(running) = &mut self.0 {
-            running.update(bytes);
+impl Verifier<'_> {
+    fn one(&self, found: &Found) {
+        let Tally {
+            missing,
+            wrong,
+            not_checked,
+            ..
+        } = &self.tally;
+        let say = |counter: &AtomicU64, what: &str, key: &str, why: &str| {
+            add(counter, 1);
+            self.screen
+                .failure(&Event::new(what, &found.path).key(key).why(why));
+        };
+        let looked = marks(&found.at).and_then(|marks| Ok((marks, self.gfid(found)?)));
+        let (marks, gfid) = match looked {
+            Ok((Some(marks), gfid)) => (marks, gfid),
+            // Recalled in between.
+            Ok((None, _)) => return,
+            Err(error) => return say(not_checked, "cannot look at", "", &error.to_string()),
+        };
+        add(&self.tally.checked, 1);
+        add(&self.tally.bytes, found.size);
+        let key = marks.key.as_str();
+        let file = File {
+            size: found.size,
+            gfid: &gfid,
+            volume: &self.target.volume.id,
+            marks: &marks,
+        };
+        match proof::check(self.store, &file, self.deep, &|| self.mtime(&gfid)) {
+            Ok(good) => {
+                add(&self.tally.without_checksum, u64::from(!good.with_checksum));
+                if let Err(why) = self.good(found, key, &gfid, &good) {
+                    say(not_checked, "not adopted", key, &why);
+                }
+            }
+            Err(Bad::Wrong(why)) => say(wrong, "WRONG", key, &why),
+            Err(Bad::Store(StoreError::Missing(why))) => say(missing, "MISSING", key, &why),
+            Err(Bad::Store(error @ (StoreError::Corrupt(_) | StoreError::Changed(_)))) => {
+                say(wrong, "WRONG", key, &error.to_string());
+            }
+            Err(Bad::Store(error)) => say(not_checked, "not checked", key, &error.to_string()),
+            Err(Bad::NotChecked(why)) => say(not_checked, "not checked", key, &why),
         }
+        self.screen.looking(|| {
+            let checked = self.tally.checked.load(Ordering::Relaxed);
+            Progress {
+                seen: checked,
+                done: checked,
+                failed: 0,
+            }
+        });
+    }
+
+    fn good(&self, found: &Found, key: &str, gfid: &str, good: &Good) -> Result<(), String> {
+        let event = |what| Event::new(what, &found.path).bytes(found.size).key(key);
+        let Some(etag) = &good.other_version else {
+            self.screen.event(&event("good"));
+            return Ok(());
+        };
+        add(&self.tally.other_version, 1);
+        if !self.adopt {
+            self.screen.event(&event("good, another version"));
+            return Ok(());
+        }
+        let file = self.mount()?.by_gfid(gfid);
+        let value = format!("etag={etag}");
+        xattr::set(file, text(command::ADOPT), value.as_bytes()).map_err(|error| why(&error))?;
+        add(&self.tally.adopted, 1);
+        self.screen.event(&event("adopted"));
         Ok(())
     }
 
-    fn cancelled(&self) -> bool {
-        interrupted()
+    fn mount(&self) -> Result<&Mount, String> {
+        let mount = || Mount::new(&self.target.volume).map_err(|error| error.to_string());
+        self.mount.get_or_init(mount).as_ref().map_err(Clone::clone)
     }
-}
 
-fn fetch(store: &dyn Archive, key: &str, object: &Object) -> Result<(), StoreError> {
-    let mut sink = Summing(object.checksum.map(|checksum| checksum.verify()));
-    if object.size > 0 {
-        store.fetch(key, object, 0..object.size, &mut sink)?;
+    fn gfid(&self, found: &Found) -> std::io::Result<String> {
+        let gfid = match self.target.kind {
+            Kind::Brick => {
+                let value = xattr::get(&found.at, "trusted.gfid")?;
+                value.and_then(|value| Some(object::uuid(value.try_into().ok()?)))
+            }
+            Kind::Mount => {
+                let value = xattr::get(&found.at, "glusterfs.gfid.string")?;
+                value.and_then(|value| {
+                    let text = String::from_utf8(value).ok()?;
+                    Some(text.trim_end_matches('\0').to_owned())
+                })
+            }
+        };
+        gfid.ok_or_else(|| std::io::Error::other("it has no gfid"))
     }
-    let proven = sink.0.map_or(Ok(()), Running::finish);
-    proven.map_err(|mismatch| StoreError::Corrupt(mismatch.to_string()))
+
+    /// As users see it: a brick's file has the time at which it was truncated.
+    fn mtime(&self, gfid: &str) -> Result<Time, String> {
+        let data = self.mount()?.by_gfid(gfid).symlink_metadata();
+        Ok(seen(&data.map_err(|error| error.to_string())?).mtime)
+    }
 }

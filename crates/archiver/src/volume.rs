@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -24,6 +25,8 @@ pub(crate) struct Volume {
     pub(crate) server: String,
     /// Options that were set, by their full names.
     pub(crate) options: BTreeMap<String, String>,
+    /// Its bricks: host and path.
+    pub(crate) bricks: Vec<(String, PathBuf)>,
 }
 
 /// What a path of the command line is.
@@ -193,6 +196,21 @@ impl Volume {
         self.options.get(&full).map(String::as_str)
     }
 
+    /// All bricks of the volume, if each of them is on this host.
+    pub(crate) fn bricks_here(&self) -> Option<Vec<PathBuf>> {
+        let ours = |root: &Path| {
+            let id = xattr::get(root, VOLUME_ID).ok().flatten();
+            let id = id.and_then(|id| id.try_into().ok());
+            id.is_some_and(|id| object::uuid(id) == self.id)
+        };
+        let here = !self.bricks.is_empty()
+            && self
+                .bricks
+                .iter()
+                .all(|(host, root)| is_here(host) && ours(root));
+        here.then(|| self.bricks.iter().map(|(_, root)| root.clone()).collect())
+    }
+
     /// Whether the volume's clients have the translator.
     pub(crate) fn archives(&self) -> bool {
         let on = ["on", "yes", "true", "enable", "1"];
@@ -210,20 +228,26 @@ impl Volume {
 }
 
 fn info(server: Option<&str>) -> Result<String, String> {
+    gluster(server, &["volume", "info"])
+}
+
+/// Runs a command of glusterd's, here or at `server`.
+pub(crate) fn gluster(server: Option<&str>, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("gluster");
     command.arg("--mode=script");
     if let Some(server) = server {
         command.arg(format!("--remote-host={server}"));
     }
     let output = command
-        .args(["volume", "info"])
+        .args(words)
         .output()
         .map_err(|error| format!("cannot run gluster: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(text(&output.stdout));
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("gluster volume info: {said}"))
+    let said = [text(&output.stderr), text(&output.stdout)].join(" ");
+    Err(format!("gluster {}: {}", words.join(" "), said.trim()))
 }
 
 fn parse(text: &str, server: &str) -> Vec<Volume> {
@@ -241,6 +265,7 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
                 id: String::new(),
                 server: server.to_owned(),
                 options: BTreeMap::new(),
+                bricks: Vec::new(),
             });
         }
         let Some(volume) = volumes.last_mut() else {
@@ -250,15 +275,44 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
             "Volume ID" => value.clone_into(&mut volume.id),
             "Options Reconfigured" => options = true,
             key if options => drop(volume.options.insert(key.to_owned(), value.to_owned())),
+            key if is_brick(key) => volume.bricks.extend(brick(value)),
             _ => {}
         }
     }
     volumes
 }
 
+fn is_brick(key: &str) -> bool {
+    key.strip_prefix("Brick")
+        .is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Of `host:/path`; an arbiter's brick has a word after it.
+fn brick(value: &str) -> Option<(String, PathBuf)> {
+    let value = value.strip_suffix(" (arbiter)").unwrap_or(value);
+    let (host, path) = value.split_at(value.find(":/")?);
+    Some((host.to_owned(), PathBuf::from(&path[1..])))
+}
+
+/// Whether a name or address is this host's.
+fn is_here(host: &str) -> bool {
+    let addresses = (host, 0).to_socket_addrs();
+    addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_brick_has_a_host_and_a_path() {
+        let here = |host: &str, path: &str| Some((host.to_owned(), PathBuf::from(path)));
+        assert_eq!(brick("h:/b/1"), here("h", "/b/1"));
+        assert_eq!(brick("fd00::1:/b (arbiter)"), here("fd00::1", "/b"));
+        assert_eq!(brick("nonsense"), None);
+        assert!(is_brick("Brick12") && !is_brick("Bricks") && !is_brick("Brick"));
+        assert!(is_here("127.0.0.1") && !is_here("192.0.2.1"));
+    }
 
     #[test]
     fn gluster_s_words_are_understood() {
@@ -267,6 +321,7 @@ mod tests {
             features.ctime: off\n \nVolume Name: two\nVolume ID: x\nBricks:\n";
         let volumes = parse(text, "localhost");
         assert_eq!(volumes.len(), 2);
+        assert_eq!(volumes[0].bricks, [("h".to_owned(), PathBuf::from("/b"))]);
         assert_eq!(volumes[0].id, "8a45823a-57e8-4fe2-a80c-c265638ce08f");
         assert_eq!(
             volumes[0].option("s3plugin-hostname"),

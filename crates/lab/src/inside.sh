@@ -27,7 +27,8 @@ mkdir -p "$dir/ram" "$dir/disk"
 mount -t tmpfs -o "mode=755,size=$ram" lab "$dir/ram"
 mkdir -p "$dir"/ram/{glusterd,log,tree,bricks,mnt,home,store}
 mount -t tmpfs -o mode=755 lab-run /run
-mkdir -p /run/gluster /run/lock
+mkdir -p /run/gluster /run/lock /var/lib/cloudsync
+mount -t tmpfs -o mode=755 lab-state /var/lib/cloudsync
 mount --bind "$dir/ram/glusterd" /var/lib/glusterd
 mount --bind "$dir/ram/log" /var/log/glusterfs
 # A copy over itself: the translator and its plugins can be replaced here and nowhere else.

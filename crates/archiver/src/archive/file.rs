@@ -27,6 +27,7 @@ use super::open::Folders;
 use super::outcome::{Done, Problem, Why};
 use super::state::{check_local, settle};
 use crate::cli::KeyLayout;
+use crate::crawl::is_gone;
 use crate::crawl::order::Candidate;
 use crate::crawl::select::is_older;
 use crate::volume::Volume;
@@ -219,11 +220,6 @@ impl Archiver<'_> {
             Ok(())
         }
     }
-}
-
-fn is_gone(error: &std::io::Error) -> bool {
-    let stale = rustix::io::Errno::STALE.raw_os_error();
-    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(stale)
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {

@@ -10,6 +10,7 @@ use cloudsync_format::xattr as names;
 use cloudsync_store::{Checksum, StoreError};
 
 use super::outcome::{Problem, Why};
+use crate::crawl::text;
 
 pub(crate) fn seen(data: &Metadata) -> Seen {
     let time = |seconds, nanos| Time {
@@ -45,8 +46,7 @@ pub(crate) fn hand_shake(
         checksum,
         key: Some(key.to_owned()),
     };
-    let name = names::UPLOAD_COMPLETE.to_str().unwrap_or_default();
-    file.set_xattr(name, claim.to_string().as_bytes())
+    file.set_xattr(text(names::UPLOAD_COMPLETE), claim.to_string().as_bytes())
         .map_err(refusal)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use cloudsync_format::object::{self, Key, Notes, is_uuid};
-use cloudsync_format::xattr as names;
+use cloudsync_format::{command, xattr as names};
 use cloudsync_store::{Checksum, StoreError};
 use rustix::fs::XattrFlags;
 use xattr::FileExt;
@@ -15,6 +15,7 @@ use super::file::Archiver;
 use super::hand_shake::seen;
 use super::outcome::{Problem, Why};
 use crate::cli::KeyLayout;
+use crate::crawl::text;
 
 /// The file's id.
 pub(super) fn gfid(file: &File) -> Result<String, Problem> {
@@ -114,7 +115,7 @@ impl Marked {
             Self::forget(file);
         }
         // Created, not replaced: of two archivers at once only one gets its key onto the file.
-        match rustix::fs::fsetxattr(file, names::LAST, key.as_bytes(), XattrFlags::CREATE) {
+        match rustix::fs::fsetxattr(file, command::LAST, key.as_bytes(), XattrFlags::CREATE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(Problem::Left(Why::Busy)),
             Err(error) => return Err(Problem::Io("writing its key on it", error.into())),
@@ -175,7 +176,7 @@ impl Marked {
     /// The key is of no use to the file any more.
     pub(super) fn forget(file: &File) {
         // That there is none is what we want.
-        let _ = file.remove_xattr(text(names::LAST));
+        let _ = file.remove_xattr(text(command::LAST));
     }
 }
 
@@ -200,10 +201,6 @@ fn archive_id() -> String {
     let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let plain: String = now.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     format!("{plain}-{:08x}", fastrand::u32(..))
-}
-
-fn text(name: &std::ffi::CStr) -> &str {
-    name.to_str().unwrap_or_default()
 }
 
 pub(super) fn get(file: &File, name: &std::ffi::CStr) -> Result<Option<String>, Problem> {

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_format::xattr as names;
+use cloudsync_format::{command, xattr as names};
 
 use super::marks;
 use super::outcome::{Problem, Why};
-use crate::crawl::{STATE, State, parse_state};
+use crate::crawl::{State, parse_state, text};
 
 /// A hand-shake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
 const SETTLED: Duration = Duration::from_millis(700);
@@ -19,7 +19,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 pub(super) fn check_local(file: &File) -> Result<(), Problem> {
     use xattr::FileExt;
     let state = file
-        .get_xattr(STATE)
+        .get_xattr(text(command::STATE))
         .map_err(|error| Problem::Io("asking for its state", error))?;
     match state.as_deref().map(parse_state) {
         Some(State::Local) => Ok(()),
@@ -43,7 +43,7 @@ pub(super) fn settle(file: &File) -> Result<(), Problem> {
     if marks::get(file, names::REMOTE)?.is_some() {
         return Err(Problem::Left(Why::Busy));
     }
-    file.set_xattr("glusterfs.cloudsync.recall", b"1")
+    file.set_xattr(text(command::RECALL), b"1")
         .map_err(failed)?;
     let begun = Instant::now();
     while begun.elapsed() < SETTLING && check_local(file).is_err() {

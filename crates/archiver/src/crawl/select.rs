@@ -134,6 +134,7 @@ mod tests {
             seconds: 1_000,
             nanos: 0,
             uid: 7,
+            kept: false,
         }
     }
 

@@ -3,12 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::object::Key;
 use cloudsync_lab::{Backing, Layout};
 
-use crate::scene::{Scene, lab, number, pattern};
+use crate::scene::{PATIENCE, Scene, lab, number, pattern};
+use crate::store::detour;
 
 const ARCHIVE: [&str; 3] = ["archive", "--older-than=0s", "--json"];
 
@@ -57,6 +61,55 @@ fn files_come_back_when_asked_and_status_tells() {
         String::from_utf8_lossy(&said.stderr).contains("not recalling"),
         "{said}"
     );
+}
+
+/// A write, or a truncate, that waits for a recall holds the kernel's lock of the inode.
+#[test]
+fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
+    let mut scene = Scene::new("cancel");
+    scene.write("f", &pattern(1, 3_000_000));
+    archived(&scene, 1);
+    let (tell, told) = mpsc::channel();
+    let stopped = Arc::new(AtomicBool::new(true));
+    let (tell, stop) = (Mutex::new(tell), Arc::clone(&stopped));
+    let hostname = detour(move |bytes| {
+        if bytes.starts_with(b"GET ") {
+            let _ = tell.lock().unwrap().send(());
+            while stop.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        true
+    });
+    let direct = lab().s3().unwrap().http_url();
+    scene
+        .volume
+        .set("features.s3plugin-hostname", &hostname)
+        .unwrap();
+    scene.remount();
+    let path = scene.path("f");
+    let truncate = thread::spawn(move || {
+        let file = fs::File::options().write(true).open(path)?;
+        file.set_len(1000)
+    });
+    told.recv_timeout(PATIENCE).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let inside = scene.inside("f");
+    let said = scene.cloudsync(&["cancel", &inside]);
+    stopped.store(false, Ordering::Relaxed);
+    assert!(said.success() && said.took < PATIENCE / 2, "{said}");
+    assert!(said.text().contains("cancelled "), "{said}");
+    let ended = scene
+        .within("the truncate", move || truncate.join())
+        .unwrap();
+    let cancelled = rustix::io::Errno::CANCELED.raw_os_error();
+    assert_eq!(ended.unwrap_err().raw_os_error(), Some(cancelled));
+    scene
+        .volume
+        .set("features.s3plugin-hostname", &direct)
+        .unwrap();
+    scene.remount();
+    assert!(scene.read("f") == pattern(1, 3_000_000));
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 mod archive;
 mod care;
+mod collect;
+mod kept;
+mod moved;
 mod policy;
 mod prove;
 mod round_trip;

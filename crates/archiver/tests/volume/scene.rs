@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cloudsync_lab::{
@@ -155,6 +155,17 @@ impl Scene {
     /// Runs the program; it may end as it likes.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
         lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()
+    }
+
+    /// Runs the program with another folder before those of PATH.
+    pub(crate) fn cloudsync_with_path(&self, folder: &str, args: &[&str]) -> Outcome {
+        let path = std::env::var("PATH").unwrap();
+        let configure = |command: &mut Command| {
+            command.env("PATH", format!("{folder}:{path}"));
+        };
+        lab()
+            .run_with(patience(), PROGRAM, args, configure)
+            .unwrap()
     }
 
     /// Runs the program, which must do all it was asked for, and returns what it printed.

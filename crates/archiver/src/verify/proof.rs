@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether an object is the file that was archived.
+//!
+//! | the etag | the object is the file if |
+//! |---|---|
+//! | is the one noted at the archive | its size is the file's, and no checksum says otherwise |
+//! | differs | its size and full checksum are those of the file's record; without a record, size, mtime, gfid and volume beside it are the file's, and it has a checksum |
+//!
+//! A deep check reads the bytes and compares them with every checksum that is known: the record's stands on the file,
+//! and survives when a copy loses the object's metadata.
+
+use cloudsync_format::claim::Time;
+use cloudsync_format::object::Notes;
+use cloudsync_store::checksum::Computing;
+use cloudsync_store::{Archive, Checksum, Object, Sink, StoreError};
+
+use crate::crawl::Marks;
+use crate::interrupt::interrupted;
+
+/// What is known of a cold file.
+#[derive(Debug)]
+pub(super) struct File<'a> {
+    pub(super) size: u64,
+    pub(super) gfid: &'a str,
+    pub(super) volume: &'a str,
+    pub(super) marks: &'a Marks,
+}
+
+/// What an object is that is the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Good {
+    /// A checksum is known: the object's or the record's.
+    pub(super) with_checksum: bool,
+    /// The object's etag, if it is not the one that was noted.
+    pub(super) other_version: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Bad {
+    Wrong(String),
+    Store(StoreError),
+    NotChecked(String),
+}
+
+impl From<StoreError> for Bad {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+const SUGGESTION: &str = "if this is the right object (a copy, another provider), verify --deep compares its bytes with \
+    the file's record, and --adopt accepts it; else restore the object from a backup of the bucket";
+
+/// Checks a file's object. `mtime` is asked for only where it matters.
+pub(super) fn check(
+    store: &dyn Archive,
+    file: &File<'_>,
+    deep: bool,
+    mtime: &dyn Fn() -> Result<Time, String>,
+) -> Result<Good, Bad> {
+    let wrong = |why: String| Err(Bad::Wrong(why));
+    let (object, metadata) = store.describe(&file.marks.key)?;
+    if object.size != file.size {
+        let (theirs, ours) = (object.size, file.size);
+        return wrong(format!("the object has {theirs} bytes, the file {ours}"));
+    }
+    let record = file.marks.record.as_ref();
+    // A record of another file, or of another size, came here with a copied mark and vouches for nothing.
+    let record = record.filter(|record| record.gfid == file.gfid && record.size == file.size);
+    let recorded = record.and_then(|record| record.checksum);
+    let notes = Notes::of_metadata(&metadata);
+    if notes.as_ref().is_some_and(|notes| notes.size != file.size) {
+        return wrong("what is written beside the object is of another file".to_owned());
+    }
+    let same = match (recorded, object.checksum) {
+        (Some(ours), Some(theirs)) if ours.algorithm() == theirs.algorithm() => {
+            if ours != theirs {
+                return wrong(format!(
+                    "the object's checksum is {theirs}, the file was archived with {ours}"
+                ));
+            }
+            true
+        }
+        _ => false,
+    };
+    if deep {
+        let expected = [object.checksum, recorded.filter(|_| !same)];
+        fetch(store, &file.marks.key, &object, expected.iter().flatten())?;
+    }
+    let version = &file.marks.version;
+    let other = object
+        .etag
+        .as_ref()
+        .filter(|etag| !version.is_empty() && *etag != version);
+    if let Some(etag) = other {
+        let proven = match recorded {
+            Some(_) => same || deep,
+            None => object.checksum.is_some() && is_its(file, notes.as_ref(), &mtime)?,
+        };
+        if !proven {
+            return wrong(format!(
+                "the object is version {etag}, the file was archived as {version}, and nothing proves that the bytes \
+                 are the same; {SUGGESTION}"
+            ));
+        }
+    }
+    Ok(Good {
+        with_checksum: object.checksum.is_some() || recorded.is_some(),
+        other_version: other.cloned(),
+    })
+}
+
+/// Whether the notes beside an object are of this file as it is.
+fn is_its(
+    file: &File<'_>,
+    notes: Option<&Notes>,
+    mtime: &dyn Fn() -> Result<Time, String>,
+) -> Result<bool, Bad> {
+    let Some(notes) = notes else {
+        return Ok(false);
+    };
+    Ok(notes.gfid == file.gfid
+        && notes.volume == file.volume
+        && notes.size == file.size
+        && notes.mtime == mtime().map_err(Bad::NotChecked)?)
+}
+
+/// Takes every byte and keeps none.
+struct Summing(Vec<(Checksum, Computing)>);
+
+impl Sink for Summing {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        for (_, computing) in &mut self.0 {
+            computing.update(bytes);
+        }
+        Ok(())
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupted()
+    }
+}
+
+fn fetch<'a>(
+    store: &dyn Archive,
+    key: &str,
+    object: &Object,
+    expected: impl Iterator<Item = &'a Checksum>,
+) -> Result<(), StoreError> {
+    let sums = expected.map(|sum| (*sum, sum.algorithm().compute()));
+    let mut sink = Summing(sums.collect());
+    if object.size > 0 {
+        store.fetch(key, object, 0..object.size, &mut sink)?;
+    }
+    for (expected, computing) in sink.0 {
+        let found = computing.finish();
+        if found != expected {
+            return Err(StoreError::Corrupt(format!(
+                "its bytes have the checksum {found}, not {expected}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::{ControlFlow, Range};
+    use std::time::Duration;
+
+    use cloudsync_format::record::Record;
+    use cloudsync_store::checksum::Algorithm;
+    use cloudsync_store::{Listed, Metadata, Options, Store, Upload};
+
+    use super::*;
+
+    const GFID: &str = "16b9ff79-211f-4fa1-b140-c7fadb218766";
+    const VOLUME: &str = "8a45823a-57e8-4fe2-a80c-c265638ce08f";
+    const BYTES: &[u8] = b"bytes";
+    const THEN: Time = Time {
+        seconds: 7,
+        nanos: 8,
+    };
+
+    /// One object.
+    struct Fake {
+        object: Object,
+        metadata: Metadata,
+        bytes: &'static [u8],
+    }
+
+    impl Store for Fake {
+        fn open(_: &Options) -> Result<Self, StoreError> {
+            Err(StoreError::Cancelled)
+        }
+        fn head(&self, _: &str) -> Result<Object, StoreError> {
+            Ok(self.object.clone())
+        }
+        fn fetch(
+            &self,
+            _: &str,
+            _: &Object,
+            _: Range<u64>,
+            sink: &mut dyn Sink,
+        ) -> Result<(), StoreError> {
+            sink.write(self.bytes)
+        }
+    }
+
+    impl Archive for Fake {
+        fn put(&self, _: &str, _: &Upload<'_>) -> Result<Object, StoreError> {
+            Err(StoreError::Cancelled)
+        }
+        fn describe(&self, _: &str) -> Result<(Object, Metadata), StoreError> {
+            Ok((self.object.clone(), self.metadata.clone()))
+        }
+        fn list(
+            &self,
+            _: &str,
+            _: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+        ) -> Result<(), StoreError> {
+            Ok(())
+        }
+        fn delete(&self, _: &str) -> Result<(), StoreError> {
+            Err(StoreError::Cancelled)
+        }
+        fn unfinished(&self, _: &str, _: Duration, _: bool) -> Result<Vec<String>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    /// An object with another etag than was noted.
+    fn moved(checksum: Option<Checksum>, notes: bool) -> Fake {
+        let noted = Notes {
+            path: None,
+            size: 5,
+            mtime: THEN,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            gfid: GFID.to_owned(),
+            volume: VOLUME.to_owned(),
+        };
+        Fake {
+            object: Object {
+                size: 5,
+                etag: Some("\"new\"".to_owned()),
+                checksum,
+            },
+            metadata: if notes {
+                noted.to_metadata()
+            } else {
+                Metadata::new()
+            },
+            bytes: BYTES,
+        }
+    }
+
+    /// Whether it is good, or the words of the refusal.
+    fn verdict(store: &Fake, record: Option<Record>, deep: bool) -> Result<(), String> {
+        let marks = Marks {
+            key: "key".to_owned(),
+            version: "\"old\"".to_owned(),
+            record,
+        };
+        let file = File {
+            size: 5,
+            gfid: GFID,
+            volume: VOLUME,
+            marks: &marks,
+        };
+        match check(store, &file, deep, &|| Ok(THEN)) {
+            Ok(good) => {
+                assert_eq!(good.other_version.as_deref(), Some("\"new\""));
+                Ok(())
+            }
+            Err(Bad::Wrong(why) | Bad::NotChecked(why)) => Err(why),
+            Err(Bad::Store(error)) => Err(error.to_string()),
+        }
+    }
+
+    fn record(checksum: Option<Checksum>) -> Option<Record> {
+        Some(Record {
+            gfid: GFID.to_owned(),
+            size: 5,
+            mtime: THEN,
+            checksum,
+        })
+    }
+
+    #[test]
+    fn another_version_is_good_if_the_record_s_checksum_proves_it() {
+        let (crc64, crc32) = (Algorithm::Crc64Nvme.of(BYTES), Algorithm::Crc32c.of(BYTES));
+        let ours = || record(Some(crc64));
+        assert_eq!(verdict(&moved(Some(crc64), false), ours(), false), Ok(()));
+        // Another algorithm proves nothing before the bytes were read.
+        for theirs in [Some(crc32), None] {
+            let store = moved(theirs, true);
+            let why = verdict(&store, ours(), false).unwrap_err();
+            assert!(
+                why.contains("nothing proves") && why.contains("--deep"),
+                "{why}"
+            );
+            assert_eq!(verdict(&store, ours(), true), Ok(()));
+        }
+        let other = Algorithm::Crc64Nvme.of(b"other");
+        let why = verdict(&moved(Some(other), true), ours(), false).unwrap_err();
+        assert!(why.contains("the object's checksum is"), "{why}");
+        let mut rotten = moved(None, true);
+        rotten.bytes = b"other";
+        let why = verdict(&rotten, ours(), true).unwrap_err();
+        assert!(why.contains("its bytes have the checksum"), "{why}");
+    }
+
+    #[test]
+    fn without_a_record_the_notes_beside_the_object_and_a_checksum_prove_it() {
+        let sum = Some(Algorithm::Crc64Nvme.of(BYTES));
+        assert_eq!(verdict(&moved(sum, true), None, false), Ok(()));
+        assert_eq!(verdict(&moved(sum, true), record(None), false), Ok(()));
+        for store in [moved(sum, false), moved(None, true)] {
+            assert!(verdict(&store, None, false).is_err());
+            assert!(verdict(&store, None, true).is_err());
+        }
+    }
+
+    #[test]
+    fn another_file_s_record_proves_nothing() {
+        let sum = Some(Algorithm::Crc64Nvme.of(BYTES));
+        let mut copied = record(sum).unwrap();
+        copied.gfid = VOLUME.to_owned();
+        assert!(verdict(&moved(sum, false), Some(copied), true).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Bytes that no recall wrote: `status` and `kept` report them.
+
+use std::fs;
+
+use crate::scene::{Scene, number, pattern};
+
+#[test]
+fn bytes_that_no_recall_wrote_are_reported_and_their_object_is_kept() {
+    let mut scene = Scene::new("kept");
+    for name in ["dir/f", "dir/g"] {
+        scene.write(name, &pattern(1, 5000));
+    }
+    let brick = scene.brick(0);
+    scene.done(&["archive", "--older-than=0s", &brick]);
+    let at = scene.volume.bricks()[0].join("dir/f");
+    let key = xattr::get(&at, "trusted.glusterfs.cs.key")
+        .unwrap()
+        .unwrap();
+    let key = String::from_utf8(key).unwrap();
+    // While the feature was off.
+    fs::write(&at, b"somebody's bytes").unwrap();
+    scene.remount();
+    assert_eq!(scene.read("dir/f"), b"somebody's bytes");
+    let (f, dir) = (scene.inside("dir/f"), scene.inside("dir"));
+    let said = scene.done(&["status", &f]);
+    assert!(
+        said.contains("f: local, ") && said.contains("bytes that no recall wrote were found in it"),
+        "{said}"
+    );
+    assert!(said.contains(&format!("object {key}, 4.88 KiB")), "{said}");
+    for target in [&brick, &scene.inside("")] {
+        let said = scene.done(&["status", "--summary", "--json", target]);
+        assert_eq!(number(&said, "kept_files"), 1, "{said}");
+    }
+    // Neither gc nor a recall takes it away.
+    scene.done(&["gc", "--grace=0s", "--delete", &brick]);
+    assert_eq!(scene.bucket.list("").unwrap().len(), 2);
+    let said = scene.done(&["kept", "--recursive", "--json", &dir]);
+    assert!(number(&said, "files") == 1 && said.contains(&key), "{said}");
+    let said = scene.done(&["kept", "--drop", "--json", &f]);
+    assert_eq!(number(&said, "dropped"), 1, "{said}");
+    let said = scene.done(&["kept", "--json", &f]);
+    assert_eq!(number(&said, "files"), 0, "{said}");
+    scene.done(&["gc", "--grace=0s", "--delete", &brick]);
+    assert_eq!(scene.bucket.list("").unwrap().len(), 1);
+    assert_eq!(scene.read("dir/f"), b"somebody's bytes");
+    assert!(scene.read("dir/g") == pattern(1, 5000));
+}

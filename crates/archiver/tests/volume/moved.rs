@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A bucket that was copied to another one: the objects are the same and their etags are not.
+
+use std::path::PathBuf;
+
+use cloudsync_format::checksum::Algorithm;
+use cloudsync_format::record::Record;
+use cloudsync_lab::Bucket;
+
+use crate::scene::{Scene, lab, number, pattern};
+
+const KEY: &str = "trusted.glusterfs.cs.key";
+const RECORD: &str = "trusted.glusterfs.cs.record";
+/// In parts, in each bucket of other ones: the etag tells how many.
+const SIZE: usize = 20_000_000;
+
+fn at(scene: &Scene, name: &str) -> PathBuf {
+    scene.volume.bricks()[0].join(name)
+}
+
+fn key(scene: &Scene, name: &str) -> String {
+    let key = xattr::get(at(scene, name), KEY).unwrap().unwrap();
+    String::from_utf8(key).unwrap()
+}
+
+fn copy(from: &Bucket, to: &Bucket, key: &str) {
+    let url = |bucket: &Bucket| format!("s3://{}/{key}", bucket.name());
+    let args = ["s3", "cp", "--only-show-errors", &url(from), &url(to)];
+    to.aws(args).unwrap().check().unwrap();
+}
+
+#[test]
+fn a_bucket_that_moved_is_verified_and_adopted() {
+    let mut scene = Scene::new("moved");
+    let names = ["copied", "without-record", "bare", "other"];
+    for (seed, name) in names.iter().enumerate() {
+        scene.write(name, &pattern(seed as u64, SIZE));
+    }
+    let brick = scene.brick(0);
+    scene.done(&["archive", "--older-than=0s", &brick]);
+    // As the translator leaves it.
+    for (seed, name) in names.iter().enumerate() {
+        let record = xattr::get(at(&scene, name), RECORD).unwrap();
+        let record = record.expect("a record on a cold file");
+        let record = Record::parse(std::str::from_utf8(&record).unwrap()).unwrap();
+        let sum = Algorithm::Crc64Nvme.of(&pattern(seed as u64, SIZE));
+        assert_eq!((record.size, record.checksum), (SIZE as u64, Some(sum)));
+    }
+    // What older versions archived has none.
+    xattr::remove(at(&scene, "without-record"), RECORD).unwrap();
+    let new = lab().s3().unwrap().bucket("moved-to").unwrap();
+    for name in ["copied", "without-record"] {
+        copy(&scene.bucket, &new, &key(&scene, name));
+    }
+    // A tool that drops metadata; and somebody else's object of the same size.
+    new.put(&key(&scene, "bare"), &pattern(2, SIZE)).unwrap();
+    new.put(&key(&scene, "other"), &pattern(9, SIZE)).unwrap();
+    let bucket = new.name().to_owned();
+    scene
+        .volume
+        .set("features.s3plugin-bucketid", &bucket)
+        .unwrap();
+    let verify = |scene: &Scene, more: &[&str], target: &str| {
+        let args = [&["verify", "--json"], more, &[target]].concat();
+        let said = scene.cloudsync(&args);
+        let text = said.text();
+        let counts = ["checked", "other_version", "adopted", "wrong"];
+        (counts.map(|name| number(&text, name)), said.to_string())
+    };
+    for target in [brick.clone(), scene.inside("")] {
+        let (counts, said) = verify(&scene, &[], &target);
+        assert_eq!(counts, [4, 2, 0, 2], "{said}");
+        assert!(
+            said.contains("nothing proves") && said.contains("--adopt"),
+            "{said}"
+        );
+        let (counts, said) = verify(&scene, &["--deep"], &target);
+        assert_eq!(counts, [4, 3, 0, 1], "{said}");
+    }
+    let (counts, said) = verify(&scene, &["--deep", "--adopt"], &brick);
+    assert_eq!(counts, [4, 3, 3, 1], "{said}");
+    // Adopted is adopted.
+    let (counts, said) = verify(&scene, &[], &brick);
+    assert_eq!(counts, [4, 0, 0, 1], "{said}");
+    scene.remount();
+    for (seed, name) in names.iter().enumerate().take(3) {
+        assert!(scene.read(name) == pattern(seed as u64, SIZE), "{name}");
+    }
+}
