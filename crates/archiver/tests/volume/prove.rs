@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Nothing is lost, whatever happens meanwhile.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
-use std::time::Duration;
 
 use cloudsync_lab::{Layout, until};
 
@@ -13,8 +14,22 @@ fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]
 }
 
+/// The files of `count` whose brick file has that mark.
+fn with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {
+    let brick = &scene.volume.bricks()[0];
+    let has = |n: &u64| {
+        let value = xattr::get(brick.join(format!("f{n}")), mark);
+        value.unwrap().is_some()
+    };
+    (0..count).filter(has).collect()
+}
+
+const REMOTE: &str = "trusted.glusterfs.cs.remote";
+const NOTE: &str = "trusted.cloudsync.last";
+
 #[test]
 fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
+    const FILES: u64 = 120;
     let mut scene = Scene::new("killed");
     let size = |n: u64| {
         if n % 20 == 7 {
@@ -25,50 +40,58 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
     };
     let path = scene.mount().path();
     scene.within("write", move || {
-        for n in 0..80 {
+        for n in 0..FILES {
             fs::write(path.join(format!("f{n}")), pattern(n, size(n))).unwrap();
         }
     });
     let brick = scene.brick(0);
     let mut random = fastrand::Rng::with_seed(20_261_122);
-    let mut killed = 0;
-    for round in 0..8 {
-        // Slow enough to be killed in every phase.
+    for round in 0..9 {
+        // Slow enough to have files left whenever it is killed: it is killed when something has been seen, not when a
+        // time has passed.
         let args = [
             "archive",
             "--older-than=0s",
             "--jobs=4",
+            "--files-per-second=10",
             "--order=found",
             &brick,
         ];
+        let (noted, cold) = (with(&scene, FILES, NOTE), with(&scene, FILES, REMOTE));
+        let objects = scene.bucket.list("").unwrap().len();
+        let more = random.usize(1..6);
         let mut run = scene.start(&args);
-        thread::sleep(Duration::from_millis(random.u64(300..1500)));
-        killed += u32::from(scene.signal("KILL"));
-        run.wait().unwrap();
+        until(PATIENCE, "the instant to be killed", || {
+            let there = match round % 3 {
+                // Before its object is whole.
+                0 => !with(&scene, FILES, NOTE).is_subset(&noted),
+                // When the store has so many more objects.
+                1 => scene.bucket.list("").unwrap().len() >= objects + more,
+                // When so many more files are cold.
+                _ => with(&scene, FILES, REMOTE).len() >= cold.len() + more,
+            };
+            there.then_some(())
+        })
+        .unwrap();
+        assert!(scene.signal("KILL"), "round {round} had ended");
+        assert_eq!(run.wait().unwrap().signal(), Some(9), "round {round}");
         // Each file is local or whole in the store, also right after.
-        let n = random.u64(0..80);
+        let n = random.u64(0..FILES);
         assert!(
             scene.read(&format!("f{n}")) == pattern(n, size(n)),
             "f{n} in round {round}"
         );
     }
-    assert!(killed >= 4, "only {killed} of 8 runs were killed");
     // The bricks may take a moment to notice that the last client is gone: its files count as open until then. One
     // that was killed right after a cut leaves a cold file with a mark, which the next reader clears up.
-    let in_the_store = |n: u64| {
-        let at = scene.volume.bricks()[0].join(format!("f{n}"));
-        xattr::get(at, "trusted.glusterfs.cs.remote")
-            .unwrap()
-            .is_some()
-    };
     until(PATIENCE, "a run that leaves nothing", || {
         scene.done(&archive(&brick));
-        (0..80).all(in_the_store).then_some(())
+        (with(&scene, FILES, REMOTE).len() as u64 == FILES).then_some(())
     })
     .unwrap();
-    assert_eq!(scene.bucket.list("").unwrap().len(), 80);
+    assert_eq!(scene.bucket.list("").unwrap().len() as u64, FILES);
     scene.remount();
-    for n in 0..80 {
+    for n in 0..FILES {
         assert!(scene.read(&format!("f{n}")) == pattern(n, size(n)), "f{n}");
     }
     // The mounts of the runs that were killed are gone, and their clients.
