@@ -17,6 +17,7 @@ use crate::crawl::order::Candidate;
 use crate::crawl::select::Selection;
 use crate::crawl::show;
 use crate::exit::{Ended, Error};
+use crate::leave::not_leaving;
 use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::remote;
@@ -112,6 +113,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
     } else {
         let store = remote::open(volume, task.store)?;
         let mount = Mount::new(volume)?;
+        not_leaving(volume);
         let archiver = Archiver {
             volume,
             folders: Folders::new(mount.root()),

@@ -71,6 +71,14 @@ pub(crate) enum Command {
     Kept(KeptArgs),
     /// Find objects that no file refers to, and delete them
     Gc(GcArgs),
+    /// Before features.cloudsync is turned off: list what is cold, or bring it back
+    PrepareOff(PrepareOffArgs),
+    /// For glusterd's hooks: turn features.cloudsync on again while this host's bricks have cold files
+    #[command(hide = true)]
+    KeepOn {
+        /// A volume's name
+        volume: String,
+    },
     /// Give recalls up that are under way on this mount
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
@@ -255,6 +263,20 @@ can be archived again without an upload). A file that was touched within a day k
 Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the
 state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are
 never looked at.";
+
+/// `cloudsync prepare-off`
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PrepareOffArgs {
+    /// A volume's name, or a path in a mount or brick of it
+    #[arg(value_name = "VOLUME|MOUNT")]
+    pub(crate) target: String,
+    /// Bring everything back, and check that nothing is cold afterwards
+    #[arg(long)]
+    pub(crate) recall: bool,
+    /// Let the feature be off although files are cold. They then read as empty. Needed on every server of the volume
+    #[arg(long, conflicts_with = "recall")]
+    pub(crate) accept_loss: bool,
+}
 
 /// `cloudsync rebuild`
 #[derive(Args, Clone, Debug)]

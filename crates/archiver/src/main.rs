@@ -17,6 +17,7 @@ mod exit;
 mod gc;
 mod interrupt;
 mod kept;
+mod leave;
 mod lock;
 mod manual;
 mod parallel;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::command(args, &cli.output),
         Command::Kept(args) => kept::command(args, &cli.output),
         Command::Gc(args) => gc::command(args, &cli.output),
+        Command::PrepareOff(args) => leave::command(args, &cli.output),
+        Command::KeepOn { volume } => leave::guard::command(volume),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),
         Command::Completions { shell } => Ok(manual::completions(*shell)),

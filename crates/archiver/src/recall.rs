@@ -132,7 +132,7 @@ fn state(path: &Path) -> io::Result<State> {
 }
 
 /// Starts a recall; its size, or `None` for a file that is local.
-fn bring_back(path: &Path, wait: bool) -> Result<Option<u64>, String> {
+pub(crate) fn bring_back(path: &Path, wait: bool) -> Result<Option<u64>, String> {
     let bytes = path.symlink_metadata().map_err(|error| why(&error))?.len();
     if state(path).map_err(|error| why(&error))? == State::Local {
         return Ok(None);

@@ -190,6 +190,13 @@ impl Volume {
         Err(Error::start(what, said))
     }
 
+    /// The volume of that name, of this host's glusterd.
+    pub(crate) fn named(name: &str) -> Result<Self, Error> {
+        Self::find(&format!("volume {name}"), None, |volume| {
+            volume.name == name
+        })
+    }
+
     /// An option's value, by its name without `features.`.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
         let full = format!("features.{name}");
@@ -198,17 +205,20 @@ impl Volume {
 
     /// All bricks of the volume, if each of them is on this host.
     pub(crate) fn bricks_here(&self) -> Option<Vec<PathBuf>> {
+        let here = self.bricks_of_this_host();
+        (!here.is_empty() && here.len() == self.bricks.len()).then_some(here)
+    }
+
+    /// Those bricks of the volume that are on this host.
+    pub(crate) fn bricks_of_this_host(&self) -> Vec<PathBuf> {
         let ours = |root: &Path| {
             let id = xattr::get(root, VOLUME_ID).ok().flatten();
             let id = id.and_then(|id| id.try_into().ok());
             id.is_some_and(|id| object::uuid(id) == self.id)
         };
-        let here = !self.bricks.is_empty()
-            && self
-                .bricks
-                .iter()
-                .all(|(host, root)| is_here(host) && ours(root));
-        here.then(|| self.bricks.iter().map(|(_, root)| root.clone()).collect())
+        let here = |(host, root): &&(String, PathBuf)| is_here(host) && ours(root);
+        let here = self.bricks.iter().filter(here);
+        here.map(|(_, root)| root.clone()).collect()
     }
 
     /// Whether the volume's clients have the translator.

@@ -7,6 +7,7 @@ mod archive;
 mod care;
 mod collect;
 mod kept;
+mod leave;
 mod moved;
 mod policy;
 mod prove;

@@ -19,7 +19,7 @@ pub(crate) fn patience() -> Duration {
     wanted.map_or(PATIENCE, |text| Duration::from_secs(text.parse().unwrap()))
 }
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 
 /// The lab of this test program.
 pub(crate) fn lab() -> &'static Lab {

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync prepare-off`: what is cold, and brings it back, before features.cloudsync is turned off.
+//!
+//! Without the translator a cold file reads as empty. glusterd's hooks call `keep-on` ([`guard`]), which turns the
+//! feature on again while a brick of this host has cold files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloudsync_format::xattr as names;
+use serde::Serialize;
+
+use crate::cli::{OutputFlags, PrepareOffArgs};
+use crate::crawl::{Extent, Walked, is_gone, text, walk_extent};
+use crate::exit::{Ended, Error};
+use crate::gc::STATE;
+use crate::interrupt::interrupted;
+use crate::parallel::parallel;
+use crate::recall::bring_back;
+use crate::report::{Event, Progress, Screen, human};
+use crate::volume::mount::Mount;
+use crate::volume::{Target, Volume};
+
+pub(crate) mod guard;
+
+/// How many cold files are named without --verbose.
+const FIRST: u64 = 10;
+/// As many as a client brings back at once by default.
+const JOBS: usize = 16;
+/// Crawls that bring files back: others may archive meanwhile.
+const PASSES: usize = 3;
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    event: &'static str,
+    cold_files: u64,
+    cold_bytes: u64,
+    recalled: u64,
+    failed: u64,
+    loss_accepted: bool,
+}
+
+/// The files of a volume as our mount shows them.
+struct Leaver<'a> {
+    mount: &'a Mount,
+    screen: &'a Screen,
+    recalled: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What a crawl found cold.
+#[derive(Debug, Default)]
+struct Cold {
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The command.
+pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    let screen = Screen::new(output);
+    let volume = volume(&args.target)?;
+    if args.recall && !volume.archives() {
+        return Err(Error::Start(format!(
+            "volume {0}: archiving is off, and nothing can be recalled; gluster volume set {0} features.cloudsync on",
+            volume.name
+        )));
+    }
+    let mount = Mount::new(&volume)?;
+    let leaver = Leaver {
+        mount: &mount,
+        screen: &screen,
+        recalled: AtomicU64::new(0),
+        failed: AtomicU64::new(0),
+    };
+    leaver.all_bricks_there()?;
+    for _ in 0..PASSES {
+        if !args.recall || interrupted() || leaver.recall() == 0 {
+            break;
+        }
+    }
+    let cold = leaver.list();
+    leaver.all_bricks_there()?;
+    let summary = Summary {
+        event: "summary",
+        cold_files: cold.files.into_inner(),
+        cold_bytes: cold.bytes.into_inner(),
+        recalled: leaver.recalled.into_inner(),
+        failed: leaver.failed.into_inner(),
+        loss_accepted: args.accept_loss,
+    };
+    if args.accept_loss {
+        accept_loss(&volume)?;
+    }
+    let Summary {
+        cold_files, failed, ..
+    } = summary;
+    let name = &volume.name;
+    let what = if args.accept_loss {
+        format!("this host lets features.cloudsync of {name} be off; cold files will read as empty")
+    } else if cold_files > 0 || failed > 0 {
+        "do not turn features.cloudsync off; --recall brings them back".to_owned()
+    } else {
+        format!("gluster volume set {name} features.cloudsync off loses nothing")
+    };
+    let line = format!(
+        "{} recalled, {failed} failed; {cold_files} files are cold ({}): {what}",
+        summary.recalled,
+        human(summary.cold_bytes)
+    );
+    screen.summary(&line, &summary);
+    Ok(Ended::of(
+        failed > 0 || (cold_files > 0 && !args.accept_loss),
+    ))
+}
+
+/// By its name, or by a path in it.
+fn volume(target: &str) -> Result<Volume, Error> {
+    if target.contains('/') {
+        Ok(Target::find(Path::new(target))?.volume)
+    } else {
+        Volume::named(target)
+    }
+}
+
+/// Whose presence lets the feature be off although files are cold.
+fn leaving(volume: &Volume) -> PathBuf {
+    Path::new(STATE).join(&volume.id).join("leaving")
+}
+
+fn accept_loss(volume: &Volume) -> Result<(), Error> {
+    let path = leaving(volume);
+    let write = || {
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::write(&path, b"cloudsync prepare-off --accept-loss\n")
+    };
+    write().map_err(|error| Error::start(path.display(), error))
+}
+
+/// Files are being archived: whoever accepted a loss did not mean these.
+pub(crate) fn not_leaving(volume: &Volume) {
+    // That there is none is what we want.
+    let _ = fs::remove_file(leaving(volume));
+}
+
+fn is_cold(at: &Path) -> io::Result<bool> {
+    Ok(xattr::get(at, text(names::REMOTE))?.is_some())
+}
+
+impl Leaver<'_> {
+    /// Shows each cold file to `each` until it returns false.
+    fn crawl(&self, each: &(dyn Fn(&Path) -> bool + Sync)) {
+        let fail = |path: &Path, why: &str| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            self.screen.failure(&Event::new("failed", path).why(why));
+        };
+        walk_extent(self.mount.root(), Extent::OneFileSystem, &|walked| {
+            match walked {
+                Walked::File(path) => match is_cold(path) {
+                    Ok(true) => return each(path) && !interrupted(),
+                    Ok(false) => {}
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => fail(path, &error.to_string()),
+                },
+                Walked::Gone => {}
+                Walked::Failed(why) => fail(self.mount.root(), why),
+            }
+            !interrupted()
+        });
+    }
+
+    fn event(&self, what: &str, path: &Path) -> Event {
+        Event::new(what, path.strip_prefix(self.mount.root()).unwrap_or(path))
+    }
+
+    /// Brings back what is cold; how many files that were.
+    fn recall(&self) -> u64 {
+        let before = self.recalled.load(Ordering::Relaxed);
+        let one = |path: PathBuf| {
+            if interrupted() {
+                return;
+            }
+            match bring_back(&path, true) {
+                Ok(Some(bytes)) => {
+                    self.recalled.fetch_add(1, Ordering::Relaxed);
+                    self.screen
+                        .event(&self.event("recalled", &path).bytes(bytes));
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
+                    self.screen.failure(&self.event("failed", &path).why(&why));
+                }
+            }
+            self.screen.looking(|| {
+                let done = self.recalled.load(Ordering::Relaxed);
+                Progress {
+                    seen: done,
+                    done,
+                    failed: 0,
+                }
+            });
+        };
+        parallel(
+            JOBS,
+            |give: &(dyn Fn(PathBuf) -> bool + Sync)| self.crawl(&|path| give(path.to_owned())),
+            &one,
+        );
+        self.recalled.load(Ordering::Relaxed) - before
+    }
+
+    /// Counts what is cold, and names the first ones.
+    fn list(&self) -> Cold {
+        let cold = Cold::default();
+        self.crawl(&|path| {
+            let size = path.symlink_metadata().map_or(0, |data| data.len());
+            cold.bytes.fetch_add(size, Ordering::Relaxed);
+            let event = self.event("cold", path).bytes(size);
+            if cold.files.fetch_add(1, Ordering::Relaxed) < FIRST {
+                self.screen.always(&event);
+            } else {
+                self.screen.event(&event);
+            }
+            true
+        });
+        cold
+    }
+
+    fn all_bricks_there(&self) -> Result<(), Error> {
+        match self.mount.lost_bricks()? {
+            0 => Ok(()),
+            lost => Err(Error::Start(format!(
+                "{lost} bricks cannot be reached: their files may be cold"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync keep-on VOLUME`, for glusterd's hooks: turns features.cloudsync on again if it is off while a brick of
+//! this host has cold files.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{is_cold, leaving, not_leaving};
+use crate::crawl::{Extent, Walked, show, walk_extent};
+use crate::exit::{Ended, Error};
+use crate::volume::{Volume, gluster};
+
+/// How long to look for a cold file on a volume that has had the feature.
+const LONG: Duration = Duration::from_secs(600);
+/// On one of which nothing is known: any volume on which an option is reset.
+const SHORT: Duration = Duration::from_secs(20);
+/// glusterd may be busy with the command that called the hook.
+const ATTEMPTS: usize = 60;
+
+/// The command.
+pub(crate) fn command(name: &str) -> Result<Ended, Error> {
+    let volume = Volume::named(name)?;
+    let marker = leaving(&volume);
+    let folder = marker.parent().unwrap_or(&marker);
+    if volume.archives() {
+        not_leaving(&volume);
+        // So that it is known later that the volume had the feature.
+        fs::create_dir_all(folder).map_err(|error| Error::start(folder.display(), error))?;
+        return Ok(Ended::Well);
+    }
+    if marker.exists() {
+        return Ok(Ended::Well);
+    }
+    let limit = if folder.exists() { LONG } else { SHORT };
+    let Some(path) = first_cold(&volume, limit) else {
+        return Ok(Ended::Well);
+    };
+    log(
+        name,
+        &format!(
+            "features.cloudsync of volume {name} was turned off while files are cold ({}, ...): every cold file reads \
+             as empty; it is turned on again. Do not write to those files. To turn it off: cloudsync prepare-off {name} \
+             --recall, or --accept-loss. After a reset, set the store's options again.",
+            show(&path)
+        ),
+    );
+    let mut said = String::new();
+    for _ in 0..ATTEMPTS {
+        match gluster(None, &["volume", "set", name, "features.cloudsync", "on"]) {
+            Ok(_) => return Ok(Ended::Well),
+            Err(why) => said = why,
+        }
+        if Volume::named(name).is_ok_and(|volume| volume.archives()) {
+            return Ok(Ended::Well);
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    log(
+        name,
+        &format!("features.cloudsync of volume {name} cannot be turned on again: {said}"),
+    );
+    Err(Error::Start(said))
+}
+
+/// A cold file on a brick of this host.
+fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
+    let begun = Instant::now();
+    let found = Mutex::new(None);
+    let slot = || found.lock().unwrap_or_else(PoisonError::into_inner);
+    for brick in volume.bricks_of_this_host() {
+        walk_extent(&brick, Extent::UsersFiles { root: &brick }, &|walked| {
+            if let Walked::File(path) = walked
+                && is_cold(path).unwrap_or(false)
+            {
+                slot().get_or_insert_with(|| path.to_owned());
+                return false;
+            }
+            begun.elapsed() < limit
+        });
+        if let Some(path) = slot().take() {
+            return Some(path);
+        }
+    }
+    if begun.elapsed() >= limit {
+        log(
+            &volume.name,
+            &format!(
+                "features.cloudsync of volume {} is off, and not all files could be looked at in {} s: cloudsync \
+                 status --summary BRICK tells whether some are cold",
+                volume.name,
+                limit.as_secs()
+            ),
+        );
+    }
+    None
+}
+
+/// To syslog, and to a file of its own among GlusterFS's logs.
+fn log(name: &str, text: &str) {
+    let _ = Command::new("logger")
+        .args(["-p", "daemon.crit", "-t", "cloudsync", "--", text])
+        .status();
+    let path = format!("/var/log/glusterfs/cloudsync-{name}.crit.log");
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(Path::new(&path));
+    if let Ok(mut file) = file {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now());
+        let _ = writeln!(file, "[{now}] C {text}");
+    }
+}
