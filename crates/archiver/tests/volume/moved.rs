@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A bucket that was copied to another one: the objects are the same and their etags are not.
 
+use std::fs;
 use std::path::PathBuf;
 
 use cloudsync_format::checksum::Algorithm;
@@ -23,9 +24,36 @@ fn key(scene: &Scene, name: &str) -> String {
     String::from_utf8(key).unwrap()
 }
 
+/// As `rclone copy --metadata` does it: what is beside the bytes comes along, and the parts are others.
 fn copy(from: &Bucket, to: &Bucket, key: &str) {
-    let url = |bucket: &Bucket| format!("s3://{}/{key}", bucket.name());
-    let args = ["s3", "cp", "--only-show-errors", &url(from), &url(to)];
+    let names = [
+        "path", "size", "mtime", "mode", "owner", "gfid", "volume", "checksum",
+    ];
+    let head = from.head(key).unwrap().unwrap();
+    let metadata: serde_json::Map<_, _> = names
+        .iter()
+        .map(|name| format!("cloudsync-{name}"))
+        .map(|name| {
+            let value = head.header(&format!("x-amz-meta-{name}")).unwrap();
+            (name, value.into())
+        })
+        .collect();
+    let metadata = serde_json::Value::from(metadata).to_string();
+    let file = lab().scratch("copied");
+    fs::write(lab().outer(&file), from.get(key).unwrap()).unwrap();
+    let (file, url) = (
+        file.display().to_string(),
+        format!("s3://{}/{key}", to.name()),
+    );
+    let args = [
+        "s3",
+        "cp",
+        "--only-show-errors",
+        "--metadata",
+        &metadata,
+        &file,
+        &url,
+    ];
     to.aws(args).unwrap().check().unwrap();
 }
 
