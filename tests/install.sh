@@ -191,6 +191,7 @@ so=$DESTDIR$xlatordir/features/cloudsync.so
 plugin_dir=$DESTDIR$pluginsdir
 header=$DESTDIR/usr/include/cloudsync/cloudsync-common.h
 pc=$DESTDIR/usr/lib/pkgconfig/cloudsync.pc
+hooks=("$DESTDIR"/var/lib/glusterd/hooks/1/{set,reset}/post/S30cloudsync.sh)
 check 'the plugin folder is next to the translators' [ "$pluginsdir" = "${xlatordir%/*}/cloudsync-plugins" ]
 
 # A fake distribution: its translator, and a plugin of its own.
@@ -225,6 +226,9 @@ complete()
     for file in ${programs[@]+"${programs[@]}"}; do
         is "$DESTDIR/usr/sbin/$file" 755 "$artifacts/$file" || return
     done
+    for file in "${hooks[@]}"; do
+        is "$file" 755 packaging/hooks/S30cloudsync.sh || return
+    done
     expected=$(printf '%s\n' "$@" cloudsync.so cloudsync.so.ours | sort)
     [ "$(ls -A "${so%/*}")" = "$expected" ] || {
         ls -A "${so%/*}"
@@ -238,6 +242,12 @@ exec 8<"$so"
 check 'make install' run make install
 check 'make install says what to restart' says 'systemctl restart glusterd' 'unmount'
 check 'every file is in its place with its mode' complete cloudsync.so.distrib
+
+# A hook that calls what does not exist there ends well, and glusterd goes on.
+check 'the hook names the program that is installed' eval \
+    'sh -n "${hooks[0]}" && (. <(sed "/^volume=/,\$d" "${hooks[0]}") && [ "$program" = /usr/sbin/cloudsync ])'
+check 'the hook ends well without the program' eval \
+    'sed "s,^program=.*,program=/nonexistent," "${hooks[0]}" >"$tmp/hook" && sh "$tmp/hook" --volname=v -o features.cloudsync=off'
 
 # What a plugin's author has: the installed header, found by pkg-config, and a Makefile. PKG_CONFIG_SYSROOT_DIR is for
 # the staging folder only; it moves the folders of headers and not our variable.
@@ -282,6 +292,7 @@ check 'make uninstall' run make uninstall
 umask 022
 check 'the original is back, byte for byte, and nothing of ours is left' untouched
 check 'our header and its folder are gone' absent "$header" "${header%/*}" "$pc"
+check 'the hooks of glusterd are gone' absent "${hooks[@]}"
 check 'a second make uninstall changes nothing' eval 'run make uninstall && untouched'
 check 'a file of nobody under our name survives make uninstall' eval \
     'rm "$so" && echo x >"$so" && run make uninstall && [ -e "$so" ]'
