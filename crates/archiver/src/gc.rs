@@ -11,20 +11,15 @@
 //! nothing is deleted while a brick is out of reach or a file cannot be read.
 
 use std::collections::HashSet;
-use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use cloudsync_format::object::{Key, Notes};
+use cloudsync_format::object::Key;
 use cloudsync_store::{Archive, Listed, StoreError};
 use serde::Serialize;
 
-use crate::archive::seen;
 use crate::cli::{GcArgs, OutputFlags};
-use crate::crawl::select::is_older;
-use crate::crawl::{is_gone, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::lock::Lock;
@@ -33,15 +28,15 @@ use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::mount::Mount;
 
+mod judge;
 mod references;
 mod sightings;
 mod snapshots;
 
-use references::{Roots, named};
+use judge::{Judge, Verdict};
+use references::Roots;
 use sightings::Sightings;
 
-/// A file that was touched since may be in somebody's hands: its objects are left alone.
-const TOUCHED: Duration = Duration::from_secs(86_400);
 /// Candidates in memory: about 20 MB.
 const BATCH: usize = 100_000;
 /// Below it each volume has a folder, called as its id.
@@ -61,26 +56,6 @@ struct Summary {
     failed: u64,
 }
 
-/// Why an object may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    NoFile,
-    OtherObject,
-    Modified,
-}
-
-impl Verdict {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::Keep => "it is in use",
-            Self::NoFile => "its file is gone",
-            Self::OtherObject => "its file is cold with another object",
-            Self::Modified => "its file was modified since",
-        }
-    }
-}
-
 /// An object that its own file does not need, or (without a verdict) of which that could not be learnt.
 struct Candidate {
     key: String,
@@ -89,11 +64,10 @@ struct Candidate {
 }
 
 struct Collector<'a> {
-    mount: &'a Mount,
     store: &'a dyn Archive,
     args: &'a GcArgs,
     screen: &'a Screen,
-    touched: Duration,
+    judge: Judge<'a>,
     roots: Roots,
     sightings: Sightings,
     batch: Vec<Candidate>,
@@ -116,11 +90,10 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
     let mut collector = Collector {
-        mount: &mount,
         store: store.as_ref(),
         args,
         screen: &screen,
-        touched: TOUCHED.min(args.grace),
+        judge: Judge::new(&mount, store.as_ref(), args.grace),
         roots: Roots::find(volume, &mount, &also)?,
         sightings,
         batch: Vec::new(),
@@ -131,6 +104,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     };
     if args.delete {
         collector
+            .judge
             .all_bricks_there()
             .map_err(|why| Error::start("nothing is deleted", why))?;
     }
@@ -215,7 +189,7 @@ impl Collector<'_> {
             self.summary.young += 1;
             return;
         }
-        let verdict = match self.judge(&object.key, key.gfid) {
+        let verdict = match self.judge.of(&object.key, key.gfid) {
             Ok(Verdict::Keep) => return,
             Ok(verdict) => Some(verdict),
             Err(why) => {
@@ -279,9 +253,9 @@ impl Collector<'_> {
         if keys.is_empty() {
             return Ok(keys);
         }
-        self.all_bricks_there()?;
+        self.judge.all_bricks_there()?;
         let unnamed = self.roots.strike(keys)?;
-        self.all_bricks_there()?;
+        self.judge.all_bricks_there()?;
         Ok(unnamed)
     }
 
@@ -317,7 +291,7 @@ impl Collector<'_> {
             self.screen.event(&event("unreferenced"));
             return false;
         }
-        match self.delete(key, verdict) {
+        match self.judge.delete(key, verdict) {
             Ok(()) => {
                 self.summary.deleted += 1;
                 self.screen.event(&event("deleted"));
@@ -334,68 +308,6 @@ impl Collector<'_> {
         self.summary.failed += 1;
         let event = Event::new(what, Path::new(key)).why(why);
         self.screen.failure(&event);
-    }
-
-    /// What the file that the object was made of says.
-    fn judge(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
-        let file = self.mount.by_gfid(gfid);
-        let say = |error: io::Error| error.to_string();
-        let data = match file.symlink_metadata() {
-            Ok(data) => data,
-            Err(error) if is_gone(&error) => {
-                self.all_bricks_there()?;
-                return Ok(Verdict::NoFile);
-            }
-            Err(error) => return Err(say(error)),
-        };
-        if named(&file).map_err(say)?.iter().any(|named| named == key) {
-            return Ok(Verdict::Keep);
-        }
-        if marks(&file).map_err(say)?.is_some() {
-            return Ok(self.unless_touched(&data, Verdict::OtherObject));
-        }
-        let now = seen(&data);
-        let notes = match self.store.describe(key) {
-            Ok((_, metadata)) => Notes::of_metadata(&metadata),
-            Err(StoreError::Missing(_)) => return Ok(Verdict::Keep),
-            Err(error) => return Err(error.to_string()),
-        };
-        if notes.is_some_and(|notes| notes.size == now.size && notes.mtime == now.mtime) {
-            return Ok(Verdict::Keep);
-        }
-        Ok(self.unless_touched(&data, Verdict::Modified))
-    }
-
-    fn unless_touched(&self, data: &std::fs::Metadata, verdict: Verdict) -> Verdict {
-        let nanos = u32::try_from(data.ctime_nsec()).unwrap_or(0);
-        if is_older(data.ctime(), nanos, self.touched) {
-            verdict
-        } else {
-            Verdict::Keep
-        }
-    }
-
-    fn delete(&self, key: &str, before: Verdict) -> Result<(), String> {
-        let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
-        let now = self.judge(key, gfid)?;
-        if now != before {
-            return Err(format!(
-                "a moment ago {}, now {}",
-                before.text(),
-                now.text()
-            ));
-        }
-        self.store.delete(key).map_err(|error| error.to_string())
-    }
-
-    fn all_bricks_there(&self) -> Result<(), String> {
-        match self.mount.lost_bricks() {
-            Ok(0) => Ok(()),
-            Ok(lost) => Err(format!(
-                "{lost} bricks cannot be reached: what lies on them is not gone"
-            )),
-            Err(error) => Err(error.to_string()),
-        }
     }
 }
 

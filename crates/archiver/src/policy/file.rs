@@ -233,6 +233,9 @@ mod tests {
             assert!(error.contains(named), "{error}");
         }
         assert!(Policy::parse("").unwrap_err().contains("no [[rule]]"));
+        // A policy deletes nothing.
+        let gc = Policy::parse(&format!("{}[gc]\ndelete = true\n", rule(""))).unwrap_err();
+        assert!(gc.contains("gc"), "{gc}");
         let without_age = "[[rule]]\nname = 'r'\ntargets = ['/b']\n";
         assert!(
             Policy::parse(without_age)

@@ -199,6 +199,39 @@ fn other_roots_keep_what_their_files_need() {
     assert_eq!(deleted(&scene, &brick, &[]), 1);
 }
 
+/// What a disaster leaves: a backup of the brick, and a bucket from which `gc` deleted nothing that the backup needs.
+#[test]
+fn a_brick_that_is_restored_has_its_cold_files() {
+    let mut scene = Scene::new("gc-restored");
+    scene.write("dir/f", &pattern(1, 30_000));
+    scene.write("g", &pattern(2, 500));
+    archive(&scene, 1);
+    let (brick, backup) = (scene.brick(0), lab().scratch("saved-brick"));
+    let backup = backup.display().to_string();
+    lab().sh(&format!("cp -a {brick} {backup}")).unwrap();
+    remove(&scene, "dir/f");
+    remove(&scene, "g");
+    let also = format!("--also={backup}");
+    assert_eq!(deleted(&scene, &brick, &[&also]), 0);
+    // A single file: its object by the key on the saved stub.
+    let stub = lab().outer(&backup).join("g");
+    let key = String::from_utf8(xattr::get(stub, KEY).unwrap().unwrap()).unwrap();
+    assert!(scene.bucket.get(&key).unwrap() == pattern(2, 500));
+    // All of it.
+    scene.volume.stop().unwrap();
+    lab()
+        .sh(&format!(
+            "find {brick} -mindepth 1 -delete; cp -a {backup}/. {brick}/"
+        ))
+        .unwrap();
+    scene.volume.start().unwrap();
+    scene.volume.await_bricks().unwrap();
+    scene.remount();
+    assert!(scene.read("dir/f") == pattern(1, 30_000));
+    assert!(scene.read("g") == pattern(2, 500));
+    scene.done(&["verify", "--deep", &brick]);
+}
+
 /// A folder with a `gluster` that answers some commands so, and runs the real one for the others.
 fn gluster(name: &str, commands: &str, answer: &str) -> String {
     let folder = lab().scratch(name);
