@@ -23,6 +23,7 @@ const ATTEMPTS: usize = 5;
 pub(super) struct Roots {
     /// All bricks of the volume, if each of them is on this host.
     bricks: Option<Vec<PathBuf>>,
+    volume: Volume,
     mount: PathBuf,
     also: Vec<PathBuf>,
 }
@@ -36,6 +37,7 @@ impl Roots {
         }
         Ok(Self {
             bricks: volume.bricks_here(),
+            volume: volume.clone(),
             mount: mount.root().to_owned(),
             also: also.to_owned(),
         })
@@ -49,6 +51,10 @@ impl Roots {
             Some(bricks) => {
                 for brick in bricks {
                     crawl(brick, Extent::OneFileSystem, &keys)?;
+                }
+                // An unmounted disk leaves an empty directory.
+                if self.volume.bricks_here().as_ref() != Some(bricks) {
+                    return Err("a brick went away meanwhile".to_owned());
                 }
             }
             None => self.mount(&keys)?,

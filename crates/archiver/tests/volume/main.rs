@@ -6,6 +6,7 @@
 mod archive;
 mod care;
 mod collect;
+mod copies;
 mod kept;
 mod leave;
 mod moved;
