@@ -5,7 +5,6 @@
 //! the translator checks it again and notes the new version.
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloudsync_format::claim::Time;
@@ -69,7 +68,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         store: store.as_ref(),
         deep: args.deep,
         adopt: args.adopt,
-        mount: OnceLock::new(),
+        mount: Mount::new(&target.volume).map_err(|error| error.to_string()),
         tally: Tally::default(),
         screen: &screen,
     };
@@ -138,8 +137,8 @@ struct Verifier<'a> {
     store: &'a dyn Archive,
     deep: bool,
     adopt: bool,
-    /// Mounted when it is first needed.
-    mount: OnceLock<Result<Mount, String>>,
+    /// Why it could not be mounted matters only if it is needed.
+    mount: Result<Mount, String>,
     tally: Tally,
     screen: &'a Screen,
 }
@@ -218,8 +217,7 @@ impl Verifier<'_> {
     }
 
     fn mount(&self) -> Result<&Mount, String> {
-        let mount = || Mount::new(&self.target.volume).map_err(|error| error.to_string());
-        self.mount.get_or_init(mount).as_ref().map_err(Clone::clone)
+        self.mount.as_ref().map_err(Clone::clone)
     }
 
     fn gfid(&self, found: &Found) -> std::io::Result<String> {

@@ -52,6 +52,7 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// Mounts the volume. The kernel kills the client when the *thread* that calls this ends: call it on the main one.
     pub(crate) fn new(volume: &Volume) -> Result<Self, Error> {
         clear_dead_ones();
         let point = PathBuf::from(format!("{HOME}/{}.{}", volume.name, std::process::id()));
