@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   feed: crawl (4 threads) -> selection -> oldest first (through the disk) -> a short channel
-//!   jobs: limits -> file::archive (read, upload, verify, hand-shake) -> tally -> summary
+//!   jobs: limits -> file::archive (read, upload, verify, handshake) -> tally -> summary
 //! ```
 //!
 //! Nothing of it grows with the number of files.

@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 some files failed, the others are done; 2 wrong usage; 3 could not begin;
+Exit codes: 0 done; 1 some files failed, the others are done; 2 wrong usage; 3 could not start;
 4 stopped early, too much failed; 5 another run is at work on the same brick; 130 interrupted.";
 
 /// How to say what is done.
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Archive(ArchiveArgs),
     /// Bring files back
     Recall(RecallArgs),
-    /// Say where files are: local, cold, recalling
+    /// Show where files are: local, cold, recalling
     Status(StatusArgs),
     /// Check that every cold file's object is in the store
     Verify(VerifyArgs),
@@ -79,7 +79,7 @@ pub(crate) enum Command {
         /// A volume's name
         volume: String,
     },
-    /// Give recalls up that are under way on this mount
+    /// Cancel recalls that this mount runs
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
@@ -262,7 +262,7 @@ an --also path, and while its own file is local and still has the size and mtime
 can be archived again without an upload). A file that was touched within a day keeps all its objects.
 Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the
 state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are
-never looked at.";
+never touched.";
 
 /// `cloudsync prepare-off`
 #[derive(Args, Clone, Debug)]

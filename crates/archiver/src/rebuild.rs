@@ -2,7 +2,7 @@
 //! `cloudsync rebuild`: the cold files of a lost volume, from what the store holds.
 //!
 //! Each file is made in a folder that only root can look into, as long as it was and without a block, cut by the same
-//! hand-shake as ever (so the store vouches for the object), and then linked to its place. Nobody can read it
+//! handshake as ever (so the store vouches for the object), and then linked to its place. Nobody can read it
 //! before it is cold. A run that was stopped is run again.
 
 use std::fs;

@@ -112,7 +112,7 @@ impl Screen {
             if seen.is_multiple_of(64) {
                 let (seen, done) = (HumanCount(seen), HumanCount(done));
                 self.bar
-                    .set_message(format!("{seen} files looked at, {done} done"));
+                    .set_message(format!("{seen} files checked, {done} done"));
             }
         }
     }

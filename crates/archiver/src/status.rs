@@ -223,7 +223,7 @@ fn summary(path: &Path, screen: &Screen) -> Result<Summary, Error> {
         },
         &|path, why| {
             add(&unreadable, 1);
-            screen.failure(&Event::new("cannot look at", path).why(why));
+            screen.failure(&Event::new("cannot check", path).why(why));
         },
     );
     Ok(Summary {

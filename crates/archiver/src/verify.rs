@@ -75,7 +75,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
     let tally = &verifier.tally;
     let complain = |path: &Path, why: &str| {
         add(&tally.not_checked, 1);
-        screen.failure(&Event::new("cannot look at", path).why(why));
+        screen.failure(&Event::new("cannot check", path).why(why));
     };
     parallel(
         args.jobs.into(),
@@ -161,7 +161,7 @@ impl Verifier<'_> {
             Ok((Some(marks), gfid)) => (marks, gfid),
             // Recalled in between.
             Ok((None, _)) => return,
-            Err(error) => return say(not_checked, "cannot look at", "", &error.to_string()),
+            Err(error) => return say(not_checked, "cannot check", "", &error.to_string()),
         };
         add(&self.tally.checked, 1);
         add(&self.tally.bytes, found.size);

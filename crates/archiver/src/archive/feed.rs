@@ -84,7 +84,7 @@ impl Feed<'_> {
         let complain = |path: &Path, why: &str| {
             self.tally.unreadable();
             self.screen
-                .failure(&Event::new("cannot look at", path).why(why));
+                .failure(&Event::new("cannot check", path).why(why));
         };
         crawl(self.target, &each, &complain);
     }

@@ -2,12 +2,12 @@
 //! One file's way to the store.
 //!
 //! ```text
-//! find -> not in use -> open -> local -> remember a key -> stat -> read, sum up -> upload -> hand-shake
+//! find -> not in use -> open -> local -> remember a key -> stat -> read, sum up -> upload -> handshake
 //! ```
 //!
 //! The key is written to the file *before* it is read, so nothing of ours touches the file between the stat and the
-//! hand-shake: whoever does shows in ctime. It is our own note (`trusted.cloudsync.last`), which no recall looks at; the
-//! hand-shake carries the key itself. A run that is killed leaves at most that note: if the object is whole by the
+//! handshake: whoever does shows in ctime. It is our own note (`trusted.cloudsync.last`), which no recall looks at; the
+//! handshake carries the key itself. A run that is killed leaves at most that note: if the object is whole by the
 //! next run, and the file still what it was made of, the file is cut without another upload.
 
 use std::fs::{File, Metadata};

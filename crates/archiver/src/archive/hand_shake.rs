@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What was seen of a file, and the hand-shake that it goes into.
+//! What was seen of a file, and the handshake that it goes into.
 
 use std::fs::{File, Metadata};
 use std::io;

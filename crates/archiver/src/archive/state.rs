@@ -11,7 +11,7 @@ use super::marks;
 use super::outcome::{Problem, Why};
 use crate::crawl::{State, parse_state, text};
 
-/// A hand-shake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
+/// A handshake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
 const SETTLED: Duration = Duration::from_millis(700);
 /// How long the translator may take to clear up.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(super) fn check_local(file: &File) -> Result<(), Problem> {
     }
 }
 
-/// A client that died in the middle of a hand-shake leaves a local file with a mark. The translator removes it
+/// A client that died in the middle of a handshake leaves a local file with a mark. The translator removes it
 /// when it is asked to recall the file, which finds that there is nothing to recall.
 pub(super) fn settle(file: &File) -> Result<(), Problem> {
     use xattr::FileExt;

@@ -16,7 +16,7 @@ pub(crate) struct SelectFlags {
     /// Only what was last modified so long ago: 90s, 12h, 30d
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
     pub(crate) older_than: Duration,
-    /// Only what has at least so many bytes: 4096, 64K, 1M
+    /// Only files of at least this size: 4096, 64K, 1M
     #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
     pub(crate) larger_than: u64,
     /// Only files whose name matches, or, for a pattern with '/', whose path from the volume's root does
@@ -33,10 +33,10 @@ pub(crate) struct SelectFlags {
 /// In which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
-    /// Oldest first: the whole tree is looked at before the first upload
+    /// Oldest first: the whole tree is crawled before the first upload
     #[default]
     Oldest,
-    /// As they are found: the first upload begins at once
+    /// As they are found: the first upload starts at once
     Found,
 }
 
@@ -54,25 +54,25 @@ pub(crate) enum KeyLayout {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "How much and how fast")]
 pub(crate) struct PaceFlags {
-    /// At most so many files
+    /// At most this number of files
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
     /// Only until so much of the brick (of the volume, for a mount) is free
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(crate) free_until: Option<f64>,
-    /// At most so many files per second
+    /// At most this number of files per second
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) files_per_second: Option<f64>,
-    /// At most so many bytes per second: 10M
+    /// At most this number of bytes per second: 10M
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) bytes_per_second: Option<u64>,
     /// Files in flight
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: u16,
-    /// Stop when more than so many percent of the files failed ...
+    /// Stop when more than this percentage of the files failed ...
     #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = percent)]
     pub(crate) stop_percent: f64,
-    /// ... after at least so many were tried
+    /// ... after at least this number was tried
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) stop_after: u64,
     /// In which order
@@ -116,5 +116,5 @@ Examples:
 
 Left out: what is cold already, open, changed less than --older-than ago, special files, files of more than one
 shard, .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
-A file that was recalled and not modified since is cut again without an upload.
+A file that was recalled and not modified since is archived again without an upload.
 Kill it whenever you like: every file is either local or whole in the store. The next run goes on where it was.";

@@ -90,7 +90,7 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
         log(
             &volume.name,
             &format!(
-                "features.cloudsync of volume {} is off, and not all files could be looked at in {} s: cloudsync \
+                "features.cloudsync of volume {} is off, and not all files could be checked within {} s: cloudsync \
                  status --summary BRICK tells whether some are cold",
                 volume.name,
                 limit.as_secs()

@@ -16,7 +16,7 @@ use crate::archive::{hand_shake, seen};
 /// Where files go whose path was too long to be noted.
 const NAMELESS: &str = "cloudsync-found";
 
-/// Makes a cold file of an object: as long as it was, without a block, cut by the same hand-shake as ever.
+/// Makes a cold file of an object: as long as it was, without a block, cut by the same handshake as ever.
 pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
     let say = |error: io::Error| error.to_string();
     match fs::remove_file(stub) {

@@ -65,8 +65,13 @@ pub(super) fn check(
         return wrong(format!("the object has {theirs} bytes, the file {ours}"));
     }
     let record = file.marks.record.as_ref();
-    // A record of another file, or of another size, came here with a copied mark and vouches for nothing.
-    let record = record.filter(|record| record.gfid == file.gfid && record.size == file.size);
+    // A record of another file came with a copied mark, one of another key is of an earlier archive: neither vouches.
+    let record = record.filter(|record| {
+        let is_its = record.gfid == file.gfid && record.size == file.size;
+        let key = &file.marks.key;
+        // Scripts name the object by the path, with a slash or without.
+        is_its && (record.is_of(key.as_bytes()) || record.is_of(format!("/{key}").as_bytes()))
+    });
     let recorded = record.and_then(|record| record.checksum);
     let notes = Notes::of_metadata(&metadata);
     if notes.as_ref().is_some_and(|notes| notes.size != file.size) {
@@ -285,6 +290,7 @@ mod tests {
             size: 5,
             mtime: THEN,
             checksum,
+            key: Record::sum_of(b"key"),
         })
     }
 
@@ -329,5 +335,8 @@ mod tests {
         let mut copied = record(sum).unwrap();
         copied.gfid = VOLUME.to_owned();
         assert!(verdict(&moved(sum, false), Some(copied), true).is_err());
+        let mut earlier = record(sum).unwrap();
+        earlier.key = Record::sum_of(b"another key");
+        assert!(verdict(&moved(sum, false), Some(earlier), true).is_err());
     }
 }

@@ -146,7 +146,7 @@ impl Drop for Mount {
     }
 }
 
-/// The volume's settings of the translator, but for how many hand-shakes there are at once: as many as we may have
+/// The volume's settings of the translator, but for how many handshakes there are at once: as many as we may have
 /// files in flight.
 fn settings(of_volume: &str) -> String {
     let items = of_volume.split(',').map(str::trim);

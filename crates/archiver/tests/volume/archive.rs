@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::Read;
 
-use cloudsync_lab::Layout;
+use cloudsync_lab::{Layout, until};
 
-use crate::scene::{Scene, lab, number, pattern};
+use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
 const NOW: [&str; 3] = ["archive", "--older-than=0s", "--json"];
 
@@ -72,7 +72,12 @@ fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
     scene.write("small", &pattern(2, 9000));
     // A fragment of `large` has half of its bytes.
     let brick = scene.brick(1);
-    let said = scene.done(&archive(&["--larger-than=200K", &brick]));
+    // The bricks may take a moment to close what was written: until then it counts as in use.
+    let said = until(PATIENCE, "the end of the writes", || {
+        let said = scene.done(&archive(&["--larger-than=200K", &brick]));
+        (number(&said, "in_use") == 0).then_some(said)
+    })
+    .unwrap();
     assert_eq!(
         (number(&said, "archived"), number(&said, "bytes")),
         (1, 300_000),
