@@ -220,7 +220,7 @@ impl Ticket {
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
             asked.remove(xattr::STATUS);
         }
-        self.stamp();
+        self.stamp(true);
         let mut done = Done {
             before: Attributes::blank(),
             after: Attributes::blank(),
@@ -344,7 +344,7 @@ impl Ticket {
                 return self.fail(errno);
             }
         }
-        self.stamp();
+        self.stamp(self.fop() == sys::glusterfs_fop_t::GF_FOP_DISCARD);
         let inner = self.into_inner();
         // SAFETY: the ticket's box.
         let call = unsafe { &raw mut (*inner).call };
@@ -366,18 +366,17 @@ impl Ticket {
     }
 
     /// features/utime above us has said when the operation is, but not for a discard (so that a hole moves no time, and
-    /// nobody sees that the file changed), and long ago if it was parked: the bricks ignore what is earlier than what they
-    /// have.
-    fn stamp(&self) {
+    /// nobody sees that the file changed) or an open that truncates, and long ago if it was parked: the bricks ignore what is
+    /// earlier than what they have. `changes`: it changes the file, whatever features/utime said.
+    fn stamp(&self, changes: bool) {
         /// `MDATA_CTIME | MDATA_MTIME` of the host's glusterfs/stack.h.
         const CHANGES: u32 = 3;
-        let discard = self.fop() == sys::glusterfs_fop_t::GF_FOP_DISCARD;
         // SAFETY: the frame and its root live until the operation is answered; nobody else works on them now.
         let root = unsafe { &mut *(*self.frame()).root };
-        if discard {
+        if changes {
             root.flags |= CHANGES;
         }
-        if discard || (self.attempt() > 0 && root.flags & CHANGES != 0) {
+        if changes || (self.attempt() > 0 && root.flags & CHANGES != 0) {
             let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
             root.ctime.tv_sec = now.as_secs() as i64;
             root.ctime.tv_nsec = now.subsec_nanos().into();

@@ -99,8 +99,10 @@ cs_take(struct cs_outcome *outcome, struct iatt *before, struct iatt *after)
     STACK_WIND_COOKIE(frame, cbk, outcome, FIRST_CHILD(this), FIRST_CHILD(this)->fops->op, \
                       (wound = _gf_true, first), rest)
 
-int32_t
-cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, struct iatt *after, void **late)
+/* Does one operation of a call's. */
+static int32_t
+cs_do_as_caller(cs_call_t *call, glusterfs_fop_t fop, uint32_t seconds, struct iatt *before, struct iatt *after,
+                void **late)
 {
     xlator_t *this = call->frame->this;
     call_frame_t *frame = copy_frame(call->frame);
@@ -110,15 +112,16 @@ cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, s
 
     if (!frame || !outcome)
         goto out;
-    switch (call->fop) {
+    switch (fop) {
         case GF_FOP_TRUNCATE:
-            CS_WIND_AS_CALLER(cs_caller_prepost_cbk, truncate, &call->loc, call->offset, call->xdata);
+            CS_WIND_AS_CALLER(cs_caller_prepost_cbk, truncate, &call->loc, call->offset,
+                              call->fop == GF_FOP_OPEN ? NULL : call->xdata);
             break;
         case GF_FOP_FTRUNCATE:
             CS_WIND_AS_CALLER(cs_caller_prepost_cbk, ftruncate, call->fd, call->offset, call->xdata);
             break;
         case GF_FOP_OPEN:
-            CS_WIND_AS_CALLER(cs_caller_open_cbk, open, &call->loc, call->flags, call->fd, call->xdata);
+            CS_WIND_AS_CALLER(cs_caller_open_cbk, open, &call->loc, call->flags & ~O_TRUNC, call->fd, call->xdata);
             break;
         default:
             ret = -EOPNOTSUPP;
@@ -135,6 +138,21 @@ out:
         STACK_DESTROY(frame->root);
     free(outcome);
     return ret;
+}
+
+int32_t
+cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, struct iatt *after, void **late)
+{
+    int32_t ret = 0;
+
+    if (call->fop != GF_FOP_OPEN)
+        return cs_do_as_caller(call, call->fop, seconds, before, after, late);
+    /* Replication answers an open with success though the bricks have refused to truncate, and sharding forgets to. So
+     * they are asked for both, one after the other; the call's offset is 0. */
+    ret = cs_do_as_caller(call, GF_FOP_OPEN, seconds, before, after, late);
+    if (ret)
+        return ret;
+    return cs_do_as_caller(call, GF_FOP_TRUNCATE, seconds, before, after, late);
 }
 
 int32_t

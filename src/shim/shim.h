@@ -181,7 +181,7 @@ cs_shim_become(void *token);
 /* ---- as the caller: its process, user, groups, lock owner and time. Each blocks; 0 or a negative errno. ---- */
 
 /* Does what `call` asks (truncate, ftruncate, open) on the child, and keeps the call: it is still to be answered, with
- * the attributes that come back. `open` opens the call's descriptor and has no attributes.
+ * the attributes that come back. `open` opens the call's descriptor and truncates the file.
  *
  * A brick may have a truncation wait for a mandatory lock. -EINPROGRESS: no answer came in so many seconds; *late is then
  * for cs_shim_leave_call, which must follow. */
