@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
 /// Which CRC.
@@ -66,7 +68,10 @@ impl Checksum {
     /// Of what S3 writes into `x-amz-checksum-...`; `None` when it is not the checksum of one whole object.
     #[must_use]
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
-        let bytes = decode_base64(text).filter(|bytes| bytes.len() == algorithm.bytes())?;
+        let bytes = STANDARD
+            .decode(text)
+            .ok()
+            .filter(|bytes| bytes.len() == algorithm.bytes())?;
         let value = bytes
             .into_iter()
             .fold(0, |value, byte| value << 8 | u64::from(byte));
@@ -83,7 +88,7 @@ impl Checksum {
     #[must_use]
     pub fn base64(self) -> String {
         let bytes = self.value.to_be_bytes();
-        encode_base64(&bytes[bytes.len() - self.algorithm.bytes()..])
+        STANDARD.encode(&bytes[bytes.len() - self.algorithm.bytes()..])
     }
 
     /// The checksum of this one's bytes and then `size` bytes more, whose checksum is `next`.
@@ -192,41 +197,6 @@ pub struct Mismatch {
     found: Checksum,
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn encode_base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| {
-            bits << 8 | usize::from(*group.get(i).unwrap_or(&0))
-        });
-        for i in 0..4 {
-            let digit = char::from(ALPHABET[bits >> (18 - 6 * i) & 63]);
-            text.push(if i <= group.len() { digit } else { '=' });
-        }
-    }
-    text
-}
-
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if !text.is_ascii() || !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    for group in digits.as_bytes().chunks(4) {
-        let mut bits = 0;
-        for i in 0..4 {
-            let digit = group
-                .get(i)
-                .map_or(Some(0), |c| ALPHABET.iter().position(|a| a == c))?;
-            bits = bits << 6 | u32::try_from(digit).ok()?;
-        }
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,34 +253,14 @@ mod tests {
         }
     }
 
-    #[test]
-    fn base64_is_what_rfc_4648_says() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(encode_base64(bytes.as_bytes()), text);
-            assert_eq!(decode_base64(text).unwrap(), bytes.as_bytes());
-        }
-    }
-
-    /// Another text is never the same checksum, but for the bits that base64 leaves over.
+    /// Another text is never the same checksum.
     #[test]
     fn fuzz() {
         cloudsync_fuzz::fuzz(&KNOWN, |text| {
             let Some(checksum) = Checksum::parse(text) else {
                 return;
             };
-            let again = checksum.to_string();
-            assert_eq!(Checksum::parse(&again), Some(checksum));
-            assert_eq!(again.len(), text.len(), "{text:?}");
-            assert_eq!(
-                again.split_once(':').unwrap().0,
-                text.split_once(':').unwrap().0
-            );
+            assert_eq!(checksum.to_string(), text);
         });
     }
 }
