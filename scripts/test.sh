@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 shopt -s nullglob
 
-budget=4500
+budget=5000
 passed=0
 failed=0
 failures=()
@@ -107,7 +107,7 @@ step 'build' 2400 one "$cargo" build --release --workspace --exclude cloudsync-l
 step 'build with crash points' 600 one "$cargo" build --locked --lib --package cloudsync --features crash-points \
     --target-dir "$CARGO_TARGET_DIR/tmp/crash-points" || finish
 step 'clippy' 1200 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
-step 'tests' 2400 sum "$cargo" test --workspace --locked --no-fail-fast
+step 'tests' 3000 sum "$cargo" test --workspace --locked --no-fail-fast
 # No figure is judged here, only whether there is one for every row.
 step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then
