@@ -13,6 +13,7 @@ pub mod buffer;
 pub mod child;
 pub mod crash;
 pub mod dict;
+pub mod fd;
 pub mod guard;
 pub mod inode;
 pub mod log;

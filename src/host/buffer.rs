@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use crate::errno::Errno;
-use crate::host::child::Fd;
+use crate::host::fd::Fd;
 use crate::host::xlator::Xlator;
 use crate::sys;
 

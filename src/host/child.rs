@@ -13,12 +13,12 @@ use std::time::Duration;
 use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
-pub use self::file::Fd;
 pub use self::room::Room;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::crash;
 use crate::host::dict::Dict;
+use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};

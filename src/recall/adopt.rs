@@ -12,7 +12,8 @@ use cloudsync_format::xattr::{self, State};
 
 use crate::control::File;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Fd, Status};
+use crate::host::child::Status;
+use crate::host::fd::Fd;
 use crate::instance::Instance;
 use crate::remote::identity::Identity;
 

@@ -24,7 +24,8 @@ use cloudsync_format::xattr;
 
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Status};
+use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::instance::Instance;
 use crate::recall::engine::Job;

@@ -11,7 +11,8 @@ use cloudsync_format::xattr::{self, State};
 
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Status};
+use crate::host::fd::Fd;
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::plugin::store::{Download, LoadedStore};

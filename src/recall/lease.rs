@@ -20,7 +20,8 @@ use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
 use crate::errno::Failure;
-use crate::host::child::{Child, Fd, Status};
+use crate::host::child::{Child, Status};
+use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::recall::marks::Mark;
 

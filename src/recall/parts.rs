@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Fd};
+use crate::host::child::Child;
+use crate::host::fd::Fd;
 use crate::host::inode::Loc;
 use crate::host::thread;
 use crate::instance::Instance;

@@ -2,77 +2,18 @@
 //! What jobs and hand-shakes change of a file, through a descriptor of their own. Each blocks its thread.
 
 use std::ffi::CStr;
-use std::ptr::{self, NonNull};
+use std::ptr;
 
 use cloudsync_format::xattr::{self, State};
 
 use super::{Child, brick};
-use crate::errno::{Errno, Failure};
+use crate::errno::Failure;
 use crate::host::attributes::Attributes;
 use crate::host::crash;
 use crate::host::dict::Dict;
+use crate::host::fd::Fd;
 use crate::host::inode::{Inode, Loc};
 use crate::sys;
-
-/// A descriptor of ours.
-#[derive(Debug)]
-pub struct Fd(NonNull<sys::fd_t>);
-
-// SAFETY: the host's descriptors are counted and locked by the host; every function that takes one may be called on any
-// thread.
-unsafe impl Send for Fd {}
-// SAFETY: as above; nothing is written through a shared handle.
-unsafe impl Sync for Fd {}
-
-impl Fd {
-    /// A descriptor through which this client has the file open, if it has.
-    #[must_use]
-    pub fn of(loc: &Loc) -> Option<Self> {
-        // SAFETY: the loc is live and holds a reference to its inode; 0 is any process. The reference becomes ours.
-        NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
-    }
-
-    /// A descriptor that nobody opens and nobody closes: the bricks open the file for each operation, which costs them
-    /// less than the two requests. For a few operations, then; and as NFS servers do on every layout.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn anonymous(inode: &Inode) -> Result<Self, Failure> {
-        // SAFETY: the inode is live; NULL means no memory. The reference becomes ours.
-        let raw = NonNull::new(unsafe { sys::fd_anonymous(inode.as_ptr()) });
-        raw.map(Self).ok_or(Failure::Brick {
-            step: "open",
-            errno: Errno::ENOMEM,
-        })
-    }
-
-    /// The same for the file of a loc.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn at(loc: &Loc) -> Result<Self, Failure> {
-        // SAFETY: the loc is live and holds a reference to its inode, which the descriptor takes too.
-        let raw = NonNull::new(unsafe { sys::fd_anonymous((*loc.as_ptr()).inode) });
-        raw.map(Self).ok_or(Failure::NO_MEMORY)
-    }
-
-    pub(crate) const fn as_ptr(&self) -> *mut sys::fd_t {
-        self.0.as_ptr()
-    }
-
-    /// What tells it apart from every other descriptor while it is held.
-    #[must_use]
-    pub fn address(&self) -> usize {
-        self.as_ptr().addr()
-    }
-}
-
-impl Drop for Fd {
-    fn drop(&mut self) {
-        // SAFETY: our reference, given back once; the last one closes the file on the bricks.
-        unsafe { sys::fd_unref(self.as_ptr()) };
-    }
-}
 
 impl Child {
     /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.
@@ -97,13 +38,7 @@ impl Child {
     /// [`Failure::Brick`].
     pub fn open(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
         let _step = crash::step("open");
-        // SAFETY: the inode is live; NULL means no memory.
-        let raw =
-            NonNull::new(unsafe { sys::cs_shim_fd_new(inode.as_ptr()) }).ok_or(Failure::Brick {
-                step: "open",
-                errno: Errno::ENOMEM,
-            })?;
-        let fd = Fd(raw);
+        let fd = Fd::unopened(inode)?;
         // SAFETY: all pointers are live.
         let result = unsafe {
             sys::syncop_open(
