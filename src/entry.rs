@@ -17,12 +17,12 @@ use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
-use crate::host::{crash, guard, log as host_log, thread};
+use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::Instance;
 use crate::plugin::{store, table};
 use crate::recall::cut;
 use crate::recall::engine::Want;
-use crate::recall::tracker::{self, Slot};
+use crate::recall::tracker;
 use crate::recall::workers;
 use crate::remote::limits::LIMITS;
 use crate::sys;
@@ -66,7 +66,7 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     look_again: Some(look_again),
     release: Some(release_ticket),
     write_begin: Some(write_begin),
-    write_end: Some(write_end),
+    write_end: Some(write::end),
     late: Some(late),
     dump: Some(dump),
     notify: Some(notify),
@@ -364,38 +364,13 @@ unsafe extern "C" fn write_begin(
         };
         match tracker::begin(fd.addr(), offset, length as u64) {
             Ok(begun) => {
-                crash::before("write");
-                // SAFETY: a variable of the shim's. The slot comes back through write_end, once.
-                unsafe { *slot = Box::into_raw(Box::new(begun)).cast() };
+                // SAFETY: a variable of the shim's. The slot comes back through write::end, once.
+                unsafe { *slot = write::begin(Box::new(begun)).as_ptr() };
                 0
             }
             Err(errno) => errno.get(),
         }
     })
-}
-
-unsafe extern "C" fn write_end(
-    slot: *mut c_void,
-    op_ret: i32,
-    op_errno: i32,
-    before: *mut sys::iatt,
-    after: *mut sys::iatt,
-) {
-    let Some(slot) = NonNull::new(slot) else {
-        return;
-    };
-    guard::catch((), || {
-        // SAFETY: write_begin made it; each slot comes back once.
-        let slot = unsafe { Box::from_raw(slot.cast::<Slot>().as_ptr()) };
-        let result = u64::try_from(op_ret).map_err(|_| Errno::new(op_errno));
-        // SAFETY: NULL or variables of the shim's.
-        let times = unsafe { before.as_ref() }.zip(unsafe { after.as_ref() });
-        let moved = times.is_some_and(|(before, after)| {
-            (before.ia_mtime, before.ia_mtime_nsec) != (after.ia_mtime, after.ia_mtime_nsec)
-        });
-        slot.end(result, moved);
-        crash::after("write");
-    });
 }
 
 unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {

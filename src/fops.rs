@@ -16,12 +16,12 @@ use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
+use crate::host::beside::Beside;
 use crate::host::dict::DictRef;
 use crate::host::inode::Gfid;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::recall::engine::Want;
-use crate::recall::tracker::Reading;
 use crate::sys::glusterfs_fop_t as fop;
 
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
@@ -284,11 +284,11 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
 
 /// A read that was on the bricks beside a recall. They gave all of it, from a file of the right size: then it is what the
 /// recall has brought. Anything else is looked at again.
-fn settle_during(during: &Reading, ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+fn settle_during(during: &dyn Beside, ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     if reply.op_ret() < 0 {
         return Verdict::Answer;
     }
-    let attributes = during.attributes;
+    let attributes = during.attributes();
     let (arguments, size) = (ticket.arguments(), attributes.size());
     let expected = size
         .saturating_sub(arguments.offset())

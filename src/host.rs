@@ -9,6 +9,7 @@
 
 pub mod arguments;
 pub mod attributes;
+pub mod beside;
 pub mod buffer;
 pub mod child;
 pub mod crash;
@@ -20,4 +21,5 @@ pub mod log;
 pub mod reply;
 pub mod thread;
 pub mod ticket;
+pub mod write;
 pub mod xlator;

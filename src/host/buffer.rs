@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 
 use crate::errno::Errno;
 use crate::host::fd::Fd;
+use crate::host::write::{self, InFlight};
 use crate::host::xlator::Xlator;
 use crate::sys;
 
@@ -71,11 +72,11 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.start(), self.filled) }
     }
 
-    /// Writes `part` of it to the file at `offset`, through the tracker of the recall that has `fd` open: it blocks while
-    /// too much is in flight, and hears of the answer. `urgent`: somebody waits; otherwise the bricks may let it wait.
+    /// Writes `part` of it to the file at `offset`; `write` hears of the answer. `urgent`: somebody waits; otherwise the
+    /// bricks may let it wait.
     ///
     /// # Errors
-    /// The tracker's, and ENOMEM.
+    /// Nothing was sent: ENOMEM. `write` has heard of that too.
     pub fn write(
         &self,
         this: Xlator,
@@ -83,13 +84,18 @@ impl Buffer {
         part: Range<usize>,
         offset: u64,
         urgent: bool,
+        write: Box<dyn InFlight>,
     ) -> Result<(), Errno> {
         assert!(
             part.start <= part.end && part.end <= self.filled,
             "no such part"
         );
-        let offset = i64::try_from(offset).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: all pointers are live, the part is within the buffer; the shim takes references of its own.
+        let Ok(offset) = i64::try_from(offset) else {
+            write.end(Err(Errno::EINVAL), false);
+            return Err(Errno::EINVAL);
+        };
+        // SAFETY: all pointers are live, the part is within the buffer; the shim takes references of its own, and gives
+        // `write` back to write::end, once.
         let errno = unsafe {
             sys::cs_shim_write(
                 this.as_ptr(),
@@ -99,6 +105,7 @@ impl Buffer {
                 part.len(),
                 offset,
                 urgent.into(),
+                write::begin(write).as_ptr(),
             )
         };
         if errno == 0 {

@@ -16,11 +16,11 @@ use crate::decision::{Class, Known};
 use crate::errno::Errno;
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
+use crate::host::beside::Beside;
 use crate::host::buffer::Buffer;
 use crate::host::dict::{Dict, DictRef};
 use crate::host::inode::{self, Gfid, Inode};
 use crate::host::xlator::Xlator;
-use crate::recall::tracker::Reading;
 use crate::sys;
 
 /// What the ticket carries from one attempt to the next.
@@ -32,7 +32,7 @@ struct Inner {
     /// How often it was parked.
     attempt: u8,
     /// Of a read that is on the bricks while the file is recalled.
-    during: Option<Reading>,
+    during: Option<Box<dyn Beside>>,
     /// The file, if its arguments name it by an inode that was never linked: see [`Ticket::is_nameless`].
     file: Option<Inode>,
 }
@@ -146,8 +146,8 @@ impl Ticket {
 
     /// The recall that it reads beside, if it was wound so.
     #[must_use]
-    pub fn during(&self) -> Option<&Reading> {
-        self.inner.during.as_ref()
+    pub fn during(&self) -> Option<&dyn Beside> {
+        self.inner.during.as_deref()
     }
 
     /// The instance it came to.
@@ -356,12 +356,12 @@ impl Ticket {
     }
 
     /// Winds a read to the child without asking for the state: a recall says that these bytes are there.
-    pub fn wind_during(mut self, reading: Reading) {
+    pub fn wind_during(mut self, recall: Box<dyn Beside>) {
         // SAFETY: the call holds a reference to its xdata, or has none.
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
             asked.remove(xattr::STATUS);
         }
-        self.inner.during = Some(reading);
+        self.inner.during = Some(recall);
         self.wind(&[]);
     }
 

@@ -23,7 +23,6 @@ use crate::host::dict::DictRef;
 use crate::host::fd::Fd;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
-use crate::recall::tracker::Tracker;
 use crate::sys;
 
 /// A store that is up.
@@ -52,9 +51,8 @@ impl std::fmt::Debug for LoadedStore {
 }
 
 /// One file to fetch.
-#[derive(Debug)]
 pub struct Download<'a> {
-    /// Where the plugin writes; the tracker listens to it.
+    /// Where the plugin writes.
     pub fd: &'a Fd,
     /// The file.
     pub inode: &'a Inode,
@@ -66,8 +64,14 @@ pub struct Download<'a> {
     pub attributes: &'a Attributes,
     /// Not 0 once nobody wants the bytes any more.
     pub cancelled: &'a AtomicI32,
-    /// Counts the writes.
-    pub tracker: &'a Tracker,
+    /// Called when the plugin has returned: waits until every write is answered.
+    pub after: &'a (dyn Fn() + 'a),
+}
+
+impl std::fmt::Debug for Download<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Download({})", self.key.to_string_lossy())
+    }
 }
 
 impl Object {
@@ -115,10 +119,10 @@ impl LoadedStore {
     /// # Errors
     /// What the plugin left in `op_errno`; EREMOTEIO if it failed without saying why.
     pub fn download(&self, what: &Download<'_>) -> Result<(), Errno> {
-        extern "C" fn drain(tracker: *mut c_void) {
-            // SAFETY: the tracker that `download` passed, which outlives the call.
-            if let Some(tracker) = unsafe { tracker.cast::<Tracker>().as_ref() } {
-                tracker.drain();
+        extern "C" fn after(what: *mut c_void) {
+            // SAFETY: what `download` was given, which outlives the call.
+            if let Some(what) = unsafe { what.cast::<Download<'_>>().as_ref() } {
+                (what.after)();
             }
         }
         let _entered = self.enter();
@@ -134,8 +138,8 @@ impl LoadedStore {
                 what.version.map_or(ptr::null(), CStr::as_ptr),
                 &raw const what.attributes.0,
                 what.cancelled.as_ptr(),
-                Some(drain),
-                ptr::from_ref(what.tracker).cast_mut().cast(),
+                Some(after),
+                ptr::from_ref(what).cast_mut().cast(),
                 &raw mut errno,
             )
         };

@@ -81,7 +81,7 @@ impl Serving {
     pub fn read(&self, ticket: Ticket) {
         let range = self.object.range(&ticket);
         match self.tracker.read(range.clone(), &self.object.attributes) {
-            Some(reading) => ticket.wind_during(reading),
+            Some(reading) => ticket.wind_during(Box::new(reading)),
             None => {
                 self.parts.pull(range.start);
                 self.object.read(ticket, false);

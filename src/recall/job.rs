@@ -345,7 +345,7 @@ fn fetch(
             version: identity.version.as_deref(),
             attributes: &status.attributes,
             cancelled: &job.cancelled,
-            tracker: &tracker,
+            after: &|| tracker.drain(),
         };
         store.download(&download).map_err(Failure::Store)
     };

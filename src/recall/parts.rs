@@ -268,7 +268,10 @@ impl Fetching<'_> {
         let (buffer, this) = (chunk.buffer(), self.object.this);
         tracker.hold(at, chunk);
         let written = loop {
-            match buffer.write(this, fd, which.clone(), at, urgent) {
+            let sent = tracker
+                .begin(at, which.len() as u64)
+                .and_then(|slot| buffer.write(this, fd, which.clone(), at, urgent, Box::new(slot)));
+            match sent {
                 Err(_) if tracker.is_distrusted() => self.make_sure()?,
                 written => break written,
             }

@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use crate::errno::Errno;
 use crate::host::attributes::Attributes;
+use crate::host::beside::Beside;
 use crate::host::crash;
+use crate::host::write;
 use crate::recall::ranges::Ranges;
 use crate::remote::object::Chunk;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -97,14 +99,15 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Reading {
     tracker: Arc<Tracker>,
-    /// What the file's attributes are; those on the bricks change as the recall writes.
-    pub attributes: Attributes,
+    attributes: Attributes,
 }
 
-impl Reading {
-    /// Whether the recall has its lock still: if not, what was read may be what another client made of the file.
-    #[must_use]
-    pub fn is_sure(&self) -> bool {
+impl Beside for Reading {
+    fn attributes(&self) -> Attributes {
+        self.attributes
+    }
+
+    fn is_sure(&self) -> bool {
         let state = lock(&self.tracker.state);
         !state.distrusted && state.failed != Some(WriteError::Lost)
     }
@@ -246,8 +249,13 @@ impl Tracker {
         }
     }
 
-    fn begin(self: Arc<Self>, range: Range<u64>) -> Result<Slot, Errno> {
-        let length = range.end - range.start;
+    /// Begins a write of `length` bytes at `offset`. Blocks while too much is in flight.
+    ///
+    /// # Errors
+    /// ESTALE after [`Self::drain`], EBADMSG past the file's end, or the errno of the recall's first failed write.
+    pub fn begin(self: &Arc<Self>, offset: u64, length: u64) -> Result<Slot, Errno> {
+        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+        let range = offset..end;
         let mut state = lock(&self.state);
         if range.end > self.size {
             state.failed.get_or_insert(WriteError::TooLong);
@@ -276,7 +284,7 @@ impl Tracker {
         state.flying_bytes += length;
         drop(state);
         Ok(Slot {
-            tracker: self,
+            tracker: Arc::clone(self),
             range,
         })
     }
@@ -291,13 +299,17 @@ pub fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot, Errno>
         .get(&descriptor)
         .map(Arc::clone)
         .ok_or(Errno::ESTALE)?;
-    let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-    tracker.begin(offset..end)
+    tracker.begin(offset, length)
+}
+
+impl write::InFlight for Slot {
+    fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool) {
+        (*self).end(result, moved_mtime);
+    }
 }
 
 impl Slot {
-    /// The write was answered: `result` is the number of bytes or the errno, `moved_mtime` whether the file's
-    /// modification time was another afterwards.
+    /// The write was answered: see [`write::InFlight::end`].
     pub fn end(self, result: Result<u64, Errno>, moved_mtime: bool) {
         let length = self.range.end - self.range.start;
         let mut state = lock(&self.tracker.state);

@@ -214,12 +214,11 @@ cs_shim_buffer_bytes(struct iobuf *buffer);
 void
 cs_shim_buffer_free(struct iobuf *buffer);
 
-/* Sends `size` bytes of `buffer`, from `from` on, to the file, as a recall's own write: cs_rs->write_begin and write_end
- * see it. Not urgent: the bricks do it when they have nothing else to do. 0, or an errno: then nothing was sent. May
- * block in write_begin. */
+/* Sends `size` bytes of `buffer`, from `from` on, to the file, as a recall's own write. Not urgent: the bricks do it when
+ * they have nothing else to do. 0, or an errno: then nothing was sent. `slot` goes to cs_rs->write_end in either case. */
 int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
-              size_t size, off_t offset, int32_t urgent);
+              size_t size, off_t offset, int32_t urgent, void *slot);
 
 /* Sets `key` to a copy of so many bytes. Returns -1 when there is no memory. */
 int32_t

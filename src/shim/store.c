@@ -196,18 +196,14 @@ cs_write_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
 
 int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
-              size_t size, off_t offset, int32_t urgent)
+              size_t size, off_t offset, int32_t urgent, void *slot)
 {
     struct iovec piece = {.iov_base = (char *)iobuf_ptr(buffer) + from,
                           .iov_len = size};
     gf_boolean_t wound = _gf_false;
     struct iobref *iobref = NULL;
     call_frame_t *frame = NULL;
-    void *slot = NULL;
-    int32_t op_errno = cs_rs->write_begin(this, fd, offset, size, &slot);
 
-    if (op_errno)
-        return op_errno;
     iobref = iobref_new();
     if (iobref && iobref_add(iobref, buffer) == 0)
         frame = create_frame(this, this->ctx->pool);

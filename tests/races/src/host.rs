@@ -35,6 +35,20 @@ pub mod attributes {
     }
 }
 
+#[path = "../../../src/host/beside.rs"]
+pub mod beside;
+
+/// In place of src/host/write.rs: who hears of a write's answer.
+pub mod write {
+    use crate::errno::Errno;
+
+    /// As the real one.
+    pub trait InFlight: Send {
+        /// The write was answered.
+        fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool);
+    }
+}
+
 /// The host's memory.
 pub mod buffer {
     use super::xlator::Xlator;
@@ -170,11 +184,11 @@ pub mod ticket {
     use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
     use super::attributes::Attributes;
+    use super::beside::Beside;
     use super::buffer::Buffer;
     use super::inode::Inode;
     use crate::errno::Errno;
     use crate::plugin::store::byte;
-    use crate::recall::tracker::Reading;
 
     /// What became of the operations.
     #[derive(Debug, Default)]
@@ -260,8 +274,8 @@ pub mod ticket {
         }
 
         /// It is a read that the bricks answer.
-        pub fn wind_during(self, reading: Reading) {
-            drop(reading);
+        pub fn wind_during(self, recall: Box<dyn Beside>) {
+            drop(recall);
             self.answer();
         }
 

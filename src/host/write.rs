@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A write on its way to the bricks: whoever counts it hears of its answer.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use crate::errno::Errno;
+use crate::host::{crash, guard};
+use crate::sys;
+
+/// A write in flight.
+pub trait InFlight: Send {
+    /// The write was answered: `result` is the number of bytes or the errno, `moved_mtime` whether the file's
+    /// modification time was another afterwards.
+    fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool);
+}
+
+/// The write begins: what C keeps with it until [`end`].
+pub(crate) fn begin(write: Box<dyn InFlight>) -> NonNull<c_void> {
+    crash::before("write");
+    NonNull::from(Box::leak(Box::new(write))).cast()
+}
+
+/// What C calls when it was answered.
+pub(crate) unsafe extern "C" fn end(
+    write: *mut c_void,
+    op_ret: i32,
+    op_errno: i32,
+    before: *mut sys::iatt,
+    after: *mut sys::iatt,
+) {
+    let Some(write) = NonNull::new(write) else {
+        return;
+    };
+    guard::catch((), || {
+        // SAFETY: `begin` made it; each comes back once.
+        let write = unsafe { Box::from_raw(write.cast::<Box<dyn InFlight>>().as_ptr()) };
+        let result = u64::try_from(op_ret).map_err(|_| Errno::new(op_errno));
+        // SAFETY: NULL or variables of the shim's.
+        let times = unsafe { before.as_ref() }.zip(unsafe { after.as_ref() });
+        let moved = times.is_some_and(|(before, after)| {
+            (before.ia_mtime, before.ia_mtime_nsec) != (after.ia_mtime, after.ia_mtime_nsec)
+        });
+        write.end(result, moved);
+        crash::after("write");
+    });
+}
