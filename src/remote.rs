@@ -15,6 +15,7 @@
 
 pub mod ahead;
 pub mod allowance;
+pub mod chunk;
 pub mod coverage;
 pub mod get;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod object;
 pub mod objects;
 pub mod sizes;
+pub mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -129,7 +131,7 @@ fn ask(instance: &Arc<Instance>, ticket: &Ticket, inode: &Inode) -> Result<Way, 
     let object = instance
         .objects
         .open(instance.this, &store, inode.gfid(), &status)?;
-    if let Some(etag) = object.adopted() {
+    if let Some(etag) = object.source.adopted() {
         adopt::remember(&file, &status, &etag);
     }
     Ok(Way::Object { object, recall })

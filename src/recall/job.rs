@@ -317,7 +317,7 @@ fn fetch(
             .and_then(|object| {
                 let parts = Arc::new(Parts::of(size));
                 // A file that will be cut is not served as what it was.
-                if size == object.identity.size && !config.checked {
+                if size == object.source.identity.size && !config.checked {
                     job.serve(Some(Serving {
                         tracker: Arc::clone(&tracker),
                         object: Arc::clone(&object),

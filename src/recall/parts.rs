@@ -23,10 +23,11 @@ use crate::instance::Instance;
 use crate::recall::engine::Job;
 use crate::recall::space;
 use crate::recall::tracker::Tracker;
-use crate::remote::get;
+use crate::remote::chunk::Chunk;
 use crate::remote::limits::{LIMITS, Use};
-use crate::remote::object::{Chunk, Object};
+use crate::remote::object::Object;
 use crate::remote::sizes::PART;
+use crate::remote::source;
 
 /// What nobody has begun with.
 #[derive(Debug)]
@@ -103,8 +104,13 @@ pub struct Target<'a> {
 /// Why not. What was written until then is worth nothing.
 pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result<(), Failure> {
     // A part's checksum says nothing without the others; a piece was compared when it came.
-    let whole = target.tracker.size() == object.identity.size && !object.is_one_piece();
-    let expected = if whole { object.checksum()? } else { None };
+    let whole =
+        target.tracker.size() == object.source.identity.size && !object.source.is_one_piece();
+    let expected = if whole {
+        object.source.checksum()?
+    } else {
+        None
+    };
     let fetching = Fetching {
         object,
         parts,
@@ -139,7 +145,9 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
         return Err(failure);
     }
     match expected {
-        Some(expected) => get::compare(object.key(), expected, add_up(expected, done.sums)),
+        Some(expected) => {
+            source::compare(object.source.key(), expected, add_up(expected, done.sums))
+        }
         None => Ok(()),
     }
 }
@@ -178,7 +186,7 @@ impl Fetching<'_> {
 
     /// Fetches parts until none is left or one failed.
     fn run(&self, what: Use) {
-        let _entered = self.object.this.enter();
+        let _entered = self.object.source.this.enter();
         while !self.stopped.load(Ordering::Acquire)
             && let Some(range) = self.parts.next()
         {
@@ -258,14 +266,14 @@ impl Fetching<'_> {
         let Target {
             job, fd, tracker, ..
         } = self.target;
-        if self.object.is_one_piece() {
+        if self.object.source.is_one_piece() {
             job.serve_readers();
         }
         let urgent = job.is_wanted();
         if !urgent && self.target.give_up {
             return Err(Failure::Cancelled);
         }
-        let (buffer, this) = (chunk.buffer(), self.object.this);
+        let (buffer, this) = (chunk.buffer(), self.object.source.this);
         tracker.hold(at, chunk);
         let written = loop {
             let sent = tracker
@@ -363,9 +371,9 @@ mod tests {
         let expected = Algorithm::Crc32c.of(bytes);
         let sums = vec![of(9..14), of(0..9), of(14..bytes.len())];
         let found = add_up(expected, sums);
-        assert!(get::compare(c"key", expected, found).is_ok());
+        assert!(source::compare(c"key", expected, found).is_ok());
         let sums = vec![of(9..14), of(0..8), of(14..bytes.len())];
-        let failure = get::compare(c"key", expected, add_up(expected, sums)).unwrap_err();
+        let failure = source::compare(c"key", expected, add_up(expected, sums)).unwrap_err();
         assert_eq!(failure.errno(), Errno::EBADMSG);
     }
 }

@@ -3,24 +3,34 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString};
 use std::ops::Range;
-
-use cloudsync_format::checksum::Checksum;
 
 use crate::errno::{Errno, Failure};
 use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::plugin::store::{self, Part, Sink};
 use crate::recall::workers;
+use crate::remote::chunk::Chunk;
 use crate::remote::limits::{LIMITS, Lease, Use};
-use crate::remote::object::{Chunk, Object};
 use crate::remote::sizes::PIECE;
+use crate::remote::source::{Source, compare};
 use crate::sync::Arc;
 
 /// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
 /// 400 KiB.
 const THREADS: usize = 48;
+
+/// Who waits for what is fetched: an object above us, which keeps the bytes and answers its readers.
+pub trait Receiver: Send + Sync + 'static {
+    /// What is fetched, and where.
+    fn source(&self) -> &Source;
+
+    /// Bytes have come that were on their way. Answers who waited for them.
+    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>);
+
+    /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
+    fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>);
+}
 
 /// Hears of a chunk that came, and where it begins.
 pub type Came<'a> = dyn FnMut(u64, &Arc<Chunk>) -> Result<(), Failure> + 'a;
@@ -56,17 +66,17 @@ impl<'a> Get<'a> {
 }
 
 /// Fetches a range that is on its way, on a thread of its own. Never blocks.
-pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
+pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
     let task = {
         let (object, range) = (Arc::clone(object), range.clone());
-        let running = object.busy.begin();
+        let running = object.source().busy.begin();
         move || {
-            let entered = object.this.enter();
+            let entered = object.source().this.enter();
             let get = Get {
                 range,
                 first,
                 what: Use::Read,
-                go_on: &|| match object.is_ending() {
+                go_on: &|| match object.source().is_ending() {
                     true => Err(Failure::Cancelled),
                     false => Ok(()),
                 },
@@ -87,7 +97,7 @@ pub fn start(object: &Arc<Object>, range: Range<u64>, first: u64) {
 ///
 /// # Errors
 /// Why the bytes did not come, or what `each` said.
-pub fn run(object: &Arc<Object>, get: Get<'_>, each: &mut Came<'_>) -> Result<(), Failure> {
+pub fn run<R: Receiver>(object: &Arc<R>, get: Get<'_>, each: &mut Came<'_>) -> Result<(), Failure> {
     let mut coming = Coming {
         object,
         left: get.range.clone(),
@@ -100,7 +110,7 @@ pub fn run(object: &Arc<Object>, get: Get<'_>, each: &mut Came<'_>) -> Result<()
         let ours = matches!(failure, Failure::Brick { .. } | Failure::Cancelled);
         coming.errno = (!ours).then(|| failure.errno());
         if coming.errno.is_some() && get.what == Use::Read {
-            let key = object.key().to_string_lossy();
+            let key = object.source().key().to_string_lossy();
             log::warn!("object {key}, bytes {:?}: {failure}", get.range);
         }
     }
@@ -108,13 +118,13 @@ pub fn run(object: &Arc<Object>, get: Get<'_>, each: &mut Came<'_>) -> Result<()
 }
 
 /// What has not come yet. Whatever happens, it does not stay "on its way".
-struct Coming<'a> {
-    object: &'a Arc<Object>,
+struct Coming<'a, R: Receiver> {
+    object: &'a Arc<R>,
     left: Range<u64>,
     errno: Option<Errno>,
 }
 
-impl Drop for Coming<'_> {
+impl<R: Receiver> Drop for Coming<'_, R> {
     fn drop(&mut self) {
         if !self.left.is_empty() {
             self.object.gone(&self.left, self.errno);
@@ -122,19 +132,20 @@ impl Drop for Coming<'_> {
     }
 }
 
-fn fetch(
-    object: &Arc<Object>,
+fn fetch<R: Receiver>(
+    object: &Arc<R>,
     get: &Get<'_>,
-    coming: &mut Coming<'_>,
+    coming: &mut Coming<'_, R>,
     each: &mut Came<'_>,
 ) -> Result<(), Failure> {
     let bytes = get.range.end - get.range.start;
     let _connection = LIMITS.connection(get.what, bytes);
-    let version = object.version()?;
+    let source = object.source();
+    let version = source.version()?;
     let part = |version| Part {
-        key: &object.identity.key,
+        key: &source.identity.key,
         version,
-        size: object.identity.size,
+        size: source.identity.size,
         range: get.range.clone(),
     };
     let mut filling = Filling {
@@ -146,21 +157,21 @@ fn fetch(
         each,
         failed: None,
     };
-    let mut fetched = object.store.fetch(&part(version.as_deref()), &mut filling);
+    let mut fetched = source.store.fetch(&part(version.as_deref()), &mut filling);
     if fetched == Err(Errno::ESTALE)
         && filling.failed.is_none()
-        && let Some(adopted) = adopt(object, version.as_deref())?
+        && let Some(adopted) = source.adopt(version.as_deref())?
     {
-        fetched = object.store.fetch(&part(Some(&adopted)), &mut filling);
+        fetched = source.store.fetch(&part(Some(&adopted)), &mut filling);
     }
     let failed = filling.failed.take();
     if failed.is_none()
         && fetched.is_ok()
         && let Some(piece) = filling.piece.take()
     {
-        if let Some(expected) = object.checksum()? {
+        if let Some(expected) = source.checksum()? {
             let found = expected.algorithm().of(piece.buffer().bytes());
-            compare(object.key(), expected, found)?;
+            compare(source.key(), expected, found)?;
         }
         filling.hand_out(&piece)?;
     }
@@ -172,7 +183,7 @@ fn fetch(
             (get.go_on)()?;
             if errno == Errno::EREMOTEIO {
                 // Nonsense, as for a range of an object that is not the file. Asking tells.
-                object.describe()?;
+                source.describe()?;
             }
             Err(Failure::Store(errno))
         }
@@ -184,10 +195,10 @@ fn fetch(
     }
 }
 
-struct Filling<'a, 'b, 'c, 'd> {
-    object: &'a Arc<Object>,
+struct Filling<'a, 'b, 'c, 'd, R: Receiver> {
+    object: &'a Arc<R>,
     get: &'a Get<'b>,
-    coming: &'a mut Coming<'c>,
+    coming: &'a mut Coming<'c, R>,
     buffer: Option<(Buffer, Lease<'static>)>,
     /// An object of one piece, all of it: nobody sees it before it was compared.
     piece: Option<Arc<Chunk>>,
@@ -196,7 +207,7 @@ struct Filling<'a, 'b, 'c, 'd> {
     failed: Option<Failure>,
 }
 
-impl Filling<'_, '_, '_, '_> {
+impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         LIMITS.pace(bytes.len() as u64);
         while !bytes.is_empty() {
@@ -211,11 +222,8 @@ impl Filling<'_, '_, '_, '_> {
                 self.buffer = Some((buffer, lease));
                 continue;
             }
-            let chunk = Arc::new(Chunk {
-                buffer,
-                _lease: lease,
-            });
-            if self.object.is_one_piece() {
+            let chunk = Arc::new(Chunk::new(buffer, lease));
+            if self.object.source().is_one_piece() {
                 self.piece = Some(chunk);
             } else {
                 self.hand_out(&chunk)?;
@@ -228,14 +236,13 @@ impl Filling<'_, '_, '_, '_> {
         let at = self.coming.left.start;
         self.coming.left.start += chunk.buffer().bytes().len() as u64;
         self.object.came(at, Arc::clone(chunk));
-        LIMITS.keep(self.object, at);
         (self.each)(at, chunk)
     }
 
     fn room(&self) -> Result<(Buffer, Lease<'static>), Failure> {
         let left = self.coming.left.end - self.coming.left.start;
         let begins = self.coming.left.start == self.get.range.start;
-        let most = if begins && !self.object.is_one_piece() {
+        let most = if begins && !self.object.source().is_one_piece() {
             self.get.first
         } else {
             PIECE
@@ -246,15 +253,16 @@ impl Filling<'_, '_, '_, '_> {
         }
         let lease = LIMITS.memory(size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let buffer = Buffer::new(self.object.this, size).map_err(|errno| Failure::Brick {
-            step: "take memory for a write",
-            errno,
-        })?;
+        let buffer =
+            Buffer::new(self.object.source().this, size).map_err(|errno| Failure::Brick {
+                step: "take memory for a write",
+                errno,
+            })?;
         Ok((buffer, lease))
     }
 }
 
-impl Sink for Filling<'_, '_, '_, '_> {
+impl<R: Receiver> Sink for Filling<'_, '_, '_, '_, R> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         (self.get.go_on)()
             .and_then(|()| self.take(bytes))
@@ -270,89 +278,6 @@ impl Sink for Filling<'_, '_, '_, '_> {
     }
 
     fn describe(&mut self, found: store::Object) {
-        // One that is not the file is none that we know: whoever needs to know more asks, and hears why.
-        if let Ok(found) = checked(self.object, found) {
-            self.object.learn(found);
-        }
+        self.object.source().learn(found);
     }
-}
-
-/// Whether an object's checksum is what it should be.
-///
-/// # Errors
-/// [`Failure::Object`].
-pub fn compare(key: &CStr, expected: Checksum, found: Checksum) -> Result<(), Failure> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(Failure::Object {
-        key: key.to_string_lossy().into_owned(),
-        why: format!("checksum {found}, should be {expected}"),
-        errno: Errno::EBADMSG,
-    })
-}
-
-/// The store says that it is another version than `refused`: asks whether it is the same object all the same. `None`: it
-/// cannot be told.
-///
-/// # Errors
-/// It is not, or why the store does not say.
-fn adopt(object: &Object, refused: Option<&CStr>) -> Result<Option<CString>, Failure> {
-    head(object)?;
-    Ok(object
-        .adopted()
-        .filter(|adopted| refused != Some(adopted.as_c_str())))
-}
-
-/// Asks the store what the object is, and whether that is the file.
-///
-/// # Errors
-/// Why not.
-pub(super) fn head(object: &Object) -> Result<store::Object, Failure> {
-    let found = object
-        .store
-        .head(&object.identity.key)
-        .map_err(Failure::Store)?
-        .ok_or(Failure::Store(Errno::EOPNOTSUPP))?;
-    checked(object, found)
-}
-
-/// What the store says of the object, if that is the file.
-fn checked(object: &Object, found: store::Object) -> Result<store::Object, Failure> {
-    let identity = &object.identity;
-    let other = |why: String, errno| Failure::Object {
-        key: identity.key.to_string_lossy().into_owned(),
-        why,
-        errno,
-    };
-    let version = identity.version.as_deref().map(CStr::to_string_lossy);
-    if let Some(version) =
-        version.filter(|version| !found.etag.is_empty() && *version != found.etag)
-    {
-        let now = &found.etag;
-        let proven = found.size == identity.size
-            && identity.checksum.is_some()
-            && identity.checksum == found.checksum;
-        let adopted = CString::new(now.as_str()).ok().filter(|_| proven);
-        let Some(adopted) = adopted else {
-            let why = format!(
-                "it is version {now} in the store, the file was archived as {version}, and size and checksum do not prove \
-                 that it is the same (cloudsync verify --adopt)"
-            );
-            return Err(other(why, Errno::ESTALE));
-        };
-        if object.adopted().as_ref() != Some(&adopted) {
-            log::info!(
-                "object {}: it is version {now} now, it was {version}; size and checksum are the file's",
-                identity.key.to_string_lossy()
-            );
-            object.adopt(adopted);
-        }
-    }
-    if found.size != identity.size {
-        let (stored, size) = (found.size, identity.size);
-        let why = format!("it has {stored} bytes in the store, the file has {size}");
-        return Err(other(why, Errno::EBADMSG));
-    }
-    Ok(found)
 }

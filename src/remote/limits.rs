@@ -9,8 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::remote::object::Object;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+/// What keeps bytes that may be thrown away.
+pub trait Evict: std::fmt::Debug + Send + Sync {
+    /// The chunk at `at` is not kept any longer, unless a read that waits for others needs it. Returns whether it is gone.
+    fn forget(&self, at: u64) -> bool;
+}
 
 /// The process's.
 pub static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
@@ -33,7 +38,7 @@ struct Memory {
     /// By connections, for what was read ahead.
     buffers: u64,
     /// What may be thrown away, the oldest first.
-    kept: VecDeque<(Weak<Object>, u64)>,
+    kept: VecDeque<(Weak<dyn Evict>, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -154,13 +159,14 @@ impl Limits {
     }
 
     /// The bytes at `at` of `object` may be thrown away when memory is short.
-    pub fn keep(&self, object: &Arc<Object>, at: u64) {
+    pub fn keep<E: Evict + 'static>(&self, object: &Arc<E>, at: u64) {
         const MANY: usize = 4096;
+        let kept: Weak<E> = Arc::downgrade(object);
         let mut memory = lock(&self.memory);
         if memory.kept.len() >= MANY {
             memory.kept.retain(|(object, _)| object.strong_count() > 0);
         }
-        memory.kept.push_back((Arc::downgrade(object), at));
+        memory.kept.push_back((kept, at));
         drop(memory);
         self.freed.notify_all();
     }

@@ -6,63 +6,36 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::time::{Duration, Instant};
-
-use cloudsync_format::checksum::Checksum;
 
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
-use crate::plugin::store::{self, LoadedStore};
+use crate::plugin::store::LoadedStore;
 use crate::recall::busy::Busy;
 use crate::remote::ahead::Ahead;
+use crate::remote::chunk::Chunk;
 use crate::remote::coverage::{Coverage, Extent, Place};
-use crate::remote::get::{self, Get, GoOn};
+use crate::remote::get::{self, Get, GoOn, Receiver};
 use crate::remote::identity::Identity;
-use crate::remote::limits::{Lease, Use};
+use crate::remote::limits::{Evict, LIMITS, Use};
 use crate::remote::sizes::{PART, PIECE};
+use crate::remote::source::Source;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-/// Bytes that have come.
-#[derive(Debug)]
-pub struct Chunk {
-    pub(super) buffer: Buffer,
-    pub(super) _lease: Lease<'static>,
-}
-
-impl Chunk {
-    /// The memory that they are in.
-    #[must_use]
-    pub const fn buffer(&self) -> &Buffer {
-        &self.buffer
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Object {
-    /// Which it is.
-    pub identity: Identity,
+    /// Which it is, and where it comes from.
+    pub source: Source,
     /// What an answer shows of the file.
     pub attributes: Attributes,
-    /// The instance that reads it.
-    pub this: Xlator,
-    pub(super) store: Arc<LoadedStore>,
-    /// What the store said of it.
-    described: Mutex<Option<store::Object>>,
-    /// The version that the store has of it now, if that is another one and was proven to be the same object.
-    adopted: Mutex<Option<CString>>,
     /// A request failed: the next open creates a new `Object` with fresh metadata.
     stale: AtomicBool,
-    /// The instance ends: so do the requests.
-    ending: Arc<AtomicBool>,
-    /// Counts the requests that run on threads of their own.
-    pub(super) busy: Arc<Busy>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -88,7 +61,7 @@ struct Read {
 pub type Each<'a> = dyn FnMut(u64, &Arc<Chunk>, Range<usize>) -> Result<(), Failure> + 'a;
 
 fn length(chunk: &Chunk) -> u64 {
-    chunk.buffer.bytes().len() as u64
+    chunk.buffer().bytes().len() as u64
 }
 
 /// Where `at` is in a chunk that begins at `start`.
@@ -108,15 +81,9 @@ impl Object {
         ending: &Arc<AtomicBool>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            identity,
+            source: Source::new(this, store, identity, busy, ending),
             attributes: *attributes,
-            this,
-            store,
-            described: Mutex::default(),
-            adopted: Mutex::default(),
             stale: AtomicBool::new(false),
-            ending: Arc::clone(ending),
-            busy: Arc::clone(busy),
             state: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -129,64 +96,21 @@ impl Object {
     /// Whether it is this object, by way of this store, and nothing is wrong with it so far.
     #[must_use]
     pub fn is(&self, identity: &Identity, store: &Arc<LoadedStore>) -> bool {
-        self.identity == *identity
-            && Arc::ptr_eq(&self.store, store)
+        self.source.identity == *identity
+            && Arc::ptr_eq(&self.source.store, store)
             && !self.stale.load(Ordering::Acquire)
-    }
-
-    /// Whether it is fetched as a whole and compared before it is shown.
-    #[must_use]
-    pub const fn is_one_piece(&self) -> bool {
-        self.identity.size <= PIECE
-    }
-
-    /// What the object is, if that is the file. Asks the store, unless it has told with the bytes that came first. Blocks.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn describe(&self) -> Result<store::Object, Failure> {
-        let mut described = self
-            .described
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*described {
-            return Ok(known.clone());
-        }
-        let found = get::head(self)?;
-        *described = Some(found.clone());
-        Ok(found)
-    }
-
-    /// The checksum that its bytes must have, if that is known: by the file's record, or else by the store. Blocks if that
-    /// must be asked.
-    ///
-    /// # Errors
-    /// Why the store does not say.
-    pub fn checksum(&self) -> Result<Option<Checksum>, Failure> {
-        match self.identity.checksum {
-            Some(checksum) => Ok(Some(checksum)),
-            None => Ok(self.describe()?.checksum),
-        }
-    }
-
-    /// The store told it beside bytes of the object.
-    pub(super) fn learn(&self, found: store::Object) {
-        self.described
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(found);
     }
 
     /// The part of the object that a read asks for.
     #[must_use]
     pub fn range(&self, ticket: &Ticket) -> Range<u64> {
         let arguments = ticket.arguments();
-        let start = arguments.offset().min(self.identity.size);
+        let start = arguments.offset().min(self.source.identity.size);
         start
             ..arguments
                 .offset()
                 .saturating_add(arguments.size())
-                .min(self.identity.size)
+                .min(self.source.identity.size)
                 .max(start)
     }
 
@@ -197,8 +121,8 @@ impl Object {
         let mut state = self.lock();
         let ahead = state.ahead.after(&range);
         let mut wanted = range.clone();
-        if self.is_one_piece() {
-            wanted = 0..self.identity.size;
+        if self.source.is_one_piece() {
+            wanted = 0..self.source.identity.size;
         } else if look_ahead
             && !state
                 .coverage
@@ -238,24 +162,31 @@ impl Object {
     }
 
     fn beyond(&self, range: &Range<u64>, ahead: u64) -> u64 {
-        range.end.saturating_add(ahead).min(self.identity.size)
+        range
+            .end
+            .saturating_add(ahead)
+            .min(self.source.identity.size)
     }
 
     fn answer(&self, ticket: Ticket, range: &Range<u64>, extents: &[Extent<Arc<Chunk>>]) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         // A copy: a chunk may be much larger, and who is above us may keep what it gets for long.
-        let mut buffer = match Buffer::new(self.this, size.max(1)) {
+        let mut buffer = match Buffer::new(self.source.this, size.max(1)) {
             Ok(buffer) => buffer,
             Err(errno) => return ticket.fail(errno),
         };
         for extent in extents {
-            let bytes = extent.data.buffer.bytes();
+            let bytes = extent.data.buffer().bytes();
             let start = extent.range.start;
             buffer.push(
                 &bytes[within(start, range.start)..within(start, range.end).min(bytes.len())],
             );
         }
-        ticket.answer_bytes(&buffer, range.end >= self.identity.size, &self.attributes);
+        ticket.answer_bytes(
+            &buffer,
+            range.end >= self.source.identity.size,
+            &self.attributes,
+        );
     }
 
     /// Gives `each` the bytes of a range in order, as they come: those that are there, those that others fetch, and those
@@ -299,8 +230,8 @@ impl Object {
                     return Err(Failure::Store(state.failed.unwrap_or(Errno::EIO)));
                 }
                 Place::Missing { until } => {
-                    let until = if self.is_one_piece() {
-                        self.identity.size
+                    let until = if self.source.is_one_piece() {
+                        self.source.identity.size
                     } else {
                         until
                     };
@@ -319,57 +250,6 @@ impl Object {
             }
         }
         Ok(())
-    }
-
-    /// Bytes have come that were on their way. Answers who waited for them.
-    pub(super) fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>) {
-        let mut state = self.lock();
-        state.coverage.arrive(at..at + length(&chunk), chunk);
-        let mut ready = Vec::new();
-        let reads = std::mem::take(&mut state.reads);
-        for read in reads {
-            match state.coverage.extents(&read.range) {
-                Some(extents) => ready.push((read, extents)),
-                None => state.reads.push(read),
-            }
-        }
-        drop(state);
-        self.changed.notify_all();
-        for (read, extents) in ready {
-            self.answer(read.ticket, &read.range, &extents);
-        }
-    }
-
-    /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
-    pub(super) fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
-        self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
-        let ending = self.is_ending().then_some(Errno::ECANCELED);
-        let errno = errno.or(ending);
-        let mut state = self.lock();
-        state.coverage.give_up(range.start);
-        if errno.is_some() {
-            state.failures += 1;
-            state.failed = errno;
-        }
-        let reads = std::mem::take(&mut state.reads);
-        let (hit, other): (Vec<_>, Vec<_>) = reads
-            .into_iter()
-            .partition(|read| read.range.start < range.end && range.start < read.range.end);
-        state.reads = other;
-        drop(state);
-        self.changed.notify_all();
-        for read in hit {
-            match errno {
-                Some(errno) => read.ticket.fail(errno),
-                None => self.read(read.ticket, false),
-            }
-        }
-    }
-
-    /// Whether the instance ends: requests are given up, and who waits for them gets ECANCELED.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Acquire)
     }
 
     /// Waits until nobody waits for bytes.
@@ -399,9 +279,60 @@ impl Object {
     pub fn waiting(&self) -> usize {
         self.lock().reads.len()
     }
+}
 
-    /// The chunk at `at` is not kept any longer, unless a read that waits for others needs it. Returns whether it is gone.
-    pub fn forget(&self, at: u64) -> bool {
+impl Receiver for Object {
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>) {
+        let mut state = self.lock();
+        state.coverage.arrive(at..at + length(&chunk), chunk);
+        let mut ready = Vec::new();
+        let reads = std::mem::take(&mut state.reads);
+        for read in reads {
+            match state.coverage.extents(&read.range) {
+                Some(extents) => ready.push((read, extents)),
+                None => state.reads.push(read),
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        for (read, extents) in ready {
+            self.answer(read.ticket, &read.range, &extents);
+        }
+        LIMITS.keep(self, at);
+    }
+
+    fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
+        self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
+        let ending = self.source.is_ending().then_some(Errno::ECANCELED);
+        let errno = errno.or(ending);
+        let mut state = self.lock();
+        state.coverage.give_up(range.start);
+        if errno.is_some() {
+            state.failures += 1;
+            state.failed = errno;
+        }
+        let reads = std::mem::take(&mut state.reads);
+        let (hit, other): (Vec<_>, Vec<_>) = reads
+            .into_iter()
+            .partition(|read| read.range.start < range.end && range.start < read.range.end);
+        state.reads = other;
+        drop(state);
+        self.changed.notify_all();
+        for read in hit {
+            match errno {
+                Some(errno) => read.ticket.fail(errno),
+                None => self.read(read.ticket, false),
+            }
+        }
+    }
+}
+
+impl Evict for Object {
+    fn forget(&self, at: u64) -> bool {
         let mut state = self.lock();
         let Some(range) = state.coverage.extent_at(at) else {
             return true;
@@ -414,37 +345,5 @@ impl Object {
         drop(state);
         drop(chunk);
         true
-    }
-
-    /// The version that the store has of it now, if it is not the one that the file was archived as.
-    #[must_use]
-    pub fn adopted(&self) -> Option<CString> {
-        self.adopted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Another version of it is the same object.
-    pub(super) fn adopt(&self, version: CString) {
-        *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
-    }
-
-    /// The version to insist on. Blocks if it must be asked for.
-    pub(super) fn version(&self) -> Result<Option<CString>, Failure> {
-        if let Some(adopted) = self.adopted() {
-            return Ok(Some(adopted));
-        }
-        if let Some(version) = &self.identity.version {
-            return Ok(Some(version.clone()));
-        }
-        let etag = self.describe()?.etag;
-        Ok(CString::new(etag).ok().filter(|etag| !etag.is_empty()))
-    }
-
-    /// Its key, for the log.
-    #[must_use]
-    pub fn key(&self) -> &CStr {
-        &self.identity.key
     }
 }

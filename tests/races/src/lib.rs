@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, coverage, get, identity, limits, object, objects}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, space, workers}` |
+//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, chunk, coverage, get, identity, limits, object, objects, source}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, space, workers}` |
 
 #![forbid(unsafe_code)]
 

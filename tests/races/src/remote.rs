@@ -3,6 +3,8 @@
 
 #[path = "../../../src/remote/ahead.rs"]
 pub mod ahead;
+#[path = "../../../src/remote/chunk.rs"]
+pub mod chunk;
 #[path = "../../../src/remote/coverage.rs"]
 pub mod coverage;
 #[path = "../../../src/remote/get.rs"]
@@ -15,6 +17,8 @@ pub mod limits;
 pub mod object;
 #[path = "../../../src/remote/objects.rs"]
 pub mod objects;
+#[path = "../../../src/remote/source.rs"]
+pub mod source;
 
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;

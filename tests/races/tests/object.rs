@@ -129,7 +129,7 @@ impl World {
     ) -> JoinHandle<Result<(), Failure>> {
         let (object, cancelled) = (Arc::clone(&self.object), Arc::clone(cancelled));
         thread::spawn(move || {
-            let (size, mut at) = (object.identity.size, 0);
+            let (size, mut at) = (object.source.identity.size, 0);
             let go_on = || match cancelled.load(SeqCst) {
                 true => Err(why()),
                 false => Ok(()),
