@@ -64,7 +64,7 @@ use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::marks::Mark;
-use crate::recall::workers;
+use crate::work::workers;
 
 /// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
 pub fn start(instance: &Arc<Instance>, ticket: Ticket) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloudsync_format::settings::{Error, Settings, parse_bytes};
 
-use crate::remote::allowance::Allowed;
+use crate::allowance::Allowed;
 
 /// The option that names the store.
 pub const STORETYPE: &str = "cloudsync-storetype";

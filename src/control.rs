@@ -27,7 +27,8 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode, Loc};
 use crate::host::ticket::{Answered, Ticket};
 use crate::instance::Instance;
-use crate::recall::{adopt, engine, workers};
+use crate::recall::{adopt, engine};
+use crate::work::workers;
 
 /// What a user tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

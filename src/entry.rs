@@ -19,13 +19,13 @@ use crate::host::ticket::{Answered, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::Instance;
+use crate::objects::limits::LIMITS;
 use crate::plugin::{store, table};
 use crate::recall::cut;
 use crate::recall::engine::Want;
 use crate::recall::tracker;
-use crate::recall::workers;
-use crate::remote::limits::LIMITS;
 use crate::sys;
+use crate::work::workers;
 
 /// How long `fini` waits for jobs. gfapi takes about as long for itself.
 const SHUTDOWN: Duration = Duration::from_secs(30);

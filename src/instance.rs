@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::allowance::{Allowance, Answer};
 use crate::archive;
 use crate::bricks::{Bricks, Check};
 use crate::config::{self, Config};
@@ -17,12 +18,12 @@ use crate::host::dict::DictRef;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
+use crate::objects::limits::LIMITS;
+use crate::objects::registry::Objects;
 use crate::plugin::store::LoadedStore;
-use crate::recall::busy::Busy;
+use crate::read;
 use crate::recall::engine::{self, Engine, Want};
-use crate::remote::allowance::{Allowance, Answer};
-use crate::remote::limits::LIMITS;
-use crate::remote::{self, Objects};
+use crate::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]
@@ -256,7 +257,7 @@ impl Instance {
         gfid: Option<Gfid>,
     ) {
         match want {
-            Want::Read => remote::serve(self, ticket, inode),
+            Want::Read => read::serve(self, ticket, inode),
             Want::Bytes | Want::Look | Want::First(_) | Want::Tidy | Want::LookInto => {
                 engine::park(self, ticket, want, inode, gfid);
             }

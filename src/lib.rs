@@ -17,7 +17,10 @@
 //! | [`fops`]     | each operation's class; what an answer of the bricks teaches            | no     |
 //! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy         | no     |
 //! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
-//! | [`remote`]   | reads of a cold file, answered from its object                          | no     |
+//! | [`read`]     | where a read of a cold file gets its bytes                              | no     |
+//! | [`objects`]  | objects that are read or recalled: what is in memory, what is on its way | no     |
+//! | [`work`]     | threads of ours, and what is under way                                  | no     |
+//! | [`allowance`] | how much reads may bring back                                           | no     |
 //! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
 //! | [`bricks`]   | whether they look at a file's state before they read and write               | no     |
 //! | [`control`]  | what users ask and tell: state, recall, cancel                          | no     |
@@ -26,6 +29,7 @@
 //! | [`config`]   | the volume's options, parsed                                            | no     |
 //! | [`errno`]    | what went wrong, and which errno an application gets for it             | no     |
 
+pub mod allowance;
 pub mod archive;
 pub mod bricks;
 pub mod config;
@@ -36,8 +40,10 @@ pub mod errno;
 pub mod fops;
 pub mod host;
 pub mod instance;
+pub mod objects;
 pub mod plugin;
+pub mod read;
 pub mod recall;
-pub mod remote;
 mod sync;
 mod sys;
+pub mod work;

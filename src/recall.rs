@@ -2,7 +2,7 @@
 //! Bringing a file back.
 //!
 //! The first operation that needs a cold file's bytes is parked and starts a job; later ones join it ([`engine`]).
-//! The job runs on a thread of ours ([`workers`]) and goes through these steps ([`job`]):
+//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`job`]):
 //!
 //! ```text
 //! look -> lock -> look again, heal ([`evidence`]) -> find room ([`space`]) -> mark -> write ([`tracker`] counts)
@@ -15,7 +15,6 @@
 //! that is local, at worst with the size attribute of the cold file, which the next lookup notices and has removed.
 
 pub mod adopt;
-pub mod busy;
 pub mod cut;
 pub mod engine;
 pub mod evidence;
@@ -26,4 +25,3 @@ pub mod parts;
 pub mod ranges;
 pub mod space;
 pub mod tracker;
-pub mod workers;

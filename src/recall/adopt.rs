@@ -15,7 +15,7 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::instance::Instance;
-use crate::remote::identity::Identity;
+use crate::objects::identity::Identity;
 
 /// How long a command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -12,18 +12,18 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
-use crate::recall::busy::Busy;
+use crate::objects::object::Object;
+use crate::read;
 use crate::recall::job::{self, Looked};
 use crate::recall::lease::Lease;
 use crate::recall::parts::Parts;
 use crate::recall::space::Space;
 use crate::recall::tracker::Tracker;
-use crate::recall::workers::{self, Pool};
-use crate::remote;
-use crate::remote::object::Object;
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
+use crate::work::busy::Busy;
+use crate::work::workers::{self, Pool};
 
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,7 +330,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
             // There is no room for the file, but a reader needs none.
             Err(_) if can_serve && ticket.fop() == fop::GF_FOP_READ => {
                 let inode = ticket.inode();
-                remote::serve(instance, ticket, inode);
+                read::serve(instance, ticket, inode);
             }
             Err(failure) => ticket.fail(failure.errno()),
         }

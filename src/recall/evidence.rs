@@ -28,10 +28,10 @@ use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::instance::Instance;
+use crate::objects::limits::Use;
+use crate::objects::sizes::PIECE;
 use crate::recall::engine::Job;
 use crate::recall::marks::{self, Mark};
-use crate::remote::limits::Use;
-use crate::remote::sizes::PIECE;
 
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

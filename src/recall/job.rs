@@ -15,14 +15,14 @@ use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::Loc;
 use crate::instance::Instance;
+use crate::objects::identity::Identity;
+use crate::objects::sizes::{PART, PIECE};
 use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::cut::{self, Cutter};
 use crate::recall::engine::{self, Job, Serving, Want};
 use crate::recall::evidence;
 use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
-use crate::remote::identity::Identity;
-use crate::remote::sizes::{PART, PIECE};
 
 /// What a look without the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

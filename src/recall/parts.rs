@@ -20,14 +20,14 @@ use crate::host::fd::Fd;
 use crate::host::inode::Loc;
 use crate::host::thread;
 use crate::instance::Instance;
+use crate::objects::chunk::Chunk;
+use crate::objects::limits::{LIMITS, Use};
+use crate::objects::object::Object;
+use crate::objects::sizes::PART;
+use crate::objects::source;
 use crate::recall::engine::Job;
 use crate::recall::space;
 use crate::recall::tracker::Tracker;
-use crate::remote::chunk::Chunk;
-use crate::remote::limits::{LIMITS, Use};
-use crate::remote::object::Object;
-use crate::remote::sizes::PART;
-use crate::remote::source;
 
 /// What nobody has begun with.
 #[derive(Debug)]

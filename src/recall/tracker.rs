@@ -15,8 +15,8 @@ use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::crash;
 use crate::host::write;
+use crate::objects::chunk::Chunk;
 use crate::recall::ranges::Ranges;
-use crate::remote::chunk::Chunk;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor

@@ -7,9 +7,9 @@ use crate::config::Config;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
-use crate::recall::busy::Busy;
 use crate::recall::engine::{self, Engine, Want};
 use crate::sync::Arc;
+use crate::work::busy::Busy;
 
 /// The file.
 pub const FILE: Gfid = Gfid(1);

@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{busy, engine, tracker, ranges}`, `remote::{ahead, chunk, coverage, get, identity, limits, object, objects, source}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `remote::sizes`, `recall::{job, lease, parts, space, workers}` |
+//! | `recall::{engine, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::busy`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `read`, `objects::sizes`, `recall::{job, lease, parts, space}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,13 @@
 pub mod errno;
 pub mod host;
 pub mod instance;
+pub mod objects;
 pub mod orders;
 pub mod plugin;
+pub mod read;
 pub mod recall;
-pub mod remote;
 pub mod sync;
+pub mod work;
 
 /// In place of src/config.rs.
 pub mod config {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The engine, and stand-ins for a job's steps and for the threads that it runs on.
+//! The engine, and a stand-in for a job's steps.
 
-#[path = "../../../src/recall/busy.rs"]
-pub mod busy;
 #[path = "../../../src/recall/engine.rs"]
 pub mod engine;
 #[path = "../../../src/recall/ranges.rs"]
@@ -121,59 +119,6 @@ pub mod job {
                 shuttle::thread::yield_now();
                 Ok(())
             }
-        }
-    }
-}
-
-/// In place of src/recall/workers.rs: a thread for each task.
-pub mod workers {
-    use shuttle::rand::Rng;
-
-    /// Threads.
-    #[derive(Debug)]
-    pub struct Pool;
-
-    /// Recalls of small files.
-    pub static SMALL: Pool = Pool;
-    /// Recalls of large files.
-    pub static LARGE: Pool = Pool;
-    /// What asks the bricks.
-    pub static BRICKS: Pool = Pool;
-    /// Requests that readers wait for.
-    pub static READS: Pool = Pool;
-    /// What waits for a lock.
-    pub static LOCKS: Pool = Pool;
-    /// As many as there are tasks.
-    pub const LIMIT: usize = 16;
-
-    thread_local! {
-        static SCARCE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-    }
-
-    /// From now on one of four threads cannot be had.
-    pub fn become_scarce(scarce: bool) {
-        SCARCE.set(scarce);
-    }
-
-    /// None could be had.
-    #[derive(Debug)]
-    pub struct NoThread;
-
-    impl Pool {
-        /// Runs the task.
-        ///
-        /// # Errors
-        /// When threads are scarce.
-        pub fn run(
-            &'static self,
-            _: usize,
-            task: impl FnOnce() + Send + 'static,
-        ) -> Result<(), NoThread> {
-            if SCARCE.get() && shuttle::rand::thread_rng().gen_ratio(1, 4) {
-                return Err(NoThread);
-            }
-            shuttle::thread::spawn(task);
-            Ok(())
         }
     }
 }

@@ -13,7 +13,8 @@ use cloudsync_races::host::inode::Inode;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
 use cloudsync_races::instance::{FILE, Instance};
 use cloudsync_races::orders;
-use cloudsync_races::recall::{engine, workers};
+use cloudsync_races::recall::engine;
+use cloudsync_races::work::workers;
 use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);

@@ -2,28 +2,16 @@
 //! Reads of a cold file, answered from its object.
 //!
 //! A reader does not wait for the file, only for what it reads. What it asks for is taken from the bricks, if a recall of
-//! this client has brought it there; else from memory ([`object`]), where it is or comes to by a request of its own
-//! ([`get`]), bounded by [`limits`].
+//! this client has brought it there; else from memory ([`crate::objects::object`]), where it is or comes to by a request of its own
+//! ([`crate::objects::get`]), bounded by [`crate::objects::limits`].
 //!
 //! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
 //! else. Otherwise the bricks are asked before each read.
 //!
-//! A small file ([`sizes::SMALL`]) is recalled at once, if it may be, and its readers are answered when it is in memory. Of
+//! A small file ([`SMALL`]) is recalled at once, if it may be, and its readers are answered when it is in memory. Of
 //! a larger one the reader gets what it reads first, and the recall begins when it has it.
 
 #![forbid(unsafe_code)]
-
-pub mod ahead;
-pub mod allowance;
-pub mod chunk;
-pub mod coverage;
-pub mod get;
-pub mod identity;
-pub mod limits;
-pub mod object;
-pub mod objects;
-pub mod sizes;
-pub mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,12 +25,12 @@ use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
+use crate::objects::object::Object;
+pub use crate::objects::registry::Objects;
+use crate::objects::sizes::SMALL;
 use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Want};
 use crate::recall::{adopt, evidence};
-use crate::remote::object::Object;
-pub use crate::remote::objects::Objects;
-use crate::remote::sizes::SMALL;
 use crate::sys;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.

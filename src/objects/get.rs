@@ -8,13 +8,13 @@ use std::ops::Range;
 use crate::errno::{Errno, Failure};
 use crate::host::buffer::Buffer;
 use crate::host::guard;
+use crate::objects::chunk::Chunk;
+use crate::objects::limits::{LIMITS, Lease, Use};
+use crate::objects::sizes::PIECE;
+use crate::objects::source::{Source, compare};
 use crate::plugin::store::{self, Part, Sink};
-use crate::recall::workers;
-use crate::remote::chunk::Chunk;
-use crate::remote::limits::{LIMITS, Lease, Use};
-use crate::remote::sizes::PIECE;
-use crate::remote::source::{Source, compare};
 use crate::sync::Arc;
+use crate::work::workers;
 
 /// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
 /// 400 KiB.

@@ -14,18 +14,18 @@ use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
+use crate::objects::ahead::Ahead;
+use crate::objects::chunk::Chunk;
+use crate::objects::coverage::{Coverage, Extent, Place};
+use crate::objects::get::{self, Get, GoOn, Receiver};
+use crate::objects::identity::Identity;
+use crate::objects::limits::{Evict, LIMITS, Use};
+use crate::objects::sizes::{PART, PIECE};
+use crate::objects::source::Source;
 use crate::plugin::store::LoadedStore;
-use crate::recall::busy::Busy;
-use crate::remote::ahead::Ahead;
-use crate::remote::chunk::Chunk;
-use crate::remote::coverage::{Coverage, Extent, Place};
-use crate::remote::get::{self, Get, GoOn, Receiver};
-use crate::remote::identity::Identity;
-use crate::remote::limits::{Evict, LIMITS, Use};
-use crate::remote::sizes::{PART, PIECE};
-use crate::remote::source::Source;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use cloudsync_format::checksum::Checksum;
 
 use crate::errno::{Errno, Failure};
 use crate::host::xlator::Xlator;
+use crate::objects::identity::Identity;
+use crate::objects::sizes::PIECE;
 use crate::plugin::store::{self, LoadedStore};
-use crate::recall::busy::Busy;
-use crate::remote::identity::Identity;
-use crate::remote::sizes::PIECE;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
+use crate::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::inode::Gfid;
 use crate::host::xlator::Xlator;
+use crate::objects::identity::Identity;
+use crate::objects::object::Object;
 use crate::plugin::store::LoadedStore;
-use crate::recall::busy::Busy;
-use crate::remote::identity::Identity;
-use crate::remote::object::Object;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::work::busy::Busy;
 
 /// The objects that are in use.
 #[derive(Debug, Default)]

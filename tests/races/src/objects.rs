@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The requests of readers, with sizes that are small.
+
+#[path = "../../../src/objects/ahead.rs"]
+pub mod ahead;
+#[path = "../../../src/objects/chunk.rs"]
+pub mod chunk;
+#[path = "../../../src/objects/coverage.rs"]
+pub mod coverage;
+#[path = "../../../src/objects/get.rs"]
+pub mod get;
+#[path = "../../../src/objects/identity.rs"]
+pub mod identity;
+#[path = "../../../src/objects/limits.rs"]
+pub mod limits;
+#[path = "../../../src/objects/object.rs"]
+pub mod object;
+#[path = "../../../src/objects/registry.rs"]
+pub mod registry;
+#[path = "../../../src/objects/source.rs"]
+pub mod source;
+
+/// In place of src/objects/sizes.rs: the orders of events are the same, and are tried in less time.
+pub mod sizes {
+    /// The most that one request asks for.
+    pub const PART: u64 = 2 * PIECE;
+
+    /// A file of at most so many bytes is one piece.
+    pub const PIECE: u64 = 4;
+}
