@@ -52,24 +52,25 @@ use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 use self::checks::{Object, check_claim, check_file, check_object};
-use crate::control;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Reading, Status};
 use crate::host::crash;
 use crate::host::fd::Fd;
+use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::marks::Mark;
+use crate::work::task::task;
 use crate::work::workers;
 
 /// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
 pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     let limit = instance.config().recalls;
-    let task = control::task(instance, ticket, |instance, ticket| {
+    let task = task(instance, ticket, |instance, ticket| {
         let outcome = guard::catch(Err(Failure::Bug), || run(instance, &ticket));
         let _step = crash::step("answer");
         match outcome {
@@ -116,9 +117,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
             )
         })?;
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
-    let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
-    let child = child.ok_or(Failure::NO_MEMORY)?;
-    let loc = Loc::of(&inode, inode.gfid()).ok_or(Failure::NO_MEMORY)?;
+    let File { child, loc } = File::of(instance.this, &inode, inode.gfid(), &inode)?;
     let losses = instance.bricks.losses();
     let begun = Instant::now();
     let _lock = child.lock(&loc, || match begun.elapsed() < PATIENCE {

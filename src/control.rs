@@ -12,52 +12,23 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::CStr;
 use std::sync::Arc;
 
 use cloudsync_format::command;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 
-use crate::decision::Known;
 use crate::errno::{Errno, Failure};
-use crate::host::child::{Child, Status};
-use crate::host::dict::{Dict, DictRef};
+use crate::fops::commands::{Command, command as told};
+use crate::host::child::Status;
+use crate::host::dict::Dict;
+use crate::host::file::File;
 use crate::host::guard;
-use crate::host::inode::{Gfid, Inode, Loc};
-use crate::host::ticket::{Answered, Ticket};
+use crate::host::inode::Inode;
+use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::recall::{adopt, engine};
-use crate::work::workers;
-
-/// What a user tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Bring the file back.
-    Recall,
-    /// Give its recall up.
-    Cancel,
-    /// Take the object for the file's, whatever its version is now.
-    Adopt,
-}
-
-/// The command that setxattr carries, if it carries one.
-#[must_use]
-pub fn command(dict: DictRef<'_>) -> Option<Command> {
-    [
-        (command::RECALL, Command::Recall),
-        (command::CANCEL, Command::Cancel),
-        (command::ADOPT, Command::Adopt),
-    ]
-    .into_iter()
-    .find_map(|(name, command)| dict.has(name).then_some(command))
-}
-
-/// Whether getxattr of that name is for us.
-#[must_use]
-pub fn is_asked(name: &CStr) -> bool {
-    name == command::STATE || name == command::CANCEL
-}
+use crate::work::task::on_a_thread;
 
 enum Outcome {
     Done,
@@ -76,123 +47,10 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     });
 }
 
-/// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
-/// Never blocks.
-pub fn find_file(
-    instance: &Arc<Instance>,
-    ticket: Ticket,
-    go_on: impl FnOnce(&Arc<Instance>, Ticket, Inode, Gfid) + Send + 'static,
-) {
-    on_a_thread(instance, ticket, move |instance, mut ticket| {
-        let found = guard::catch(Err(Failure::Bug), || {
-            let inode = ticket.inode().ok_or(Failure::Bug)?;
-            let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
-            let child = child.ok_or(Failure::NO_MEMORY)?;
-            let gfid = child.identity(&ticket)?;
-            Ok((inode.linked(gfid).unwrap_or(inode), gfid))
-        });
-        match found {
-            Ok((inode, gfid)) => {
-                ticket.name(inode.clone());
-                go_on(instance, ticket, inode, gfid);
-            }
-            // What is odd about its answer may have passed. The bricks decide.
-            Err(_) if ticket.attempt() <= 1 => instance.proceed(ticket),
-            Err(failure) => ticket.fail(failure.errno()),
-        }
-    });
-}
-
-/// Corrects the attributes in an answer that may be the stub's, and sends it up. Never blocks.
-pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
-    on_a_thread(instance, answered, |instance, mut answered| {
-        let inode = answered.inode();
-        let looked = guard::catch(Err(Failure::Bug), || {
-            let file = File::with_gfid(instance, inode.as_ref(), answered.gfid())?;
-            file.child.status(&file.loc)
-        });
-        let known = match (&looked, &inode) {
-            (Ok(status), Some(inode)) => {
-                let known = match status.state {
-                    State::Remote | State::Repair => Known::Cold {
-                        size: status.attributes.size(),
-                    },
-                    _ => Known::Local,
-                };
-                inode.learn(instance.this, known);
-                known
-            }
-            // The operation itself is done, so it is answered all the same, with what is known.
-            (Err(_), Some(inode)) => inode.known(instance.this),
-            (_, None) => Known::Unknown,
-        };
-        if let Known::Cold { size } = known {
-            answered.show_cold(size);
-        }
-    });
-}
-
-/// Work on an operation for one of our threads. The instance is not taken apart before it is done.
-pub fn task<T: Send + 'static>(
-    instance: &Arc<Instance>,
-    ticket: T,
-    work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
-) -> impl FnOnce() + Send + 'static {
-    let (instance, running) = (Arc::clone(instance), instance.busy.begin());
-    move || {
-        let entered = instance.this.enter();
-        work(&instance, ticket);
-        drop(running);
-        drop(instance);
-        drop(entered);
-    }
-}
-
-/// Works on an operation on a thread of ours, which asks the bricks only. Never blocks.
-pub fn on_a_thread<T: Send + 'static>(
-    instance: &Arc<Instance>,
-    ticket: T,
-    work: impl FnOnce(&Arc<Instance>, T) + Send + 'static,
-) {
-    // If no thread can be had the task is dropped, and with it the ticket, which answers.
-    let started = workers::BRICKS.run(workers::LIMIT, task(instance, ticket, work));
-    if started.is_err() {
-        log::error!("no thread for an operation on a cold file");
-    }
-}
-
-/// A file, and the way to the bricks for a thread of ours.
-#[derive(Debug)]
-pub struct File {
-    /// The bricks.
-    pub child: Child,
-    /// Where it is there.
-    pub loc: Loc,
-}
-
-impl File {
-    /// The file of `inode`.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub fn of(instance: &Instance, inode: Option<&Inode>) -> Result<Self, Failure> {
-        let gfid = inode.map_or(Gfid([0; 16]), Inode::gfid);
-        Self::with_gfid(instance, inode, gfid)
-    }
-
-    fn with_gfid(instance: &Instance, inode: Option<&Inode>, gfid: Gfid) -> Result<Self, Failure> {
-        let inode = inode.ok_or(Failure::NO_MEMORY)?;
-        let child = Child::enter(instance.this, std::ptr::from_ref(inode).cast());
-        let child = child.ok_or(Failure::NO_MEMORY)?;
-        let loc = Loc::of(inode, gfid).ok_or(Failure::NO_MEMORY)?;
-        Ok(Self { child, loc })
-    }
-}
-
 fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure> {
     let inode = ticket.inode();
-    let file = File::of(instance, inode.as_ref())?;
-    let inode = inode.ok_or(Failure::Bug)?;
+    let inode = inode.ok_or(Failure::NO_MEMORY)?;
+    let file = File::of(instance.this, &inode, inode.gfid(), &inode)?;
     let status = file.child.status(&file.loc)?;
     if !status.attributes.is_file() {
         return Err(refused(Errno::ENODATA));
@@ -203,7 +61,7 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
         dict.set_text(name, text).map_err(refused)?;
         Ok(Outcome::Text(dict))
     };
-    match ticket.arguments().xattr().and_then(command) {
+    match ticket.arguments().xattr().and_then(told) {
         None if ticket.arguments().name() == command::CANCEL => {
             cancel(instance, &inode, &status, uid)?;
             text(command::CANCEL, "cancelled")

@@ -9,18 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::ask;
 use crate::bricks::Check;
-use crate::control;
 use crate::errno::Errno;
 use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
-use crate::host::ticket::{Answered, Settling, Ticket, release};
+use crate::host::ticket::{Answered, Route, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::Instance;
 use crate::objects::limits::LIMITS;
 use crate::plugin::{store, table};
+use crate::read;
 use crate::recall::cut;
 use crate::recall::engine::Want;
 use crate::recall::tracker;
@@ -70,6 +71,22 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     late: Some(late),
     dump: Some(dump),
     notify: Some(notify),
+};
+
+/// What becomes of an operation.
+static ROUTE: Route = Route {
+    classify: fops::classify,
+    again: |ticket| match instance(ticket.xlator()) {
+        Some(instance) => instance.proceed(ticket),
+        None => ticket.fail(Errno::EIO),
+    },
+    read: |ticket| match instance(ticket.xlator()) {
+        Some(instance) => {
+            let inode = ticket.inode();
+            read::serve(&instance, ticket, inode);
+        }
+        None => ticket.fail(Errno::EIO),
+    },
 };
 
 /// The instance behind a translator of the host's.
@@ -234,7 +251,7 @@ unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t)
     };
     guard::catch((), || {
         // SAFETY: the host has just called the shim with these arguments; who answers is the ticket.
-        let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, fops::classify) }) else {
+        let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, &ROUTE) }) else {
             return;
         };
         if let Some(mark) = fops::mark_to_remove(&ticket.arguments())
@@ -242,10 +259,7 @@ unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t)
         {
             return ticket.fail(errno);
         }
-        match instance(this) {
-            Some(instance) => instance.proceed(ticket),
-            None => ticket.fail(Errno::EIO),
-        }
+        ticket.again();
     });
 }
 
@@ -320,7 +334,7 @@ unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub
         // SAFETY: settle let the ticket go, and C has put its answer into a stub and forgets both.
         let answered = unsafe { Answered::take(ticket, answer) };
         if let Some(instance) = instance(answered.xlator()) {
-            control::look_again(&instance, answered);
+            ask::look_again(&instance, answered);
         }
     });
 }
@@ -344,10 +358,7 @@ unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
         } else {
             Err(Errno::new(errnum))
         };
-        match instance(ticket.xlator()) {
-            Some(instance) => cut::go_on(&instance, ticket, answer),
-            None => ticket.fail(Errno::EIO),
-        }
+        cut::go_on(ticket, answer);
     });
 }
 

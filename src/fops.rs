@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod commands;
 pub mod marks;
 mod table;
 
@@ -12,7 +13,6 @@ use cloudsync_format::xattr;
 
 use self::marks::Taken;
 use crate::bricks::Check;
-use crate::control;
 use crate::decision::{self, Class, Known};
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
@@ -34,7 +34,7 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
     match arguments.fop() {
         fop::GF_FOP_SETXATTR | fop::GF_FOP_FSETXATTR => match arguments.xattr() {
             Some(dict) if class == Class::Archive && dict.has(xattr::UPLOAD_COMPLETE) => class,
-            Some(dict) if control::command(dict).is_some() => Class::Control,
+            Some(dict) if commands::command(dict).is_some() => Class::Control,
             Some(dict) => match marks::take_out(dict, arguments.uid()) {
                 Taken::Forbidden => Class::Forbidden,
                 Taken::All => Class::Pretend,
@@ -55,7 +55,7 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         }
         fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR => match arguments.name() {
             name if name.is_empty() => Class::List,
-            name if control::is_asked(name) && !arguments.is_not_a_file() => class,
+            name if commands::is_asked(name) && !arguments.is_not_a_file() => class,
             _ => Class::Pass,
         },
         fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC == 0 => Class::Pass,

@@ -15,6 +15,7 @@ pub mod child;
 pub mod crash;
 pub mod dict;
 pub mod fd;
+pub mod file;
 pub mod guard;
 pub mod inode;
 pub mod log;

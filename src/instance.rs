@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::allowance::{Allowance, Answer};
 use crate::archive;
+use crate::ask;
 use crate::bricks::{Bricks, Check};
 use crate::config::{self, Config};
 use crate::control;
@@ -24,6 +25,7 @@ use crate::plugin::store::LoadedStore;
 use crate::read;
 use crate::recall::engine::{self, Engine, Want};
 use crate::work::busy::Busy;
+use crate::work::task::Home;
 
 /// See the module.
 #[derive(Debug)]
@@ -237,7 +239,7 @@ impl Instance {
         }
         ticket.count_attempt();
         if gfid.is_none() && ticket.is_nameless() {
-            control::find_file(self, ticket, move |instance, ticket, inode, gfid| {
+            ask::find_file(self, ticket, move |instance, ticket, inode, gfid| {
                 let want = match want {
                     Want::Read if inode.gfid().is_none() => Want::Bytes,
                     want => want,
@@ -306,5 +308,15 @@ impl Instance {
             self.set_store(None);
         }
         idle
+    }
+}
+
+impl Home for Instance {
+    fn this(&self) -> Xlator {
+        self.this
+    }
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.busy
     }
 }

@@ -31,6 +31,7 @@
 
 pub mod allowance;
 pub mod archive;
+pub mod ask;
 pub mod bricks;
 pub mod config;
 pub mod control;

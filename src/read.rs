@@ -18,9 +18,9 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::State;
 
-use crate::control;
 use crate::decision::{self, Known, Source};
 use crate::errno::{Errno, Failure};
+use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
@@ -32,6 +32,7 @@ use crate::plugin::store::LoadedStore;
 use crate::recall::engine::{self, Want};
 use crate::recall::{adopt, evidence};
 use crate::sys;
+use crate::work::task::on_a_thread;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
 pub fn serve(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
@@ -51,7 +52,7 @@ pub fn serve(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
     {
         return engine::park_small(instance, ticket, inode);
     }
-    control::on_a_thread(instance, ticket, move |instance, ticket| {
+    on_a_thread(instance, ticket, move |instance, ticket| {
         let way = guard::catch(Err(Failure::Bug), || ask(instance, &ticket, &inode));
         match way {
             Ok(Way::Recall) => engine::park(instance, ticket, Want::Bytes, Some(inode), None),
@@ -98,7 +99,7 @@ enum Way {
 }
 
 fn ask(instance: &Arc<Instance>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
-    let file = control::File::of(instance, Some(inode))?;
+    let file = File::of(instance.this, inode, inode.gfid(), inode)?;
     let status = file.child.status(&file.loc)?;
     if !matches!(status.state, State::Remote | State::Repair) {
         // The job looks at the rest.

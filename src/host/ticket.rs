@@ -23,11 +23,28 @@ use crate::host::inode::{self, Gfid, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
 
+/// The one way from below back up: what those above us do with an operation. A ticket has it from where it arrived.
+pub struct Route {
+    /// Says what it means.
+    pub classify: fn(&Arguments<'_>) -> Class,
+    /// Does it from the beginning, in whatever state its file is by now. Never blocks.
+    pub again: fn(Ticket),
+    /// Serves a read from wherever its bytes are. Never blocks.
+    pub read: fn(Ticket),
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Route")
+    }
+}
+
 /// What the ticket carries from one attempt to the next.
 struct Inner {
     /// The arguments, with references to everything they name.
     call: sys::cs_call_t,
     this: Xlator,
+    route: &'static Route,
     class: Class,
     /// How often it was parked.
     attempt: u8,
@@ -89,7 +106,7 @@ impl fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// Takes an operation that the host has just given to the shim. `classify` says what it means. `None`: there was no
+    /// Takes an operation that the host has just given to the shim. `route`: what becomes of it. `None`: there was no
     /// memory, and that was the answer.
     ///
     /// # Safety
@@ -97,11 +114,12 @@ impl Ticket {
     pub(crate) unsafe fn arrive(
         this: Xlator,
         call: &sys::cs_call_t,
-        classify: impl FnOnce(&Arguments<'_>) -> Class,
+        route: &'static Route,
     ) -> Option<Self> {
         let mut inner = Box::new(Inner {
             call: *call,
             this,
+            route,
             class: Class::Pass,
             attempt: 0,
             during: None,
@@ -117,7 +135,7 @@ impl Ticket {
         let mut ticket = Self {
             inner: ManuallyDrop::new(inner),
         };
-        ticket.inner.class = classify(&ticket.arguments());
+        ticket.inner.class = (route.classify)(&ticket.arguments());
         Some(ticket)
     }
 
@@ -142,6 +160,16 @@ impl Ticket {
     /// It is about to be parked.
     pub fn count_attempt(&mut self) {
         self.inner.attempt = self.inner.attempt.saturating_add(1);
+    }
+
+    /// Goes on, once what it waited for is so: its file is looked at as if it had just arrived. Never blocks.
+    pub fn again(self) {
+        (self.inner.route.again)(self);
+    }
+
+    /// A read goes on though its file does not come. Never blocks.
+    pub fn read_again(self) {
+        (self.inner.route.read)(self);
     }
 
     /// The recall that it reads beside, if it was wound so.

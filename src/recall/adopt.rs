@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use cloudsync_format::xattr::{self, State};
 
-use crate::control::File;
 use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::fd::Fd;
+use crate::host::file::File;
 use crate::instance::Instance;
 use crate::objects::identity::Identity;
 

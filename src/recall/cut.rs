@@ -82,7 +82,7 @@ pub fn run(
     if let Some(late) = cutter.late {
         // Whoever has the lock may want the file: it is let go, and the operation goes on when it is answered.
         if let Some((ticket, answer)) = cutter.ticket.leave(late) {
-            go_on(instance, ticket, answer);
+            go_on(ticket, answer);
         }
         return Ok(());
     }
@@ -105,9 +105,9 @@ pub fn run(
 
 /// An operation that had to wait on the bricks was answered. Done there, it is done again, in whatever state the file is
 /// by now. Never blocks.
-pub fn go_on(instance: &Arc<Instance>, ticket: Ticket, answer: Result<(), Errno>) {
+pub fn go_on(ticket: Ticket, answer: Result<(), Errno>) {
     match answer {
-        Ok(()) => instance.proceed(ticket),
+        Ok(()) => ticket.again(),
         Err(errno) => ticket.fail(errno),
     }
 }

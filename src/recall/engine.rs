@@ -13,7 +13,6 @@ use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::objects::object::Object;
-use crate::read;
 use crate::recall::job::{self, Looked};
 use crate::recall::lease::Lease;
 use crate::recall::parts::Parts;
@@ -23,6 +22,7 @@ use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 use crate::work::busy::Busy;
+use crate::work::task::task;
 use crate::work::workers::{self, Pool};
 
 /// What an operation waits for.
@@ -244,19 +244,10 @@ fn on_a_thread(
     limit: usize,
     step: fn(&Arc<Instance>, &Arc<Job>),
 ) {
-    let running = instance.engine.busy.begin();
-    let task = {
-        let (instance, job) = (Arc::clone(instance), Arc::clone(job));
-        move || {
-            let entered = instance.this.enter();
-            step(&instance, &job);
-            // Gives references back to the host, which must know who does.
-            drop(job);
-            drop(running);
-            drop(instance);
-            drop(entered);
-        }
-    };
+    // A job gives references back to the host, which must know who does.
+    let task = task(instance, Arc::clone(job), move |instance, job| {
+        step(instance, &job);
+    });
     if pool.run(limit, task).is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
@@ -290,14 +281,6 @@ fn run(instance: &Arc<Instance>, job: &Arc<Job>) {
     finish(instance, job, outcome);
 }
 
-/// The file is local: whoever waits for it need not wait for the job's end.
-pub fn resume(instance: &Arc<Instance>, job: &Job) {
-    let waiters = std::mem::take(&mut *lock(&job.waiters));
-    for ticket in waiters {
-        instance.proceed(ticket);
-    }
-}
-
 /// Ends the job and answers or resumes everybody who waits for it.
 fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>) {
     let engine = &instance.engine;
@@ -326,11 +309,10 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
     for ticket in waiters {
         match &outcome {
-            Ok(()) => instance.proceed(ticket),
+            Ok(()) => ticket.again(),
             // There is no room for the file, but a reader needs none.
             Err(_) if can_serve && ticket.fop() == fop::GF_FOP_READ => {
-                let inode = ticket.inode();
-                read::serve(instance, ticket, inode);
+                ticket.read_again();
             }
             Err(failure) => ticket.fail(failure.errno()),
         }
@@ -355,6 +337,14 @@ impl Job {
         // It came first.
         let place = waiters.iter().position(cuts)?;
         Some(waiters.remove(place))
+    }
+
+    /// The file is local: whoever waits for it need not wait for the job's end.
+    pub fn resume(&self) {
+        let waiters = std::mem::take(&mut *lock(&self.waiters));
+        for ticket in waiters {
+            ticket.again();
+        }
     }
 
     /// It waits as before.

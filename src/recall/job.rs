@@ -13,13 +13,14 @@ use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
+use crate::host::file::File;
 use crate::host::inode::Loc;
 use crate::instance::Instance;
 use crate::objects::identity::Identity;
 use crate::objects::sizes::{PART, PIECE};
 use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::cut::{self, Cutter};
-use crate::recall::engine::{self, Job, Serving, Want};
+use crate::recall::engine::{Job, Serving, Want};
 use crate::recall::evidence;
 use crate::recall::parts::{self, Parts, Target};
 use crate::recall::tracker::{Tracker, WriteError, Written};
@@ -43,7 +44,7 @@ pub enum Looked {
 /// # Errors
 /// Why it can never be done.
 pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
-    let (child, loc) = begin(instance, job)?;
+    let File { child, loc } = begin(instance, job)?;
     let status = child.status(&loc)?;
     let local = status.state == State::Local;
     if local && !status.has_left_overs {
@@ -74,11 +75,8 @@ impl Looked {
     }
 }
 
-fn begin(instance: &Instance, job: &Job) -> Result<(Child, Loc), Failure> {
-    let child = Child::enter(instance.this, std::ptr::from_ref(job).cast());
-    let child = child.ok_or(Failure::NO_MEMORY)?;
-    let loc = Loc::of(&job.inode, job.gfid).ok_or(Failure::NO_MEMORY)?;
-    Ok((child, loc))
+fn begin(instance: &Instance, job: &Job) -> Result<File, Failure> {
+    File::of(instance.this, &job.inode, job.gfid, job)
 }
 
 /// How often a job whose lock was lost starts again.
@@ -93,7 +91,7 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// Why not; the file is then as cold as it was, or what another client made of it.
 pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     instance.objects.let_readers_first(job.gfid);
-    let (child, loc) = begin(instance, job)?;
+    let File { child, loc } = begin(instance, job)?;
     let begun = Instant::now();
     let go_on = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
@@ -263,7 +261,7 @@ pub(super) fn bring_back(
         return Err(failure);
     }
     job.inode.learn(instance.this, Known::Local);
-    engine::resume(instance, job);
+    job.resume();
     log::debug!("{}: recalled, {size} bytes", loc.path());
     let counters = &instance.engine.counters;
     counters.recalled.fetch_add(1, Ordering::Relaxed);

@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::errno::{Errno, Failure};
-use crate::host::child::Child;
 use crate::host::fd::Fd;
-use crate::host::inode::Loc;
+use crate::host::file::File;
 use crate::host::thread;
 use crate::instance::Instance;
 use crate::objects::chunk::Chunk;
@@ -218,13 +217,11 @@ impl Fetching<'_> {
             tracker,
             ..
         } = self.target;
-        let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
-        let (child, loc) = child
-            .zip(Loc::of(&job.inode, job.gfid))
-            .ok_or(Failure::Brick {
-                step: "make sure of the lock",
-                errno: Errno::ENOMEM,
-            })?;
+        let file = File::of(instance.this, &job.inode, job.gfid, *job);
+        let File { child, loc } = file.map_err(|_| Failure::Brick {
+            step: "make sure of the lock",
+            errno: Errno::ENOMEM,
+        })?;
         loop {
             if let Err(failure) = job.lease.check(&instance.bricks, &child, &loc) {
                 tracker.lose();
@@ -254,11 +251,8 @@ impl Fetching<'_> {
             }
             *looked = Instant::now();
         }
-        let child = Child::enter(instance.this, std::ptr::from_ref(*job).cast());
-        match child.zip(Loc::of(&job.inode, job.gfid)) {
-            Some((child, loc)) => space::look_again(&child, &loc, config.keep_free),
-            None => Err(Failure::NO_MEMORY),
-        }
+        let File { child, loc } = File::of(instance.this, &job.inode, job.gfid, *job)?;
+        space::look_again(&child, &loc, config.keep_free)
     }
 
     /// Writes part of a chunk, once it is sure that the lock is ours.

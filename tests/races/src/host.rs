@@ -188,6 +188,7 @@ pub mod ticket {
     use super::buffer::Buffer;
     use super::inode::Inode;
     use crate::errno::Errno;
+    use crate::instance::Instance;
     use crate::plugin::store::byte;
 
     /// What became of the operations.
@@ -212,6 +213,8 @@ pub mod ticket {
         range: Range<u64>,
         /// See above.
         pub again: u8,
+        /// Where it came to.
+        home: Option<Arc<Instance>>,
     }
 
     /// What an operation says.
@@ -241,6 +244,7 @@ pub mod ticket {
                 answered: false,
                 range: 0..0,
                 again,
+                home: None,
             }
         }
 
@@ -252,6 +256,7 @@ pub mod ticket {
                 answered: false,
                 range,
                 again: 0,
+                home: None,
             }
         }
 
@@ -276,6 +281,25 @@ pub mod ticket {
         /// It is a read that the bricks answer.
         pub fn wind_during(self, recall: Box<dyn Beside>) {
             drop(recall);
+            self.answer();
+        }
+
+        /// It comes to an instance.
+        pub fn arrive(&mut self, home: &Arc<Instance>) {
+            self.home = Some(Arc::clone(home));
+        }
+
+        /// It goes on.
+        ///
+        /// # Panics
+        /// When it has come to no instance.
+        pub fn again(mut self) {
+            let home = self.home.take().expect("it has arrived");
+            home.proceed(self);
+        }
+
+        /// It is a read that is served: it is answered at once.
+        pub fn read_again(self) {
             self.answer();
         }
 

@@ -10,6 +10,7 @@ use crate::host::xlator::Xlator;
 use crate::recall::engine::{self, Engine, Want};
 use crate::sync::Arc;
 use crate::work::busy::Busy;
+use crate::work::task::Home;
 
 /// The file.
 pub const FILE: Gfid = Gfid(1);
@@ -63,6 +64,16 @@ impl Default for Instance {
     }
 }
 
+impl Home for Instance {
+    fn this(&self) -> Xlator {
+        self.this
+    }
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.busy
+    }
+}
+
 impl Instance {
     /// The settings.
     #[must_use]
@@ -88,7 +99,8 @@ impl Instance {
     }
 
     /// An operation comes upon the cold file.
-    pub fn park(self: &Arc<Self>, ticket: Ticket) {
+    pub fn park(self: &Arc<Self>, mut ticket: Ticket) {
+        ticket.arrive(self);
         engine::park(self, ticket, Want::Bytes, Some(Inode(FILE)), None);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{engine, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::busy`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `read`, `objects::sizes`, `recall::{job, lease, parts, space}`, `work::workers` |
+//! | `recall::{engine, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `objects::sizes`, `recall::{job, lease, parts, space}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,6 @@ pub mod instance;
 pub mod objects;
 pub mod orders;
 pub mod plugin;
-pub mod read;
 pub mod recall;
 pub mod sync;
 pub mod work;

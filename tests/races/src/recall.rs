@@ -41,7 +41,7 @@ pub mod job {
 
     use crate::sync::Arc;
 
-    use super::engine::{self, Job};
+    use super::engine::Job;
     use super::tracker::{self, Tracker};
     use crate::errno::{Errno, Failure};
     use crate::instance::Instance;
@@ -115,7 +115,7 @@ pub mod job {
                 instance.recalls.fetch_add(1, Ordering::SeqCst);
                 instance.local.store(true, Ordering::SeqCst);
                 // As the real one does before it tidies up.
-                engine::resume(instance, job);
+                job.resume();
                 shuttle::thread::yield_now();
                 Ok(())
             }

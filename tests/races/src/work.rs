@@ -3,6 +3,8 @@
 
 #[path = "../../../src/work/busy.rs"]
 pub mod busy;
+#[path = "../../../src/work/task.rs"]
+pub mod task;
 
 /// In place of src/work/workers.rs: a thread for each task.
 pub mod workers {

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the bricks are asked for an operation, on a thread of ours: which file it is about, and what that one's
+//! attributes are.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use cloudsync_format::xattr::State;
+
+use crate::decision::Known;
+use crate::errno::Failure;
+use crate::host::child::Child;
+use crate::host::file::File;
+use crate::host::guard;
+use crate::host::inode::{Gfid, Inode};
+use crate::host::ticket::{Answered, Ticket};
+use crate::instance::Instance;
+use crate::work::task::on_a_thread;
+
+/// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
+/// Never blocks.
+pub fn find_file(
+    instance: &Arc<Instance>,
+    ticket: Ticket,
+    go_on: impl FnOnce(&Arc<Instance>, Ticket, Inode, Gfid) + Send + 'static,
+) {
+    on_a_thread(instance, ticket, move |instance, mut ticket| {
+        let found = guard::catch(Err(Failure::Bug), || {
+            let inode = ticket.inode().ok_or(Failure::Bug)?;
+            let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
+            let child = child.ok_or(Failure::NO_MEMORY)?;
+            let gfid = child.identity(&ticket)?;
+            Ok((inode.linked(gfid).unwrap_or(inode), gfid))
+        });
+        match found {
+            Ok((inode, gfid)) => {
+                ticket.name(inode.clone());
+                go_on(instance, ticket, inode, gfid);
+            }
+            // What is odd about its answer may have passed. The bricks decide.
+            Err(_) if ticket.attempt() <= 1 => ticket.again(),
+            Err(failure) => ticket.fail(failure.errno()),
+        }
+    });
+}
+
+/// Corrects the attributes in an answer that may be the stub's, and sends it up. Never blocks.
+pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
+    on_a_thread(instance, answered, |instance, mut answered| {
+        let inode = answered.inode();
+        let looked = guard::catch(Err(Failure::Bug), || {
+            let inode = inode.as_ref().ok_or(Failure::NO_MEMORY)?;
+            let file = File::of(instance.this, inode, answered.gfid(), inode)?;
+            file.child.status(&file.loc)
+        });
+        let known = match (&looked, &inode) {
+            (Ok(status), Some(inode)) => {
+                let known = match status.state {
+                    State::Remote | State::Repair => Known::Cold {
+                        size: status.attributes.size(),
+                    },
+                    _ => Known::Local,
+                };
+                inode.learn(instance.this, known);
+                known
+            }
+            // The operation itself is done, so it is answered all the same, with what is known.
+            (Err(_), Some(inode)) => inode.known(instance.this),
+            (_, None) => Known::Unknown,
+        };
+        if let Known::Cold { size } = known {
+            answered.show_cold(size);
+        }
+    });
+}
