@@ -52,6 +52,7 @@ use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 use self::checks::{Object, check_claim, check_file, check_object};
+use crate::bricks::marks::Mark;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
@@ -63,7 +64,6 @@ use crate::host::guard;
 use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
-use crate::recall::marks::Mark;
 use crate::work::task::task;
 use crate::work::workers;
 

@@ -13,8 +13,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod marks;
+pub mod space;
+
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use cloudsync_format::xattr;
+
+use crate::errno::{Errno, Failure};
+use crate::host::child::Child;
+use crate::host::fd::Fd;
 use crate::host::inode;
 
 /// What is known of the bricks.
@@ -71,14 +80,44 @@ impl Bricks {
         self.losses.load(Ordering::Acquire)
     }
 
+    /// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn tidy(&self, child: &Child, fd: &Fd) -> Result<(), Failure> {
+        self.remove(child, fd, "tidy up", xattr::LEFT_OVERS)
+    }
+
+    /// Removes attributes in one operation, which does it in any order, or, where the volume cannot do that, in this one.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn remove(
+        &self,
+        child: &Child,
+        fd: &Fd,
+        step: &'static str,
+        names: &[&CStr],
+    ) -> Result<(), Failure> {
+        if self.remove_many() {
+            match child.remove_all(fd, step, names) {
+                // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
+                Err(failure) if failure.errno() == Errno::EOPNOTSUPP => self.remove_singly(),
+                result => return result,
+            }
+        }
+        names
+            .iter()
+            .try_for_each(|name| child.remove(fd, step, name))
+    }
+
     /// Whether they may be asked to remove several attributes at once.
-    #[must_use]
-    pub fn remove_many(&self) -> bool {
+    fn remove_many(&self) -> bool {
         !self.singly.load(Ordering::Relaxed)
     }
 
     /// They refused to.
-    pub fn remove_singly(&self) {
+    fn remove_singly(&self) {
         self.singly.store(true, Ordering::Relaxed);
     }
 

@@ -73,6 +73,23 @@ pub enum Action {
     Refuse(Errno),
 }
 
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The file must be local.
+    Bytes,
+    /// The same, if it is known to be cold: nothing has said so.
+    Look,
+    /// Some bytes of it, wherever they are.
+    Read,
+    /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
+    First(u64),
+    /// What a recall left behind next to its end must be tidied up.
+    Tidy,
+    /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
+    LookInto,
+}
+
 /// What to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).
 #[must_use]
 pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {

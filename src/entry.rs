@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::ask;
 use crate::bricks::Check;
+use crate::decision::Want;
 use crate::errno::Errno;
 use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
@@ -23,7 +24,6 @@ use crate::objects::limits::LIMITS;
 use crate::plugin::{store, table};
 use crate::read;
 use crate::recall::cut;
-use crate::recall::engine::Want;
 use crate::recall::tracker;
 use crate::sys;
 use crate::work::workers;

@@ -13,7 +13,7 @@ use cloudsync_format::xattr;
 
 use self::marks::Taken;
 use crate::bricks::Check;
-use crate::decision::{self, Class, Known};
+use crate::decision::{self, Class, Known, Want};
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
@@ -21,7 +21,6 @@ use crate::host::dict::DictRef;
 use crate::host::inode::Gfid;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
-use crate::recall::engine::Want;
 use crate::sys::glusterfs_fop_t as fop;
 
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.

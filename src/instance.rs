@@ -12,7 +12,7 @@ use crate::ask;
 use crate::bricks::{Bricks, Check};
 use crate::config::{self, Config};
 use crate::control;
-use crate::decision::{self, Action, MAX_ATTEMPTS};
+use crate::decision::{self, Action, MAX_ATTEMPTS, Want};
 use crate::errno::Errno;
 use crate::fops;
 use crate::host::dict::DictRef;
@@ -23,7 +23,7 @@ use crate::objects::limits::LIMITS;
 use crate::objects::registry::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::read;
-use crate::recall::engine::{self, Engine, Want};
+use crate::recall::engine::{self, Engine};
 use crate::work::busy::Busy;
 use crate::work::task::Home;
 

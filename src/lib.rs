@@ -45,6 +45,7 @@ pub mod objects;
 pub mod plugin;
 pub mod read;
 pub mod recall;
+pub mod sizes;
 mod sync;
 mod sys;
 pub mod work;

@@ -13,5 +13,4 @@ pub mod identity;
 pub mod limits;
 pub mod object;
 pub mod registry;
-pub mod sizes;
 pub mod source;

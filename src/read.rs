@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::State;
 
-use crate::decision::{self, Known, Source};
+use crate::decision::{self, Known, Source, Want};
 use crate::errno::{Errno, Failure};
 use crate::host::file::File;
 use crate::host::guard;
@@ -27,10 +27,10 @@ use crate::host::ticket::Ticket;
 use crate::instance::Instance;
 use crate::objects::object::Object;
 pub use crate::objects::registry::Objects;
-use crate::objects::sizes::SMALL;
 use crate::plugin::store::LoadedStore;
-use crate::recall::engine::{self, Want};
+use crate::recall::engine;
 use crate::recall::{adopt, evidence};
+use crate::sizes::SMALL;
 use crate::sys;
 use crate::work::task::on_a_thread;
 

@@ -2,10 +2,10 @@
 //! Bringing a file back.
 //!
 //! The first operation that needs a cold file's bytes is parked and starts a job; later ones join it ([`engine`]).
-//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`job`]):
+//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`steps`]):
 //!
 //! ```text
-//! look -> lock -> look again, heal ([`evidence`]) -> find room ([`space`]) -> mark -> write ([`tracker`] counts)
+//! look -> lock -> look again, heal ([`evidence`]) -> find room ([`crate::bricks::space`]) -> mark -> write ([`tracker`] counts)
 //!      -> drain -> check -> fsync -> times -> remove the marks -> resume everybody -> unlock
 //! ```
 //!
@@ -15,13 +15,15 @@
 //! that is local, at worst with the size attribute of the cold file, which the next lookup notices and has removed.
 
 pub mod adopt;
+pub mod bring;
 pub mod cut;
+pub mod cutter;
 pub mod engine;
 pub mod evidence;
+pub mod fetch;
 pub mod job;
 pub mod lease;
-pub mod marks;
-pub mod parts;
+pub mod queue;
 pub mod ranges;
-pub mod space;
+pub mod steps;
 pub mod tracker;

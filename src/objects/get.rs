@@ -10,9 +10,9 @@ use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::objects::chunk::Chunk;
 use crate::objects::limits::{LIMITS, Lease, Use};
-use crate::objects::sizes::PIECE;
 use crate::objects::source::{Source, compare};
 use crate::plugin::store::{self, Part, Sink};
+use crate::sizes::PIECE;
 use crate::sync::Arc;
 use crate::work::workers;
 

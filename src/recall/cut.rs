@@ -16,42 +16,12 @@ use cloudsync_format::xattr;
 use crate::decision::Known;
 use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
-use crate::host::crash;
 use crate::host::inode::Loc;
-use crate::host::ticket::{Done, Late, NotDone, Ticket};
+use crate::host::ticket::Ticket;
 use crate::instance::Instance;
-use crate::recall::engine::Job;
-use crate::recall::job;
-
-/// The operation that cuts, and what the bricks said of it.
-#[derive(Debug)]
-pub struct Cutter {
-    ticket: Ticket,
-    done: Option<Done>,
-    /// It waits on the bricks for a mandatory lock of somebody's.
-    late: Option<Late>,
-}
-
-impl Cutter {
-    /// Has the bricks do it.
-    ///
-    /// # Errors
-    /// [`Failure::NotAccepted`].
-    pub fn cut(&mut self) -> Result<(), Failure> {
-        let _step = crash::step("cut as the caller");
-        match self.ticket.do_as_caller() {
-            Ok(done) => {
-                self.done = Some(done);
-                Ok(())
-            }
-            Err(NotDone::Refused(errno)) => Err(Failure::NotAccepted(errno)),
-            Err(NotDone::Yet(late)) => {
-                self.late = Some(late);
-                Err(Failure::NotAccepted(Errno::EAGAIN))
-            }
-        }
-    }
-}
+use crate::recall::bring::bring_back;
+use crate::recall::cutter::Cutter;
+use crate::recall::job::Job;
 
 /// Cuts a cold file behind its first `keep` bytes, for the operation that the job was started for. Under the lock.
 ///
@@ -77,7 +47,7 @@ pub fn run(
     let outcome = if keep == 0 {
         empty(instance, job, child, loc, &mut cutter)
     } else {
-        job::bring_back(instance, job, child, loc, status, Some(&mut cutter)).map(drop)
+        bring_back(instance, job, child, loc, status, Some(&mut cutter)).map(drop)
     };
     if let Some(late) = cutter.late {
         // Whoever has the lock may want the file: it is let go, and the operation goes on when it is answered.
@@ -119,7 +89,7 @@ fn empty(
     loc: &Loc,
     cutter: &mut Cutter,
 ) -> Result<(), Failure> {
-    let fd = job::open(child, job, loc)?;
+    let fd = child.open_unlinked_too(&job.inode, loc)?;
     // There is no mark: it starts again if a brick went away since the file was looked at. Another client's recall would
     // go on writing into what is to be empty.
     job.lease.check(&instance.bricks, child, loc)?;
@@ -127,7 +97,7 @@ fn empty(
     child.remove(&fd, "commit", xattr::REMOTE)?;
     job.inode.learn(instance.this, Known::Local);
     // The file is empty and local, whatever comes of this. The next lookup does it if it fails.
-    if let Err(failure) = job::tidy(instance, child, &fd) {
+    if let Err(failure) = instance.bricks.tidy(child, &fd) {
         log::warn!(
             "{}: marks are left for the next lookup: {failure}",
             loc.path()

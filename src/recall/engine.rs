@@ -1,97 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One job for each file: who waits for it, who is served beside it, and what becomes of them.
+//! One job for each file: it starts, runs on threads of ours, and ends, and so do those who wait for it.
 
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::bricks::space::Space;
+use crate::decision::Want;
 use crate::errno::{Errno, Failure};
 use crate::host::crash;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::instance::Instance;
-use crate::objects::object::Object;
-use crate::recall::job::{self, Looked};
-use crate::recall::lease::Lease;
-use crate::recall::parts::Parts;
-use crate::recall::space::Space;
-use crate::recall::tracker::Tracker;
-use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use crate::recall::job::Job;
+use crate::recall::steps::{self, Looked};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 use crate::work::busy::Busy;
 use crate::work::task::task;
 use crate::work::workers::{self, Pool};
-
-/// What an operation waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// The file must be local.
-    Bytes,
-    /// The same, if it is known to be cold: nothing has said so.
-    Look,
-    /// Some bytes of it, wherever they are.
-    Read,
-    /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
-    First(u64),
-    /// What a recall left behind next to its end must be tidied up.
-    Tidy,
-    /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
-    LookInto,
-}
-
-/// A job and who waits for it.
-#[derive(Debug)]
-pub struct Job {
-    /// The file.
-    pub gfid: Gfid,
-    /// Its inode in this client; a lookup's own is not linked yet.
-    pub inode: Inode,
-    /// What its first waiter waits for.
-    pub want: Want,
-    /// Whether it has the file's lock.
-    pub lease: Lease,
-    /// Not 0 once it is cancelled; a plugin may look at it.
-    pub cancelled: AtomicI32,
-    /// Somebody asked for the file itself, and does not wait.
-    asked: bool,
-    /// When somebody last read beside it.
-    read: Mutex<Option<Instant>>,
-    /// The writes of the recall, while it fetches.
-    tracker: Mutex<Option<Arc<Tracker>>>,
-    serving: Mutex<Option<Serving>>,
-    waiters: Mutex<Vec<Ticket>>,
-}
-
-/// What a recall serves readers with, while it holds the lock and brings the whole file.
-#[derive(Clone, Debug)]
-pub struct Serving {
-    /// Which bytes are on the bricks.
-    pub tracker: Arc<Tracker>,
-    /// Where the others come from.
-    pub object: Arc<Object>,
-    /// In which order.
-    pub parts: Arc<Parts>,
-}
-
-impl Serving {
-    /// Serves a read. Never blocks.
-    pub fn read(&self, ticket: Ticket) {
-        let range = self.object.range(&ticket);
-        match self.tracker.read(range.clone(), &self.object.attributes) {
-            Some(reading) => ticket.wind_during(Box::new(reading)),
-            None => {
-                self.parts.pull(range.start);
-                self.object.read(ticket, false);
-            }
-        }
-    }
-}
-
-/// How long a recall counts as wanted after a read beside it.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// The jobs of one instance.
 #[derive(Debug, Default)]
@@ -208,24 +138,12 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
     }
     if let Some(job) = jobs.get(&gfid) {
         // Under the lock of the map: a job leaves the map before it takes its waiters.
-        lock(&job.waiters).extend(ticket);
-        job.touch();
+        job.join(ticket);
         return;
     }
     // Until a thread counts for it; dropped after our reference to the job.
     let _beginning = instance.engine.busy.begin();
-    let job = Arc::new(Job {
-        gfid,
-        inode,
-        want,
-        lease: Lease::default(),
-        cancelled: AtomicI32::new(0),
-        asked,
-        read: Mutex::new((!asked).then(Instant::now)),
-        tracker: Mutex::new(None),
-        serving: Mutex::new(None),
-        waiters: Mutex::new(ticket.into_iter().collect()),
-    });
+    let job = Arc::new(Job::new(gfid, inode, want, asked, ticket));
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
     if small {
@@ -258,7 +176,7 @@ fn on_a_thread(
 }
 
 fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
-    let looked = guard::catch(Err(Failure::Bug), || job::look(instance, job));
+    let looked = guard::catch(Err(Failure::Bug), || steps::look(instance, job));
     let recalls = instance.config().recalls;
     // Files of one part have threads of their own: they must not wait until large ones have come.
     let large = (recalls / 2).max(1);
@@ -277,7 +195,7 @@ fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
 }
 
 fn run(instance: &Arc<Instance>, job: &Arc<Job>) {
-    let outcome = guard::catch(Err(Failure::Bug), || job::run(instance, job));
+    let outcome = guard::catch(Err(Failure::Bug), || steps::run(instance, job));
     finish(instance, job, outcome);
 }
 
@@ -287,7 +205,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     let waiters = {
         let mut jobs = lock(&engine.jobs);
         jobs.remove(&job.gfid);
-        std::mem::take(&mut *lock(&job.waiters))
+        job.take_waiters()
     };
     if let Err(failure) = &outcome {
         engine.counters.failed.fetch_add(1, Ordering::Relaxed);
@@ -321,117 +239,6 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
 
 fn is_full(errno: Errno) -> bool {
     matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
-}
-
-impl Job {
-    /// Takes the operation that cuts the file, and that the job was started for, from those that wait.
-    #[must_use]
-    pub fn take_cutter(&self) -> Option<Ticket> {
-        let cuts = |ticket: &Ticket| {
-            matches!(
-                ticket.fop(),
-                fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE | fop::GF_FOP_OPEN
-            )
-        };
-        let mut waiters = lock(&self.waiters);
-        // It came first.
-        let place = waiters.iter().position(cuts)?;
-        Some(waiters.remove(place))
-    }
-
-    /// The file is local: whoever waits for it need not wait for the job's end.
-    pub fn resume(&self) {
-        let waiters = std::mem::take(&mut *lock(&self.waiters));
-        for ticket in waiters {
-            ticket.again();
-        }
-    }
-
-    /// It waits as before.
-    pub fn wait_again(&self, ticket: Ticket) {
-        lock(&self.waiters).insert(0, ticket);
-    }
-
-    /// Somebody reads beside it.
-    fn touch(&self) {
-        *lock(&self.read) = Some(Instant::now());
-    }
-
-    /// Whether somebody asked for the file, an operation waits for it, or somebody has just read what it brings.
-    #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        self.asked
-            || lock(&self.read).is_some_and(|when| when.elapsed() < LINGER)
-            || !lock(&self.waiters).is_empty()
-    }
-
-    /// Readers are served from now on, or, with `None`, not any more.
-    pub fn serve(&self, serving: Option<Serving>) {
-        let old = std::mem::replace(&mut *lock(&self.serving), serving);
-        drop(old);
-    }
-
-    /// Those that wait for the file and only read need not wait for it any longer: all its bytes are in memory. For the
-    /// job's own thread.
-    pub fn serve_readers(&self) {
-        let mut waiters = lock(&self.waiters);
-        let reads = waiters.extract_if(.., |ticket| ticket.fop() == fop::GF_FOP_READ);
-        let reads: Vec<_> = reads.collect();
-        drop(waiters);
-        // In this order: who came after the lock was lost may have seen what another client wrote.
-        let Some(serving) = self.serving() else {
-            lock(&self.waiters).extend(reads);
-            return;
-        };
-        for ticket in reads {
-            serving.read(ticket);
-        }
-    }
-
-    /// Readers are not served any more, and those that are on the bricks are waited for.
-    pub fn end_reading(&self) {
-        self.serve(None);
-        let tracker = lock(&self.tracker).clone();
-        if let Some(tracker) = tracker {
-            tracker.end_reading();
-        }
-    }
-
-    /// What readers are served with.
-    #[must_use]
-    pub fn serving(&self) -> Option<Serving> {
-        let serving = lock(&self.serving).clone();
-        let serving = serving.filter(|serving| !serving.tracker.is_distrusted());
-        if serving.is_some() {
-            self.touch();
-        }
-        serving
-    }
-
-    /// Makes it end soon, with ECANCELED for everybody who waits for it.
-    pub fn cancel(&self) {
-        self.cancelled.store(1, Ordering::Release);
-        if let Some(tracker) = &*lock(&self.tracker) {
-            tracker.cancel();
-        }
-    }
-
-    /// Its writes go through `tracker` from now on.
-    pub fn follow(&self, tracker: &Arc<Tracker>) {
-        *lock(&self.tracker) = Some(Arc::clone(tracker));
-        // Cancelled in between?
-        if self.cancelled.load(Ordering::Acquire) != 0 {
-            tracker.cancel();
-        }
-    }
-
-    /// Bytes that are on the bricks, and bytes in all; `None` while it does not fetch.
-    #[must_use]
-    pub fn progress(&self) -> Option<(u64, u64)> {
-        lock(&self.tracker)
-            .as_ref()
-            .map(|tracker| (tracker.written().bytes, tracker.size()))
-    }
 }
 
 impl Engine {
@@ -471,9 +278,7 @@ impl Engine {
     /// A brick went away: no recall writes before it has made sure that it still has its lock.
     pub fn distrust_locks(&self) {
         for job in lock(&self.jobs).values() {
-            if let Some(tracker) = &*lock(&job.tracker) {
-                tracker.distrust();
-            }
+            job.distrust();
         }
     }
 
@@ -488,10 +293,7 @@ impl Engine {
     #[must_use]
     pub fn load(&self) -> Option<(usize, usize)> {
         let jobs = self.jobs.try_lock().ok()?;
-        let waiting = jobs
-            .values()
-            .filter_map(|job| Some(job.waiters.try_lock().ok()?.len()))
-            .sum();
+        let waiting = jobs.values().filter_map(|job| job.waiting()).sum();
         Some((jobs.len(), waiting))
     }
 }

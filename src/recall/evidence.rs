@@ -22,6 +22,7 @@ use cloudsync_format::claim::Time;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr;
 
+use crate::bricks::marks::{self, Mark};
 use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Status};
@@ -29,9 +30,8 @@ use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::instance::Instance;
 use crate::objects::limits::Use;
-use crate::objects::sizes::PIECE;
-use crate::recall::engine::Job;
-use crate::recall::marks::{self, Mark};
+use crate::recall::job::Job;
+use crate::sizes::PIECE;
 
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +222,9 @@ fn keep(
         let value = marks::add_kept(before.as_deref().unwrap_or_default(), &kept);
         child.set(fd, "note the object", &[(xattr::KEPT, &value)])?;
     }
-    super::job::remove(instance, child, fd, "commit", &xattr::COMMIT)?;
+    instance
+        .bricks
+        .remove(child, fd, "commit", &xattr::COMMIT)?;
     instance
         .engine
         .counters

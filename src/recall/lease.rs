@@ -19,11 +19,11 @@ use cloudsync_format::claim::Time;
 use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
+use crate::bricks::marks::Mark;
 use crate::errno::Failure;
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
-use crate::recall::marks::Mark;
 
 /// See the module.
 #[derive(Debug, Default)]

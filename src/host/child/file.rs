@@ -56,6 +56,19 @@ impl Child {
         Ok(fd)
     }
 
+    /// A descriptor of the file, which may have lost its last name while somebody has it open.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn open_unlinked_too(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
+        match self.open(inode, loc) {
+            Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
+                Fd::anonymous(inode)
+            }
+            opened => opened,
+        }
+    }
+
     /// Sets extended attributes, in one operation.
     ///
     /// # Errors

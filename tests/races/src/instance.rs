@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::config::Config;
+use crate::decision::Want;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
-use crate::recall::engine::{self, Engine, Want};
+use crate::recall::engine::{self, Engine};
 use crate::sync::Arc;
 use crate::work::busy::Busy;
 use crate::work::task::Home;

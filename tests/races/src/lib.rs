@@ -4,10 +4,12 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{engine, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `objects::sizes`, `recall::{job, lease, parts, space}`, `work::workers` |
+//! | `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `sizes`, `bricks::space`, `recall::{lease, queue, steps}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
+#[path = "../../../src/decision.rs"]
+pub mod decision;
 #[path = "../../../src/errno.rs"]
 pub mod errno;
 pub mod host;
@@ -46,6 +48,16 @@ pub mod config {
     }
 }
 
+/// In place of src/bricks.rs.
+pub mod bricks {
+    /// There is room.
+    pub mod space {
+        /// Nothing.
+        #[derive(Debug, Default)]
+        pub struct Space;
+    }
+}
+
 /// In place of src/sys.rs.
 pub mod sys {
     /// Numbers of operations.
@@ -59,4 +71,13 @@ pub mod sys {
         /// A truncation by descriptor.
         pub const GF_FOP_FTRUNCATE: u32 = 24;
     }
+}
+
+/// In place of src/sizes.rs: the orders of events are the same, and are tried in less time.
+pub mod sizes {
+    /// The most that one request asks for.
+    pub const PART: u64 = 2 * PIECE;
+
+    /// A file of at most so many bytes is one piece.
+    pub const PIECE: u64 = 4;
 }

@@ -19,12 +19,3 @@ pub mod object;
 pub mod registry;
 #[path = "../../../src/objects/source.rs"]
 pub mod source;
-
-/// In place of src/objects/sizes.rs: the orders of events are the same, and are tried in less time.
-pub mod sizes {
-    /// The most that one request asks for.
-    pub const PART: u64 = 2 * PIECE;
-
-    /// A file of at most so many bytes is one piece.
-    pub const PIECE: u64 = 4;
-}

@@ -3,6 +3,8 @@
 
 #[path = "../../../src/recall/engine.rs"]
 pub mod engine;
+#[path = "../../../src/recall/job.rs"]
+pub mod job;
 #[path = "../../../src/recall/ranges.rs"]
 pub mod ranges;
 #[path = "../../../src/recall/tracker.rs"]
@@ -15,15 +17,8 @@ pub mod lease {
     pub struct Lease {}
 }
 
-/// In place of src/recall/space.rs: there is room.
-pub mod space {
-    /// Nothing.
-    #[derive(Debug, Default)]
-    pub struct Space;
-}
-
-/// In place of src/recall/parts.rs: one part.
-pub mod parts {
+/// In place of src/recall/queue.rs: one part.
+pub mod queue {
     /// Nothing.
     #[derive(Debug, Default)]
     pub struct Parts;
@@ -34,14 +29,14 @@ pub mod parts {
     }
 }
 
-/// In place of src/recall/job.rs: three writes through the tracker, answered by threads of their own, the second only
+/// In place of src/recall/steps.rs: three writes through the tracker, answered by threads of their own, the second only
 /// after the first.
-pub mod job {
+pub mod steps {
     use std::sync::atomic::Ordering;
 
     use crate::sync::Arc;
 
-    use super::engine::Job;
+    use super::job::Job;
     use super::tracker::{self, Tracker};
     use crate::errno::{Errno, Failure};
     use crate::instance::Instance;

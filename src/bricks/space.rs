@@ -15,7 +15,7 @@ use crate::config::KeepFree;
 use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Room};
 use crate::host::inode::Loc;
-use crate::objects::sizes::PIECE;
+use crate::sizes::PIECE;
 
 /// The bytes that recalls of an instance have asked room for.
 #[derive(Debug, Default)]

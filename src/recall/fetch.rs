@@ -6,7 +6,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
+use crate::bricks::space;
 use crate::errno::{Errno, Failure};
 use crate::host::fd::Fd;
 use crate::host::file::File;
@@ -22,63 +22,10 @@ use crate::instance::Instance;
 use crate::objects::chunk::Chunk;
 use crate::objects::limits::{LIMITS, Use};
 use crate::objects::object::Object;
-use crate::objects::sizes::PART;
 use crate::objects::source;
-use crate::recall::engine::Job;
-use crate::recall::space;
+use crate::recall::job::Job;
+use crate::recall::queue::Parts;
 use crate::recall::tracker::Tracker;
-
-/// What nobody has begun with.
-#[derive(Debug)]
-pub struct Parts(Mutex<VecDeque<Range<u64>>>);
-
-impl Parts {
-    /// The first `size` bytes of an object.
-    #[must_use]
-    pub fn of(size: u64) -> Self {
-        Self(Mutex::new(std::iter::once(0..size).collect()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Range<u64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next part; parts begin at multiples of their size.
-    fn next(&self) -> Option<Range<u64>> {
-        let mut left = self.lock();
-        let first = left.pop_front().filter(|range| !range.is_empty())?;
-        let end = first.end.min((first.start / PART + 1) * PART);
-        if end < first.end {
-            left.push_front(end..first.end);
-        }
-        Some(first.start..end)
-    }
-
-    /// How many parts there are to begin with, at least; no more than `most`.
-    fn left(&self, most: usize) -> usize {
-        let bytes: u64 = self
-            .lock()
-            .iter()
-            .map(|range| range.end - range.start)
-            .sum();
-        usize::try_from(bytes.div_ceil(PART)).map_or(most, |parts| parts.min(most))
-    }
-
-    /// Somebody reads at `at`: what follows there comes next, and then what is behind it.
-    pub fn pull(&self, at: u64) {
-        let mut left = self.lock();
-        let Some(place) = left.iter().position(|range| range.contains(&at)) else {
-            return;
-        };
-        let Some(range) = left.remove(place) else {
-            return;
-        };
-        if range.start < at {
-            left.push_back(range.start..at);
-        }
-        left.push_front(at..range.end);
-    }
-}
 
 /// What a recall writes to, and how.
 #[derive(Debug)]
@@ -311,49 +258,6 @@ impl Fetching<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_are_the_whole_and_no_larger_than_a_part() {
-        for size in [0, 1, PART - 1, PART, PART + 1, 5 * PART + 7] {
-            let parts = Parts::of(size);
-            let mut at = 0;
-            while let Some(part) = parts.next() {
-                assert_eq!(part.start, at);
-                assert!(part.end > at && part.end - at <= PART);
-                at = part.end;
-            }
-            assert_eq!(at, size);
-        }
-    }
-
-    #[test]
-    fn a_size_that_makes_no_sense_takes_no_memory() {
-        let parts = Parts::of(u64::MAX);
-        assert_eq!(parts.next(), Some(0..PART));
-        assert_eq!(parts.left(4), 4);
-    }
-
-    #[test]
-    fn what_a_reader_waits_for_comes_next_and_nothing_is_left_out() {
-        let size = 10 * PART + 5;
-        let parts = Parts::of(size);
-        assert_eq!(parts.next(), Some(0..PART));
-        parts.pull(0);
-        let at = 7 * PART + 100;
-        parts.pull(at);
-        let mut all = Vec::new();
-        while let Some(part) = parts.next() {
-            all.push(part);
-        }
-        assert_eq!(all[..2], [at..8 * PART, 8 * PART..9 * PART]);
-        assert!(all.iter().all(|part| part.end - part.start <= PART));
-        all.sort_by_key(|part| part.start);
-        let end = all.iter().fold(PART, |end, part| {
-            assert_eq!(part.start, end);
-            part.end
-        });
-        assert_eq!(end, size);
-    }
 
     #[test]
     fn sums_of_parts_are_compared_in_order_of_the_file() {
