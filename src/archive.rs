@@ -63,15 +63,15 @@ use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Loc};
 use crate::host::ticket::Ticket;
-use crate::instance::Instance;
+use crate::volume::Volume;
 use crate::work::task::task;
 use crate::work::workers;
 
 /// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
-pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
-    let limit = instance.config().recalls;
-    let task = task(instance, ticket, |instance, ticket| {
-        let outcome = guard::catch(Err(Failure::Bug), || run(instance, &ticket));
+pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
+    let limit = volume.config().recalls;
+    let task = task(volume, ticket, |volume, ticket| {
+        let outcome = guard::catch(Err(Failure::Bug), || run(volume, &ticket));
         let _step = crash::step("answer");
         match outcome {
             Ok(attributes) => ticket.answer_showing(&attributes),
@@ -100,7 +100,7 @@ fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
 }
 
 /// Returns the attributes that the file shows now.
-fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
+fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     if ticket.arguments().uid() != 0 {
         return Err(refused(Errno::EPERM, "only root may archive"));
     }
@@ -117,8 +117,8 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
             )
         })?;
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
-    let File { child, loc } = File::of(instance.this, &inode, inode.gfid(), &inode)?;
-    let losses = instance.bricks.losses();
+    let File { child, loc } = File::of(volume.this, &inode, inode.gfid(), &inode)?;
+    let losses = volume.bricks.losses();
     let begun = Instant::now();
     let _lock = child.lock(&loc, || match begun.elapsed() < PATIENCE {
         true => Ok(()),
@@ -126,7 +126,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     })?;
     // A brick that went away has forgotten the lock.
     let ours = || {
-        if instance.bricks.losses() == losses {
+        if volume.bricks.losses() == losses {
             Ok(())
         } else {
             Err(Failure::LockLost)
@@ -136,7 +136,7 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let status = child.status(&loc)?;
     check_file(&status)?;
     check_claim(&claim, &status)?;
-    let object = check_object(instance, &claim, &child, &loc, &status)?;
+    let object = check_object(volume, &claim, &child, &loc, &status)?;
 
     let fd = child.open(&inode, &loc)?;
     // The store may have taken its time. What is there by now may be another client's recall.
@@ -147,8 +147,8 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
     let mark = Mark::new(gfid, Time { seconds, nanos }).to_string();
     let done = child
         .set_as_caller(ticket, &loc, "mark", xattr::DOWNLOADING, &mark)
-        .and_then(|()| stop_writers(instance, &child, &loc, &fd))
-        .and_then(|()| check_again(instance, &child, &loc, &status))
+        .and_then(|()| stop_writers(volume, &child, &loc, &fd))
+        .and_then(|()| check_again(volume, &child, &loc, &status))
         .and_then(|()| ours())
         .and_then(|()| cut(&child, &loc, &fd, gfid, &status, &object, ours));
     if let Err(failure) = done {
@@ -159,16 +159,12 @@ fn run(instance: &Instance, ticket: &Ticket) -> Result<Attributes, Failure> {
         return Err(failure);
     }
     inode.learn(
-        instance.this,
+        volume.this,
         Known::Cold {
             size: status.attributes.size(),
         },
     );
-    instance
-        .engine
-        .counters
-        .archived
-        .fetch_add(1, Ordering::Relaxed);
+    volume.counters.archived.fetch_add(1, Ordering::Relaxed);
     log::debug!(
         "{}: archived, {} bytes, as {}",
         loc.path(),
@@ -188,11 +184,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STRAGGLERS: Duration = Duration::from_millis(20);
 
 /// The mark is set: waits for what came before it, and makes sure that nothing comes after it.
-fn stop_writers(instance: &Instance, child: &Child, loc: &Loc, fd: &Fd) -> Result<(), Failure> {
+fn stop_writers(volume: &Volume, child: &Child, loc: &Loc, fd: &Fd) -> Result<(), Failure> {
     child.await_writes(fd)?;
     thread::sleep(STRAGGLERS);
     if child.try_to_read(fd)? != Reading::Refused {
-        instance.bricks.did_not_look();
+        volume.bricks.did_not_look();
         return Err(refused(
             Errno::EOPNOTSUPP,
             "the bricks do not check a file's state (storage.linux-aio, storage.linux-io_uring)",
@@ -202,17 +198,12 @@ fn stop_writers(instance: &Instance, child: &Child, loc: &Loc, fd: &Fd) -> Resul
 }
 
 /// Nobody can change the file any more, but somebody may have until a moment ago.
-fn check_again(
-    instance: &Instance,
-    child: &Child,
-    loc: &Loc,
-    before: &Status,
-) -> Result<(), Failure> {
+fn check_again(volume: &Volume, child: &Child, loc: &Loc, before: &Status) -> Result<(), Failure> {
     let _step = crash::step("compare");
     let now = child.status(loc)?;
     // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
     // our mark has moved the ctime.
-    let own_times = instance.this.is_below(c"features/utime");
+    let own_times = volume.this.is_below(c"features/utime");
     let same = now.state == State::Downloading
         && now.attributes.size() == before.attributes.size()
         && now.attributes.mtime() == before.attributes.mtime()

@@ -15,20 +15,20 @@ use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::{Answered, Ticket};
-use crate::instance::Instance;
+use crate::volume::Volume;
 use crate::work::task::on_a_thread;
 
 /// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
 /// Never blocks.
 pub fn find_file(
-    instance: &Arc<Instance>,
+    volume: &Arc<Volume>,
     ticket: Ticket,
-    go_on: impl FnOnce(&Arc<Instance>, Ticket, Inode, Gfid) + Send + 'static,
+    go_on: impl FnOnce(Ticket, Inode, Gfid) + Send + 'static,
 ) {
-    on_a_thread(instance, ticket, move |instance, mut ticket| {
+    on_a_thread(volume, ticket, move |volume, mut ticket| {
         let found = guard::catch(Err(Failure::Bug), || {
             let inode = ticket.inode().ok_or(Failure::Bug)?;
-            let child = Child::enter(instance.this, std::ptr::from_ref(&inode).cast());
+            let child = Child::enter(volume.this, std::ptr::from_ref(&inode).cast());
             let child = child.ok_or(Failure::NO_MEMORY)?;
             let gfid = child.identity(&ticket)?;
             Ok((inode.linked(gfid).unwrap_or(inode), gfid))
@@ -36,7 +36,7 @@ pub fn find_file(
         match found {
             Ok((inode, gfid)) => {
                 ticket.name(inode.clone());
-                go_on(instance, ticket, inode, gfid);
+                go_on(ticket, inode, gfid);
             }
             // What is odd about its answer may have passed. The bricks decide.
             Err(_) if ticket.attempt() <= 1 => ticket.again(),
@@ -46,12 +46,12 @@ pub fn find_file(
 }
 
 /// Corrects the attributes in an answer that may be the stub's, and sends it up. Never blocks.
-pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
-    on_a_thread(instance, answered, |instance, mut answered| {
+pub fn look_again(volume: &Arc<Volume>, answered: Answered) {
+    on_a_thread(volume, answered, |volume, mut answered| {
         let inode = answered.inode();
         let looked = guard::catch(Err(Failure::Bug), || {
             let inode = inode.as_ref().ok_or(Failure::NO_MEMORY)?;
-            let file = File::of(instance.this, inode, answered.gfid(), inode)?;
+            let file = File::of(volume.this, inode, answered.gfid(), inode)?;
             file.child.status(&file.loc)
         });
         let known = match (&looked, &inode) {
@@ -62,11 +62,11 @@ pub fn look_again(instance: &Arc<Instance>, answered: Answered) {
                     },
                     _ => Known::Local,
                 };
-                inode.learn(instance.this, known);
+                inode.learn(volume.this, known);
                 known
             }
             // The operation itself is done, so it is answered all the same, with what is known.
-            (Err(_), Some(inode)) => inode.known(instance.this),
+            (Err(_), Some(inode)) => inode.known(volume.this),
             (_, None) => Known::Unknown,
         };
         if let Known::Cold { size } = known {

@@ -26,8 +26,8 @@ use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
-use crate::instance::Instance;
-use crate::recall::{adopt, engine};
+use crate::recall::adopt;
+use crate::recall::engine::Engine;
 use crate::work::task::on_a_thread;
 
 enum Outcome {
@@ -36,9 +36,9 @@ enum Outcome {
 }
 
 /// Answers the operation on a thread of ours. Never blocks.
-pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
-    on_a_thread(instance, ticket, |instance, ticket| {
-        let outcome = guard::catch(Err(Failure::Bug), || answer(instance, &ticket));
+pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
+    on_a_thread(engine, ticket, |engine, ticket| {
+        let outcome = guard::catch(Err(Failure::Bug), || answer(engine, &ticket));
         match outcome {
             Ok(Outcome::Done) => ticket.answer(),
             Ok(Outcome::Text(dict)) => ticket.answer_with(&dict),
@@ -47,10 +47,10 @@ pub fn start(instance: &Arc<Instance>, ticket: Ticket) {
     });
 }
 
-fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure> {
+fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
     let inode = ticket.inode();
     let inode = inode.ok_or(Failure::NO_MEMORY)?;
-    let file = File::of(instance.this, &inode, inode.gfid(), &inode)?;
+    let file = File::of(engine.volume.this, &inode, inode.gfid(), &inode)?;
     let status = file.child.status(&file.loc)?;
     if !status.attributes.is_file() {
         return Err(refused(Errno::ENODATA));
@@ -63,11 +63,11 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
     };
     match ticket.arguments().xattr().and_then(told) {
         None if ticket.arguments().name() == command::CANCEL => {
-            cancel(instance, &inode, &status, uid)?;
+            cancel(engine, &inode, &status, uid)?;
             text(command::CANCEL, "cancelled")
         }
         None => {
-            let job = instance.engine.job(inode.gfid());
+            let job = engine.job(inode.gfid());
             let progress = job.and_then(|job| job.progress());
             let mut state = describe(&status, progress);
             if uid == 0 {
@@ -79,12 +79,12 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
         Some(Command::Recall) => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;
             if status.state != State::Local {
-                engine::start(instance, inode, true);
+                engine.start(inode, true);
             }
             Ok(Outcome::Done)
         }
         Some(Command::Cancel) => {
-            cancel(instance, &inode, &status, uid)?;
+            cancel(engine, &inode, &status, uid)?;
             Ok(Outcome::Done)
         }
         Some(Command::Adopt) => {
@@ -99,24 +99,19 @@ fn answer(instance: &Arc<Instance>, ticket: &Ticket) -> Result<Outcome, Failure>
                 .as_deref()
                 .and_then(|value| value.strip_prefix("etag="))
                 .ok_or_else(|| refused(Errno::EINVAL))?;
-            adopt::command(instance, &file, etag)?;
+            adopt::command(&engine.volume, &file, etag)?;
             Ok(Outcome::Done)
         }
     }
 }
 
-fn cancel(
-    instance: &Arc<Instance>,
-    inode: &Inode,
-    status: &Status,
-    uid: u32,
-) -> Result<(), Failure> {
+fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Result<(), Failure> {
     if uid != 0 && uid != status.attributes.uid() {
         return Err(refused(Errno::EPERM));
     }
     // First: a recall that ends takes its object along, and with it those who wait for bytes of it.
-    let read = instance.objects.cancel(inode.gfid());
-    let job = instance.engine.job(inode.gfid());
+    let read = engine.volume.objects.cancel(inode.gfid());
+    let job = engine.job(inode.gfid());
     if let Some(job) = &job {
         job.cancel();
     }

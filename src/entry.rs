@@ -83,7 +83,7 @@ static ROUTE: Route = Route {
     read: |ticket| match instance(ticket.xlator()) {
         Some(instance) => {
             let inode = ticket.inode();
-            read::serve(&instance, ticket, inode);
+            read::serve(&instance.engine, ticket, inode);
         }
         None => ticket.fail(Errno::EIO),
     },
@@ -185,7 +185,7 @@ unsafe extern "C" fn reconfigure(raw: *mut sys::xlator_t, options: *mut sys::dic
             return -1;
         };
         match instance(this) {
-            Some(instance) if instance.reconfigure(options) => 0,
+            Some(instance) if instance.volume.reconfigure(options) => 0,
             _ => -1,
         }
     })
@@ -208,10 +208,10 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
             }
             // The second is what a distributed volume makes of one that goes, of whatever kind.
             Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_SOME_DESCENDENT_DOWN => {
-                instance.bricks.went_away();
+                instance.volume.bricks.went_away();
                 instance.engine.distrust_locks();
             }
-            Event::GF_EVENT_CHILD_UP => instance.bricks.forget(),
+            Event::GF_EVENT_CHILD_UP => instance.volume.bricks.forget(),
             _ => {}
         }
         0
@@ -221,13 +221,13 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
 /// The host waits for the child to go down before it takes a volume apart, inodes first, and the child goes when it
 /// hears that its parents do. So it hears that once nothing is at work that needs it. Returns whether that is later.
 fn keep_child_up(instance: Arc<Instance>) -> bool {
-    if instance.busy.wait_until_idle(Duration::ZERO) {
+    if instance.volume.busy.wait_until_idle(Duration::ZERO) {
         return false;
     }
-    let this = instance.this;
+    let this = instance.volume.this;
     let later = move || {
         let _entered = this.enter();
-        if !instance.busy.wait_until_idle(SHUTDOWN) {
+        if !instance.volume.busy.wait_until_idle(SHUTDOWN) {
             log::warn!(
                 "what is at work did not end within {} s",
                 SHUTDOWN.as_secs()
@@ -286,7 +286,7 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
             Verdict::Park(want) => want,
             Verdict::Unchecked => {
                 if let Some(instance) = instance(settling.ticket().xlator()) {
-                    instance.bricks.did_not_look();
+                    instance.volume.bricks.did_not_look();
                 }
                 // Later attempts were preceded by a look of ours.
                 if settling.ticket().attempt() > 0 {
@@ -301,7 +301,7 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
             }
             Verdict::Checked => {
                 if let Some(instance) = instance(xlator) {
-                    instance.bricks.looked();
+                    instance.volume.bricks.looked();
                 }
                 settling.let_go();
                 return answer;
@@ -334,7 +334,7 @@ unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub
         // SAFETY: settle let the ticket go, and C has put its answer into a stub and forgets both.
         let answered = unsafe { Answered::take(ticket, answer) };
         if let Some(instance) = instance(answered.xlator()) {
-            ask::look_again(&instance, answered);
+            ask::look_again(&instance.volume, answered);
         }
     });
 }
@@ -395,13 +395,14 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         };
         // Runs while operations hang: nothing here may wait for a lock that a stuck job could hold.
         let load = instance.engine.load();
-        let counters = &instance.engine.counters;
+        let counters = &instance.volume.counters;
         let number = |value: Option<usize>| {
             value.map_or_else(|| String::from("?"), |value| value.to_string())
         };
         line(
             c"store",
             &instance
+                .volume
                 .store()
                 .map_or_else(|| String::from("none"), |store| store.name().to_owned()),
         );
@@ -413,7 +414,7 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         );
         line(
             c"bricks-check-the-state",
-            match instance.bricks.check() {
+            match instance.volume.bricks.check() {
                 Check::Unknown => "?",
                 Check::Done => "yes",
                 Check::Skipped => "no",
@@ -422,10 +423,15 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         let (memory, connections) = LIMITS.used();
         line(c"memory-of-objects", &memory.to_string());
         line(c"connections", &connections.to_string());
-        line(c"reads-waiting", &number(instance.objects.waiting()));
+        line(c"reads-waiting", &number(instance.volume.objects.waiting()));
         line(
             c"reads-from-the-store",
-            &instance.objects.reads.load(Ordering::Relaxed).to_string(),
+            &instance
+                .volume
+                .objects
+                .reads
+                .load(Ordering::Relaxed)
+                .to_string(),
         );
         line(
             c"files-recalled",

@@ -48,4 +48,5 @@ pub mod recall;
 pub mod sizes;
 mod sync;
 mod sys;
+pub mod volume;
 pub mod work;

@@ -22,48 +22,46 @@ use crate::decision::{self, Known, Source, Want};
 use crate::errno::{Errno, Failure};
 use crate::host::file::File;
 use crate::host::guard;
-use crate::host::inode::Inode;
+use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
-use crate::instance::Instance;
 use crate::objects::object::Object;
-pub use crate::objects::registry::Objects;
 use crate::plugin::store::LoadedStore;
-use crate::recall::engine;
+use crate::recall::engine::Engine;
 use crate::recall::{adopt, evidence};
 use crate::sizes::SMALL;
 use crate::sys;
 use crate::work::task::on_a_thread;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
-pub fn serve(instance: &Arc<Instance>, ticket: Ticket, inode: Option<Inode>) {
+pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
     let Some(inode) = inode else {
         return ticket.fail(Errno::EINVAL);
     };
-    let job = instance.engine.job(inode.gfid());
+    let job = engine.job(inode.gfid());
     if let Some(serving) = job.as_ref().and_then(|job| job.serving()) {
         return serving.read(ticket);
     }
-    if let Known::Cold { size } = inode.known(instance.this)
+    if let Known::Cold { size } = inode.known(engine.volume.this)
         && job.is_none()
         && size <= SMALL
-        && let Some(store) = instance.store()
+        && let Some(store) = engine.volume.store()
         && !is_copier(&ticket)
-        && source(instance, &store, &inode, size) == Source::Bricks
+        && source(engine, &store, &inode, size) == Source::Bricks
     {
-        return engine::park_small(instance, ticket, inode);
+        return engine.park_small(ticket, inode);
     }
-    on_a_thread(instance, ticket, move |instance, ticket| {
-        let way = guard::catch(Err(Failure::Bug), || ask(instance, &ticket, &inode));
+    on_a_thread(engine, ticket, move |engine, ticket| {
+        let way = guard::catch(Err(Failure::Bug), || ask(engine, &ticket, &inode));
         match way {
-            Ok(Way::Recall) => engine::park(instance, ticket, Want::Bytes, Some(inode), None),
+            Ok(Way::Recall) => engine.park(ticket, Want::Bytes, Some(inode), None),
             Ok(Way::LookInto) => {
-                engine::park(instance, ticket, Want::LookInto, Some(inode), None);
+                engine.park(ticket, Want::LookInto, Some(inode), None);
             }
             Ok(Way::Object { object, recall }) => {
-                instance.objects.reads.fetch_add(1, Ordering::Relaxed);
+                engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
                 object.read(ticket, true);
                 if recall {
-                    engine::start(instance, inode, false);
+                    engine.start(inode, false);
                 }
             }
             Err(failure) => {
@@ -79,12 +77,21 @@ fn is_copier(ticket: &Ticket) -> bool {
     ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
 }
 
+/// Whether a read may bring a file of `size` bytes back; if not, it is served from the store.
+fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
+    let config = engine.volume.config();
+    if config.remote_read || engine.is_full() {
+        return false;
+    }
+    engine.job(gfid).is_some() || engine.volume.allows(size)
+}
+
 /// Where a read of a cold file of `size` bytes gets them. Never blocks.
-fn source(instance: &Instance, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
+fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
     let can_fetch = store.can_fetch();
     // Asking counts: not for a store that leaves no choice.
-    let may_recall = can_fetch && instance.may_recall(inode.gfid(), size);
-    let checked = instance.config().checked;
+    let may_recall = can_fetch && may_recall(engine, inode.gfid(), size);
+    let checked = engine.volume.config().checked;
     decision::source(size <= SMALL, can_fetch, may_recall, checked)
 }
 
@@ -98,8 +105,8 @@ enum Way {
     Object { object: Arc<Object>, recall: bool },
 }
 
-fn ask(instance: &Arc<Instance>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
-    let file = File::of(instance.this, inode, inode.gfid(), inode)?;
+fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
+    let file = File::of(engine.volume.this, inode, inode.gfid(), inode)?;
     let status = file.child.status(&file.loc)?;
     if !matches!(status.state, State::Remote | State::Repair) {
         // The job looks at the rest.
@@ -110,16 +117,17 @@ fn ask(instance: &Arc<Instance>, ticket: &Ticket, inode: &Inode) -> Result<Way, 
         return Ok(Way::LookInto);
     }
     let size = status.attributes.size();
-    inode.learn(instance.this, Known::Cold { size });
-    let store = instance.store().ok_or(Failure::NoStore)?;
-    let recall = match source(instance, &store, inode, size) {
+    inode.learn(engine.volume.this, Known::Cold { size });
+    let store = engine.volume.store().ok_or(Failure::NoStore)?;
+    let recall = match source(engine, &store, inode, size) {
         Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
         Source::Object { recall } => recall && !is_copier(ticket),
     };
-    let object = instance
+    let object = engine
+        .volume
         .objects
-        .open(instance.this, &store, inode.gfid(), &status)?;
+        .open(engine.volume.this, &store, inode.gfid(), &status)?;
     if let Some(etag) = object.source.adopted() {
         adopt::remember(&file, &status, &etag);
     }

@@ -14,7 +14,7 @@ use super::refused;
 use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::inode::Loc;
-use crate::instance::Instance;
+use crate::volume::Volume;
 
 pub(super) fn check_file(status: &Status) -> Result<(), Failure> {
     if !status.attributes.is_file() {
@@ -72,13 +72,13 @@ pub(super) struct Object {
 
 /// Law 2: the store says itself that it has the object, in full.
 pub(super) fn check_object(
-    instance: &Instance,
+    volume: &Volume,
     claim: &Claim,
     child: &Child,
     loc: &Loc,
     status: &Status,
 ) -> Result<Object, Failure> {
-    let store = instance.store().ok_or(Failure::NoStore)?;
+    let store = volume.store().ok_or(Failure::NoStore)?;
     let key = match (&claim.key, &claim.seen, &status.key) {
         (Some(key), _, _) => key.clone(),
         (None, Some(_), Some(key)) => String::from_utf8_lossy(key).into_owned(),

@@ -14,8 +14,8 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::host::file::File;
-use crate::instance::Instance;
 use crate::objects::identity::Identity;
+use crate::volume::Volume;
 
 /// How long a command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ fn refused(errno: Errno, reason: String) -> Failure {
 ///
 /// # Errors
 /// Why not.
-pub fn command(instance: &Instance, file: &File, etag: &str) -> Result<(), Failure> {
+pub fn command(volume: &Volume, file: &File, etag: &str) -> Result<(), Failure> {
     let File { child, loc } = file;
     let begun = Instant::now();
     let _lock = child.lock(loc, || match begun.elapsed() < PATIENCE {
@@ -44,7 +44,7 @@ pub fn command(instance: &Instance, file: &File, etag: &str) -> Result<(), Failu
     if status.state != State::Remote {
         return Err(refused(Errno::EALREADY, "the file is not cold".to_owned()));
     }
-    let store = instance.store().ok_or(Failure::NoStore)?;
+    let store = volume.store().ok_or(Failure::NoStore)?;
     let identity = Identity::of(&status)?;
     let object = store
         .head(&identity.key)

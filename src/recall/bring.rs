@@ -13,7 +13,6 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::Loc;
-use crate::instance::Instance;
 use crate::objects::identity::Identity;
 use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::cutter::Cutter;
@@ -22,6 +21,7 @@ use crate::recall::job::{Job, Serving};
 use crate::recall::queue::Parts;
 use crate::recall::tracker::{Tracker, WriteError, Written};
 use crate::sizes::PIECE;
+use crate::volume::Volume;
 
 /// A descriptor for few operations. The host finds a file by its inode then, which must have the file's identity.
 fn open_briefly(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
@@ -37,24 +37,24 @@ fn open_briefly(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
 /// # Errors
 /// Why not; the file is cold then, or what another client made of it.
 pub fn bring_back(
-    instance: &Arc<Instance>,
+    volume: &Arc<Volume>,
     job: &Job,
     child: &Child,
     loc: &Loc,
     status: &Status,
     cutter: Option<&mut Cutter>,
 ) -> Result<(), Failure> {
-    let store = instance.store().ok_or(Failure::NoStore)?;
+    let store = volume.store().ok_or(Failure::NoStore)?;
     let size = match job.want {
         // A plugin of the stock ABI brings the whole file or nothing.
         Want::First(keep) if store.can_fetch() => keep.min(status.attributes.size()),
         _ => status.attributes.size(),
     };
-    let config = instance.config();
+    let config = volume.config();
     let _room = if config.over_limits {
         None
     } else {
-        let space = &instance.engine.space;
+        let space = &volume.space;
         space.take(child, loc, size, config.keep_free)?
     };
     // What comes in one write is on a brick or not, and needs no mark to be told from a file that is whole: bytes of a
@@ -67,7 +67,7 @@ pub fn bring_back(
         job.lease.mark(child, &fd, job.gfid, status)?;
         fd
     };
-    let ours = || job.lease.check(&instance.bricks, child, loc);
+    let ours = || job.lease.check(&volume.bricks, child, loc);
     let mut moved = false;
     let done = ours()
         .and_then(|()| match one_write {
@@ -78,17 +78,17 @@ pub fn bring_back(
         })
         .and_then(|moving| {
             moved = moving;
-            bring(instance, &store, job, &fd, status, size)
+            bring(volume, &store, job, &fd, status, size)
         })
         .and_then(|written| {
             moved |= written.moved_mtime;
-            commit(instance, child, &fd, status, moved, cutter, ours)
+            commit(volume, child, &fd, status, moved, cutter, ours)
         });
     // Readers that were served beside it are answered before anything is cut, and before somebody else may cut.
     job.end_reading();
     // It is not needed any more, or what is in memory of it may be what is wrong.
     let refused = done.as_ref().err().and_then(refuses_readers);
-    instance.objects.close(job.gfid, refused);
+    volume.objects.close(job.gfid, refused);
     if let Err(failure) = done {
         // Another client may have brought it back.
         if ours().is_err() {
@@ -106,10 +106,10 @@ pub fn bring_back(
         }
         return Err(failure);
     }
-    job.inode.learn(instance.this, Known::Local);
+    job.inode.learn(volume.this, Known::Local);
     job.resume();
     log::debug!("{}: recalled, {size} bytes", loc.path());
-    let counters = &instance.engine.counters;
+    let counters = &volume.counters;
     counters.recalled.fetch_add(1, Ordering::Relaxed);
     counters.recalled_bytes.fetch_add(size, Ordering::Relaxed);
     Ok(())
@@ -141,23 +141,23 @@ fn empty(child: &Child, fd: &Fd) -> Result<bool, Failure> {
 
 /// Brings the first `size` bytes of the object to the bricks.
 fn bring(
-    instance: &Instance,
+    volume: &Volume,
     store: &Arc<LoadedStore>,
     job: &Job,
     fd: &Fd,
     status: &Status,
     size: u64,
 ) -> Result<Written, Failure> {
-    let config = instance.config();
+    let config = volume.config();
     let tracker = Tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
-    if !job.lease.is_sure(&instance.bricks) {
+    if !job.lease.is_sure(&volume.bricks) {
         tracker.distrust();
     }
     let result = if store.can_fetch() {
-        let fetched = instance
+        let fetched = volume
             .objects
-            .open(instance.this, store, job.gfid, status)
+            .open(volume.this, store, job.gfid, status)
             .and_then(|object| {
                 let parts = Arc::new(Parts::of(size));
                 // A file that will be cut is not served as what it was.
@@ -169,7 +169,7 @@ fn bring(
                     }));
                 }
                 let target = Target {
-                    instance,
+                    volume,
                     job,
                     fd,
                     tracker: &tracker,
@@ -221,7 +221,7 @@ fn bring(
 
 /// Law 3: all is written and acknowledged; now it must be on the disks before the file says that it is local.
 fn commit(
-    instance: &Instance,
+    volume: &Volume,
     child: &Child,
     fd: &Fd,
     status: &Status,
@@ -239,5 +239,5 @@ fn commit(
     }
     // Wherever a brick dies in this, it has all the bytes, and who looks next goes on with it. Without the size it is not
     // cut any more, and without cs.remote it is local.
-    instance.bricks.remove(child, fd, "commit", &xattr::COMMIT)
+    volume.bricks.remove(child, fd, "commit", &xattr::COMMIT)
 }

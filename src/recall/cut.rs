@@ -18,17 +18,17 @@ use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
-use crate::instance::Instance;
 use crate::recall::bring::bring_back;
 use crate::recall::cutter::Cutter;
 use crate::recall::job::Job;
+use crate::volume::Volume;
 
 /// Cuts a cold file behind its first `keep` bytes, for the operation that the job was started for. Under the lock.
 ///
 /// # Errors
 /// Why not. That operation waits again then; if the bricks refused it, it was answered, and that is no error of the job's.
 pub fn run(
-    instance: &Arc<Instance>,
+    volume: &Arc<Volume>,
     job: &Job,
     child: &Child,
     loc: &Loc,
@@ -45,9 +45,9 @@ pub fn run(
         late: None,
     };
     let outcome = if keep == 0 {
-        empty(instance, job, child, loc, &mut cutter)
+        empty(volume, job, child, loc, &mut cutter)
     } else {
-        bring_back(instance, job, child, loc, status, Some(&mut cutter)).map(drop)
+        bring_back(volume, job, child, loc, status, Some(&mut cutter)).map(drop)
     };
     if let Some(late) = cutter.late {
         // Whoever has the lock may want the file: it is let go, and the operation goes on when it is answered.
@@ -83,7 +83,7 @@ pub fn go_on(ticket: Ticket, answer: Result<(), Errno>) {
 }
 
 fn empty(
-    instance: &Instance,
+    volume: &Volume,
     job: &Job,
     child: &Child,
     loc: &Loc,
@@ -92,12 +92,12 @@ fn empty(
     let fd = child.open_unlinked_too(&job.inode, loc)?;
     // There is no mark: it starts again if a brick went away since the file was looked at. Another client's recall would
     // go on writing into what is to be empty.
-    job.lease.check(&instance.bricks, child, loc)?;
+    job.lease.check(&volume.bricks, child, loc)?;
     cutter.cut()?;
     child.remove(&fd, "commit", xattr::REMOTE)?;
-    job.inode.learn(instance.this, Known::Local);
+    job.inode.learn(volume.this, Known::Local);
     // The file is empty and local, whatever comes of this. The next lookup does it if it fails.
-    if let Err(failure) = instance.bricks.tidy(child, &fd) {
+    if let Err(failure) = volume.bricks.tidy(child, &fd) {
         log::warn!(
             "{}: marks are left for the next lookup: {failure}",
             loc.path()

@@ -6,109 +6,37 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::bricks::space::Space;
 use crate::decision::Want;
 use crate::errno::{Errno, Failure};
 use crate::host::crash;
 use crate::host::guard;
 use crate::host::inode::{Gfid, Inode};
 use crate::host::ticket::Ticket;
-use crate::instance::Instance;
+use crate::host::xlator::Xlator;
 use crate::recall::job::Job;
 use crate::recall::steps::{self, Looked};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
+use crate::volume::Volume;
 use crate::work::busy::Busy;
-use crate::work::task::task;
+use crate::work::task::{Home, task};
 use crate::work::workers::{self, Pool};
 
-/// The jobs of one instance.
-#[derive(Debug, Default)]
+/// The jobs of one volume.
+#[derive(Debug)]
 pub struct Engine {
+    /// Whose files they bring back.
+    pub volume: Arc<Volume>,
     jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
-    /// Threads that work for a job or end one, and what begins one.
-    busy: Arc<Busy>,
     /// No more of them.
     ending: AtomicBool,
     /// When the bricks were last full.
     full: Mutex<Option<Instant>>,
-    /// Room for what is coming.
-    pub space: Space,
-    /// What happened so far.
-    pub counters: Counters,
-}
-
-/// What happened so far, for the statedump.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Files brought back.
-    pub recalled: AtomicU64,
-    /// Bytes brought back.
-    pub recalled_bytes: AtomicU64,
-    /// Recalls that failed.
-    pub failed: AtomicU64,
-    /// Files cut by the hand-shake.
-    pub archived: AtomicU64,
-    /// Files that became local with bytes that no recall had written.
-    pub kept: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
-/// the inode's. Never blocks.
-pub fn park(
-    instance: &Arc<Instance>,
-    ticket: Ticket,
-    want: Want,
-    inode: Option<Inode>,
-    gfid: Option<Gfid>,
-) {
-    match inode {
-        Some(inode) => {
-            let gfid = gfid.unwrap_or_else(|| inode.gfid());
-            let new = NewJob {
-                inode,
-                gfid,
-                want,
-                asked: false,
-                small: false,
-            };
-            start_or_join(instance, new, Some(ticket));
-        }
-        None => ticket.fail(Errno::EINVAL),
-    }
-}
-
-/// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
-/// is cheaper than to look again first. Never blocks.
-pub fn park_small(instance: &Arc<Instance>, ticket: Ticket, inode: Inode) {
-    let new = NewJob {
-        gfid: inode.gfid(),
-        inode,
-        want: Want::Bytes,
-        asked: false,
-        small: true,
-    };
-    start_or_join(instance, new, Some(ticket));
-}
-
-/// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
-/// come, and not only to read.
-pub fn start(instance: &Arc<Instance>, inode: Inode, asked: bool) {
-    let gfid = inode.gfid();
-    let want = Want::Bytes;
-    let new = NewJob {
-        inode,
-        gfid,
-        want,
-        asked,
-        small: false,
-    };
-    start_or_join(instance, new, None);
 }
 
 struct NewJob {
@@ -120,7 +48,7 @@ struct NewJob {
     small: bool,
 }
 
-fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) {
+fn start_or_join(engine: &Arc<Engine>, new: NewJob, ticket: Option<Ticket>) {
     let NewJob {
         inode,
         gfid,
@@ -128,8 +56,8 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         asked,
         small,
     } = new;
-    let mut jobs = lock(&instance.engine.jobs);
-    if instance.engine.ending.load(Ordering::Acquire) {
+    let mut jobs = lock(&engine.jobs);
+    if engine.ending.load(Ordering::Acquire) {
         drop(jobs);
         if let Some(ticket) = ticket {
             ticket.fail(Errno::ECANCELED);
@@ -142,73 +70,76 @@ fn start_or_join(instance: &Arc<Instance>, new: NewJob, ticket: Option<Ticket>) 
         return;
     }
     // Until a thread counts for it; dropped after our reference to the job.
-    let _beginning = instance.engine.busy.begin();
+    let _beginning = engine.volume.busy.begin();
     let job = Arc::new(Job::new(gfid, inode, want, asked, ticket));
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
     if small {
-        let recalls = instance.config().recalls;
-        on_a_thread(instance, &job, &workers::SMALL, recalls, run);
+        let recalls = engine.volume.config().recalls;
+        on_a_thread(engine, &job, &workers::SMALL, recalls, run);
     } else {
-        on_a_thread(instance, &job, &workers::BRICKS, workers::LIMIT, look);
+        on_a_thread(engine, &job, &workers::BRICKS, workers::LIMIT, look);
     }
 }
 
 /// Runs a step of a job on a thread of that pool.
 fn on_a_thread(
-    instance: &Arc<Instance>,
+    engine: &Arc<Engine>,
     job: &Arc<Job>,
     pool: &'static Pool,
     limit: usize,
-    step: fn(&Arc<Instance>, &Arc<Job>),
+    step: fn(&Arc<Engine>, &Arc<Job>),
 ) {
     // A job gives references back to the host, which must know who does.
-    let task = task(instance, Arc::clone(job), move |instance, job| {
-        step(instance, &job);
+    let task = task(engine, Arc::clone(job), move |engine, job| {
+        step(engine, &job);
     });
     if pool.run(limit, task).is_err() {
         let failure = Failure::Brick {
             step: "start a thread",
             errno: Errno::ENOMEM,
         };
-        finish(instance, job, Err(failure));
+        finish(engine, job, Err(failure));
     }
 }
 
-fn look(instance: &Arc<Instance>, job: &Arc<Job>) {
-    let looked = guard::catch(Err(Failure::Bug), || steps::look(instance, job));
-    let recalls = instance.config().recalls;
+fn look(engine: &Arc<Engine>, job: &Arc<Job>) {
+    let looked = guard::catch(Err(Failure::Bug), || steps::look(&engine.volume, job));
+    let recalls = engine.volume.config().recalls;
     // Files of one part have threads of their own: they must not wait until large ones have come.
     let large = (recalls / 2).max(1);
     match looked {
-        Ok(Looked::Done) => finish(instance, job, Ok(())),
-        Ok(Looked::Small) => on_a_thread(instance, job, &workers::SMALL, recalls, run),
-        Ok(Looked::Large) => on_a_thread(instance, job, &workers::LARGE, large, run),
-        Ok(Looked::NoStore) => on_a_thread(instance, job, &workers::LOCKS, workers::LIMIT, run),
+        Ok(Looked::Done) => finish(engine, job, Ok(())),
+        Ok(Looked::Small) => on_a_thread(engine, job, &workers::SMALL, recalls, run),
+        Ok(Looked::Large) => on_a_thread(engine, job, &workers::LARGE, large, run),
+        Ok(Looked::NoStore) => on_a_thread(engine, job, &workers::LOCKS, workers::LIMIT, run),
         // Nobody said that the file is cold: its operations must not fail over a question of ours.
         Err(failure) if job.want == Want::Look => {
             log::debug!("{}: {failure}", job.inode.path());
-            finish(instance, job, Ok(()));
+            finish(engine, job, Ok(()));
         }
-        Err(failure) => finish(instance, job, Err(failure)),
+        Err(failure) => finish(engine, job, Err(failure)),
     }
 }
 
-fn run(instance: &Arc<Instance>, job: &Arc<Job>) {
-    let outcome = guard::catch(Err(Failure::Bug), || steps::run(instance, job));
-    finish(instance, job, outcome);
+fn run(engine: &Arc<Engine>, job: &Arc<Job>) {
+    let outcome = guard::catch(Err(Failure::Bug), || steps::run(&engine.volume, job));
+    finish(engine, job, outcome);
 }
 
 /// Ends the job and answers or resumes everybody who waits for it.
-fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>) {
-    let engine = &instance.engine;
+fn finish(engine: &Arc<Engine>, job: &Arc<Job>, outcome: Result<(), Failure>) {
     let waiters = {
         let mut jobs = lock(&engine.jobs);
         jobs.remove(&job.gfid);
         job.take_waiters()
     };
     if let Err(failure) = &outcome {
-        engine.counters.failed.fetch_add(1, Ordering::Relaxed);
+        engine
+            .volume
+            .counters
+            .failed
+            .fetch_add(1, Ordering::Relaxed);
         log::warn!(
             "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
             job.inode.path(),
@@ -222,7 +153,7 @@ fn finish(instance: &Arc<Instance>, job: &Arc<Job>, outcome: Result<(), Failure>
     if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
         *lock(&engine.full) = Some(Instant::now());
     }
-    let can_serve = full && instance.store().is_some_and(|store| store.can_fetch());
+    let can_serve = full && engine.volume.store().is_some_and(|store| store.can_fetch());
     let _step = crash::step("resume");
     // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
     for ticket in waiters {
@@ -242,13 +173,68 @@ fn is_full(errno: Errno) -> bool {
 }
 
 impl Engine {
-    /// No jobs; what works for them is counted there.
+    /// No jobs.
     #[must_use]
-    pub fn new(busy: &Arc<Busy>) -> Self {
-        Self {
-            busy: Arc::clone(busy),
-            ..Self::default()
+    pub fn new(volume: &Arc<Volume>) -> Arc<Self> {
+        Arc::new(Self {
+            volume: Arc::clone(volume),
+            jobs: Mutex::default(),
+            ending: AtomicBool::new(false),
+            full: Mutex::default(),
+        })
+    }
+
+    /// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
+    /// the inode's. Never blocks.
+    pub fn park(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        want: Want,
+        inode: Option<Inode>,
+        gfid: Option<Gfid>,
+    ) {
+        match inode {
+            Some(inode) => {
+                let gfid = gfid.unwrap_or_else(|| inode.gfid());
+                let new = NewJob {
+                    inode,
+                    gfid,
+                    want,
+                    asked: false,
+                    small: false,
+                };
+                start_or_join(self, new, Some(ticket));
+            }
+            None => ticket.fail(Errno::EINVAL),
         }
+    }
+
+    /// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
+    /// is cheaper than to look again first. Never blocks.
+    pub fn park_small(self: &Arc<Self>, ticket: Ticket, inode: Inode) {
+        let new = NewJob {
+            gfid: inode.gfid(),
+            inode,
+            want: Want::Bytes,
+            asked: false,
+            small: true,
+        };
+        start_or_join(self, new, Some(ticket));
+    }
+
+    /// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
+    /// come, and not only to read.
+    pub fn start(self: &Arc<Self>, inode: Inode, asked: bool) {
+        let gfid = inode.gfid();
+        let want = Want::Bytes;
+        let new = NewJob {
+            inode,
+            gfid,
+            want,
+            asked,
+            small: false,
+        };
+        start_or_join(self, new, None);
     }
 
     /// Whether the bricks had no room a moment ago.
@@ -295,5 +281,15 @@ impl Engine {
         let jobs = self.jobs.try_lock().ok()?;
         let waiting = jobs.values().filter_map(|job| job.waiting()).sum();
         Some((jobs.len(), waiting))
+    }
+}
+
+impl Home for Engine {
+    fn this(&self) -> Xlator {
+        self.volume.this
+    }
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.volume.busy
     }
 }

@@ -28,10 +28,10 @@ use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
-use crate::instance::Instance;
 use crate::objects::limits::Use;
 use crate::recall::job::Job;
 use crate::sizes::PIECE;
+use crate::volume::Volume;
 
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn ctime(attributes: &Attributes) -> Time {
 /// # Errors
 /// Why not: nothing is cut then.
 pub fn settle(
-    instance: &Arc<Instance>,
+    volume: &Arc<Volume>,
     job: &Job,
     child: &Child,
     loc: &Loc,
@@ -105,13 +105,13 @@ pub fn settle(
 ) -> Result<(), Failure> {
     let gfid = job.gfid;
     let whose = match judge(status, gfid) {
-        Whose::Compare { holes } => compare(instance, child, fd, gfid, status, holes)?,
+        Whose::Compare { holes } => compare(volume, child, fd, gfid, status, holes)?,
         known => known,
     };
     // The store may have taken its time.
-    job.lease.check(&instance.bricks, child, loc)?;
+    job.lease.check(&volume.bricks, child, loc)?;
     match whose {
-        Whose::Foreign(why) => keep(instance, child, loc, fd, gfid, status, why),
+        Whose::Foreign(why) => keep(volume, child, loc, fd, gfid, status, why),
         Whose::Ours | Whose::Compare { .. } => {
             child.make_cold_again(loc, fd, &status.attributes, false)
         }
@@ -121,21 +121,21 @@ pub fn settle(
 const DIFFERENT: Whose = Whose::Foreign("it has bytes that its object has not");
 
 fn compare(
-    instance: &Arc<Instance>,
+    volume: &Arc<Volume>,
     child: &Child,
     fd: &Fd,
     gfid: Gfid,
     status: &Status,
     holes: bool,
 ) -> Result<Whose, Failure> {
-    let store = instance.store().ok_or(Failure::NoStore)?;
+    let store = volume.store().ok_or(Failure::NoStore)?;
     if !store.can_fetch() {
         // A plugin of the stock ABI writes into the file or does nothing. Its recalls are always marked.
         return Ok(if holes { Whose::Ours } else { DIFFERENT });
     }
     let mut differs = false;
     let mut mine = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-    let object = instance.objects.open(instance.this, &store, gfid, status)?;
+    let object = volume.objects.open(volume.this, &store, gfid, status)?;
     let streamed = object.stream(
         0..status.on_bricks,
         Use::Recall,
@@ -195,7 +195,7 @@ fn is_same(mine: &[u8], theirs: &[u8], holes: bool) -> bool {
 
 /// The file is local from now on, with the bytes that it has.
 fn keep(
-    instance: &Instance,
+    volume: &Volume,
     child: &Child,
     loc: &Loc,
     fd: &Fd,
@@ -222,14 +222,8 @@ fn keep(
         let value = marks::add_kept(before.as_deref().unwrap_or_default(), &kept);
         child.set(fd, "note the object", &[(xattr::KEPT, &value)])?;
     }
-    instance
-        .bricks
-        .remove(child, fd, "commit", &xattr::COMMIT)?;
-    instance
-        .engine
-        .counters
-        .kept
-        .fetch_add(1, Ordering::Relaxed);
+    volume.bricks.remove(child, fd, "commit", &xattr::COMMIT)?;
+    volume.counters.kept.fetch_add(1, Ordering::Relaxed);
     log::warn!(
         "{} (gfid {gfid}): {why}; its {} bytes are no recall's and are kept: they are the file now. {} {key}, of {} \
          bytes. See 'Bytes that are not ours' in SEMANTICS.md",

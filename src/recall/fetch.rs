@@ -18,7 +18,6 @@ use crate::errno::{Errno, Failure};
 use crate::host::fd::Fd;
 use crate::host::file::File;
 use crate::host::thread;
-use crate::instance::Instance;
 use crate::objects::chunk::Chunk;
 use crate::objects::limits::{LIMITS, Use};
 use crate::objects::object::Object;
@@ -26,12 +25,13 @@ use crate::objects::source;
 use crate::recall::job::Job;
 use crate::recall::queue::Parts;
 use crate::recall::tracker::Tracker;
+use crate::volume::Volume;
 
 /// What a recall writes to, and how.
 #[derive(Debug)]
 pub struct Target<'a> {
     /// Whose bricks.
-    pub instance: &'a Instance,
+    pub volume: &'a Volume,
     /// Who wants it.
     pub job: &'a Job,
     /// Where the bytes go.
@@ -145,9 +145,9 @@ impl Fetching<'_> {
     }
 
     fn go_on(&self) -> Result<(), Failure> {
-        let Target { instance, job, .. } = self.target;
+        let Target { volume, job, .. } = self.target;
         // A lock that may be lost is looked at here too: the next write may be long in coming.
-        if !job.lease.is_sure(&instance.bricks) {
+        if !job.lease.is_sure(&volume.bricks) {
             self.make_sure()?;
         }
         if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
@@ -159,24 +159,24 @@ impl Fetching<'_> {
     /// A brick went away: writing goes on if the lock is still ours.
     fn make_sure(&self) -> Result<(), Failure> {
         let Target {
-            instance,
+            volume,
             job,
             tracker,
             ..
         } = self.target;
-        let file = File::of(instance.this, &job.inode, job.gfid, *job);
+        let file = File::of(volume.this, &job.inode, job.gfid, *job);
         let File { child, loc } = file.map_err(|_| Failure::Brick {
             step: "make sure of the lock",
             errno: Errno::ENOMEM,
         })?;
         loop {
-            if let Err(failure) = job.lease.check(&instance.bricks, &child, &loc) {
+            if let Err(failure) = job.lease.check(&volume.bricks, &child, &loc) {
                 tracker.lose();
                 return Err(failure);
             }
             tracker.trust();
             // If a brick went away in between, that it did has just been wiped out.
-            if job.lease.is_sure(&instance.bricks) {
+            if job.lease.is_sure(&volume.bricks) {
                 return Ok(());
             }
             tracker.distrust();
@@ -186,8 +186,8 @@ impl Fetching<'_> {
     /// Others fill the bricks, too.
     fn find_room(&self) -> Result<(), Failure> {
         const EACH: Duration = Duration::from_secs(1);
-        let Target { instance, job, .. } = self.target;
-        let config = instance.config();
+        let Target { volume, job, .. } = self.target;
+        let config = volume.config();
         if config.over_limits {
             return Ok(());
         }
@@ -198,7 +198,7 @@ impl Fetching<'_> {
             }
             *looked = Instant::now();
         }
-        let File { child, loc } = File::of(instance.this, &job.inode, job.gfid, *job)?;
+        let File { child, loc } = File::of(volume.this, &job.inode, job.gfid, *job)?;
         space::look_again(&child, &loc, config.keep_free)
     }
 

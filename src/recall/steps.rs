@@ -13,12 +13,12 @@ use crate::errno::Failure;
 use crate::host::child::{Child, Status};
 use crate::host::file::File;
 use crate::host::inode::Loc;
-use crate::instance::Instance;
 use crate::recall::bring::bring_back;
 use crate::recall::cut;
 use crate::recall::evidence;
 use crate::recall::job::Job;
 use crate::sizes::PART;
+use crate::volume::Volume;
 
 /// What a look without the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub enum Looked {
 ///
 /// # Errors
 /// Why it can never be done.
-pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
-    let File { child, loc } = begin(instance, job)?;
+pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
+    let File { child, loc } = begin(volume, job)?;
     let status = child.status(&loc)?;
     let local = status.state == State::Local;
     if local && !status.has_left_overs {
-        job.inode.learn(instance.this, Known::Local);
+        job.inode.learn(volume.this, Known::Local);
         return Ok(Looked::Done);
     }
     match job.want {
@@ -53,7 +53,7 @@ pub fn look(instance: &Instance, job: &Job) -> Result<Looked, Failure> {
         // At most all of them are compared with the object.
         Want::LookInto => Ok(Looked::of(status.on_bricks)),
         Want::First(0) => Ok(Looked::NoStore),
-        _ if !local && instance.store().is_none() && !evidence::is_foreign(&status, job.gfid) => {
+        _ if !local && volume.store().is_none() && !evidence::is_foreign(&status, job.gfid) => {
             Err(Failure::NoStore)
         }
         _ => Ok(Looked::of(status.attributes.size())),
@@ -70,8 +70,8 @@ impl Looked {
     }
 }
 
-fn begin(instance: &Instance, job: &Job) -> Result<File, Failure> {
-    File::of(instance.this, &job.inode, job.gfid, job)
+fn begin(volume: &Volume, job: &Job) -> Result<File, Failure> {
+    File::of(volume.this, &job.inode, job.gfid, job)
 }
 
 /// How often a job whose lock was lost starts again.
@@ -84,9 +84,9 @@ const MOMENT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Why not; the file is then as cold as it was, or what another client made of it.
-pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
-    instance.objects.let_readers_first(job.gfid);
-    let File { child, loc } = begin(instance, job)?;
+pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
+    volume.objects.let_readers_first(job.gfid);
+    let File { child, loc } = begin(volume, job)?;
     let begun = Instant::now();
     let go_on = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
@@ -96,9 +96,9 @@ pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     };
     let mut left = AGAIN;
     loop {
-        job.lease.begin(&instance.bricks);
+        job.lease.begin(&volume.bricks);
         let outcome = child.lock(&loc, go_on).and_then(|lock| {
-            let outcome = with_lock(instance, job, &child, &loc);
+            let outcome = with_lock(volume, job, &child, &loc);
             job.lease.end(&child, &loc);
             drop(lock);
             outcome
@@ -116,47 +116,40 @@ pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
     }
 }
 
-fn with_lock(instance: &Arc<Instance>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
-    let status = healed(instance, child, loc, job)?;
+fn with_lock(volume: &Arc<Volume>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
+    let status = healed(volume, child, loc, job)?;
     match (status.state, job.want) {
         (State::Local, _) => {
             if status.has_left_overs {
                 let fd = child.open_unlinked_too(&job.inode, loc)?;
-                instance.bricks.tidy(child, &fd)?;
+                volume.bricks.tidy(child, &fd)?;
             }
-            job.inode.learn(instance.this, Known::Local);
+            job.inode.learn(volume.this, Known::Local);
             Ok(())
         }
         (_, Want::Tidy | Want::LookInto) => Ok(()),
         (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
-            bring_back(instance, job, child, loc, &status, None)
+            bring_back(volume, job, child, loc, &status, None)
         }
-        (State::Remote, Want::First(keep)) => cut::run(instance, job, child, loc, &status, keep),
+        (State::Remote, Want::First(keep)) => cut::run(volume, job, child, loc, &status, keep),
         _ => Err(Failure::Damaged("the bricks cannot tell its state")),
     }
 }
 
 /// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
-fn healed(
-    instance: &Arc<Instance>,
-    child: &Child,
-    loc: &Loc,
-    job: &Job,
-) -> Result<Status, Failure> {
+fn healed(volume: &Arc<Volume>, child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
     let mut status = child.status(loc)?;
     match status.state {
         State::Repair => {
             let fd = child.open_unlinked_too(&job.inode, loc)?;
-            evidence::settle(instance, job, child, loc, &fd, &status)?;
+            evidence::settle(volume, job, child, loc, &fd, &status)?;
             status = child.status(loc)?;
         }
         // The bytes are whole: a commit did not come to its end, or a hand-shake did not begin with cutting. Recalls of
         // the stock translator that died next to their end leave this, too.
         State::Downloading => {
             let fd = child.open_unlinked_too(&job.inode, loc)?;
-            instance
-                .bricks
-                .remove(child, &fd, "unmark", &xattr::COMMIT)?;
+            volume.bricks.remove(child, &fd, "unmark", &xattr::COMMIT)?;
             status = child.status(loc)?;
         }
         State::Local | State::Remote | State::Error => {}

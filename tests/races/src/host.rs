@@ -275,7 +275,7 @@ pub mod ticket {
         /// Its file.
         #[must_use]
         pub const fn inode(&self) -> Option<Inode> {
-            Some(Inode(crate::instance::FILE))
+            Some(Inode(crate::volume::FILE))
         }
 
         /// It is a read that the bricks answer.

@@ -1,91 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! In place of src/instance.rs: one volume with one file on it.
+//! In place of src/instance.rs: operations that come upon one cold file.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::config::Config;
 use crate::decision::Want;
-use crate::host::inode::{Gfid, Inode};
+use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
-use crate::host::xlator::Xlator;
-use crate::recall::engine::{self, Engine};
+use crate::recall::engine::Engine;
 use crate::sync::Arc;
-use crate::work::busy::Busy;
-use crate::work::task::Home;
-
-/// The file.
-pub const FILE: Gfid = Gfid(1);
+use crate::volume::{FILE, Volume};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Instance {
-    /// What is at work.
-    pub busy: Arc<Busy>,
+    /// What it has.
+    pub volume: Arc<Volume>,
     /// The jobs.
-    pub engine: Engine,
-    /// The host's side of it.
-    pub this: Xlator,
-    /// Whether the file is local.
-    pub local: AtomicBool,
-    /// Whether its store fails.
-    pub store_fails: bool,
-    /// How often it was recalled.
-    pub recalls: AtomicUsize,
-    /// Writes that were begun.
-    pub writes: AtomicUsize,
-    /// How many jobs are at work on it.
-    pub at_work: AtomicUsize,
-}
-
-/// The store.
-#[derive(Clone, Copy, Debug)]
-pub struct Store;
-
-impl Store {
-    /// Whether it serves readers.
-    #[must_use]
-    pub const fn can_fetch(&self) -> bool {
-        true
-    }
+    pub engine: Arc<Engine>,
 }
 
 impl Default for Instance {
     fn default() -> Self {
-        let busy = Arc::new(Busy::default());
-        Self {
-            engine: Engine::new(&busy),
-            busy,
-            this: Xlator,
-            local: AtomicBool::new(false),
-            store_fails: false,
-            recalls: AtomicUsize::new(0),
-            writes: AtomicUsize::new(0),
-            at_work: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl Home for Instance {
-    fn this(&self) -> Xlator {
-        self.this
-    }
-
-    fn busy(&self) -> &Arc<Busy> {
-        &self.busy
+        Self::new(Volume::default())
     }
 }
 
 impl Instance {
-    /// The settings.
+    /// One with this volume.
     #[must_use]
-    pub fn config(&self) -> Config {
-        Config::default()
-    }
-
-    /// The store.
-    #[must_use]
-    pub const fn store(&self) -> Option<Store> {
-        Some(Store)
+    pub fn new(volume: Volume) -> Self {
+        let volume = Arc::new(volume);
+        Self {
+            engine: Engine::new(&volume),
+            volume,
+        }
     }
 
     /// An operation goes on: it finds the file local, or archived again.
@@ -95,13 +43,14 @@ impl Instance {
             return;
         }
         ticket.again -= 1;
-        self.local.store(false, Ordering::SeqCst);
+        self.volume.local.store(false, Ordering::SeqCst);
         self.park(ticket);
     }
 
     /// An operation comes upon the cold file.
     pub fn park(self: &Arc<Self>, mut ticket: Ticket) {
         ticket.arrive(self);
-        engine::park(self, ticket, Want::Bytes, Some(Inode(FILE)), None);
+        self.engine
+            .park(ticket, Want::Bytes, Some(Inode(FILE)), None);
     }
 }

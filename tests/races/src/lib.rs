@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `config`, `plugin`, `sizes`, `bricks::space`, `recall::{lease, queue, steps}`, `work::workers` |
+//! | `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `volume`, `config`, `plugin`, `sizes`, `recall::{lease, queue, steps}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ pub mod orders;
 pub mod plugin;
 pub mod recall;
 pub mod sync;
+pub mod volume;
 pub mod work;
 
 /// In place of src/config.rs.
@@ -45,16 +46,6 @@ pub mod config {
                 rate: 0,
             }
         }
-    }
-}
-
-/// In place of src/bricks.rs.
-pub mod bricks {
-    /// There is room.
-    pub mod space {
-        /// Nothing.
-        #[derive(Debug, Default)]
-        pub struct Space;
     }
 }
 

@@ -39,7 +39,7 @@ pub mod steps {
     use super::job::Job;
     use super::tracker::{self, Tracker};
     use crate::errno::{Errno, Failure};
-    use crate::instance::Instance;
+    use crate::volume::Volume;
 
     const WRITE: u64 = 10;
     const SIZE: u64 = 3 * WRITE;
@@ -61,9 +61,9 @@ pub mod steps {
     ///
     /// # Errors
     /// None.
-    pub fn look(instance: &Instance, _: &Job) -> Result<Looked, Failure> {
+    pub fn look(volume: &Volume, _: &Job) -> Result<Looked, Failure> {
         shuttle::thread::yield_now();
-        let local = instance.local.load(Ordering::SeqCst);
+        let local = volume.local.load(Ordering::SeqCst);
         Ok(if local { Looked::Done } else { Looked::Small })
     }
 
@@ -71,22 +71,18 @@ pub mod steps {
     ///
     /// # Errors
     /// When the store fails, and when it is cancelled.
-    pub fn run(instance: &Arc<Instance>, job: &Job) -> Result<(), Failure> {
+    pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         // The lock on the file is the host's.
-        assert_eq!(
-            instance.at_work.fetch_add(1, Ordering::SeqCst),
-            0,
-            "two jobs"
-        );
-        let descriptor = std::ptr::from_ref(instance).addr();
+        assert_eq!(volume.at_work.fetch_add(1, Ordering::SeqCst), 0, "two jobs");
+        let descriptor = std::ptr::from_ref(volume).addr();
         let tracker = Tracker::open(descriptor, SIZE, WRITE);
         job.follow(&tracker);
         for number in 0..3 {
             let Ok(slot) = tracker::begin(descriptor, number * WRITE, WRITE) else {
                 break;
             };
-            instance.writes.fetch_add(1, Ordering::SeqCst);
-            let result = match (instance.store_fails, number) {
+            volume.writes.fetch_add(1, Ordering::SeqCst);
+            let result = match (volume.store_fails, number) {
                 (true, 1) => Err(Errno::EIO),
                 _ => Ok(WRITE),
             };
@@ -100,15 +96,15 @@ pub mod steps {
             tracker::begin(descriptor, 0, WRITE).is_err(),
             "it is drained"
         );
-        instance.at_work.fetch_sub(1, Ordering::SeqCst);
+        volume.at_work.fetch_sub(1, Ordering::SeqCst);
         match written.error {
             Some(tracker::WriteError::Cancelled) => Err(Failure::Cancelled),
             Some(_) => Err(Failure::Store(Errno::EIO)),
             None if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
             None => {
                 assert!(written.complete, "no error, and not complete");
-                instance.recalls.fetch_add(1, Ordering::SeqCst);
-                instance.local.store(true, Ordering::SeqCst);
+                volume.recalls.fetch_add(1, Ordering::SeqCst);
+                volume.local.store(true, Ordering::SeqCst);
                 // As the real one does before it tidies up.
                 job.resume();
                 shuttle::thread::yield_now();

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use cloudsync_races::host::inode::Inode;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
-use cloudsync_races::instance::{FILE, Instance};
+use cloudsync_races::instance::Instance;
 use cloudsync_races::orders;
-use cloudsync_races::recall::engine;
+use cloudsync_races::volume::{FILE, Volume};
 use cloudsync_races::work::workers;
 use shuttle::thread::{self, JoinHandle};
 
@@ -31,7 +31,7 @@ fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle
 
 /// All that came were answered once, and nothing is left.
 fn assert_answered(instance: &Arc<Instance>, ledger: &Ledger, came: usize) {
-    assert!(instance.busy.wait_until_idle(LONG));
+    assert!(instance.volume.busy.wait_until_idle(LONG));
     let (resumed, failed) = (ledger.resumed.load(SeqCst), ledger.failed.load(SeqCst));
     assert_eq!(ledger.dropped.load(SeqCst), 0, "answered by nobody");
     assert_eq!(resumed + failed, came, "{resumed} resumed, {failed} failed");
@@ -45,12 +45,12 @@ fn every_operation_is_answered_once() {
         let parked: Vec<_> = [0, 0, 1]
             .map(|again| park(&instance, &ledger, again))
             .into();
-        engine::start(&instance, Inode(FILE), true);
+        instance.engine.start(Inode(FILE), true);
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 3);
         assert_eq!(ledger.failed.load(SeqCst), 0);
         // Nobody recalls a file that is local.
-        assert!(instance.recalls.load(SeqCst) <= 2);
+        assert!(instance.volume.recalls.load(SeqCst) <= 2);
     });
 }
 
@@ -58,10 +58,10 @@ fn every_operation_is_answered_once() {
 fn a_recall_that_fails_fails_whoever_waits_for_it() {
     explore(|| {
         let store_fails = true;
-        let instance = Arc::new(Instance {
+        let instance = Arc::new(Instance::new(Volume {
             store_fails,
-            ..Instance::default()
-        });
+            ..Volume::default()
+        }));
         let ledger = Arc::new(Ledger::default());
         let parked: Vec<_> = [0, 0].map(|again| park(&instance, &ledger, again)).into();
         parked.into_iter().for_each(|thread| thread.join().unwrap());
@@ -115,9 +115,9 @@ fn a_job_that_is_cancelled_before_its_last_write_fails() {
         job.cancel();
         let progress = job.progress();
         assert_answered(&instance, &ledger, 1);
-        let failed = ledger.failed.load(SeqCst) == 1 && instance.recalls.load(SeqCst) == 0;
+        let failed = ledger.failed.load(SeqCst) == 1 && instance.volume.recalls.load(SeqCst) == 0;
         let early = progress.is_none_or(|(written, size)| written + 20 <= size);
-        let none = instance.writes.load(SeqCst) == 0;
+        let none = instance.volume.writes.load(SeqCst) == 0;
         assert!(
             none || progress.is_some(),
             "it wrote after it was cancelled"

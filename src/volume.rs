@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What one volume has: its settings, its store, what is known of its bricks, the objects that it reads, and what happened
+//! so far. Data: what becomes of operations is above.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::allowance::{Allowance, Answer};
+use crate::bricks::Bricks;
+use crate::bricks::space::Space;
+use crate::config::{self, Config};
+use crate::host::dict::DictRef;
+use crate::host::xlator::Xlator;
+use crate::objects::limits::LIMITS;
+use crate::objects::registry::Objects;
+use crate::plugin::store::LoadedStore;
+use crate::work::busy::Busy;
+use crate::work::task::Home;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Volume {
+    /// The host's side of it.
+    pub this: Xlator,
+    /// The objects that it reads.
+    pub objects: Objects,
+    /// What its bricks do.
+    pub bricks: Bricks,
+    /// Room on them for what is coming.
+    pub space: Space,
+    /// What is at work for it: jobs, requests, and operations that a thread of ours works on.
+    pub busy: Arc<Busy>,
+    /// What happened so far.
+    pub counters: Counters,
+    allowance: Mutex<Allowance>,
+    config: RwLock<Config>,
+    store: RwLock<Option<Arc<LoadedStore>>>,
+    /// One reconfigure at a time.
+    changing: Mutex<()>,
+}
+
+/// What happened so far, for the statedump.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Files brought back.
+    pub recalled: AtomicU64,
+    /// Bytes brought back.
+    pub recalled_bytes: AtomicU64,
+    /// Recalls that failed.
+    pub failed: AtomicU64,
+    /// Files cut by the hand-shake.
+    pub archived: AtomicU64,
+    /// Files that became local with bytes that no recall had written.
+    pub kept: AtomicU64,
+}
+
+/// The text of an option, empty if it is not set.
+fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
+    options
+        .and_then(|options| options.text(name))
+        .unwrap_or_default()
+}
+
+const STORETYPE: &std::ffi::CStr = c"cloudsync-storetype";
+const PRODUCT_ID: &std::ffi::CStr = c"cloudsync-product-id";
+const REMOTE_READ: &std::ffi::CStr = c"cloudsync-remote-read";
+
+impl Volume {
+    /// A volume with these options. Whatever is wrong with them, it comes up: local files must work. What is
+    /// wrong is in the log.
+    #[must_use]
+    pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
+        let mut config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
+            log::error!("{}: {error}; the defaults are used", config::PRODUCT_ID);
+            Config::default()
+        });
+        config.remote_read = config::is_on(&option(options, REMOTE_READ));
+        LIMITS.set(&config);
+        let busy = Arc::new(Busy::default());
+        let volume = Arc::new(Self {
+            this,
+            objects: Objects::new(&busy),
+            bricks: Bricks::default(),
+            space: Space::default(),
+            counters: Counters::default(),
+            busy,
+            allowance: Mutex::default(),
+            config: RwLock::new(config),
+            store: RwLock::new(None),
+            changing: Mutex::new(()),
+        });
+        let name = option(options, STORETYPE);
+        if name.is_empty() {
+            log::info!(
+                "no store ({} is not set): local files work, cold ones cannot be read",
+                config::STORETYPE
+            );
+        } else {
+            volume.load(&name, None);
+        }
+        volume.say_if_no_remote_read();
+        volume
+    }
+
+    /// The options changed: `options` holds all of them. What is right is taken, and what is wrong keeps its old
+    /// value; returns whether all was right.
+    pub fn reconfigure(&self, options: DictRef<'_>) -> bool {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fine = true;
+        let config = Config::parse(&option(Some(options), PRODUCT_ID)).unwrap_or_else(|error| {
+            log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
+            fine = false;
+            self.config()
+        });
+        self.set_config(Config {
+            remote_read: config::is_on(&option(Some(options), REMOTE_READ)),
+            ..config
+        });
+        let name = option(Some(options), STORETYPE);
+        let store = self.store();
+        match store {
+            _ if name.is_empty() => {
+                if store.is_some() {
+                    log::info!("the store was taken away: cold files cannot be read");
+                }
+                self.set_store(None);
+            }
+            Some(store) if store.name() == name => {
+                if store.reconfigure(options).is_err() {
+                    log::error!(
+                        "store '{name}': the new settings are not right, the old ones stay"
+                    );
+                    fine = false;
+                }
+            }
+            _ => fine &= self.load(&name, Some(options)),
+        }
+        self.say_if_no_remote_read();
+        fine
+    }
+
+    fn set_config(&self, config: Config) {
+        LIMITS.set(&config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn say_if_no_remote_read(&self) {
+        if self.config().remote_read
+            && let Some(store) = self.store()
+            && !store.can_fetch()
+        {
+            log::warn!(
+                "store '{}' cannot read parts of an object: with cloudsync-remote-read on, reads bring the file back \
+                 all the same",
+                store.name()
+            );
+        }
+    }
+
+    fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
+        match LoadedStore::load(self.this, name, options) {
+            Ok(store) => {
+                log::info!("store '{name}' is up");
+                self.set_store(Some(store));
+                true
+            }
+            Err(error) => {
+                let rest = match self.store() {
+                    Some(old) => format!("store '{}' stays", old.name()),
+                    None => String::from("local files work, cold ones answer 'Object is remote'"),
+                };
+                log::error!("{error}; {rest}");
+                false
+            }
+        }
+    }
+
+    /// The store, if one is up.
+    #[must_use]
+    pub fn store(&self) -> Option<Arc<LoadedStore>> {
+        self.store
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_store(&self, store: Option<Arc<LoadedStore>>) {
+        let old = std::mem::replace(
+            &mut *self.store.write().unwrap_or_else(PoisonError::into_inner),
+            store,
+        );
+        // Outside the lock: the last reference runs the plugin's fop_fini.
+        drop(old);
+    }
+
+    /// The settings of recalls.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        *self.config.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether reads may bring one more file back, of `size` bytes. Asking counts.
+    #[must_use]
+    pub fn allows(&self, size: u64) -> bool {
+        let config = self.config();
+        let mut allowance = self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let answer = allowance.ask(&config.allowed, size, Instant::now());
+        drop(allowance);
+        if answer == Answer::NoMore {
+            log::warn!(
+                "reads brought back as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
+                 from the store and stay cold",
+                config::PRODUCT_ID,
+                config.allowed.window
+            );
+        }
+        answer == Answer::Yes
+    }
+
+    /// No requests any more. Waits for what is at work and gives the store back. Returns whether all of it ended in time.
+    #[must_use]
+    pub fn shut_down(&self, at_most: Duration) -> bool {
+        self.objects.end();
+        let idle = self.busy.wait_until_idle(at_most);
+        if idle {
+            self.set_store(None);
+        }
+        idle
+    }
+}
+
+impl Home for Volume {
+    fn this(&self) -> Xlator {
+        self.this
+    }
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.busy
+    }
+}
