@@ -19,7 +19,7 @@ use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 
 use crate::errno::{Errno, Failure};
-use crate::fops::commands::{Command, command as told};
+use crate::fops::commands::{self, Command};
 use crate::host::child::Status;
 use crate::host::dict::Dict;
 use crate::host::file::File;
@@ -61,7 +61,7 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
         dict.set_text(name, text).map_err(refused)?;
         Ok(Outcome::Text(dict))
     };
-    match ticket.arguments().xattr().and_then(told) {
+    match ticket.arguments().xattr().and_then(commands::command) {
         None if ticket.arguments().name() == command::CANCEL => {
             cancel(engine, &inode, &status, uid)?;
             text(command::CANCEL, "cancelled")

@@ -10,24 +10,32 @@
 //!           cold:  parked -> recall (one job for each file) -> plugin -> tracker -> child -> commit -> resumed
 //! ```
 //!
-//! | module       | what it is                                                              | unsafe |
-//! |--------------|-------------------------------------------------------------------------|--------|
-//! | [`entry`]    | what the host calls: `xlator_api` and the functions the shim calls      | yes    |
-//! | [`host`]     | safe handles of the host's objects: tickets, inodes, the child          | yes    |
-//! | [`fops`]     | each operation's class; what an answer of the bricks teaches            | no     |
-//! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy         | no     |
-//! | [`recall`]   | bringing a file back: jobs, the write tracker, the commit               | no     |
-//! | [`read`]     | where a read of a cold file gets its bytes                              | no     |
-//! | [`objects`]  | objects that are read or recalled: what is in memory, what is on its way | no     |
-//! | [`work`]     | threads of ours, and what is under way                                  | no     |
-//! | [`allowance`] | how much reads may bring back                                           | no     |
-//! | [`archive`]  | cutting a file: the hand-shake with the archiver                        | no     |
-//! | [`bricks`]   | whether they look at a file's state before they read and write               | no     |
-//! | [`control`]  | what users ask and tell: state, recall, cancel                          | no     |
-//! | [`plugin`]   | from a store's name to a loaded plugin                                  | yes    |
-//! | [`instance`] | what one volume's translator has: settings, store, jobs                 | no     |
-//! | [`config`]   | the volume's options, parsed                                            | no     |
-//! | [`errno`]    | what went wrong, and which errno an application gets for it             | no     |
+//! The modules stand on floors, and each uses only what is on a lower one (tests/floors.rs holds that). One arrow leads
+//! back up: an operation that goes on after its recall ([`host::ticket::Ticket::again`]).
+//!
+//! | floor | module        | what it is                                                              | unsafe |
+//! |-------|---------------|-------------------------------------------------------------------------|--------|
+//! | 9 | [`entry`]     | what the host calls: `xlator_api` and the functions the shim calls      | yes    |
+//! | 8 | [`instance`]  | one volume's translator: the way of an operation through it             | no     |
+//! | 7 | [`read`]      | where a read of a cold file gets its bytes                              | no     |
+//! | 7 | [`control`]   | what users ask and tell: state, recall, cancel                          | no     |
+//! | 7 | [`ask`]       | questions to the bricks that an operation waits for                     | no     |
+//! | 6 | [`recall`]    | bringing a file back: jobs, the write tracker, the commit               | no     |
+//! | 6 | [`archive`]   | cutting a file: the handshake with the archiver                         | no     |
+//! | 6 | [`fops`]      | each operation's class; what an answer of the bricks teaches            | no     |
+//! | 5 | [`volume`]    | what a volume has: settings, store, bricks, objects, counters           | no     |
+//! | 4 | [`objects`]   | objects that are read or recalled: what is in memory and what is coming | no     |
+//! | 3 | [`plugin`]    | from a store's name to a loaded plugin                                  | yes    |
+//! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
+//! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |
+//! | 2 | [`host`]      | safe handles of the host's objects: tickets, inodes, the child          | yes    |
+//! | 1 | [`decision`]  | `(class, state, settings, attempt) -> action`: the whole policy         | no     |
+//! | 1 | [`config`]    | the volume's options, parsed                                            | no     |
+//! | 0 | [`allowance`] | how much reads may bring back in a while                                | no     |
+//! | 0 | [`sizes`]     | how large what is fetched at once is                                    | no     |
+//! | 0 | [`errno`]     | what went wrong, and which errno an application gets for it             | no     |
+//! | 0 | `sync`        | locks, which tests/races replaces                                       | no     |
+//! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 
 pub mod allowance;
 pub mod archive;

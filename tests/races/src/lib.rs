@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `volume`, `config`, `plugin`, `sizes`, `recall::{lease, queue, steps}`, `work::workers` |
+//! | `host::beside`, `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `volume`, `config`, `plugin`, `sizes`, `recall::{lease, queue, steps}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
