@@ -53,6 +53,7 @@ const FUNCTIONS: &[&str] = &[
     "syncop_ftruncate",
     "syncop_lookup",
     "syncop_readv",
+    "syncop_seek",
     "syncop_stat",
     "syncop_statfs",
 ];

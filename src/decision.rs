@@ -88,6 +88,8 @@ pub enum Want {
     Tidy,
     /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
     LookInto,
+    /// The same, after whoever is at work on it.
+    Settle,
 }
 
 /// What to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).

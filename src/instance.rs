@@ -110,7 +110,12 @@ impl Instance {
     ) {
         match want {
             Want::Read => read::serve(&self.engine, ticket, inode),
-            Want::Bytes | Want::Look | Want::First(_) | Want::Tidy | Want::LookInto => {
+            Want::Bytes
+            | Want::Look
+            | Want::First(_)
+            | Want::Tidy
+            | Want::LookInto
+            | Want::Settle => {
                 self.engine.park(ticket, want, inode, gfid);
             }
         }

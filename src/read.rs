@@ -55,7 +55,12 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         match way {
             Ok(Way::Recall) => engine.park(ticket, Want::Bytes, Some(inode), None),
             Ok(Way::LookInto) => {
-                engine.park(ticket, Want::LookInto, Some(inode), None);
+                let want = if ticket.attempt() <= 1 {
+                    Want::LookInto
+                } else {
+                    Want::Settle
+                };
+                engine.park(ticket, want, Some(inode), None);
             }
             Ok(Way::Object { object, recall }) => {
                 engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
@@ -112,8 +117,12 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         // The job looks at the rest.
         return Ok(Way::Recall);
     }
-    // The second time somebody else is at work on it, and they are explained by that.
-    if ticket.attempt() <= 1 && evidence::is_unexplained(&status, inode.gfid()) {
+    // The first time whoever is at work on it is not waited for. He may be looking into it, too: only a recall explains bytes.
+    if evidence::is_unexplained(&status, inode.gfid())
+        && (ticket.attempt() <= 1
+            || engine.volume.this.is_below(c"features/utime")
+            || !evidence::is_begun(&status, inode.gfid()))
+    {
         return Ok(Way::LookInto);
     }
     let size = status.attributes.size();

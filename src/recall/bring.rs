@@ -236,6 +236,8 @@ fn commit(
     }
     if let Some(cutter) = cutter {
         cutter.cut()?;
+        // It may have waited on a brick.
+        ours()?;
     }
     // Wherever a brick dies in this, it has all the bytes, and who looks next goes on with it. Without the size it is not
     // cut any more, and without cs.remote it is local.

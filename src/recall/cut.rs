@@ -94,6 +94,8 @@ fn empty(
     // go on writing into what is to be empty.
     job.lease.check(&volume.bricks, child, loc)?;
     cutter.cut()?;
+    // It may have waited on a brick.
+    job.lease.check(&volume.bricks, child, loc)?;
     child.remove(&fd, "commit", xattr::REMOTE)?;
     job.inode.learn(volume.this, Known::Local);
     // The file is empty and local, whatever comes of this. The next lookup does it if it fails.

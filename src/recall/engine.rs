@@ -113,8 +113,8 @@ fn look(engine: &Arc<Engine>, job: &Arc<Job>) {
         Ok(Looked::Small) => on_a_thread(engine, job, &workers::SMALL, recalls, run),
         Ok(Looked::Large) => on_a_thread(engine, job, &workers::LARGE, large, run),
         Ok(Looked::NoStore) => on_a_thread(engine, job, &workers::LOCKS, workers::LIMIT, run),
-        // Nobody said that the file is cold: its operations must not fail over a question of ours.
-        Err(failure) if job.want == Want::Look => {
+        // Nobody said that the file is cold, or a lookup waits: they must not fail over a question of ours.
+        Err(failure) if matches!(job.want, Want::Look | Want::Tidy | Want::LookInto) => {
             log::debug!("{}: {failure}", job.inode.path());
             finish(engine, job, Ok(()));
         }

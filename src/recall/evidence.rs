@@ -3,15 +3,14 @@
 //!
 //! A recall that died leaves bytes that are worth nothing: the object has them. But a copy of a file with its marks, a
 //! restored backup, and what was written while the feature was off look alike, and there the bytes are all that somebody
-//! has. So bytes are only cut that are explained (law 10):
-//!
-//! 1. The record names another file: the marks are copies, and prove nothing. The bytes are kept.
-//! 2. The mark is of a recall or handshake of ours on this very file, and nobody has changed the file since it was set
-//!    (its ctime says so). They are ours.
-//! 3. Otherwise they are compared with the object. What it has too can be cut; anything else is kept.
-//!
-//! Kept means: the file becomes local with its bytes, as everybody sees them who mounts the volume without us, and
+//! has. So bytes are only cut after they were compared with the object (law 10): what it has too is worth nothing here.
+//! Under the mark of a recall a zero says nothing: the recall has made room for bytes that did not come. Anything else is
+//! kept: the file becomes local with its bytes, as everybody sees them who mounts the volume without us, and
 //! [`xattr::KEPT`] remembers the object that it was.
+//!
+//! A recall that is under way is told from all that by its mark, which names the file and the ctime that it had. Where the
+//! volume keeps its own times, nothing of ours moves that. It is good enough to read from the object beside it; as a reason
+//! to cut it is not, since a write by a client whose clock is behind does not move it either.
 
 #![forbid(unsafe_code)]
 
@@ -20,75 +19,79 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::record::Kept;
-use cloudsync_format::xattr;
+use cloudsync_format::xattr::{self, State};
 
 use crate::bricks::marks::{self, Mark};
 use crate::errno::{Errno, Failure};
-use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::{Gfid, Loc};
 use crate::objects::limits::Use;
+use crate::objects::object::Object;
 use crate::recall::job::Job;
-use crate::sizes::PIECE;
+use crate::sizes::PART;
 use crate::volume::Volume;
 
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+enum Whose {
     /// A recall's of ours, or the object's: they may be cut.
     Ours,
     /// Somebody's.
     Foreign(&'static str),
-    /// The object tells. `holes`: a recall has made room for bytes that did not come.
-    Compare {
-        /// Whether a byte of zero says nothing.
-        holes: bool,
-    },
 }
 
-/// What can be said without the store.
-#[must_use]
-pub fn judge(status: &Status, gfid: Gfid) -> Whose {
-    let of_gfid = gfid.to_string();
-    if status.on_bricks == 0 {
-        return Whose::Ours;
-    }
-    if status
-        .record
-        .as_ref()
-        .is_some_and(|record| record.gfid != of_gfid)
-    {
-        return Whose::Foreign("its marks are another file's");
-    }
-    if status.on_bricks > status.attributes.size() {
-        return Whose::Foreign("it has more bytes than were archived");
-    }
-    let Some(mark) = &status.mark else {
-        return Whose::Compare { holes: false };
-    };
-    match Mark::parse(mark) {
-        Some(mark) if mark.gfid != of_gfid => Whose::Foreign("the mark on it is another file's"),
-        Some(mark) if mark.ctime == ctime(&status.attributes) => Whose::Ours,
-        _ => Whose::Compare { holes: true },
+const DIFFERENT: Whose = Whose::Foreign("it has bytes that its object has not");
+const COPIED: Whose = Whose::Foreign("its marks are another file's");
+
+/// What the marks say, whatever the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marks {
+    /// The record or the mark is another file's.
+    copied: bool,
+    /// A recall has begun on it. Zeros may be what it has made room for.
+    recalled: bool,
+    /// It was one of ours, on this file, and nobody has changed the file since, if times tell.
+    explained: bool,
+    /// Its mtime is another one than when it was archived.
+    changed: bool,
+}
+
+impl Marks {
+    fn of(status: &Status, gfid: Gfid) -> Self {
+        let of_gfid = gfid.to_string();
+        let record = status.record.as_ref();
+        let mark = status.mark.as_deref().and_then(Mark::parse);
+        let mark = mark.as_ref();
+        let copied = record.is_some_and(|record| record.gfid != of_gfid)
+            || mark.is_some_and(|mark| mark.gfid != of_gfid);
+        let attributes = &status.attributes;
+        Self {
+            copied,
+            recalled: status.mark.is_some(),
+            explained: !copied && mark.is_some_and(|mark| mark.ctime == time(attributes.ctime())),
+            changed: record.is_some_and(|record| record.mtime != time(attributes.mtime())),
+        }
     }
 }
 
-/// Whether somebody must look closer before anybody reads the file from its object.
+const fn time((seconds, nanos): (i64, u32)) -> Time {
+    Time { seconds, nanos }
+}
+
+/// Whether somebody must look closer before anybody reads the file from its object: it has bytes, and they are not those of
+/// a recall that is under way, or died.
 #[must_use]
 pub fn is_unexplained(status: &Status, gfid: Gfid) -> bool {
-    status.state == xattr::State::Repair && judge(status, gfid) != Whose::Ours
+    status.state == State::Repair && status.on_bricks > 0 && !Marks::of(status, gfid).explained
 }
 
-/// Whether that can be said without the store, and they are somebody's.
+/// Whether a recall of ours has begun on this file. Where the volume does not keep its own times, that is all there is to
+/// tell one that is under way.
 #[must_use]
-pub fn is_foreign(status: &Status, gfid: Gfid) -> bool {
-    status.state == xattr::State::Repair && matches!(judge(status, gfid), Whose::Foreign(_))
-}
-
-fn ctime(attributes: &Attributes) -> Time {
-    let (seconds, nanos) = attributes.ctime();
-    Time { seconds, nanos }
+pub fn is_begun(status: &Status, gfid: Gfid) -> bool {
+    let marks = Marks::of(status, gfid);
+    marks.recalled && !marks.copied
 }
 
 /// Makes a cold file that has bytes what it is: cold without them, or local with them. Only under the lock.
@@ -103,22 +106,21 @@ pub fn settle(
     fd: &Fd,
     status: &Status,
 ) -> Result<(), Failure> {
-    let gfid = job.gfid;
-    let whose = match judge(status, gfid) {
-        Whose::Compare { holes } => compare(volume, child, fd, gfid, status, holes)?,
-        known => known,
+    let marks = Marks::of(status, job.gfid);
+    let whose = match status.on_bricks {
+        0 => Whose::Ours,
+        bytes if bytes > status.attributes.size() => {
+            Whose::Foreign("it has more bytes than were archived")
+        }
+        _ => compare(volume, child, fd, job.gfid, status, marks)?,
     };
     // The store may have taken its time.
     job.lease.check(&volume.bricks, child, loc)?;
     match whose {
-        Whose::Foreign(why) => keep(volume, child, loc, fd, gfid, status, why),
-        Whose::Ours | Whose::Compare { .. } => {
-            child.make_cold_again(loc, fd, &status.attributes, false)
-        }
+        Whose::Foreign(why) => keep(volume, child, loc, fd, job.gfid, status, why),
+        Whose::Ours => child.make_cold_again(loc, fd, &status.attributes, false),
     }
 }
-
-const DIFFERENT: Whose = Whose::Foreign("it has bytes that its object has not");
 
 fn compare(
     volume: &Arc<Volume>,
@@ -126,60 +128,122 @@ fn compare(
     fd: &Fd,
     gfid: Gfid,
     status: &Status,
-    holes: bool,
+    marks: Marks,
 ) -> Result<Whose, Failure> {
-    let store = volume.store().ok_or(Failure::NoStore)?;
-    if !store.can_fetch() {
-        // A plugin of the stock ABI writes into the file or does nothing. Its recalls are always marked.
-        return Ok(if holes { Whose::Ours } else { DIFFERENT });
+    let own_times = volume.this.is_below(c"features/utime");
+    let compared = match volume.store() {
+        None => Err(Failure::NoStore),
+        Some(store) if !store.can_fetch() => {
+            return without_parts(status, marks, own_times);
+        }
+        Some(store) => {
+            let object = volume.objects.open(volume.this, &store, gfid, status);
+            object.and_then(|object| is_in(&object, child, fd, status.on_bricks, marks.recalled))
+        }
+    };
+    match compared {
+        Ok(true) => Ok(Whose::Ours),
+        Ok(false) => Ok(DIFFERENT),
+        Err(failure) => when_it_fails(status, marks, own_times, &failure).ok_or(failure),
     }
+}
+
+/// A plugin of the stock ABI writes into the file or does nothing: it cannot be asked what the object has. Its recalls are
+/// always marked, and make room for all of the file.
+fn without_parts(status: &Status, marks: Marks, own_times: bool) -> Result<Whose, Failure> {
+    let whole = status.on_bricks == status.attributes.size();
+    match marks {
+        Marks { copied: true, .. } => Ok(COPIED),
+        Marks {
+            recalled: false, ..
+        } => Ok(DIFFERENT),
+        Marks { changed, .. } if !own_times || !changed => Ok(Whose::Ours),
+        _ if !whole => Ok(DIFFERENT),
+        _ => Err(Failure::Damaged(
+            "a recall died in it, and somebody has touched it or written to it since; look at it on a brick",
+        )),
+    }
+}
+
+/// What can be said all the same when they could not be compared.
+fn when_it_fails(
+    status: &Status,
+    marks: Marks,
+    own_times: bool,
+    failure: &Failure,
+) -> Option<Whose> {
+    let whole = status.on_bricks == status.attributes.size();
+    match failure {
+        _ if marks.copied && !marks.recalled => Some(COPIED),
+        // Fragments of an erasure-coded volume that do not agree: nobody can read them. A client died in its only write, or
+        // in one of many.
+        Failure::Brick { errno, .. } if *errno == Errno::EIO => {
+            let ours = marks.explained || (!marks.changed && status.record.is_some());
+            ours.then_some(Whose::Ours)
+        }
+        // Nothing is left to compare with. A part of a file must not pass for it: a recall that died makes room for all.
+        failure if failure.errno() == Errno::ENODATA => {
+            let theirs = if marks.recalled {
+                own_times && marks.changed && !whole
+            } else {
+                marks.changed || whole
+            };
+            theirs.then_some(Whose::Foreign("its object is not in the store"))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the first bytes of the file are the object's. `holes`: a zero says nothing.
+fn is_in(
+    object: &Arc<Object>,
+    child: &Child,
+    fd: &Fd,
+    bytes: u64,
+    holes: bool,
+) -> Result<bool, Failure> {
+    let mut mine = vec![0; usize::try_from(PART.min(bytes)).unwrap_or(0)];
+    let mut at = 0;
+    while at < bytes {
+        if holes {
+            match child.next_data(fd, at) {
+                Some(data) => at = data.clamp(at, bytes),
+                None => return Ok(true),
+            }
+        }
+        let end = bytes.min(at + PART);
+        let mine = &mut mine[..usize::try_from(end - at).unwrap_or(0)];
+        child.read_exact(fd, at, mine)?;
+        if !(holes && mine.iter().all(|byte| *byte == 0)) && !is_same_as(object, at, mine, holes)? {
+            return Ok(false);
+        }
+        at = end;
+    }
+    Ok(true)
+}
+
+fn is_same_as(object: &Arc<Object>, from: u64, mine: &[u8], holes: bool) -> Result<bool, Failure> {
     let mut differs = false;
-    let mut mine = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-    let object = volume.objects.open(volume.this, &store, gfid, status)?;
+    let end = from + mine.len() as u64;
     let streamed = object.stream(
-        0..status.on_bricks,
+        from..end,
         Use::Recall,
         &|| Ok(()),
         &mut |at, chunk, which| {
             let theirs = &chunk.buffer().bytes()[which];
-            let mine = &mut mine[..theirs.len()];
-            child.read_exact(fd, at, mine)?;
-            if is_same(mine, theirs, holes) {
-                return Ok(());
+            let start = usize::try_from(at - from).unwrap_or(0);
+            differs = !is_same(&mine[start..][..theirs.len()], theirs, holes);
+            if differs {
+                Err(Failure::Cancelled)
+            } else {
+                Ok(())
             }
-            differs = true;
-            Err(Failure::Cancelled)
         },
     );
     match streamed {
-        _ if differs => Ok(DIFFERENT),
-        Ok(()) => Ok(Whose::Ours),
-        // Fragments of an erasure-coded volume that do not agree, which nobody can read, and nobody has written to the file
-        // since it was archived: a client died in its only write.
-        Err(Failure::Brick { errno, .. }) if errno == Errno::EIO && !is_changed(status) => {
-            Ok(Whose::Ours)
-        }
-        // Nothing is left to compare with. Without a mark of a recall the bytes are the file's only ones.
-        Err(failure) if failure.errno() == Errno::ENODATA && !holes && is_whole(status) => {
-            Ok(Whose::Foreign("its object is not in the store"))
-        }
-        Err(failure) => Err(failure),
+        _ if differs => Ok(false),
+        streamed => streamed.map(|()| true),
     }
-}
-
-/// Whether the bytes can be the whole file: a part of one, of which a brick lost the rest, must not pass for it.
-fn is_whole(status: &Status) -> bool {
-    is_changed(status) || status.on_bricks == status.attributes.size()
-}
-
-/// Whether the file's mtime is another one than when it was archived. Unknown counts as changed.
-fn is_changed(status: &Status) -> bool {
-    let (seconds, nanos) = status.attributes.mtime();
-    let now = Time { seconds, nanos };
-    status
-        .record
-        .as_ref()
-        .is_none_or(|record| record.mtime != now)
 }
 
 fn is_same(mine: &[u8], theirs: &[u8], holes: bool) -> bool {
@@ -206,11 +270,8 @@ fn keep(
     let key = status.key.as_ref().or(status.remote.as_ref());
     let key = key.map(|key| String::from_utf8_lossy(key).into_owned());
     let key = key.unwrap_or_default();
-    let own = status
-        .record
-        .as_ref()
-        .is_none_or(|record| record.gfid == gfid.to_string());
-    if own {
+    // Whoever's object it was: it may be the last file that names it.
+    if !key.is_empty() {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         let kept = Kept {
             seconds: now.as_secs(),
@@ -225,15 +286,10 @@ fn keep(
     volume.bricks.remove(child, fd, "commit", &xattr::COMMIT)?;
     volume.counters.kept.fetch_add(1, Ordering::Relaxed);
     log::warn!(
-        "{} (gfid {gfid}): {why}; its {} bytes are no recall's and are kept: they are the file now. {} {key}, of {} \
-         bytes. See 'Bytes that are not ours' in SEMANTICS.md",
+        "{} (gfid {gfid}): {why}; its {} bytes are no recall's and are kept: they are the file now. Its marks named object \
+         {key}, of {} bytes. See 'Bytes that are not ours' in SEMANTICS.md",
         loc.path(),
         status.on_bricks,
-        if own {
-            "What was archived is object"
-        } else {
-            "The marks named object"
-        },
         status.attributes.size(),
     );
     Ok(())
@@ -242,8 +298,8 @@ fn keep(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::attributes::Attributes;
     use cloudsync_format::record::Record;
-    use cloudsync_format::xattr::State;
 
     const GFID: Gfid = Gfid([7; 16]);
 
@@ -262,10 +318,7 @@ mod tests {
             record: record.map(|gfid| Record {
                 gfid: gfid.to_string(),
                 size: 100,
-                mtime: Time {
-                    seconds: 0,
-                    nanos: 0,
-                },
+                mtime: time((0, 0)),
                 checksum: None,
                 key: String::new(),
             }),
@@ -275,41 +328,83 @@ mod tests {
     }
 
     fn mark(gfid: Gfid, seconds: i64) -> Option<String> {
-        let ctime = Time { seconds, nanos: 0 };
-        Some(Mark::new(gfid, ctime).to_string())
+        Some(Mark::new(gfid, time((seconds, 0))).to_string())
+    }
+
+    const OTHER: Gfid = Gfid([8; 16]);
+    const STORE_AWAY: Failure = Failure::Store(Errno::EREMOTEIO);
+    const NO_OBJECT: Failure = Failure::Store(Errno::ENODATA);
+
+    #[test]
+    fn only_a_recall_of_ours_on_this_file_explains_bytes() {
+        let old = Some("1-0123456789abcdef-7".to_owned());
+        for (bytes, mark, record, want) in [
+            (0, None, Some(GFID), false),
+            (50, mark(GFID, 0), Some(GFID), false),
+            (50, mark(GFID, 0), None, false),
+            (50, mark(GFID, 1), Some(GFID), true),
+            (50, mark(OTHER, 0), Some(GFID), true),
+            (50, mark(GFID, 0), Some(OTHER), true),
+            (50, None, Some(GFID), true),
+            (50, old, Some(GFID), true),
+        ] {
+            let status = status(bytes, mark, record);
+            assert_eq!(is_unexplained(&status, GFID), want, "{status:?}");
+        }
     }
 
     #[test]
-    fn only_what_is_explained_may_be_cut() {
-        let other = Gfid([8; 16]);
-        let holes = Whose::Compare { holes: true };
-        let plain = Whose::Compare { holes: false };
-        let old = Some("1-0123456789abcdef-7".to_owned());
-        for (bytes, mark, record, want) in [
-            (0, None, Some(other), Whose::Ours),
-            (50, mark(GFID, 0), Some(GFID), Whose::Ours),
-            (50, mark(GFID, 0), None, Whose::Ours),
-            // Somebody has changed it since.
-            (50, mark(GFID, 1), Some(GFID), holes),
-            (50, None, Some(GFID), plain),
-            (50, None, None, plain),
-            (50, old, Some(GFID), holes),
-            (50, Some("1".to_owned()), None, holes),
-        ] {
+    fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
+        let say = |bytes, mark, record, failure: &Failure| {
             let status = status(bytes, mark, record);
-            assert_eq!(judge(&status, GFID), want, "{status:?}");
-        }
-        for (bytes, mark, record) in [
-            (50, None, Some(other)),
-            (50, mark(other, 0), Some(other)),
-            (50, mark(other, 0), None),
-            (101, mark(GFID, 0), Some(GFID)),
-            (101, None, None),
+            when_it_fails(&status, Marks::of(&status, GFID), true, failure)
+        };
+        for (bytes, mark, record, failure) in [
+            (50, None, Some(GFID), STORE_AWAY),
+            (50, mark(GFID, 0), Some(GFID), STORE_AWAY),
+            (50, mark(GFID, 0), Some(GFID), NO_OBJECT),
+            (100, mark(GFID, 1), Some(GFID), NO_OBJECT),
+            (50, None, Some(GFID), NO_OBJECT),
+            (50, mark(OTHER, 0), Some(OTHER), NO_OBJECT),
         ] {
-            let status = status(bytes, mark, record);
-            let got = judge(&status, GFID);
-            assert!(matches!(got, Whose::Foreign(_)), "{status:?}: {got:?}");
+            let said = say(bytes, mark, record, &failure);
+            assert_eq!(said, None, "{bytes} {record:?} {failure}");
         }
+        for (bytes, record, failure) in [
+            (50, Some(OTHER), STORE_AWAY),
+            (50, Some(OTHER), NO_OBJECT),
+            (100, Some(GFID), NO_OBJECT),
+            (100, None, NO_OBJECT),
+        ] {
+            let said = say(bytes, None, record, &failure);
+            assert!(
+                matches!(said, Some(Whose::Foreign(_))),
+                "{bytes} {record:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_cannot_be_asked_costs_nobody_s_bytes() {
+        let say = |bytes, mark, record, own_times| {
+            let mut status = status(bytes, mark, record);
+            if let Some(record) = &mut status.record {
+                record.mtime.seconds = 7;
+            }
+            without_parts(&status, Marks::of(&status, GFID), own_times)
+        };
+        let ours = say(50, mark(GFID, 0), Some(GFID), false);
+        assert!(matches!(ours, Ok(Whose::Ours)));
+        let written = say(50, mark(GFID, 0), Some(GFID), true);
+        assert!(matches!(written, Ok(Whose::Foreign(_))));
+        assert!(say(100, mark(GFID, 0), Some(GFID), true).is_err());
+        assert!(matches!(say(50, None, None, true), Ok(Whose::Foreign(_))));
+        assert!(matches!(
+            say(50, mark(GFID, 0), None, true),
+            Ok(Whose::Ours)
+        ));
+        let copied = say(50, mark(GFID, 0), Some(OTHER), false);
+        assert!(matches!(copied, Ok(Whose::Foreign(_))));
     }
 
     #[test]

@@ -49,13 +49,14 @@ pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
     match job.want {
         Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
         Want::Tidy => Ok(Looked::Done),
-        Want::LookInto if !evidence::is_unexplained(&status, job.gfid) => Ok(Looked::Done),
-        // At most all of them are compared with the object.
-        Want::LookInto => Ok(Looked::of(status.on_bricks)),
-        Want::First(0) => Ok(Looked::NoStore),
-        _ if !local && volume.store().is_none() && !evidence::is_foreign(&status, job.gfid) => {
-            Err(Failure::NoStore)
+        Want::LookInto | Want::Settle if !evidence::is_unexplained(&status, job.gfid) => {
+            Ok(Looked::Done)
         }
+        // At most all of them are compared with the object.
+        Want::LookInto | Want::Settle => Ok(Looked::of(status.on_bricks)),
+        Want::First(0) => Ok(Looked::NoStore),
+        // One that has bytes may turn out to be local.
+        _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
         _ => Ok(Looked::of(status.attributes.size())),
     }
 }
@@ -127,7 +128,7 @@ fn with_lock(volume: &Arc<Volume>, job: &Job, child: &Child, loc: &Loc) -> Resul
             job.inode.learn(volume.this, Known::Local);
             Ok(())
         }
-        (_, Want::Tidy | Want::LookInto) => Ok(()),
+        (_, Want::Tidy | Want::LookInto | Want::Settle) => Ok(()),
         (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
             bring_back(volume, job, child, loc, &status, None)
         }

@@ -72,10 +72,10 @@ cs_await(struct cs_outcome *outcome, uint32_t seconds)
     struct timespec until = {0};
     gf_boolean_t came = _gf_false;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
     pthread_mutex_lock(&cs_outcomes);
-    while (!outcome->came && !pthread_cond_timedwait(&cs_outcome_came, &cs_outcomes, &until))
+    while (!outcome->came && !pthread_cond_clockwait(&cs_outcome_came, &cs_outcomes, CLOCK_MONOTONIC, &until))
         ;
     came = outcome->came;
     pthread_mutex_unlock(&cs_outcomes);

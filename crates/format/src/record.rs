@@ -8,7 +8,8 @@
 //! file: the gfid differs.
 //!
 //! The other stands on a local file in which bytes were found that no recall of ours had put there. Each of its lines
-//! names an object that the file was archived as before: `SECONDS size=BYTES key=KEY`.
+//! names an object that the file was archived as before: `SECONDS size=BYTES key=KEY`, with `%25` for a percent sign in the
+//! key and `%0A` for the end of a line.
 
 use std::fmt;
 
@@ -104,7 +105,7 @@ impl Kept {
             Some(Self {
                 seconds: seconds.parse().ok()?,
                 size: size.parse().ok()?,
-                key: key.to_owned(),
+                key: key.replace("%0A", "\n").replace("%25", "%"),
             })
         })
     }
@@ -112,7 +113,8 @@ impl Kept {
 
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} size={} key={}", self.seconds, self.size, self.key)
+        let key = self.key.replace('%', "%25").replace('\n', "%0A");
+        write!(f, "{} size={} key={key}", self.seconds, self.size)
     }
 }
 
@@ -157,7 +159,7 @@ mod tests {
         let one = Kept {
             seconds: 3,
             size: 9,
-            key: "a key=b".to_owned(),
+            key: "a key=b%0A%25\n".to_owned(),
         };
         let text = format!("{one}\nnonsense\n5 size=1 key=c");
         let found: Vec<_> = Kept::parse(&text).collect();

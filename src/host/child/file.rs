@@ -102,6 +102,29 @@ impl Child {
         brick(step, result)
     }
 
+    /// Where data begins that is on the bricks at `offset` or behind it; `offset` itself if that cannot be told, and `None` if
+    /// there is none.
+    #[must_use]
+    pub fn next_data(&self, fd: &Fd, offset: u64) -> Option<u64> {
+        let mut found = 0;
+        // SAFETY: all pointers are live or NULL where the host allows it.
+        let result = unsafe {
+            sys::syncop_seek(
+                self.as_ptr(),
+                fd.as_ptr(),
+                i64::try_from(offset).unwrap_or(i64::MAX),
+                sys::gf_seek_what_t::GF_SEEK_DATA,
+                ptr::null_mut(),
+                &raw mut found,
+            )
+        };
+        match result {
+            0 => Some(u64::try_from(found).unwrap_or(offset)),
+            result if result == -libc::ENXIO => None,
+            _ => Some(offset),
+        }
+    }
+
     /// Fills `bytes` with what is on the bricks, whatever the state.
     ///
     /// # Errors
