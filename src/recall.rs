@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Bringing a file back.
 //!
-//! The first operation that needs a cold file's bytes is parked and starts a job; later ones join it ([`engine`]).
-//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`steps`]):
+//! The first operation that needs a cold file's bytes is parked and starts a job ([`job`]); later ones join it ([`engine`]).
+//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`steps`], [`bring`]):
 //!
 //! ```text
-//! look -> lock -> look again, heal ([`evidence`]) -> find room ([`crate::bricks::space`]) -> mark -> write ([`tracker`] counts)
+//! look -> lock -> look again, heal (evidence) -> find room (bricks::space) -> mark -> write (fetch; tracker counts)
 //!      -> drain -> check -> fsync -> times -> remove the marks -> resume everybody -> unlock
 //! ```
 //!
