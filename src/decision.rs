@@ -88,6 +88,9 @@ pub enum Want {
     Tidy,
     /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
     LookInto,
+    /// All bytes in a cold file must be looked into, if nobody is at work on it: somebody is about to read it from its
+    /// object.
+    SettleNow,
     /// The same, after whoever is at work on it.
     Settle,
 }

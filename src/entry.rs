@@ -313,7 +313,7 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         };
         // Of a file that was just looked up for the first time only the answer knows it.
         let gfid = match want {
-            Want::Tidy | Want::LookInto | Want::Settle => {
+            Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle => {
                 reply.after().map(|attributes| attributes.gfid())
             }
             Want::Bytes | Want::Look | Want::Read | Want::First(_) => None,

@@ -115,6 +115,7 @@ impl Instance {
             | Want::First(_)
             | Want::Tidy
             | Want::LookInto
+            | Want::SettleNow
             | Want::Settle => {
                 self.engine.park(ticket, want, inode, gfid);
             }

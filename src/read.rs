@@ -56,7 +56,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
             Ok(Way::Recall) => engine.park(ticket, Want::Bytes, Some(inode), None),
             Ok(Way::LookInto) => {
                 let want = if ticket.attempt() <= 1 {
-                    Want::LookInto
+                    Want::SettleNow
                 } else {
                     Want::Settle
                 };
@@ -117,11 +117,16 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         // The job looks at the rest.
         return Ok(Way::Recall);
     }
-    // The first time whoever is at work on it is not waited for. He may be looking into it, too: only a recall explains bytes.
-    if evidence::is_unexplained(&status, inode.gfid())
-        && (ticket.attempt() <= 1
-            || engine.volume.this.is_below(c"features/utime")
-            || !evidence::is_begun(&status, inode.gfid()))
+    // Whoever is at work on it is not waited for, if it is a recall: only that explains bytes.
+    let (gfid, own_times) = (inode.gfid(), engine.volume.this.is_below(c"features/utime"));
+    let by_recall = if own_times {
+        !evidence::is_unexplained(&status, gfid)
+    } else {
+        evidence::is_begun(&status, gfid)
+    };
+    if status.state == State::Repair
+        && status.on_bricks > 0
+        && (ticket.attempt() <= 1 || !by_recall)
     {
         return Ok(Way::LookInto);
     }

@@ -49,11 +49,9 @@ pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
     match job.want {
         Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
         Want::Tidy => Ok(Looked::Done),
-        Want::LookInto | Want::Settle if !evidence::is_unexplained(&status, job.gfid) => {
-            Ok(Looked::Done)
-        }
+        Want::LookInto if !evidence::is_unexplained(&status, job.gfid) => Ok(Looked::Done),
         // At most all of them are compared with the object.
-        Want::LookInto | Want::Settle => Ok(Looked::of(status.on_bricks)),
+        Want::LookInto | Want::SettleNow | Want::Settle => Ok(Looked::of(status.on_bricks)),
         Want::First(0) => Ok(Looked::NoStore),
         // One that has bytes may turn out to be local.
         _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
@@ -91,7 +89,7 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
     let begun = Instant::now();
     let go_on = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
-        Want::LookInto => Err(Failure::Locked),
+        Want::LookInto | Want::SettleNow => Err(Failure::Locked),
         Want::Tidy if begun.elapsed() > MOMENT => Err(Failure::Locked),
         _ => Ok(()),
     };
@@ -108,7 +106,10 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
             // Whoever had the lock meanwhile may have done it all; if not, it starts again.
             Err(Failure::LockLost) if left > 0 => left -= 1,
             // A lookup goes on without: what it shows then is what was archived.
-            Err(failure) if matches!(job.want, Want::Tidy | Want::LookInto) => {
+            Err(failure)
+                if matches!(job.want, Want::Tidy | Want::LookInto)
+                    || matches!(failure, Failure::Locked) =>
+            {
                 log::debug!("{}: not looked into: {failure}", loc.path());
                 return Ok(());
             }
@@ -128,7 +129,7 @@ fn with_lock(volume: &Arc<Volume>, job: &Job, child: &Child, loc: &Loc) -> Resul
             job.inode.learn(volume.this, Known::Local);
             Ok(())
         }
-        (_, Want::Tidy | Want::LookInto | Want::Settle) => Ok(()),
+        (_, Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle) => Ok(()),
         (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
             bring_back(volume, job, child, loc, &status, None)
         }

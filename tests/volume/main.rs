@@ -18,6 +18,7 @@ mod control;
 mod copier;
 mod copies;
 mod crash;
+mod evidence;
 mod failures;
 mod faults;
 mod gate;

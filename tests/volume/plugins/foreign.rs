@@ -2,14 +2,15 @@
 //! Plugins that others wrote: in C, for us and for the stock translator; and the one that the distribution ships.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::Claim;
-use cloudsync_lab::{Backing, MountOptions};
+use cloudsync_lab::{Backing, MountOptions, until};
 
 use super::{Shelf, lab, plugin_folder};
-use crate::scene::{assert_same, claim, errno, pattern};
+use crate::scene::{PATIENCE, assert_same, claim, errno, pattern};
 
 const STORE_ID: (&str, &str) = ("features.cloudsync-store-id", "path=%");
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
@@ -181,4 +182,28 @@ fn the_distribution_s_own_plugin_runs_when_its_back_end_is_there() {
         log.contains("store id is : path="),
         "its option was read\n{log}"
     );
+}
+
+/// Such a plugin cannot be asked for a part of an object, so nothing can be compared. What is another size is somebody's.
+#[test]
+fn what_was_written_after_its_recall_died_is_the_file() {
+    let mut shelf = Shelf::new("stock", &[BUCKET]);
+    let (bytes, new) = (pattern(5, 96 << 20), pattern(6, 5_000_000));
+    shelf.write("file", &bytes);
+    shelf.archive("file", "");
+    shelf.remount();
+    let path = shelf.path("file");
+    let reader = std::thread::spawn(move || fs::read(path));
+    let brick = shelf.volume.bricks()[0].join("file");
+    let begun = || (fs::metadata(&brick).unwrap().blocks() > 4096).then_some(());
+    until(PATIENCE, "the first bytes", begun).unwrap();
+    shelf.mount.take().unwrap().kill9().unwrap();
+    let _ = reader.join();
+    shelf.volume.set("features.cloudsync", "off").unwrap();
+    let without = shelf.volume.mount(&MountOptions::default()).unwrap();
+    fs::write(without.path().join("file"), &new).unwrap();
+    without.unmount().unwrap();
+    shelf.volume.set("features.cloudsync", "on").unwrap();
+    shelf.mount = Some(shelf.volume.mount(&MountOptions::default()).unwrap());
+    assert_same(&shelf.read("file").unwrap(), &new, "file");
 }
