@@ -6,27 +6,22 @@ use std::cell::UnsafeCell;
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::ask;
-use crate::bricks::Check;
-use crate::decision::Want;
 use crate::errno::Errno;
-use crate::fops::{self, Verdict};
+use crate::fops;
 use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Route, Settling, Ticket, release};
 use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log, thread, write};
-use crate::instance::Instance;
-use crate::objects::limits::LIMITS;
+use crate::instance::{self, Instance, Settled};
 use crate::plugin::{store, table};
 use crate::read;
 use crate::recall::cut;
 use crate::recall::tracker;
 use crate::sys;
-use crate::work::workers;
 
 /// How long `fini` waits for jobs. gfapi takes about as long for itself.
 const SHUTDOWN: Duration = Duration::from_secs(30);
@@ -280,51 +275,11 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         // SAFETY: what it points to is live until the callback returns.
         let mut reply = unsafe { Reply::from_raw(reply) };
         let xlator = settling.ticket().xlator();
-        let is_busy =
-            |gfid| instance(xlator).is_some_and(|instance| instance.engine.job(gfid).is_some());
-        let want = match fops::settle(settling.ticket(), &mut reply, &is_busy) {
-            Verdict::Park(want) => want,
-            Verdict::Unchecked => {
-                if let Some(instance) = instance(settling.ticket().xlator()) {
-                    instance.volume.bricks.did_not_look();
-                }
-                // Later attempts were preceded by a look of ours.
-                if settling.ticket().attempt() > 0 {
-                    settling.let_go();
-                    return answer;
-                }
-                Want::Bytes
-            }
-            Verdict::Answer => {
-                settling.let_go();
-                return answer;
-            }
-            Verdict::Checked => {
-                if let Some(instance) = instance(xlator) {
-                    instance.volume.bricks.looked();
-                }
-                settling.let_go();
-                return answer;
-            }
-            Verdict::LookAgain => {
-                settling.let_go();
-                return sys::CS_LOOK.cast_signed();
-            }
-        };
-        // Of a file that was just looked up for the first time only the answer knows it.
-        let gfid = match want {
-            Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle => {
-                reply.after().map(|attributes| attributes.gfid())
-            }
-            Want::Bytes | Want::Look | Want::Read | Want::First(_) => None,
-        };
-        let ticket = settling.into_ticket();
-        let inode = ticket.checked_inode();
-        match instance(ticket.xlator()) {
-            Some(instance) => instance.park(ticket, want, inode, gfid),
-            None => ticket.fail(Errno::EIO),
+        match instance::settle(&|| instance(xlator), settling, &mut reply) {
+            Settled::Answer => answer,
+            Settled::LookAgain => sys::CS_LOOK.cast_signed(),
+            Settled::Taken => taken,
         }
-        taken
     })
 }
 
@@ -395,66 +350,9 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         let Some(instance) = instance(this) else {
             return;
         };
-        // Runs while operations hang: nothing here may wait for a lock that a stuck job could hold.
-        let load = instance.engine.load();
-        let counters = &instance.volume.counters;
-        let number = |value: Option<usize>| {
-            value.map_or_else(|| String::from("?"), |value| value.to_string())
-        };
-        line(
-            c"store",
-            &instance
-                .volume
-                .store()
-                .map_or_else(|| String::from("none"), |store| store.name().to_owned()),
-        );
-        line(c"jobs", &number(load.map(|load| load.0)));
-        line(c"operations-waiting", &number(load.map(|load| load.1)));
-        line(
-            c"jobs-without-a-thread",
-            &(workers::SMALL.waiting() + workers::LARGE.waiting()).to_string(),
-        );
-        line(
-            c"bricks-check-the-state",
-            match instance.volume.bricks.check() {
-                Check::Unknown => "?",
-                Check::Done => "yes",
-                Check::Skipped => "no",
-            },
-        );
-        let (memory, connections) = LIMITS.used();
-        line(c"memory-of-objects", &memory.to_string());
-        line(c"connections", &connections.to_string());
-        line(c"reads-waiting", &number(instance.volume.objects.waiting()));
-        line(
-            c"reads-from-the-store",
-            &instance
-                .volume
-                .objects
-                .reads
-                .load(Ordering::Relaxed)
-                .to_string(),
-        );
-        line(
-            c"files-recalled",
-            &counters.recalled.load(Ordering::Relaxed).to_string(),
-        );
-        line(
-            c"bytes-recalled",
-            &counters.recalled_bytes.load(Ordering::Relaxed).to_string(),
-        );
-        line(
-            c"recalls-failed",
-            &counters.failed.load(Ordering::Relaxed).to_string(),
-        );
-        line(
-            c"files-kept",
-            &counters.kept.load(Ordering::Relaxed).to_string(),
-        );
-        line(
-            c"files-archived",
-            &counters.archived.load(Ordering::Relaxed).to_string(),
-        );
+        for (key, value) in instance.report() {
+            line(key, &value);
+        }
     });
 }
 

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::archive;
@@ -12,14 +14,17 @@ use crate::bricks::Check;
 use crate::control;
 use crate::decision::{self, Action, MAX_ATTEMPTS, Want};
 use crate::errno::Errno;
-use crate::fops;
+use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
 use crate::host::inode::{Gfid, Inode};
-use crate::host::ticket::Ticket;
+use crate::host::reply::Reply;
+use crate::host::ticket::{Settling, Ticket};
 use crate::host::xlator::Xlator;
+use crate::objects::limits::LIMITS;
 use crate::read;
 use crate::recall::engine::Engine;
 use crate::volume::Volume;
+use crate::work::workers;
 
 /// See the module.
 #[derive(Debug)]
@@ -122,6 +127,43 @@ impl Instance {
         }
     }
 
+    /// What the statedump shows of it. Runs while operations hang: nothing here may wait for a lock that a stuck job could
+    /// hold.
+    #[must_use]
+    pub fn report(&self) -> Vec<(&'static CStr, String)> {
+        let volume = &self.volume;
+        let (load, counters) = (self.engine.load(), &volume.counters);
+        let number = |value: Option<usize>| {
+            value.map_or_else(|| String::from("?"), |value| value.to_string())
+        };
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
+        let store = volume.store();
+        let store = store.map_or_else(|| String::from("none"), |store| store.name().to_owned());
+        let check = match volume.bricks.check() {
+            Check::Unknown => "?",
+            Check::Done => "yes",
+            Check::Skipped => "no",
+        };
+        let without = workers::SMALL.waiting() + workers::LARGE.waiting();
+        let (memory, connections) = LIMITS.used();
+        vec![
+            (c"store", store),
+            (c"jobs", number(load.map(|load| load.0))),
+            (c"operations-waiting", number(load.map(|load| load.1))),
+            (c"jobs-without-a-thread", without.to_string()),
+            (c"bricks-check-the-state", check.to_owned()),
+            (c"memory-of-objects", memory.to_string()),
+            (c"connections", connections.to_string()),
+            (c"reads-waiting", number(volume.objects.waiting())),
+            (c"reads-from-the-store", count(&volume.objects.reads)),
+            (c"files-recalled", count(&counters.recalled)),
+            (c"bytes-recalled", count(&counters.recalled_bytes)),
+            (c"recalls-failed", count(&counters.failed)),
+            (c"files-kept", count(&counters.kept)),
+            (c"files-archived", count(&counters.archived)),
+        ]
+    }
+
     /// The graph is being replaced or taken down: nobody waits for our jobs any more.
     pub fn stop(&self) {
         self.engine.cancel_all();
@@ -133,4 +175,69 @@ impl Instance {
         self.engine.end();
         self.volume.shut_down(at_most)
     }
+}
+
+/// What became of an operation that the child has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The answer goes up now.
+    Answer,
+    /// It goes up once the attributes in it were looked at again.
+    LookAgain,
+    /// The operation is taken back, and the answer is thrown away.
+    Taken,
+}
+
+/// Does with an operation what its answer asks for. `find`: the instance it came to, which most answers do not need. Never
+/// blocks.
+#[must_use]
+pub fn settle(
+    find: &dyn Fn() -> Option<Arc<Instance>>,
+    settling: Settling,
+    reply: &mut Reply<'_>,
+) -> Settled {
+    let is_busy = |gfid| find().is_some_and(|instance| instance.engine.job(gfid).is_some());
+    let want = match fops::settle(settling.ticket(), reply, &is_busy) {
+        Verdict::Park(want) => want,
+        Verdict::Unchecked => {
+            if let Some(instance) = find() {
+                instance.volume.bricks.did_not_look();
+            }
+            // Later attempts were preceded by a look of ours.
+            if settling.ticket().attempt() > 0 {
+                settling.let_go();
+                return Settled::Answer;
+            }
+            Want::Bytes
+        }
+        Verdict::Answer => {
+            settling.let_go();
+            return Settled::Answer;
+        }
+        Verdict::Checked => {
+            if let Some(instance) = find() {
+                instance.volume.bricks.looked();
+            }
+            settling.let_go();
+            return Settled::Answer;
+        }
+        Verdict::LookAgain => {
+            settling.let_go();
+            return Settled::LookAgain;
+        }
+    };
+    // Of a file that was just looked up for the first time only the answer knows it.
+    let gfid = match want {
+        Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle => {
+            reply.after().map(|attributes| attributes.gfid())
+        }
+        Want::Bytes | Want::Look | Want::Read | Want::First(_) => None,
+    };
+    let ticket = settling.into_ticket();
+    let inode = ticket.checked_inode();
+    match find() {
+        Some(instance) => instance.park(ticket, want, inode, gfid),
+        None => ticket.fail(Errno::EIO),
+    }
+    Settled::Taken
 }
