@@ -214,7 +214,8 @@ fn is_in(
         let end = bytes.min(at + PART);
         let mine = &mut mine[..usize::try_from(end - at).unwrap_or(0)];
         child.read_exact(fd, at, mine)?;
-        if !(holes && mine.iter().all(|byte| *byte == 0)) && !is_same_as(object, at, mine, holes)? {
+        let says_nothing = holes && mine.iter().all(|byte| *byte == 0);
+        if !says_nothing && !is_same_as(object, at, mine, holes)? {
             return Ok(false);
         }
         at = end;
