@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The hand-shake with the archiver: it has uploaded a file and says what it saw; the file is cut only if that is
+//! The handshake with the archiver: it has uploaded a file and says what it saw; the file is cut only if that is
 //! still so and the store holds the whole object.
 //!
 //! The stock translator leaves the check and the cut to the bricks, which compare whole seconds and know nothing of
@@ -67,7 +67,7 @@ use crate::volume::Volume;
 use crate::work::task::task;
 use crate::work::workers;
 
-/// Does the hand-shake on a thread of ours and answers the operation. Never blocks.
+/// Does the handshake on a thread of ours and answers the operation. Never blocks.
 pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
     let limit = volume.config().recalls;
     let task = task(volume, ticket, |volume, ticket| {
@@ -88,7 +88,7 @@ pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
     });
     // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
     if workers::ARCHIVES.run(limit, task).is_err() {
-        log::error!("no thread for a hand-shake");
+        log::error!("no thread for a handshake");
     }
 }
 
@@ -234,7 +234,7 @@ fn cut(
         checksum: object.checksum,
         key: Record::sum_of(object.key.as_bytes()),
     };
-    // What the bricks of the stock hand-shake write, so that its translator can recall the file too; and which object
+    // What the bricks of the stock handshake write, so that its translator can recall the file too; and which object
     // the file is, because names change, and so may what is at a name.
     child.set(
         fd,
@@ -281,7 +281,7 @@ fn undo(child: &Child, loc: &Loc, fd: &Fd) {
     });
     if let Err(failure) = result {
         log::warn!(
-            "{}: cannot clean up after a refused hand-shake: {failure}",
+            "{}: cannot clean up after a refused handshake: {failure}",
             loc.path()
         );
     }

@@ -5,7 +5,7 @@
 //! files. A client does not see these options, but it sees that the state which it asked for is missing from the answer
 //! to a read. The answer to a write never has it.
 //!
-//! On such bricks nothing can be archived (the hand-shake tries, see [`crate::archive`]), so a file that was local when
+//! On such bricks nothing can be archived (the handshake tries, see [`crate::archive`]), so a file that was local when
 //! it was looked at stays local. The options can only be changed while the volume is stopped, so both hold until the
 //! bricks go away: a file that was seen to be local since then may be written whether the bricks check or not. Of any
 //! other file the state is asked before the first write, and before each read and write once it is known that the bricks

@@ -63,7 +63,7 @@ pub enum Action {
     WindAsking,
     /// Park it until the file is local.
     Recall,
-    /// Park it and do the archiver's hand-shake.
+    /// Park it and do the archiver's handshake.
     Archive,
     /// Answer it ourselves.
     Control,

@@ -141,7 +141,7 @@ pub enum Failure {
     /// The job was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The archiver's hand-shake was refused.
+    /// The archiver's handshake was refused.
     #[error("not archived: {reason}")]
     Refused {
         /// Why, in words.

@@ -112,7 +112,7 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
 /// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
 /// would log an error for each local file.
 ///
-/// Operations that write have the bricks check and write in one step: the hand-shake counts on that.
+/// Operations that write have the bricks check and write in one step: the handshake counts on that.
 #[must_use]
 pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
     match (class, number) {

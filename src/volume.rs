@@ -51,7 +51,7 @@ pub struct Counters {
     pub recalled_bytes: AtomicU64,
     /// Recalls that failed.
     pub failed: AtomicU64,
-    /// Files cut by the hand-shake.
+    /// Files cut by the handshake.
     pub archived: AtomicU64,
     /// Files that became local with bytes that no recall had written.
     pub kept: AtomicU64,

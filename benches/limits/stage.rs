@@ -199,7 +199,7 @@ pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
         "trusted.glusterfs.csou.complete",
         claim.to_string().as_bytes(),
     )
-    .map_err(|error| format!("hand-shake for {}: {error}", path.display()).into())
+    .map_err(|error| format!("handshake for {}: {error}", path.display()).into())
 }
 
 /// A cold file of that size whose object is another file's, too: large ones cost no memory.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a hand-shake asks before it touches the file: is it one that can be archived, is it what the archiver saw, and
+//! What a handshake asks before it touches the file: is it one that can be archived, is it what the archiver saw, and
 //! does the store have it.
 
 #![forbid(unsafe_code)]

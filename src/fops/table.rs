@@ -28,7 +28,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_STATFS, Class::Pass),
     (fop::GF_FOP_FLUSH, Class::Pass),
     (fop::GF_FOP_FSYNC, Class::Patch),
-    // The hand-shake and the commands, by name; with any other attribute the answer shows the file's.
+    // The handshake and the commands, by name; with any other attribute the answer shows the file's.
     (fop::GF_FOP_SETXATTR, Class::Archive),
     (fop::GF_FOP_GETXATTR, Class::Control),
     (fop::GF_FOP_REMOVEXATTR, Class::Patch),

@@ -44,7 +44,7 @@ pub struct Status {
     pub remote: Option<Vec<u8>>,
     /// The key of its object, as our archiver wrote it.
     pub key: Option<Vec<u8>>,
-    /// Whether our hand-shake archived it, which wrote the object's key to `remote` too. Anybody may set `key` later.
+    /// Whether our handshake archived it, which wrote the object's key to `remote` too. Anybody may set `key` later.
     pub archived_by_us: bool,
     /// What the mark of the job says that is at work on it, or was.
     pub mark: Option<Vec<u8>>,

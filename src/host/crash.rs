@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Where a test has the process die: before and after each step of a recall, a hand-shake and what mends after them.
+//! Where a test has the process die: before and after each step of a recall, a handshake and what mends after them.
 //!
 //! Only with the feature `crash-points`, which nothing that is shipped is built with; without it a step is nothing.
 //! With it, two variables say what is to be done (tests/volume/crash.rs sets them):

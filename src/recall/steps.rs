@@ -147,7 +147,7 @@ fn healed(volume: &Arc<Volume>, child: &Child, loc: &Loc, job: &Job) -> Result<S
             evidence::settle(volume, job, child, loc, &fd, &status)?;
             status = child.status(loc)?;
         }
-        // The bytes are whole: a commit did not come to its end, or a hand-shake did not begin with cutting. Recalls of
+        // The bytes are whole: a commit did not come to its end, or a handshake did not begin with cutting. Recalls of
         // the stock translator that died next to their end leave this, too.
         State::Downloading => {
             let fd = child.open_unlinked_too(&job.inode, loc)?;

@@ -2,7 +2,7 @@
 //! The threads that jobs run on: pools of the process, because the host never tells an instance that its graph
 //! was replaced. Threads are made when there is work and end when there has been none for a while.
 //!
-//! Recalls and hand-shakes wait for the store, and only so many may do that at once. What needs no store has pools of
+//! Recalls and handshakes wait for the store, and only so many may do that at once. What needs no store has pools of
 //! their own: a question must not wait for somebody else's bytes.
 
 #![forbid(unsafe_code)]
@@ -43,7 +43,7 @@ struct State {
 /// Recalls of files that are small: what they wait for is the store.
 pub static SMALL: Pool = Pool::new("glfs_csrec");
 
-/// Hand-shakes: they ask the store.
+/// Handshakes: they ask the store.
 pub static ARCHIVES: Pool = Pool::new("glfs_csarc");
 
 /// Recalls of large files.

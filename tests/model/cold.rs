@@ -16,12 +16,12 @@ use crate::ops::{Bad, NAMES, SLOTS};
 use crate::reference::Side;
 use crate::scene::assert_same;
 
-/// The hand-shake's answers when the file is not what was uploaded: tests/volume/archive.rs says when which.
+/// The handshake's answers when the file is not what was uploaded: tests/volume/archive.rs says when which.
 pub(crate) const CHANGED: [i32; 2] = [libc::EBUSY, libc::EBADMSG];
 const COMPLETE: &str = "trusted.glusterfs.csou.complete";
 const KEY: &str = "trusted.glusterfs.cs.key";
 
-/// The exact form of the hand-shake's value.
+/// The exact form of the handshake's value.
 pub(crate) fn claim(data: &Metadata, key: &str) -> String {
     let time = |seconds, nanos: i64| Time {
         seconds,
@@ -46,7 +46,7 @@ pub(crate) fn complete(path: &Path, value: &str) -> io::Result<()> {
 }
 
 impl Harness {
-    /// Uploads the file as `side` reads it. Returns the hand-shake's value.
+    /// Uploads the file as `side` reads it. Returns the handshake's value.
     fn upload(&mut self, side: Side, name: u8, exact: bool) -> String {
         let path = self.path(side, name);
         self.keys += 1;

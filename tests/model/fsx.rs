@@ -105,7 +105,7 @@ struct Archiver {
 }
 
 /// Reads, uploads and completes, over and over, until `stop`. While it reads and uploads, fsx stands still, or it would
-/// have changed the file each time; it goes on some milliseconds before, in, or after the hand-shake.
+/// have changed the file each time; it goes on some milliseconds before, in, or after the handshake.
 fn archive(scene: &Scene, mount: &Mount, fsx: Pid, stop: &AtomicBool) -> Archiver {
     let path = mount.path().join("file");
     let mut counts = Archiver::default();

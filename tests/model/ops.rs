@@ -142,7 +142,7 @@ pub(crate) enum Op {
         name: u8,
         after: u64,
     },
-    /// kill -9, so many milliseconds after the hand-shake began.
+    /// kill -9, so many milliseconds after the handshake began.
     KillInArchive {
         name: u8,
         after: u64,

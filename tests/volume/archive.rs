@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The hand-shake with the archiver: what it lets through, and what it must not.
+//! The handshake with the archiver: what it lets through, and what it must not.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -217,7 +217,7 @@ fn the_path_that_another_client_changed_is_no_key() {
         .within("rename", move || fs::rename(old, new))
         .unwrap();
     let new = other.path().join("new");
-    let done = scene.within("the hand-shake", move || {
+    let done = scene.within("the handshake", move || {
         let seconds = fs::metadata(&new)?.mtime().to_string();
         xattr::set(&new, "trusted.glusterfs.csou.complete", seconds.as_bytes())
     });

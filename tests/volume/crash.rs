@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients that die in the middle of a recall or a hand-shake: at every step of it, and at random. They run a translator
+//! Clients that die in the middle of a recall or a handshake: at every step of it, and at random. They run a translator
 //! of their own, built with the feature `crash-points`; whoever looks at what they left does not die.
 
 mod acts;
@@ -108,7 +108,7 @@ impl Stage {
     }
 }
 
-/// The hand-shake, with the mtime that the file has now.
+/// The handshake, with the mtime that the file has now.
 fn cut(path: &Path) -> io::Result<()> {
     let seconds = fs::metadata(path)?.mtime().to_string();
     xattr::set(path, "trusted.glusterfs.csou.complete", seconds.as_bytes())

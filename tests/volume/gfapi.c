@@ -5,7 +5,7 @@
  *   gfapi VOLUME HOST LOG read PATH
  *   gfapi VOLUME HOST LOG write PATH OFFSET TEXT
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
- *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the hand-shake; reads nothing)
+ *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the handshake; reads nothing)
  *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, and ends the volume before that is answered)
  */
 #include <errno.h>

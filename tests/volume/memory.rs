@@ -47,7 +47,7 @@ fn within<T: Send + 'static>(
     mount.within(PATIENCE, what, work)
 }
 
-/// Reads, writes, cuts, failures, a hand-shake, a cancelled recall: what there is, once.
+/// Reads, writes, cuts, failures, a handshake, a cancelled recall: what there is, once.
 #[test]
 fn the_checker_reports_nothing_of_ours() {
     let gate = Gate::new();

@@ -200,7 +200,7 @@ impl Shelf {
         self.within("read", move || fs::read(path))
     }
 
-    /// The hand-shake, with the mtime that the file has now.
+    /// The handshake, with the mtime that the file has now.
     fn cut(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
         self.within("csou.complete", move || {
@@ -238,7 +238,7 @@ fn directory(shelf: &Shelf) -> Directory {
     .unwrap()
 }
 
-/// What the archiver does: an object of its own name, then the hand-shake in its exact form.
+/// What the archiver does: an object of its own name, then the handshake in its exact form.
 #[test]
 fn a_folder_is_a_store() {
     let settings = [
@@ -276,7 +276,7 @@ fn a_folder_is_a_store() {
     assert_same(&shelf.read("file").unwrap(), &bytes, "file");
 }
 
-/// By hand: copy the file into `plain`, then the hand-shake. And what goes wrong with a folder.
+/// By hand: copy the file into `plain`, then the handshake. And what goes wrong with a folder.
 #[test]
 fn a_file_that_was_copied_into_the_folder_by_hand_comes_back() {
     let settings = [

@@ -162,10 +162,7 @@ impl Scene {
         } else {
             self.cut(name).unwrap();
         }
-        assert!(
-            self.is_cold(name),
-            "{name} is not cold after the hand-shake"
-        );
+        assert!(self.is_cold(name), "{name} is not cold after the handshake");
     }
 
     /// A line of the translator's own in `.meta`.
@@ -180,7 +177,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// The hand-shake alone, with the mtime that the file has now.
+    /// The handshake alone, with the mtime that the file has now.
     pub(crate) fn cut(&self, name: &str) -> io::Result<()> {
         let seconds = self.stat(name).mtime().to_string();
         self.complete(name, &seconds)

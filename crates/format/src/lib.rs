@@ -2,7 +2,7 @@
 //! What the translator, the store plugins and the archiver must agree on, each in one place.
 //!
 //! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
-//! - [`claim`]: what the archiver says it saw, the value of the hand-shake;
+//! - [`claim`]: what the archiver says it saw, the value of the handshake;
 //! - [`object`]: the key of an object and what is written beside its bytes;
 //! - [`record`]: what stands on a file about the object that it is, or was;
 //! - [`command`]: attributes that are commands to the translator;

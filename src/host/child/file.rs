@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What jobs and hand-shakes change of a file, through a descriptor of their own. Each blocks its thread.
+//! What jobs and handshakes change of a file, through a descriptor of their own. Each blocks its thread.
 
 use std::ffi::CStr;
 use std::ptr;

@@ -33,7 +33,7 @@ pub(super) struct Act {
     pub(super) dies: fn(&[String]) -> Vec<String>,
     /// What the file may be afterwards.
     pub(super) fits: fn(&[u8], &[u8]) -> bool,
-    /// How the next hand-shake ends.
+    /// How the next handshake ends.
     pub(super) next: Option<i32>,
 }
 
@@ -120,7 +120,7 @@ const ADOPT: Act = Act {
     ..RECALL
 };
 
-/// The same of a hand-shake.
+/// The same of a handshake.
 const UNMARK: Act = Act {
     name: "unmark",
     prepare: |stage, mount, name| {
@@ -158,7 +158,7 @@ const FAILED: Act = Act {
     ..RECALL
 };
 
-/// A hand-shake that is refused after it has marked the file.
+/// A handshake that is refused after it has marked the file.
 const REFUSED: Act = Act {
     name: "refused",
     ends: Some(libc::EOPNOTSUPP),
@@ -207,7 +207,7 @@ const TIDY: Act = Act {
     ..RECALL
 };
 
-/// Where the bricks keep the times (features.ctime off), a recall and a hand-shake put them back.
+/// Where the bricks keep the times (features.ctime off), a recall and a handshake put them back.
 const TIMES: Act = Act {
     name: "times",
     dies: |points| with(points, &["restore the times", "unmark"]),

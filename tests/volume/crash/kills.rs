@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients that are killed at random moments of a recall or a hand-shake, many times; and each time the file has its
+//! Clients that are killed at random moments of a recall or a handshake, many times; and each time the file has its
 //! bytes. More of it: `CLOUDSYNC_KILLS=10000`, the number of recalls to strike.
 
 use std::fs;
@@ -20,13 +20,13 @@ use crate::scene::{PATIENCE, assert_same, pattern};
 
 /// Recalls to strike, unless the variable says more.
 const KILLS: usize = 340;
-/// Hand-shakes: one for so many recalls.
+/// Handshakes: one for so many recalls.
 const HAND_SHAKES: usize = 6;
 /// Files and their clients at once.
 const AT_ONCE: usize = 4;
 /// Twelve writes, in two parts.
 const LENGTH: usize = (12 << 20) - 4321;
-/// What a hand-shake has done, one after the other.
+/// What a handshake has done, one after the other.
 const STEPS: [&str; 4] = ["marked", "object written down", "cs.remote set", "cut"];
 
 /// What a client was doing when it was killed.
@@ -34,7 +34,7 @@ const STEPS: [&str; 4] = ["marked", "object written down", "cs.remote set", "cut
 enum Struck {
     /// A recall, in this tenth of its bytes.
     Recall(usize),
-    /// A hand-shake: which of its steps it had done last.
+    /// A handshake: which of its steps it had done last.
     HandShake(usize),
     /// Nothing any more, or not yet.
     Nothing,
@@ -198,7 +198,7 @@ impl<'a> Victim<'a> {
         }
     }
 
-    /// Kills a client in a hand-shake, a random time after a random step of it.
+    /// Kills a client in a handshake, a random time after a random step of it.
     fn strike_hand_shake(&mut self) -> Struck {
         let file = format!("/{}", self.name);
         let seconds = within(self.mount, "stat", &self.name, |path| {
@@ -209,7 +209,7 @@ impl<'a> Victim<'a> {
         let begun = Instant::now();
         let (step, micros) = (self.dice.below(STEPS.len()), self.dice.below(4000));
         while seen_step(&see(&self.copy)) < Some(step) && !client.ended() {
-            assert!(begun.elapsed() < PATIENCE, "{}: no hand-shake", self.name);
+            assert!(begun.elapsed() < PATIENCE, "{}: no handshake", self.name);
             thread::sleep(Duration::from_micros(200));
         }
         thread::sleep(Duration::from_micros(micros as u64));
@@ -308,7 +308,7 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
         .collect();
     let shaken: usize = steps.iter().map(|(_, times)| times).sum();
     eprintln!(
-        "{} clients were killed for a hand-shake, {shaken} in the middle of it: {steps:?}",
+        "{} clients were killed for a handshake, {shaken} in the middle of it: {steps:?}",
         hand_shakes.len()
     );
     eprintln!("the next read took {longest:.1?} at most");

@@ -37,7 +37,7 @@ fn set(scene: &mut Scene, settings: &[(&str, &str)]) {
     scene.remount();
 }
 
-/// Operations of a kind fail at random on the brick; recalls and hand-shakes fail there or pass, and nothing is lost.
+/// Operations of a kind fail at random on the brick; recalls and handshakes fail there or pass, and nothing is lost.
 fn at_random(stem: &str, fops: &str, errno: &str) {
     let mut scene = Scene::on(stem, Layout::Single, &[], Backing::Ram);
     for number in 0..FILES {

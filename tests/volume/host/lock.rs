@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A client loses its connection in mid-recall, and with it the lock. Another recalls the file and an application
-//! writes to it. Then the first one comes back, and must not touch what is no longer its own. The same in a hand-shake,
+//! writes to it. Then the first one comes back, and must not touch what is no longer its own. The same in a handshake,
 //! while the store is asked for the object.
 
 use std::fs::{self, File, OpenOptions};
@@ -187,7 +187,7 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
 }
 
 /// Meanwhile another client has archived the file and is in the middle of bringing it back, with its full length on the
-/// brick already: who takes that for a hand-shake of its own to be undone makes half a file of it.
+/// brick already: who takes that for a handshake of its own to be undone makes half a file of it.
 #[test]
 fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     const NAME: &str = "held/archived";
@@ -224,7 +224,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     wire.mend();
     await_connection(&lost, &scene, true);
     theirs.open();
-    let outcome = lost.within(PATIENCE, "the hand-shake", move || {
+    let outcome = lost.within(PATIENCE, "the handshake", move || {
         hand_shake.join().unwrap()
     });
     assert_eq!(errno(outcome), libc::ENOTCONN);
@@ -232,7 +232,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     assert!(marks.contains("cs.remote"), "it is half a file: {marks}");
     ours.open();
     let read = other.within(PATIENCE, "the recall", move || reader.join().unwrap());
-    assert_same(&read.unwrap(), &bytes, "beside the lost hand-shake");
+    assert_same(&read.unwrap(), &bytes, "beside the lost handshake");
     drop(lost);
     scene.await_plain(NAME);
     let fresh = scene.volume.mount(&MountOptions::default()).unwrap();

@@ -46,7 +46,7 @@ const READS: [(&str, Option<i32>); 22] = [
     ("head-endless", None),
 ];
 
-/// How the hand-shake ends.
+/// How the handshake ends.
 const REFUSED: [(&str, i32); 4] = [
     ("head-positive", libc::EBADMSG),
     ("head-huge", libc::EBADMSG),
@@ -56,7 +56,7 @@ const REFUSED: [(&str, i32); 4] = [
 
 fn cut(mount: &Mount, name: &str) -> io::Result<()> {
     let path = mount.path().join(name);
-    mount.within(PATIENCE, "the hand-shake", move || {
+    mount.within(PATIENCE, "the handshake", move || {
         let seconds = fs::metadata(&path)?.mtime().to_string();
         xattr::set(path, "trusted.glusterfs.csou.complete", seconds.as_bytes())
     })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A hand-shake and a writer at the same time, on a replicated volume whose bricks learn of the hand-shake one after
+//! A handshake and a writer at the same time, on a replicated volume whose bricks learn of the handshake one after
 //! the other.
 
 use std::fs::{self, File, OpenOptions};
