@@ -21,7 +21,6 @@ const FUNCTIONS: &[&str] = &[
     "_gf_msg",
     "call_resume",
     "cs_shim_.*",
-    "dict_del",
     "dict_foreach_fnmatch",
     "dict_get",
     "dict_get_ptr_and_len",

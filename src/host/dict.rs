@@ -99,7 +99,7 @@ impl DictRef<'_> {
     /// Takes a value out.
     pub fn remove(self, key: &CStr) {
         // SAFETY: live; the host's dictionaries lock themselves.
-        unsafe { sys::dict_del(self.raw.as_ptr(), key.as_ptr().cast_mut()) };
+        unsafe { sys::cs_shim_dict_remove(self.raw.as_ptr(), key.as_ptr()) };
     }
 
     /// Takes out every value whose key fits `pattern` (of fnmatch). Returns how many there were.

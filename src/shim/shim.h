@@ -224,6 +224,10 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
 int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);
 
+/* Takes `key` out. (An inline function of the host's since GlusterFS 11.) */
+void
+cs_shim_dict_remove(dict_t *dict, const char *key);
+
 /* Sets `key` to a copy of attributes. Returns -1 when there is no memory. */
 int32_t
 cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt);

@@ -273,6 +273,12 @@ cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes,
     return 0;
 }
 
+void
+cs_shim_dict_remove(dict_t *dict, const char *key)
+{
+    dict_del(dict, (char *)key);
+}
+
 int32_t
 cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt)
 {
