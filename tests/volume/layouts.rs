@@ -51,14 +51,14 @@ macro_rules! on_layout {
 }
 
 on_layout!(replica, REPLICA, &[],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
 on_layout!(distribute, DISTRIBUTE, &[],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
 on_layout!(disperse, DISPERSE, &[],
     no_write_of_a_recall_makes_the_file_longer
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
 on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_cut_on_every_brick);
+    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
 
 /// One byte, more than a page, more than the host's usual buffer, and many of those.
 const SIZES: [usize; 4] = [1, 4097, 131_073, (8 << 20) + 13];
