@@ -87,7 +87,7 @@ pub(crate) fn await_plain(volume: &Volume, name: &str, what: &str) {
     await_tidied(volume, name, what, || {});
 }
 
-/// The same of what a client that died left: whoever looks at it removes it.
+/// The same of what a client that died left: whoever reads it has it brought back.
 #[track_caller]
 pub(crate) fn await_tidied(volume: &Volume, name: &str, what: &str, look: impl Fn()) {
     until(PATIENCE, what, || {
