@@ -47,7 +47,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_format::claim::{Claim, Time};
+use cloudsync_format::claim::Claim;
 use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
@@ -143,8 +143,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     ours()?;
     // The first change is its caller's own: where the bricks refuse him that, nothing is cut for him.
     let gfid = inode.gfid();
-    let (seconds, nanos) = status.attributes.ctime();
-    let mark = Mark::new(gfid, Time { seconds, nanos }).to_string();
+    let mark = Mark::new(gfid, status.attributes.ctime()).to_string();
     let done = child
         .set_as_caller(ticket, &loc, "mark", xattr::DOWNLOADING, &mark)
         .and_then(|()| stop_writers(volume, &child, &loc, &fd))
@@ -203,7 +202,7 @@ fn check_again(volume: &Volume, child: &Child, loc: &Loc, before: &Status) -> Re
     let now = child.status(loc)?;
     // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
     // our mark has moved the ctime.
-    let own_times = volume.this.is_below(c"features/utime");
+    let own_times = volume.keeps_own_times();
     let same = now.state == State::Downloading
         && now.attributes.size() == before.attributes.size()
         && now.attributes.mtime() == before.attributes.mtime()
@@ -226,11 +225,10 @@ fn cut(
     ours: impl Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
-    let (seconds, nanos) = attributes.mtime();
     let record = Record {
         gfid: gfid.to_string(),
         size: attributes.size(),
-        mtime: Time { seconds, nanos },
+        mtime: attributes.mtime(),
         checksum: object.checksum,
         key: Record::sum_of(object.key.as_bytes()),
     };

@@ -118,15 +118,9 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         return Ok(Way::Recall);
     }
     // Whoever is at work on it is not waited for, if it is a recall: only that explains bytes.
-    let (gfid, own_times) = (inode.gfid(), engine.volume.this.is_below(c"features/utime"));
-    let by_recall = if own_times {
-        !evidence::is_unexplained(&status, gfid)
-    } else {
-        evidence::is_begun(&status, gfid)
-    };
     if status.state == State::Repair
         && status.on_bricks > 0
-        && (ticket.attempt() <= 1 || !by_recall)
+        && (ticket.attempt() <= 1 || !evidence::is_by_recall(&engine.volume, &status, inode.gfid()))
     {
         return Ok(Way::LookInto);
     }

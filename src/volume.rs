@@ -202,6 +202,13 @@ impl Volume {
         *self.config.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the volume keeps its files' times itself (`features.ctime`): no operation of ours moves them then. Walks the
+    /// graph: not for every operation.
+    #[must_use]
+    pub fn keeps_own_times(&self) -> bool {
+        self.this.is_below(c"features/utime")
+    }
+
     /// Whether reads may bring one more file back, of `size` bytes. Asking counts.
     #[must_use]
     pub fn allows(&self, size: u64) -> bool {

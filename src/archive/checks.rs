@@ -7,7 +7,7 @@
 use std::ffi::CString;
 
 use cloudsync_format::checksum::Checksum;
-use cloudsync_format::claim::{Claim, Time};
+use cloudsync_format::claim::Claim;
 use cloudsync_format::xattr::State;
 
 use super::refused;
@@ -41,18 +41,17 @@ pub(super) fn check_claim(claim: &Claim, status: &Status) -> Result<(), Failure>
             format!("its {what} is another than when it was read"),
         ))
     };
-    let time = |(seconds, nanos)| Time { seconds, nanos };
     let attributes = &status.attributes;
-    if attributes.mtime().0 != claim.seconds {
+    if attributes.mtime().seconds != claim.seconds {
         return changed("mtime");
     }
     let Some(seen) = claim.seen else {
         return Ok(());
     };
-    if time(attributes.mtime()) != seen.mtime {
+    if attributes.mtime() != seen.mtime {
         return changed("mtime");
     }
-    if time(attributes.ctime()) != seen.ctime {
+    if attributes.ctime() != seen.ctime {
         return changed("ctime");
     }
     if attributes.size() != seen.size {

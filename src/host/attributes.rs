@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use cloudsync_format::claim::Time;
+
 use crate::host::inode::Gfid;
 use crate::sys;
 
@@ -71,16 +73,22 @@ impl Attributes {
         self.0.ia_uid
     }
 
-    /// The last change of the bytes: seconds and nanoseconds.
+    /// The last change of the bytes.
     #[must_use]
-    pub const fn mtime(&self) -> (i64, u32) {
-        (self.0.ia_mtime, self.0.ia_mtime_nsec)
+    pub const fn mtime(&self) -> Time {
+        Time {
+            seconds: self.0.ia_mtime,
+            nanos: self.0.ia_mtime_nsec,
+        }
     }
 
-    /// The last change of bytes or attributes: seconds and nanoseconds.
+    /// The last change of bytes or attributes.
     #[must_use]
-    pub const fn ctime(&self) -> (i64, u32) {
-        (self.0.ia_ctime, self.0.ia_ctime_nsec)
+    pub const fn ctime(&self) -> Time {
+        Time {
+            seconds: self.0.ia_ctime,
+            nanos: self.0.ia_ctime_nsec,
+        }
     }
 
     /// Makes them those of a cold file. One block: it occupies next to nothing, but `cp` and `tar` take a file

@@ -30,23 +30,14 @@ impl Fd {
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn anonymous(inode: &Inode) -> Result<Self, Failure> {
-        // SAFETY: the inode is live; NULL means no memory. The reference becomes ours.
-        let raw = NonNull::new(unsafe { sys::fd_anonymous(inode.as_ptr()) });
+    pub fn anonymous(loc: &Loc) -> Result<Self, Failure> {
+        // SAFETY: the loc is live and holds a reference to its inode, which the descriptor takes too; NULL means no memory.
+        // The reference becomes ours.
+        let raw = NonNull::new(unsafe { sys::fd_anonymous((*loc.as_ptr()).inode) });
         raw.map(Self).ok_or(Failure::Brick {
             step: "open",
             errno: Errno::ENOMEM,
         })
-    }
-
-    /// The same for the file of a loc.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn at(loc: &Loc) -> Result<Self, Failure> {
-        // SAFETY: the loc is live and holds a reference to its inode, which the descriptor takes too.
-        let raw = NonNull::new(unsafe { sys::fd_anonymous((*loc.as_ptr()).inode) });
-        raw.map(Self).ok_or(Failure::NO_MEMORY)
     }
 
     /// A descriptor that the child has yet to open.

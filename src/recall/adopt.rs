@@ -95,7 +95,7 @@ pub fn remember(file: &File, seen: &Status, etag: &CString) {
 /// Under the lock.
 fn write_down(file: &File, status: &Status, etag: &str) -> Result<(), Failure> {
     let File { child, loc } = file;
-    let fd = Fd::at(loc)?;
+    let fd = Fd::anonymous(loc)?;
     child.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
     let was = status.version.as_deref().map(String::from_utf8_lossy);
     log::info!(

@@ -28,7 +28,7 @@ fn open_briefly(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {
     if job.inode.gfid().is_none() {
         child.open_unlinked_too(&job.inode, loc)
     } else {
-        Fd::anonymous(&job.inode)
+        Fd::anonymous(loc)
     }
 }
 

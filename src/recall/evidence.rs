@@ -17,7 +17,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cloudsync_format::claim::Time;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 
@@ -69,14 +68,10 @@ impl Marks {
         Self {
             copied,
             recalled: status.mark.is_some(),
-            explained: !copied && mark.is_some_and(|mark| mark.ctime == time(attributes.ctime())),
-            changed: record.is_some_and(|record| record.mtime != time(attributes.mtime())),
+            explained: !copied && mark.is_some_and(|mark| mark.ctime == attributes.ctime()),
+            changed: record.is_some_and(|record| record.mtime != attributes.mtime()),
         }
     }
-}
-
-const fn time((seconds, nanos): (i64, u32)) -> Time {
-    Time { seconds, nanos }
 }
 
 /// Whether somebody must look closer before anybody reads the file from its object: it has bytes, and they are not those of
@@ -86,12 +81,16 @@ pub fn is_unexplained(status: &Status, gfid: Gfid) -> bool {
     status.state == State::Repair && status.on_bricks > 0 && !Marks::of(status, gfid).explained
 }
 
-/// Whether a recall of ours has begun on this file. Where the volume does not keep its own times, that is all there is to
-/// tell one that is under way.
+/// Whether the bytes in a file in [`State::Repair`] are those of a recall that is under way, or died, as far as the marks
+/// tell. Where the volume does not keep its own times, that a recall has begun is all there is to tell it by.
 #[must_use]
-pub fn is_begun(status: &Status, gfid: Gfid) -> bool {
+pub fn is_by_recall(volume: &Volume, status: &Status, gfid: Gfid) -> bool {
     let marks = Marks::of(status, gfid);
-    marks.recalled && !marks.copied
+    if volume.keeps_own_times() {
+        marks.explained
+    } else {
+        marks.recalled && !marks.copied
+    }
 }
 
 /// Makes a cold file that has bytes what it is: cold without them, or local with them. Only under the lock.
@@ -130,7 +129,7 @@ fn compare(
     status: &Status,
     marks: Marks,
 ) -> Result<Whose, Failure> {
-    let own_times = volume.this.is_below(c"features/utime");
+    let own_times = volume.keeps_own_times();
     let compared = match volume.store() {
         None => Err(Failure::NoStore),
         Some(store) if !store.can_fetch() => {
@@ -300,9 +299,14 @@ fn keep(
 mod tests {
     use super::*;
     use crate::host::attributes::Attributes;
+    use cloudsync_format::claim::Time;
     use cloudsync_format::record::Record;
 
     const GFID: Gfid = Gfid([7; 16]);
+    const EPOCH: Time = Time {
+        seconds: 0,
+        nanos: 0,
+    };
 
     fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status {
         let mut attributes = Attributes::blank();
@@ -319,7 +323,7 @@ mod tests {
             record: record.map(|gfid| Record {
                 gfid: gfid.to_string(),
                 size: 100,
-                mtime: time((0, 0)),
+                mtime: EPOCH,
                 checksum: None,
                 key: String::new(),
             }),
@@ -329,7 +333,7 @@ mod tests {
     }
 
     fn mark(gfid: Gfid, seconds: i64) -> Option<String> {
-        Some(Mark::new(gfid, time((seconds, 0))).to_string())
+        Some(Mark::new(gfid, Time { seconds, nanos: 0 }).to_string())
     }
 
     const OTHER: Gfid = Gfid([8; 16]);

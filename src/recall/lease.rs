@@ -15,7 +15,6 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use cloudsync_format::claim::Time;
 use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
@@ -52,8 +51,7 @@ impl Lease {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn mark(&self, child: &Child, fd: &Fd, gfid: Gfid, now: &Status) -> Result<(), Failure> {
-        let (seconds, nanos) = now.attributes.ctime();
-        let mark = Mark::new(gfid, Time { seconds, nanos }).to_string();
+        let mark = Mark::new(gfid, now.attributes.ctime()).to_string();
         child.set(fd, "mark", &[(xattr::DOWNLOADING, &mark)])?;
         self.set_mark(Some(mark));
         Ok(())

@@ -12,7 +12,7 @@ use cloudsync_lab::{Backing, Layout, Mount, MountOptions};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::gate::Gate;
-use crate::meanwhile::{LENGTH, await_first_bytes, old};
+use crate::meanwhile::{LENGTH, await_first_bytes, held, old};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 const NAME: &str = "held/file";
@@ -21,19 +21,11 @@ const FEATURE: &str = "features.cloudsync";
 /// A cold file, and a client that died in the middle of its recall. Nothing is mounted.
 fn died_in_a_recall(stem: &str) -> Scene {
     let gate = Gate::new();
-    let mut scene = Scene::new(stem);
-    scene.write(NAME, &old());
-    scene.archive(NAME);
+    let (mut scene, names) = held(stem, &gate, &["file"]);
     let settings = crate::scene::store_settings(&scene.bucket);
-    scene
-        .volume
-        .set("features.s3plugin-hostname", gate.url())
-        .unwrap();
-    scene.remount();
-    gate.hold();
     let path = scene.path(NAME);
     let reader = thread::spawn(move || fs::read(path));
-    await_first_bytes(&scene, &[NAME.to_owned()]);
+    await_first_bytes(&scene, &names);
     scene.take_mount().kill9().unwrap();
     gate.open();
     let _ = reader.join();

@@ -147,13 +147,18 @@ pub(crate) fn held(name: &str, gate: &Gate, files: &[&str]) -> (Scene, Vec<Strin
         scene.write(name, &old());
         scene.archive(name);
     }
+    hold(&mut scene, gate);
+    (scene, names)
+}
+
+/// From now on the way to the store is `gate`, which is closed.
+pub(crate) fn hold(scene: &mut Scene, gate: &Gate) {
     scene
         .volume
         .set("features.s3plugin-hostname", gate.url())
         .unwrap();
     scene.remount();
     gate.hold();
-    (scene, names)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use cloudsync_lab::MountOptions;
 
 use crate::gate::Gate;
-use crate::meanwhile::{LENGTH, await_first_bytes, old};
+use crate::meanwhile::{LENGTH, await_first_bytes, hold, old};
 use crate::scene::{PATIENCE, Scene, assert_same};
 
 #[test]
@@ -65,12 +65,7 @@ fn a_client_with_an_old_view_does_not_see_the_part_that_is_there() {
         })
         .collect();
     names.iter().for_each(|name| scene.archive(name));
-    scene
-        .volume
-        .set("features.s3plugin-hostname", gate.url())
-        .unwrap();
-    scene.remount();
-    gate.hold();
+    hold(&mut scene, &gate);
     let read = |path: PathBuf| thread::spawn(move || fs::read(path));
     let readers: Vec<_> = names.iter().map(|name| read(scene.path(name))).collect();
     await_first_bytes(&scene, &names);

@@ -63,7 +63,7 @@ impl Child {
     pub fn open_unlinked_too(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
         match self.open(inode, loc) {
             Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
-                Fd::anonymous(inode)
+                Fd::anonymous(loc)
             }
             opened => opened,
         }

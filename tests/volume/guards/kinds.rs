@@ -56,6 +56,11 @@ fn a_volume_that_is_read_only() {
 }
 
 pub(super) fn read_only(mut scene: Scene) {
+    no_writes(&mut scene, "features.read-only");
+}
+
+/// While `option` is on, the bricks change nothing.
+fn no_writes(scene: &mut Scene, option: &str) {
     scene.write("probe", b"");
     let guard = Guard {
         user: 0,
@@ -63,30 +68,17 @@ pub(super) fn read_only(mut scene: Scene) {
         refuses: ALL,
     };
     hold(
-        &mut scene,
+        scene,
         &guard,
         ordinary,
-        |scene| switch(scene, "features.read-only", "on"),
-        |scene, ()| switch(scene, "features.read-only", "off"),
+        |scene| switch(scene, option, "on"),
+        |scene, ()| switch(scene, option, "off"),
     );
 }
 
 #[test]
 fn a_volume_that_is_written_once() {
-    let mut scene = Scene::new("worm");
-    scene.write("probe", b"");
-    let guard = Guard {
-        user: 0,
-        says: &["EROFS"],
-        refuses: ALL,
-    };
-    hold(
-        &mut scene,
-        &guard,
-        ordinary,
-        |scene| switch(scene, "features.worm", "on"),
-        |scene, ()| switch(scene, "features.worm", "off"),
-    );
+    no_writes(&mut Scene::new("worm"), "features.worm");
 }
 
 #[test]
