@@ -17,11 +17,11 @@ use crate::crawl::order::Candidate;
 use crate::crawl::select::Selection;
 use crate::crawl::show;
 use crate::exit::{Ended, Error};
-use crate::leave::not_leaving;
 use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::remote;
 use crate::report::{Event, Screen};
+use crate::volume::folder::not_leaving;
 use crate::volume::mount::Mount;
 use crate::volume::{Kind, Target};
 

@@ -26,6 +26,7 @@ use crate::lock::Lock;
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
+use crate::volume::folder;
 use crate::volume::mount::Mount;
 
 mod judge;
@@ -39,8 +40,6 @@ use sightings::Sightings;
 
 /// Candidates in memory: about 20 MB.
 const BATCH: usize = 100_000;
-/// Below it each volume has a folder, called as its id.
-pub(crate) const STATE: &str = "/var/lib/cloudsync";
 
 #[derive(Debug, Default, Serialize)]
 struct Summary {
@@ -84,7 +83,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         snapshots::check(volume, args)?;
     }
     let folder = args.state_dir.clone();
-    let folder = folder.unwrap_or_else(|| Path::new(STATE).join(&volume.id));
+    let folder = folder.unwrap_or_else(|| folder::of(volume));
     let _lock = Lock::take(&folder)?;
     let sightings = Sightings::open(&folder)?;
     let mount = Mount::new(volume)?;

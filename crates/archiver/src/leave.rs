@@ -15,11 +15,11 @@ use serde::Serialize;
 use crate::cli::{OutputFlags, PrepareOffArgs};
 use crate::crawl::{Extent, Walked, is_gone, text, walk_extent};
 use crate::exit::{Ended, Error};
-use crate::gc::STATE;
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
 use crate::recall::bring_back;
 use crate::report::{Event, Progress, Screen, human};
+use crate::volume::folder::leaving;
 use crate::volume::mount::Mount;
 use crate::volume::{Target, Volume};
 
@@ -124,11 +124,6 @@ fn volume(target: &str) -> Result<Volume, Error> {
     }
 }
 
-/// Whose presence lets the feature be off although files are cold.
-fn leaving(volume: &Volume) -> PathBuf {
-    Path::new(STATE).join(&volume.id).join("leaving")
-}
-
 fn accept_loss(volume: &Volume) -> Result<(), Error> {
     let path = leaving(volume);
     let write = || {
@@ -136,12 +131,6 @@ fn accept_loss(volume: &Volume) -> Result<(), Error> {
         fs::write(&path, b"cloudsync prepare-off --accept-loss\n")
     };
     write().map_err(|error| Error::start(path.display(), error))
-}
-
-/// Files are being archived: whoever accepted a loss did not mean these.
-pub(crate) fn not_leaving(volume: &Volume) {
-    // That there is none is what we want.
-    let _ = fs::remove_file(leaving(volume));
 }
 
 fn is_cold(at: &Path) -> io::Result<bool> {

@@ -13,6 +13,7 @@ use cloudsync_format::object;
 
 use crate::exit::Error;
 
+pub(crate) mod folder;
 pub(crate) mod mount;
 
 /// A volume as `gluster volume info` shows it.

@@ -14,6 +14,7 @@ use xattr::FileExt;
 use super::file::Archiver;
 use super::hand_shake::seen;
 use super::outcome::{Problem, Why};
+use super::state::get;
 use crate::cli::KeyLayout;
 use crate::crawl::text;
 
@@ -201,12 +202,6 @@ fn archive_id() -> String {
     let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let plain: String = now.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     format!("{plain}-{:08x}", fastrand::u32(..))
-}
-
-pub(super) fn get(file: &File, name: &std::ffi::CStr) -> Result<Option<String>, Problem> {
-    let value = file.get_xattr(text(name));
-    let value = value.map_err(|error| Problem::Io("reading its marks", error))?;
-    Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Whether a file is local, and what to do about one that is neither that nor cold.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cloudsync_format::{command, xattr as names};
 
-use super::marks;
 use super::outcome::{Problem, Why};
 use crate::crawl::{State, parse_state, text};
 
@@ -15,6 +15,14 @@ use crate::crawl::{State, parse_state, text};
 const SETTLED: Duration = Duration::from_millis(700);
 /// How long the translator may take to clear up.
 const SETTLING: Duration = Duration::from_secs(10);
+
+/// One of its marks.
+pub(super) fn get(file: &File, name: &CStr) -> Result<Option<String>, Problem> {
+    use xattr::FileExt;
+    let value = file.get_xattr(text(name));
+    let value = value.map_err(|error| Problem::Io("reading its marks", error))?;
+    Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+}
 
 pub(super) fn check_local(file: &File) -> Result<(), Problem> {
     use xattr::FileExt;
@@ -40,7 +48,7 @@ pub(super) fn settle(file: &File) -> Result<(), Problem> {
     let failed = |error| Problem::Io("asking for its state", error);
     thread::sleep(SETTLED);
     check_busy(file)?;
-    if marks::get(file, names::REMOTE)?.is_some() {
+    if get(file, names::REMOTE)?.is_some() {
         return Err(Problem::Left(Why::Busy));
     }
     file.set_xattr(text(command::RECALL), b"1")

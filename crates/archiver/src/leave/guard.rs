@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{is_cold, leaving, not_leaving};
+use super::is_cold;
 use crate::crawl::{Extent, Walked, show, walk_extent};
 use crate::exit::{Ended, Error};
+use crate::volume::folder::{self, leaving, not_leaving};
 use crate::volume::{Volume, gluster};
 
 /// How long to look for a cold file on a volume that has had the feature.
@@ -26,11 +27,11 @@ const ATTEMPTS: usize = 60;
 pub(crate) fn command(name: &str) -> Result<Ended, Error> {
     let volume = Volume::named(name)?;
     let marker = leaving(&volume);
-    let folder = marker.parent().unwrap_or(&marker);
+    let folder = folder::of(&volume);
     if volume.archives() {
         not_leaving(&volume);
         // So that it is known later that the volume had the feature.
-        fs::create_dir_all(folder).map_err(|error| Error::start(folder.display(), error))?;
+        fs::create_dir_all(&folder).map_err(|error| Error::start(folder.display(), error))?;
         return Ok(Ended::Well);
     }
     if marker.exists() {
