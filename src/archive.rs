@@ -45,7 +45,7 @@ mod checks;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudsync_format::claim::Claim;
 use cloudsync_format::record::Record;
@@ -119,10 +119,10 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
     let File { child, loc } = File::of(volume.this, &inode, inode.gfid(), &inode)?;
     let losses = volume.bricks.losses();
-    let begun = Instant::now();
-    let _lock = child.lock(&loc, || match begun.elapsed() < PATIENCE {
-        true => Ok(()),
-        false => Err(refused(Errno::EBUSY, "another client has its lock")),
+    let locked = child.lock_within(&loc, PATIENCE);
+    let _lock = locked.map_err(|failure| match failure {
+        Failure::Locked => refused(Errno::EBUSY, "another client has its lock"),
+        failure => failure,
     })?;
     // A brick that went away has forgotten the lock.
     let ours = || {

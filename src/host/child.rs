@@ -8,7 +8,7 @@ mod room;
 use std::ffi::CStr;
 use std::ptr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
@@ -142,6 +142,22 @@ impl Child {
             thread::sleep(pause + pause.mul_f32(self.jitter()));
             pause = (pause * 3 / 2).min(LAST);
         }
+    }
+
+    /// The same, and waits for at most so long.
+    ///
+    /// # Errors
+    /// [`Failure::Locked`], [`Failure::Brick`].
+    pub fn lock_within<'a>(
+        &'a self,
+        loc: &'a Loc,
+        at_most: Duration,
+    ) -> Result<Locked<'a>, Failure> {
+        let begun = Instant::now();
+        self.lock(loc, || match begun.elapsed() < at_most {
+            true => Ok(()),
+            false => Err(Failure::Locked),
+        })
     }
 
     /// Takes that lock if nobody has it.

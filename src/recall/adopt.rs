@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudsync_format::xattr::{self, State};
 
@@ -35,11 +35,7 @@ fn refused(errno: Errno, reason: String) -> Failure {
 /// Why not.
 pub fn command(volume: &Volume, file: &File, etag: &str) -> Result<(), Failure> {
     let File { child, loc } = file;
-    let begun = Instant::now();
-    let _lock = child.lock(loc, || match begun.elapsed() < PATIENCE {
-        true => Ok(()),
-        false => Err(Failure::Locked),
-    })?;
+    let _lock = child.lock_within(loc, PATIENCE)?;
     let status = child.status(loc)?;
     if status.state != State::Remote {
         return Err(refused(Errno::EALREADY, "the file is not cold".to_owned()));
