@@ -2,10 +2,10 @@
 /* Threads of one program that create the same new file at once and each append to it, as GlusterFS's own
  * shard-append-test does:
  *
- *   threads VOLUME HOST LOG PATH THREADS RECORDS SIZE
+ *   threads VOLUME HOST LOG PATH THREADS RECORDS SIZE [created]
  *
- * All begin together, with the first operation of this client. Says which calls failed, and how many bytes the file
- * has.
+ * All begin together, with the first operation of this client; with "created", this client creates the file before.
+ * Says which calls failed, and how many bytes the file has.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -62,7 +62,7 @@ main(int argc, char **argv)
     pthread_t threads[64];
     struct stat stat;
 
-    if (argc != 8)
+    if (argc != 8 && argc != 9)
         return 2;
     path = argv[4];
     int count = atoi(argv[5]);
@@ -72,6 +72,11 @@ main(int argc, char **argv)
         glfs_set_logging(fs, argv[3], 7 /* INFO */) || glfs_init(fs)) {
         failed("init");
         return 1;
+    }
+    if (argc == 9) {
+        glfs_fd_t *fd = glfs_creat(fs, path, O_RDWR, 0644);
+        if (!fd || glfs_close(fd))
+            failed("create");
     }
     pthread_barrier_init(&together, NULL, count);
     for (long i = 0; i < count; i++)
