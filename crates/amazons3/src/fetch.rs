@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer::bytes_to_skip;
 use crate::failure;
-use crate::head::CHECKSUM_METADATA;
-use crate::store::S3;
+use crate::metadata::CHECKSUM_METADATA;
+use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
 /// A connection that brings less than this in the time of a stall is as good as stalled. (The time that the volume

@@ -9,13 +9,10 @@ use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, StoreError};
 
 use crate::failure::{self, without_reason};
-use crate::metadata;
-use crate::store::S3;
+use crate::metadata::{self, CHECKSUM_METADATA};
+use crate::s3::S3;
 use cloudsync_store::network::Failure;
 use cloudsync_store::network::persist;
-
-/// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
-pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
 
 /// Asks for the object `key`.
 pub(crate) async fn head(store: &S3, key: &str) -> Result<Object, StoreError> {

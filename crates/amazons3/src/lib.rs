@@ -17,10 +17,11 @@ mod list;
 mod metadata;
 mod put;
 mod restore;
+mod s3;
 pub mod settings;
 mod store;
 
-pub use store::S3;
+pub use s3::S3;
 
 cloudsync_store::export_store!(S3);
 

@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object as Entry};
 use cloudsync_store::{Listed, StoreError};
 
 use crate::failure;
-use crate::store::S3;
+use crate::s3::S3;
 use cloudsync_store::network::{Circle, decode_text, persist};
 
 /// A key of ours, of the store's.

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use cloudsync_store::Metadata;
 use cloudsync_store::network::{decode_text, encode_text};
 
+/// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
+pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
+
 /// As the store keeps it.
 pub(crate) fn encode(metadata: &Metadata) -> HashMap<String, String> {
     metadata

@@ -8,27 +8,17 @@
 
 #![forbid(unsafe_code)]
 
-use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::network::memory::Piece;
 use cloudsync_store::network::upload::{PART, check, part_size};
 use cloudsync_store::{Object, StoreError, Tries, Upload};
 use tokio::time::sleep;
 
-use crate::head::{CHECKSUM_METADATA, describe, head};
-use crate::metadata;
-use crate::store::S3;
+use self::request::{Put, body};
+use crate::head::head;
+use crate::metadata::{self, CHECKSUM_METADATA};
+use crate::s3::S3;
 
 mod parts;
 mod request;
-
-/// An upload with everything that its requests need to know.
-struct Put<'a> {
-    store: &'a S3,
-    key: &'a str,
-    upload: &'a Upload<'a>,
-    metadata: std::collections::HashMap<String, String>,
-}
 
 /// Puts the object.
 pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
@@ -69,16 +59,7 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
     Err(StoreError::Corrupt(why))
 }
 
-/// The body of a request with these bytes; copies nothing.
-fn body(piece: &Piece) -> ByteStream {
-    ByteStream::new(SdkBody::from(piece.bytes()))
-}
-
 impl Put<'_> {
-    fn algorithm(&self) -> Algorithm {
-        self.upload.checksum.algorithm()
-    }
-
     /// In one request. Returns the store's version of the object, if its answer tells.
     async fn whole(&self) -> Result<Option<String>, StoreError> {
         let size = self.upload.size;
@@ -100,21 +81,6 @@ impl Put<'_> {
                 Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
             }
             first = false;
-        }
-    }
-
-    /// Whether what is under the key is what we are about to put there.
-    async fn is_there(&self) -> Result<bool, StoreError> {
-        match describe(self.store, self.key).await {
-            Ok((object, found)) => Ok(object.size == self.upload.size
-                && object.checksum == Some(self.upload.checksum)
-                && self
-                    .upload
-                    .metadata
-                    .iter()
-                    .all(|(name, value)| found.get(name) == Some(value))),
-            Err(StoreError::Missing(_)) => Ok(false),
-            Err(error) => Err(error),
         }
     }
 }

@@ -11,7 +11,9 @@ use std::{env, fs};
 use cloudsync_format::settings as list;
 use cloudsync_store::{Options, Secret, StoreError};
 
-use crate::restore::Restore;
+use self::restore::Restore;
+
+mod restore;
 
 /// Where the objects are and how to ask for them.
 #[derive(Clone, Debug)]

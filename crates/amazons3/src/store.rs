@@ -1,55 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store: a client, and the thread of each call waiting for it.
+//! The store and the archive that the SDK asks for. The calling thread waits for each request.
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use aws_sdk_s3::Client;
-use cloudsync_store::network::memory::Memory;
 use cloudsync_store::network::{Circle, in_pages, runtime};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
 
-use crate::client::client;
 use crate::fetch::fetch;
 use crate::head::{describe, head};
 use crate::list;
 use crate::put::put;
 use crate::restore::{Watched, restore};
-use crate::settings::Settings;
+use crate::s3::S3;
 
 /// What the client's threads are called.
 const THREADS: &str = "glfs_css3";
 
-/// A bucket, or a part of one.
-pub struct S3 {
-    pub(crate) client: Client,
-    pub(crate) settings: Settings,
-    /// Where that is, for messages.
-    pub(crate) place: String,
-    /// What uploads may hold.
-    pub(crate) memory: Memory,
-    /// The store has said that it knows no conditional requests.
-    pub(crate) unconditional: AtomicBool,
-}
-
 impl Store for S3 {
     fn open(options: &Options) -> Result<Self, StoreError> {
-        let settings = Settings::parse(options)?;
-        let client = runtime(THREADS)?.block_on(client(&settings))?;
-        let place = settings.place();
-        Ok(Self {
-            client,
-            settings,
-            place,
-            memory: Memory::default(),
-            unconditional: AtomicBool::new(false),
-        })
+        runtime(THREADS)?.block_on(Self::new(options))
     }
 
     fn head(&self, key: &str) -> Result<Object, StoreError> {
@@ -107,13 +81,5 @@ impl Archive for S3 {
         remove: bool,
     ) -> Result<Vec<String>, StoreError> {
         runtime(THREADS)?.block_on(list::unfinished(self, prefix, age, remove))
-    }
-}
-
-impl fmt::Debug for S3 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

@@ -11,8 +11,7 @@ use cloudsync_store::{Checksum, StoreError, Tries};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::request::{self, Part};
-use super::{Put, body};
+use super::request::{self, Part, Put, body};
 
 /// Parts of one upload on their way at once.
 const AT_ONCE: usize = 8;

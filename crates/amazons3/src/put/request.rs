@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The requests of an upload.
+//! The requests of an upload, and what they all need to know.
 
 #![forbid(unsafe_code)]
 
@@ -7,18 +7,33 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Config};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use cloudsync_store::checksum::Algorithm;
+use cloudsync_store::network::memory::Piece;
 use cloudsync_store::network::upload::{COMPLETING, sending};
-use cloudsync_store::{Checksum, StoreError};
+use cloudsync_store::{Checksum, StoreError, Upload};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Put;
 use crate::failure;
-use crate::store::S3;
+use crate::head::{describe, head};
+use crate::s3::S3;
 use cloudsync_store::network::Failure;
+
+/// An upload with everything that its requests need to know.
+pub(super) struct Put<'a> {
+    pub(super) store: &'a S3,
+    pub(super) key: &'a str,
+    pub(super) upload: &'a Upload<'a>,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+/// The body of a request with these bytes; copies nothing.
+pub(super) fn body(piece: &Piece) -> ByteStream {
+    ByteStream::new(SdkBody::from(piece.bytes()))
+}
 
 /// The client's settings with that patience.
 fn patient(store: &S3, patience: Duration) -> Builder {
@@ -48,6 +63,10 @@ where
 }
 
 impl Put<'_> {
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.upload.checksum.algorithm()
+    }
+
     /// Whether the store is told the checksum in its own words, and compares it itself.
     fn native(&self) -> bool {
         self.store.settings.checksum_when_supported || self.store.settings.is_aws()
@@ -64,9 +83,24 @@ impl Put<'_> {
         (!self.store.unconditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
     }
 
+    /// Whether what is under the key is what we are about to put there.
+    pub(super) async fn is_there(&self) -> Result<bool, StoreError> {
+        match describe(self.store, self.key).await {
+            Ok((object, found)) => Ok(object.size == self.upload.size
+                && object.checksum == Some(self.upload.checksum)
+                && self
+                    .upload
+                    .metadata
+                    .iter()
+                    .all(|(name, value)| found.get(name) == Some(value))),
+            Err(StoreError::Missing(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// For stores that do not compare by themselves.
     pub(super) async fn refuse_existing(&self) -> Result<(), Failure> {
-        match crate::head::head(self.store, self.key).await {
+        match head(self.store, self.key).await {
             Err(StoreError::Missing(_)) => Ok(()),
             Ok(_) => Err(Failure::final_(StoreError::Exists(format!(
                 "{} ({})",
