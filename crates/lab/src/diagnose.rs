@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::memcheck;
+use crate::pids;
 use crate::process;
 use crate::run::Failure;
 use crate::space::Space;
+use crate::statedump::statedump;
 
 /// How long a question to a client that may hang may take.
 pub(crate) const QUESTION: Duration = Duration::from_secs(10);
@@ -53,7 +55,7 @@ pub(crate) fn frames(space: &Space, client: &Client) -> Result<String, Failure> 
     if said.success() {
         return Ok(said.text());
     }
-    let dump = client.statedump(space)?;
+    let dump = statedump(space, client)?;
     let frames = dump
         .split("\n\n")
         .filter(|part| part.starts_with("[global.callpool"));
@@ -64,7 +66,7 @@ pub(crate) fn frames(space: &Space, client: &Client) -> Result<String, Failure> 
 pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
     let mut text = String::new();
     for client in clients {
-        let state = if process::alive(client.pid) {
+        let state = if pids::alive(client.pid) {
             "runs"
         } else {
             "is gone"
@@ -74,7 +76,7 @@ pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
             "=== client of {} (pid {}) {state}",
             client.volume, client.pid
         );
-        if process::alive(client.pid) {
+        if pids::alive(client.pid) {
             let frames = frames(space, client).unwrap_or_else(|failure| failure.to_string());
             let _ = writeln!(text, "--- blocked frames\n{frames}");
         }

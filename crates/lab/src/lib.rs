@@ -42,10 +42,12 @@ mod lab;
 pub mod memcheck;
 mod mount;
 mod percent;
+mod pids;
 mod process;
 mod run;
 mod signed;
 mod space;
+mod statedump;
 mod tls;
 mod volume;
 

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::diagnose;
 use crate::memcheck;
+use crate::pids;
 use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
+use crate::statedump::statedump;
 
 /// How long a client may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -220,7 +222,7 @@ impl Mount {
     /// Whether the client runs.
     #[must_use]
     pub fn alive(&self) -> bool {
-        process::is_in(self.space.pids(), self.client.pid) && process::alive(self.client.pid)
+        pids::is_in(self.space.pids(), self.client.pid) && pids::alive(self.client.pid)
     }
 
     /// The client's log.
@@ -255,7 +257,7 @@ impl Mount {
     /// # Errors
     /// When none is complete within seconds.
     pub fn statedump(&self) -> Result<String, Failure> {
-        self.client.statedump(&self.space)
+        statedump(&self.space, &self.client)
     }
 
     /// Runs `work` on a thread. When it takes longer than `deadline`, prints this client's

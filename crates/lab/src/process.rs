@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::pids::{alive, is_in};
 use crate::run::{Failure, until};
 use crate::space::Space;
 
@@ -31,29 +32,6 @@ fn send(namespace: &Path, pid: u32, signal: Signal) -> Result<Option<()>, Failur
         Ok(()) => Ok(Some(())),
         Err(Errno::SRCH) => Ok(None),
         Err(e) => Err(Failure::new(format!("signal {signal:?} to {pid}: {e}"))),
-    }
-}
-
-/// Whether that pid namespace has the process; a zombie is in it until it is reaped.
-pub(crate) fn is_in(namespace: &Path, pid: u32) -> bool {
-    fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|of| of == namespace)
-}
-
-/// The letter by which the kernel tells a process's state; `None` when there is none.
-pub(crate) fn state(pid: u32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// Whether it still runs. A zombie does not, unless threads of it still do: they keep its files
-/// and sockets open.
-pub(crate) fn alive(pid: u32) -> bool {
-    match state(pid) {
-        None => false,
-        Some('Z' | 'X') => {
-            fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
-        }
-        Some(_) => true,
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::client::Client;
-use crate::process;
+use crate::pids;
 use crate::run::{self, Failure, Outcome, until};
 
 /// The lab's address: bricks need one that is not loopback.
@@ -191,13 +191,13 @@ impl Space {
             let Some(pid) = name.to_str().and_then(|text| text.parse().ok()) else {
                 continue;
             };
-            if !process::is_in(&self.pids, pid) {
+            if !pids::is_in(&self.pids, pid) {
                 continue;
             }
             let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
             let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
             let inner = line.and_then(|line| line.split_whitespace().last()?.parse().ok());
-            if process::alive(pid) {
+            if pids::alive(pid) {
                 found.extend(inner.map(|inner| (pid, inner)));
             }
         }

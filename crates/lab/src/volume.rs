@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::lab::{Lab, gluster};
 use crate::mount::{Mount, MountOptions};
+use crate::pids;
 use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
@@ -261,7 +262,7 @@ impl Volume {
         let mount = Mount::start(&self.space, &self.name, options)?;
         let runs = |number: &usize| {
             let pid = self.brick_pid(*number).ok();
-            pid.and_then(process::state).is_some_and(|s| s != 'T')
+            pid.and_then(pids::state).is_some_and(|s| s != 'T')
         };
         let running: Vec<usize> = (0..self.bricks.len()).filter(runs).collect();
         mount.await_bricks(&running)?;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The state of a process, as /proc shows it.
+
+use std::fs;
+use std::path::Path;
+
+/// Whether that pid namespace has the process; a zombie is in it until it is reaped.
+pub(crate) fn is_in(namespace: &Path, pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|of| of == namespace)
+}
+
+/// The letter by which the kernel tells a process's state; `None` when there is none.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether it still runs. A zombie does not, unless threads of it still do: they keep its files
+/// and sockets open.
+pub(crate) fn alive(pid: u32) -> bool {
+    match state(pid) {
+        None => false,
+        Some('Z' | 'X') => {
+            fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
+        }
+        Some(_) => true,
+    }
+}
