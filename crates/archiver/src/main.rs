@@ -35,7 +35,8 @@ use cli::Command;
 fn main() -> ExitCode {
     let cli = cli::parse(std::env::args_os());
     log(cli.output.verbose);
-    let ended = interrupt::listen().and_then(|()| match &cli.command {
+    let listening = interrupt::listen().map_err(|error| exit::Error::start("signals", error));
+    let ended = listening.and_then(|()| match &cli.command {
         Command::Archive(args) => archive::command(args, &cli.output),
         Command::Recall(args) => recall::command(args, &cli.output),
         Command::Cancel(args) => recall::cancel(args, &cli.output),
