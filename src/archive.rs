@@ -52,20 +52,21 @@ use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 use self::checks::{Object, check_claim, check_file, check_object};
-use crate::bricks::marks::Mark;
-use crate::decision::Known;
-use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::child::{Child, Reading, Status};
-use crate::host::crash;
 use crate::host::fd::Fd;
 use crate::host::file::File;
 use crate::host::guard;
-use crate::host::inode::{Gfid, Loc};
+use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
 use crate::volume::Volume;
 use crate::work::task::task;
 use crate::work::workers;
+use cloudsync_logic::crash;
+use cloudsync_logic::decision::Known;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::marks::Mark;
 
 /// Does the handshake on a thread of ours and answers the operation. Never blocks.
 pub fn start(volume: &Arc<Volume>, ticket: Ticket) {

@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use cloudsync_format::xattr::State;
 
-use crate::decision::Known;
-use crate::errno::Failure;
 use crate::host::child::Child;
 use crate::host::file::File;
 use crate::host::guard;
-use crate::host::inode::{Gfid, Inode};
+use crate::host::inode::Inode;
 use crate::host::ticket::{Answered, Ticket};
 use crate::volume::Volume;
 use crate::work::task::on_a_thread;
+use cloudsync_logic::decision::Known;
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::gfid::Gfid;
 
 /// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
 /// Never blocks.

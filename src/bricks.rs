@@ -13,7 +13,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod marks;
 pub mod space;
 
 use std::ffi::CStr;
@@ -21,10 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use cloudsync_format::xattr;
 
-use crate::errno::{Errno, Failure};
 use crate::host::child::Child;
 use crate::host::fd::Fd;
 use crate::host::inode;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// What is known of the bricks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,6 @@ use cloudsync_format::command;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 
-use crate::errno::{Errno, Failure};
 use crate::fops::commands::{self, Command};
 use crate::host::child::Status;
 use crate::host::dict::Dict;
@@ -29,6 +28,7 @@ use crate::host::ticket::Ticket;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;
 use crate::work::task::on_a_thread;
+use cloudsync_logic::errno::{Errno, Failure};
 
 enum Outcome {
     Done,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ask;
-use crate::errno::Errno;
 use crate::fops;
 use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
@@ -22,6 +21,7 @@ use crate::read;
 use crate::recall::cut;
 use crate::recall::tracker;
 use crate::sys;
+use cloudsync_logic::errno::Errno;
 
 /// How long `fini` waits for jobs. gfapi takes about as long for itself.
 const SHUTDOWN: Duration = Duration::from_secs(30);

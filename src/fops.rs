@@ -13,15 +13,15 @@ use cloudsync_format::xattr;
 
 use self::marks::Taken;
 use crate::bricks::Check;
-use crate::decision::{self, Class, Known, Want};
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::dict::DictRef;
-use crate::host::inode::Gfid;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::sys::glusterfs_fop_t as fop;
+use cloudsync_logic::decision::{self, Class, Known, Want};
+use cloudsync_logic::gfid::Gfid;
 
 /// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
 const CONTENT: &CStr = c"glusterfs.content";

@@ -12,7 +12,6 @@ pub mod attributes;
 pub mod beside;
 pub mod buffer;
 pub mod child;
-pub mod crash;
 pub mod dict;
 pub mod fd;
 pub mod file;

@@ -12,11 +12,9 @@ use crate::archive;
 use crate::ask;
 use crate::bricks::Check;
 use crate::control;
-use crate::decision::{self, Action, MAX_ATTEMPTS, Want};
-use crate::errno::Errno;
 use crate::fops::{self, Verdict};
 use crate::host::dict::DictRef;
-use crate::host::inode::{Gfid, Inode};
+use crate::host::inode::Inode;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Settling, Ticket};
 use crate::host::xlator::Xlator;
@@ -25,6 +23,9 @@ use crate::read;
 use crate::recall::engine::Engine;
 use crate::volume::Volume;
 use crate::work::workers;
+use cloudsync_logic::decision::{self, Action, MAX_ATTEMPTS, Want};
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::gfid::Gfid;
 
 /// See the module.
 #[derive(Debug)]

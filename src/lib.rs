@@ -10,7 +10,8 @@
 //!           cold:  parked -> recall (one job for each file) -> plugin -> tracker -> child -> commit -> resumed
 //! ```
 //!
-//! The modules stand on floors, and each uses only what is on a lower one (tests/floors.rs holds that). One arrow leads
+//! What needs nothing of the host (the decision table, the settings, the coverage of ranges) is in crates/logic.
+//! The modules here stand on floors, and each uses only what is on a lower one (tests/floors.rs holds that). One arrow leads
 //! back up: an operation that goes on after its recall ([`host::ticket::Ticket::again`]).
 //!
 //! | floor | module        | what it is                                                              | unsafe |
@@ -29,23 +30,14 @@
 //! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
 //! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |
 //! | 2 | [`host`]      | safe handles of the host's objects: tickets, inodes, the child          | yes    |
-//! | 1 | [`decision`]  | `(class, state, settings, attempt) -> action`: the whole policy         | no     |
-//! | 1 | [`config`]    | the volume's options, parsed                                            | no     |
-//! | 0 | [`allowance`] | how much reads may bring back in a while                                | no     |
-//! | 0 | [`sizes`]     | how large what is fetched at once is                                    | no     |
-//! | 0 | [`errno`]     | what went wrong, and which errno an application gets for it             | no     |
 //! | 0 | `sync`        | locks, which tests/races replaces                                       | no     |
 //! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 
-pub mod allowance;
 pub mod archive;
 pub mod ask;
 pub mod bricks;
-pub mod config;
 pub mod control;
-pub mod decision;
 pub mod entry;
-pub mod errno;
 pub mod fops;
 pub mod host;
 pub mod instance;
@@ -53,8 +45,9 @@ pub mod objects;
 pub mod plugin;
 pub mod read;
 pub mod recall;
-pub mod sizes;
 mod sync;
 mod sys;
 pub mod volume;
 pub mod work;
+
+pub use cloudsync_logic::sizes;

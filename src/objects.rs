@@ -5,9 +5,7 @@
 //! by [`limits`]. Readers and the recall of a file share its object, which the [`registry`] has, so nothing is fetched
 //! twice.
 
-pub mod ahead;
 pub mod chunk;
-pub mod coverage;
 pub mod get;
 pub mod identity;
 pub mod limits;

@@ -18,11 +18,9 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::State;
 
-use crate::decision::{self, Known, Source, Want};
-use crate::errno::{Errno, Failure};
 use crate::host::file::File;
 use crate::host::guard;
-use crate::host::inode::{Gfid, Inode};
+use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::objects::object::Object;
 use crate::plugin::store::LoadedStore;
@@ -31,6 +29,9 @@ use crate::recall::{adopt, evidence};
 use crate::sizes::SMALL;
 use crate::sys;
 use crate::work::task::on_a_thread;
+use cloudsync_logic::decision::{self, Known, Source, Want};
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
 pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {

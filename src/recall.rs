@@ -23,7 +23,5 @@ pub mod evidence;
 pub mod fetch;
 pub mod job;
 pub mod lease;
-pub mod queue;
-pub mod ranges;
 pub mod steps;
 pub mod tracker;

@@ -8,10 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::allowance::{Allowance, Answer};
 use crate::bricks::Bricks;
 use crate::bricks::space::Space;
-use crate::config::{self, Config};
 use crate::host::dict::DictRef;
 use crate::host::xlator::Xlator;
 use crate::objects::limits::LIMITS;
@@ -19,6 +17,8 @@ use crate::objects::registry::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::work::busy::Busy;
 use crate::work::task::Home;
+use cloudsync_logic::allowance::{Allowance, Answer};
+use cloudsync_logic::config::{self, Config};
 
 /// See the module.
 #[derive(Debug)]

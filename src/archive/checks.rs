@@ -11,10 +11,10 @@ use cloudsync_format::claim::Claim;
 use cloudsync_format::xattr::State;
 
 use super::refused;
-use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::inode::Loc;
 use crate::volume::Volume;
+use cloudsync_logic::errno::{Errno, Failure};
 
 pub(super) fn check_file(status: &Status) -> Result<(), Failure> {
     if !status.attributes.is_file() {

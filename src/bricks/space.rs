@@ -11,11 +11,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::KeepFree;
-use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Room};
 use crate::host::inode::Loc;
 use crate::sizes::PIECE;
+use cloudsync_logic::config::KeepFree;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// The bytes that recalls of an instance have asked room for.
 #[derive(Debug, Default)]

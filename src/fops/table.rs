@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::decision::Class;
 use crate::sys::glusterfs_fop_t as fop;
+use cloudsync_logic::decision::Class;
 
 /// By number, from 1 on.
 pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] = [

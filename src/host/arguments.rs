@@ -5,8 +5,8 @@ use std::ffi::CStr;
 use std::fmt;
 
 use crate::host::dict::DictRef;
-use crate::host::inode::Gfid;
 use crate::sys;
+use cloudsync_logic::gfid::Gfid;
 
 /// The arguments of an operation.
 #[derive(Clone, Copy)]

@@ -5,8 +5,8 @@ use std::fmt;
 
 use cloudsync_format::claim::Time;
 
-use crate::host::inode::Gfid;
 use crate::sys;
+use cloudsync_logic::gfid::Gfid;
 
 /// A file's attributes, as the host passes them.
 #[derive(Clone, Copy)]

@@ -4,11 +4,11 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use crate::errno::Errno;
 use crate::host::fd::Fd;
 use crate::host::write::{self, InFlight};
 use crate::host::xlator::Xlator;
 use crate::sys;
+use cloudsync_logic::errno::Errno;
 
 /// An iobuf, filled from its beginning on.
 #[derive(Debug)]

@@ -14,15 +14,16 @@ use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
 pub use self::room::Room;
-use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
-use crate::host::crash;
 use crate::host::dict::Dict;
 use crate::host::fd::Fd;
-use crate::host::inode::{Gfid, Loc};
+use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};
 use crate::sys;
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
 
 /// The child of an instance, entered by a thread of ours.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use crate::errno::Errno;
 use crate::host::attributes::Attributes;
-use crate::host::inode::Gfid;
 use crate::sys;
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::gfid::Gfid;
 
 /// A dictionary that somebody else keeps alive for `'a`.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 
 use std::ptr::NonNull;
 
-use crate::errno::{Errno, Failure};
 use crate::host::inode::{Inode, Loc};
 use crate::sys;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// A descriptor of ours.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::errno::Failure;
 use crate::host::child::Child;
-use crate::host::inode::{Gfid, Inode, Loc};
+use crate::host::inode::{Inode, Loc};
 use crate::host::xlator::Xlator;
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::gfid::Gfid;
 
 /// A file, and the way to the bricks for a thread of ours.
 #[derive(Debug)]

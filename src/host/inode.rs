@@ -6,39 +6,10 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::decision::Known;
 use crate::host::xlator::Xlator;
 use crate::sys;
-
-/// A file's identity in the volume.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Gfid(pub [u8; 16]);
-
-impl Gfid {
-    /// Whether it is no file's: all zeros.
-    #[must_use]
-    pub const fn is_none(self) -> bool {
-        u128::from_ne_bytes(self.0) == 0
-    }
-}
-
-impl fmt::Display for Gfid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, byte) in self.0.iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Gfid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+use cloudsync_logic::decision::Known;
+use cloudsync_logic::gfid::Gfid;
 
 /// A reference to an inode of the host's.
 #[derive(Debug)]

@@ -5,12 +5,12 @@ use std::fmt;
 
 use cloudsync_format::xattr;
 
-use crate::decision::Known;
 use crate::host::attributes::Attributes;
 use crate::host::dict::DictRef;
 use crate::host::inode;
 use crate::host::xlator::Xlator;
 use crate::sys;
+use cloudsync_logic::decision::Known;
 
 /// The child's answer, before it goes up.
 pub struct Reply<'a> {

@@ -12,16 +12,17 @@ use std::ptr::{self, NonNull};
 
 use cloudsync_format::xattr;
 
-use crate::decision::{Class, Known};
-use crate::errno::Errno;
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::buffer::Buffer;
 use crate::host::dict::{Dict, DictRef};
-use crate::host::inode::{self, Gfid, Inode};
+use crate::host::inode::{self, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
+use cloudsync_logic::decision::{Class, Known};
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::gfid::Gfid;
 
 /// The one way from below back up: what those above us do with an operation. A ticket has it from where it arrived.
 pub struct Route {

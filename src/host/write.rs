@@ -4,9 +4,10 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use crate::errno::Errno;
-use crate::host::{crash, guard};
+use crate::host::guard;
 use crate::sys;
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::Errno;
 
 /// A write in flight.
 pub trait InFlight: Send {

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use crate::errno::{Errno, Failure};
 use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::objects::chunk::Chunk;
@@ -15,6 +14,7 @@ use crate::plugin::store::{self, Part, Sink};
 use crate::sizes::PIECE;
 use crate::sync::Arc;
 use crate::work::workers;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
 /// 400 KiB.

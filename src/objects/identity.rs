@@ -7,8 +7,8 @@ use std::ffi::CString;
 
 use cloudsync_format::checksum::Checksum;
 
-use crate::errno::Failure;
 use crate::host::child::Status;
+use cloudsync_logic::errno::Failure;
 
 /// Which object it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

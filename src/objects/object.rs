@@ -9,14 +9,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::errno::{Errno, Failure};
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
-use crate::objects::ahead::Ahead;
 use crate::objects::chunk::Chunk;
-use crate::objects::coverage::{Coverage, Extent, Place};
 use crate::objects::get::{self, Get, GoOn, Receiver};
 use crate::objects::identity::Identity;
 use crate::objects::limits::{Evict, LIMITS, Use};
@@ -26,6 +23,9 @@ use crate::sizes::{PART, PIECE};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
+use cloudsync_logic::ahead::Ahead;
+use cloudsync_logic::coverage::{Coverage, Extent, Place};
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// See the module.
 #[derive(Debug)]

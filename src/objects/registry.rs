@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
-use crate::host::inode::Gfid;
 use crate::host::xlator::Xlator;
 use crate::objects::identity::Identity;
 use crate::objects::object::Object;
@@ -16,6 +14,8 @@ use crate::plugin::store::LoadedStore;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
 
 /// The objects that are in use.
 #[derive(Debug, Default)]

@@ -7,7 +7,6 @@ use std::ffi::{CStr, CString};
 
 use cloudsync_format::checksum::Checksum;
 
-use crate::errno::{Errno, Failure};
 use crate::host::xlator::Xlator;
 use crate::objects::identity::Identity;
 use crate::plugin::store::{self, LoadedStore};
@@ -15,6 +14,7 @@ use crate::sizes::PIECE;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::work::busy::Busy;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// See the module.
 #[derive(Debug)]

@@ -16,14 +16,14 @@ use cloudsync_format::checksum::Checksum;
 
 pub use self::load::{LoadError, folder};
 pub use self::object::{Object, Part, Sink};
-use crate::errno::Errno;
 use crate::host::attributes::Attributes;
-use crate::host::crash;
 use crate::host::dict::DictRef;
 use crate::host::fd::Fd;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
 use crate::sys;
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::Errno;
 
 /// A store that is up.
 pub struct LoadedStore {

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use cloudsync_format::xattr::{self, State};
 
-use crate::errno::{Errno, Failure};
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::host::file::File;
 use crate::objects::identity::Identity;
 use crate::volume::Volume;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// How long a command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);

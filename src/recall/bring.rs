@@ -8,8 +8,6 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr;
 
-use crate::decision::{Known, Want};
-use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
 use crate::host::inode::Loc;
@@ -18,10 +16,12 @@ use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::cutter::Cutter;
 use crate::recall::fetch::{self, Target};
 use crate::recall::job::{Job, Serving};
-use crate::recall::queue::Parts;
 use crate::recall::tracker::{Tracker, WriteError, Written};
 use crate::sizes::PIECE;
 use crate::volume::Volume;
+use cloudsync_logic::decision::{Known, Want};
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::queue::Parts;
 
 /// A descriptor for few operations. The host finds a file by its inode then, which must have the file's identity.
 fn open_briefly(child: &Child, job: &Job, loc: &Loc) -> Result<Fd, Failure> {

@@ -13,8 +13,6 @@ use std::sync::Arc;
 
 use cloudsync_format::xattr;
 
-use crate::decision::Known;
-use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::inode::Loc;
 use crate::host::ticket::Ticket;
@@ -22,6 +20,8 @@ use crate::recall::bring::bring_back;
 use crate::recall::cutter::Cutter;
 use crate::recall::job::Job;
 use crate::volume::Volume;
+use cloudsync_logic::decision::Known;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// Cuts a cold file behind its first `keep` bytes, for the operation that the job was started for. Under the lock.
 ///

@@ -3,9 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::errno::{Errno, Failure};
-use crate::host::crash;
 use crate::host::ticket::{Done, Late, NotDone, Ticket};
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// The operation that cuts, and what the bricks said of it.
 #[derive(Debug)]

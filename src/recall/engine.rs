@@ -6,11 +6,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::decision::Want;
-use crate::errno::{Errno, Failure};
-use crate::host::crash;
 use crate::host::guard;
-use crate::host::inode::{Gfid, Inode};
+use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::recall::job::Job;
@@ -22,6 +19,10 @@ use crate::volume::Volume;
 use crate::work::busy::Busy;
 use crate::work::task::{Home, task};
 use crate::work::workers::{self, Pool};
+use cloudsync_logic::crash;
+use cloudsync_logic::decision::Want;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
 
 /// The jobs of one volume.
 #[derive(Debug)]

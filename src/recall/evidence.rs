@@ -20,16 +20,17 @@ use std::sync::atomic::Ordering;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 
-use crate::bricks::marks::{self, Mark};
-use crate::errno::{Errno, Failure};
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
-use crate::host::inode::{Gfid, Loc};
+use crate::host::inode::Loc;
 use crate::objects::limits::Use;
 use crate::objects::object::Object;
 use crate::recall::job::Job;
 use crate::sizes::PART;
 use crate::volume::Volume;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::marks::{self, Mark};
 
 /// Whose they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::bricks::space;
-use crate::errno::{Errno, Failure};
 use crate::host::fd::Fd;
 use crate::host::file::File;
 use crate::host::thread;
@@ -23,9 +22,10 @@ use crate::objects::limits::{LIMITS, Use};
 use crate::objects::object::Object;
 use crate::objects::source;
 use crate::recall::job::Job;
-use crate::recall::queue::Parts;
 use crate::recall::tracker::Tracker;
 use crate::volume::Volume;
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::queue::Parts;
 
 /// What a recall writes to, and how.
 #[derive(Debug)]

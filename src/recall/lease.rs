@@ -18,11 +18,12 @@ use std::sync::{Mutex, PoisonError};
 use cloudsync_format::xattr;
 
 use crate::bricks::Bricks;
-use crate::bricks::marks::Mark;
-use crate::errno::Failure;
 use crate::host::child::{Child, Status};
 use crate::host::fd::Fd;
-use crate::host::inode::{Gfid, Loc};
+use crate::host::inode::Loc;
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::marks::Mark;
 
 /// See the module.
 #[derive(Debug, Default)]

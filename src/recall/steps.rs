@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use cloudsync_format::xattr::{self, State};
 
-use crate::decision::{Known, Want};
-use crate::errno::Failure;
 use crate::host::child::{Child, Status};
 use crate::host::file::File;
 use crate::host::inode::Loc;
@@ -19,6 +17,8 @@ use crate::recall::evidence;
 use crate::recall::job::Job;
 use crate::sizes::PART;
 use crate::volume::Volume;
+use cloudsync_logic::decision::{Known, Want};
+use cloudsync_logic::errno::Failure;
 
 /// What a look without the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

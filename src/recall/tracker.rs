@@ -10,14 +10,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::errno::Errno;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
-use crate::host::crash;
 use crate::host::write;
 use crate::objects::chunk::Chunk;
-use crate::recall::ranges::Ranges;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::ranges::Ranges;
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
 /// while it is listed, so no other descriptor can have the address.

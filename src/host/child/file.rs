@@ -7,13 +7,13 @@ use std::ptr;
 use cloudsync_format::xattr::{self, State};
 
 use super::{Child, brick};
-use crate::errno::Failure;
 use crate::host::attributes::Attributes;
-use crate::host::crash;
 use crate::host::dict::Dict;
 use crate::host::fd::Fd;
 use crate::host::inode::{Inode, Loc};
 use crate::sys;
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::Failure;
 
 impl Child {
     /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.

@@ -11,9 +11,9 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::Child;
-use crate::errno::{Errno, Failure};
 use crate::host::inode::Loc;
 use crate::sys;
+use cloudsync_logic::errno::{Errno, Failure};
 
 /// Room for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

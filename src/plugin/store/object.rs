@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use cloudsync_format::checksum::Checksum;
 
-use crate::errno::Errno;
+use cloudsync_logic::errno::Errno;
 
 /// What a store says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

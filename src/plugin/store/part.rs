@@ -5,9 +5,10 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 
 use super::{LoadedStore, Object, Part, Sink};
-use crate::errno::Errno;
-use crate::host::{crash, guard};
+use crate::host::guard;
 use crate::sys;
+use cloudsync_logic::crash;
+use cloudsync_logic::errno::Errno;
 
 unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t) {
     guard::catch((), || {

@@ -1,19 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! In place of src/host: operations that count their answers, files that are a number.
 
-/// As src/host/crash.rs is in a build that is shipped.
-pub mod crash {
-    /// Nothing.
-    #[derive(Debug)]
-    pub struct Step;
-
-    /// Nothing happens.
-    #[must_use]
-    pub const fn step(_: &str) -> Step {
-        Step
-    }
-}
-
 /// What a file shows.
 pub mod attributes {
     /// Its size.
@@ -40,7 +27,7 @@ pub mod beside;
 
 /// In place of src/host/write.rs: who hears of a write's answer.
 pub mod write {
-    use crate::errno::Errno;
+    use cloudsync_logic::errno::Errno;
 
     /// As the real one.
     pub trait InFlight: Send {
@@ -52,7 +39,7 @@ pub mod write {
 /// The host's memory.
 pub mod buffer {
     use super::xlator::Xlator;
-    use crate::errno::Errno;
+    use cloudsync_logic::errno::Errno;
 
     /// As the real one, but Rust's.
     #[derive(Debug)]
@@ -146,17 +133,7 @@ pub mod guard {
 
 /// Files.
 pub mod inode {
-    use std::fmt;
-
-    /// Which file.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Gfid(pub u8);
-
-    impl fmt::Display for Gfid {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{}", self.0)
-        }
-    }
+    use cloudsync_logic::gfid::Gfid;
 
     /// A file.
     #[derive(Debug)]
@@ -187,9 +164,9 @@ pub mod ticket {
     use super::beside::Beside;
     use super::buffer::Buffer;
     use super::inode::Inode;
-    use crate::errno::Errno;
     use crate::instance::Instance;
     use crate::plugin::store::byte;
+    use cloudsync_logic::errno::Errno;
 
     /// What became of the operations.
     #[derive(Debug, Default)]

@@ -3,12 +3,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::decision::Want;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::recall::engine::Engine;
 use crate::sync::Arc;
 use crate::volume::{FILE, Volume};
+use cloudsync_logic::decision::Want;
 
 /// See the module.
 #[derive(Debug)]

@@ -4,14 +4,10 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `host::beside`, `recall::{engine, job, tracker, ranges}`, `objects::{ahead, chunk, coverage, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object`, `decision`, `errno` | `sync`, `sys`, `host`, `instance`, `volume`, `config`, `plugin`, `sizes`, `recall::{lease, queue, steps}`, `work::workers` |
+//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object` | `sync`, `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::{lease, steps}`, `work::workers` |
 
 #![forbid(unsafe_code)]
 
-#[path = "../../../src/decision.rs"]
-pub mod decision;
-#[path = "../../../src/errno.rs"]
-pub mod errno;
 pub mod host;
 pub mod instance;
 pub mod objects;
@@ -21,33 +17,6 @@ pub mod recall;
 pub mod sync;
 pub mod volume;
 pub mod work;
-
-/// In place of src/config.rs.
-pub mod config {
-    /// The settings.
-    #[derive(Clone, Copy, Debug)]
-    pub struct Config {
-        /// Recalls at once.
-        pub recalls: usize,
-        /// Bytes of objects in memory.
-        pub memory: u64,
-        /// Requests at once.
-        pub connections: usize,
-        /// Bytes in a second; as many as come.
-        pub rate: u64,
-    }
-
-    impl Default for Config {
-        fn default() -> Self {
-            Self {
-                recalls: 4,
-                memory: 1 << 20,
-                connections: 16,
-                rate: 0,
-            }
-        }
-    }
-}
 
 /// In place of src/sys.rs.
 pub mod sys {

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The requests of readers, with sizes that are small.
 
-#[path = "../../../src/objects/ahead.rs"]
-pub mod ahead;
 #[path = "../../../src/objects/chunk.rs"]
 pub mod chunk;
-#[path = "../../../src/objects/coverage.rs"]
-pub mod coverage;
 #[path = "../../../src/objects/get.rs"]
 pub mod get;
 #[path = "../../../src/objects/identity.rs"]

@@ -15,7 +15,7 @@ pub mod store {
     use shuttle::thread::yield_now;
 
     pub use super::object::{Object, Part, Sink};
-    use crate::errno::Errno;
+    use cloudsync_logic::errno::Errno;
 
     /// The byte at `at` of every object.
     #[must_use]

@@ -5,8 +5,6 @@
 pub mod engine;
 #[path = "../../../src/recall/job.rs"]
 pub mod job;
-#[path = "../../../src/recall/ranges.rs"]
-pub mod ranges;
 #[path = "../../../src/recall/tracker.rs"]
 pub mod tracker;
 
@@ -15,18 +13,6 @@ pub mod lease {
     /// Nothing.
     #[derive(Debug, Default)]
     pub struct Lease {}
-}
-
-/// In place of src/recall/queue.rs: one part.
-pub mod queue {
-    /// Nothing.
-    #[derive(Debug, Default)]
-    pub struct Parts;
-
-    impl Parts {
-        /// There is no other order.
-        pub const fn pull(&self, _: u64) {}
-    }
 }
 
 /// In place of src/recall/steps.rs: three writes through the tracker, answered by threads of their own, the second only
@@ -38,8 +24,8 @@ pub mod steps {
 
     use super::job::Job;
     use super::tracker::{self, Tracker};
-    use crate::errno::{Errno, Failure};
     use crate::volume::Volume;
+    use cloudsync_logic::errno::{Errno, Failure};
 
     const WRITE: u64 = 10;
     const SIZE: u64 = 3 * WRITE;

@@ -3,14 +3,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use crate::config::Config;
-use crate::host::inode::Gfid;
 use crate::host::xlator::Xlator;
 use crate::sync::Arc;
 use crate::work::busy::Busy;
+use cloudsync_logic::config::Config;
+use cloudsync_logic::gfid::Gfid;
 
 /// The file.
-pub const FILE: Gfid = Gfid(1);
+pub const FILE: Gfid = Gfid([1; 16]);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -56,7 +56,10 @@ impl Volume {
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::default()
+        Config {
+            recalls: 4,
+            ..Config::default()
+        }
     }
 
     /// The store.

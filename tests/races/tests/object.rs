@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use cloudsync_format::checksum::Algorithm;
-use cloudsync_races::config::Config;
-use cloudsync_races::errno::Failure;
+use cloudsync_logic::config::Config;
+use cloudsync_logic::errno::Failure;
 use cloudsync_races::host::attributes::Attributes;
 use cloudsync_races::host::child::Status;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
@@ -92,9 +92,18 @@ fn answers(readers: Vec<Reader>, idle: impl FnOnce() -> bool) -> Vec<Result<(), 
     readers.into_iter().map(answer).collect()
 }
 
+/// Sizes are small here, and so is what may be in memory.
+fn limits() -> Config {
+    Config {
+        memory: 1 << 20,
+        connections: 16,
+        ..Config::default()
+    }
+}
+
 impl World {
     fn new(store: LoadedStore) -> Self {
-        LIMITS.set(&Config::default());
+        LIMITS.set(&limits());
         let (store, busy) = (Arc::new(store), Arc::new(Busy::default()));
         let status = status(store.size);
         let identity = Identity::of(&status).unwrap();
@@ -302,7 +311,7 @@ fn crowd(connections: usize) {
     LIMITS.set(&Config {
         memory: PIECE,
         connections,
-        ..Config::default()
+        ..limits()
     });
     let readers = vec![
         world.read(0..SIZE, false),
@@ -364,7 +373,7 @@ fn nobody_reads_a_piece_that_is_not_the_file() {
 #[test]
 fn the_end_reaches_requests_for_an_object_that_was_closed() {
     explore(|| {
-        LIMITS.set(&Config::default());
+        LIMITS.set(&limits());
         let busy = Arc::new(Busy::default());
         let objects = Objects::new(&busy);
         let store = Arc::new(LoadedStore {
@@ -389,7 +398,7 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
 #[test]
 fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
     explore(|| {
-        LIMITS.set(&Config::default());
+        LIMITS.set(&limits());
         let (store, busy) = (Arc::new(LoadedStore::new(SIZE)), Arc::new(Busy::default()));
         let objects = Arc::new(Objects::new(&busy));
         let open = || objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
-use cloudsync_races::errno::Errno;
+use cloudsync_logic::errno::Errno;
 use cloudsync_races::orders;
 use cloudsync_races::recall::tracker::{Tracker, WriteError, begin};
 use shuttle::thread;

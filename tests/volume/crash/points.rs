@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync::host::crash::STEPS;
 use cloudsync_lab::{Artifacts, Mount, MountOptions, until};
+use cloudsync_logic::crash::STEPS;
 
 use super::acts::{Act, PLAYS, content, step};
 use super::{Stage, VARIABLE, cut, lab, translator, within};
@@ -175,7 +175,7 @@ fn a_client_that_dies_at_any_step_leaves_a_file_that_reads() {
     let all: BTreeSet<_> = STEPS.iter().map(|step| (*step).to_owned()).collect();
     assert_eq!(
         came, all,
-        "the steps that clients came to, and those of src/host/crash.rs"
+        "the steps that clients came to, and those of crates/logic/src/crash.rs"
     );
 }
 

@@ -30,7 +30,7 @@ pub enum Class {
     Unchecked,
     /// The archiver says that its upload is complete.
     Archive,
-    /// It asks us, or tells us, something about the file: see [`crate::control`].
+    /// It asks us, or tells us, something about the file: see the translator's `control`.
     Control,
     /// It lists extended attributes: the marks are not among them.
     List,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cloudsync_format::claim::Time;
 use cloudsync_format::record::Kept;
 
-use crate::host::inode::Gfid;
+use crate::gfid::Gfid;
 
 /// A mark of a recall or a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The translator's decisions and protocols, without GlusterFS: it builds and is tested on any machine, in seconds.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy |
+//! | [`config`] | the volume's options, parsed |
+//! | [`allowance`] | how much reads may recall within a time window |
+//! | [`queue`] | the parts of an object that are not fetched yet, in order of demand |
+//! | [`coverage`] | which ranges of an object are in memory or requested |
+//! | [`ahead`] | how far to read ahead of each reader |
+//! | [`ranges`] | which bytes were written |
+//! | [`marks`] | the values of the marks that the translator writes |
+//! | [`sizes`] | sizes of parts and requests |
+//! | [`gfid`] | a file's identity |
+//! | [`errno`] | what can fail, and the errno that an application gets for it |
+//! | [`crash`] | the steps at which tests kill the process |
+
+pub mod ahead;
+pub mod allowance;
+pub mod config;
+pub mod coverage;
+pub mod crash;
+pub mod decision;
+pub mod errno;
+pub mod gfid;
+pub mod marks;
+pub mod queue;
+pub mod ranges;
+pub mod sizes;
