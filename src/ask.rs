@@ -9,7 +9,6 @@ use std::sync::Arc;
 use cloudsync_format::xattr::State;
 
 use crate::host::child::Child;
-use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::{Answered, Ticket};
@@ -18,6 +17,7 @@ use crate::work::task::on_a_thread;
 use cloudsync_logic::decision::Known;
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::protocol::brick_file::BrickFile;
 
 /// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
 /// Never blocks.
@@ -52,8 +52,7 @@ pub fn look_again(volume: &Arc<Volume>, answered: Answered) {
         let inode = answered.inode();
         let looked = guard::catch(Err(Failure::Bug), || {
             let inode = inode.as_ref().ok_or(Failure::NO_MEMORY)?;
-            let file = File::of(volume.this, inode, answered.gfid(), inode)?;
-            file.child.status(&file.loc)
+            volume.file(inode, answered.gfid(), inode)?.status()
         });
         let known = match (&looked, &inode) {
             (Ok(status), Some(inode)) => {

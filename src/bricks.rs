@@ -13,17 +13,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod file;
 pub mod space;
 
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use cloudsync_format::xattr;
-
-use crate::host::child::Child;
-use crate::host::fd::Fd;
 use crate::host::inode;
-use cloudsync_logic::errno::{Errno, Failure};
 
 /// What is known of the bricks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +35,7 @@ pub enum Check {
 #[derive(Debug, Default)]
 pub struct Bricks {
     check: AtomicU8,
-    losses: AtomicU64,
+    disconnects: AtomicU64,
     /// Whether attributes must be removed one after the other.
     singly: AtomicBool,
 }
@@ -66,48 +61,17 @@ impl Bricks {
         self.check.store(UNKNOWN, Ordering::Relaxed);
     }
 
-    /// One of them, or more, went away, and forgets this client's locks. See [`crate::recall::lease`].
+    /// One of them, or more, went away, and forgets this client's locks. See [`cloudsync_logic::protocol::lease`].
     pub fn went_away(&self) {
-        self.losses.fetch_add(1, Ordering::AcqRel);
+        self.disconnects.fetch_add(1, Ordering::AcqRel);
         inode::age();
         self.forget();
     }
 
     /// How often that was.
     #[must_use]
-    pub fn losses(&self) -> u64 {
-        self.losses.load(Ordering::Acquire)
-    }
-
-    /// Removes what a cold file has and a local one has not, last the one by which a lookup sees that there are more.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn tidy(&self, child: &Child, fd: &Fd) -> Result<(), Failure> {
-        self.remove(child, fd, "tidy up", xattr::LEFT_OVERS)
-    }
-
-    /// Removes attributes in one operation, which does it in any order, or, where the volume cannot do that, in this one.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn remove(
-        &self,
-        child: &Child,
-        fd: &Fd,
-        step: &'static str,
-        names: &[&CStr],
-    ) -> Result<(), Failure> {
-        if self.remove_many() {
-            match child.remove_all(fd, step, names) {
-                // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
-                Err(failure) if failure.errno() == Errno::EOPNOTSUPP => self.remove_singly(),
-                result => return result,
-            }
-        }
-        names
-            .iter()
-            .try_for_each(|name| child.remove(fd, step, name))
+    pub fn disconnects(&self) -> u64 {
+        self.disconnects.load(Ordering::Acquire)
     }
 
     /// Whether they may be asked to remove several attributes at once.

@@ -21,7 +21,6 @@ use cloudsync_format::xattr::{self, State};
 use crate::fops::commands::{self, Command};
 use crate::host::child::Status;
 use crate::host::dict::Dict;
-use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
@@ -29,6 +28,7 @@ use crate::recall::adopt;
 use crate::recall::engine::Engine;
 use crate::work::task::on_a_thread;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::protocol::brick_file::BrickFile;
 
 enum Outcome {
     Done,
@@ -50,8 +50,8 @@ pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
 fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
     let inode = ticket.inode();
     let inode = inode.ok_or(Failure::NO_MEMORY)?;
-    let file = File::of(engine.volume.this, &inode, inode.gfid(), &inode)?;
-    let status = file.child.status(&file.loc)?;
+    let file = engine.volume.file(&inode, inode.gfid(), &inode)?;
+    let status = file.status()?;
     if !status.attributes.is_file() {
         return Err(refused(Errno::ENODATA));
     }
@@ -71,7 +71,7 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             let progress = job.and_then(|job| job.progress());
             let mut state = describe(&status, progress);
             if uid == 0 {
-                let kept = file.child.attribute(&file.loc, xattr::KEPT)?;
+                let kept = file.attribute(xattr::KEPT)?;
                 state += &describe_to_root(&status, kept.as_deref());
             }
             text(command::STATE, &state)

@@ -18,7 +18,7 @@ use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::{self, Instance, Settled};
 use crate::plugin::{store, table};
 use crate::read;
-use crate::recall::cut;
+use crate::recall::cutter;
 use crate::recall::tracker;
 use crate::sys;
 use cloudsync_logic::errno::Errno;
@@ -315,7 +315,7 @@ unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
         } else {
             Err(Errno::new(errnum))
         };
-        cut::go_on(ticket, answer);
+        cutter::go_on(ticket, answer);
     });
 }
 

@@ -14,7 +14,6 @@ pub mod buffer;
 pub mod child;
 pub mod dict;
 pub mod fd;
-pub mod file;
 pub mod guard;
 pub mod inode;
 pub mod log;

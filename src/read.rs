@@ -18,20 +18,21 @@ use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::State;
 
-use crate::host::file::File;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::objects::object::Object;
 use crate::plugin::store::LoadedStore;
+use crate::recall::adopt;
 use crate::recall::engine::Engine;
-use crate::recall::{adopt, evidence};
 use crate::sizes::SMALL;
 use crate::sys;
 use crate::work::task::on_a_thread;
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::protocol::heal::is_by_recall;
 
 /// Serves a read of a file that was cold when somebody last looked. Never blocks.
 pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
@@ -112,8 +113,8 @@ enum Way {
 }
 
 fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
-    let file = File::of(engine.volume.this, inode, inode.gfid(), inode)?;
-    let status = file.child.status(&file.loc)?;
+    let file = engine.volume.file(inode, inode.gfid(), inode)?;
+    let status = file.status()?;
     if !matches!(status.state, State::Remote | State::Repair) {
         // The job looks at the rest.
         return Ok(Way::Recall);
@@ -121,7 +122,8 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     // Whoever is at work on it is not waited for, if it is a recall: only that explains bytes.
     if status.state == State::Repair
         && status.on_bricks > 0
-        && (ticket.attempt() <= 1 || !evidence::is_by_recall(&engine.volume, &status, inode.gfid()))
+        && (ticket.attempt() <= 1
+            || !is_by_recall(engine.volume.keeps_own_times(), &status, inode.gfid()))
     {
         return Ok(Way::LookInto);
     }

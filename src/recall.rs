@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Bringing a file back.
 //!
-//! The first operation that needs a cold file's bytes is parked and starts a job ([`job`]); later ones join it ([`engine`]).
-//! The job runs on a thread of ours ([`crate::work::workers`]) and goes through these steps ([`steps`], [`bring`]):
+//! The first operation that needs a cold file's bytes is parked and starts a job ([`job`]); later ones join it
+//! ([`engine`]). The job runs on a thread of ours ([`crate::work::workers`]): [`steps`] checks whether there is anything to
+//! do and runs the protocol ([`cloudsync_logic::protocol`]), which asks for what it needs: [`evidence`] compares bytes with
+//! the object, [`bring`] and [`fetch`] write them, [`tracker`] counts them, [`cutter`] truncates as the caller.
 //!
 //! ```text
-//! look -> lock -> look again, heal (evidence) -> find room (bricks::space) -> mark -> write (fetch; tracker counts)
-//!      -> drain -> check -> fsync -> times -> remove the marks -> resume everybody -> unlock
+//! check -> lock -> check again, heal (evidence) -> find room (bricks::space) -> mark -> write (fetch; tracker counts)
+//!       -> drain -> compare -> fsync -> times -> remove the marks -> resume everybody -> unlock
 //! ```
 //!
 //! **The commit is the removal of the marks, `cs.remote` among them**: one operation, or one for each on volumes that
@@ -16,12 +18,10 @@
 
 pub mod adopt;
 pub mod bring;
-pub mod cut;
 pub mod cutter;
 pub mod engine;
 pub mod evidence;
 pub mod fetch;
 pub mod job;
-pub mod lease;
 pub mod steps;
 pub mod tracker;

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::bricks::Bricks;
+use crate::bricks::file::File;
 use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
+use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
 use crate::objects::limits::LIMITS;
 use crate::objects::registry::Objects;
@@ -19,6 +21,8 @@ use crate::work::busy::Busy;
 use crate::work::task::Home;
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::gfid::Gfid;
 
 /// See the module.
 #[derive(Debug)]
@@ -103,6 +107,19 @@ impl Volume {
         }
         volume.say_if_no_remote_read();
         volume
+    }
+
+    /// The file `gfid` on the bricks, for the calling thread, which may block: see [`File::of`].
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn file<'a, T>(
+        &'a self,
+        inode: &'a Inode,
+        gfid: Gfid,
+        owner: &T,
+    ) -> Result<File<'a>, Failure> {
+        File::of(self.this, &self.bricks, inode, gfid, owner)
     }
 
     /// The options changed: `options` holds all of them. What is right is taken, and what is wrong keeps its old

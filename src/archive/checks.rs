@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a handshake asks before it touches the file: is it one that can be archived, is it what the archiver saw, and
-//! does the store have it.
+//! Whether the store has the object that a handshake is about.
 
 #![forbid(unsafe_code)]
 
@@ -8,73 +7,19 @@ use std::ffi::CString;
 
 use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::Claim;
-use cloudsync_format::xattr::State;
 
-use super::refused;
-use crate::host::child::{Child, Status};
-use crate::host::inode::Loc;
+use crate::bricks::file::File;
+use crate::host::child::Status;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
-
-pub(super) fn check_file(status: &Status) -> Result<(), Failure> {
-    if !status.attributes.is_file() {
-        return Err(refused(Errno::EINVAL, "not a regular file"));
-    }
-    // features/shard is above us: the file that we see is the first block, and the others are files of their own.
-    if status
-        .sharded_size
-        .is_some_and(|size| size != status.attributes.size())
-    {
-        return Err(refused(Errno::EOPNOTSUPP, "it has more than one shard"));
-    }
-    match status.state {
-        State::Local => Ok(()),
-        State::Remote | State::Repair => Err(refused(Errno::EALREADY, "it is cold already")),
-        State::Downloading | State::Error => Err(refused(Errno::EBUSY, "its state is not settled")),
-    }
-}
-
-pub(super) fn check_claim(claim: &Claim, status: &Status) -> Result<(), Failure> {
-    let changed = |what: &str| {
-        Err(refused(
-            Errno::EBUSY,
-            format!("its {what} is another than when it was read"),
-        ))
-    };
-    let attributes = &status.attributes;
-    if attributes.mtime().seconds != claim.seconds {
-        return changed("mtime");
-    }
-    let Some(seen) = claim.seen else {
-        return Ok(());
-    };
-    if attributes.mtime() != seen.mtime {
-        return changed("mtime");
-    }
-    if attributes.ctime() != seen.ctime {
-        return changed("ctime");
-    }
-    if attributes.size() != seen.size {
-        return changed("size");
-    }
-    Ok(())
-}
-
-/// The object that the file is.
-pub(super) struct Object {
-    pub(super) key: String,
-    /// The store's version of it; empty if it cannot say.
-    pub(super) version: String,
-    /// Of the whole object, if the store or the archiver says it.
-    pub(super) checksum: Option<Checksum>,
-}
+use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::protocol::handshake::{Object, refused};
 
 /// Law 2: the store says itself that it has the object, in full.
 pub(super) fn check_object(
     volume: &Volume,
     claim: &Claim,
-    child: &Child,
-    loc: &Loc,
+    file: &File<'_>,
     status: &Status,
 ) -> Result<Object, Failure> {
     let store = volume.store().ok_or(Failure::NoStore)?;
@@ -88,7 +33,7 @@ pub(super) fn check_object(
             ));
         }
         // The stock form means the path; a key that is there is of an earlier archive.
-        (None, None, _) => path_as_key(child, loc, status)?,
+        (None, None, _) => path_as_key(file, status)?,
     };
     let c_key =
         CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
@@ -149,18 +94,18 @@ fn check_sum(claim: &Claim, key: &str, found: Option<Checksum>) -> Result<(), Fa
 /// The stock form means the file's path. We see a file, and names of it that this client remembers: of a file with two
 /// names either, and of one that another client has renamed perhaps the old one. An object at another name's path may
 /// be of another file, and as long as this one.
-fn path_as_key(child: &Child, loc: &Loc, status: &Status) -> Result<String, Failure> {
+fn path_as_key(file: &File<'_>, status: &Status) -> Result<String, Failure> {
     if status.attributes.links() > 1 {
         return Err(refused(
             Errno::EMLINK,
             "it has several names, and the value does not say the object's key",
         ));
     }
-    child.check_name(loc).map_err(|failure| {
+    file.child.check_name(&file.loc).map_err(|failure| {
         refused(
             Errno::EBUSY,
             format!("its name changed just now: {failure}"),
         )
     })?;
-    Ok(loc.path().trim_start_matches('/').to_owned())
+    Ok(file.path().trim_start_matches('/').to_owned())
 }

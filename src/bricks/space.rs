@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::host::child::{Child, Room};
-use crate::host::inode::Loc;
+use crate::bricks::file::File;
+use crate::host::child::Room;
 use crate::sizes::PIECE;
 use cloudsync_logic::config::KeepFree;
 use cloudsync_logic::errno::{Errno, Failure};
@@ -62,8 +62,7 @@ impl Space {
     /// ENOSPC.
     pub fn take(
         &self,
-        child: &Child,
-        loc: &Loc,
+        file: &File<'_>,
         bytes: u64,
         keep: KeepFree,
     ) -> Result<Option<Taken<'_>>, Failure> {
@@ -71,7 +70,7 @@ impl Space {
             return Ok(None);
         }
         // That it cannot be told is no reason to keep a file from its reader.
-        let Ok(room) = child.room(loc) else {
+        let Ok(room) = file.child.room(&file.loc) else {
             return Ok(None);
         };
         self.admit(room, bytes, keep).map(Some)
@@ -109,8 +108,8 @@ impl Space {
 ///
 /// # Errors
 /// ENOSPC.
-pub fn look_again(child: &Child, loc: &Loc, keep: KeepFree) -> Result<(), Failure> {
-    match child.room(loc) {
+pub fn look_again(file: &File<'_>, keep: KeepFree) -> Result<(), Failure> {
+    match file.child.room(&file.loc) {
         Ok(room) if room.free == 0 || room.free < keep.of(room.total) => Err(FULL),
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use cloudsync_format::claim::Time;
 
 use crate::sys;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::status;
 
 /// A file's attributes, as the host passes them.
 #[derive(Clone, Copy)]
@@ -35,18 +36,6 @@ impl Attributes {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.0.ia_size
-    }
-
-    /// 512-byte blocks.
-    #[must_use]
-    pub const fn blocks(&self) -> u64 {
-        self.0.ia_blocks
-    }
-
-    /// The preferred size of a transfer, in bytes.
-    #[must_use]
-    pub const fn block_size(&self) -> u32 {
-        self.0.ia_blksize
     }
 
     /// The file that they are of.
@@ -97,5 +86,39 @@ impl Attributes {
         self.0.ia_size = size;
         self.0.ia_blocks = 1;
         self.0.ia_blksize = 4096;
+    }
+}
+
+impl status::Attributes for Attributes {
+    fn size(&self) -> u64 {
+        self.size()
+    }
+
+    fn blocks(&self) -> u64 {
+        self.0.ia_blocks
+    }
+
+    fn block_size(&self) -> u32 {
+        self.0.ia_blksize
+    }
+
+    fn links(&self) -> u32 {
+        self.links()
+    }
+
+    fn is_file(&self) -> bool {
+        self.is_file()
+    }
+
+    fn mtime(&self) -> Time {
+        self.mtime()
+    }
+
+    fn ctime(&self) -> Time {
+        self.ctime()
+    }
+
+    fn show_cold(&mut self, size: u64) {
+        self.show_cold(size);
     }
 }

@@ -7,11 +7,8 @@ mod room;
 
 use std::ffi::CStr;
 use std::ptr;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use cloudsync_format::record::Record;
-use cloudsync_format::xattr::{self, State};
+use cloudsync_format::xattr;
 
 pub use self::room::Room;
 use crate::host::attributes::Attributes;
@@ -24,6 +21,7 @@ use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::status::{self, Reading};
 
 /// The child of an instance, entered by a thread of ours.
 #[derive(Debug)]
@@ -33,60 +31,7 @@ pub struct Child {
 }
 
 /// What the bricks say of a file.
-#[derive(Debug)]
-pub struct Status {
-    /// Where its bytes are.
-    pub state: State,
-    /// Its attributes; the size is the true one of a cold file too.
-    pub attributes: Attributes,
-    /// Bytes that are on the bricks, whatever the state.
-    pub on_bricks: u64,
-    /// The key of its object, as the bricks know it.
-    pub remote: Option<Vec<u8>>,
-    /// The key of its object, as our archiver wrote it.
-    pub key: Option<Vec<u8>>,
-    /// Whether our handshake archived it, which wrote the object's key to `remote` too. Anybody may set `key` later.
-    pub archived_by_us: bool,
-    /// What the mark of the job says that is at work on it, or was.
-    pub mark: Option<Vec<u8>>,
-    /// The version of that object when the file was archived.
-    pub version: Option<Vec<u8>>,
-    /// What was archived.
-    pub record: Option<Record>,
-    /// The whole file's size, if this is the first shard of one.
-    pub sharded_size: Option<u64>,
-    /// Whether it has the size attribute of a cold file.
-    pub has_left_overs: bool,
-}
-
-impl Status {
-    /// Whether a brick died in the middle of a commit: all bytes are there, and `remote` still says that they are not.
-    #[must_use]
-    pub fn is_half_committed(&self) -> bool {
-        self.state == State::Downloading && self.remote.is_some()
-    }
-}
-
-/// What came of an attempt to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// The bricks looked at the file's state and refused.
-    Refused,
-    /// They looked at it and read.
-    Checked,
-    /// They read without looking.
-    Unchecked,
-}
-
-const STATUS_QUESTIONS: &[&CStr] = &[
-    xattr::REMOTE,
-    xattr::DOWNLOADING,
-    xattr::OBJECT_SIZE,
-    xattr::KEY,
-    xattr::VERSION,
-    xattr::RECORD,
-    xattr::SHARDED_SIZE,
-];
+pub type Status = status::Status<Attributes>;
 
 fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
     if result < 0 {
@@ -117,72 +62,18 @@ impl Child {
         self.raw.as_ptr()
     }
 
-    /// Waits for the lock that serialises archive and recall of the file between all clients, as long as `go_on` says so.
-    ///
-    /// It asks again and again and never lets a request wait on a brick: one that waits longer than the volume's
-    /// `network.frame-timeout` would have the host give up the whole connection.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`], and what `go_on` says.
-    pub fn lock<'a>(
-        &'a self,
-        loc: &'a Loc,
-        go_on: impl Fn() -> Result<(), Failure>,
-    ) -> Result<Locked<'a>, Failure> {
-        const FIRST: Duration = Duration::from_millis(2);
-        const LAST: Duration = Duration::from_millis(200);
-        let _step = crash::step("lock");
-        let mut pause = FIRST;
-        loop {
-            match self.try_lock(loc) {
-                Err(Failure::Locked) => {}
-                locked => return locked,
-            }
-            go_on()?;
-            // Two that ask several bricks at once may each be refused by one: not in step, then.
-            thread::sleep(pause + pause.mul_f32(self.jitter()));
-            pause = (pause * 3 / 2).min(LAST);
-        }
-    }
-
-    /// The same, and waits for at most so long.
+    /// Takes the lock that serialises archive and recall of the file between all clients, if nobody has it.
     ///
     /// # Errors
     /// [`Failure::Locked`], [`Failure::Brick`].
-    pub fn lock_within<'a>(
-        &'a self,
-        loc: &'a Loc,
-        at_most: Duration,
-    ) -> Result<Locked<'a>, Failure> {
-        let begun = Instant::now();
-        self.lock(loc, || match begun.elapsed() < at_most {
-            true => Ok(()),
-            false => Err(Failure::Locked),
-        })
-    }
-
-    /// Takes that lock if nobody has it.
-    ///
-    /// # Errors
-    /// [`Failure::Locked`], [`Failure::Brick`].
-    pub fn try_lock<'a>(&'a self, loc: &'a Loc) -> Result<Locked<'a>, Failure> {
+    pub fn try_lock(&self, loc: &Loc) -> Result<(), Failure> {
         match self.inodelk(loc, sys::CS_TRY_LOCK) {
             result if result == -libc::EAGAIN => Err(Failure::Locked),
-            result => {
-                brick("lock", result)?;
-                Ok(Locked { child: self, loc })
-            }
+            result => brick("lock", result),
         }
     }
 
-    /// From 0 to 1.
-    fn jitter(&self) -> f32 {
-        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let mixed = u64::from(now.subsec_nanos()) ^ (self.as_ptr().addr() as u64);
-        f32::from((mixed % 256) as u8) / 256.0
-    }
-
-    /// Takes the lock once more, and waits for nobody: see [`crate::recall::lease`].
+    /// Takes it once more, and waits for nobody: see [`cloudsync_logic::protocol::lease`].
     ///
     /// # Errors
     /// [`Failure::Brick`], with EAGAIN if another client has it.
@@ -190,9 +81,12 @@ impl Child {
         brick("lock again", self.inodelk(loc, sys::CS_TRY_LOCK))
     }
 
-    /// Gives back a lock of [`Self::lock_again`]; whoever has not got it does not mind.
-    pub fn unlock(&self, loc: &Loc) {
-        self.inodelk(loc, sys::CS_UNLOCK);
+    /// Gives it back once.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`]: a brick does not have it.
+    pub fn unlock(&self, loc: &Loc) -> Result<(), Failure> {
+        brick("unlock", self.inodelk(loc, sys::CS_UNLOCK))
     }
 
     fn inodelk(&self, loc: &Loc, how: u32) -> i32 {
@@ -262,44 +156,9 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn status(&self, loc: &Loc) -> Result<Status, Failure> {
-        let (mut attributes, answer) = self.stat(loc, STATUS_QUESTIONS)?;
+        let (attributes, answer) = self.stat(loc, status::MARKS)?;
         let answer = answer.as_ref().map(Dict::borrow);
-        let bytes = |name| answer.and_then(|dict| dict.bytes(name));
-        let remote = bytes(xattr::REMOTE);
-        let mark = bytes(xattr::DOWNLOADING);
-        let recorded = bytes(xattr::OBJECT_SIZE);
-        // As posix on the bricks concludes it (posix_cs_check_status), but for a file that has bytes and no size any more:
-        // only a commit removes that, and the brick died in the middle of it.
-        let on_bricks = attributes.size();
-        let state = match (&remote, mark.is_some(), on_bricks) {
-            (Some(_), false, 0) => State::Remote,
-            (Some(_), _, 1..) if recorded.is_none() => State::Downloading,
-            (Some(_), _, _) => State::Repair,
-            (None, true, _) => State::Downloading,
-            (None, false, _) => State::Local,
-        };
-        if matches!(state, State::Remote | State::Repair) {
-            let size = recorded.as_deref().and_then(xattr::size);
-            attributes.show_cold(size.ok_or(Failure::Damaged(
-                "its recorded size is missing or no number",
-            ))?);
-        }
-        Ok(Status {
-            state,
-            attributes,
-            on_bricks,
-            key: bytes(xattr::KEY),
-            mark,
-            archived_by_us: bytes(xattr::VERSION).is_some(),
-            version: bytes(xattr::VERSION).filter(|version| !version.is_empty()),
-            record: bytes(xattr::RECORD)
-                .and_then(|record| Record::parse(&String::from_utf8(record).ok()?))
-                .filter(|record| remote.as_ref().is_some_and(|key| record.is_of(key))),
-            sharded_size: bytes(xattr::SHARDED_SIZE)
-                .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
-            has_left_overs: recorded.is_some(),
-            remote,
-        })
+        Status::of(attributes, |name| answer.and_then(|dict| dict.bytes(name)))
     }
 
     fn stat(&self, loc: &Loc, ask: &[&CStr]) -> Result<(Attributes, Option<Dict>), Failure> {
@@ -425,23 +284,5 @@ impl Child {
             sys::cs_shim_access_as_caller(ticket.frame(), self.as_ptr(), loc.as_ptr(), what)
         };
         brick("access", result)
-    }
-}
-
-/// The lock on a file; released on drop. If that fails, the lock dies with this client's connection.
-#[derive(Debug)]
-pub struct Locked<'a> {
-    child: &'a Child,
-    loc: &'a Loc,
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let _step = crash::step("unlock");
-        let result = self.child.inodelk(self.loc, sys::CS_UNLOCK);
-        // A file that was removed meanwhile has taken its lock along.
-        if result < 0 && result != -libc::ENOENT && result != -libc::ESTALE {
-            log::warn!("{}: cannot unlock: {}", self.loc.path(), Errno::new(result));
-        }
     }
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use cloudsync_format::xattr::{self, State};
 
+use crate::bricks::file::File;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
-use crate::host::file::File;
 use crate::objects::identity::Identity;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::protocol::lock::{lock_within, try_lock};
 
 /// How long a command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,10 +35,9 @@ fn refused(errno: Errno, reason: String) -> Failure {
 ///
 /// # Errors
 /// Why not.
-pub fn command(volume: &Volume, file: &File, etag: &str) -> Result<(), Failure> {
-    let File { child, loc } = file;
-    let _lock = child.lock_within(loc, PATIENCE)?;
-    let status = child.status(loc)?;
+pub fn command(volume: &Volume, file: &File<'_>, etag: &str) -> Result<(), Failure> {
+    let _lock = lock_within(file, PATIENCE)?;
+    let status = file.status()?;
     if status.state != State::Remote {
         return Err(refused(Errno::EALREADY, "the file is not cold".to_owned()));
     }
@@ -65,11 +66,10 @@ pub fn command(volume: &Volume, file: &File, etag: &str) -> Result<(), Failure> 
 
 /// Remembers what a reader has found out: the object's version is another one now. Does nothing if somebody is at work on
 /// the file. Blocks.
-pub fn remember(file: &File, seen: &Status, etag: &CString) {
-    let File { child, loc } = file;
+pub fn remember(file: &File<'_>, seen: &Status, etag: &CString) {
     let etag = etag.to_string_lossy();
-    let written = child.try_lock(loc).and_then(|_lock| {
-        let now = child.status(loc)?;
+    let written = try_lock(file).and_then(|_lock| {
+        let now = file.status()?;
         let same = now.state == State::Remote
             && now.remote == seen.remote
             && now.key == seen.key
@@ -83,20 +83,19 @@ pub fn remember(file: &File, seen: &Status, etag: &CString) {
     if let Err(failure) = written {
         log::debug!(
             "{}: its object's version is not written down: {failure}",
-            loc.path()
+            file.path()
         );
     }
 }
 
 /// Under the lock.
-fn write_down(file: &File, status: &Status, etag: &str) -> Result<(), Failure> {
-    let File { child, loc } = file;
-    let fd = Fd::anonymous(loc)?;
-    child.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
+fn write_down(file: &File<'_>, status: &Status, etag: &str) -> Result<(), Failure> {
+    let fd = Fd::anonymous(&file.loc)?;
+    file.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
     let was = status.version.as_deref().map(String::from_utf8_lossy);
     log::info!(
         "{}: its object is version {etag} now, it was {}; size and checksum are the same",
-        loc.path(),
+        file.path(),
         was.as_deref().unwrap_or("unknown")
     );
     Ok(())

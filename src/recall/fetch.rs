@@ -15,7 +15,6 @@ use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::bricks::space;
 use crate::host::fd::Fd;
-use crate::host::file::File;
 use crate::host::thread;
 use crate::objects::chunk::Chunk;
 use crate::objects::limits::{LIMITS, Use};
@@ -147,7 +146,7 @@ impl Fetching<'_> {
     fn go_on(&self) -> Result<(), Failure> {
         let Target { volume, job, .. } = self.target;
         // A lock that may be lost is looked at here too: the next write may be long in coming.
-        if !job.lease.is_sure(&volume.bricks) {
+        if !job.lease.is_sure(volume.bricks.disconnects()) {
             self.make_sure()?;
         }
         if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
@@ -164,19 +163,15 @@ impl Fetching<'_> {
             tracker,
             ..
         } = self.target;
-        let file = File::of(volume.this, &job.inode, job.gfid, *job);
-        let File { child, loc } = file.map_err(|_| Failure::Brick {
-            step: "make sure of the lock",
-            errno: Errno::ENOMEM,
-        })?;
+        let file = volume.file(&job.inode, job.gfid, *job)?;
         loop {
-            if let Err(failure) = job.lease.check(&volume.bricks, &child, &loc) {
+            if let Err(failure) = job.lease.check(&file) {
                 tracker.lose();
                 return Err(failure);
             }
             tracker.trust();
             // If a brick went away in between, that it did has just been wiped out.
-            if job.lease.is_sure(&volume.bricks) {
+            if job.lease.is_sure(volume.bricks.disconnects()) {
                 return Ok(());
             }
             tracker.distrust();
@@ -198,8 +193,8 @@ impl Fetching<'_> {
             }
             *looked = Instant::now();
         }
-        let File { child, loc } = File::of(volume.this, &job.inode, job.gfid, *job)?;
-        space::look_again(&child, &loc, config.keep_free)
+        let file = volume.file(&job.inode, job.gfid, *job)?;
+        space::look_again(&file, config.keep_free)
     }
 
     /// Writes part of a chunk, once it is sure that the lock is ours.

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The steps of one job, one after the other, on a thread that may block. See the module above for the order and
-//! what a crash between two of them leaves.
+//! What a job does, on a thread that may block: checks whether there is anything to do, and runs the protocol.
+
+#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cloudsync_format::xattr::{self, State};
-
-use crate::host::child::{Child, Status};
-use crate::host::file::File;
-use crate::host::inode::Loc;
-use crate::recall::bring::bring_back;
-use crate::recall::cut;
-use crate::recall::evidence;
-use crate::recall::job::Job;
-use crate::sizes::PART;
-use crate::volume::Volume;
+use cloudsync_format::xattr::State;
 use cloudsync_logic::decision::{Known, Want};
 use cloudsync_logic::errno::Failure;
+use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::protocol::heal::{Marks, Whose, is_unexplained};
+use cloudsync_logic::protocol::job::{self, Work};
+use cloudsync_logic::protocol::recall::{Fetch, Plan};
+
+use crate::bricks::file::File;
+use crate::bricks::space::Taken;
+use crate::host::child::Status;
+use crate::host::fd::Fd;
+use crate::recall::bring::{bring, refuses_readers};
+use crate::recall::cutter::Cutter;
+use crate::recall::evidence;
+use crate::recall::job::Job;
+use crate::sizes::{PART, PIECE};
+use crate::volume::Volume;
 
 /// What a look without the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +45,7 @@ pub enum Looked {
 /// # Errors
 /// Why it can never be done.
 pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
-    let File { child, loc } = begin(volume, job)?;
-    let status = child.status(&loc)?;
+    let status = volume.file(&job.inode, job.gfid, job)?.status()?;
     let local = status.state == State::Local;
     if local && !status.has_left_overs {
         job.inode.learn(volume.this, Known::Local);
@@ -49,7 +54,7 @@ pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
     match job.want {
         Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
         Want::Tidy => Ok(Looked::Done),
-        Want::LookInto if !evidence::is_unexplained(&status, job.gfid) => Ok(Looked::Done),
+        Want::LookInto if !is_unexplained(&status, job.gfid) => Ok(Looked::Done),
         // At most all of them are compared with the object.
         Want::LookInto | Want::SettleNow | Want::Settle => Ok(Looked::of(status.on_bricks)),
         Want::First(0) => Ok(Looked::NoStore),
@@ -69,13 +74,6 @@ impl Looked {
     }
 }
 
-fn begin(volume: &Volume, job: &Job) -> Result<File, Failure> {
-    File::of(volume.this, &job.inode, job.gfid, job)
-}
-
-/// How often a job whose lock was lost starts again.
-const AGAIN: usize = 3;
-
 /// How long a lookup waits for the end of a recall that has left marks behind.
 const MOMENT: Duration = Duration::from_secs(5);
 
@@ -85,7 +83,7 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// Why not; the file is then as cold as it was, or what another client made of it.
 pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
     volume.objects.let_readers_first(job.gfid);
-    let File { child, loc } = begin(volume, job)?;
+    let file = volume.file(&job.inode, job.gfid, job)?;
     let begun = Instant::now();
     let go_on = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
@@ -93,68 +91,109 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         Want::Tidy if begun.elapsed() > MOMENT => Err(Failure::Locked),
         _ => Ok(()),
     };
-    let mut left = AGAIN;
-    loop {
-        job.lease.begin(&volume.bricks);
-        let outcome = child.lock(&loc, go_on).and_then(|lock| {
-            let outcome = with_lock(volume, job, &child, &loc);
-            job.lease.end(&child, &loc);
-            drop(lock);
-            outcome
-        });
-        match outcome {
-            // Whoever had the lock meanwhile may have done it all; if not, it starts again.
-            Err(Failure::LockLost) if left > 0 => left -= 1,
-            // A lookup goes on without: what it shows then is what was archived.
-            Err(failure)
-                if matches!(job.want, Want::Tidy | Want::LookInto)
-                    || matches!(failure, Failure::Locked) =>
-            {
-                log::debug!("{}: not looked into: {failure}", loc.path());
-                return Ok(());
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn with_lock(volume: &Arc<Volume>, job: &Job, child: &Child, loc: &Loc) -> Result<(), Failure> {
-    let status = healed(volume, child, loc, job)?;
-    match (status.state, job.want) {
-        (State::Local, _) => {
-            if status.has_left_overs {
-                let fd = child.open_unlinked_too(&job.inode, loc)?;
-                volume.bricks.tidy(child, &fd)?;
-            }
-            job.inode.learn(volume.this, Known::Local);
+    let mut steps = Steps {
+        volume,
+        job,
+        file: &file,
+        room: None,
+        cutter: None,
+    };
+    let outcome = job::run(&file, &job.lease, job.gfid, job.want, go_on, &mut steps);
+    let outcome = match steps.cutter {
+        Some(cutter) => cutter.answer(job, &file.path(), outcome),
+        None => outcome,
+    };
+    match outcome {
+        // A lookup goes on without: it then shows what was archived.
+        Err(failure)
+            if matches!(job.want, Want::Tidy | Want::LookInto)
+                || matches!(failure, Failure::Locked) =>
+        {
+            log::debug!("{}: not checked: {failure}", file.path());
             Ok(())
         }
-        (_, Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle) => Ok(()),
-        (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
-            bring_back(volume, job, child, loc, &status, None)
-        }
-        (State::Remote, Want::First(keep)) => cut::run(volume, job, child, loc, &status, keep),
-        _ => Err(Failure::Damaged("the bricks cannot tell its state")),
+        outcome => outcome,
     }
 }
 
-/// The file's state, after mending what a client that died has left. We hold the lock, so nobody is at work.
-fn healed(volume: &Arc<Volume>, child: &Child, loc: &Loc, job: &Job) -> Result<Status, Failure> {
-    let mut status = child.status(loc)?;
-    match status.state {
-        State::Repair => {
-            let fd = child.open_unlinked_too(&job.inode, loc)?;
-            evidence::settle(volume, job, child, loc, &fd, &status)?;
-            status = child.status(loc)?;
-        }
-        // The bytes are whole: a commit did not come to its end, or a handshake did not begin with cutting. Recalls of
-        // the stock translator that died next to their end leave this, too.
-        State::Downloading => {
-            let fd = child.open_unlinked_too(&job.inode, loc)?;
-            volume.bricks.remove(child, &fd, "unmark", &xattr::COMMIT)?;
-            status = child.status(loc)?;
-        }
-        State::Local | State::Remote | State::Error => {}
+/// What the protocol asks of us.
+struct Steps<'a> {
+    volume: &'a Arc<Volume>,
+    job: &'a Job,
+    file: &'a File<'a>,
+    /// On the bricks, for what is on its way.
+    room: Option<Taken<'a>>,
+    /// The operation that truncates the file.
+    cutter: Option<Cutter>,
+}
+
+impl<'a> Fetch<File<'a>> for Steps<'a> {
+    fn fetch(&mut self, fd: &Fd, status: &Status, plan: Plan) -> Result<bool, Failure> {
+        let store = self.volume.store().ok_or(Failure::NoStore)?;
+        let written = bring(self.volume, &store, self.job, fd, status, plan.size)?;
+        Ok(written.moved_mtime)
     }
-    Ok(status)
+
+    fn truncate_as_caller(&mut self) -> Result<(), Failure> {
+        self.cutter.as_mut().map_or(Ok(()), Cutter::cut)
+    }
+
+    fn end_reading(&mut self, failed: Option<&Failure>) {
+        self.job.end_reading();
+        // The object is not needed any more, or what is in memory of it may be what is wrong.
+        let refused = failed.and_then(refuses_readers);
+        self.volume.objects.close(self.job.gfid, refused);
+        self.room = None;
+    }
+}
+
+impl<'a> Work<File<'a>> for Steps<'a> {
+    fn begin(&mut self) {
+        if let Some(cutter) = self.cutter.take() {
+            cutter.give_back(self.job);
+        }
+    }
+
+    fn compare(&mut self, fd: &Fd, status: &Status, marks: Marks) -> Result<Whose, Failure> {
+        evidence::compare(self.volume, self.file, fd, self.job.gfid, status, marks)
+    }
+
+    fn kept(&mut self) {
+        self.volume.counters.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn plan(&mut self, status: &Status, keep: Option<u64>) -> Result<Plan, Failure> {
+        let store = self.volume.store().ok_or(Failure::NoStore)?;
+        let whole = status.attributes.size();
+        let size = match keep {
+            // A plugin of the stock ABI brings the whole file or nothing.
+            Some(keep) if store.can_fetch() => keep.min(whole),
+            _ => whole,
+        };
+        let config = self.volume.config();
+        if !config.over_limits {
+            self.room = self.volume.space.take(self.file, size, config.keep_free)?;
+        }
+        Ok(Plan {
+            size,
+            one_write: store.can_fetch() && size <= PIECE,
+        })
+    }
+
+    fn take_truncation(&mut self) -> bool {
+        self.cutter = Cutter::of(self.job);
+        self.cutter.is_some()
+    }
+
+    fn local(&mut self, recalled: Option<u64>) {
+        let (volume, job) = (self.volume, self.job);
+        job.inode.learn(volume.this, Known::Local);
+        if let Some(size) = recalled {
+            job.resume();
+            log::debug!("{}: recalled, {size} bytes", self.file.path());
+            let counters = &volume.counters;
+            counters.recalled.fetch_add(1, Ordering::Relaxed);
+            counters.recalled_bytes.fetch_add(size, Ordering::Relaxed);
+        }
+    }
 }

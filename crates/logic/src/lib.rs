@@ -6,6 +6,8 @@
 //! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy |
 //! | [`config`] | the volume's options, parsed |
 //! | [`allowance`] | how much reads may recall within a time window |
+//! | [`protocol`] | the operations of jobs on the bricks, in their order: recall, truncation, handshake, healing |
+//! | [`status`] | what the bricks say of a file |
 //! | [`queue`] | the parts of an object that are not fetched yet, in order of demand |
 //! | [`coverage`] | which ranges of an object are in memory or requested |
 //! | [`ahead`] | how far to read ahead of each reader |
@@ -25,6 +27,8 @@ pub mod decision;
 pub mod errno;
 pub mod gfid;
 pub mod marks;
+pub mod protocol;
 pub mod queue;
 pub mod ranges;
 pub mod sizes;
+pub mod status;

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ptr;
 
-use cloudsync_format::xattr::{self, State};
+use cloudsync_format::xattr;
 
 use super::{Child, brick};
 use crate::host::attributes::Attributes;
@@ -156,43 +156,6 @@ impl Child {
         };
         brick("read", result)?;
         Ok(usize::try_from(result).unwrap_or(0))
-    }
-
-    /// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or cutting does that
-    /// (it does not where the volume keeps its own). Only under the lock.
-    ///
-    /// The bricks could do it (the repair key), but only the one that a replicated volume happens to ask. Does nothing if
-    /// its commit has begun: an error may have been the answer.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn make_cold_again(
-        &self,
-        loc: &Loc,
-        fd: &Fd,
-        keep: &Attributes,
-        moved: bool,
-    ) -> Result<(), Failure> {
-        let before = self.status(loc)?;
-        if !matches!(before.state, State::Remote | State::Repair) {
-            return Ok(());
-        }
-        // Even if there seems to be nothing to cut: an erasure-coded volume knows a file's size late.
-        self.cut(fd)?;
-        if moved || self.status(loc)?.attributes.mtime() != before.attributes.mtime() {
-            self.set_times(fd, keep)?;
-        }
-        self.remove(fd, "unmark", xattr::DOWNLOADING)
-    }
-
-    /// Cuts all bytes, whatever the state (operations of ours do not carry the status key), and settles it: an
-    /// erasure-coded volume writes a file's new size and version late, and a brick that was down heals by them.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn cut(&self, fd: &Fd) -> Result<(), Failure> {
-        self.resize(fd, "cut", 0)?;
-        self.fsync(fd)
     }
 
     /// Gives the file `size` bytes, whatever the state. Returns whether that moved its modification time.

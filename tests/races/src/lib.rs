@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object` | `sync`, `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::{lease, steps}`, `work::workers` |
+//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object` | `sync`, `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::steps`, `work::workers` |
 
 #![forbid(unsafe_code)]
 

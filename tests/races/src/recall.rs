@@ -8,13 +8,6 @@ pub mod job;
 #[path = "../../../src/recall/tracker.rs"]
 pub mod tracker;
 
-/// In place of src/recall/lease.rs: no lock is ever lost.
-pub mod lease {
-    /// Nothing.
-    #[derive(Debug, Default)]
-    pub struct Lease {}
-}
-
 /// In place of src/recall/steps.rs: three writes through the tracker, answered by threads of their own, the second only
 /// after the first.
 pub mod steps {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What jobs ask of the bricks.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::time::Duration;
+
+use cloudsync_format::xattr;
+
+use crate::errno::Failure;
+use crate::status::{Attributes, Reading, Status};
+
+/// One file on the bricks, for one job. Each operation blocks until the bricks have answered, and acts whatever the
+/// file's state: none carries the key that makes bricks check it. `step` names the operation in errors and crash points.
+///
+/// # Errors
+/// [`Failure::Brick`] unless an operation says otherwise. The operation may have been carried out all the same: an answer
+/// can be lost.
+#[allow(clippy::missing_errors_doc)]
+pub trait BrickFile {
+    /// A file's attributes.
+    type Attributes: Attributes;
+    /// A descriptor of the file.
+    type Fd;
+
+    /// The file's path, for messages.
+    fn path(&self) -> String;
+
+    /// How often bricks have disconnected so far. A brick that disconnects forgets this client's locks, and operations in
+    /// flight to it fail.
+    fn disconnects(&self) -> u64;
+
+    /// The file's state, attributes and marks.
+    fn status(&self) -> Result<Status<Self::Attributes>, Failure>;
+
+    /// The value of an extended attribute; `None` if the file has none of that name.
+    fn attribute(&self, name: &CStr) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Takes the file's lock. Never waits for another client: [`Failure::Locked`] if one has it.
+    fn try_lock(&self) -> Result<(), Failure>;
+
+    /// Takes the lock once more. A brick grants it if it still holds our lock or nobody has taken it since;
+    /// [`Failure::Brick`] with EAGAIN otherwise.
+    fn lock_again(&self) -> Result<(), Failure>;
+
+    /// Gives back one lock. If that fails, the lock dies with the client's connection.
+    fn unlock(&self) -> Result<(), Failure>;
+
+    /// Opens the file, also if it has lost its last name while somebody has it open.
+    fn open(&self) -> Result<Self::Fd, Failure>;
+
+    /// A descriptor for a few operations, if possible without an open on the bricks.
+    fn open_briefly(&self) -> Result<Self::Fd, Failure>;
+
+    /// Sets extended attributes, in one operation.
+    fn set(
+        &self,
+        fd: &Self::Fd,
+        step: &'static str,
+        values: &[(&CStr, &str)],
+    ) -> Result<(), Failure>;
+
+    /// Removes extended attributes: in one operation in any order, or one after the other in this order where the volume
+    /// cannot do that. Those that do not exist are ignored.
+    fn remove(&self, fd: &Self::Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure>;
+
+    /// Gives the file `size` bytes. Returns whether that moved its mtime.
+    fn resize(&self, fd: &Self::Fd, step: &'static str, size: u64) -> Result<bool, Failure>;
+
+    /// Waits until everything written is on the bricks' disks, and replication and erasure coding have recorded it.
+    fn fsync(&self, fd: &Self::Fd) -> Result<(), Failure>;
+
+    /// Sets access and modification time to those in `attributes`.
+    fn set_times(&self, fd: &Self::Fd, attributes: &Self::Attributes) -> Result<(), Failure>;
+
+    /// Waits for writes that a brick had admitted before this: writes no bytes.
+    fn await_writes(&self, fd: &Self::Fd) -> Result<(), Failure>;
+
+    /// Tries to read a byte, with the key that makes bricks check the state.
+    fn try_to_read(&self, fd: &Self::Fd) -> Result<Reading, Failure>;
+
+    /// Looks the file up, which makes a replicated volume compare its copies.
+    fn look_up(&self) -> Result<(), Failure>;
+
+    /// Sleeps.
+    fn pause(&self, time: Duration);
+}
+
+/// Removes what a cold file has and a local one has not; last the attribute by which a lookup sees that some are left.
+///
+/// # Errors
+/// [`Failure::Brick`].
+pub fn tidy<F: BrickFile>(file: &F, fd: &F::Fd) -> Result<(), Failure> {
+    file.remove(fd, "tidy up", xattr::LEFT_OVERS)
+}
+
+/// Removes all bytes and waits until that is on disk: an erasure-coded volume records a file's new size and version
+/// late, and a brick that was down heals by them.
+///
+/// # Errors
+/// [`Failure::Brick`].
+pub fn empty<F: BrickFile>(file: &F, fd: &F::Fd) -> Result<(), Failure> {
+    file.resize(fd, "cut", 0)?;
+    file.fsync(fd)
+}

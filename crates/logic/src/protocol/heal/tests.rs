@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Conclusions from marks, times and failed comparisons.
+
+use super::*;
+use cloudsync_format::claim::Time;
+use cloudsync_format::record::Record;
+
+const GFID: Gfid = Gfid([7; 16]);
+const EPOCH: Time = Time {
+    seconds: 0,
+    nanos: 0,
+};
+
+/// Of a file of 100 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Plain;
+
+impl Attributes for Plain {
+    fn size(&self) -> u64 {
+        100
+    }
+    fn blocks(&self) -> u64 {
+        1
+    }
+    fn block_size(&self) -> u32 {
+        4096
+    }
+    fn links(&self) -> u32 {
+        1
+    }
+    fn is_file(&self) -> bool {
+        true
+    }
+    fn mtime(&self) -> Time {
+        EPOCH
+    }
+    fn ctime(&self) -> Time {
+        EPOCH
+    }
+    fn show_cold(&mut self, _: u64) {}
+}
+
+fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<Plain> {
+    Status {
+        state: State::Repair,
+        attributes: Plain,
+        on_bricks,
+        remote: Some(b"key".to_vec()),
+        key: None,
+        archived_by_us: true,
+        mark: mark.map(String::into_bytes),
+        version: None,
+        record: record.map(|gfid| Record {
+            gfid: gfid.to_string(),
+            size: 100,
+            mtime: EPOCH,
+            checksum: None,
+            key: String::new(),
+        }),
+        sharded_size: None,
+        has_left_overs: true,
+    }
+}
+
+fn mark(gfid: Gfid, seconds: i64) -> Option<String> {
+    Some(Mark::new(gfid, Time { seconds, nanos: 0 }).to_string())
+}
+
+const OTHER: Gfid = Gfid([8; 16]);
+const STORE_AWAY: Failure = Failure::Store(Errno::EREMOTEIO);
+const NO_OBJECT: Failure = Failure::Store(Errno::ENODATA);
+
+#[test]
+fn only_a_recall_of_ours_on_this_file_explains_bytes() {
+    let old = Some("1-0123456789abcdef-7".to_owned());
+    for (bytes, mark, record, want) in [
+        (0, None, Some(GFID), false),
+        (50, mark(GFID, 0), Some(GFID), false),
+        (50, mark(GFID, 0), None, false),
+        (50, mark(GFID, 1), Some(GFID), true),
+        (50, mark(OTHER, 0), Some(GFID), true),
+        (50, mark(GFID, 0), Some(OTHER), true),
+        (50, None, Some(GFID), true),
+        (50, old, Some(GFID), true),
+    ] {
+        let status = status(bytes, mark, record);
+        assert_eq!(is_unexplained(&status, GFID), want, "{status:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
+    let say = |bytes, mark, record, failure: &Failure| {
+        let status = status(bytes, mark, record);
+        when_it_fails(&status, Marks::of(&status, GFID), true, failure)
+    };
+    for (bytes, mark, record, failure) in [
+        (50, None, Some(GFID), STORE_AWAY),
+        (50, mark(GFID, 0), Some(GFID), STORE_AWAY),
+        (50, mark(GFID, 0), Some(GFID), NO_OBJECT),
+        (100, mark(GFID, 1), Some(GFID), NO_OBJECT),
+        (50, None, Some(GFID), NO_OBJECT),
+        (50, mark(OTHER, 0), Some(OTHER), NO_OBJECT),
+    ] {
+        let said = say(bytes, mark, record, &failure);
+        assert_eq!(said, None, "{bytes} {record:?} {failure}");
+    }
+    for (bytes, record, failure) in [
+        (50, Some(OTHER), STORE_AWAY),
+        (50, Some(OTHER), NO_OBJECT),
+        (100, Some(GFID), NO_OBJECT),
+        (100, None, NO_OBJECT),
+    ] {
+        let said = say(bytes, None, record, &failure);
+        assert!(
+            matches!(said, Some(Whose::Foreign(_))),
+            "{bytes} {record:?}"
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_cannot_be_asked_costs_nobody_s_bytes() {
+    let say = |bytes, mark, record, own_times| {
+        let mut status = status(bytes, mark, record);
+        if let Some(record) = &mut status.record {
+            record.mtime.seconds = 7;
+        }
+        without_parts(&status, Marks::of(&status, GFID), own_times)
+    };
+    let ours = say(50, mark(GFID, 0), Some(GFID), false);
+    assert!(matches!(ours, Ok(Whose::Ours)));
+    let written = say(50, mark(GFID, 0), Some(GFID), true);
+    assert!(matches!(written, Ok(Whose::Foreign(_))));
+    assert!(say(100, mark(GFID, 0), Some(GFID), true).is_err());
+    assert!(matches!(say(50, None, None, true), Ok(Whose::Foreign(_))));
+    assert!(matches!(
+        say(50, mark(GFID, 0), None, true),
+        Ok(Whose::Ours)
+    ));
+    let copied = say(50, mark(GFID, 0), Some(OTHER), false);
+    assert!(matches!(copied, Ok(Whose::Foreign(_))));
+}

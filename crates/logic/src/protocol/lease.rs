@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether a job still has its file's lock.
+//!
+//! A brick forgets a client's locks when their connection breaks, and does not say so when it is back: the host opens
+//! descriptors again, but does not take locks again. Meanwhile another client may have recalled the file and an
+//! application may have changed it, or another recall is in progress and the file is half there. So when a brick has
+//! disconnected since the job took its lock, the job takes the lock once more, which a brick grants if it still holds our
+//! lock or nobody has taken it since, and checks that the file's mark is still the job's own. If so, nobody else was at
+//! work.
+//!
+//! Nothing slips through between a check and the operation after it: a connection that breaks fails the operations in
+//! flight, and the host reports the break before it reconnects, which takes seconds.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use cloudsync_format::xattr;
+
+use crate::errno::Failure;
+use crate::gfid::Gfid;
+use crate::marks::Mark;
+use crate::protocol::brick_file::BrickFile;
+use crate::status::{Attributes, Status};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Lease {
+    /// The value of the job's mark, once it is set. No other job's mark has it.
+    mark: Mutex<Option<String>>,
+    /// The count of disconnects when the lock was last known to be ours.
+    disconnects: AtomicU64,
+    /// How often the lock was taken beyond the first time.
+    again: AtomicU32,
+}
+
+impl Lease {
+    fn set_mark(&self, mark: Option<String>) {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    fn mark_set(&self) -> Option<String> {
+        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        mark.clone()
+    }
+
+    /// Call before the lock is taken.
+    pub fn begin(&self, file: &impl BrickFile) {
+        self.set_mark(None);
+        self.disconnects
+            .store(file.disconnects(), Ordering::Release);
+    }
+
+    /// Sets the mark on the file `gfid`; `now` is its status under the lock.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn mark<F: BrickFile>(
+        &self,
+        file: &F,
+        fd: &F::Fd,
+        gfid: Gfid,
+        now: &Status<F::Attributes>,
+    ) -> Result<(), Failure> {
+        let mark = Mark::new(gfid, now.attributes.ctime()).to_string();
+        file.set(fd, "mark", &[(xattr::DOWNLOADING, &mark)])?;
+        self.set_mark(Some(mark));
+        Ok(())
+    }
+
+    /// Whether no brick has disconnected since the lock was known to be ours; `disconnects` is the count now.
+    #[must_use]
+    pub fn is_sure(&self, disconnects: u64) -> bool {
+        self.disconnects.load(Ordering::Acquire) == disconnects
+    }
+
+    /// Makes sure that the lock is ours. After a disconnect the mark decides, and without a mark the lock counts as lost.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`Failure::LockLost`]: the job must not touch the file any more.
+    pub fn check(&self, file: &impl BrickFile) -> Result<(), Failure> {
+        loop {
+            let disconnects = file.disconnects();
+            if self.is_sure(disconnects) {
+                return Ok(());
+            }
+            let lost = |failure: Failure| {
+                log::warn!("{}: {failure}, after a brick disconnected", file.path());
+                Failure::LockLost
+            };
+            let Some(ours) = self.mark_set() else {
+                return Err(Failure::LockLost);
+            };
+            file.lock_again().map_err(lost)?;
+            self.again.fetch_add(1, Ordering::AcqRel);
+            let status = file.status().map_err(lost)?;
+            if status.remote.is_none() || status.mark.as_deref() != Some(ours.as_bytes()) {
+                log::warn!("{}: another client had its lock meanwhile", file.path());
+                return Err(Failure::LockLost);
+            }
+            self.disconnects.store(disconnects, Ordering::Release);
+        }
+    }
+
+    /// Gives back the locks that [`Self::check`] took.
+    pub fn end(&self, file: &impl BrickFile) {
+        for _ in 0..self.again.swap(0, Ordering::AcqRel) {
+            // A brick that had disconnected holds it one time less than the others, and refuses the last.
+            let _ = file.unlock();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The lock that serialises archive and recall of a file between all clients. It dies with its client's connection.
+//!
+//! No request ever waits for it on a brick: one that waits longer than the volume's `network.frame-timeout` makes the
+//! host drop the whole connection. So it is polled.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use crate::crash;
+use crate::errno::Failure;
+use crate::protocol::brick_file::BrickFile;
+
+/// The lock, released on drop.
+#[derive(Debug)]
+pub struct Locked<'a, F: BrickFile>(&'a F);
+
+impl<F: BrickFile> Drop for Locked<'_, F> {
+    fn drop(&mut self) {
+        let _step = crash::step("unlock");
+        match self.0.unlock() {
+            // A file that was removed meanwhile has taken its lock along.
+            Err(failure) if !matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
+                log::warn!("{}: {failure}", self.0.path());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes the lock if no other client has it.
+///
+/// # Errors
+/// [`Failure::Locked`], [`Failure::Brick`].
+pub fn try_lock<F: BrickFile>(file: &F) -> Result<Locked<'_, F>, Failure> {
+    file.try_lock().map(|()| Locked(file))
+}
+
+/// Takes the lock, and polls for it until `go_on` returns an error.
+///
+/// # Errors
+/// [`Failure::Brick`], and that error.
+pub fn lock<F: BrickFile>(
+    file: &F,
+    go_on: impl Fn() -> Result<(), Failure>,
+) -> Result<Locked<'_, F>, Failure> {
+    const FIRST: Duration = Duration::from_millis(2);
+    const LAST: Duration = Duration::from_millis(200);
+    let _step = crash::step("lock");
+    let mut pause = FIRST;
+    loop {
+        match try_lock(file) {
+            Err(Failure::Locked) => {}
+            locked => return locked,
+        }
+        go_on()?;
+        // Two clients that poll several bricks in step could refuse each other for ever.
+        file.pause(pause + pause.mul_f32(jitter(file)));
+        pause = (pause * 3 / 2).min(LAST);
+    }
+}
+
+/// Takes the lock, and polls for it for at most `at_most`.
+///
+/// # Errors
+/// [`Failure::Locked`], [`Failure::Brick`].
+pub fn lock_within<F: BrickFile>(file: &F, at_most: Duration) -> Result<Locked<'_, F>, Failure> {
+    let begun = Instant::now();
+    lock(file, || match begun.elapsed() < at_most {
+        true => Ok(()),
+        false => Err(Failure::Locked),
+    })
+}
+
+/// From 0 to 1.
+fn jitter<F>(file: &F) -> f32 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let mixed = u64::from(now.subsec_nanos()) ^ (std::ptr::from_ref(file).addr() as u64 >> 4);
+    f32::from((mixed % 256) as u8) / 256.0
+}

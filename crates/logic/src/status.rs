@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What the bricks say of a file.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::fmt::Debug;
+
+use cloudsync_format::claim::Time;
+use cloudsync_format::record::Record;
+use cloudsync_format::xattr::{self, State};
+
+use crate::errno::Failure;
+
+/// A file's attributes, as the host passes them.
+pub trait Attributes: Copy + Debug {
+    /// Bytes.
+    fn size(&self) -> u64;
+    /// 512-byte blocks.
+    fn blocks(&self) -> u64;
+    /// The preferred size of a transfer, in bytes.
+    fn block_size(&self) -> u32;
+    /// How many names it has.
+    fn links(&self) -> u32;
+    /// Whether it is a regular file.
+    fn is_file(&self) -> bool;
+    /// The last change of its bytes.
+    fn mtime(&self) -> Time;
+    /// The last change of bytes or attributes.
+    fn ctime(&self) -> Time;
+    /// Makes them those of a cold file of `size` bytes.
+    fn show_cold(&mut self, size: u64);
+}
+
+/// A file's state, attributes and marks.
+#[derive(Clone, Debug)]
+pub struct Status<A> {
+    /// Where its bytes are.
+    pub state: State,
+    /// Its attributes. The size is the archived file's also when it is cold.
+    pub attributes: A,
+    /// Bytes that are on the bricks, whatever the state.
+    pub on_bricks: u64,
+    /// The key of its object, as the bricks know it (`cs.remote`).
+    pub remote: Option<Vec<u8>>,
+    /// The key of its object, as our archiver wrote it (`cs.key`).
+    pub key: Option<Vec<u8>>,
+    /// Whether our handshake archived it, which writes the object's key to `remote` too. Anybody may set `key` later.
+    pub archived_by_us: bool,
+    /// The value of the mark that a job sets on the file (`cs.downloading`).
+    pub mark: Option<Vec<u8>>,
+    /// The version (etag) of its object when the file was archived.
+    pub version: Option<Vec<u8>>,
+    /// The record of what was archived.
+    pub record: Option<Record>,
+    /// The whole file's size, if this is the first shard of one.
+    pub sharded_size: Option<u64>,
+    /// Whether it has the size attribute of a cold file (`cs.object_size`).
+    pub has_left_overs: bool,
+}
+
+/// The marks that [`Status::of`] reads.
+pub const MARKS: &[&CStr] = &[
+    xattr::REMOTE,
+    xattr::DOWNLOADING,
+    xattr::OBJECT_SIZE,
+    xattr::KEY,
+    xattr::VERSION,
+    xattr::RECORD,
+    xattr::SHARDED_SIZE,
+];
+
+impl<A: Attributes> Status<A> {
+    /// From the attributes that the bricks answer, of a stub those of the stub, and the file's extended attributes.
+    ///
+    /// # Errors
+    /// [`Failure::Damaged`]: a cold file without a size.
+    pub fn of(
+        mut attributes: A,
+        value: impl Fn(&CStr) -> Option<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        let remote = value(xattr::REMOTE);
+        let mark = value(xattr::DOWNLOADING);
+        let recorded = value(xattr::OBJECT_SIZE);
+        let on_bricks = attributes.size();
+        let state = state(
+            remote.is_some(),
+            mark.is_some(),
+            on_bricks,
+            recorded.is_some(),
+        );
+        if matches!(state, State::Remote | State::Repair) {
+            let size = recorded.as_deref().and_then(xattr::size);
+            attributes.show_cold(size.ok_or(Failure::Damaged(
+                "its recorded size is missing or no number",
+            ))?);
+        }
+        Ok(Self {
+            state,
+            attributes,
+            on_bricks,
+            key: value(xattr::KEY),
+            mark,
+            archived_by_us: value(xattr::VERSION).is_some(),
+            version: value(xattr::VERSION).filter(|version| !version.is_empty()),
+            record: value(xattr::RECORD)
+                .and_then(|record| Record::parse(&String::from_utf8(record).ok()?))
+                .filter(|record| remote.as_ref().is_some_and(|key| record.is_of(key))),
+            sharded_size: value(xattr::SHARDED_SIZE)
+                .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
+            has_left_overs: recorded.is_some(),
+            remote,
+        })
+    }
+
+    /// Whether a brick died in the middle of a commit: all bytes are there, and `remote` still says that they are not.
+    #[must_use]
+    pub fn is_half_committed(&self) -> bool {
+        self.state == State::Downloading && self.remote.is_some()
+    }
+}
+
+/// A file's state, from its marks and the bytes on the bricks. As posix on the bricks concludes it
+/// (`posix_cs_check_status`), except for a file that has bytes and no recorded size: only a commit removes the size, so a
+/// brick died in the middle of one.
+#[must_use]
+const fn state(remote: bool, marked: bool, on_bricks: u64, has_size: bool) -> State {
+    match (remote, marked, on_bricks) {
+        (true, false, 0) => State::Remote,
+        (true, _, 1..) if !has_size => State::Downloading,
+        (true, _, _) => State::Repair,
+        (false, true, _) => State::Downloading,
+        (false, false, _) => State::Local,
+    }
+}
+
+/// The outcome of an attempt to read through the bricks' check of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The bricks checked the file's state and refused.
+    Refused,
+    /// They checked it and read.
+    Checked,
+    /// They read without checking.
+    Unchecked,
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A file on the bricks, for a thread of ours: what jobs ask of it, by the host's operations.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::thread;
+use std::time::Duration;
+
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::status::Reading;
+
+use crate::bricks::Bricks;
+use crate::host::attributes::Attributes;
+use crate::host::child::{Child, Status};
+use crate::host::fd::Fd;
+use crate::host::inode::{Inode, Loc};
+use crate::host::xlator::Xlator;
+
+/// See the module.
+#[derive(Debug)]
+pub struct File<'a> {
+    /// The way to the bricks.
+    pub child: Child,
+    /// Where it is there.
+    pub loc: Loc,
+    inode: &'a Inode,
+    bricks: &'a Bricks,
+}
+
+impl<'a> File<'a> {
+    /// The file `gfid`, whose inode may not be linked yet. The address of `owner` tells its locks from all others: it must
+    /// not move or end before the file is done with.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn of<T>(
+        this: Xlator,
+        bricks: &'a Bricks,
+        inode: &'a Inode,
+        gfid: Gfid,
+        owner: &T,
+    ) -> Result<Self, Failure> {
+        let child = Child::enter(this, std::ptr::from_ref(owner).cast());
+        let child = child.ok_or(Failure::NO_MEMORY)?;
+        let loc = Loc::of(inode, gfid).ok_or(Failure::NO_MEMORY)?;
+        Ok(Self {
+            child,
+            loc,
+            inode,
+            bricks,
+        })
+    }
+}
+
+impl BrickFile for File<'_> {
+    type Attributes = Attributes;
+    type Fd = Fd;
+
+    fn path(&self) -> String {
+        self.loc.path().to_string()
+    }
+
+    fn disconnects(&self) -> u64 {
+        self.bricks.disconnects()
+    }
+
+    fn status(&self) -> Result<Status, Failure> {
+        self.child.status(&self.loc)
+    }
+
+    fn attribute(&self, name: &CStr) -> Result<Option<Vec<u8>>, Failure> {
+        self.child.attribute(&self.loc, name)
+    }
+
+    fn try_lock(&self) -> Result<(), Failure> {
+        self.child.try_lock(&self.loc)
+    }
+
+    fn lock_again(&self) -> Result<(), Failure> {
+        self.child.lock_again(&self.loc)
+    }
+
+    fn unlock(&self) -> Result<(), Failure> {
+        self.child.unlock(&self.loc)
+    }
+
+    fn open(&self) -> Result<Fd, Failure> {
+        self.child.open_unlinked_too(self.inode, &self.loc)
+    }
+
+    fn open_briefly(&self) -> Result<Fd, Failure> {
+        // The host finds the file by its inode then, which must have the file's identity.
+        if self.inode.gfid().is_none() {
+            self.open()
+        } else {
+            Fd::anonymous(&self.loc)
+        }
+    }
+
+    fn set(&self, fd: &Fd, step: &'static str, values: &[(&CStr, &str)]) -> Result<(), Failure> {
+        self.child.set(fd, step, values)
+    }
+
+    fn remove(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
+        if names.len() > 1 && self.bricks.remove_many() {
+            match self.child.remove_all(fd, step, names) {
+                // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
+                Err(failure) if failure.errno() == Errno::EOPNOTSUPP => {
+                    self.bricks.remove_singly();
+                }
+                result => return result,
+            }
+        }
+        names
+            .iter()
+            .try_for_each(|name| self.child.remove(fd, step, name))
+    }
+
+    fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
+        self.child.resize(fd, step, size)
+    }
+
+    fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
+        self.child.fsync(fd)
+    }
+
+    fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
+        self.child.set_times(fd, attributes)
+    }
+
+    fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
+        self.child.await_writes(fd)
+    }
+
+    fn try_to_read(&self, fd: &Fd) -> Result<Reading, Failure> {
+        self.child.try_to_read(fd)
+    }
+
+    fn look_up(&self) -> Result<(), Failure> {
+        self.child.look(&self.loc)
+    }
+
+    fn pause(&self, time: Duration) {
+        thread::sleep(time);
+    }
+}
