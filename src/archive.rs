@@ -16,6 +16,7 @@ use cloudsync_logic::decision::Known;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::handshake::{self, Archive, Object, refused};
+use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::lock_within;
 
 use self::checks::check_object;
@@ -76,7 +77,8 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
     let gfid = inode.gfid();
     let file = volume.file(&inode, gfid, &inode)?;
-    let disconnects = volume.bricks.disconnects();
+    let lease = Lease::default();
+    lease.begin(&file);
     let locked = lock_within(&file, PATIENCE);
     let _lock = locked.map_err(|failure| match failure {
         Failure::Locked => refused(Errno::EBUSY, "another client has its lock"),
@@ -89,7 +91,11 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
         file: &file,
     };
     let own_times = volume.keeps_own_times();
-    let (status, object) = handshake::run(&file, &claim, gfid, own_times, disconnects, &mut work)?;
+    let held = Held {
+        file: &file,
+        lease: &lease,
+    };
+    let (status, object) = handshake::run(held, &claim, gfid, own_times, &mut work)?;
     let size = status.attributes.size();
     inode.learn(volume.this, Known::Cold { size });
     volume.counters.archived.fetch_add(1, Ordering::Relaxed);

@@ -204,7 +204,7 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
             // The second is what a distributed volume makes of one that goes, of whatever kind.
             Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_SOME_DESCENDENT_DOWN => {
                 instance.volume.bricks.went_away();
-                instance.engine.distrust_locks();
+                instance.engine.a_brick_disconnected();
             }
             Event::GF_EVENT_CHILD_UP => instance.volume.bricks.forget(),
             _ => {}

@@ -104,19 +104,26 @@ impl BrickFile for File<'_> {
         self.child.set(fd, step, values)
     }
 
-    fn remove(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
-        if names.len() > 1 && self.bricks.remove_many() {
-            match self.child.remove_all(fd, step, names) {
-                // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
-                Err(failure) if failure.errno() == Errno::EOPNOTSUPP => {
-                    self.bricks.remove_singly();
-                }
-                result => return result,
-            }
+    fn remove_one(&self, fd: &Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
+        self.child.remove(fd, step, name)
+    }
+
+    fn remove_all(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
+        let refused = Failure::Brick {
+            step,
+            errno: Errno::EOPNOTSUPP,
+        };
+        if !self.bricks.remove_many() {
+            return Err(refused);
         }
-        names
-            .iter()
-            .try_for_each(|name| self.child.remove(fd, step, name))
+        let removed = self.child.remove_all(fd, step, names);
+        // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
+        if let Err(failure) = &removed
+            && failure.errno() == Errno::EOPNOTSUPP
+        {
+            self.bricks.remove_singly();
+        }
+        removed
     }
 
     fn resize(&self, fd: &Fd, step: &'static str, size: u64) -> Result<bool, Failure> {

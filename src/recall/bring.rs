@@ -34,7 +34,7 @@ pub fn bring(
     let tracker = Tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
     if !job.lease.is_sure(volume.bricks.disconnects()) {
-        tracker.distrust();
+        tracker.lose();
     }
     let result = if store.can_fetch() {
         let fetched = volume
@@ -84,14 +84,8 @@ pub fn bring(
         }),
         (Some(WriteError::TooLong), _) => Err(Failure::TooLong(size)),
         (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
-        (Some(WriteError::Lost), _) => Err(Failure::LockLost),
+        (Some(WriteError::Lost), _) => Err(Failure::Disconnected),
         (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
-        // A plugin of the stock ABI takes that for a failure of the bricks, or does not look.
-        (None, result)
-            if written.refused && !store.can_fetch() && (result.is_err() || !written.complete) =>
-        {
-            Err(Failure::LockLost)
-        }
         (None, Err(failure)) => Err(failure),
         (None, Ok(())) if !written.complete => Err(Failure::Incomplete {
             got: written.bytes,
@@ -105,6 +99,7 @@ pub fn bring(
 /// they wait for. Any other failure is the recall's alone, or their requests meet it too.
 #[must_use]
 pub fn refuses_readers(failure: &Failure) -> Option<Errno> {
-    let lost = matches!(failure, Failure::LockLost) || failure.errno() == Errno::ENOTCONN;
-    lost.then_some(Errno::ENOTCONN)
+    // One of several bricks does not matter: the recall starts again.
+    let refused = failure.errno() == Errno::ENOTCONN && !matches!(failure, Failure::Disconnected);
+    refused.then_some(Errno::ENOTCONN)
 }

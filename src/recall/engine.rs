@@ -262,10 +262,10 @@ impl Engine {
         }
     }
 
-    /// A brick went away: no recall writes before it has made sure that it still has its lock.
-    pub fn distrust_locks(&self) {
+    /// A brick disconnected: recalls that are writing start again.
+    pub fn a_brick_disconnected(&self) {
         for job in lock(&self.jobs).values() {
-            job.distrust();
+            job.lose();
         }
     }
 

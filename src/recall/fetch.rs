@@ -144,38 +144,15 @@ impl Fetching<'_> {
     }
 
     fn go_on(&self) -> Result<(), Failure> {
-        let Target { volume, job, .. } = self.target;
-        // A lock that may be lost is looked at here too: the next write may be long in coming.
-        if !job.lease.is_sure(volume.bricks.disconnects()) {
-            self.make_sure()?;
+        let Target { job, tracker, .. } = self.target;
+        // Here too: the next write may be long in coming.
+        if tracker.is_lost() {
+            return Err(Failure::Disconnected);
         }
         if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
             return Err(Failure::Cancelled);
         }
         Ok(())
-    }
-
-    /// A brick went away: writing goes on if the lock is still ours.
-    fn make_sure(&self) -> Result<(), Failure> {
-        let Target {
-            volume,
-            job,
-            tracker,
-            ..
-        } = self.target;
-        let file = volume.file(&job.inode, job.gfid, *job)?;
-        loop {
-            if let Err(failure) = job.lease.check(&file) {
-                tracker.lose();
-                return Err(failure);
-            }
-            tracker.trust();
-            // If a brick went away in between, that it did has just been wiped out.
-            if job.lease.is_sure(volume.bricks.disconnects()) {
-                return Ok(());
-            }
-            tracker.distrust();
-        }
     }
 
     /// Others fill the bricks, too.
@@ -197,7 +174,7 @@ impl Fetching<'_> {
         space::look_again(&file, config.keep_free)
     }
 
-    /// Writes part of a chunk, once it is sure that the lock is ours.
+    /// Writes part of a chunk.
     fn write(&self, at: u64, chunk: &Arc<Chunk>, which: Range<usize>) -> Result<(), Failure> {
         let Target {
             job, fd, tracker, ..
@@ -211,15 +188,9 @@ impl Fetching<'_> {
         }
         let (buffer, this) = (chunk.buffer(), self.object.source.this);
         tracker.hold(at, chunk);
-        let written = loop {
-            let sent = tracker
-                .begin(at, which.len() as u64)
-                .and_then(|slot| buffer.write(this, fd, which.clone(), at, urgent, Box::new(slot)));
-            match sent {
-                Err(_) if tracker.is_distrusted() => self.make_sure()?,
-                written => break written,
-            }
-        };
+        let written = tracker
+            .begin(at, which.len() as u64)
+            .and_then(|slot| buffer.write(this, fd, which, at, urgent, Box::new(slot)));
         written.map_err(|errno| match errno {
             Errno::ECANCELED => Failure::Cancelled,
             errno => Failure::Brick {

@@ -108,10 +108,10 @@ impl Job {
         Some(self.waiters.try_lock().ok()?.len())
     }
 
-    /// Its lock may be lost: see [`Tracker::distrust`].
-    pub fn distrust(&self) {
+    /// A brick disconnected: see [`Tracker::lose`].
+    pub fn lose(&self) {
         if let Some(tracker) = &*lock(&self.tracker) {
-            tracker.distrust();
+            tracker.lose();
         }
     }
 
@@ -191,7 +191,7 @@ impl Job {
     #[must_use]
     pub fn serving(&self) -> Option<Serving> {
         let serving = lock(&self.serving).clone();
-        let serving = serving.filter(|serving| !serving.tracker.is_distrusted());
+        let serving = serving.filter(|serving| !serving.tracker.is_lost());
         if serving.is_some() {
             self.touch();
         }

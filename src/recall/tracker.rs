@@ -50,9 +50,8 @@ struct State {
     acknowledged: Ranges,
     failed: Option<WriteError>,
     moved_mtime: bool,
-    /// The lock may be lost: nothing is written until somebody knows better.
-    distrusted: bool,
-    refused: bool,
+    /// A brick disconnected.
+    lost: bool,
     closed: bool,
 }
 
@@ -65,7 +64,7 @@ pub enum WriteError {
     TooLong,
     /// The recall was cancelled.
     Cancelled,
-    /// The lock on the file was lost.
+    /// A brick disconnected.
     Lost,
 }
 
@@ -87,10 +86,8 @@ pub struct Written {
     pub complete: bool,
     /// How many bytes were.
     pub bytes: u64,
-    /// The first error.
+    /// That a brick disconnected, or else the first error.
     pub error: Option<WriteError>,
-    /// Whether a write was refused because the lock might be lost.
-    pub refused: bool,
     /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
     pub moved_mtime: bool,
 }
@@ -108,8 +105,7 @@ impl Beside for Reading {
     }
 
     fn is_sure(&self) -> bool {
-        let state = lock(&self.tracker.state);
-        !state.distrusted && state.failed != Some(WriteError::Lost)
+        !self.tracker.is_lost()
     }
 }
 
@@ -168,7 +164,7 @@ impl Tracker {
     pub fn read(self: &Arc<Self>, range: Range<u64>, attributes: &Attributes) -> Option<Reading> {
         let mut state = lock(&self.state);
         if state.readers_end
-            || state.distrusted
+            || state.lost
             || state.failed.is_some()
             || range.is_empty()
             || !state.acknowledged.contains(range)
@@ -194,27 +190,17 @@ impl Tracker {
         }
     }
 
-    /// The lock may be lost: refuses writes, with EAGAIN, until [`Self::trust`].
-    pub fn distrust(&self) {
-        lock(&self.state).distrusted = true;
-        self.changed.notify_all();
-    }
-
-    /// The lock is not lost.
-    pub fn trust(&self) {
-        lock(&self.state).distrusted = false;
-    }
-
-    /// Whether it may be lost.
-    #[must_use]
-    pub fn is_distrusted(&self) -> bool {
-        lock(&self.state).distrusted
-    }
-
-    /// The lock is lost: makes every further write fail.
+    /// A brick disconnected: the lock may be lost, and what was written. Every further write fails, and nobody reads from
+    /// the bricks beside the recall any more.
     pub fn lose(&self) {
-        lock(&self.state).failed.get_or_insert(WriteError::Lost);
+        lock(&self.state).lost = true;
         self.changed.notify_all();
+    }
+
+    /// Whether a brick disconnected.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        lock(&self.state).lost
     }
 
     /// Refuses further writes and waits until every one that was accepted is answered.
@@ -243,9 +229,12 @@ impl Tracker {
         Written {
             complete: state.acknowledged.contains(0..self.size),
             bytes: state.acknowledged.bytes(),
-            error: state.failed,
+            error: if state.lost {
+                Some(WriteError::Lost)
+            } else {
+                state.failed
+            },
             moved_mtime: state.moved_mtime,
-            refused: state.refused,
         }
     }
 
@@ -261,15 +250,14 @@ impl Tracker {
             state.failed.get_or_insert(WriteError::TooLong);
         }
         loop {
+            if state.lost {
+                state.failed.get_or_insert(WriteError::Lost);
+            }
             if let Some(error) = state.failed {
                 return Err(error.errno());
             }
             if state.closed {
                 return Err(Errno::ESTALE);
-            }
-            if state.distrusted {
-                state.refused = true;
-                return Err(Errno::EAGAIN);
             }
             // One write always goes, however small the window: it must not wait for itself.
             if state.flying == 0 || state.flying_bytes + length <= self.window {
@@ -444,31 +432,24 @@ mod tests {
         begin(0x9000, 0, 5).unwrap().end(Ok(5), false);
         let reading = tracker.read(0..5, &attributes).unwrap();
         assert!(reading.is_sure());
-        tracker.distrust();
-        assert!(tracker.read(0..5, &attributes).is_none());
-        assert!(!reading.is_sure());
-        tracker.trust();
-        assert!(reading.is_sure() && tracker.read(0..5, &attributes).is_some());
         tracker.lose();
+        assert!(tracker.read(0..5, &attributes).is_none());
         assert!(!reading.is_sure());
         drop(reading);
         tracker.drain();
     }
 
     #[test]
-    fn nothing_is_written_while_the_lock_may_be_lost() {
+    fn nothing_is_written_after_a_brick_disconnected() {
         let tracker = Tracker::open(0x7000, 100, 10);
         let first = begin(0x7000, 0, 10).unwrap();
         let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
-        tracker.distrust();
-        assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "it is woken");
+        tracker.lose();
+        assert_eq!(writer.join().unwrap(), Errno::ENOTCONN, "it is woken");
         first.end(Ok(10), false);
-        assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::EAGAIN);
-        tracker.trust();
-        begin(0x7000, 10, 90).unwrap().end(Ok(90), false);
+        assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::ENOTCONN);
         tracker.drain();
-        let written = tracker.written();
-        assert!(written.complete && written.refused && written.error.is_none());
+        assert_eq!(tracker.written().error, Some(WriteError::Lost));
     }
 
     #[test]

@@ -126,6 +126,10 @@ pub enum Failure {
     /// What the bricks say of the file makes no sense.
     #[error("the file's attributes are damaged: {0}")]
     Damaged(&'static str),
+    /// A brick disconnected in the middle of a recall: it may have lost power, and with it what was written. The recall
+    /// starts again.
+    #[error("a brick disconnected in the middle of the recall")]
+    Disconnected,
     /// The connection to the bricks was lost, and with it the lock on the file.
     #[error("the lock on the file was lost")]
     LockLost,
@@ -172,7 +176,7 @@ impl Failure {
             Self::NotAccepted(errno) => *errno,
             Self::TooLarge(_) => Errno::ENOSPC,
             Self::Locked => Errno::EAGAIN,
-            Self::LockLost => Errno::ENOTCONN,
+            Self::Disconnected | Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,

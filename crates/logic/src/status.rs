@@ -124,7 +124,7 @@ impl<A: Attributes> Status<A> {
 /// (`posix_cs_check_status`), except for a file that has bytes and no recorded size: only a commit removes the size, so a
 /// brick died in the middle of one.
 #[must_use]
-const fn state(remote: bool, marked: bool, on_bricks: u64, has_size: bool) -> State {
+pub const fn state(remote: bool, marked: bool, on_bricks: u64, has_size: bool) -> State {
     match (remote, marked, on_bricks) {
         (true, false, 0) => State::Remote,
         (true, _, 1..) if !has_size => State::Downloading,

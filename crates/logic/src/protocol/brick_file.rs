@@ -6,8 +6,6 @@
 use std::ffi::CStr;
 use std::time::Duration;
 
-use cloudsync_format::xattr;
-
 use crate::errno::Failure;
 use crate::status::{Attributes, Reading, Status};
 
@@ -61,9 +59,13 @@ pub trait BrickFile {
         values: &[(&CStr, &str)],
     ) -> Result<(), Failure>;
 
-    /// Removes extended attributes: in one operation in any order, or one after the other in this order where the volume
-    /// cannot do that. Those that do not exist are ignored.
-    fn remove(&self, fd: &Self::Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure>;
+    /// Removes an extended attribute; one that does not exist is ignored.
+    fn remove_one(&self, fd: &Self::Fd, step: &'static str, name: &CStr) -> Result<(), Failure>;
+
+    /// Removes extended attributes in one operation, in any order; those that do not exist are ignored.
+    /// [`Failure::Brick`] with EOPNOTSUPP where the volume cannot do that.
+    fn remove_all(&self, fd: &Self::Fd, step: &'static str, names: &[&CStr])
+    -> Result<(), Failure>;
 
     /// Gives the file `size` bytes. Returns whether that moved its mtime.
     fn resize(&self, fd: &Self::Fd, step: &'static str, size: u64) -> Result<bool, Failure>;
@@ -85,22 +87,4 @@ pub trait BrickFile {
 
     /// Sleeps.
     fn pause(&self, time: Duration);
-}
-
-/// Removes what a cold file has and a local one has not; last the attribute by which a lookup sees that some are left.
-///
-/// # Errors
-/// [`Failure::Brick`].
-pub fn tidy<F: BrickFile>(file: &F, fd: &F::Fd) -> Result<(), Failure> {
-    file.remove(fd, "tidy up", xattr::LEFT_OVERS)
-}
-
-/// Removes all bytes and waits until that is on disk: an erasure-coded volume records a file's new size and version
-/// late, and a brick that was down heals by them.
-///
-/// # Errors
-/// [`Failure::Brick`].
-pub fn empty<F: BrickFile>(file: &F, fd: &F::Fd) -> Result<(), Failure> {
-    file.resize(fd, "cut", 0)?;
-    file.fsync(fd)
 }

@@ -51,7 +51,8 @@ use crate::crash;
 use crate::errno::{Errno, Failure};
 use crate::gfid::Gfid;
 use crate::marks::Mark;
-use crate::protocol::brick_file::{BrickFile, empty};
+use crate::protocol::brick_file::BrickFile;
+use crate::protocol::lease::Held;
 use crate::status::{Attributes, Reading, Status};
 
 /// How long a truncation may take on a brick from its check of the state to its effect. It is two system calls; this is
@@ -96,42 +97,35 @@ pub fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
     }
 }
 
-/// Does the handshake. Call only under the lock, which was taken when bricks had disconnected `disconnects` times.
-/// `own_times`: the volume keeps its own times. Returns what the file was, and the object that it is now.
+/// Does the handshake. Call only under the lock; any disconnect since counts as its loss. `own_times`: the volume keeps its own times. Returns what the file was, and the object that it is now.
 ///
 /// # Errors
 /// Why not: the file is what it was.
 pub fn run<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     claim: &Claim,
     gfid: Gfid,
     own_times: bool,
-    disconnects: u64,
     work: &mut dyn Archive<F::Attributes>,
 ) -> Result<(Status<F::Attributes>, Object), Failure> {
-    // A brick that disconnected has forgotten the lock.
-    let ours = || match file.disconnects() == disconnects {
-        true => Ok(()),
-        false => Err(Failure::LockLost),
-    };
+    let file = held.file;
     let status = file.status()?;
     check_file(&status)?;
     check_claim(claim, &status)?;
     let object = work.vouch(&status)?;
     let fd = file.open()?;
     // The store may have taken its time. What is there by now may be another client's recall.
-    ours()?;
+    held.check()?;
     let mark = Mark::new(gfid, status.attributes.ctime()).to_string();
     let done = work
         .mark_as_caller(&mark)
         .and_then(|()| stop_writers(file, &fd, work))
         .and_then(|()| check_again(file, &status, own_times))
-        .and_then(|()| ours())
-        .and_then(|()| make_cold(file, &fd, gfid, &status, &object, ours));
+        .and_then(|()| make_cold(held, &fd, gfid, &status, &object));
     if let Err(failure) = done {
         // If it may be another client's by now, that one mends it, or the next.
-        if ours().is_ok() {
-            undo(file, &fd);
+        if held.check().is_ok() {
+            undo(held, &fd, &status.attributes);
         }
         return Err(failure);
     }
@@ -190,14 +184,17 @@ fn stop_writers<F: BrickFile>(
 ) -> Result<(), Failure> {
     file.await_writes(fd)?;
     file.pause(STRAGGLERS);
-    if file.try_to_read(fd)? != Reading::Refused {
-        work.bricks_do_not_check();
-        return Err(refused(
-            Errno::EOPNOTSUPP,
-            "the bricks do not check a file's state (storage.linux-aio, storage.linux-io_uring)",
-        ));
+    match file.try_to_read(fd)? {
+        Reading::Refused => file.look_up(),
+        Reading::Checked => Err(refused(Errno::EBUSY, "another client removed its mark")),
+        Reading::Unchecked => {
+            work.bricks_do_not_check();
+            Err(refused(
+                Errno::EOPNOTSUPP,
+                "the bricks do not check a file's state (storage.linux-aio, storage.linux-io_uring)",
+            ))
+        }
     }
-    file.look_up()
 }
 
 /// Nobody can change the file any more, but somebody may have until a moment ago.
@@ -223,12 +220,11 @@ fn check_again<F: BrickFile>(
 }
 
 fn make_cold<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
     gfid: Gfid,
     status: &Status<F::Attributes>,
     object: &Object,
-    ours: impl Fn() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
     let record = Record {
@@ -240,7 +236,7 @@ fn make_cold<F: BrickFile>(
     };
     // What the bricks write in the stock handshake, so that its translator can recall the file too; and which object
     // the file is, because names change, and so may what is at a name.
-    file.set(
+    held.set(
         fd,
         "write down the object",
         &[
@@ -252,10 +248,9 @@ fn make_cold<F: BrickFile>(
             (xattr::KEY, &object.key),
         ],
     )?;
-    file.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
-    ours()?;
-    empty(file, fd)?;
-    let after = file.status()?;
+    held.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
+    held.empty(fd)?;
+    let after = held.file.status()?;
     if after.on_bricks != 0 {
         // A straggler after all. Its bytes are not in the object, so the file must not stay as it is.
         return Err(refused(
@@ -265,28 +260,32 @@ fn make_cold<F: BrickFile>(
     }
     // Without features.ctime truncating moves the file's times.
     if after.attributes.mtime() != attributes.mtime() {
-        file.set_times(fd, attributes)?;
+        held.set_times(fd, attributes)?;
     }
-    file.remove(fd, "unmark", &[xattr::DOWNLOADING])
+    held.remove(fd, "unmark", xattr::DOWNLOADING)
 }
 
-/// Makes the file what it was. Past the truncation there is no way back, and no need of one: it is cold then, and heals.
-fn undo<F: BrickFile>(file: &F, fd: &F::Fd) {
-    let result = file.status().and_then(|status| {
+/// Makes the file what it was. Past the truncation there is no way back, and no need of one: it is cold then, and heals,
+/// but only we know its times.
+fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
+    let result = held.file.status().and_then(|status| {
         if status.remote.is_some() && status.on_bricks != status.attributes.size() {
-            return Ok(());
+            return match status.attributes.mtime() == before.mtime() {
+                true => Ok(()),
+                false => held.set_times(fd, before),
+            };
         }
         // cs.remote goes first: left-overs on a local file are harmless.
-        file.remove(fd, "undo", &[xattr::REMOTE])?;
+        held.remove(fd, "undo", xattr::REMOTE)?;
         for name in xattr::LEFT_OVERS {
-            file.remove(fd, "undo", &[name])?;
+            held.remove(fd, "undo", name)?;
         }
-        file.remove(fd, "undo", &[xattr::DOWNLOADING])
+        held.remove(fd, "undo", xattr::DOWNLOADING)
     });
     if let Err(failure) = result {
         log::warn!(
             "{}: cannot clean up after a refused handshake: {failure}; the next job does it",
-            file.path()
+            held.file.path()
         );
     }
 }

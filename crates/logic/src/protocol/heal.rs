@@ -19,8 +19,8 @@ use cloudsync_format::xattr::{self, State};
 use crate::errno::{Errno, Failure};
 use crate::gfid::Gfid;
 use crate::marks::{self, Mark};
-use crate::protocol::brick_file::{BrickFile, empty};
-use crate::protocol::lease::Lease;
+use crate::protocol::brick_file::BrickFile;
+use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
 
 /// Whose the bytes in a cold file are.
@@ -172,9 +172,8 @@ pub enum Settled {
 /// # Errors
 /// Why not: nothing is removed then.
 pub fn settle<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
-    lease: &Lease,
     gfid: Gfid,
     status: &Status<F::Attributes>,
     compare: impl FnOnce(Marks) -> Result<Whose, Failure>,
@@ -187,11 +186,14 @@ pub fn settle<F: BrickFile>(
         }
         _ => compare(marks)?,
     };
-    // The store may have taken its time.
-    lease.check(file)?;
     match whose {
-        Whose::Foreign(why) => keep(file, fd, gfid, status, why).map(|()| Settled::Kept),
-        Whose::Ours => make_cold_again(file, fd, &status.attributes, false).map(|()| Settled::Cold),
+        Whose::Foreign(why) => keep(held, fd, gfid, status, why).map(|()| Settled::Kept),
+        Whose::Ours => {
+            // First: the client whose bytes they are may be back, and takes its mark for a proof that nobody else was
+            // at work.
+            held.lease.mark(held.file, fd, gfid, status)?;
+            make_cold_again(held, fd, &status.attributes, false).map(|()| Settled::Cold)
+        }
     }
 }
 
@@ -204,26 +206,26 @@ pub fn settle<F: BrickFile>(
 /// # Errors
 /// [`Failure::Brick`].
 pub fn make_cold_again<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
     keep: &F::Attributes,
     moved: bool,
 ) -> Result<(), Failure> {
-    let before = file.status()?;
+    let before = held.file.status()?;
     if !matches!(before.state, State::Remote | State::Repair) {
         return Ok(());
     }
     // Even if there seems to be nothing to remove: an erasure-coded volume knows a file's size late.
-    empty(file, fd)?;
-    if moved || file.status()?.attributes.mtime() != before.attributes.mtime() {
-        file.set_times(fd, keep)?;
+    held.empty(fd)?;
+    if moved || held.file.status()?.attributes.mtime() != before.attributes.mtime() {
+        held.set_times(fd, keep)?;
     }
-    file.remove(fd, "unmark", &[xattr::DOWNLOADING])
+    held.remove(fd, "unmark", xattr::DOWNLOADING)
 }
 
 /// The file is local from now on, with the bytes that it has.
 fn keep<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
     gfid: Gfid,
     status: &Status<F::Attributes>,
@@ -240,16 +242,16 @@ fn keep<F: BrickFile>(
             size: status.attributes.size(),
             key: key.clone(),
         };
-        let before = file.attribute(xattr::KEPT)?;
+        let before = held.file.attribute(xattr::KEPT)?;
         let before = before.map(|before| String::from_utf8_lossy(&before).into_owned());
         let value = marks::add_kept(before.as_deref().unwrap_or_default(), &kept);
-        file.set(fd, "note the object", &[(xattr::KEPT, &value)])?;
+        held.set(fd, "note the object", &[(xattr::KEPT, &value)])?;
     }
-    file.remove(fd, "commit", &xattr::COMMIT)?;
+    held.remove_all(fd, "commit", &xattr::COMMIT)?;
     log::warn!(
         "{} (gfid {gfid}): {why}; its {} bytes are not from a recall and are kept: they are the file now. Its marks named \
          object {key}, of {} bytes. See 'Bytes that are not ours' in SEMANTICS.md",
-        file.path(),
+        held.file.path(),
         status.on_bricks,
         status.attributes.size(),
     );

@@ -9,9 +9,9 @@ use cloudsync_format::xattr::{self, State};
 use crate::decision::Want;
 use crate::errno::Failure;
 use crate::gfid::Gfid;
-use crate::protocol::brick_file::{BrickFile, tidy};
+use crate::protocol::brick_file::BrickFile;
 use crate::protocol::heal::{Marks, Settled, Whose, settle};
-use crate::protocol::lease::Lease;
+use crate::protocol::lease::{Held, Lease};
 use crate::protocol::lock;
 use crate::protocol::recall::{Fetch, Plan, bring_back, empty};
 use crate::status::Status;
@@ -68,31 +68,30 @@ pub fn run<F: BrickFile>(
         work.begin();
         lease.begin(file);
         let outcome = lock::lock(file, &go_on).and_then(|lock| {
-            let outcome = with_lock(file, lease, gfid, want, work);
+            let outcome = with_lock(Held { file, lease }, gfid, want, work);
             lease.end(file);
             drop(lock);
             outcome
         });
         match outcome {
             // Whoever had the lock meanwhile may have done it all; if not, the job starts again.
-            Err(Failure::LockLost) if left > 0 => left -= 1,
+            Err(Failure::LockLost | Failure::Disconnected) if left > 0 => left -= 1,
             outcome => return outcome,
         }
     }
 }
 
 fn with_lock<F: BrickFile>(
-    file: &F,
-    lease: &Lease,
+    held: Held<'_, F>,
     gfid: Gfid,
     want: Want,
     work: &mut dyn Work<F>,
 ) -> Result<(), Failure> {
-    let status = healed(file, lease, gfid, work)?;
+    let status = healed(held, gfid, work)?;
     match (status.state, want) {
         (State::Local, _) => {
             if status.has_left_overs {
-                tidy(file, &file.open()?)?;
+                held.tidy(&held.file.open()?)?;
             }
             work.local(None);
             Ok(())
@@ -100,20 +99,20 @@ fn with_lock<F: BrickFile>(
         (_, Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle) => Ok(()),
         (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
             let plan = work.plan(&status, None)?;
-            bring_back(file, lease, gfid, &status, plan, work)?;
+            bring_back(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));
             Ok(())
         }
         // Without it everybody who waits goes on, and finds the file as it is.
         (State::Remote, Want::First(_)) if !work.take_truncation() => Ok(()),
         (State::Remote, Want::First(0)) => {
-            empty(file, lease, work)?;
+            empty(held, work)?;
             work.local(None);
             Ok(())
         }
         (State::Remote, Want::First(keep)) => {
             let plan = work.plan(&status, Some(keep))?;
-            bring_back(file, lease, gfid, &status, plan, work)?;
+            bring_back(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));
             Ok(())
         }
@@ -123,27 +122,26 @@ fn with_lock<F: BrickFile>(
 
 /// The file's status, after what a dead client left was mended. We hold the lock, so nobody is at work.
 fn healed<F: BrickFile>(
-    file: &F,
-    lease: &Lease,
+    held: Held<'_, F>,
     gfid: Gfid,
     work: &mut dyn Work<F>,
 ) -> Result<Status<F::Attributes>, Failure> {
-    let status = file.status()?;
+    let status = held.file.status()?;
     match status.state {
         State::Repair => {
-            let fd = file.open()?;
+            let fd = held.file.open()?;
             let compare = |marks| work.compare(&fd, &status, marks);
-            if settle(file, &fd, lease, gfid, &status, compare)? == Settled::Kept {
+            if settle(held, &fd, gfid, &status, compare)? == Settled::Kept {
                 work.kept();
             }
-            file.status()
+            held.file.status()
         }
         // The bytes are whole: a commit did not finish, or a handshake did not begin to truncate. Recalls of the stock
         // translator that died near their end leave this, too.
         State::Downloading => {
-            let fd = file.open()?;
-            file.remove(&fd, "unmark", &xattr::COMMIT)?;
-            file.status()
+            let fd = held.file.open()?;
+            held.remove_all(&fd, "unmark", &xattr::COMMIT)?;
+            held.file.status()
         }
         State::Local | State::Remote | State::Error => Ok(status),
     }

@@ -8,17 +8,21 @@
 //! lock or nobody has taken it since, and checks that the file's mark is still the job's own. If so, nobody else was at
 //! work.
 //!
-//! Nothing slips through between a check and the operation after it: a connection that breaks fails the operations in
-//! flight, and the host reports the break before it reconnects, which takes seconds.
+//! Every change of a file under its lock goes through [`Held`], which checks first. Nothing slips through between the
+//! check and the change: a connection that breaks fails the operations in flight, and the host reports the break before it
+//! reconnects, which takes seconds. On a volume of several bricks an operation succeeds though one of them disconnects, so
+//! the next change must not rely on the last one's success.
 
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use std::ffi::CStr;
+
 use cloudsync_format::xattr;
 
-use crate::errno::Failure;
+use crate::errno::{Errno, Failure};
 use crate::gfid::Gfid;
 use crate::marks::Mark;
 use crate::protocol::brick_file::BrickFile;
@@ -63,6 +67,7 @@ impl Lease {
         gfid: Gfid,
         now: &Status<F::Attributes>,
     ) -> Result<(), Failure> {
+        self.check(file)?;
         let mark = Mark::new(gfid, now.attributes.ctime()).to_string();
         file.set(fd, "mark", &[(xattr::DOWNLOADING, &mark)])?;
         self.set_mark(Some(mark));
@@ -110,5 +115,92 @@ impl Lease {
             // A brick that had disconnected holds it one time less than the others, and refuses the last.
             let _ = file.unlock();
         }
+    }
+}
+
+/// A file whose lock a job has.
+#[derive(Debug)]
+pub struct Held<'a, F> {
+    /// The file: what does not change it needs no check.
+    pub file: &'a F,
+    /// Whether the lock is still ours.
+    pub lease: &'a Lease,
+}
+
+impl<F> Clone for Held<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Held<'_, F> {}
+
+/// Changes. Each is that of [`BrickFile`], after a check.
+///
+/// # Errors
+/// [`Failure::LockLost`]: nothing was changed. [`Failure::Brick`].
+#[allow(clippy::missing_errors_doc)]
+impl<F: BrickFile> Held<'_, F> {
+    /// Makes sure that the lock is ours.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.lease.check(self.file)
+    }
+
+    /// Sets extended attributes, in one operation.
+    pub fn set(
+        &self,
+        fd: &F::Fd,
+        step: &'static str,
+        values: &[(&CStr, &str)],
+    ) -> Result<(), Failure> {
+        self.check()?;
+        self.file.set(fd, step, values)
+    }
+
+    /// Removes an extended attribute.
+    pub fn remove(&self, fd: &F::Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
+        self.check()?;
+        self.file.remove_one(fd, step, name)
+    }
+
+    /// Removes extended attributes in one operation, in any order, or one after the other in this order where the volume
+    /// cannot do that.
+    pub fn remove_all(
+        &self,
+        fd: &F::Fd,
+        step: &'static str,
+        names: &[&CStr],
+    ) -> Result<(), Failure> {
+        self.check()?;
+        match self.file.remove_all(fd, step, names) {
+            Err(failure) if failure.errno() == Errno::EOPNOTSUPP => names
+                .iter()
+                .try_for_each(|name| self.remove(fd, step, name)),
+            result => result,
+        }
+    }
+
+    /// Removes what a cold file has and a local one has not; last the attribute by which a lookup sees that some are left.
+    pub fn tidy(&self, fd: &F::Fd) -> Result<(), Failure> {
+        self.remove_all(fd, "tidy up", xattr::LEFT_OVERS)
+    }
+
+    /// Gives the file `size` bytes. Returns whether that moved its mtime.
+    pub fn resize(&self, fd: &F::Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
+        self.check()?;
+        self.file.resize(fd, step, size)
+    }
+
+    /// Removes all bytes and waits until that is on disk: an erasure-coded volume records a file's new size and version
+    /// late, and a brick that was down heals by them.
+    pub fn empty(&self, fd: &F::Fd) -> Result<(), Failure> {
+        self.resize(fd, "cut", 0)?;
+        self.file.fsync(fd)
+    }
+
+    /// Sets access and modification time.
+    pub fn set_times(&self, fd: &F::Fd, attributes: &F::Attributes) -> Result<(), Failure> {
+        self.check()?;
+        self.file.set_times(fd, attributes)
     }
 }

@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! mark -> make room -> fetch (drained and checked) -> commit
-//! commit: fsync -> still ours? -> times -> truncate as the caller -> still ours? -> remove the marks
+//! commit: fsync -> times -> truncate as the caller -> remove the marks
 //! ```
+//!
+//! Before each change it is checked that the lock is still ours ([`Held`]).
 //!
 //! Law 9: nothing is removed that the bricks have not accepted as the caller's. So a truncation is done on the bricks as
 //! its caller's *before* the file stops being cold: on the empty stub, or on the bytes in front of the cut once they are
@@ -16,9 +18,9 @@ use cloudsync_format::xattr;
 
 use crate::errno::Failure;
 use crate::gfid::Gfid;
-use crate::protocol::brick_file::{BrickFile, tidy};
+use crate::protocol::brick_file::BrickFile;
 use crate::protocol::heal::make_cold_again;
-use crate::protocol::lease::Lease;
+use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
 
 /// How a file is brought back.
@@ -67,43 +69,45 @@ pub trait Fetch<F: BrickFile> {
 /// # Errors
 /// Why not; the file is cold then, or what another client made of it.
 pub fn bring_back<F: BrickFile>(
-    file: &F,
-    lease: &Lease,
+    held: Held<'_, F>,
     gfid: Gfid,
     status: &Status<F::Attributes>,
     plan: Plan,
     work: &mut dyn Fetch<F>,
 ) -> Result<(), Failure> {
+    let file = held.file;
     let fd = if plan.one_write {
         file.open_briefly()?
     } else {
         let fd = file.open()?;
-        lease.mark(file, &fd, gfid, status)?;
+        held.lease.mark(file, &fd, gfid, status)?;
         fd
     };
+    let before = file.disconnects();
     let mut moved = false;
-    let done = lease
-        .check(file)
-        .and_then(|()| prepare(file, &fd, status, plan))
-        .and_then(|moving| {
-            moved = moving;
-            moved |= work.fetch(&fd, status, plan)?;
-            commit(file, &fd, lease, status, moved, work)
-        });
+    let done = prepare(held, &fd, status, plan).and_then(|moving| {
+        moved = moving;
+        moved |= work.fetch(&fd, status, plan)?;
+        commit(held, &fd, status, moved, before, work)
+    });
+    // Another client may have brought it back.
+    let lost = done.is_err() && held.check().is_err();
     // Readers that were served beside it are answered before anything is removed, and before another client may remove it.
-    work.end_reading(done.as_ref().err());
+    work.end_reading(match lost {
+        true => Some(&Failure::LockLost),
+        false => done.as_ref().err(),
+    });
     let Err(failure) = done else {
         return Ok(());
     };
-    // Another client may have brought it back.
-    if lease.check(file).is_err() {
+    if lost {
         return Err(match failure {
             Failure::Cancelled => failure,
             _ => Failure::LockLost,
         });
     }
     // If this fails too, the next recall starts with it.
-    if let Err(second) = make_cold_again(file, &fd, &status.attributes, moved) {
+    if let Err(second) = make_cold_again(held, &fd, &status.attributes, moved) {
         log::warn!(
             "{}: cannot clean up after a failed recall: {second}; the next recall does it",
             file.path()
@@ -122,15 +126,15 @@ pub fn bring_back<F: BrickFile>(
 /// A recall of one write needs none of that. But if it brings less than the whole file, it first removes what a client may
 /// have left that died in its only write: that may have reached some bricks of a file that looks cold by the others.
 fn prepare<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
     status: &Status<F::Attributes>,
     plan: Plan,
 ) -> Result<bool, Failure> {
     match plan.one_write {
-        true if plan.size < status.attributes.size() => file.resize(fd, "cut", 0),
-        true => Ok(false),
-        false => file.resize(fd, "make room", plan.size),
+        true if plan.size < status.attributes.size() => held.resize(fd, "cut", 0),
+        true => held.check().map(|()| false),
+        false => held.resize(fd, "make room", plan.size),
     }
 }
 
@@ -139,8 +143,6 @@ fn prepare<F: BrickFile>(
 pub enum Step {
     /// The bytes are on disk.
     Fsync,
-    /// The lock is still ours.
-    Check,
     /// The times are what they were.
     Times,
     /// The caller's truncation is accepted, and done.
@@ -150,36 +152,36 @@ pub enum Step {
 }
 
 /// The order of the commit (law 3). tests/protocol shows for each step what goes wrong if it changes places with the next.
-pub const COMMIT: [Step; 6] = [
-    Step::Fsync,
-    Step::Check,
-    Step::Times,
-    Step::Truncate,
-    // The truncation may have waited on a brick.
-    Step::Check,
-    Step::Unmark,
-];
+pub const COMMIT: [Step; 4] = [Step::Fsync, Step::Times, Step::Truncate, Step::Unmark];
 
-/// Commits.
+/// Commits what was written since bricks had disconnected `before` times.
 ///
 /// Wherever a brick dies in the last step, it has all the bytes, and the next client goes on with it: without the recorded
 /// size the bytes are not removed any more, and without `cs.remote` the file is local.
 fn commit<F: BrickFile>(
-    file: &F,
+    held: Held<'_, F>,
     fd: &F::Fd,
-    lease: &Lease,
     status: &Status<F::Attributes>,
     moved_mtime: bool,
+    before: u64,
     work: &mut dyn Fetch<F>,
 ) -> Result<(), Failure> {
     for step in work.commit() {
         match step {
-            Step::Fsync => file.fsync(fd)?,
-            Step::Check => lease.check(file)?,
-            Step::Times if moved_mtime => file.set_times(fd, &status.attributes)?,
+            Step::Fsync => {
+                held.file.fsync(fd)?;
+                // A brick that disconnected may have lost power, and with it what was written before.
+                if held.file.disconnects() != before {
+                    return Err(Failure::Disconnected);
+                }
+            }
+            Step::Times if moved_mtime => held.set_times(fd, &status.attributes)?,
             Step::Times => {}
-            Step::Truncate => work.truncate_as_caller()?,
-            Step::Unmark => file.remove(fd, "commit", &xattr::COMMIT)?,
+            Step::Truncate => {
+                held.check()?;
+                work.truncate_as_caller()?;
+            }
+            Step::Unmark => held.remove_all(fd, "commit", &xattr::COMMIT)?,
         }
     }
     Ok(())
@@ -189,24 +191,18 @@ fn commit<F: BrickFile>(
 ///
 /// # Errors
 /// Why not; the file is as cold as it was.
-pub fn empty<F: BrickFile>(
-    file: &F,
-    lease: &Lease,
-    work: &mut dyn Fetch<F>,
-) -> Result<(), Failure> {
-    let fd = file.open()?;
+pub fn empty<F: BrickFile>(held: Held<'_, F>, work: &mut dyn Fetch<F>) -> Result<(), Failure> {
+    let fd = held.file.open()?;
     // There is no mark: it starts again if a brick disconnected since the status was asked for. Another client's recall
     // would go on writing into what is to be empty.
-    lease.check(file)?;
+    held.check()?;
     work.truncate_as_caller()?;
-    // It may have waited on a brick.
-    lease.check(file)?;
-    file.remove(&fd, "commit", &[xattr::REMOTE])?;
+    held.remove(&fd, "commit", xattr::REMOTE)?;
     // The file is empty and local, whatever comes of this.
-    if let Err(failure) = tidy(file, &fd) {
+    if let Err(failure) = held.tidy(&fd) {
         log::warn!(
             "{}: marks are left, which the next lookup removes: {failure}",
-            file.path()
+            held.file.path()
         );
     }
     Ok(())

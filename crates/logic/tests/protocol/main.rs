@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Every protocol, from every state that a client can leave behind, with every fault at every operation, and with
+//! whatever other clients do meanwhile: exhaustively, against a model of the bricks. After each operation the laws are
+//! asserted ([`world::World::check`]), and at the end another client must be able to read the truth.
+
+// A test has no better answer to an error than to fail.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod client;
+mod jobs;
+mod others;
+mod world;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cloudsync_format::xattr::State;
+use cloudsync_logic::decision::Want;
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::protocol::recall::{COMMIT, Step};
+
+use self::client::{Client, Fault};
+use self::others::Act;
+use self::world::World;
+
+/// No job of another client has more operations.
+const LONGEST: usize = 26;
+
+/// What can go wrong at one operation, alone.
+fn simple_faults() -> Vec<Fault> {
+    let each = |after| {
+        [
+            Fault::Fail { after },
+            Fault::Die { after },
+            Fault::PowerLoss { after },
+            Fault::Disconnect {
+                after,
+                others: Act::Nothing,
+            },
+        ]
+    };
+    [false, true].into_iter().flat_map(each).collect()
+}
+
+/// And what others can do meanwhile.
+fn all_faults() -> Vec<Fault> {
+    let whole = [
+        Act::Write,
+        Act::Recall,
+        Act::RecallAndWrite,
+        Act::RecallAndArchive,
+        Act::Archive,
+    ];
+    let dying = (0..LONGEST).flat_map(|at| [Act::RecallAndDie(at), Act::ArchiveAndDie(at)]);
+    let acts: Vec<_> = whole.into_iter().chain(dying).collect();
+    let disconnects = acts.into_iter().flat_map(|others| {
+        let of = |after| Fault::Disconnect { after, others };
+        [of(false), of(true), Fault::Quiet(others)]
+    });
+    let meanwhile = [Act::Write, Act::WriteLater, Act::TruncateLater, Act::Recall];
+    simple_faults()
+        .into_iter()
+        .chain(disconnects)
+        .chain(meanwhile.map(Fault::Meanwhile))
+        .collect()
+}
+
+/// The end: whoever was at work is gone, and another client wants the file's bytes. `fault` hits that one, and then one
+/// more tries.
+fn read_at_last(world: &RefCell<World>, fault: Option<(usize, Fault)>) {
+    let all_are_gone = || {
+        let mut world = world.borrow_mut();
+        world.carry_out_stragglers();
+        for client in 0..10 {
+            world.forget_locks(client);
+        }
+    };
+    all_are_gone();
+    if fault.is_some() {
+        let _ = jobs::job(&Client::new(world, 0, fault), Want::Bytes, false);
+        all_are_gone();
+    }
+    let reader = Client::new(world, 0, None);
+    let read = jobs::job(&reader, Want::Bytes, false);
+    let world = world.borrow();
+    assert!(read.is_ok(), "{read:?} {:#?}", world.history);
+    assert_eq!(world.status().state, State::Local, "{:#?}", world.history);
+    world.check();
+}
+
+/// Does `work` in the world with each of these faults at each operation. Returns how many runs that was.
+fn try_all(
+    world: &World,
+    faults: &[Fault],
+    second: &[Fault],
+    work: &dyn Fn(&Client<'_>) -> Result<(), Failure>,
+) -> usize {
+    let undisturbed = RefCell::new(world.clone());
+    let client = Client::new(&undisturbed, 0, None);
+    let _ = work(&client);
+    let operations = client.operations();
+    read_at_last(&undisturbed, None);
+    let mut runs = 1;
+    for at in 0..operations {
+        for fault in faults {
+            let of_second: Vec<_> = second
+                .iter()
+                .flat_map(|fault| (0..LONGEST / 2).map(|at| Some((at, *fault))))
+                .chain([None])
+                .collect();
+            for then in of_second {
+                let world = RefCell::new(world.clone());
+                world.borrow_mut().trying = [Some((at, *fault)), then];
+                let _ = work(&Client::new(&world, 0, Some((at, *fault))));
+                world.borrow().check();
+                read_at_last(&world, then);
+                runs += 1;
+            }
+        }
+    }
+    runs
+}
+
+/// Every state that a recall may find.
+fn cold_worlds() -> Vec<World> {
+    let mut worlds = Vec::new();
+    for own_times in [true, false] {
+        for removes_singly in if own_times {
+            [true, false].as_slice()
+        } else {
+            &[false]
+        } {
+            let of_kind = [
+                World::cold(own_times),
+                World::half_recalled(own_times),
+                World::half_committed(own_times),
+                World::local_with_left_overs(own_times),
+                World::written_while_off(own_times),
+                World::copied(own_times),
+            ];
+            worlds.extend(of_kind.map(|mut world| {
+                world.removes_singly = *removes_singly;
+                world
+            }));
+        }
+    }
+    worlds
+}
+
+#[test]
+fn a_recall_survives_whatever_happens_at_any_step() {
+    let faults = all_faults();
+    let mut runs = 0;
+    for world in cold_worlds() {
+        for one_write in [true, false] {
+            runs += try_all(&world, &faults, &[], &|client| {
+                jobs::job(client, Want::Bytes, one_write)
+            });
+        }
+    }
+    println!("{runs} runs");
+    assert!(runs > 10_000, "{runs}");
+}
+
+#[test]
+fn a_truncation_survives_whatever_happens_at_any_step() {
+    let faults = all_faults();
+    let mut runs = 0;
+    for mut world in cold_worlds() {
+        for refuses in [false, true] {
+            world.refuses = refuses;
+            for (keep, one_write) in [(0, false), (2, false), (2, true)] {
+                runs += try_all(&world, &faults, &[], &|client| {
+                    jobs::job(client, Want::First(keep), one_write)
+                });
+            }
+        }
+    }
+    println!("{runs} runs");
+    assert!(runs > 10_000, "{runs}");
+}
+
+#[test]
+fn a_handshake_survives_whatever_happens_at_any_step() {
+    let faults = all_faults();
+    let mut runs = 0;
+    for own_times in [true, false] {
+        let world = World::local(own_times);
+        runs += try_all(&world, &faults, &[], &|client| jobs::archive(client));
+    }
+    println!("{runs} runs");
+    assert!(runs > 3_000, "{runs}");
+}
+
+#[test]
+fn what_a_fault_leaves_is_healed_though_that_fails_too() {
+    let faults = simple_faults();
+    // What the second one breaks is broken by a failure or a death.
+    let second: Vec<_> = faults
+        .iter()
+        .copied()
+        .filter(|fault| matches!(fault, Fault::Fail { .. } | Fault::Die { .. }))
+        .collect();
+    let mut runs = 0;
+    for own_times in [true, false] {
+        let (mut cold, mut local) = (World::cold(own_times), World::local(own_times));
+        // One failure after the other may leave times moved where the volume does not keep its own.
+        cold.times_count = own_times;
+        local.times_count = own_times;
+        runs += try_all(&cold, &faults, &second, &|client| {
+            jobs::job(client, Want::Bytes, false)
+        });
+        runs += try_all(&local, &faults, &second, &|client| jobs::archive(client));
+    }
+    println!("{runs} runs");
+    assert!(runs > 20_000, "{runs}");
+}
+
+/// All orders of the commit's steps. Exactly those survive every fault in which the marks go last and the times are set
+/// before the caller's truncation moves them; in which place among these the bytes are synced does not matter.
+#[test]
+fn the_commit_survives_in_no_other_order() {
+    let faults = all_faults();
+    let survives = |order: &'static [Step]| {
+        let tried = |own_times, want| {
+            let world = World::cold(own_times);
+            let work = |client: &Client<'_>| jobs::job_with(client, want, false, order);
+            catch_unwind(AssertUnwindSafe(|| try_all(&world, &faults, &[], &work))).is_ok()
+        };
+        let wants = [Want::Bytes, Want::First(2)];
+        wants
+            .into_iter()
+            .all(|want| tried(true, want) && tried(false, want))
+    };
+    let place = |order: &[Step], step| order.iter().position(|other| *other == step);
+    let mut right = 0;
+    for order in permutations(&COMMIT) {
+        let order: &'static [_] = order.leak();
+        let expected = place(order, Step::Unmark) == Some(3)
+            && place(order, Step::Times) < place(order, Step::Truncate);
+        assert_eq!(survives(order), expected, "{order:?}");
+        right += usize::from(expected);
+    }
+    assert_eq!(right, 3);
+}
+
+fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
+    if steps.is_empty() {
+        return vec![Vec::new()];
+    }
+    let first = |place: usize| {
+        let mut rest = steps.to_vec();
+        let step = rest.remove(place);
+        let rest = permutations(&rest).into_iter();
+        rest.map(move |rest| [vec![step], rest].concat())
+    };
+    (0..steps.len()).flat_map(first).collect()
+}
