@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync archive`: crawl, order, upload many at once, cut each when it is proven to be in the store.
+//! `cloudsync archive`: crawls, sorts, uploads many files at once, and truncates each once it is proven to be stored.
 //!
 //! ```text
-//!   feed: crawl (4 threads) -> selection -> oldest first (through the disk) -> a short channel
+//!   feed: crawl (4 threads) -> selection -> oldest first (external sort) -> a short channel
 //!   jobs: limits -> file::archive (read, upload, verify, handshake) -> tally -> summary
 //! ```
 //!
-//! Nothing of it grows with the number of files.
+//! Memory does not grow with the number of files.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ use crate::volume::{Kind, Target};
 mod bytes;
 mod feed;
 mod file;
-mod hand_shake;
+mod handshake;
 mod limits;
 mod marks;
 mod open;
@@ -39,7 +39,7 @@ mod tally;
 
 use feed::Feed;
 use file::{Archiver, Course};
-pub(crate) use hand_shake::{hand_shake, seen};
+pub(crate) use handshake::{handshake, seen};
 use limits::Limits;
 pub(crate) use limits::free_percent;
 use open::Folders;
@@ -47,7 +47,7 @@ use outcome::Done;
 pub(crate) use tally::Summary;
 use tally::Tally;
 
-/// What to archive and how; made of the command line or of a policy's rule.
+/// What to archive and how, from the command line or from a policy's rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Task<'a> {
     pub(crate) target: &'a Path,
@@ -59,7 +59,7 @@ pub(crate) struct Task<'a> {
     pub(crate) store: &'a StoreFlags,
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &ArchiveArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let task = Task {
@@ -76,7 +76,7 @@ pub(crate) fn command(args: &ArchiveArgs, output: &OutputFlags) -> Result<Ended,
     Ok(ended)
 }
 
-/// Archives.
+/// Archives the files of one task. Per-file failures are counted and printed; an error means it could not start.
 pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let begun = Instant::now();
     let selection = Selection::new(task.select)?;
@@ -84,7 +84,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
     let volume = &target.volume;
     if !volume.archives() {
         return Err(Error::Start(format!(
-            "volume {0}: archiving is off; gluster volume set {0} features.cloudsync on",
+            "volume {0}: features.cloudsync is off; first run: gluster volume set {0} features.cloudsync on",
             volume.name
         )));
     }
@@ -132,7 +132,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
     Ok((summary, limits.ended(&tally)))
 }
 
-/// Has `jobs` threads do `one` to what `feed` finds. When it is enough, what is still on its way is taken and left.
+/// Runs `one` in `jobs` threads on every file from `feed`. Once a limit is reached, files already queued are dropped.
 fn through(
     feed: Feed<'_>,
     jobs: usize,
@@ -159,7 +159,7 @@ fn one(
 ) {
     let shown = AtomicU64::new(0);
     let sent = |bytes| {
-        // It may be sent again, and a file may have grown since it was found.
+        // Bytes may be sent more than once, and the file may have grown since it was found.
         let before = shown.fetch_add(bytes, Ordering::Relaxed);
         screen.sending(bytes.min(candidate.size.saturating_sub(before)));
     };
@@ -185,7 +185,7 @@ fn one(
         }
         Err(problem) => {
             tally.failed();
-            // Programs are told of every file.
+            // JSON output reports every failed file, even those that fail because the run is stopping.
             if limits.failed(&problem) || screen.wants_json() {
                 screen.failure(&Event::new("failed", &candidate.path).why(&problem.to_string()));
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The command line. The texts here are the manual: `--help`, the man pages and the completions are made of them.
+//! Defines the command line. `--help`, the man pages and the completions are generated from the texts here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ pub(crate) mod values;
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
 use values::{duration, secret};
 
-/// Archives, recalls and looks after the cold files of a GlusterFS volume.
+/// Archives, recalls and maintains the cold files of a GlusterFS volume.
 ///
-/// A cold file occupies no space on the bricks: its bytes are an object in the volume's store (an S3 bucket), its
-/// name, size, owner and times stay where they are, and whoever opens it gets it back. This program moves files to
-/// the store, brings them back, and checks that nothing is missing on either side.
+/// A cold file occupies no space on the bricks: its bytes are an object in the volume's store (an S3 bucket). Its name,
+/// size, owner and times stay on the volume, and opening it brings the bytes back. This program moves files to the
+/// store, recalls them, and checks that nothing is missing on either side.
 ///
-/// The store is the one that the volume names (`gluster volume get VOL all`); nothing is configured twice.
+/// The store is the one that the volume's options name (`gluster volume get VOL all`); nothing is configured twice.
 #[derive(Debug, Parser)]
 #[command(
     name = "cloudsync",
@@ -30,28 +30,28 @@ use values::{duration, secret};
 )]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// How to say what is done.
+    /// How to report progress and results.
     #[command(flatten)]
     pub(crate) output: OutputFlags,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 some files failed, the others are done; 2 wrong usage; 3 could not start;
-4 stopped early, too much failed; 5 another run is at work on the same brick; 130 interrupted.";
+Exit codes: 0 success; 1 some files failed, the others are done; 2 usage error; 3 could not start;
+4 stopped early after too many failures; 5 another run holds the brick's lock; 130 interrupted.";
 
-/// How to say what is done.
+/// How to report progress and results.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OutputFlags {
-    /// One line for each file; twice: also what happens inside
+    /// Print one line per file; given twice, also debug messages
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// For programs: JSON, one object a line, the last one the summary
+    /// Print JSON for programs: one object per line, the last one is the summary
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No progress bar
+    /// Show no progress bar
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
 }
@@ -61,29 +61,29 @@ pub(crate) struct OutputFlags {
 pub(crate) enum Command {
     /// Move files to the store
     Archive(ArchiveArgs),
-    /// Bring files back
+    /// Recall files from the store
     Recall(RecallArgs),
-    /// Show where files are: local, cold, recalling
+    /// Show the state of files: local, cold or recalling
     Status(StatusArgs),
     /// Check that every cold file's object is in the store
     Verify(VerifyArgs),
-    /// List files in which bytes were found that no recall wrote, and the objects they were archived as before
+    /// List files that hold bytes which no recall wrote, and the objects they were archived as before
     Kept(KeptArgs),
     /// Find objects that no file refers to, and delete them
     Gc(GcArgs),
-    /// Before features.cloudsync is turned off: list what is cold, or bring it back
+    /// Prepare to turn features.cloudsync off: list the cold files, or recall them
     PrepareOff(PrepareOffArgs),
-    /// For glusterd's hooks: turn features.cloudsync on again while this host's bricks have cold files
+    /// For glusterd's hooks: turn features.cloudsync back on while this host's bricks have cold files
     #[command(hide = true)]
     KeepOn {
         /// A volume's name
         volume: String,
     },
-    /// Cancel recalls that this mount runs
+    /// Cancel recalls that this mount is running
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
-    /// Archive by the rules of a policy file, as a timer does
+    /// Archive by the rules of a policy file, for use from a timer
     Run(RunArgs),
     /// Print a completion script for a shell
     Completions {
@@ -92,14 +92,14 @@ pub(crate) enum Command {
     },
     /// Write the man pages to a directory
     Manual {
-        /// Where to
+        /// Directory to write them to
         directory: PathBuf,
     },
 }
 
-/// Overrides for the volume's own options.
+/// Overrides of the volume's own store options.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Store (default: what the volume says)")]
+#[command(next_help_heading = "Store (default: the volume's options)")]
 pub(crate) struct StoreFlags {
     /// Kind of store (features.cloudsync-storetype)
     #[arg(long, value_name = "NAME", env = "CLOUDSYNC_STORE_TYPE")]
@@ -113,7 +113,8 @@ pub(crate) struct StoreFlags {
     /// Access key: file:/path or env:NAME (features.s3plugin-keyid)
     #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_KEY_ID", value_parser = secret)]
     pub(crate) key_id: Option<String>,
-    /// Secret key: file:/path or env:NAME; a key itself would show in the process list (features.s3plugin-seckey)
+    /// Secret key: file:/path or env:NAME; the key itself would be visible in the process list
+    /// (features.s3plugin-seckey)
     #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_SECRET_KEY", value_parser = secret)]
     pub(crate) secret_key: Option<String>,
     /// key=value,... (features.cloudsync-store-id)
@@ -122,7 +123,7 @@ pub(crate) struct StoreFlags {
 }
 
 impl StoreFlags {
-    /// As options of the volume, without `features.`.
+    /// The overrides that are given, as names and values of the volume's options without `features.`.
     pub(crate) fn options(&self) -> impl Iterator<Item = (String, String)> {
         [
             ("cloudsync-storetype", &self.store_type),
@@ -143,10 +144,10 @@ pub(crate) struct RecallArgs {
     /// Files, or directories with --recursive, in a mount
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Everything below directories
+    /// Include everything below directories
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Return when the files are back, and say which could not be brought back
+    /// Return when the files have been recalled, and report those that could not be
     #[arg(short, long)]
     pub(crate) wait: bool,
 }
@@ -154,7 +155,7 @@ pub(crate) struct RecallArgs {
 /// `cloudsync cancel`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PathsArgs {
-    /// Files in the mount that recalls them
+    /// Files, in the mount that recalls them
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -165,7 +166,7 @@ pub(crate) struct StatusArgs {
     /// Files in a mount; with --summary also directories and bricks
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Count what is below
+    /// Count the files below each path by state
     #[arg(short, long)]
     pub(crate) summary: bool,
 }
@@ -176,10 +177,10 @@ pub(crate) struct KeptArgs {
     /// Files, or directories with --recursive, in a mount
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Everything below directories
+    /// Include everything below directories
     #[arg(short, long)]
     pub(crate) recursive: bool,
-    /// Forget those objects: the bytes in the files are the right ones. gc deletes the objects after --grace
+    /// Forget those objects, because the bytes in the files are the right ones; gc deletes the objects after --grace
     #[arg(long)]
     pub(crate) drop: bool,
 }
@@ -193,13 +194,13 @@ pub(crate) struct VerifyArgs {
     /// Fetch every object and compute its checksum
     #[arg(long)]
     pub(crate) deep: bool,
-    /// Accept an object with another version (etag) that is the same file: after a move to another bucket or provider
+    /// Accept an object of another version (etag) that holds the same file: after a move to another bucket or provider
     #[arg(long)]
     pub(crate) adopt: bool,
-    /// Objects in flight
+    /// Number of objects to check at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: u16,
-    /// Overrides.
+    /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
@@ -211,43 +212,44 @@ pub(crate) struct GcArgs {
     /// A brick or a mount of the volume
     #[arg(value_name = "BRICK|MOUNT")]
     pub(crate) target: PathBuf,
-    /// Delete only what is older than this, and has been seen unreferenced for as long
+    /// Delete only objects that are older than this and have been seen unreferenced for this long
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
     pub(crate) grace: Duration,
-    /// Delete them; without this they are only listed, and noted as seen
+    /// Delete the objects; without this they are only listed, and recorded as seen
     #[arg(long)]
     pub(crate) delete: bool,
-    /// Also keep what the files below this path are cold with: a mounted snapshot, a brick's backup, a clone
+    /// Also keep the objects that files below this path need: a mounted snapshot, a brick's backup, a clone
     #[arg(long, value_name = "[SNAPSHOT=]PATH", value_parser = Also::parse)]
     pub(crate) also: Vec<Also>,
-    /// Delete although this snapshot of the volume may have cold files that need it; "all" for every snapshot
+    /// Delete even though this snapshot of the volume may have cold files that need the objects; "all" for every
+    /// snapshot
     #[arg(long, value_name = "SNAPSHOT")]
     pub(crate) ignore_snapshot: Vec<String>,
-    /// Where to remember since when objects have been unreferenced [default: /var/lib/cloudsync/VOLUME-ID]
+    /// Directory that records since when objects have been unreferenced [default: /var/lib/cloudsync/VOLUME-ID]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Overrides.
+    /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
 
-/// Something besides the volume whose files need objects.
+/// A tree outside the volume whose cold files need objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Also {
-    /// The snapshot that it is.
+    /// The name of the snapshot that is mounted at `path`.
     pub(crate) snapshot: Option<String>,
     pub(crate) path: PathBuf,
 }
 
 impl Also {
-    /// `PATH` or `SNAPSHOT=PATH`.
+    /// Parses `PATH` or `SNAPSHOT=PATH`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (snapshot, path) = match text.split_once('=') {
             Some((name, path)) if !name.contains('/') => (Some(name.to_owned()), path),
             _ => (None, text),
         };
         if path.is_empty() || snapshot.as_deref() == Some("") {
-            return Err("a path, or the name of a snapshot, '=' and a path");
+            return Err("expected PATH or SNAPSHOT=PATH");
         }
         Ok(Self {
             snapshot,
@@ -258,8 +260,8 @@ impl Also {
 
 const GC_HELP: &str = "\
 An object is kept while any file names it (a cold file, or one that holds bytes which no recall wrote), here or below
-an --also path, and while its own file is local and still has the size and mtime that the object was made of (then it
-can be archived again without an upload). A file that was touched within a day keeps all its objects.
+an --also path, and while its own file is local and still has the size and mtime that the object was made from (it
+can then be archived again without an upload). A file changed within the last day keeps all its objects.
 Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the
 state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are
 never touched.";
@@ -267,13 +269,13 @@ never touched.";
 /// `cloudsync prepare-off`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PrepareOffArgs {
-    /// A volume's name, or a path in a mount or brick of it
+    /// A volume's name, or a path in one of its mounts or bricks
     #[arg(value_name = "VOLUME|MOUNT")]
     pub(crate) target: String,
-    /// Bring everything back, and check that nothing is cold afterwards
+    /// Recall every cold file, and check that none is cold afterwards
     #[arg(long)]
     pub(crate) recall: bool,
-    /// Let the feature be off although files are cold. They then read as empty. Needed on every server of the volume
+    /// Allow the feature to be off while files are cold; they then read as empty. Needed on every server of the volume
     #[arg(long, conflicts_with = "recall")]
     pub(crate) accept_loss: bool,
 }
@@ -281,16 +283,16 @@ pub(crate) struct PrepareOffArgs {
 /// `cloudsync rebuild`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RebuildArgs {
-    /// A mount (or a brick) of the new, empty volume, with the old one's store options set
+    /// A mount (or a brick) of the new, empty volume, which has the lost volume's store options
     #[arg(value_name = "BRICK|MOUNT")]
     pub(crate) target: PathBuf,
     /// Id of the lost volume: the first part of its objects' keys
     #[arg(long, value_name = "VOLUME-ID")]
     pub(crate) from: String,
-    /// Only say what would be created
+    /// Only list the files that would be created
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Overrides.
+    /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
@@ -306,15 +308,15 @@ pub(crate) struct RunArgs {
         default_value = "/etc/cloudsync/policy.toml"
     )]
     pub(crate) config: PathBuf,
-    /// Only say what would be archived
+    /// Only list the files that would be archived
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Write the JSON report there instead of where the policy says
+    /// Write the JSON report to this file instead of the one that the policy names
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 }
 
-/// The command line of this process. Does not return when it is wrong or asks for help.
+/// Parses the command line. Exits the process on a usage error, and for `--help` and `--version`.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Cli {
     Cli::parse_from(arguments)
 }

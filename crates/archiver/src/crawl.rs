@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Looks at every regular file below a path of a brick or a mount, with several threads, and holds on to none.
+//! Visits every regular file below a path of a brick or a mount, with several threads and in constant memory.
 
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -16,53 +16,55 @@ use crate::volume::{Kind, Target};
 pub(crate) mod order;
 pub(crate) mod select;
 
-/// At the root of a volume: what is the host's own.
+/// GlusterFS's own folders, at the root of a volume.
 const HOSTS_OWN: [&str; 4] = [
     ".glusterfs",
     ".glusterfs-anonymous-inode",
     ".shard",
     ".trashcan",
 ];
+/// On the empty files by which the distribute translator points to another brick.
 const LINK_TO: &str = "trusted.glusterfs.dht.linkto";
 const THREADS: usize = 4;
 
-/// Where a file's bytes are.
+/// Where a file's bytes are, as its marks or the translator say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Local,
     Cold,
-    /// Neither yet: a recall or a cut is under way.
+    /// Neither: a recall or a handshake is under way, or was interrupted.
     Between,
 }
 
-/// A file.
+/// A regular file that a crawl has found.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// From the root of the volume.
+    /// Its path from the root of the volume.
     pub(crate) path: PathBuf,
-    /// As it was crawled.
+    /// The path by which it was found.
     pub(crate) at: PathBuf,
     pub(crate) state: State,
     pub(crate) size: u64,
     pub(crate) seconds: i64,
     pub(crate) nanos: u32,
     pub(crate) uid: u32,
-    /// Whether it holds bytes that no recall wrote, as the translator says. A brick is not asked.
+    /// Whether it holds bytes that no recall wrote, according to the translator. Always false on a brick.
     pub(crate) kept: bool,
 }
 
-/// Shows each regular file of a brick or mount to `each`, from several threads, until it returns false.
+/// Calls `each` for each regular file of a brick or mount, from several threads, until it returns false. Files that
+/// cannot be read go to `report_error`, with the error.
 pub(crate) fn crawl(
     target: &Target,
     each: &(dyn Fn(Found) -> bool + Sync),
-    complain: &(dyn Fn(&Path, &str) + Sync),
+    report_error: &(dyn Fn(&Path, &str) + Sync),
 ) {
-    let file = |path: &Path| match look(target, path) {
+    let file = |path: &Path| match inspect(target, path) {
         Ok(Some(found)) => each(found),
         Ok(None) => true,
         Err(error) if error.kind() == ErrorKind::NotFound => true,
         Err(error) => {
-            complain(path, &error.to_string());
+            report_error(path, &error.to_string());
             true
         }
     };
@@ -70,51 +72,51 @@ pub(crate) fn crawl(
         &target.root,
         &target.root.join(&target.below),
         &file,
-        complain,
+        report_error,
     );
 }
 
-/// Shows each regular file below `start` to `each`, from several threads, until it returns false. What is the host's
-/// own at `root` is left out.
+/// Calls `each` for each regular file below `start`, from several threads, until it returns false. GlusterFS's own
+/// folders at `root` are skipped.
 pub(crate) fn walk(
     root: &Path,
     start: &Path,
     each: &(dyn Fn(&Path) -> bool + Sync),
-    complain: &(dyn Fn(&Path, &str) + Sync),
+    report_error: &(dyn Fn(&Path, &str) + Sync),
 ) {
     walk_extent(start, Extent::UsersFiles { root }, &|walked| match walked {
         Walked::File(path) => each(path),
         Walked::Gone => true,
         Walked::Failed(why) => {
-            complain(start, why);
+            report_error(start, why);
             true
         }
     });
 }
 
-/// What a walk covers.
+/// The files that a walk visits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Extent<'a> {
-    /// Not what is the host's own at that root.
+    /// All but GlusterFS's own folders at `root`.
     UsersFiles { root: &'a Path },
-    /// Everything on the file system of the start.
+    /// Everything on the file system of the starting point.
     OneFileSystem,
-    /// Also what is mounted below.
+    /// File systems mounted below as well.
     Everything,
 }
 
-/// What a walk meets.
+/// One entry of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Walked<'a> {
     /// A regular file.
     File(&'a Path),
-    /// What was removed or moved before its turn.
+    /// An entry that was removed or moved before it was read.
     Gone,
-    /// What cannot be read.
+    /// An entry that cannot be read, with the error.
     Failed(&'a str),
 }
 
-/// Shows all of it to `each`, from several threads, until it returns false.
+/// Calls `each` for every entry below `start`, from several threads, until it returns false.
 pub(crate) fn walk_extent(
     start: &Path,
     extent: Extent<'_>,
@@ -156,13 +158,14 @@ pub(crate) fn walk_extent(
     });
 }
 
-/// Whether a file or folder is not there any more.
+/// Whether the error means that the file or folder no longer exists.
 pub(crate) fn is_gone(error: &std::io::Error) -> bool {
     let stale = rustix::io::Errno::STALE;
     error.kind() == ErrorKind::NotFound || rustix::io::Errno::from_io_error(error) == Some(stale)
 }
 
-fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
+/// Reads a file's state and attributes; `None` if it is not a regular file of the volume.
+fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
     let data = at.symlink_metadata()?;
     if !data.is_file() {
         return Ok(None);
@@ -170,7 +173,7 @@ fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
     let mut size = data.len();
     let (state, kept) = match target.kind {
         Kind::Brick => {
-            // Empty, mode T: it only says on which other brick the file is.
+            // Empty with mode T: a pointer to the brick that has the file.
             if data.mode() & 0o1000 != 0 && size == 0 && xattr::get(at, LINK_TO)?.is_some() {
                 return Ok(None);
             }
@@ -193,12 +196,12 @@ fn look(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
     }))
 }
 
-/// The name of an attribute, as the `xattr` crate takes it.
+/// An attribute's name in the type that the `xattr` crate takes.
 pub(crate) fn text(name: &std::ffi::CStr) -> &str {
     name.to_str().unwrap_or_default()
 }
 
-/// A number in decimal, as the bricks store it.
+/// Parses a decimal number as the bricks store it: padded, or terminated by a NUL.
 fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value)
         .ok()?
@@ -207,7 +210,7 @@ fn number(value: &[u8]) -> Option<u64> {
         .ok()
 }
 
-/// The state and, where it is not the brick file's own, the size.
+/// The state and, where it differs from that of the file on the brick, the size in bytes.
 fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
     let has = |name| xattr::get(at, text(name));
     if has(names::REMOTE)?.is_some() {
@@ -219,31 +222,32 @@ fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
         };
         return Ok((state, size));
     }
-    // A fragment of an erasure-coded file tells the size of the whole.
+    // A fragment of an erasure-coded file records the size of the whole, big-endian.
     let whole = xattr::get(at, "trusted.ec.size")?.and_then(|size| size.try_into().ok());
     Ok((State::Local, whole.map(u64::from_be_bytes)))
 }
 
-/// Asks the translator: the state, and whether something was kept.
+/// Asks the translator for the state, and whether the file holds bytes that no recall wrote.
 fn on_mount(at: &Path) -> std::io::Result<(State, bool)> {
     let answer = xattr::get(at, text(command::STATE))?.unwrap_or_default();
     let kept = Answer::parse(&String::from_utf8_lossy(&answer)).kept;
     Ok((parse_state(&answer), kept > 0))
 }
 
-/// What the translator answers about a file: `STATE`, and to root `STATE size=BYTES[ kept=N] key=KEY` of a cold file
-/// and `local kept=N` of a local one.
+/// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N] key=KEY` of a cold file and
+/// `local kept=N` of a local one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) state: String,
-    /// How many objects the file was archived as before bytes that no recall wrote were found in it.
+    /// The number of objects kept for the file: those that it was archived as before bytes that no recall wrote were
+    /// found.
     pub(crate) kept: u64,
     pub(crate) key: Option<String>,
 }
 
 impl Answer {
     pub(crate) fn parse(answer: &str) -> Self {
-        // A key may hold anything, so it is the last.
+        // The key is last, because it may contain anything.
         let (front, key) = match answer.split_once(" key=") {
             Some((front, key)) => (front, Some(key)),
             None => (answer, None),
@@ -263,13 +267,13 @@ impl Answer {
     }
 }
 
-/// The objects that a file was archived as before bytes that no recall wrote were found in it. Root is shown them.
+/// The objects that a file was archived as before bytes that no recall wrote were found in it. Only root can read them.
 pub(crate) fn kept(at: &Path) -> std::io::Result<Vec<Kept>> {
     let value = xattr::get(at, text(names::KEPT))?.unwrap_or_default();
     Ok(Kept::parse(&String::from_utf8_lossy(&value)).collect())
 }
 
-/// The state in an answer of the translator.
+/// The state in the translator's answer.
 pub(crate) fn parse_state(answer: &[u8]) -> State {
     if answer.starts_with(b"cold") {
         State::Cold
@@ -280,7 +284,7 @@ pub(crate) fn parse_state(answer: &[u8]) -> State {
     }
 }
 
-/// How to write a path in a line of text: names may hold anything.
+/// Formats a path for one line of text: escaped if it has control characters or is not UTF-8.
 pub(crate) fn show(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     if bytes.iter().all(|byte| !byte.is_ascii_control())
@@ -291,17 +295,17 @@ pub(crate) fn show(path: &Path) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// Which object a cold file is, as its marks say.
+/// The object of a cold file, from the file's marks.
 #[derive(Clone, Debug)]
 pub(crate) struct Marks {
     pub(crate) key: String,
-    /// The store's version of it; empty if it was never known.
+    /// The object's version (its etag); empty if it was never known.
     pub(crate) version: String,
-    /// What was archived; files that older versions archived have none.
+    /// The archived file's attributes; absent on files that older versions archived.
     pub(crate) record: Option<Record>,
 }
 
-/// The marks of a cold file, on a brick or through a mount; `None` if it is not cold.
+/// Reads the marks of a cold file, on a brick or through a mount; `None` if it is not cold.
 pub(crate) fn marks(at: &Path) -> std::io::Result<Option<Marks>> {
     let get = |name| {
         let value = xattr::get(at, text(name))?;
@@ -310,7 +314,7 @@ pub(crate) fn marks(at: &Path) -> std::io::Result<Option<Marks>> {
     let Some(remote) = get(names::REMOTE)? else {
         return Ok(None);
     };
-    // A file that the script of GlusterFS's documentation archived has the path as the brick knows it.
+    // Files that the script in GlusterFS's documentation archived have only the path, as the brick knows it.
     let key = match get(names::KEY)? {
         Some(key) => key,
         None => remote.trim_start_matches('/').to_owned(),

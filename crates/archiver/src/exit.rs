@@ -1,35 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How the program ends: its errors and its exit codes.
+//! Defines the program's errors and exit codes.
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0 | everything asked for was done |
+//! | 0 | success |
 //! | 1 | some files failed; the others were done |
-//! | 2 | the command line or the policy file is wrong |
-//! | 3 | it could not begin: not root, no such volume, no store |
+//! | 2 | usage error: the command line or the policy file is wrong |
+//! | 3 | could not start: not root, no such volume, no store |
 //! | 4 | stopped early: too many failures, or the store refuses everything |
-//! | 5 | another run is at work on the same brick |
-//! | 130 | interrupted; what was begun was finished, the rest was left |
+//! | 5 | another run holds the brick's lock |
+//! | 130 | interrupted; files in flight were finished, the rest was left |
 
 use std::process::ExitCode;
 
 use crate::interrupt::interrupted;
 
-/// Why nothing, or no more, was done.
+/// An error that ends the whole run. The text names its subject.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The command line or the policy file is wrong.
     #[error("{0}")]
     Usage(String),
-    /// It could not begin.
+    /// The run could not start.
     #[error("{0}")]
     Start(String),
-    /// Another run is at work.
+    /// Another run holds the lock.
     #[error("{0}")]
     Locked(String),
 }
 
 impl Error {
+    /// A start error of the form `what: why`.
     pub(crate) fn start(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         Self::Start(format!("{what}: {why}"))
     }
@@ -43,21 +44,21 @@ impl Error {
     }
 }
 
-/// How a run that began has ended; the worst of them is the exit code.
+/// How a run ended that did start. Ordered, so that the worst result of several runs is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
-    /// All done.
+    /// Everything succeeded.
     Well,
     /// Some files failed.
     WithFailures,
-    /// Too many did.
+    /// Too many files failed, or the store refused everything.
     Early,
-    /// Somebody asked for it.
+    /// SIGINT or SIGTERM.
     Interrupted,
 }
 
 impl Ended {
-    /// Of a run that had nothing else to stop it.
+    /// The result of a run that nothing else has stopped.
     pub(crate) fn of(any_failed: bool) -> Self {
         match any_failed {
             _ if interrupted() => Self::Interrupted,

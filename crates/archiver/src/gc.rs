@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync gc`: objects that no file refers to.
+//! `cloudsync gc`: finds objects that no file refers to, and deletes them.
 //!
 //! ```text
 //! list -> old enough -> its own file, by gfid -> a batch of candidates
 //! batch -> references: does any file name it? -> sightings: since when? -> its own file again -> delete
 //! ```
 //!
-//! Every object names its file by gfid, and our mount shows files by gfid, so most objects take one question. Only what
-//! then looks unreferenced is looked for in all files, one crawl for each batch. What cannot be seen is not gone:
-//! nothing is deleted while a brick is out of reach or a file cannot be read.
+//! Every key contains its file's gfid, and our mount finds files by gfid, so most objects are decided by one lookup.
+//! The remaining candidates are searched for in all files, with one crawl per batch. A file that cannot be read is not
+//! proof of absence: nothing is deleted while a brick cannot be reached or a file cannot be read.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -38,9 +38,10 @@ use judge::{Judge, Verdict};
 use references::Roots;
 use sightings::Sightings;
 
-/// Candidates in memory: about 20 MB.
+/// Candidates held in memory, about 20 MB.
 const BATCH: usize = 100_000;
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     event: &'static str,
@@ -48,14 +49,15 @@ struct Summary {
     unreferenced: u64,
     unreferenced_bytes: u64,
     deleted: u64,
-    /// Not unreferenced for long enough.
+    /// Unreferenced, but not for the grace period.
     waiting: u64,
+    /// Modified within the grace period, and therefore not examined.
     young: u64,
     unfinished_uploads: u64,
     failed: u64,
 }
 
-/// An object that its own file does not need, or (without a verdict) of which that could not be learnt.
+/// An object that its own file does not need; without a verdict if that could not be determined.
 struct Candidate {
     key: String,
     size: u64,
@@ -73,7 +75,7 @@ struct Collector<'a> {
     summary: Summary,
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let target = Target::find(&args.target)?;
@@ -126,7 +128,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     }
     let line = format!(
         "{} objects: {} unreferenced ({}), {} of them not for long enough; {} deleted, {} failed; \
-         {} too young to be judged; {} unfinished uploads{}",
+         {} too young to be examined; {} unfinished uploads{}",
         summary.objects,
         summary.unreferenced,
         human(summary.unreferenced_bytes),
@@ -142,12 +144,12 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
 }
 
 impl Collector<'_> {
-    /// Looks at every object. The inner result is the store's.
+    /// Examines every object. The inner result is the store's.
     fn all(&mut self, prefix: &str) -> Result<Result<(), StoreError>, Error> {
         let store = self.store;
         let mut failed = None;
         let listed = store.list(prefix, &mut |object| {
-            self.look(&object);
+            self.examine(&object);
             if self.batch.len() >= BATCH
                 && let Err(error) = self.settle()
             {
@@ -175,7 +177,8 @@ impl Collector<'_> {
         }
     }
 
-    fn look(&mut self, object: &Listed) {
+    /// Adds a listed object to the batch if its own file does not need it.
+    fn examine(&mut self, object: &Listed) {
         let Some(key) = Key::parse(&object.key) else {
             return;
         };
@@ -203,7 +206,7 @@ impl Collector<'_> {
         });
     }
 
-    /// Does what is to be done with the candidates so far.
+    /// Decides on every candidate of the batch, and empties the batch.
     fn settle(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         let judged = batch.iter().filter(|one| one.verdict.is_some());
@@ -234,9 +237,9 @@ impl Collector<'_> {
                         self.sightings.note(since, key)?;
                     }
                 }
-                // A file names it.
+                // Some file refers to it.
                 (Some(_), Some(_)) => {}
-                // Nothing new is known.
+                // Nothing is known in this run: keep the earlier sighting.
                 _ => {
                     if let Some(since) = before {
                         self.sightings.note(since, key)?;
@@ -247,18 +250,18 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Those of `keys` that no file names, anywhere.
+    /// Returns the keys that no file names, anywhere. An error means that it could not be determined.
     fn unnamed(&self, keys: HashSet<String>) -> Result<HashSet<String>, String> {
         if keys.is_empty() {
             return Ok(keys);
         }
         self.judge.all_bricks_there()?;
-        let unnamed = self.roots.strike(keys)?;
+        let unnamed = self.roots.remove_named(keys)?;
         self.judge.all_bricks_there()?;
         Ok(unnamed)
     }
 
-    /// Whether it is deleted now.
+    /// Counts and prints an unreferenced object, and deletes it if due. Returns whether it was deleted.
     fn unreferenced(
         &mut self,
         candidate: &Candidate,
@@ -276,7 +279,7 @@ impl Collector<'_> {
             let why = match verdict.text() {
                 text if due => text.to_owned(),
                 text => format!(
-                    "{text}, seen first {} ago",
+                    "{text}, first seen {} ago",
                     humantime::format_duration(seen)
                 ),
             };
@@ -310,6 +313,7 @@ impl Collector<'_> {
     }
 }
 
+/// The current time, in seconds since the epoch.
 fn seconds() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap_or_default().as_secs()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! SIGINT and SIGTERM: finish what was begun, begin nothing more. A second one ends at once.
+//! Handles SIGINT and SIGTERM: the first finishes work in flight and starts no more, the second exits at once.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,22 +8,20 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Installs the handlers.
+/// Installs the signal handlers.
 pub(crate) fn listen() -> io::Result<()> {
-    let asked = ASKED.get_or_init(Arc::default);
+    let stop = STOP.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag not yet set.
-        flag::register_conditional_shutdown(signal, 130, Arc::clone(asked))
-            .and_then(|_| flag::register(signal, Arc::clone(asked)))?;
+        // In this order, so that the first signal does not find the flag already set.
+        flag::register_conditional_shutdown(signal, 130, Arc::clone(stop))
+            .and_then(|_| flag::register(signal, Arc::clone(stop)))?;
     }
     Ok(())
 }
 
-/// Whether somebody asked us to end.
+/// Whether a signal has asked the program to stop.
 pub(crate) fn interrupted() -> bool {
-    ASKED
-        .get()
-        .is_some_and(|asked| asked.load(Ordering::Relaxed))
+    STOP.get().is_some_and(|stop| stop.load(Ordering::Relaxed))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync kept`: files in which bytes were found that no recall wrote, and the objects that they were archived as
-//! before. The file reads as those bytes; the objects are kept until somebody has compared the two.
+//! `cloudsync kept`: lists files that hold bytes which no recall wrote, and the objects they were archived as before.
+//! The file reads as those bytes. gc keeps the objects until somebody has compared the two and used `--drop`.
 
 use std::io;
 use std::path::Path;
@@ -17,6 +17,7 @@ use crate::recall::why;
 use crate::report::{Event, Screen};
 use crate::status::KeptObject;
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 struct Summary {
     event: &'static str,
@@ -25,14 +26,14 @@ struct Summary {
     failed: u64,
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &KeptArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let [files, dropped, failed] = [const { AtomicU64::new(0) }; 3];
     let count = |counter: &AtomicU64| {
         counter.fetch_add(1, Ordering::Relaxed);
     };
-    let complain = |path: &Path, why: &str| {
+    let report_error = |path: &Path, why: &str| {
         count(&failed);
         screen.failure(&Event::new("failed", path).why(why));
     };
@@ -46,11 +47,11 @@ pub(crate) fn command(args: &KeptArgs, output: &OutputFlags) -> Result<Ended, Er
                         count(&dropped);
                         screen.event(&Event::new("dropped", path));
                     }
-                    Some(Err(error)) => complain(path, &why(&error)),
+                    Some(Err(error)) => report_error(path, &why(&error)),
                 }
             }
             Ok(false) => screen.event(&Event::new("nothing kept", path)),
-            Err(error) => complain(path, &why(&error)),
+            Err(error) => report_error(path, &why(&error)),
         }
         !interrupted()
     };
@@ -58,9 +59,12 @@ pub(crate) fn command(args: &KeptArgs, output: &OutputFlags) -> Result<Ended, Er
         if !path.is_dir() {
             one(path);
         } else if args.recursive {
-            walk(path, path, &one, &complain);
+            walk(path, path, &one, &report_error);
         } else {
-            complain(path, "it is a directory: --recursive lists what is below");
+            report_error(
+                path,
+                "it is a directory: use --recursive to list the files below it",
+            );
         }
     }
     let summary = Summary {
@@ -77,7 +81,7 @@ pub(crate) fn command(args: &KeptArgs, output: &OutputFlags) -> Result<Ended, Er
     Ok(Ended::of(summary.failed > 0))
 }
 
-/// Prints the objects of a file; whether there are any.
+/// Prints the kept objects of a file. Returns whether there are any.
 fn list(path: &Path, screen: &Screen) -> io::Result<bool> {
     let kept = KeptObject::all(path)?;
     for object in &kept {
@@ -87,6 +91,7 @@ fn list(path: &Path, screen: &Screen) -> io::Result<bool> {
     Ok(!kept.is_empty())
 }
 
+/// Removes the file's record of those objects.
 fn forget(path: &Path) -> io::Result<()> {
     xattr::remove(path, text(command::KEPT))
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync prepare-off`: what is cold, and brings it back, before features.cloudsync is turned off.
+//! `cloudsync prepare-off`: lists the cold files, or recalls them, before features.cloudsync is turned off.
 //!
 //! Without the translator a cold file reads as empty. glusterd's hooks call `keep-on` ([`guard`]), which turns the
-//! feature on again while a brick of this host has cold files.
+//! feature back on while a brick of this host has cold files.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::crawl::{Extent, Walked, is_gone, text, walk_extent};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
-use crate::recall::bring_back;
+use crate::recall::start_recall;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::folder::leaving;
 use crate::volume::mount::Mount;
@@ -25,13 +25,14 @@ use crate::volume::{Target, Volume};
 
 pub(crate) mod guard;
 
-/// How many cold files are named without --verbose.
+/// How many cold files are listed without --verbose.
 const FIRST: u64 = 10;
-/// As many as a client brings back at once by default.
+/// Concurrent recalls; as many as a client runs by default.
 const JOBS: usize = 16;
-/// Crawls that bring files back: others may archive meanwhile.
+/// Recall passes, because other clients may archive during one.
 const PASSES: usize = 3;
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 struct Summary {
     event: &'static str,
@@ -42,7 +43,7 @@ struct Summary {
     loss_accepted: bool,
 }
 
-/// The files of a volume as our mount shows them.
+/// State of a run on our mount of a volume.
 struct Leaver<'a> {
     mount: &'a Mount,
     screen: &'a Screen,
@@ -50,20 +51,21 @@ struct Leaver<'a> {
     failed: AtomicU64,
 }
 
-/// What a crawl found cold.
+/// Counts of cold files from one crawl.
 #[derive(Debug, Default)]
 struct Cold {
     files: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let volume = volume(&args.target)?;
     if args.recall && !volume.archives() {
         return Err(Error::Start(format!(
-            "volume {0}: archiving is off, and nothing can be recalled; gluster volume set {0} features.cloudsync on",
+            "volume {0}: features.cloudsync is off, so nothing can be recalled; \
+             first run: gluster volume set {0} features.cloudsync on",
             volume.name
         )));
     }
@@ -98,9 +100,11 @@ pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<End
     } = summary;
     let name = &volume.name;
     let what = if args.accept_loss {
-        format!("this host lets features.cloudsync of {name} be off; cold files will read as empty")
+        format!(
+            "this host now allows features.cloudsync of {name} to be off; cold files will then read as empty"
+        )
     } else if cold_files > 0 || failed > 0 {
-        "do not turn features.cloudsync off; --recall brings them back".to_owned()
+        "do not turn features.cloudsync off; use --recall to recall them".to_owned()
     } else {
         format!("gluster volume set {name} features.cloudsync off loses nothing")
     };
@@ -115,7 +119,7 @@ pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<End
     ))
 }
 
-/// By its name, or by a path in it.
+/// Finds a volume by its name, or by a path in it.
 fn volume(target: &str) -> Result<Volume, Error> {
     if target.contains('/') {
         Ok(Target::find(Path::new(target))?.volume)
@@ -124,6 +128,7 @@ fn volume(target: &str) -> Result<Volume, Error> {
     }
 }
 
+/// Creates the marker that makes `keep-on` accept that the feature is off.
 fn accept_loss(volume: &Volume) -> Result<(), Error> {
     let path = leaving(volume);
     let write = || {
@@ -138,7 +143,7 @@ fn is_cold(at: &Path) -> io::Result<bool> {
 }
 
 impl Leaver<'_> {
-    /// Shows each cold file to `each` until it returns false.
+    /// Calls `each` for each cold file, until it returns false.
     fn crawl(&self, each: &(dyn Fn(&Path) -> bool + Sync)) {
         let fail = |path: &Path, why: &str| {
             self.failed.fetch_add(1, Ordering::Relaxed);
@@ -163,14 +168,14 @@ impl Leaver<'_> {
         Event::new(what, path.strip_prefix(self.mount.root()).unwrap_or(path))
     }
 
-    /// Brings back what is cold; how many files that were.
+    /// Recalls the cold files. Returns how many were recalled.
     fn recall(&self) -> u64 {
         let before = self.recalled.load(Ordering::Relaxed);
         let one = |path: PathBuf| {
             if interrupted() {
                 return;
             }
-            match bring_back(&path, true) {
+            match start_recall(&path, true) {
                 Ok(Some(bytes)) => {
                     self.recalled.fetch_add(1, Ordering::Relaxed);
                     self.screen
@@ -199,7 +204,7 @@ impl Leaver<'_> {
         self.recalled.load(Ordering::Relaxed) - before
     }
 
-    /// Counts what is cold, and names the first ones.
+    /// Counts the cold files, and prints the first ones.
     fn list(&self) -> Cold {
         let cold = Cold::default();
         self.crawl(&|path| {
@@ -220,7 +225,7 @@ impl Leaver<'_> {
         match self.mount.lost_bricks()? {
             0 => Ok(()),
             lost => Err(Error::Start(format!(
-                "{lost} bricks cannot be reached: their files may be cold"
+                "{lost} bricks cannot be reached, and their files may be cold; start them and retry"
             ))),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One run for each brick at a time. The lock is the kernel's and goes with the process, however that ends.
+//! Allows one run per brick at a time. The lock is a kernel file lock, released when the process ends, however it ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -9,14 +9,15 @@ use crate::exit::Error;
 
 const HOME: &str = "/run/cloudsync/locks";
 
-/// Held until it is dropped.
+/// A held lock, released on drop.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Of the brick or mount at `root`.
+    /// Takes the lock of the brick, mount or folder at `root`, without waiting. Fails with [`Error::Locked`] if it is
+    /// held.
     pub(crate) fn take(root: &Path) -> Result<Self, Error> {
         let flat: String = root
             .to_string_lossy()
@@ -29,7 +30,7 @@ impl Lock {
                 }
             })
             .collect();
-        // Names have an end at 255 bytes; the end of a path tells more than its beginning.
+        // File names are limited to 255 bytes, and the end of a path is the most distinctive part.
         let tail = flat.char_indices().rev().nth(199).map_or(0, |(at, _)| at);
         let path = format!("{HOME}/{}", &flat[tail..]);
         let failed = |error: std::io::Error| Error::start(&path, error);
@@ -47,7 +48,7 @@ impl Lock {
                 let mut pid = String::new();
                 let _ = file.read_to_string(&mut pid);
                 return Err(Error::Locked(format!(
-                    "{}: another run is at work (process {})",
+                    "{}: another run holds the lock (process {})",
                     root.display(),
                     pid.trim()
                 )));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync`: moves the bytes of cold files to the volume's store, brings them back, and looks after both sides.
+//! `cloudsync`: archives files to the volume's store, recalls them, and checks that files and objects agree.
 //!
-//! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: what is printed; [`interrupt`]: signals;
-//! - [`volume`]: which volume a path belongs to, and a mount of our own; [`remote`]: its store; [`lock`]: one run each;
-//! - [`crawl`]: finding files, choosing them, putting them in order;
+//! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals;
+//! - [`volume`]: finds the volume of a path and mounts it; [`remote`]: opens its store; [`lock`]: one run per brick;
+//! - [`crawl`]: finds, selects and sorts files;
 //! - [`archive`], ...: the commands.
 
 #![forbid(unsafe_code)]
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What happens inside, on standard error, for who asks twice.
+/// Sends the program's own diagnostics to standard error: warnings by default, debug with `-vv`, trace with `-vvv`.
 fn log(verbose: u8) {
     use std::io::IsTerminal;
     use tracing_subscriber::filter::LevelFilter;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Man pages and shell completions, made of the command line's own texts.
+//! Generates man pages and shell completions from the command line's texts.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::exit::{Ended, Error};
 pub(crate) fn completions(shell: Shell) -> Ended {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "cloudsync", &mut script);
-    // A reader that has seen enough (`| head`) is no error.
+    // A reader that closes the pipe early (`| head`) is no error.
     let _ = std::io::stdout().write_all(&script);
     Ended::Well
 }
 
-/// Writes cloudsync.1 and a page for each command.
+/// Writes cloudsync.1, and a page for each subcommand.
 pub(crate) fn pages(directory: &Path) -> Result<Ended, Error> {
     std::fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))

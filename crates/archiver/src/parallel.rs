@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One thread finds what is to be done, several do it, and no more than a handful of things wait in between.
+//! Runs work on several threads: one produces items, the others process them, and few items wait in between.
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Has `jobs` threads do `one` to everything that `feed` gives. `feed` is to end when giving returns false.
+/// Runs `one` in `jobs` threads on every item that `feed` passes to its argument. `feed` should return when that
+/// returns false. Returns the result of `feed`, after all items were processed.
 pub(crate) fn parallel<T: Send, R: Send>(
     jobs: usize,
     feed: impl FnOnce(&(dyn Fn(T) -> bool + Sync)) -> R + Send,
@@ -13,7 +14,7 @@ pub(crate) fn parallel<T: Send, R: Send>(
 ) -> R {
     let (send, receive) = sync_channel::<T>(jobs * 2);
     let receive = Mutex::new(receive);
-    // The lock is held while waiting: whoever waits behind it has nothing to do either.
+    // The lock is held while waiting; threads that wait for it would have nothing to do either.
     let next = || {
         receive
             .lock()
@@ -29,7 +30,7 @@ pub(crate) fn parallel<T: Send, R: Send>(
                 }
             });
         }
-        // Dropped at the end, which ends the threads.
+        // Dropped when `feed` returns, which ends the threads.
         let send = send;
         feed(&|thing| send.send(thing).is_ok())
     })

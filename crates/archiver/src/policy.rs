@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync run`: archives by the rules of a policy file. Made for a timer, on every node at once.
+//! `cloudsync run`: archives by the rules of a policy file. Meant for a timer, on all nodes at the same time.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +18,7 @@ mod file;
 
 use file::{Policy, Rule};
 
-/// What a run of a policy did.
+/// The result of a run of a policy. The field names are the keys of the JSON report.
 #[derive(Debug, Serialize)]
 struct Report {
     event: &'static str,
@@ -28,7 +28,7 @@ struct Report {
     runs: Vec<Run>,
 }
 
-/// A rule at a place.
+/// The result of one rule on one target.
 #[derive(Debug, Serialize)]
 struct Run {
     rule: String,
@@ -40,7 +40,7 @@ struct Run {
     summary: Option<Summary>,
 }
 
-/// The command.
+/// Runs the command, prints its results and writes the report.
 pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let policy = Policy::read(&args.config)?;
@@ -81,7 +81,7 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
         write(path, &report).map_err(|error| Error::start(path.display(), error))?;
     }
     match not_begun {
-        // Worse than a file that failed, and another matter than being asked to stop.
+        // Worse than failed files, but an early stop or an interruption takes precedence.
         Some(error) if worst < Ended::Early => Err(error),
         _ => Ok(worst),
     }
@@ -91,6 +91,7 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
+/// Applies one rule to one target. The second value is its part of the exit code.
 fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Result<Ended, Error>) {
     let mut report = Run {
         rule: rule.name.clone(),
@@ -99,7 +100,7 @@ fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Resu
         why: None,
         summary: None,
     };
-    // The same policy lies on every node, and not every node has every brick.
+    // The same policy is installed on every node, and not every node has every brick.
     if !target.exists() {
         report.why = Some("not on this node".to_owned());
         return (report, Ok(Ended::Well));
@@ -119,7 +120,7 @@ fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Resu
         lock: true,
         store: &policy.store,
     };
-    // Without bars: nobody looks.
+    // No progress bar, because the command runs unattended.
     let quiet = Screen::new(&OutputFlags {
         verbose: 0,
         json: false,
@@ -165,7 +166,7 @@ impl Run {
     }
 }
 
-/// Whole or not at all: monitoring may read it at any moment.
+/// Replaces the report atomically, because monitoring may read it at any moment.
 fn write(path: &Path, report: &Report) -> std::io::Result<()> {
     let folder = path
         .parent()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync rebuild`: the cold files of a lost volume, from what the store holds.
+//! `cloudsync rebuild`: recreates the cold files of a lost volume from the objects in its store.
 //!
-//! Each file is made in a folder that only root can look into, as long as it was and without a block, cut by the same
-//! handshake as ever (so the store vouches for the object), and then linked to its place. Nobody can read it
-//! before it is cold. A run that was stopped is run again.
+//! Each file is created sparse, with its original size, in a folder that only root can access. The usual handshake, in
+//! which the store confirms the object, makes it cold, and then it is linked to its path. So nobody can read it before
+//! it is cold. An interrupted run can be repeated.
 
 use std::fs;
 use std::io;
@@ -27,9 +27,10 @@ use crate::volume::mount::Mount;
 
 mod stub;
 
-/// In the root of the volume, while files are being made.
-const WORKSHOP: &str = ".cloudsync-rebuild";
+/// The folder in the volume's root in which files are created.
+const STAGING: &str = ".cloudsync-rebuild";
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     event: &'static str,
@@ -49,18 +50,18 @@ struct Rebuilder<'a> {
     dry_run: bool,
 }
 
-/// What became of a file.
+/// The outcome for one object.
 enum Done {
     Created(Notes, PathBuf),
     ThereAlready,
     NotOurs,
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended, Error> {
     if !is_uuid(&args.from) {
         return Err(Error::Usage(format!(
-            "--from {}: not the id of a volume; the keys in the bucket begin with it",
+            "--from {}: not the id of a volume; use the first part of the keys in the bucket",
             args.from
         )));
     }
@@ -74,20 +75,20 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         screen: &screen,
         dry_run: args.dry_run,
     };
-    let workshop = mount.root().join(WORKSHOP);
+    let staging = mount.root().join(STAGING);
     if !args.dry_run {
         let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&workshop);
-        made.map_err(|error| Error::start(WORKSHOP, error))?;
+            .create(&staging);
+        made.map_err(|error| Error::start(STAGING, error))?;
     }
     let summary = rebuilder.all(&args.from)?;
     if !args.dry_run {
-        let _ = fs::remove_dir(&workshop);
+        let _ = fs::remove_dir(&staging);
     }
     let line = format!(
-        "{} {} files, {}; {} were there already, {} failed, {} objects are not ours",
+        "{} {} files, {}; {} existed already, {} failed, {} objects are not from cloudsync",
         if args.dry_run {
             "would create"
         } else {
@@ -104,6 +105,7 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
 }
 
 impl Rebuilder<'_> {
+    /// Recreates every file of the lost volume whose id is `from`.
     fn all(&self, from: &str) -> Result<Summary, Error> {
         let mut summary = Summary {
             event: "summary",
@@ -115,7 +117,7 @@ impl Rebuilder<'_> {
             let key = key.map_err(|error| Error::start("the list of objects", error))?;
             summary.objects += 1;
             let of = |key: &str| Key::parse(key).map(|key| key.gfid.to_owned());
-            // Of the archives of one file, which follow each other, only the last is the file.
+            // The archives of one file are adjacent; only the last is the file.
             if let Some(before) = last.replace(key.clone())
                 && of(&before) != of(&key)
             {
@@ -131,7 +133,7 @@ impl Rebuilder<'_> {
         Ok(summary)
     }
 
-    /// All keys of that volume in order, without holding them.
+    /// All keys of that volume in order, sorted on disk.
     fn keys(&self, from: &str) -> Result<impl Iterator<Item = io::Result<String>>, Error> {
         let mut sorter = Sorter::default();
         let mut added = Ok(());
@@ -155,6 +157,7 @@ impl Rebuilder<'_> {
         Ok(sorted.map(|found| found.map(|found| found.path.to_string_lossy().into_owned())))
     }
 
+    /// Recreates one file, and counts and prints the outcome.
     fn one(&self, key: &str, summary: &mut Summary) {
         match self.recreate(key) {
             Ok(Done::Created(notes, path)) => {
@@ -188,7 +191,7 @@ impl Rebuilder<'_> {
     }
 
     fn recreate(&self, key: &str) -> Result<Done, String> {
-        let say = |error: io::Error| error.to_string();
+        let text = |error: io::Error| error.to_string();
         let (object, metadata) = match self.store.describe(key) {
             Ok(found) => found,
             Err(StoreError::Missing(_)) => return Ok(Done::NotOurs),
@@ -199,7 +202,7 @@ impl Rebuilder<'_> {
         };
         if object.size != notes.size {
             return Err(format!(
-                "the object has {} bytes, the file had {}",
+                "the object has {} bytes, but the file had {}",
                 object.size, notes.size
             ));
         }
@@ -207,19 +210,24 @@ impl Rebuilder<'_> {
         let at = self.root.join(&path);
         match marks(&at) {
             Ok(Some(marks)) if marks.key == key => return Ok(Done::ThereAlready),
-            Ok(_) => return Err(format!("{}: there is another file", path.display())),
+            Ok(_) => {
+                return Err(format!(
+                    "{}: another file exists at this path",
+                    path.display()
+                ));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(say(error)),
+            Err(error) => return Err(text(error)),
         }
         if !self.dry_run {
-            let stub = self.root.join(WORKSHOP).join(&notes.gfid);
+            let stub = self.root.join(STAGING).join(&notes.gfid);
             stub::make(&stub, key, &notes)?;
             if let Some(folder) = at.parent() {
-                fs::create_dir_all(folder).map_err(say)?;
+                fs::create_dir_all(folder).map_err(text)?;
             }
-            // A link and not a rename: it never replaces anything.
-            fs::hard_link(&stub, &at).map_err(say)?;
-            fs::remove_file(&stub).map_err(say)?;
+            // A link, not a rename, because it never replaces a file.
+            fs::hard_link(&stub, &at).map_err(text)?;
+            fs::remove_file(&stub).map_err(text)?;
         }
         Ok(Done::Created(notes, path))
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync recall` and `cloudsync cancel`: both tell the translator of the mount that the path is in, and do
-//! nothing themselves. Who may read a file may recall it.
+//! `cloudsync recall` and `cloudsync cancel`: both ask the translator of the mount that contains the path. Anybody who
+//! may read a file may recall it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,12 +20,13 @@ use crate::interrupt::interrupted;
 use crate::parallel::parallel;
 use crate::report::{Event, Screen};
 
-/// As many as a client brings back at once by default: more would only wait.
+/// Concurrent recalls; as many as a client runs by default, so more would only queue.
 const JOBS: usize = 16;
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// A file that is cold for so many looks in a row is not being recalled any more.
-const GIVE_UP: u32 = 20;
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// After this number of consecutive polls that find a file cold, its recall is considered failed.
+const MAX_COLD_POLLS: u32 = 20;
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     event: &'static str,
@@ -34,7 +35,7 @@ struct Summary {
     failed: u64,
 }
 
-/// The command `recall`.
+/// Runs `cloudsync recall` and prints its summary.
 pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let [recalled, local, failed] = [const { AtomicU64::new(0) }; 3];
@@ -45,7 +46,7 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         if interrupted() {
             return;
         }
-        match bring_back(&path, args.wait) {
+        match start_recall(&path, args.wait) {
             Ok(Some(bytes)) => {
                 count(&recalled);
                 let event = if args.wait { "recalled" } else { "recalling" };
@@ -61,7 +62,7 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
             }
         }
     };
-    let complain = |path: &Path, why: &str| {
+    let report_error = |path: &Path, why: &str| {
         count(&failed);
         screen.failure(&Event::new("failed", path).why(why));
     };
@@ -73,9 +74,12 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
                     give(path.clone());
                 } else if args.recursive {
                     let each = |path: &Path| give(path.to_owned()) && !interrupted();
-                    walk(path, path, &each, &complain);
+                    walk(path, path, &each, &report_error);
                 } else {
-                    complain(path, "it is a directory: --recursive recalls what is below");
+                    report_error(
+                        path,
+                        "it is a directory: use --recursive to recall the files below it",
+                    );
                 }
             }
         },
@@ -100,13 +104,13 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
     Ok(Ended::of(summary.failed > 0))
 }
 
-/// The command `cancel`.
+/// Runs `cloudsync cancel`.
 pub(crate) fn cancel(args: &PathsArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let mut failed = 0;
     for path in &args.paths {
-        // A get, not a set: setting an attribute takes the inode's lock, which the kernel gives to a write or truncate
-        // for as long as that waits for the recall.
+        // getxattr, not setxattr: the kernel takes the inode's lock to set an attribute, and a write or truncate that
+        // waits for the recall holds that lock.
         let failure = match xattr::get(path, text(command::CANCEL)) {
             Ok(Some(_)) => {
                 screen.always(&Event::new("cancelled", path));
@@ -121,18 +125,20 @@ pub(crate) fn cancel(args: &PathsArgs, output: &OutputFlags) -> Result<Ended, Er
     Ok(Ended::of(failed > 0))
 }
 
+/// Asks the translator for the file's state.
 fn state(path: &Path) -> io::Result<State> {
     let answer = xattr::get(path, text(command::STATE))?;
     let no_translator = || {
         io::Error::other(
-            "not in a mount with the translator: give the path in a mount of the volume",
+            "not in a mount with the translator: use the path in a mount of the volume",
         )
     };
     answer.as_deref().map(parse_state).ok_or_else(no_translator)
 }
 
-/// Starts a recall; its size, or `None` for a file that is local.
-pub(crate) fn bring_back(path: &Path, wait: bool) -> Result<Option<u64>, String> {
+/// Starts a recall, and waits for its end if `wait`. Returns the file's size in bytes, or `None` if the file is local.
+/// The error is text for the user.
+pub(crate) fn start_recall(path: &Path, wait: bool) -> Result<Option<u64>, String> {
     let bytes = path.symlink_metadata().map_err(|error| why(&error))?.len();
     if state(path).map_err(|error| why(&error))? == State::Local {
         return Ok(None);
@@ -145,7 +151,7 @@ pub(crate) fn bring_back(path: &Path, wait: bool) -> Result<Option<u64>, String>
 }
 
 fn wait_for(path: &Path) -> Result<(), String> {
-    // Waits with the recall, and learns why it failed.
+    // A read waits for the recall, and returns its error.
     let read = File::open(path).and_then(|mut file| file.read(&mut [0]));
     read.map_err(|error| why(&error))?;
     let mut cold = 0;
@@ -155,23 +161,23 @@ fn wait_for(path: &Path) -> Result<(), String> {
             State::Cold => cold += 1,
             State::Between => cold = 0,
         }
-        if cold > GIVE_UP {
-            return Err("it is cold still; the client's log says why".to_owned());
+        if cold > MAX_COLD_POLLS {
+            return Err("it is still cold; see the client's log for the reason".to_owned());
         }
         if interrupted() {
-            return Err("interrupted; the recall goes on".to_owned());
+            return Err("interrupted; the recall continues".to_owned());
         }
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// What an errno of the translator means.
+/// Describes an errno of the translator (docs/SEMANTICS.md).
 pub(crate) fn why(error: &io::Error) -> String {
     let text = match Errno::from_io_error(error) {
         Some(Errno::NODATA) => {
-            "its object is not in the store: look for it in backups of the bucket"
+            "its object is not in the store: restore it from a backup of the bucket"
         }
-        Some(Errno::ACCESS) => "permission denied, by the volume or by the store",
+        Some(Errno::ACCESS) => "permission denied by the volume or by the store",
         Some(Errno::KEYREJECTED) => {
             "the store refuses the volume's credentials (or this host's clock is wrong)"
         }
@@ -179,11 +185,11 @@ pub(crate) fn why(error: &io::Error) -> String {
         Some(Errno::BUSY) => {
             "the store is too busy, or the object must be restored from a cold storage class first"
         }
-        Some(Errno::STALE) => "its object is another one than the file was archived as",
-        Some(Errno::BADMSG) => "its object's size or checksum is not the file's",
-        Some(Errno::REMOTE) => "the volume has no store, or it could not be started",
+        Some(Errno::STALE) => "its object is not the version that the file was archived as",
+        Some(Errno::BADMSG) => "its object's size or checksum differs from the file's",
+        Some(Errno::REMOTE) => "the volume has no store, or its plugin does not start",
         Some(Errno::CANCELED) => "the recall was cancelled",
-        Some(Errno::NOSPC | Errno::DQUOT) => "the bricks have no room for it",
+        Some(Errno::NOSPC | Errno::DQUOT) => "the bricks have no space for it",
         Some(Errno::OPNOTSUPP) => "not in a GlusterFS mount with the translator",
         _ => return error.to_string(),
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store of a volume, as the volume's own options name it; flags and environment override.
+//! Opens a volume's store, which the volume's own options name. Flags and environment variables override them.
 
 use cloudsync_store::{Archive, Options, Store};
 
@@ -7,7 +7,7 @@ use crate::cli::StoreFlags;
 use crate::exit::Error;
 use crate::volume::Volume;
 
-/// Opens the volume's store.
+/// Opens the volume's store. The error names the volume.
 pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
     const STORE_TYPE: &str = "cloudsync-storetype";
     let mut options: Vec<(String, String)> = volume
@@ -17,7 +17,7 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archiv
             Some((name.strip_prefix("features.")?.to_owned(), value.clone()))
         })
         .collect();
-    // The last one counts.
+    // Later options override earlier ones.
     options.extend(flags.options());
     let find = |name: &str| {
         let found = options.iter().rev().find(|(known, _)| known == name);
@@ -43,11 +43,12 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archiv
             Ok(Box::new(store.map_err(wrong)?))
         }
         Some(other) => Err(Error::Start(format!(
-            "volume {}: this program cannot archive to a store of type '{other}'; it knows amazons3, azureblob, directory and googlecloud",
+            "volume {}: this program cannot archive to a store of type '{other}'; \
+             it supports amazons3, azureblob, directory and googlecloud",
             volume.name
         ))),
         None => Err(Error::Start(format!(
-            "volume {}: no store is set; gluster volume set {} features.{STORE_TYPE} amazons3",
+            "volume {}: no store is set; run: gluster volume set {} features.{STORE_TYPE} amazons3",
             volume.name, volume.name
         ))),
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What people and programs get to read: a bar on a terminal, a line for each file, or JSON.
+//! Prints results for people and programs: a progress bar on a terminal, a line for each file, or JSON.
 //!
-//! Results go to standard output, the bar and failures to standard error. With `--json` failures are events among
-//! the others.
+//! Results go to standard output, the progress bar and failures to standard error. With `--json`, failures are events
+//! on standard output, too.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::cli::OutputFlags;
 use crate::crawl::show;
 
-/// What happened to a file.
+/// An outcome for one file. The field names are the keys of the JSON output.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Event {
     event: String,
@@ -69,7 +69,7 @@ impl Event {
     }
 }
 
-/// How far it is.
+/// Counts for the progress bar.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) seen: u64,
@@ -77,13 +77,13 @@ pub(crate) struct Progress {
     pub(crate) failed: u64,
 }
 
-/// Where all of it goes.
+/// Where results and progress are printed.
 #[derive(Debug)]
 pub(crate) struct Screen {
     json: bool,
     verbose: bool,
     bar: ProgressBar,
-    /// How many there are, once that is known.
+    /// The total number of files, once it is known; else 0.
     files: AtomicU64,
 }
 
@@ -105,7 +105,7 @@ impl Screen {
         }
     }
 
-    /// While it is not yet known how much there is to do.
+    /// Updates the progress while the total is not known yet.
     pub(crate) fn looking(&self, progress: impl FnOnce() -> Progress) {
         if !self.bar.is_hidden() && self.bar.length().is_none() {
             let Progress { seen, done, .. } = progress();
@@ -117,7 +117,7 @@ impl Screen {
         }
     }
 
-    /// Now it is known.
+    /// Sets the totals, once they are known.
     pub(crate) fn expect(&self, files: u64, bytes: u64) {
         const STYLE: &str = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}";
         if !self.bar.is_hidden() {
@@ -131,12 +131,12 @@ impl Screen {
         }
     }
 
-    /// So many more bytes are on their way.
+    /// Advances the bar by bytes that are being sent.
     pub(crate) fn sending(&self, bytes: u64) {
         self.bar.inc(bytes);
     }
 
-    /// A file is dealt with, and with it so many bytes more.
+    /// Records that a file is finished, and advances the bar by its remaining bytes.
     pub(crate) fn advance(&self, bytes: u64, progress: impl FnOnce() -> Progress) {
         if !self.bar.is_hidden() {
             self.bar.inc(bytes);
@@ -159,19 +159,19 @@ impl Screen {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// What only those want to read who asked for it.
+    /// Prints an event only with --verbose.
     pub(crate) fn event(&self, event: &Event) {
         if self.verbose {
             self.always(event);
         }
     }
 
-    /// What everybody wants to read.
+    /// Prints an event.
     pub(crate) fn always(&self, event: &Event) {
         if self.json {
             self.json(event);
@@ -180,7 +180,7 @@ impl Screen {
         }
     }
 
-    /// What went wrong.
+    /// Prints a failure.
     pub(crate) fn failure(&self, event: &Event) {
         if self.json {
             self.json(event);
@@ -190,7 +190,7 @@ impl Screen {
         }
     }
 
-    /// The last word.
+    /// Removes the bar, and prints the final summary.
     pub(crate) fn summary(&self, line: &str, summary: &impl Serialize) {
         self.clear();
         if self.json {
@@ -200,14 +200,14 @@ impl Screen {
         }
     }
 
-    /// A line of JSON.
+    /// Prints a value as one line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
         if let Ok(text) = serde_json::to_string(value) {
             self.print(&text);
         }
     }
 
-    /// A line. A reader that went away (`| head`) is no reason to stop in the middle of the work.
+    /// Prints a line. Errors are ignored: a reader that closed the pipe (`| head`) must not stop the work.
     pub(crate) fn print(&self, line: &str) {
         self.bar.suspend(|| {
             let _ = writeln!(std::io::stdout().lock(), "{line}");
@@ -219,7 +219,7 @@ impl Screen {
     }
 }
 
-/// A number of bytes for people.
+/// Formats a number of bytes for people, in binary units.
 pub(crate) fn human(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync status`: where a file is, or how much of a tree is where.
+//! `cloudsync status`: shows a file's state, or counts a tree's files by state.
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ use crate::recall::why;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::{Kind, Target};
 
-/// Of one file.
+/// The status of one file. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 struct Status {
     event: &'static str,
@@ -38,12 +38,12 @@ struct Status {
 pub(crate) struct KeptObject {
     pub(crate) key: String,
     pub(crate) bytes: u64,
-    /// When the bytes were found: seconds since 1970.
+    /// When the bytes were found, in seconds since the epoch.
     pub(crate) found: u64,
 }
 
 impl KeptObject {
-    /// Those of a file, in a mount or on a brick.
+    /// Reads the kept objects of a file, in a mount or on a brick.
     pub(crate) fn all(at: &Path) -> io::Result<Vec<Self>> {
         let all = kept(at)?.into_iter().map(|kept| Self {
             key: kept.key,
@@ -62,7 +62,7 @@ impl fmt::Display for KeptObject {
     }
 }
 
-/// Of a tree.
+/// Counts of one tree. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 struct Summary {
     event: &'static str,
@@ -76,7 +76,7 @@ struct Summary {
     unreadable: u64,
 }
 
-/// The command.
+/// Runs the command.
 pub(crate) fn command(args: &StatusArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let mut failed = false;
@@ -103,12 +103,12 @@ fn of(path: &Path) -> io::Result<Status> {
     let data = path.symlink_metadata()?;
     if !data.is_file() {
         return Err(io::Error::other(
-            "not a regular file; --summary is for directories",
+            "not a regular file; use --summary for directories",
         ));
     }
     let no_translator = || {
         io::Error::other(
-            "not in a mount with the translator: give the path in a mount of the volume",
+            "not in a mount with the translator: use the path in a mount of the volume",
         )
     };
     let answer = xattr::get(path, text(command::STATE))?.ok_or_else(no_translator)?;
@@ -145,7 +145,7 @@ impl fmt::Display for Status {
             let objects: Vec<_> = self.kept.iter().map(KeptObject::to_string).collect();
             write!(
                 f,
-                "\n{}: bytes that no recall wrote were found in it and kept; before that it was {}",
+                "\n{}: bytes that no recall wrote were found in it and kept; before, it was archived as {}",
                 self.path,
                 objects.join("; ")
             )?;
@@ -154,7 +154,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// In the unit that tells most.
+/// Formats the time since then, rounded down to a suitable unit.
 fn age(seconds: i64) -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -251,7 +251,7 @@ impl fmt::Display for Summary {
             human(self.cold_bytes)
         )?;
         if self.between_files > 0 {
-            write!(f, ", {} on their way", self.between_files)?;
+            write!(f, ", {} being recalled or archived", self.between_files)?;
         }
         if self.kept_files > 0 {
             write!(

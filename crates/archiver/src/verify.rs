@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync verify`: is every cold file's object there, and is it the file's?
+//! `cloudsync verify`: checks that every cold file's object exists, and that it holds the file.
 //!
-//! With `--adopt` an object that has another version than was noted, and is the file nevertheless, becomes the file's:
-//! the translator checks it again and notes the new version.
+//! With `--adopt`, an object of another version than recorded that holds the file becomes the file's: the translator
+//! checks it again and records the new version.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +28,7 @@ mod proof;
 
 use proof::{Bad, File, Good};
 
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
 struct Summary {
     event: &'static str,
@@ -58,7 +59,7 @@ fn add(counter: &AtomicU64, number: u64) {
     counter.fetch_add(number, Ordering::Relaxed);
 }
 
-/// The command.
+/// Runs the command and prints its summary.
 pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let target = Target::find(&args.target)?;
@@ -73,7 +74,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         screen: &screen,
     };
     let tally = &verifier.tally;
-    let complain = |path: &Path, why: &str| {
+    let report_error = |path: &Path, why: &str| {
         add(&tally.not_checked, 1);
         screen.failure(&Event::new("cannot check", path).why(why));
     };
@@ -84,7 +85,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
                 let cold = found.state != State::Local;
                 (!cold || give(found)) && !interrupted()
             };
-            crawl(&target, &each, &complain);
+            crawl(&target, &each, &report_error);
         },
         &|found| verifier.one(&found),
     );
@@ -137,7 +138,7 @@ struct Verifier<'a> {
     store: &'a dyn Archive,
     deep: bool,
     adopt: bool,
-    /// Why it could not be mounted matters only if it is needed.
+    /// The error is reported only when the mount is needed.
     mount: Result<Mount, String>,
     tally: Tally,
     screen: &'a Screen,
@@ -151,17 +152,17 @@ impl Verifier<'_> {
             not_checked,
             ..
         } = &self.tally;
-        let say = |counter: &AtomicU64, what: &str, key: &str, why: &str| {
+        let report = |counter: &AtomicU64, what: &str, key: &str, why: &str| {
             add(counter, 1);
             self.screen
                 .failure(&Event::new(what, &found.path).key(key).why(why));
         };
-        let looked = marks(&found.at).and_then(|marks| Ok((marks, self.gfid(found)?)));
-        let (marks, gfid) = match looked {
+        let read = marks(&found.at).and_then(|marks| Ok((marks, self.gfid(found)?)));
+        let (marks, gfid) = match read {
             Ok((Some(marks), gfid)) => (marks, gfid),
-            // Recalled in between.
+            // Recalled since it was crawled.
             Ok((None, _)) => return,
-            Err(error) => return say(not_checked, "cannot check", "", &error.to_string()),
+            Err(error) => return report(not_checked, "cannot check", "", &error.to_string()),
         };
         add(&self.tally.checked, 1);
         add(&self.tally.bytes, found.size);
@@ -176,16 +177,16 @@ impl Verifier<'_> {
             Ok(good) => {
                 add(&self.tally.without_checksum, u64::from(!good.with_checksum));
                 if let Err(why) = self.good(found, key, &gfid, &good) {
-                    say(not_checked, "not adopted", key, &why);
+                    report(not_checked, "not adopted", key, &why);
                 }
             }
-            Err(Bad::Wrong(why)) => say(wrong, "WRONG", key, &why),
-            Err(Bad::Store(StoreError::Missing(why))) => say(missing, "MISSING", key, &why),
+            Err(Bad::Wrong(why)) => report(wrong, "WRONG", key, &why),
+            Err(Bad::Store(StoreError::Missing(why))) => report(missing, "MISSING", key, &why),
             Err(Bad::Store(error @ (StoreError::Corrupt(_) | StoreError::Changed(_)))) => {
-                say(wrong, "WRONG", key, &error.to_string());
+                report(wrong, "WRONG", key, &error.to_string());
             }
-            Err(Bad::Store(error)) => say(not_checked, "not checked", key, &error.to_string()),
-            Err(Bad::NotChecked(why)) => say(not_checked, "not checked", key, &why),
+            Err(Bad::Store(error)) => report(not_checked, "not checked", key, &error.to_string()),
+            Err(Bad::NotChecked(why)) => report(not_checked, "not checked", key, &why),
         }
         self.screen.looking(|| {
             let checked = self.tally.checked.load(Ordering::Relaxed);
@@ -197,6 +198,7 @@ impl Verifier<'_> {
         });
     }
 
+    /// Prints a good object, and adopts it if it is of another version and `--adopt` is set.
     fn good(&self, found: &Found, key: &str, gfid: &str, good: &Good) -> Result<(), String> {
         let event = |what| Event::new(what, &found.path).bytes(found.size).key(key);
         let Some(etag) = &good.other_version else {
@@ -237,7 +239,7 @@ impl Verifier<'_> {
         gfid.ok_or_else(|| std::io::Error::other("it has no gfid"))
     }
 
-    /// As users see it: a brick's file has the time at which it was truncated.
+    /// The mtime that users see; the file on a brick has the time at which it was truncated.
     fn mtime(&self, gfid: &str) -> Result<Time, String> {
         let data = self.mount()?.by_gfid(gfid).symlink_metadata();
         Ok(seen(&data.map_err(|error| error.to_string())?).mtime)

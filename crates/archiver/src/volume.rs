@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which volume a path belongs to, and what glusterd says of that volume.
+//! Finds the volume of a path, and its configuration according to glusterd.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,26 +16,26 @@ use crate::exit::Error;
 pub(crate) mod folder;
 pub(crate) mod mount;
 
-/// A volume as `gluster volume info` shows it.
+/// A volume, from the output of `gluster volume info`.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    /// Its id, as text.
+    /// Its id (UUID), as text.
     pub(crate) id: String,
-    /// Whom to ask for the volume's graph.
+    /// The server to fetch the volume's graph from.
     pub(crate) server: String,
-    /// Options that were set, by their full names.
+    /// The options that are set, by full name.
     pub(crate) options: BTreeMap<String, String>,
-    /// Its bricks: host and path.
+    /// Its bricks, as host and path.
     pub(crate) bricks: Vec<(String, PathBuf)>,
 }
 
-/// What a path of the command line is.
+/// The kind of path that the command line gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// In a brick: seen from below.
+    /// In a brick.
     Brick,
-    /// In a mount: seen as users see it.
+    /// In a mount.
     Mount,
 }
 
@@ -44,18 +44,18 @@ pub(crate) enum Kind {
 pub(crate) struct Target {
     pub(crate) volume: Volume,
     pub(crate) kind: Kind,
-    /// Of the brick or of the mount.
+    /// The root of the brick, or the mount point.
     pub(crate) root: PathBuf,
-    /// What is above `root` in the volume: only where a directory of a volume is mounted.
+    /// The path of `root` from the root of the volume; not empty only if a subdirectory is mounted.
     pub(crate) above: PathBuf,
-    /// The path itself, below `root`.
+    /// The path that was given, relative to `root`.
     pub(crate) below: PathBuf,
 }
 
 const VOLUME_ID: &str = "trusted.glusterfs.volume-id";
 
 impl Target {
-    /// Finds out what `path` is.
+    /// Finds the volume that `path` belongs to, by the volume id on the brick or by the mount table.
     pub(crate) fn find(path: &Path) -> Result<Self, Error> {
         let given = path.display();
         let path = path
@@ -97,7 +97,7 @@ impl Target {
         }
     }
 
-    /// The path of something below `root`, from the root of the volume.
+    /// Converts a path below `root` into one from the root of the volume.
     pub(crate) fn in_volume(&self, below_root: &Path) -> PathBuf {
         self.above.join(below_root)
     }
@@ -112,11 +112,11 @@ struct Mounted {
     above: PathBuf,
 }
 
-/// The mount that a path is in, if it is one of GlusterFS.
+/// The mount that contains the path, if it is a GlusterFS mount.
 fn mounted(path: &Path) -> Result<Option<Mounted>, Error> {
     let table = "/proc/self/mountinfo";
     let text = fs::read_to_string(table).map_err(|error| Error::start(table, error))?;
-    // The last of equals lies on top.
+    // Of several mounts on one point, the last is on top.
     let rows = text.lines().filter_map(row);
     let holding = rows.filter(|(root, ..)| path.starts_with(root));
     let nearest = holding.max_by_key(|(root, ..)| root.as_os_str().len());
@@ -136,7 +136,7 @@ fn mounted(path: &Path) -> Result<Option<Mounted>, Error> {
     }))
 }
 
-/// Mount point, type and source of a line of mountinfo.
+/// Mount point, type and source of a line of mountinfo (proc_pid_mountinfo(5)).
 fn row(line: &str) -> Option<(PathBuf, &str, String)> {
     let (front, back) = line.split_once(" - ")?;
     let root = unescape(front.split(' ').nth(4)?);
@@ -145,7 +145,7 @@ fn row(line: &str) -> Option<(PathBuf, &str, String)> {
     Some((PathBuf::from(root), kind, unescape(source)))
 }
 
-/// The kernel writes blanks and such as `\040`.
+/// The kernel escapes blanks and some other characters in octal, such as `\040`.
 fn unescape(text: &str) -> String {
     [
         ("\\040", " "),
@@ -158,15 +158,16 @@ fn unescape(text: &str) -> String {
 }
 
 impl Volume {
-    /// Asks glusterd, here or at `server`, for the volume that is `wanted`.
+    /// Queries glusterd, on this host or at `server`, for the volume that `wanted` accepts.
     fn find(
         what: &str,
         server: Option<&str>,
         wanted: impl Fn(&Self) -> bool,
     ) -> Result<Self, Error> {
-        /// `gluster volume info` asks for one volume after the other, and ends early if one is deleted meanwhile.
+        /// `gluster volume info` queries one volume after the other, and its list is incomplete if one is deleted
+        /// meanwhile.
         const ATTEMPTS: usize = 3;
-        let mut said = String::new();
+        let mut failure = String::new();
         let local = (None, "localhost");
         let hosts = [Some(local), server.map(|server| (Some(server), server))];
         for _ in 0..ATTEMPTS {
@@ -177,10 +178,10 @@ impl Volume {
                         Some(volume) => return Ok(volume),
                         None => {
                             listed = true;
-                            said = "glusterd knows no such volume".to_owned();
+                            failure = "glusterd has no such volume".to_owned();
                         }
                     },
-                    Err(error) => said = error,
+                    Err(error) => failure = error,
                 }
             }
             if !listed {
@@ -188,29 +189,29 @@ impl Volume {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        Err(Error::start(what, said))
+        Err(Error::start(what, failure))
     }
 
-    /// The volume of that name, of this host's glusterd.
+    /// Finds a volume by name, with this host's glusterd.
     pub(crate) fn named(name: &str) -> Result<Self, Error> {
         Self::find(&format!("volume {name}"), None, |volume| {
             volume.name == name
         })
     }
 
-    /// An option's value, by its name without `features.`.
+    /// The value of an option, by its name without `features.`; `None` if it is not set.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
         let full = format!("features.{name}");
         self.options.get(&full).map(String::as_str)
     }
 
-    /// All bricks of the volume, if each of them is on this host.
+    /// All bricks of the volume, if they are all on this host.
     pub(crate) fn bricks_here(&self) -> Option<Vec<PathBuf>> {
         let here = self.bricks_of_this_host();
         (!here.is_empty() && here.len() == self.bricks.len()).then_some(here)
     }
 
-    /// Those bricks of the volume that are on this host.
+    /// The bricks of the volume that are on this host.
     pub(crate) fn bricks_of_this_host(&self) -> Vec<PathBuf> {
         let ours = |root: &Path| {
             let id = xattr::get(root, VOLUME_ID).ok().flatten();
@@ -222,14 +223,14 @@ impl Volume {
         here.map(|(_, root)| root.clone()).collect()
     }
 
-    /// Whether the volume's clients have the translator.
+    /// Whether features.cloudsync is on, so that the volume's clients have the translator.
     pub(crate) fn archives(&self) -> bool {
         let on = ["on", "yes", "true", "enable", "1"];
         self.option("cloudsync")
             .is_some_and(|value| on.contains(&value))
     }
 
-    /// Whether the volume keeps its files' times itself.
+    /// Whether the volume keeps the times of files itself (features.ctime, on by default).
     pub(crate) fn keeps_times(&self) -> bool {
         !matches!(
             self.option("ctime"),
@@ -242,7 +243,8 @@ fn info(server: Option<&str>) -> Result<String, String> {
     gluster(server, &["volume", "info"])
 }
 
-/// Runs a command of glusterd's, here or at `server`.
+/// Runs a `gluster` command, on this host or at `server`. Returns its trimmed output, or an error that names the
+/// command.
 pub(crate) fn gluster(server: Option<&str>, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("gluster");
     command.arg("--mode=script");
@@ -257,10 +259,11 @@ pub(crate) fn gluster(server: Option<&str>, words: &[&str]) -> Result<String, St
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let said = [text(&output.stderr), text(&output.stdout)].join(" ");
-    Err(format!("gluster {}: {}", words.join(" "), said.trim()))
+    let output = [text(&output.stderr), text(&output.stdout)].join(" ");
+    Err(format!("gluster {}: {}", words.join(" "), output.trim()))
 }
 
+/// Parses the output of `gluster volume info`.
 fn parse(text: &str, server: &str) -> Vec<Volume> {
     let mut volumes: Vec<Volume> = Vec::new();
     let mut options = false;
@@ -298,14 +301,14 @@ fn is_brick(key: &str) -> bool {
         .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// Of `host:/path`; an arbiter's brick has a word after it.
+/// Parses `host:/path`, which " (arbiter)" may follow.
 fn brick(value: &str) -> Option<(String, PathBuf)> {
     let value = value.strip_suffix(" (arbiter)").unwrap_or(value);
     let (host, path) = value.split_at(value.find(":/")?);
     Some((host.to_owned(), PathBuf::from(&path[1..])))
 }
 
-/// Whether a name or address is this host's.
+/// Whether a host name or address belongs to this host: whether a socket can be bound to it.
 fn is_here(host: &str) -> bool {
     let addresses = (host, 0).to_socket_addrs();
     addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The bytes to upload, and their checksum.
+//! Reads the bytes to upload, and computes their checksum.
 
 use std::fs::File;
 use std::io;
@@ -10,20 +10,21 @@ use cloudsync_store::{Checksum, Source};
 
 use super::outcome::{Problem, Why};
 
-/// Files up to here are read once, into memory; larger ones once for the checksum and once for the upload.
+/// Files up to this size are read once, into memory; larger ones are read for the checksum and again for the upload.
 const IN_MEMORY: u64 = 1 << 20;
 const BUFFER: usize = 1 << 20;
 
-/// The bytes to upload, and their checksum.
+/// The bytes of one file as an upload source, with their checksum.
 pub(super) struct Bytes<'a> {
     file: &'a File,
     memory: Option<Vec<u8>>,
-    /// Is told how many more bytes were asked for.
+    /// Called with the number of bytes of each read; a retried upload counts them again.
     sent: &'a (dyn Fn(u64) + Sync),
     pub(super) checksum: Checksum,
 }
 
 impl<'a> Bytes<'a> {
+    /// Reads `size` bytes of the file. Fails with [`Why::Changed`] if it has become shorter.
     pub(super) fn read(
         file: &'a File,
         size: u64,

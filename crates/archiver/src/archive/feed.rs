@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Finds the files to archive and puts them in order.
+//! Finds the files to archive and sorts them.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::crawl::{Found, State, crawl};
 use crate::report::{Event, Screen};
 use crate::volume::Target;
 
-/// What it takes to find them.
+/// The inputs of one crawl.
 pub(super) struct Feed<'a> {
     pub(super) target: &'a Target,
     pub(super) selection: &'a Selection,
@@ -26,7 +26,7 @@ pub(super) struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// Gives every file that is to be archived, until `give` returns false.
+    /// Passes every file to archive to `give`, until that returns false.
     pub(super) fn run(self, give: &(dyn Fn(Candidate) -> bool + Sync)) -> io::Result<()> {
         match self.order {
             Order::Found => {
@@ -66,7 +66,7 @@ impl Feed<'_> {
         let each = |found: Found| {
             self.tally.seen();
             self.screen.looking(|| self.tally.progress());
-            match (found.state, self.selection.look(&found)) {
+            match (found.state, self.selection.check(&found)) {
                 (State::Cold, _) => self.tally.cold(),
                 (State::Between, _) => self.tally.between(),
                 (State::Local, Err(why)) => self.tally.not_selected(why),
@@ -81,11 +81,11 @@ impl Feed<'_> {
             }
             !self.limits.enough(self.tally)
         };
-        let complain = |path: &Path, why: &str| {
+        let report_error = |path: &Path, why: &str| {
             self.tally.unreadable();
             self.screen
                 .failure(&Event::new("cannot check", path).why(why));
         };
-        crawl(self.target, &each, &complain);
+        crawl(self.target, &each, &report_error);
     }
 }

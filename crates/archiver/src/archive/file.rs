@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One file's way to the store.
+//! Archives one file.
 //!
 //! ```text
-//! find -> not in use -> open -> local -> remember a key -> stat -> read, sum up -> upload -> handshake
+//! find -> not in use -> open -> local -> store a key -> stat -> read, checksum -> upload -> handshake
 //! ```
 //!
-//! The key is written to the file *before* it is read, so nothing of ours touches the file between the stat and the
-//! handshake: whoever does shows in ctime. It is our own note (`trusted.cloudsync.last`), which no recall looks at; the
-//! handshake carries the key itself. A run that is killed leaves at most that note: if the object is whole by the
-//! next run, and the file still what it was made of, the file is cut without another upload.
+//! The key is written to the file *before* the stat. After it, the archiver changes nothing on the file until the
+//! handshake, so any change by somebody else is visible in ctime. The key is the archiver's own note
+//! (`trusted.cloudsync.last`), which no recall reads; the handshake carries the key itself. A run that is killed leaves
+//! at most that note: if the object is complete by the next run and the file is unchanged, the file is truncated
+//! without another upload.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -21,7 +22,7 @@ use cloudsync_format::object::Notes;
 use cloudsync_store::{Archive, Checksum, StoreError, Upload};
 
 use super::bytes::Bytes;
-use super::hand_shake::{changed, hand_shake, seen};
+use super::handshake::{changed, handshake, seen};
 use super::marks::{self, Hints, Marked};
 use super::open::Folders;
 use super::outcome::{Done, Problem, Why};
@@ -32,26 +33,26 @@ use crate::crawl::order::Candidate;
 use crate::crawl::select::is_older;
 use crate::volume::Volume;
 
-/// Without features.ctime a file's times are the brick's: as coarse as its kernel's clock. After so long a change has
-/// another time.
+/// Without features.ctime a file's times are the brick's, as coarse as its kernel's clock tick. After this pause a
+/// change is sure to get a different time.
 const TICK: Duration = Duration::from_millis(20);
-/// How often to begin anew with one file.
+/// Attempts with one file, each with a new key.
 const ATTEMPTS: u32 = 3;
 
-/// What a file meets on its way.
+/// Callbacks of one file's upload.
 pub(super) struct Course<'a> {
-    /// Waits until so many bytes may be sent.
+    /// Waits until this number of bytes may be sent.
     pub(super) pay: &'a dyn Fn(u64),
-    /// Is told how many more of its bytes are being sent.
+    /// Called with the number of bytes of each read of the upload.
     pub(super) sent: &'a (dyn Fn(u64) + Sync),
 }
 
 /// Archives files of one volume.
 pub(super) struct Archiver<'a> {
     pub(super) volume: &'a Volume,
-    /// Of our mount.
+    /// The folders of our own mount.
     pub(super) folders: Folders,
-    /// A brick to ask first: that costs nothing, and what it says is checked.
+    /// A brick to read hints from first: no network round trip, and the handshake verifies what it says.
     pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Archive,
     pub(super) layout: KeyLayout,
@@ -59,7 +60,7 @@ pub(super) struct Archiver<'a> {
 }
 
 impl Archiver<'_> {
-    /// Archives a file.
+    /// Archives one file. A file that is skipped is [`Done::Left`], not an error.
     pub(super) fn archive(
         &self,
         candidate: &Candidate,
@@ -80,7 +81,7 @@ impl Archiver<'_> {
 
     fn attempt(&self, candidate: &Candidate, course: &Course<'_>) -> Result<Done, Problem> {
         let place = self.folders.find(&candidate.path);
-        let place = place.map_err(|error| Problem::Io("looking for it", error))?;
+        let place = place.map_err(|error| Problem::Io("finding it", error))?;
         let file = place.open()?;
         let hints = self
             .brick
@@ -114,12 +115,12 @@ impl Archiver<'_> {
     ) -> Result<Done, Problem> {
         let stat = |file: &File| {
             file.metadata()
-                .map_err(|error| Problem::Io("looking at it", error))
+                .map_err(|error| Problem::Io("reading its attributes", error))
         };
         let before = stat(file)?;
         self.check_wanted(&before)?;
-        // The brick may have spoken of a file that was at this path before, or not know yet that this one is cold: a
-        // cold file shows one block.
+        // The hints may be of another file that was at this path before, or the brick may not know yet that this file
+        // is cold: a cold file shows one block.
         if !marks::is_of(gfid, before.ino()) {
             return Err(Problem::Left(Why::Changed));
         }
@@ -146,32 +147,34 @@ impl Archiver<'_> {
             (course.pay)(seen.size);
             self.upload(file, &seen, &notes, &bytes, marked)?;
         }
-        // Whether the file is what it was, and the store has it, is compared under its lock.
-        self.cut(file, seen, &marked.key, bytes.checksum)?;
+        // The translator checks under the file's lock that the file is unchanged and the object stored.
+        self.truncate(file, seen, &marked.key, bytes.checksum)?;
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,
         })
     }
 
-    fn cut(&self, file: &File, seen: Seen, key: &str, sum: Checksum) -> Result<(), Problem> {
-        match hand_shake(file, seen, key, Some(sum)) {
+    /// Has the translator truncate the file, after it has compared file and object. If its plugin knows no checksums,
+    /// the archiver compares the object's first.
+    fn truncate(&self, file: &File, seen: Seen, key: &str, sum: Checksum) -> Result<(), Problem> {
+        match handshake(file, seen, key, Some(sum)) {
             Err(Problem::CannotCompare) => {}
             done => return done,
         }
         let object = self.store.head(key);
-        let object = object.map_err(|error| Problem::Store("asking for its object", error))?;
+        let object = object.map_err(|error| Problem::Store("checking its object", error))?;
         if object.size != seen.size || object.checksum != Some(sum) {
-            let why = format!("{key} is not what was sent");
+            let why = format!("the object {key} differs from what was uploaded");
             return Err(Problem::Store(
-                "asking for its object",
+                "checking its object",
                 StoreError::Corrupt(why),
             ));
         }
-        hand_shake(file, seen, key, None)
+        handshake(file, seen, key, None)
     }
 
-    /// Returns when the store has promised to keep the whole object.
+    /// Uploads the file. Returns once the store has acknowledged the whole object.
     fn upload(
         &self,
         file: &File,
@@ -191,23 +194,23 @@ impl Archiver<'_> {
                 Ok(())
             }
             Ok(_) => Err(Problem::Other(format!(
-                "the store has another object than was sent, under {}",
+                "the object {} differs from what was uploaded",
                 marked.key
             ))),
-            // Another archiver may have taken the same key off the file, and the same bytes.
+            // Another archiver may have read the same key from the file, and uploaded the same bytes.
             Err(error @ StoreError::Exists(_)) => {
                 match marked.compare(self, notes, bytes.checksum)? {
                     true => Ok(()),
                     false => Err(Problem::Store("uploading it", error)),
                 }
             }
-            // What the checksum was made of and what was sent differ: somebody writes.
+            // The bytes sent differ from those of the checksum: the file is being written to.
             Err(StoreError::Corrupt(_)) if changed(file, seen)? => Err(Problem::Left(Why::Changed)),
             Err(error) => Err(Problem::Store("uploading it", error)),
         }
     }
 
-    /// It may have changed since it was found.
+    /// Repeats the selection's checks, because the file may have changed since it was found.
     fn check_wanted(&self, data: &Metadata) -> Result<(), Problem> {
         let nanos = u32::try_from(data.mtime_nsec()).unwrap_or(0);
         if !data.is_file() {

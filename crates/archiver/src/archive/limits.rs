@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! When it is enough, and when it is too much.
+//! Decides when a run has archived enough, and when too much has failed to go on.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,19 +16,19 @@ use crate::exit::Ended;
 use crate::interrupt::interrupted;
 use crate::volume::Target;
 
-/// Files in a row for which the store did not answer, or which it could not take (it is full, say): it will be the same
-/// with the next ones.
+/// Consecutive files for which the store did not answer or had no room. After this number the run stops, because the
+/// next files would fail the same way.
 const MOST_IN_A_ROW: u64 = 16;
-/// How often to ask how much is free.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often to query the free space.
+const QUERY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Of one run.
+/// Limits of one run, shared by its threads.
 #[derive(Debug)]
 pub(super) struct Limits {
     files: Option<AtomicI64>,
     free_until: Option<f64>,
     root: PathBuf,
-    looked: Mutex<Option<(Instant, bool)>>,
+    queried: Mutex<Option<(Instant, bool)>>,
     stop_percent: f64,
     stop_after: u64,
     in_a_row: AtomicU64,
@@ -50,7 +50,7 @@ impl Limits {
             files: files.map(AtomicI64::new),
             free_until: flags.free_until,
             root: target.root.clone(),
-            looked: Mutex::new(None),
+            queried: Mutex::new(None),
             stop_percent: flags.stop_percent,
             stop_after: flags.stop_after,
             in_a_row: AtomicU64::new(0),
@@ -60,7 +60,7 @@ impl Limits {
         }
     }
 
-    /// Whether no more files are wanted.
+    /// Whether the run should take no more files: interrupted, stopped, or a limit is reached.
     pub(super) fn enough(&self, tally: &Tally) -> bool {
         interrupted()
             || self.fatal.get().is_some()
@@ -72,7 +72,7 @@ impl Limits {
             || self.enough_is_free()
     }
 
-    /// One more file, if there may be one.
+    /// Reserves one file of `--limit`. Returns false if none is left.
     pub(super) fn take(&self) -> bool {
         let Some(left) = &self.files else {
             return true;
@@ -83,20 +83,21 @@ impl Limits {
         taken.is_ok()
     }
 
-    /// That file did not count.
+    /// Returns a reservation: the file was skipped.
     pub(super) fn give_back(&self) {
         if let Some(left) = &self.files {
             left.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Waits as `--files-per-second` requires.
     pub(super) fn wait_for_a_turn(&self) {
         if let Some(pace) = &self.by_files {
             pace.pay(1.0);
         }
     }
 
-    /// Waits until so many bytes may be sent.
+    /// Waits until this number of bytes may be sent (`--bytes-per-second`).
     pub(super) fn pay(&self, bytes: u64) {
         if let Some(pace) = &self.by_bytes {
             #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
@@ -108,8 +109,8 @@ impl Limits {
         self.in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// Some failures are of the file, others of everything. Returns whether it is news: when the run is being stopped
-    /// because of the store, the files in flight fail for the same reason.
+    /// Records a failure, and stops the run if it affects every file. Returns whether to print it: once the run is
+    /// stopping because of the store, files in flight fail for the same reason.
     pub(super) fn failed(&self, problem: &Problem) -> bool {
         let stop = |why: String| self.fatal.set(why).is_ok();
         match problem.store() {
@@ -146,22 +147,23 @@ impl Limits {
         let Some(wanted) = self.free_until else {
             return false;
         };
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, answer)) = *looked
-            && when.elapsed() < LOOK_AGAIN
+        let mut queried = self.queried.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, answer)) = *queried
+            && when.elapsed() < QUERY_INTERVAL
         {
             return answer;
         }
         let answer = free_percent(&self.root).is_some_and(|free| free >= wanted);
-        *looked = Some((Instant::now(), answer));
+        *queried = Some((Instant::now(), answer));
         answer
     }
 
-    /// Why it was stopped, if it was.
+    /// The failure that stopped the run, if one did.
     pub(super) fn why(&self) -> Option<String> {
         self.fatal.get().cloned()
     }
 
+    /// The run's result, for the exit code.
     pub(super) fn ended(&self, tally: &Tally) -> Ended {
         if interrupted() {
             Ended::Interrupted
@@ -175,7 +177,7 @@ impl Limits {
     }
 }
 
-/// How much of a file system is free to ordinary users, in percent.
+/// Percentage of a file system that is free to ordinary users; `None` if it cannot be queried.
 pub(crate) fn free_percent(root: &std::path::Path) -> Option<f64> {
     let all = rustix::fs::statvfs(root).ok()?;
     #[allow(clippy::cast_precision_loss, reason = "a share need not be exact")]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The key of the object that a file is to become, remembered on the file before it is read.
+//! Stores on a file the key of the object that it is to become, before the file is read.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,43 +12,44 @@ use rustix::fs::XattrFlags;
 use xattr::FileExt;
 
 use super::file::Archiver;
-use super::hand_shake::seen;
+use super::handshake::seen;
 use super::outcome::{Problem, Why};
 use super::state::get;
 use crate::cli::KeyLayout;
 use crate::crawl::text;
 
-/// The file's id.
+/// The file's gfid, in the text form of a UUID.
 pub(super) fn gfid(file: &File) -> Result<String, Problem> {
-    let failed = |error| Problem::Io("asking for its gfid", error);
+    let failed = |error| Problem::Io("reading its gfid", error);
     let text = file.get_xattr("glusterfs.gfid.string").map_err(failed)?;
     text.and_then(|text| String::from_utf8(text).ok())
         .map(|text| text.trim_end_matches('\0').to_owned())
         .filter(|text| is_uuid(text))
-        .ok_or_else(|| Problem::Other("the volume does not tell its gfid".to_owned()))
+        .ok_or_else(|| Problem::Other("the volume does not return its gfid".to_owned()))
 }
 
-/// Whether that is the inode number that GlusterFS shows for a gfid.
+/// Whether `inode` is the number that GlusterFS derives from this gfid: its last 8 bytes.
 pub(super) fn is_of(gfid: &str, inode: u64) -> bool {
     let digits: String = gfid.chars().filter(|c| *c != '-').collect();
     let end = digits
         .get(16..)
         .and_then(|end| u64::from_str_radix(end, 16).ok());
-    // The root's is 1.
+    // The root's number is 1 instead.
     end == Some(inode)
 }
 
-/// What a brick says of a file.
+/// What a brick has on a file. Unverified: the brick may be behind the others.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     pub(super) gfid: Option<String>,
     /// Neither cold nor marked.
     pub(super) local: bool,
-    /// The brick has said that there is no note on it.
+    /// The brick has no note (`trusted.cloudsync.last`) for the file.
     no_note: bool,
 }
 
 impl Hints {
+    /// Reads them from the file's path on the brick. Errors leave the hint unset.
     pub(super) fn read(at: &Path) -> Self {
         let read = |name| xattr::get(at, name).ok();
         let absent = |name| matches!(read(text(name)), Some(None));
@@ -61,15 +62,15 @@ impl Hints {
     }
 }
 
-/// A file that remembers its key.
+/// A file that has a key.
 pub(super) struct Marked {
     pub(super) key: String,
-    /// Whether there may be an object of that key already.
+    /// Whether an object of that key may exist already.
     known: bool,
 }
 
 impl Marked {
-    /// Finds a key, or makes one, and writes it on the file.
+    /// Reuses the key on the file, or writes a new one to it.
     pub(super) fn mark(
         archiver: &Archiver<'_>,
         file: &File,
@@ -94,7 +95,7 @@ impl Marked {
             }
             .to_string(),
         };
-        // Of a run that was killed, or of an archive before the last recall. A copy of a file may have that of another.
+        // Left by a killed run, or by an archive before the last recall. A copied file may carry the key of another.
         let ours = |key: &String| {
             Key::parse(key).is_some_and(|key| key.volume == archiver.volume.id && key.gfid == gfid)
         };
@@ -115,17 +116,17 @@ impl Marked {
         if there {
             Self::forget(file);
         }
-        // Created, not replaced: of two archivers at once only one gets its key onto the file.
+        // Created, not replaced: of two concurrent archivers only one gets its key onto the file.
         match rustix::fs::fsetxattr(file, command::LAST, key.as_bytes(), XattrFlags::CREATE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(Problem::Left(Why::Busy)),
-            Err(error) => return Err(Problem::Io("writing its key on it", error.into())),
+            Err(error) => return Err(Problem::Io("writing its key", error.into())),
         }
         Ok(Self { key, known: false })
     }
 
-    /// Whether the store has the file's object already: proven by what is written beside it and by the checksum of
-    /// the bytes that are here.
+    /// Whether the store has the file's object already. Proof is the object's metadata together with its checksum,
+    /// compared with that of the local bytes.
     pub(super) fn object(
         &self,
         archiver: &Archiver<'_>,
@@ -139,7 +140,7 @@ impl Marked {
         }
     }
 
-    /// The same, for a key that there may be an object of.
+    /// As [`object`](Self::object), for a key that may have an object.
     pub(super) fn compare(
         &self,
         archiver: &Archiver<'_>,
@@ -149,7 +150,7 @@ impl Marked {
         let (object, metadata) = match archiver.store.describe(&self.key) {
             Ok(found) => found,
             Err(StoreError::Missing(_)) => return Ok(false),
-            Err(error) => return Err(Problem::Store("asking for its object", error)),
+            Err(error) => return Err(Problem::Store("checking its object", error)),
         };
         let theirs = Notes::of_metadata(&metadata);
         let same = theirs.as_ref().is_some_and(|theirs| {
@@ -165,39 +166,39 @@ impl Marked {
             return Err(Problem::Again);
         }
         let what = match theirs {
-            Some(theirs) if theirs.gfid == notes.gfid => "an older state of this file",
-            _ => "something else",
+            Some(theirs) if theirs.gfid == notes.gfid => "an older version of this file",
+            _ => "another object",
         };
         Err(Problem::Other(format!(
-            "the store has {what} under {}, which is not overwritten",
+            "{}: the store already has {what} under this key, and does not overwrite it",
             self.key
         )))
     }
 
-    /// The key is of no use to the file any more.
+    /// Removes the key from the file, as it is of no further use.
     pub(super) fn forget(file: &File) {
-        // That there is none is what we want.
+        // It fails if there is no key, which is just as well.
         let _ = file.remove_xattr(text(command::LAST));
     }
 }
 
 impl Archiver<'_> {
-    /// Whether the object of that key is of another state of the file. One that is not there is not.
+    /// Whether the key's object holds another version of the file. False if there is no object.
     fn outdated(&self, key: &str, file: &File) -> Result<bool, Problem> {
         let metadata = match self.store.describe(key) {
             Ok((_, metadata)) => metadata,
             Err(StoreError::Missing(_)) => return Ok(false),
-            Err(error) => return Err(Problem::Store("asking for its last object", error)),
+            Err(error) => return Err(Problem::Store("checking its last object", error)),
         };
         let data = file.metadata();
-        let data = data.map_err(|error| Problem::Io("looking at it", error))?;
+        let data = data.map_err(|error| Problem::Io("reading its attributes", error))?;
         let now = seen(&data);
         Ok(Notes::of_metadata(&metadata)
             .is_none_or(|notes| notes.size != now.size || notes.mtime != now.mtime))
     }
 }
 
-/// Sorts by time, and no two are the same.
+/// A unique id that sorts by time.
 fn archive_id() -> String {
     let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let plain: String = now.chars().filter(|c| c.is_ascii_alphanumeric()).collect();

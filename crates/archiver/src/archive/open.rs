@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Opens files of our mount, with as few questions to the bricks as that takes.
+//! Opens files of our mount with as few round trips to the bricks as possible.
 //!
-//! Nothing is cached in our mount, so every path costs a question or two for each of its folders. The folder that was
-//! used last is kept, and a file is found once, without opening it: whether somebody has it open is asked before, and
-//! of the same file, whatever happens to its name in between.
+//! Our mount caches nothing, so every path costs a lookup or two per folder. The folder used last is therefore kept
+//! open. A file is looked up once, without opening it, so that the check for other users and the open refer to the same
+//! file, even if it is renamed in between.
 //!
-//! No symbolic link is followed on the way: a user who puts one in a folder's place does not lead us out of the volume.
+//! Symbolic links are not followed: a user who replaces a folder by one cannot lead the archiver out of the volume.
 
 use std::fs::File;
 use std::io;
@@ -19,18 +19,18 @@ use rustix::io::Errno;
 
 use super::outcome::{Problem, Why};
 
-/// How many descriptors the bricks have for a file.
+/// GlusterFS's virtual attribute: the number of descriptors that the bricks have open for a file.
 const OPEN: &str = "glusterfs.open-fd-count";
 const FIND: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The folders of a mount.
+/// The folders of a mount; keeps the one used last.
 #[derive(Debug)]
 pub(super) struct Folders {
     root: PathBuf,
     last: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
 }
 
-/// A file that is found and not yet open.
+/// A file that has been found but not opened.
 #[derive(Debug)]
 pub(super) struct Place(OwnedFd);
 
@@ -42,7 +42,7 @@ impl Folders {
         }
     }
 
-    /// Finds what is at a path below the root now.
+    /// Finds the file at a path below the root.
     pub(super) fn find(&self, path: &Path) -> io::Result<Place> {
         let above = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -51,7 +51,7 @@ impl Folders {
         {
             return Ok(Place(found));
         }
-        // Another folder, or one that is not there any more: what is at that path now?
+        // Another folder, or one that no longer exists: resolve the path anew.
         let folder = Arc::new(self.folder(above)?);
         let found = openat(&folder, name, FIND, Mode::empty())?;
         *self.slot() = Some((above.to_owned(), folder));
@@ -76,7 +76,7 @@ impl Folders {
         }
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match openat2(&root, above, flags, Mode::empty(), within) {
-            // Kernels before 5.6.
+            // Kernels before 5.6 have no `openat2`.
             Err(Errno::NOSYS) => openat(&root, above, flags, Mode::empty()),
             other => other,
         }
@@ -88,16 +88,16 @@ impl Place {
         format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
 
-    /// Opens it for reading, unless somebody else has it open.
+    /// Opens the file for reading, unless somebody else has it open.
     pub(super) fn open(&self) -> Result<File, Problem> {
         let path = self.path();
         let failed = |doing, error: io::Error| match error.raw_os_error() {
-            // A symbolic link itself.
+            // The file itself is a symbolic link.
             Some(errno) if errno == Errno::LOOP.raw_os_error() => Problem::Left(Why::Special),
             _ => Problem::Io(doing, error),
         };
         let open = xattr::get_deref(&path, OPEN);
-        let open = open.map_err(|error| failed("asking who has it open", error))?;
+        let open = open.map_err(|error| failed("checking whether it is open", error))?;
         if open.is_some_and(|count| !count.starts_with(b"0")) {
             return Err(Problem::Left(Why::Open));
         }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What may become of a file.
+//! The possible outcomes of archiving one file.
 
 use std::io;
 
 use cloudsync_store::StoreError;
 
-/// What became of a file.
+/// A file that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Archived { bytes: u64, uploaded: bool },
     Left(Why),
 }
 
-/// Why a file is left as it is; no failure.
+/// Why a file is skipped, which is no failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     Cold,
@@ -29,20 +29,20 @@ pub(crate) enum Why {
 impl Why {
     pub(super) const fn text(self) -> &'static str {
         match self {
-            Self::Cold => "it is cold already",
+            Self::Cold => "it is already cold",
             Self::Open => "somebody has it open",
-            Self::Busy => "somebody else is at it",
+            Self::Busy => "another process is archiving or recalling it",
             Self::Changed => "it changed while it was read",
-            Self::Fresh => "it was modified meanwhile",
-            Self::Gone => "it is gone",
-            Self::Special => "not a regular file any more",
+            Self::Fresh => "it was modified after it was found",
+            Self::Gone => "it no longer exists",
+            Self::Special => "it is no longer a regular file",
             Self::Empty => "it is empty",
             Self::Sharded => "it has more than one shard",
         }
     }
 }
 
-/// What failed.
+/// Why archiving a file failed, or must be retried or ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("{0}: {1}")]
@@ -51,18 +51,19 @@ pub(crate) enum Problem {
     Store(&'static str, StoreError),
     #[error("{0}")]
     Other(String),
-    /// Not a failure; on its way to [`Done::Left`].
+    /// Not a failure: becomes [`Done::Left`].
     #[error("{}", .0.text())]
     Left(Why),
-    /// Not a failure: the key on the file was of another state of it, and is gone now.
-    #[error("its bytes are not those of its object, though size and mtime are")]
+    /// Not a failure: the key on the file was of another version and has been removed; retry with a new one.
+    #[error("its bytes differ from its object's, though size and mtime are the same")]
     Again,
-    /// Not a failure: the volume's plugin knows no checksums, so we compare them.
-    #[error("the volume's plugin cannot be asked for an object's checksum")]
+    /// Not a failure: the volume's plugin does not compare checksums, so the archiver does.
+    #[error("the volume's plugin cannot compare an object's checksum")]
     CannotCompare,
 }
 
 impl Problem {
+    /// The store's error, if it was the store that failed.
     pub(super) fn store(&self) -> Option<&StoreError> {
         match self {
             Self::Store(_, error) => Some(error),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether a file is local, and what to do about one that is neither that nor cold.
+//! Checks whether a file is local, and repairs one that is in neither state.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -11,41 +11,43 @@ use cloudsync_format::{command, xattr as names};
 use super::outcome::{Problem, Why};
 use crate::crawl::{State, parse_state, text};
 
-/// A handshake marks the file for a few hundredths of a second. A mark that stays longer is of a client that died.
+/// A handshake marks the file for a few tens of milliseconds. A mark that stays for this long was left by a client that
+/// died.
 const SETTLED: Duration = Duration::from_millis(700);
-/// How long the translator may take to clear up.
+/// How long the translator may take to remove such a mark.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// One of its marks.
+/// Reads one of the file's marks.
 pub(super) fn get(file: &File, name: &CStr) -> Result<Option<String>, Problem> {
     use xattr::FileExt;
     let value = file.get_xattr(text(name));
-    let value = value.map_err(|error| Problem::Io("reading its marks", error))?;
+    let value = value.map_err(|error| Problem::Io("reading its attributes", error))?;
     Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
 }
 
+/// Succeeds if the file is local. Cold files and those in between are [`Problem::Left`].
 pub(super) fn check_local(file: &File) -> Result<(), Problem> {
     use xattr::FileExt;
     let state = file
         .get_xattr(text(command::STATE))
-        .map_err(|error| Problem::Io("asking for its state", error))?;
+        .map_err(|error| Problem::Io("reading its state", error))?;
     match state.as_deref().map(parse_state) {
         Some(State::Local) => Ok(()),
         Some(State::Cold) => Err(Problem::Left(Why::Cold)),
         Some(State::Between) => Err(Problem::Left(Why::Busy)),
         None => Err(Problem::Other(
-            "the volume's clients have not the translator of this version: \
-             install it, restart glusterd, set features.cloudsync on"
+            "the volume's clients do not run this version of the translator: \
+             install it, restart glusterd, set features.cloudsync on, and mount again"
                 .to_owned(),
         )),
     }
 }
 
-/// A client that died in the middle of a handshake leaves a local file with a mark. The translator removes it
-/// when it is asked to recall the file, which finds that there is nothing to recall.
+/// A client that died during a handshake leaves a local file with a mark. The translator removes it when asked to
+/// recall the file, on finding that there is nothing to recall.
 pub(super) fn settle(file: &File) -> Result<(), Problem> {
     use xattr::FileExt;
-    let failed = |error| Problem::Io("asking for its state", error);
+    let failed = |error| Problem::Io("reading its state", error);
     thread::sleep(SETTLED);
     check_busy(file)?;
     if get(file, names::REMOTE)?.is_some() {
@@ -60,7 +62,7 @@ pub(super) fn settle(file: &File) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ends the matter unless the file is neither local nor cold.
+/// Succeeds if the file is still in neither state; otherwise returns how to end or retry.
 fn check_busy(file: &File) -> Result<(), Problem> {
     match check_local(file) {
         Err(Problem::Left(Why::Busy)) => Ok(()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Counts what became of every file.
+//! Counts the outcomes of a run.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use super::outcome::Why;
 use crate::crawl::select::LeftOut;
 use crate::report::{Progress, human};
 
-/// Counters of a run.
+/// Counters of a run, shared by its threads.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     seen: AtomicU64,
@@ -80,7 +80,7 @@ impl Tally {
         one_more(&self.unreadable);
     }
 
-    /// How many failed, of how many that were tried.
+    /// The number of failed files, and of attempted ones.
     pub(super) fn failures(&self) -> (u64, u64) {
         let failed = self.failed.load(Ordering::Relaxed);
         (failed, failed + self.archived.load(Ordering::Relaxed))
@@ -121,7 +121,7 @@ impl Tally {
     }
 }
 
-/// What a run did.
+/// The result of a run. The field names are the keys of the JSON output.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
     event: &'static str,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync archive`: which files, how many, how fast. Policies have the same.
+//! Options of `cloudsync archive`: which files, how many, how fast. Policy files have the same ones.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use clap::{Args, ValueEnum};
 use super::StoreFlags;
 use super::values::{bytes, duration, percent, positive};
 
-/// Which files.
+/// Which files to archive.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which files")]
 pub(crate) struct SelectFlags {
-    /// Only what was last modified so long ago: 90s, 12h, 30d
+    /// Only files last modified at least this long ago: 90s, 12h, 30d
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
     pub(crate) older_than: Duration,
     /// Only files of at least this size: 4096, 64K, 1M
     #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
     pub(crate) larger_than: u64,
-    /// Only files whose name matches, or, for a pattern with '/', whose path from the volume's root does
+    /// Only files whose name matches; a pattern with '/' is matched against the path from the volume's root
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
-    /// Not those files
+    /// Skip files that match, by the same rules as --include
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
     /// Only files of this user, by name or number
@@ -30,7 +30,7 @@ pub(crate) struct SelectFlags {
     pub(crate) owner: Vec<String>,
 }
 
-/// In which order.
+/// The order in which files are archived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
     /// Oldest first: the whole tree is crawled before the first upload
@@ -40,24 +40,24 @@ pub(crate) enum Order {
     Found,
 }
 
-/// What objects are called.
+/// How objects are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeyLayout {
-    /// VOLUME-ID/GFID/ARCHIVE-ID: never two files, never overwritten
+    /// VOLUME-ID/GFID/ARCHIVE-ID: unique for each file and archive, never overwritten
     #[default]
     Id,
-    /// The file's path, as the script in GlusterFS's documentation does; refuses to overwrite anything
+    /// The file's path, as the script in GlusterFS's documentation does; refuses to overwrite an object
     Path,
 }
 
-/// How much, how fast, when to stop.
+/// How much to archive, how fast, and when to stop.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "How much and how fast")]
 pub(crate) struct PaceFlags {
     /// At most this number of files
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Only until so much of the brick (of the volume, for a mount) is free
+    /// Stop when this percentage of the brick (of the volume, for a mount) is free
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(crate) free_until: Option<f64>,
     /// At most this number of files per second
@@ -66,16 +66,16 @@ pub(crate) struct PaceFlags {
     /// At most this number of bytes per second: 10M
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) bytes_per_second: Option<u64>,
-    /// Files in flight
+    /// Number of files to archive at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: u16,
     /// Stop when more than this percentage of the files failed ...
     #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = percent)]
     pub(crate) stop_percent: f64,
-    /// ... after at least this number was tried
+    /// ... after at least this number of attempts
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) stop_after: u64,
-    /// In which order
+    /// Order of archiving
     #[arg(long, value_enum, default_value_t)]
     pub(crate) order: Order,
 }
@@ -87,22 +87,22 @@ pub(crate) struct ArchiveArgs {
     /// A brick, a mount, or a directory in one. On a replicated volume one brick of each replica set is enough
     #[arg(value_name = "BRICK|MOUNT")]
     pub(crate) target: PathBuf,
-    /// Which files.
+    /// Which files to archive.
     #[command(flatten)]
     pub(crate) select: SelectFlags,
-    /// How much.
+    /// How much and how fast.
     #[command(flatten)]
     pub(crate) pace: PaceFlags,
-    /// Only say what would be archived
+    /// Only list the files that would be archived
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// What objects are called
+    /// How to name the objects
     #[arg(long, value_enum, default_value_t)]
     pub(crate) key_layout: KeyLayout,
-    /// Do not wait for nor exclude another run on the same brick
+    /// Run even if another run holds the brick's lock, and do not take it
     #[arg(long)]
     pub(crate) no_lock: bool,
-    /// Overrides.
+    /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
@@ -110,11 +110,11 @@ pub(crate) struct ArchiveArgs {
 const ARCHIVE_HELP: &str = "\
 Examples:
   cloudsync archive -n --older-than 90d --larger-than 1M /bricks/b1
-      what would be archived
+      list what would be archived
   cloudsync archive --older-than 90d --exclude '*.db' --free-until 20% /bricks/b1
-      the oldest first, until a fifth of the brick is free
+      archive the oldest files first, until a fifth of the brick is free
 
-Left out: what is cold already, open, changed less than --older-than ago, special files, files of more than one
-shard, .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
+Skipped: files that are already cold, open, or changed less than --older-than ago; special files; files of more than
+one shard; .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
 A file that was recalled and not modified since is archived again without an upload.
-Kill it whenever you like: every file is either local or whole in the store. The next run goes on where it was.";
+It is safe to kill at any time: every file is either local or whole in the store. The next run continues.";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Oldest first, in bounded memory: what was found is sorted in runs of [`RUN`] bytes, each goes to a temporary file
-//! that has no name, and the runs are merged while they are read. A tree of a million files takes about 100 MB of
-//! the temporary directory, and no more memory than one of a thousand.
+//! Sorts files oldest first in bounded memory. Runs of [`RUN`] bytes are sorted in memory and written to unnamed
+//! temporary files, which are merged while they are read. A million files take about 100 MB in the temporary directory,
+//! and no more memory than a thousand.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,24 +11,24 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// What is kept of a file until its turn comes.
+/// The attributes kept for a file until its turn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Candidate {
-    /// Its mtime: what is sorted by.
+    /// Seconds and nanoseconds; the sort key.
     pub(crate) mtime: (i64, u32),
-    /// From the root of the volume.
+    /// Its path from the root of the volume.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
 }
 
-/// Bytes of a run in memory.
+/// Size of a run in memory, in bytes.
 const RUN: usize = 8 << 20;
-/// What a candidate takes besides its path.
+/// Estimated bytes per candidate besides its path.
 const OVERHEAD: usize = 96;
-/// Runs that are merged at once; each costs a buffer and a descriptor.
+/// Number of runs merged at once; each needs a buffer and a descriptor.
 const MOST_RUNS: usize = 256;
 
-/// Takes candidates in any order.
+/// Collects candidates in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Sorter {
     run: Vec<Candidate>,
@@ -58,13 +58,14 @@ impl Sorter {
         Ok(())
     }
 
-    /// Gives them back, the oldest first.
+    /// Returns the candidates, oldest first.
     pub(crate) fn finish(mut self) -> io::Result<Sorted> {
         self.run.sort_unstable();
         Sorted::new(self.run, self.files)
     }
 }
 
+/// Writes a run to a temporary file, rewound for [`read`].
 fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<File> {
     let mut out = BufWriter::new(tempfile::tempfile()?);
     for candidate in candidates {
@@ -84,6 +85,7 @@ fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<
     Ok(file)
 }
 
+/// Reads the next candidate; `None` at the end of the file.
 fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
     let mut seconds = [0; 8];
     match from.read_exact(&mut seconds) {
@@ -103,7 +105,7 @@ fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
     }))
 }
 
-/// Candidates, the oldest first.
+/// Iterates over candidates, oldest first.
 #[derive(Debug)]
 pub(crate) struct Sorted {
     heap: BinaryHeap<Reverse<(Candidate, usize)>>,
@@ -124,7 +126,7 @@ impl Sorted {
         Ok(sorted)
     }
 
-    /// The next of a run; the last run is the one in memory.
+    /// Moves the next candidate of a run to the heap. Index `files.len()` is the run in memory.
     fn refill(&mut self, run: usize) -> io::Result<()> {
         let next = match self.files.get_mut(run) {
             Some(file) => read(file)?,
@@ -162,7 +164,7 @@ mod tests {
             })
             .collect();
         for candidate in &all {
-            // Small runs: more than can be merged at once.
+            // Small runs: more than are merged at once.
             sorter.add_to_runs_of(1_000, candidate.clone()).unwrap();
         }
         assert!(!sorter.files.is_empty() && sorter.files.len() < MOST_RUNS);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which files an archive is for.
+//! Selects the files to archive.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use super::Found;
 use crate::cli::SelectFlags;
 use crate::exit::Error;
 
-/// A rule, ready to be applied.
+/// The selection options, with patterns compiled and user names resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     pub(crate) older_than: Duration,
@@ -20,7 +20,7 @@ pub(crate) struct Selection {
     owners: Vec<u32>,
 }
 
-/// Why a file is left out.
+/// Why a file is not selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftOut {
     Fresh,
@@ -30,9 +30,9 @@ pub(crate) enum LeftOut {
 
 #[derive(Clone, Debug)]
 struct Globs {
-    /// Without a slash: for the name.
+    /// Patterns without a slash, matched against the name.
     names: GlobSet,
-    /// With one: for the path from the volume's root.
+    /// Patterns with a slash, matched against the path from the volume's root.
     paths: GlobSet,
 }
 
@@ -77,8 +77,8 @@ impl Selection {
         })
     }
 
-    /// Whether the file is for us; else why not.
-    pub(crate) fn look(&self, found: &Found) -> Result<(), LeftOut> {
+    /// Succeeds if the file is selected; the error is the reason if it is not.
+    pub(crate) fn check(&self, found: &Found) -> Result<(), LeftOut> {
         let wanted = self
             .include
             .as_ref()
@@ -97,7 +97,7 @@ impl Selection {
     }
 }
 
-/// Whether that time is at least so long ago. What lies in the future is not.
+/// Whether a time is at least `age` ago. False for times in the future.
 pub(crate) fn is_older(seconds: i64, nanos: u32, age: Duration) -> bool {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -108,14 +108,16 @@ pub(crate) fn is_older(seconds: i64, nanos: u32, age: Duration) -> bool {
     now - then >= age
 }
 
+/// Resolves a user name or number. Calls `id`, so that NSS sources such as LDAP are used.
 fn user_id(owner: &str) -> Result<u32, Error> {
     if let Ok(number) = owner.parse() {
         return Ok(number);
     }
     let output = Command::new("id").args(["-u", "--", owner]).output();
-    let said = output.ok().filter(|output| output.status.success());
-    said.and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok())
-        .ok_or_else(|| Error::Usage(format!("there is no user '{owner}'")))
+    let answer = output.ok().filter(|output| output.status.success());
+    answer
+        .and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok())
+        .ok_or_else(|| Error::Usage(format!("no such user: '{owner}'")))
 }
 
 #[cfg(test)]
@@ -153,11 +155,11 @@ mod tests {
     #[test]
     fn a_rule_says_which_files() {
         let all = selection(&[], &[], &[]);
-        assert_eq!(all.look(&found("a", 10)), Ok(()));
-        assert_eq!(all.look(&found("a", 9)), Err(LeftOut::Small));
+        assert_eq!(all.check(&found("a", 10)), Ok(()));
+        assert_eq!(all.check(&found("a", 9)), Err(LeftOut::Small));
         let mut young = found("a", 10);
         young.seconds = i64::MAX / 2;
-        assert_eq!(all.look(&young), Err(LeftOut::Fresh));
+        assert_eq!(all.check(&young), Err(LeftOut::Fresh));
         let some = selection(&["*.mov", "/video/**"], &["tmp*", "video/cut/*"], &["7"]);
         for (path, wanted) in [
             ("a/b.mov", true),
@@ -168,10 +170,10 @@ mod tests {
             ("video/tmp1", false),
             ("a/tmp.mov", false),
         ] {
-            assert_eq!(some.look(&found(path, 10)).is_ok(), wanted, "{path}");
+            assert_eq!(some.check(&found(path, 10)).is_ok(), wanted, "{path}");
         }
         let others = selection(&[], &[], &["8"]);
-        assert_eq!(others.look(&found("a", 10)), Err(LeftOut::NotSelected));
+        assert_eq!(others.check(&found("a", 10)), Err(LeftOut::NotSelected));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether the file that an object was made of needs it. The object's key has the file's gfid.
+//! Decides whether the file that an object was made from needs it. The object's key contains the file's gfid.
 
 use std::fs::Metadata;
 use std::io;
@@ -15,10 +15,10 @@ use crate::crawl::select::is_older;
 use crate::crawl::{is_gone, marks};
 use crate::volume::mount::Mount;
 
-/// A file that was touched since may be in somebody's hands: its objects are left alone.
+/// A file that changed more recently than this may still be in use: its objects are kept.
 const TOUCHED: Duration = Duration::from_secs(86_400);
 
-/// Why an object may go.
+/// Whether an object's own file needs it, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Keep,
@@ -31,8 +31,8 @@ impl Verdict {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Keep => "it is in use",
-            Self::NoFile => "its file is gone",
-            Self::OtherObject => "its file is cold with another object",
+            Self::NoFile => "its file no longer exists",
+            Self::OtherObject => "its file is cold and names another object",
             Self::Modified => "its file was modified since",
         }
     }
@@ -53,22 +53,22 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What the file that the object was made of says.
+    /// Examines the file that the object was made from. The error is text for the user.
     pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
         let file = self.mount.by_gfid(gfid);
-        let say = |error: io::Error| error.to_string();
+        let text = |error: io::Error| error.to_string();
         let data = match file.symlink_metadata() {
             Ok(data) => data,
             Err(error) if is_gone(&error) => {
                 self.all_bricks_there()?;
                 return Ok(Verdict::NoFile);
             }
-            Err(error) => return Err(say(error)),
+            Err(error) => return Err(text(error)),
         };
-        if named(&file).map_err(say)?.iter().any(|named| named == key) {
+        if named(&file).map_err(text)?.iter().any(|named| named == key) {
             return Ok(Verdict::Keep);
         }
-        if marks(&file).map_err(say)?.is_some() {
+        if marks(&file).map_err(text)?.is_some() {
             return Ok(self.unless_touched(&data, Verdict::OtherObject));
         }
         let now = seen(&data);
@@ -92,13 +92,13 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Asks again, and deletes the object if the answer is the same.
+    /// Examines the file again, and deletes the object if the verdict is the same.
     pub(super) fn delete(&self, key: &str, before: Verdict) -> Result<(), String> {
         let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
         let now = self.of(key, gfid)?;
         if now != before {
             return Err(format!(
-                "a moment ago {}, now {}",
+                "its file has changed: before, {}; now, {}",
                 before.text(),
                 now.text()
             ));
@@ -106,12 +106,12 @@ impl<'a> Judge<'a> {
         self.store.delete(key).map_err(|error| error.to_string())
     }
 
-    /// What lies on a brick that cannot be reached is not gone.
+    /// Fails if a brick cannot be reached: files on it still exist.
     pub(super) fn all_bricks_there(&self) -> Result<(), String> {
         match self.mount.lost_bricks() {
             Ok(0) => Ok(()),
             Ok(lost) => Err(format!(
-                "{lost} bricks cannot be reached: what lies on them is not gone"
+                "{lost} bricks cannot be reached, and their files may need the object"
             )),
             Err(error) => Err(error.to_string()),
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which of some keys a file names: any file, whatever its gfid. A copy that carries another file's marks, a brick that
-//! was restored, a snapshot: each may be the last to need an object.
+//! Finds which keys are named by some file, of any gfid. A copy with another file's marks, a restored brick or a
+//! snapshot may be the last to need an object.
 
 use std::collections::HashSet;
 use std::io;
@@ -16,12 +16,12 @@ use crate::interrupt::interrupted;
 use crate::volume::Volume;
 use crate::volume::mount::Mount;
 
-/// How often to crawl a mount in which folders are being moved.
+/// Crawls of a mount in which folders are being moved, before giving up.
 const ATTEMPTS: usize = 5;
 
-/// Where files are that may name an object.
+/// The trees whose files may name an object.
 pub(super) struct Roots {
-    /// All bricks of the volume, if each of them is on this host.
+    /// All bricks of the volume, if they are all on this host.
     bricks: Option<Vec<PathBuf>>,
     volume: Volume,
     mount: PathBuf,
@@ -29,7 +29,8 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Those of the volume and `also`, each of which must be readable and have a file.
+    /// The trees of the volume and `also`. Each of `also` must be readable; [`remove_named`](Self::remove_named) also
+    /// requires it to have a file.
     pub(super) fn find(volume: &Volume, mount: &Mount, also: &[PathBuf]) -> Result<Self, Error> {
         for path in also {
             let list = path.read_dir();
@@ -43,18 +44,18 @@ impl Roots {
         })
     }
 
-    /// Takes out of `keys` those that a file names. At an error nothing is known of what is left.
-    pub(super) fn strike(&self, keys: HashSet<String>) -> Result<HashSet<String>, String> {
+    /// Removes from `keys` those that a file names. After an error the rest is undetermined.
+    pub(super) fn remove_named(&self, keys: HashSet<String>) -> Result<HashSet<String>, String> {
         let keys = Mutex::new(keys);
         match &self.bricks {
-            // Each file has a second name below .glusterfs, which no rename moves: none is missed.
+            // Every file has a second name below .glusterfs, which renames do not affect, so none is missed.
             Some(bricks) => {
                 for brick in bricks {
                     crawl(brick, Extent::OneFileSystem, &keys)?;
                 }
                 // An unmounted disk leaves an empty directory.
                 if self.volume.bricks_here().as_ref() != Some(bricks) {
-                    return Err("a brick went away meanwhile".to_owned());
+                    return Err("a brick was unmounted or removed during the crawl".to_owned());
                 }
             }
             None => self.mount(&keys)?,
@@ -62,7 +63,7 @@ impl Roots {
         for path in &self.also {
             if crawl(path, Extent::Everything, &keys)?.files == 0 {
                 return Err(format!(
-                    "--also {}: there is no file in it; is it mounted?",
+                    "--also {}: it contains no file; is it mounted?",
                     path.display()
                 ));
             }
@@ -70,7 +71,7 @@ impl Roots {
         Ok(keys.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Through the mount. A folder that is moved before it was read may be missed: then all of it is crawled again.
+    /// Crawls the mount. A folder that is moved before it is read may be missed, so the crawl is then repeated.
     fn mount(&self, keys: &Mutex<HashSet<String>>) -> Result<(), String> {
         for _ in 0..ATTEMPTS {
             if !crawl(&self.mount, Extent::OneFileSystem, keys)?.vanished {
@@ -79,14 +80,14 @@ impl Roots {
         }
         Err(format!(
             "folders were moved or removed in each of {ATTEMPTS} crawls of the volume; run gc on a server that has all \
-             bricks, or when less is going on"
+             bricks, or when the volume is less busy"
         ))
     }
 }
 
 struct Crawled {
     files: u64,
-    /// Whether a folder was gone when its turn came.
+    /// Whether an entry had vanished before it was read.
     vanished: bool,
 }
 
@@ -136,7 +137,7 @@ fn crawl(
     }
 }
 
-/// The keys of objects that a file names in its marks.
+/// The keys of all objects that a file's marks name, including kept ones.
 pub(super) fn named(at: &Path) -> io::Result<Vec<String>> {
     let get = |name| {
         let value = xattr::get(at, text(name))?;

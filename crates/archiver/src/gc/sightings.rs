@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Since when objects have been seen unreferenced: one text file for each volume, with a line `SECONDS KEY` for each.
+//! Records since when objects have been seen unreferenced: a text file for each volume, with a line `SECONDS KEY` for
+//! each object, in seconds since the epoch.
 //!
-//! A run reads the file of the run before and writes a new one, which replaces it at the end. An object that is
-//! referenced again is not in the new one, so its time starts over. Memory holds one batch of keys, never the file.
+//! A run reads the previous run's file and writes a new one, which replaces it at the end. An object that is referenced
+//! again is not in the new file, so its time starts over. Memory holds one batch of keys, never the whole file.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -16,17 +17,17 @@ use crate::exit::Error;
 
 const NAME: &str = "unreferenced";
 
-/// The file of the run before, and the one being written.
+/// The previous run's file, and the new one.
 pub(super) struct Sightings {
     path: PathBuf,
     new: BufWriter<NamedTempFile>,
-    /// The last key listed, as long as the store lists keys in order.
+    /// The last key listed, to check that the store lists keys in order.
     last: Option<String>,
     in_order: bool,
 }
 
 impl Sightings {
-    /// Opens the file in `folder`, which is created if need be.
+    /// Opens the file in `folder`, which is created if it does not exist.
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(NAME);
         let open = || {
@@ -46,7 +47,7 @@ impl Sightings {
         })
     }
 
-    /// When each of `keys` was first seen unreferenced, of those that were.
+    /// When each of `keys` was first seen unreferenced; keys that were not are absent.
     pub(super) fn of(&self, keys: &[&str]) -> Result<HashMap<String, u64>, Error> {
         let wanted: HashSet<_> = keys.iter().copied().collect();
         let mut found = HashMap::new();
@@ -60,19 +61,19 @@ impl Sightings {
         Ok(found)
     }
 
-    /// The store has listed `key`.
+    /// Records that the store has listed `key`.
     pub(super) fn listed(&mut self, key: &str) {
         self.in_order &= self.last.as_deref().is_none_or(|last| last < key);
         self.last = Some(key.to_owned());
     }
 
-    /// Notes that `key` has been unreferenced since then.
+    /// Records that `key` has been unreferenced since that time.
     pub(super) fn note(&mut self, seconds: u64, key: &str) -> Result<(), Error> {
         writeln!(self.new, "{seconds} {key}").map_err(|error| failed(&self.path, &error))
     }
 
-    /// Replaces the file of the run before. If not everything was listed, what is known of keys after the last one
-    /// is kept; with a store that lists in no order that is forgotten, and their time starts over.
+    /// Replaces the previous run's file. If the listing was incomplete, the entries of keys after the last one listed
+    /// are kept. If the store lists in no order, they are lost and their time starts over.
     pub(super) fn finish(mut self, whole: bool) -> Result<(), Error> {
         let path = self.path.clone();
         let write = || {
@@ -93,7 +94,7 @@ impl Sightings {
     }
 }
 
-/// Shows the lines of the file of the run before.
+/// Calls `one` for each line of the previous run's file.
 fn each(path: &Path, mut one: impl FnMut(u64, &str) -> io::Result<()>) -> io::Result<()> {
     let Some(file) = old(path)? else {
         return Ok(());
@@ -112,7 +113,7 @@ fn parse(line: &str) -> Option<(u64, &str)> {
     Some((seconds.parse().ok()?, key))
 }
 
-/// The file of the run before, if there was one.
+/// Opens the previous run's file; `None` if there is none.
 fn old(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
@@ -123,7 +124,7 @@ fn old(path: &Path) -> io::Result<Option<File>> {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     Error::Start(format!(
-        "{}: {error}; without it nothing is deleted (--state-dir)",
+        "{}: {error}; gc needs this file: fix it, or give another folder with --state-dir",
         path.display()
     ))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Snapshots of the volume. Their files may be cold with objects that no file of the volume names any more.
+//! Checks the volume's snapshots. Their files may be cold, with objects that no file of the volume names any more.
 
 use crate::cli::{Also, GcArgs};
 use crate::exit::Error;
@@ -7,7 +7,7 @@ use crate::volume::{Volume, gluster};
 
 const ALL: &str = "all";
 
-/// Refuses to go on while the volume has a snapshot that the command line does not name.
+/// Fails if the volume has a snapshot that the command line does not name.
 pub(super) fn check(volume: &Volume, args: &GcArgs) -> Result<(), Error> {
     if args.ignore_snapshot.iter().any(|name| name == ALL) {
         return Ok(());
@@ -15,12 +15,12 @@ pub(super) fn check(volume: &Volume, args: &GcArgs) -> Result<(), Error> {
     let name = &volume.name;
     let words = ["snapshot", "list", name];
     let list = gluster(None, &words);
-    // On a client glusterd is elsewhere, if it lets itself be asked from there.
+    // On a client, ask the volume's server, which may not accept remote commands.
     let list = list.or_else(|why| gluster(Some(&volume.server), &words).map_err(|_| why));
     let text = list.map_err(|why| {
         Error::Start(format!(
-            "nothing is deleted: cannot learn which snapshots volume {name} has: {why}; run gc on a server of the \
-             volume, or give --ignore-snapshot {ALL} if it has none"
+            "nothing is deleted: cannot list the snapshots of volume {name}: {why}; run gc on a server of the \
+             volume, or use --ignore-snapshot {ALL} if it has none"
         ))
     })?;
     let unknown = unknown(&text, &args.also, &args.ignore_snapshot);
@@ -29,11 +29,12 @@ pub(super) fn check(volume: &Volume, args: &GcArgs) -> Result<(), Error> {
     }
     Err(Error::Start(format!(
         "nothing is deleted: volume {name} has snapshots whose cold files may need the objects: {}; mount each one and \
-         give --also SNAPSHOT=PATH, or --ignore-snapshot SNAPSHOT to give up its cold files",
+         use --also SNAPSHOT=PATH, or --ignore-snapshot SNAPSHOT to give up its cold files",
         unknown.join(", ")
     )))
 }
 
+/// The listed snapshots that the command line neither mounts nor ignores.
 fn unknown<'a>(list: &'a str, also: &[Also], ignored: &[String]) -> Vec<&'a str> {
     let known = |name: &str| {
         let mounted = also
@@ -42,7 +43,7 @@ fn unknown<'a>(list: &'a str, also: &[Also], ignored: &[String]) -> Vec<&'a str>
         mounted || ignored.iter().any(|ignored| ignored == name)
     };
     let names = list.lines().map(str::trim).filter(|line| !line.is_empty());
-    // Names have no blanks; the sentence that says that there are none has.
+    // One name per line, or the sentence that there are none.
     names
         .filter(|line| !line.starts_with("No snapshots present") && !known(line))
         .collect()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync keep-on VOLUME`, for glusterd's hooks: turns features.cloudsync on again if it is off while a brick of
+//! `cloudsync keep-on VOLUME`, for glusterd's hooks: turns features.cloudsync back on if it is off while a brick of
 //! this host has cold files.
 
 use std::fs::{self, OpenOptions};
@@ -16,21 +16,21 @@ use crate::exit::{Ended, Error};
 use crate::volume::folder::{self, leaving, not_leaving};
 use crate::volume::{Volume, gluster};
 
-/// How long to look for a cold file on a volume that has had the feature.
+/// Time limit of the search for a cold file on a volume that is known to have had the feature.
 const LONG: Duration = Duration::from_secs(600);
-/// On one of which nothing is known: any volume on which an option is reset.
+/// Time limit on any other volume: hooks run for every volume whose options are reset.
 const SHORT: Duration = Duration::from_secs(20);
-/// glusterd may be busy with the command that called the hook.
+/// Attempts, one per second: glusterd may be busy with the command that called the hook.
 const ATTEMPTS: usize = 60;
 
-/// The command.
+/// Runs the command.
 pub(crate) fn command(name: &str) -> Result<Ended, Error> {
     let volume = Volume::named(name)?;
     let marker = leaving(&volume);
     let folder = folder::of(&volume);
     if volume.archives() {
         not_leaving(&volume);
-        // So that it is known later that the volume had the feature.
+        // The folder's existence records that the volume has had the feature.
         fs::create_dir_all(&folder).map_err(|error| Error::start(folder.display(), error))?;
         return Ok(Ended::Well);
     }
@@ -45,16 +45,16 @@ pub(crate) fn command(name: &str) -> Result<Ended, Error> {
         name,
         &format!(
             "features.cloudsync of volume {name} was turned off while files are cold ({}, ...): every cold file reads \
-             as empty; it is turned on again. Do not write to those files. To turn it off: cloudsync prepare-off {name} \
+             as empty; turning it back on. Do not write to those files. To turn it off: cloudsync prepare-off {name} \
              --recall, or --accept-loss. After a reset, set the store's options again.",
             show(&path)
         ),
     );
-    let mut said = String::new();
+    let mut failure = String::new();
     for _ in 0..ATTEMPTS {
         match gluster(None, &["volume", "set", name, "features.cloudsync", "on"]) {
             Ok(_) => return Ok(Ended::Well),
-            Err(why) => said = why,
+            Err(why) => failure = why,
         }
         if Volume::named(name).is_ok_and(|volume| volume.archives()) {
             return Ok(Ended::Well);
@@ -63,12 +63,12 @@ pub(crate) fn command(name: &str) -> Result<Ended, Error> {
     }
     log(
         name,
-        &format!("features.cloudsync of volume {name} cannot be turned on again: {said}"),
+        &format!("features.cloudsync of volume {name} cannot be turned back on: {failure}"),
     );
-    Err(Error::Start(said))
+    Err(Error::Start(failure))
 }
 
-/// A cold file on a brick of this host.
+/// Finds a cold file on a brick of this host; logs if the time limit ends the search.
 fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
     let begun = Instant::now();
     let found = Mutex::new(None);
@@ -91,8 +91,8 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
         log(
             &volume.name,
             &format!(
-                "features.cloudsync of volume {} is off, and not all files could be checked within {} s: cloudsync \
-                 status --summary BRICK tells whether some are cold",
+                "features.cloudsync of volume {} is off, and not all files could be checked within {} s. To see \
+                 whether some are cold: cloudsync status --summary BRICK",
                 volume.name,
                 limit.as_secs()
             ),
@@ -101,7 +101,7 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
     None
 }
 
-/// To syslog, and to a file of its own among GlusterFS's logs.
+/// Logs to syslog, and to a file of its own among GlusterFS's logs, because hooks have no terminal.
 fn log(name: &str, text: &str) {
     let _ = Command::new("logger")
         .args(["-p", "daemon.crit", "-t", "cloudsync", "--", text])

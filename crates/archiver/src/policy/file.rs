@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The policy file. Unknown keys are refused: a rule that is silently ignored is one that somebody relies on.
+//! Parses the policy file. Unknown keys are refused, so that a misspelt rule is not silently ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::{KeyLayout, Order, PaceFlags, SelectFlags, StoreFlags, values};
 use crate::exit::Error;
 
-/// A policy, checked.
+/// A validated policy.
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) report: Option<PathBuf>,
@@ -20,12 +20,12 @@ pub(super) struct Policy {
     pub(super) rules: Vec<Rule>,
 }
 
-/// What to archive where.
+/// Which files to archive from which targets, and how.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) targets: Vec<PathBuf>,
-    /// Low watermark: only if less is free, in percent.
+    /// Low watermark: run the rule only if less than this percentage is free.
     pub(super) start_below_free: Option<f64>,
     pub(super) select: SelectFlags,
     pub(super) pace: PaceFlags,
@@ -100,6 +100,7 @@ struct RawRule {
 }
 
 impl Policy {
+    /// Reads and validates a policy file. Every failure is a usage error that names the file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path);
         let text = text.map_err(|error| Error::Usage(format!("{}: {error}", path.display())))?;
@@ -109,7 +110,7 @@ impl Policy {
     fn parse(text: &str) -> Result<Self, String> {
         let raw: RawPolicy = toml::from_str(text).map_err(|error| error.to_string())?;
         if raw.rules.is_empty() {
-            return Err("there is no [[rule]] in it".to_owned());
+            return Err("the policy has no [[rule]]".to_owned());
         }
         let rules = raw.rules.into_iter().map(|rule| {
             let name = rule.name.clone();
@@ -140,18 +141,18 @@ impl RawRule {
     fn check(self, limits: &RawLimits) -> Result<Rule, String> {
         let jobs = limits.jobs.unwrap_or(32);
         if !(1..=256).contains(&jobs) {
-            return Err("limits: jobs: 1 to 256".to_owned());
+            return Err("limits: jobs: expected 1 to 256".to_owned());
         }
         let percent = |name, text: Option<String>| {
             let parsed = text.map(|text| values::percent(&text)).transpose();
-            parsed.map_err(|expected| format!("{name}: expected {expected}"))
+            parsed.map_err(|expected| format!("{name}: {expected}"))
         };
         if self.targets.is_empty() {
-            return Err("targets: none".to_owned());
+            return Err("targets: expected at least one path".to_owned());
         }
         let rate = limits.files_per_second;
         if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err("limits: files-per-second: a number above 0".to_owned());
+            return Err("limits: files-per-second: expected a number above 0".to_owned());
         }
         Ok(Rule {
             start_below_free: percent("start-below-free", self.start_below_free)?,
@@ -189,20 +190,21 @@ impl RawRule {
 }
 
 fn bytes(name: &str, text: &str) -> Result<u64, String> {
-    settings::parse_bytes(text)
-        .ok_or_else(|| format!("{name} = \"{text}\": a number of bytes, as 64K or 1M"))
+    settings::parse_bytes(text).ok_or_else(|| {
+        format!("{name} = \"{text}\": expected a number of bytes, such as 64K or 1M")
+    })
 }
 
 fn time(name: &str, text: &str) -> Result<Duration, String> {
     settings::parse_duration(text)
-        .ok_or_else(|| format!("{name} = \"{text}\": a length of time, as 12h or 30d"))
+        .ok_or_else(|| format!("{name} = \"{text}\": expected a duration, such as 12h or 30d"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The one that is shipped.
+    /// The policy file that the packages install.
     const SAMPLE: &str = include_str!("../../../../packaging/systemd/policy.toml");
 
     #[test]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A file of what is noted beside its object.
+//! Creates a cold file from the metadata of its object.
 
 use std::fs::{self, File, FileTimes};
 use std::io;
@@ -11,31 +11,32 @@ use std::time::{Duration, SystemTime};
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::Notes;
 
-use crate::archive::{hand_shake, seen};
+use crate::archive::{handshake, seen};
 
-/// Where files go whose path was too long to be noted.
+/// The folder for files whose path was too long for the metadata.
 const NAMELESS: &str = "cloudsync-found";
 
-/// Makes a cold file of an object: as long as it was, without a block, cut by the same handshake as ever.
+/// Creates a cold file for an object: sparse, with its original size and attributes, and made cold by the usual
+/// handshake.
 pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
-    let say = |error: io::Error| error.to_string();
+    let text = |error: io::Error| error.to_string();
     match fs::remove_file(stub) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(say(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(text(error)),
         _ => {}
     }
-    let file = File::create_new(stub).map_err(say)?;
-    file.set_len(notes.size).map_err(say)?;
-    chown(stub, Some(notes.uid), Some(notes.gid)).map_err(say)?;
+    let file = File::create_new(stub).map_err(text)?;
+    file.set_len(notes.size).map_err(text)?;
+    chown(stub, Some(notes.uid), Some(notes.gid)).map_err(text)?;
     let mode = fs::Permissions::from_mode(notes.mode);
-    file.set_permissions(mode).map_err(say)?;
-    let mtime = time(notes.mtime).ok_or("its mtime makes no sense")?;
+    file.set_permissions(mode).map_err(text)?;
+    let mtime = time(notes.mtime).ok_or("the mtime in the object's metadata is out of range")?;
     let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
-    file.set_times(times).map_err(say)?;
-    let data = file.metadata().map_err(say)?;
-    hand_shake(&file, seen(&data), key, None).map_err(|problem| problem.to_string())
+    file.set_times(times).map_err(text)?;
+    let data = file.metadata().map_err(text)?;
+    handshake(&file, seen(&data), key, None).map_err(|problem| problem.to_string())
 }
 
-/// Where a file goes.
+/// The file's path from the root of the volume. Rejects paths that could lead out of it.
 pub(super) fn place(notes: &Notes) -> Result<PathBuf, String> {
     let Some(path) = &notes.path else {
         return Ok(Path::new(NAMELESS).join(&notes.gfid));
@@ -47,10 +48,14 @@ pub(super) fn place(notes: &Notes) -> Result<PathBuf, String> {
     if plain && path.file_name().is_some() {
         Ok(path.to_owned())
     } else {
-        Err(format!("its path makes no sense: {}", path.display()))
+        Err(format!(
+            "the path in the object's metadata is not valid: {}",
+            path.display()
+        ))
     }
 }
 
+/// `None` if the time is out of range.
 fn time(time: Time) -> Option<SystemTime> {
     let whole = Duration::from_secs(time.seconds.unsigned_abs());
     let second = if time.seconds < 0 {

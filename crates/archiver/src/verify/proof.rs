@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether an object is the file that was archived.
+//! Decides whether an object holds the file that was archived.
 //!
-//! | the etag | the object is the file if |
+//! | etag | the object holds the file if |
 //! |---|---|
-//! | is the one noted at the archive | its size is the file's, and no checksum says otherwise |
-//! | differs | its size and full checksum are those of the file's record; without a record, size, mtime, gfid and volume beside it are the file's, and it has a checksum |
+//! | as recorded when archived | its size is the file's, and no checksum differs |
+//! | differs | its size and full checksum are those of the file's record; without a record, size, mtime, gfid and volume in its metadata are the file's, and it has a checksum |
 //!
-//! A deep check reads the bytes and compares them with every checksum that is known: the record's stands on the file,
-//! and survives when a copy loses the object's metadata.
+//! A deep check reads the bytes and compares them with every known checksum. The record is an attribute of the file, so
+//! its checksum survives a copy of the object that loses the metadata.
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::Notes;
@@ -17,7 +17,7 @@ use cloudsync_store::{Archive, Checksum, Object, Sink, StoreError};
 use crate::crawl::Marks;
 use crate::interrupt::interrupted;
 
-/// What is known of a cold file.
+/// A cold file's attributes.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     pub(super) size: u64,
@@ -26,15 +26,16 @@ pub(super) struct File<'a> {
     pub(super) marks: &'a Marks,
 }
 
-/// What an object is that is the file.
+/// An object that holds the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Good {
-    /// A checksum is known: the object's or the record's.
+    /// Whether a checksum is known, from the object or from the record.
     pub(super) with_checksum: bool,
-    /// The object's etag, if it is not the one that was noted.
+    /// The object's etag, if it is not the recorded one.
     pub(super) other_version: Option<String>,
 }
 
+/// An object that does not hold the file, or could not be checked.
 #[derive(Debug)]
 pub(super) enum Bad {
     Wrong(String),
@@ -48,10 +49,10 @@ impl From<StoreError> for Bad {
     }
 }
 
-const SUGGESTION: &str = "if this is the right object (a copy, another provider), verify --deep compares its bytes with \
-    the file's record, and --adopt accepts it; else restore the object from a backup of the bucket";
+const SUGGESTION: &str = "if this is the right object (a copy, another provider), verify --deep compares its bytes \
+    with the file's record, and --adopt accepts it; otherwise restore the object from a backup of the bucket";
 
-/// Checks a file's object. `mtime` is asked for only where it matters.
+/// Checks a file's object. `mtime` is called only if it is needed.
 pub(super) fn check(
     store: &dyn Archive,
     file: &File<'_>,
@@ -62,26 +63,28 @@ pub(super) fn check(
     let (object, metadata) = store.describe(&file.marks.key)?;
     if object.size != file.size {
         let (theirs, ours) = (object.size, file.size);
-        return wrong(format!("the object has {theirs} bytes, the file {ours}"));
+        return wrong(format!(
+            "the object has {theirs} bytes, but the file has {ours}"
+        ));
     }
     let record = file.marks.record.as_ref();
-    // A record of another file came with a copied mark, one of another key is of an earlier archive: neither vouches.
+    // A record of another file came with copied marks; one of another key is of an earlier archive. Neither counts.
     let record = record.filter(|record| {
         let is_its = record.gfid == file.gfid && record.size == file.size;
         let key = &file.marks.key;
-        // Scripts name the object by the path, with a slash or without.
+        // Scripts use the path as the key, with or without a leading slash.
         is_its && (record.is_of(key.as_bytes()) || record.is_of(format!("/{key}").as_bytes()))
     });
     let recorded = record.and_then(|record| record.checksum);
     let notes = Notes::of_metadata(&metadata);
     if notes.as_ref().is_some_and(|notes| notes.size != file.size) {
-        return wrong("what is written beside the object is of another file".to_owned());
+        return wrong("the object's metadata is of another file".to_owned());
     }
     let same = match (recorded, object.checksum) {
         (Some(ours), Some(theirs)) if ours.algorithm() == theirs.algorithm() => {
             if ours != theirs {
                 return wrong(format!(
-                    "the object's checksum is {theirs}, the file was archived with {ours}"
+                    "the object's checksum is {theirs}, but the file was archived with {ours}"
                 ));
             }
             true
@@ -104,8 +107,8 @@ pub(super) fn check(
         };
         if !proven {
             return wrong(format!(
-                "the object is version {etag}, the file was archived as {version}, and nothing proves that the bytes \
-                 are the same; {SUGGESTION}"
+                "the object is version {etag}, but the file was archived as {version}, and nothing proves that the \
+                 bytes are the same; {SUGGESTION}"
             ));
         }
     }
@@ -115,7 +118,7 @@ pub(super) fn check(
     })
 }
 
-/// Whether the notes beside an object are of this file as it is.
+/// Whether the object's metadata describes this file in its current state.
 fn is_its(
     file: &File<'_>,
     notes: Option<&Notes>,
@@ -130,7 +133,7 @@ fn is_its(
         && notes.mtime == mtime().map_err(Bad::NotChecked)?)
 }
 
-/// Takes every byte and keeps none.
+/// Computes checksums of all bytes, without keeping them.
 struct Summing(Vec<(Checksum, Computing)>);
 
 impl Sink for Summing {
@@ -146,6 +149,7 @@ impl Sink for Summing {
     }
 }
 
+/// Reads the whole object, and compares its bytes with the expected checksums.
 fn fetch<'a>(
     store: &dyn Archive,
     key: &str,
@@ -234,7 +238,7 @@ mod tests {
         }
     }
 
-    /// An object with another etag than was noted.
+    /// An object with another etag than recorded.
     fn moved(checksum: Option<Checksum>, notes: bool) -> Fake {
         let noted = Notes {
             path: None,
@@ -261,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Whether it is good, or the words of the refusal.
+    /// `Ok` if the object is good, else the text of the refusal.
     fn verdict(store: &Fake, record: Option<Record>, deep: bool) -> Result<(), String> {
         let marks = Marks {
             key: "key".to_owned(),
@@ -299,7 +303,7 @@ mod tests {
         let (crc64, crc32) = (Algorithm::Crc64Nvme.of(BYTES), Algorithm::Crc32c.of(BYTES));
         let ours = || record(Some(crc64));
         assert_eq!(verdict(&moved(Some(crc64), false), ours(), false), Ok(()));
-        // Another algorithm proves nothing before the bytes were read.
+        // Another algorithm proves nothing until the bytes are read.
         for theirs in [Some(crc32), None] {
             let store = moved(theirs, true);
             let why = verdict(&store, ours(), false).unwrap_err();

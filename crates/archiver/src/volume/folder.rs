@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What this host remembers of a volume from one run to the next.
+//! Paths of a volume's state that persists on this host between runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Volume;
 
-/// Below it each volume has a folder, called as its id.
+/// The parent of the volumes' folders, each of which is named by the volume's id.
 const ALL: &str = "/var/lib/cloudsync";
 
-/// The volume's folder, which may not be there yet.
+/// The volume's folder, which may not exist yet.
 pub(crate) fn of(volume: &Volume) -> PathBuf {
     Path::new(ALL).join(&volume.id)
 }
 
-/// The file whose presence lets the feature be off although files are cold.
+/// The marker file that allows the feature to be off while files are cold.
 pub(crate) fn leaving(volume: &Volume) -> PathBuf {
     of(volume).join("leaving")
 }
 
-/// Files are being archived: whoever accepted a loss did not mean these.
+/// Removes that marker. Called when files are archived, because the loss was accepted for earlier ones only.
 pub(crate) fn not_leaving(volume: &Volume) {
-    // That there is none is what we want.
+    // It fails if there is no marker, which is just as well.
     let _ = fs::remove_file(leaving(volume));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A mount of our own, through which files are read, cut and asked about.
+//! Mounts a volume for this program, to read, truncate and query its files.
 //!
-//! Somebody else's mount will not do: its caches may show bytes that are older than the attributes beside them, and
-//! then a change that was made in between would be cut away. In ours every cache is off, so what is read after a stat
-//! is at least as new as the stat. It also shows files by their gfid, whatever their names are now.
+//! A user's mount will not do: its caches may return bytes that are older than the attributes, so that a change made in
+//! between would be lost by truncation. In our mount every cache is off, so bytes read after a stat are at least as new
+//! as the stat. The mount also finds files by gfid, whatever their current name.
 //!
-//! The client is our child and dies with us, so a run that is killed leaves at most an empty directory and a dead
-//! mount point, which the next one clears.
+//! The client is a child process that dies with us. A run that is killed leaves at most an empty directory and a dead
+//! mount point, which the next run removes.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -19,13 +19,13 @@ use super::Volume;
 use crate::exit::Error;
 
 const HOME: &str = "/run/cloudsync";
-const PATIENCE: Duration = Duration::from_secs(60);
+const MOUNT_TIMEOUT: Duration = Duration::from_secs(60);
 const WITHOUT_CACHES: &[&str] = &[
-    // The kernel keeps what it has read of a file, also when it is closed and opened again, until size or mtime are
-    // others: a change in place that was dated back would not be read.
+    // The kernel keeps what it has read of a file, even across close and open, until size or mtime change. A change in
+    // place whose mtime was set back would not be read.
     "--direct-io-mode=enable",
-    // Whether root may do something need not be asked of the bricks for every folder of a path: with this the client
-    // knows, and the kernel leaves it to the client.
+    // Without it the kernel checks root's permissions with the bricks for every folder of a path; with it the kernel
+    // leaves that to the client, which knows the answer.
     "--acl",
     "--attribute-timeout=0",
     "--entry-timeout=0",
@@ -37,8 +37,8 @@ const WITHOUT_CACHES: &[&str] = &[
     "--xlator-option=*-quick-read.max-file-size=0",
     "--xlator-option=*-quick-read.cache-timeout=0",
     "--xlator-option=*-read-ahead.pass-through=true",
-    // Replication and erasure coding end a change of a file a second later, in case another one follows. A client
-    // that is gone by then leaves a file that has to be healed, and, with a brick down, one that cannot be.
+    // By default, replication and erasure coding complete a transaction a second later, in case another follows. A
+    // client that exits before leaves a file that must be healed and, with a brick down, cannot be.
     "--xlator-option=*-replicate-*.post-op-delay-secs=0",
     "--xlator-option=*-disperse-*.eager-lock=off",
     "--xlator-option=*-disperse-*.other-eager-lock=off",
@@ -52,7 +52,8 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Mounts the volume. The kernel kills the client when the *thread* that calls this ends: call it on the main one.
+    /// Mounts the volume. Call it on the main thread: the kernel kills the client when the *thread* that spawned it
+    /// ends.
     pub(crate) fn new(volume: &Volume) -> Result<Self, Error> {
         clear_dead_ones();
         let point = PathBuf::from(format!("{HOME}/{}.{}", volume.name, std::process::id()));
@@ -89,12 +90,12 @@ impl Mount {
         &self.point
     }
 
-    /// The file of that gfid.
+    /// The path of the file with that gfid.
     pub(crate) fn by_gfid(&self, gfid: &str) -> PathBuf {
         self.point.join(".gfid").join(gfid)
     }
 
-    /// Bricks that this mount has no connection to. What lies on those cannot be seen, and is not gone.
+    /// The number of bricks that this mount has no connection to. Files on them cannot be seen, but still exist.
     pub(crate) fn lost_bricks(&self) -> Result<usize, Error> {
         let graph = self.point.join(".meta/graphs/active");
         let failed = |error: std::io::Error| Error::start(graph.display(), error);
@@ -110,20 +111,21 @@ impl Mount {
         Ok(lost)
     }
 
+    /// Waits until the mount point shows the volume.
     fn wait(&mut self, log: &str) -> Result<(), Error> {
         let begun = Instant::now();
         let device = fs::metadata(HOME).map(|home| home.dev()).ok();
         let failed = |why: &str| Error::Start(format!("cannot mount the volume: {why}; see {log}"));
         loop {
             if let Ok(Some(status)) = self.client.try_wait() {
-                return Err(failed(&format!("the client ended with {status}")));
+                return Err(failed(&format!("the client exited with {status}")));
             }
             let root = fs::metadata(&self.point).ok();
             if root.is_some_and(|root| Some(root.dev()) != device) {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
-                return Err(failed("it does not come up"));
+            if begun.elapsed() > MOUNT_TIMEOUT {
+                return Err(failed("it is not ready after 60 s"));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -146,8 +148,8 @@ impl Drop for Mount {
     }
 }
 
-/// The volume's settings of the translator, but for how many handshakes there are at once: as many as we may have
-/// files in flight.
+/// The volume's settings for the translator, with `recalls` raised to the maximum number of files in flight: it limits
+/// concurrent handshakes.
 fn settings(of_volume: &str) -> String {
     let items = of_volume.split(',').map(str::trim);
     let others = items.filter(|item| !item.is_empty() && !item.starts_with("recalls="));
@@ -163,7 +165,7 @@ fn unmount(point: &Path) {
         .status();
 }
 
-/// Mount points of runs that were killed.
+/// Removes the mount points of runs that were killed.
 fn clear_dead_ones() {
     for entry in fs::read_dir(HOME).into_iter().flatten().flatten() {
         let path = entry.path();

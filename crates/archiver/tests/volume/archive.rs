@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `archive` on bricks and mounts.
+//! Tests of `archive` on bricks and mounts.
 
 use std::fs::File;
 use std::io::Read;
@@ -33,7 +33,7 @@ fn a_brick_is_archived_and_everything_reads_back() {
     for (name, _) in files {
         assert!(scene.is_cold(name), "{name}");
     }
-    // Nothing is left to do, and nothing is uploaded again.
+    // The second run has nothing to do, and uploads nothing.
     let said = scene.done(&archive(&[&brick]));
     assert_eq!(
         (number(&said, "archived"), number(&said, "already_cold")),
@@ -45,7 +45,7 @@ fn a_brick_is_archived_and_everything_reads_back() {
     for (seed, (name, size)) in files.into_iter().enumerate() {
         assert!(scene.recall(name) == pattern(seed as u64, size), "{name}");
     }
-    // Recalled and not modified: cut again without an upload.
+    // A file that was recalled and not modified is truncated without an upload.
     scene.write("one", b"2");
     let mount = scene.inside("");
     let said = scene.done(&archive(&[&mount]));
@@ -72,7 +72,7 @@ fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
     scene.write("small", &pattern(2, 9000));
     // A fragment of `large` has half of its bytes.
     let brick = scene.brick(1);
-    // The bricks may take a moment to close what was written: until then it counts as in use.
+    // The bricks may need a moment to close the files that were written, which count as in use until then.
     let said = until(PATIENCE, "the end of the writes", || {
         let said = scene.done(&archive(&["--larger-than=200K", &brick]));
         (number(&said, "in_use") == 0).then_some(said)
@@ -136,13 +136,13 @@ fn the_path_as_a_key_never_overwrites_another_file_s_object() {
     assert_eq!(said.code(), Some(1), "{said}");
     assert!(
         said.text()
-            .contains("something else under dir/b, which is not overwritten"),
+            .contains("dir/b: the store already has another object"),
         "{said}"
     );
     assert!(scene.is_cold("dir/a") && !scene.is_cold("dir/b"));
     assert!(scene.bucket.get("dir/b").unwrap() == pattern(3, 1000));
     scene.remount();
-    // Recalled: the object is its own. Modified: it is an older state, and stays what it is.
+    // The recalled file's object is its own. The modified file's object is an older version, and is not overwritten.
     assert!(scene.recall("dir/a") == pattern(1, 1000));
     scene.bucket.delete("dir/b").unwrap();
     let said = scene.done(&by_path);
@@ -155,7 +155,7 @@ fn the_path_as_a_key_never_overwrites_another_file_s_object() {
     let said = scene.cloudsync(&by_path);
     assert!(
         said.text()
-            .contains("an older state of this file under dir/a"),
+            .contains("dir/a: the store already has an older version of this file"),
         "{said}"
     );
     assert_eq!(scene.read("dir/a"), b"new");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `gc`: what refers to an object, for how long it has been unreferenced, and what makes it refuse.
+//! Tests of `gc`: which references keep an object, the grace period, and the reasons to refuse.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn archive(scene: &Scene, bricks: usize) {
     }
 }
 
-/// The brick file of that name.
+/// The path on the brick of the file with that name.
 fn on_brick(scene: &Scene, name: &str) -> PathBuf {
     let bricks = scene.volume.bricks();
     let mut copies = bricks.iter().map(|brick| brick.join(name));
@@ -48,7 +48,7 @@ fn gc(scene: &Scene, target: &str, more: &[&str]) -> Outcome {
     scene.cloudsync(&args)
 }
 
-/// What `gc --grace=0s --delete` says, which it must do without a failure.
+/// The output of `gc --grace=0s --delete`, which must succeed.
 #[track_caller]
 fn deleted(scene: &Scene, target: &str, more: &[&str]) -> u64 {
     let said = gc(scene, target, &[&["--grace=0s", "--delete"], more].concat());
@@ -67,7 +67,7 @@ fn an_object_that_any_file_names_is_kept() {
         for (seed, name) in names.iter().enumerate() {
             scene.write(name, &pattern(seed as u64, 3000));
         }
-        // Eight holders: on two bricks each has some.
+        // Eight holders, so that both bricks have some.
         for n in 0..8 {
             scene.write(&format!("dir/holder{n}"), b"");
         }
@@ -82,12 +82,12 @@ fn an_object_that_any_file_names_is_kept() {
         for name in names {
             remove(&scene, name);
         }
-        // The same whatever is given.
+        // `gc` finds the same references wherever it is started.
         for target in [scene.inside(""), scene.brick(bricks - 1)] {
             let said = gc(&scene, &target, &["--grace=0s"]);
             assert_eq!(number(&said.text(), "unreferenced"), 1, "{said}");
         }
-        // Bricks of another host: the volume is crawled through the mount.
+        // With bricks on another host, the volume is crawled through the mount.
         let path = gluster(
             "far",
             "*'volume info'*",
@@ -102,7 +102,7 @@ fn an_object_that_any_file_names_is_kept() {
         let mut expected = keys[..3].to_vec();
         expected.sort();
         assert_eq!(left, expected);
-        // Without the marks nothing names them.
+        // Without the marks no file names the objects.
         for (n, mark) in [REMOTE, KEY, KEPT].into_iter().enumerate() {
             xattr::remove(holder(n), mark).unwrap();
         }
@@ -119,7 +119,7 @@ fn grace_counts_from_the_first_sighting() {
     }
     archive(&scene, 1);
     let brick = scene.brick(0);
-    // The objects are older than the grace, and then a file goes.
+    // The objects are older than the grace period when their file is removed.
     thread::sleep(Duration::from_secs(5));
     let gone = key(&scene, "f0");
     remove(&scene, "f0");
@@ -174,7 +174,7 @@ fn other_roots_keep_what_their_files_need() {
     scene.write("dir/saved", &pattern(1, 2000));
     scene.write("lost", &pattern(2, 2000));
     archive(&scene, 1);
-    // A backup of the brick's files, marks and all.
+    // A backup of the brick's files, with their marks.
     let backup = lab().scratch("backup").display().to_string();
     let brick = scene.brick(0);
     lab()
@@ -199,7 +199,8 @@ fn other_roots_keep_what_their_files_need() {
     assert_eq!(deleted(&scene, &brick, &[]), 1);
 }
 
-/// What a disaster leaves: a backup of the brick, and a bucket from which `gc` deleted nothing that the backup needs.
+/// Restores after a disaster from a backup of the brick, and from a bucket in which `gc` kept all that the backup
+/// needs.
 #[test]
 fn a_brick_that_is_restored_has_its_cold_files() {
     let mut scene = Scene::new("gc-restored");
@@ -213,11 +214,11 @@ fn a_brick_that_is_restored_has_its_cold_files() {
     remove(&scene, "g");
     let also = format!("--also={backup}");
     assert_eq!(deleted(&scene, &brick, &[&also]), 0);
-    // A single file: its object by the key on the saved stub.
+    // Restores a single file: its object is found by the key on the saved stub.
     let stub = lab().outer(&backup).join("g");
     let key = String::from_utf8(xattr::get(stub, KEY).unwrap().unwrap()).unwrap();
     assert!(scene.bucket.get(&key).unwrap() == pattern(2, 500));
-    // All of it.
+    // Restores the whole brick.
     scene.volume.stop().unwrap();
     lab()
         .sh(&format!(
@@ -232,7 +233,7 @@ fn a_brick_that_is_restored_has_its_cold_files() {
     scene.done(&["verify", "--deep", &brick]);
 }
 
-/// A folder with a `gluster` that answers some commands so, and runs the real one for the others.
+/// Creates a folder with a `gluster` that gives `answer` to some commands, and runs the real one for the others.
 fn gluster(name: &str, commands: &str, answer: &str) -> String {
     let folder = lab().scratch(name);
     let script = format!(
@@ -252,7 +253,7 @@ fn snapshots_that_it_was_not_told_of_make_it_refuse() {
     scene.write("f", b"bytes");
     archive(&scene, 1);
     let brick = scene.brick(0);
-    // A snapshot that is mounted: what the volume had.
+    // A mounted snapshot, with the volume's earlier files.
     let snapshot = lab().scratch("daily").display().to_string();
     lab()
         .sh(&format!("mkdir {snapshot}; cp -a {brick}/f {snapshot}/"))
@@ -280,11 +281,11 @@ fn snapshots_that_it_was_not_told_of_make_it_refuse() {
     let said = collect("echo broken >&2; exit 1", &[]);
     assert_eq!(said.code(), Some(3), "{said}");
     assert!(
-        said.to_string().contains("cannot learn which snapshots"),
+        said.to_string().contains("cannot list the snapshots"),
         "{said}"
     );
     assert_eq!(objects(&scene), 1);
-    // Both known: the one that is mounted still needs the object.
+    // Both snapshots are accounted for: the mounted one still needs the object.
     let said = collect(two, &[&also, "--ignore-snapshot=weekly"]);
     assert!(said.success() && objects(&scene) == 1, "{said}");
     let said = collect("echo 'No snapshots present'; exit 0", &[]);

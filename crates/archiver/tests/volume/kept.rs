@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bytes that no recall wrote: `status` and `kept` report them.
+//! Tests that `status` and `kept` report bytes that no recall wrote.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn bytes_that_no_recall_wrote_are_reported_and_their_object_is_kept() {
         .unwrap()
         .unwrap();
     let key = String::from_utf8(key).unwrap();
-    // While the feature was off.
+    // Written while the feature was off.
     fs::write(&at, b"somebody's bytes").unwrap();
     scene.remount();
     assert_eq!(scene.read("dir/f"), b"somebody's bytes");
@@ -33,7 +33,7 @@ fn bytes_that_no_recall_wrote_are_reported_and_their_object_is_kept() {
         let said = scene.done(&["status", "--summary", "--json", target]);
         assert_eq!(number(&said, "kept_files"), 1, "{said}");
     }
-    // Neither gc nor a recall takes it away.
+    // Neither gc nor a recall removes the record.
     scene.done(&["gc", "--grace=0s", "--delete", &brick]);
     assert_eq!(scene.bucket.list("").unwrap().len(), 2);
     let said = scene.done(&["kept", "--recursive", "--json", &dir]);

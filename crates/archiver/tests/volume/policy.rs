@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `run` with a policy file; locks; what the command line promises.
+//! Tests of `run` with a policy file, of locks, and of usage errors.
 
 use std::fs;
 
@@ -49,7 +49,7 @@ fn one_run_for_each_brick() {
         scene.write(&format!("f{n}"), &pattern(n, 1000));
     }
     let brick = scene.brick(0);
-    // Slow enough to be there when the second one comes.
+    // Slow enough to be running when the second run starts.
     let args = [
         "archive",
         "--older-than=0s",
@@ -64,7 +64,7 @@ fn one_run_for_each_brick() {
     let said = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
     assert_eq!(said.code(), Some(5), "{said}");
     assert!(
-        String::from_utf8_lossy(&said.stderr).contains("another run is at work"),
+        String::from_utf8_lossy(&said.stderr).contains("another run holds the lock"),
         "{said}"
     );
     assert!(scene.signal("TERM"));
@@ -78,11 +78,7 @@ fn mistakes_are_told_with_their_exit_code() {
     let scene = Scene::new("usage");
     scene.write("file", b"x");
     for (args, code, text) in [
-        (
-            &["archive", "--older-than=soon", "/"][..],
-            2,
-            "a length of time",
-        ),
+        (&["archive", "--older-than=soon", "/"][..], 2, "a duration"),
         (&["archive", "/"], 3, "neither in a brick"),
         (
             &["archive", "/does/not/exist"],
@@ -101,7 +97,7 @@ fn mistakes_are_told_with_their_exit_code() {
         assert_eq!(said.code(), Some(code), "{said}");
         assert!(told.contains(text), "{told}");
     }
-    // No file is blamed for a store that refuses everybody.
+    // A store that refuses everything is reported once, not for each file.
     let brick = scene.brick(0);
     let args = [
         "archive",

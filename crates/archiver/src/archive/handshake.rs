@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What was seen of a file, and the handshake that it goes into.
+//! Records a file's attributes, and performs the handshake that has the translator truncate it.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,6 +12,7 @@ use cloudsync_store::{Checksum, StoreError};
 use super::outcome::{Problem, Why};
 use crate::crawl::text;
 
+/// The attributes by which the handshake detects a change.
 pub(crate) fn seen(data: &Metadata) -> Seen {
     let time = |seconds, nanos| Time {
         seconds,
@@ -24,16 +25,17 @@ pub(crate) fn seen(data: &Metadata) -> Seen {
     }
 }
 
+/// Whether the file's attributes differ from those seen before.
 pub(super) fn changed(file: &File, before: &Seen) -> Result<bool, Problem> {
     let now = file
         .metadata()
-        .map_err(|error| Problem::Io("looking at it", error))?;
+        .map_err(|error| Problem::Io("reading its attributes", error))?;
     Ok(seen(&now) != *before)
 }
 
-/// Says what was seen and uploaded; the translator compares, asks the store, and cuts. With a checksum the store's
-/// object must have it.
-pub(crate) fn hand_shake(
+/// Asks the translator to truncate the file, whose bytes are now in the object `key`. The translator first checks that
+/// the file is as it was seen, and that the store has the object, with the checksum if one is given.
+pub(crate) fn handshake(
     file: &File,
     seen: Seen,
     key: &str,
@@ -50,12 +52,15 @@ pub(crate) fn hand_shake(
         .map_err(refusal)
 }
 
-/// What the translator means by an errno (docs/SEMANTICS.md).
+/// Maps an errno of the handshake to its meaning (docs/SEMANTICS.md).
 fn refusal(error: io::Error) -> Problem {
     use rustix::io::Errno;
-    const CUTTING: &str = "cutting it (the client's log says more)";
+    const TRUNCATING: &str = "truncating it (see the client's log)";
     let store = |of: fn(String) -> StoreError, what: &str| {
-        Problem::Store(CUTTING, of(format!("{what} ({error}, the volume's store)")))
+        Problem::Store(
+            TRUNCATING,
+            of(format!("{what} ({error}, the volume's store)")),
+        )
     };
     match Errno::from_io_error(&error) {
         Some(Errno::BUSY | Errno::STALE) => Problem::Left(Why::Changed),
@@ -63,8 +68,8 @@ fn refusal(error: io::Error) -> Problem {
         Some(Errno::OPNOTSUPP) => Problem::Left(Why::Sharded),
         Some(Errno::PROTONOSUPPORT) => Problem::CannotCompare,
         Some(Errno::INVAL) => Problem::Other(
-            "the translator does not understand this program: \
-             install the same version of both on this host"
+            "the translator does not understand this request: \
+             install the same version of the translator and of this program on this host"
                 .to_owned(),
         ),
         Some(Errno::TIMEDOUT) => store(StoreError::Throttled, "the store asks for fewer requests"),
@@ -73,15 +78,15 @@ fn refusal(error: io::Error) -> Problem {
             StoreError::BadCredentials,
             "the store refuses the volume's credentials",
         ),
-        Some(Errno::NODATA) => store(StoreError::Missing, "the object is not there"),
+        Some(Errno::NODATA) => store(StoreError::Missing, "the object does not exist"),
         Some(Errno::BADMSG) => store(
             StoreError::Corrupt,
-            "the object's size or checksum is not what was sent",
+            "the object's size or checksum differs from what was uploaded",
         ),
         Some(Errno::REMOTE) => store(
             StoreError::Settings,
-            "the volume's clients have no store, or cannot start it",
+            "the volume's clients have no store, or its plugin does not start",
         ),
-        _ => Problem::Io(CUTTING, error),
+        _ => Problem::Io(TRUNCATING, error),
     }
 }
