@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How fast `cloudsync archive` is, beside the script of GlusterFS's documentation, `aws s3 sync`, rclone and s3cmd.
+//! Compares the speed of `cloudsync archive` with GlusterFS's documented script, `aws s3 sync`, rclone and s3cmd.
 //!
 //! ```text
 //! cargo build --release --workspace
 //! cargo run --release -p cloudsync-archiver --example measure -- [SMALL] [BIG] [BIG_MIB] [CRAWL]
 //! ```
 //!
-//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 leaves one out. All read the
-//! same files through a mount of the same volume and write to the same S3 server, one after the other. The others
-//! only copy; cloudsync also verifies every object and cuts every file. Two are timed on a part of the files, and the
-//! line says on how many, because they take as long for each file: the script on 20, or 4 large ones, s3cmd on the first folder of 500.
-//! What a tool wrote of large files is deleted before the next one begins, because the store keeps it in memory. A tool
-//! that is not installed is left out, and said so. Behind each tool stands the processor time that it and everybody who
-//! serves it took, for each file: on a machine with few processors that is what decides.
+//! SMALL files of 16 KiB (10000), BIG files of BIG_MIB (20 of 256), a crawl of CRAWL files (200000); 0 skips a
+//! measurement. All tools read the same files through a mount of the same volume and write to the same S3 server, one
+//! after the other. The others only copy; cloudsync also verifies every object and truncates every file. Two tools are
+//! timed on a sample, because they take the same time for each file: the script on 20 files, or 4 large ones, s3cmd on
+//! the first folder of 500. The output shows the sample's size. A tool's large objects are deleted before the next one
+//! starts, because the store keeps them in memory. A tool that is not installed is reported and skipped. The output
+//! also has the processor time per file of each tool and of the servers that it uses, which decides on a machine with
+//! few processors.
 //!
 //! Memory that grows with the number of files would show in two places: cloudsync archives the last folder alone before
-//! it archives the rest, and crawls a tenth of CRAWL files before it crawls all of them.
+//! the rest, and crawls a tenth of CRAWL files before all of them.
 //!
-//! `MEASURE_ONLY` in the environment: a part of the names of the tools to run, `|` between several.
+//! `MEASURE_ONLY` in the environment selects tools by parts of their names, separated by `|`.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,14 +36,14 @@ use cloudsync_lab::{
 };
 
 const SMALL: usize = 16 << 10;
-/// Files that the script is timed on.
+/// Sample size for the script.
 const SAMPLE: u64 = 20;
-/// ... and of large ones.
+/// Sample size for the script with large files.
 const LARGE_SAMPLE: u64 = 4;
-/// Files in a folder.
+/// Files per folder.
 const FOLDER: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// In a second, on every Linux that is built for people.
+/// Clock ticks per second (USER_HZ), which is 100 on all common architectures.
 const TICKS: f64 = 100.0;
 
 struct Bench {
@@ -50,25 +51,25 @@ struct Bench {
     program: PathBuf,
 }
 
-/// A volume with files, and where they are to go.
+/// A volume with files, and a bucket to archive them to.
 struct Stage {
     volume: Volume,
     mount: Mount,
     bucket: Bucket,
 }
 
-/// What a tool took.
+/// The cost of one tool's run.
 struct Took {
     name: &'static str,
     seconds: f64,
     files: u64,
     bytes: u64,
     peak_kib: u64,
-    /// Seconds of processor, by program.
+    /// Seconds of processor time, by program.
     cpu: BTreeMap<String, f64>,
 }
 
-/// What of it was measured from outside.
+/// Values measured from outside during a run.
 struct Watched {
     seconds: f64,
     peak_kib: u64,
@@ -133,7 +134,7 @@ impl Bench {
             if n % FOLDER == 0 {
                 fs::create_dir(&folder).unwrap();
             }
-            // Enough to make each of them another.
+            // Enough to make each file unique.
             random.fill(&mut bytes[..size.min(1 << 20)]);
             fs::write(folder.join(format!("f{n}")), &bytes).unwrap();
         }
@@ -256,7 +257,7 @@ impl Bench {
                 break status;
             }
             peak = peak.max(self.memory());
-            // Of one that has ended the last look counts.
+            // A process that has ended counts with its last value.
             after.extend(self.processor());
             assert!(begun.elapsed() < PATIENCE, "{name} takes too long");
             std::thread::sleep(Duration::from_millis(20));
@@ -279,11 +280,11 @@ impl Bench {
         })
     }
 
-    /// Ticks of processor that each process of the lab has taken so far.
+    /// Ticks of processor time that each process of the lab has used so far.
     fn processor(&self) -> BTreeMap<(u32, String), u64> {
         let of = |pid: u32| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The name may hold anything.
+            // The name may contain any character.
             let (front, back) = stat.rsplit_once(')')?;
             let name = front.split_once('(')?.1.to_owned();
             let mut fields = back.split_whitespace().skip(11);
@@ -293,7 +294,7 @@ impl Bench {
         self.lab.processes().into_iter().filter_map(of).collect()
     }
 
-    /// The most that any of the tools that run has taken so far, in KiB.
+    /// The largest peak memory so far of the tools that are running, in KiB.
     fn memory(&self) -> u64 {
         let of = |pid: u32| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
@@ -313,7 +314,7 @@ impl Bench {
             .unwrap_or(0)
     }
 
-    /// A brick with that many files that nobody wants: what is measured is looking at them.
+    /// A brick with that many files, none of which is selected: only the crawl is measured.
     fn crawl(&self, files: u64) {
         let stage = self.stage("crawl", 1, 1);
         self.crawl_until(&stage, 0..files / 10);
@@ -339,7 +340,7 @@ impl Bench {
             "crawl of {files} files: {seconds:.2} s, {:.0} files/s, peak {peak_kib} KiB",
             files as f64 / seconds
         );
-        // With everything wanted, all of it goes through the order.
+        // With every file selected, all of them are sorted.
         let dry = format!("{program} archive -n --older-than=0s --no-progress {inside} >/dev/null");
         let Watched {
             seconds, peak_kib, ..
@@ -353,7 +354,7 @@ impl Took {
         self.files as f64 / self.seconds
     }
 
-    /// Milliseconds of processor for each file, the most first.
+    /// Milliseconds of processor time per file, the largest first.
     fn cpu(&self) -> String {
         let each = |seconds: f64| seconds * 1e3 / self.files as f64;
         let mut all: Vec<_> = self.cpu.iter().collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What comes after the archive: recall, status, cancel, verify, gc, rebuild.
+//! Tests of the commands for archived files: recall, status, cancel, verify, gc, rebuild.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -54,7 +54,7 @@ fn files_come_back_when_asked_and_status_tells() {
         (number(&said, "cold_files"), number(&said, "local_files")),
         (1, 2)
     );
-    // Nobody recalls it, so there is nothing to cancel.
+    // No recall is running, so there is nothing to cancel.
     let said = scene.cloudsync(&["cancel", &a]);
     assert_eq!(said.code(), Some(1));
     assert!(
@@ -63,7 +63,7 @@ fn files_come_back_when_asked_and_status_tells() {
     );
 }
 
-/// A write, or a truncate, that waits for a recall holds the kernel's lock of the inode.
+/// A write or truncate that waits for a recall holds the inode's lock in the kernel.
 #[test]
 fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
     let mut scene = Scene::new("cancel");
@@ -212,7 +212,7 @@ fn gc_deletes_what_no_file_needs_and_nothing_else() {
         "{said}"
     );
     assert_eq!(scene.bucket.list("").unwrap().len(), 3);
-    // The recalled file's object has been kept: cut without an upload. The modified one is uploaded anew.
+    // The recalled file's object was kept, so it is truncated without an upload. The modified file is uploaded.
     let said = scene.done(&["archive", "--older-than=0s", "--json", &brick]);
     assert_eq!(
         (number(&said, "archived"), number(&said, "uploaded")),
@@ -253,7 +253,7 @@ fn a_lost_volume_is_rebuilt_from_the_bucket() {
         symlink("plain", path.with_file_name("link")).unwrap();
     });
     archived(&old, 4);
-    // Archived twice: the last state counts.
+    // Archived twice: the latest version counts.
     old.write("big", &pattern(77, 9_000_000));
     archived(&old, 1);
     let keys = old.bucket.list("").unwrap();

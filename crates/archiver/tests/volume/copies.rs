@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a copy through a mount contains, also one of a client as geo-replication's.
+//! Tests what a copy through a mount contains, also through a client such as geo-replication's.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use cloudsync_lab::MountOptions;
 
 use crate::scene::{Scene, lab, number, pattern};
 
-/// gsyncd's client.
+/// A mount as gsyncd, the geo-replication daemon, makes it.
 const GSYNCD: [&str; 2] = ["--client-pid=-1", "--aux-gfid-mount"];
 
 #[test]
@@ -38,7 +38,7 @@ fn a_copy_has_the_bytes_and_no_marks() {
             let at = to.volume.bricks()[0].join(name);
             assert!(fs::read(at).unwrap() == pattern(1, size), "{name}");
         }
-        // The copy is archived as a file of its own, and needs nothing of the first volume's.
+        // The copy is archived as a file of its own, and uses nothing of the first volume.
         let path = from.path("dir");
         from.within("remove", move || fs::remove_dir_all(path))
             .unwrap();

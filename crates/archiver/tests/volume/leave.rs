@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Turning the feature off: `prepare-off`, and glusterd's hooks that turn it on again.
+//! Tests of `prepare-off`, and of glusterd's hooks that turn the feature back on.
 
 use std::fs;
 use std::thread;
@@ -55,7 +55,7 @@ fn the_feature_is_turned_on_again_while_files_are_cold() {
     let brick = scene.brick(0);
     scene.done(&["archive", "--older-than=0s", &brick]);
     let volume = scene.volume.name().to_owned();
-    // Another option is nobody's business.
+    // Resetting another option has no effect.
     scene
         .volume
         .set("performance.io-thread-count", "8")
@@ -76,7 +76,7 @@ fn the_feature_is_turned_on_again_while_files_are_cold() {
     })
     .unwrap();
     assert!(crit_log(&scene).lines().count() >= 2);
-    // What is cold is listed, and brought back.
+    // Cold files are listed, and recalled.
     let said = scene.cloudsync(&["prepare-off", "--json", &volume]);
     let text = said.text();
     assert_eq!(said.code(), Some(1), "{said}");
@@ -115,7 +115,7 @@ fn who_accepts_the_loss_may_turn_it_off() {
     scene.volume.set("features.cloudsync", "off").unwrap();
     thread::sleep(Duration::from_secs(5));
     assert!(!is_on(&scene));
-    // On again, by hand: the next off is not accepted.
+    // Turning the feature on by hand ends the acceptance: the next off is reverted.
     scene.volume.set("features.cloudsync", "on").unwrap();
     let folder = format!("/var/lib/cloudsync/{}", volume_id(&scene));
     until(PATIENCE, "the end of the acceptance", || {
@@ -140,7 +140,7 @@ fn a_reset_of_everything_leaves_no_file_empty() {
     until(PATIENCE, "the feature", || is_on(&scene).then_some(())).unwrap();
     assert!(crit_log(&scene).contains("set the store's options again"));
     scene.remount();
-    // The store's options are gone: an error, and not an empty file.
+    // The store's options are not set: reading gives an error, and not an empty file.
     let path = scene.path("f");
     let read = scene.within("read", move || fs::read(path));
     assert!(read.is_err(), "{read:?}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The program on real volumes with a real S3 server.
+//! Tests the program on real volumes with a real S3 server.
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A bucket that was copied to another one: the objects are the same and their etags are not.
+//! Tests a bucket that was copied to another one: the objects are the same, but their etags differ.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::scene::{Scene, lab, number, pattern};
 
 const KEY: &str = "trusted.glusterfs.cs.key";
 const RECORD: &str = "trusted.glusterfs.cs.record";
-/// In parts, in each bucket of other ones: the etag tells how many.
+/// Uploaded in parts, whose size differs between the buckets: the etag depends on their number.
 const SIZE: usize = 20_000_000;
 
 fn at(scene: &Scene, name: &str) -> PathBuf {
@@ -24,7 +24,7 @@ fn key(scene: &Scene, name: &str) -> String {
     String::from_utf8(key).unwrap()
 }
 
-/// As `rclone copy --metadata` does it: what is beside the bytes comes along, and the parts are others.
+/// Copies as `rclone copy --metadata` does: with metadata, in parts of another size.
 fn copy(from: &Bucket, to: &Bucket, key: &str) {
     let names = [
         "path", "size", "mtime", "mode", "owner", "gfid", "volume", "checksum",
@@ -66,7 +66,7 @@ fn a_bucket_that_moved_is_verified_and_adopted() {
     }
     let brick = scene.brick(0);
     scene.done(&["archive", "--older-than=0s", &brick]);
-    // As the translator leaves it.
+    // The record as the translator writes it.
     for (seed, name) in names.iter().enumerate() {
         let record = xattr::get(at(&scene, name), RECORD).unwrap();
         let record = record.expect("a record on a cold file");
@@ -74,13 +74,13 @@ fn a_bucket_that_moved_is_verified_and_adopted() {
         let sum = Algorithm::Crc64Nvme.of(&pattern(seed as u64, SIZE));
         assert_eq!((record.size, record.checksum), (SIZE as u64, Some(sum)));
     }
-    // What older versions archived has none.
+    // Files that older versions archived have none.
     xattr::remove(at(&scene, "without-record"), RECORD).unwrap();
     let new = lab().s3().unwrap().bucket("moved-to").unwrap();
     for name in ["copied", "without-record"] {
         copy(&scene.bucket, &new, &key(&scene, name));
     }
-    // A tool that drops metadata; and somebody else's object of the same size.
+    // A tool that drops metadata, and a foreign object of the same size.
     new.put(&key(&scene, "bare"), &pattern(2, SIZE)).unwrap();
     new.put(&key(&scene, "other"), &pattern(9, SIZE)).unwrap();
     let bucket = new.name().to_owned();
@@ -107,7 +107,7 @@ fn a_bucket_that_moved_is_verified_and_adopted() {
     }
     let (counts, said) = verify(&scene, &["--deep", "--adopt"], &brick);
     assert_eq!(counts, [4, 3, 3, 1], "{said}");
-    // Adopted is adopted.
+    // Adoption is permanent: the next run reports no other version.
     let (counts, said) = verify(&scene, &[], &brick);
     assert_eq!(counts, [4, 0, 0, 1], "{said}");
     scene.remount();

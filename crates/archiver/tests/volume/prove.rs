@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Nothing is lost, whatever happens meanwhile.
+//! Tests that no data is lost when runs are killed, run concurrently, or lose a brick.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]
 }
 
-/// The files of `count` whose brick file has that mark.
+/// Of the first `count` files, those whose brick file has that mark.
 fn with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {
     let brick = &scene.volume.bricks()[0];
     let has = |n: &u64| {
@@ -47,8 +47,7 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
     let brick = scene.brick(0);
     let mut random = fastrand::Rng::with_seed(20_261_122);
     for round in 0..9 {
-        // Slow enough to have files left whenever it is killed: it is killed when something has been seen, not when a
-        // time has passed.
+        // Slow enough to have files left when it is killed: the kill waits for an observed state, not for a time.
         let args = [
             "archive",
             "--older-than=0s",
@@ -65,9 +64,9 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
             let there = match round % 3 {
                 // Before its object is whole.
                 0 => !with(&scene, FILES, NOTE).is_subset(&noted),
-                // When the store has so many more objects.
+                // When the store has this number of further objects.
                 1 => scene.bucket.list("").unwrap().len() >= objects + more,
-                // When so many more files are cold.
+                // When this number of further files is cold.
                 _ => with(&scene, FILES, REMOTE).len() >= cold.len() + more,
             };
             there.then_some(())
@@ -75,15 +74,15 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
         .unwrap();
         assert!(scene.signal("KILL"), "round {round} had ended");
         assert_eq!(run.wait().unwrap().signal(), Some(9), "round {round}");
-        // Each file is local or whole in the store, also right after.
+        // Each file is local, or whole in the store, even right after the kill.
         let n = random.u64(0..FILES);
         assert!(
             scene.read(&format!("f{n}")) == pattern(n, size(n)),
             "f{n} in round {round}"
         );
     }
-    // The bricks may take a moment to notice that the last client is gone: its files count as open until then. One
-    // that was killed right after a cut leaves a cold file with a mark, which the next reader clears up.
+    // The bricks may need a moment to notice that the last client has ended: until then its files count as open. A
+    // client killed right after a truncation leaves a cold file with a mark, which the next reader removes.
     until(PATIENCE, "a run that leaves nothing", || {
         scene.done(&archive(&brick));
         (with(&scene, FILES, REMOTE).len() as u64 == FILES).then_some(())
@@ -94,7 +93,7 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
     for n in 0..FILES {
         assert!(scene.read(&format!("f{n}")) == pattern(n, size(n)), "f{n}");
     }
-    // The mounts of the runs that were killed are gone, and their clients.
+    // The mounts of the killed runs have been removed, and their clients have ended.
     let left = lab()
         .sh("ls -d /run/cloudsync/killed-* 2>/dev/null || true")
         .unwrap();
@@ -122,10 +121,11 @@ fn two_archivers_at_once_upload_each_file_once() {
         (at(&brick), other.join().unwrap())
     });
     println!("{one} and {two}");
-    // What one left to the other and the other to the one.
+    // The files that each run left to the other.
     scene.done(&archive(&brick));
     assert!((0..150).all(|n| scene.is_cold(&format!("f{n}"))));
-    // One may read what the other has just cut, which brings it back, and cut it again; but it uploads nothing twice.
+    // One run may read what the other has just truncated, which recalls it, and archive it again; but nothing is
+    // uploaded twice.
     assert_eq!(scene.bucket.list("").unwrap().len(), 150);
     scene.done(&["verify", &brick]);
     scene.remount();
@@ -150,7 +150,7 @@ fn a_replicated_volume_with_a_brick_down_is_archived() {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     scene.remount();
-    // The brick that was away learns of it from the others.
+    // The brick that was down is healed from the others.
     let path = scene.mount().path();
     scene.within("look", move || {
         for n in 0..20 {
@@ -160,7 +160,7 @@ fn a_replicated_volume_with_a_brick_down_is_archived() {
     let bricks = scene.volume.bricks();
     until(PATIENCE, "the brick to be healed", || {
         let stub = |n: u64| is_stub(&bricks[2].join(format!("f{n}")));
-        // Refused until the daemon that heals has found its bricks.
+        // Refused until the self-heal daemon has connected to its bricks.
         let _ = lab().gluster(["volume", "heal", scene.volume.name()]);
         (10..20).all(stub).then_some(())
     })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What went to the store comes back as it was, whatever it is called.
+//! Tests that files of any name are the same after an archive and a recall.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -48,13 +48,13 @@ fn odd_names_are_names() {
     });
 }
 
-/// How many of them: `CLOUDSYNC_ODD_NAMES`, or few enough for every day.
+/// The number of odd names: `CLOUDSYNC_ODD_NAMES`, or a small default.
 fn count() -> usize {
     let wanted = std::env::var("CLOUDSYNC_ODD_NAMES").ok();
     wanted.map_or(300, |text| text.parse().unwrap())
 }
 
-/// Bytes of any kind but '/' and NUL, up to the longest that a file system takes; and what people trip over.
+/// Names of any bytes but '/' and NUL, up to the longest that a file system accepts, and well-known difficult ones.
 fn odd_names(count: usize) -> BTreeMap<Vec<u8>, u64> {
     let mut random = fastrand::Rng::with_seed(5);
     let deep = vec!["deep-".repeat(40); 9].join("/");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the tests share: a volume with a bucket, a user's mount of it, and the program.
+//! Shared by the tests: a volume with a bucket, a user's mount of it, and the program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
 };
 
-/// Longer than anything may take on a slow machine.
+/// Longer than any operation takes on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// That, or more for whoever has more files: `CLOUDSYNC_TEST_SECONDS`.
+/// `PATIENCE`, or longer for runs with more files: `CLOUDSYNC_TEST_SECONDS`.
 pub(crate) fn patience() -> Duration {
     let wanted = std::env::var("CLOUDSYNC_TEST_SECONDS").ok();
     wanted.map_or(PATIENCE, |text| Duration::from_secs(text.parse().unwrap()))
@@ -29,7 +29,7 @@ pub(crate) fn lab() -> &'static Lab {
     })
 }
 
-/// A volume and its users.
+/// A volume with a bucket and a user's mount.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) volume: Volume,
@@ -48,7 +48,7 @@ impl Scene {
         Self::of(volume, bucket, settings)
     }
 
-    /// A volume whose cold files lie in that bucket.
+    /// Creates a volume whose store is that bucket.
     pub(crate) fn of(volume: Volume, bucket: Bucket, settings: &[(&str, &str)]) -> Self {
         let s3 = lab().s3().unwrap();
         let (owner, url) = (s3.owner(), s3.http_url());
@@ -74,23 +74,23 @@ impl Scene {
         self.mount.as_ref().unwrap()
     }
 
-    /// A new client: nothing is cached.
+    /// Remounts, so that nothing is cached.
     pub(crate) fn remount(&mut self) {
         self.mount.take().unwrap().unmount().unwrap();
         self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
     }
 
-    /// A path below the mount, for this process.
+    /// A path below the mount, as this process sees it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.mount().path().join(name)
     }
 
-    /// A path below the mount, for the program.
+    /// A path below the mount, as the program sees it.
     pub(crate) fn inside(&self, name: &str) -> String {
         self.mount().inside().join(name).display().to_string()
     }
 
-    /// A brick, for the program.
+    /// The path of a brick, as the program sees it.
     pub(crate) fn brick(&self, number: usize) -> String {
         let brick = &self.volume.bricks()[number];
         lab().inner(brick).display().to_string()
@@ -117,8 +117,8 @@ impl Scene {
         self.within("read", move || fs::read(path)).unwrap()
     }
 
-    /// The same of a cold file, and waits for the end of its recall: readers are answered before the brick has all the
-    /// bytes, and until it has them nothing is archived.
+    /// Reads a cold file, and waits for the end of its recall: readers are answered before the bricks have all bytes,
+    /// and until then the file cannot be archived.
     #[track_caller]
     pub(crate) fn recall(&self, name: &str) -> Vec<u8> {
         let bytes = self.read(name);
@@ -141,7 +141,7 @@ impl Scene {
         copies.peek().is_some() && copies.all(|path| is_stub(path))
     }
 
-    /// What the first brick says of a file.
+    /// The marks of a file on the first brick.
     pub(crate) fn marks(&self, name: &str) -> String {
         let path = self.volume.bricks()[0].join(name);
         let mut text = format!("{:?}\n", fs::metadata(&path));
@@ -152,12 +152,12 @@ impl Scene {
         text
     }
 
-    /// Runs the program; it may end as it likes.
+    /// Runs the program, with any result.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
         lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()
     }
 
-    /// Runs the program with another folder before those of PATH.
+    /// Runs the program with another folder first in PATH.
     pub(crate) fn cloudsync_with_path(&self, folder: &str, args: &[&str]) -> Outcome {
         let path = std::env::var("PATH").unwrap();
         let configure = |command: &mut Command| {
@@ -168,7 +168,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// Runs the program, which must do all it was asked for, and returns what it printed.
+    /// Runs the program, which must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn done(&self, args: &[&str]) -> String {
         let outcome = self.cloudsync(args);
@@ -176,7 +176,7 @@ impl Scene {
         outcome.text()
     }
 
-    /// Sends a signal to the run that holds the lock of the first brick; false if there is none any more, or yet.
+    /// Sends a signal to the run that holds the first brick's lock; false if no run holds it.
     pub(crate) fn signal(&self, signal: &str) -> bool {
         let name = self.volume.name();
         let script = format!("kill -{signal} $(cat /run/cloudsync/locks/*={name}=0=brick)");
@@ -195,7 +195,7 @@ impl Scene {
     }
 }
 
-/// Whether a brick's file is cold and has no byte.
+/// Whether a brick's file is cold and empty.
 pub(crate) fn is_stub(path: &Path) -> bool {
     let has = |mark: &str| {
         let name = format!("trusted.glusterfs.cs.{mark}");
@@ -204,7 +204,7 @@ pub(crate) fn is_stub(path: &Path) -> bool {
     has("remote") && !has("downloading") && fs::metadata(path).unwrap().len() == 0
 }
 
-/// Bytes that tell their place.
+/// Bytes that differ by file and position.
 pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 8);
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -218,7 +218,7 @@ pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A number of the JSON that the program prints last.
+/// A number from the last line of JSON that the program printed.
 #[track_caller]
 pub(crate) fn number(output: &str, name: &str) -> u64 {
     let last = output.lines().last().unwrap_or_default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A store that fails: half-way, because it is full, because it is asked too much.
+//! Tests stores that fail: half-way, because they are full, or because they are throttled.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ fn files(scene: &Scene, count: u64, size: usize) {
     });
 }
 
-/// A way to the store. `pass` sees what goes there, and nothing of what comes back; at a no the way is cut.
+/// A proxy to the store. `pass` sees the bytes sent there; when it returns false, the connection is cut.
 pub(crate) fn detour(pass: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     let pass = Arc::new(pass);
@@ -91,7 +91,7 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
     }
 }
 
-/// A server that answers a request, by its method, with this, or not at all.
+/// A server that answers a request, depending on its method, with this status, or not at all.
 fn server(answer: fn(&str) -> Option<&'static str>) -> String {
     let (tell, told) = std::sync::mpsc::channel();
     let serve = move || {
@@ -127,7 +127,7 @@ fn answer_all(client: &TcpStream, answer: fn(&str) -> Option<&'static str>) -> i
     }
 }
 
-/// It has no object and does this with what it gets.
+/// A store without objects that answers uploads with this status.
 const fn putting(method: &str, answer: Option<&'static str>) -> Option<&'static str> {
     if matches!(method.as_bytes(), b"PUT") {
         answer
@@ -136,7 +136,7 @@ const fn putting(method: &str, answer: Option<&'static str>) -> Option<&'static 
     }
 }
 
-/// It ends soon, with the store's name and what is wrong, and the files are what they were.
+/// The run must stop early, report the store and the error, and leave the files unchanged.
 fn ends_early(scene: &Scene, more: &[&str], said: &[&str]) {
     let brick = scene.brick(0);
     let mut args = archive(&brick).to_vec();
@@ -149,7 +149,7 @@ fn ends_early(scene: &Scene, more: &[&str], said: &[&str]) {
     for words in said {
         assert!(stopped.contains(words), "{words}: {stopped}");
     }
-    // Some fit in still, into a folder, while others are given up.
+    // Some files still fit into a folder, while others fail.
     assert!(number(&text, "failed") < 100, "{outcome}");
     println!("{stopped}; {:.1} s", outcome.took.as_secs_f64());
 }
@@ -199,7 +199,7 @@ fn a_store_that_throttles_is_not_taken_for_a_file_that_changed() {
     let hostname = format!("--hostname={throttles}");
     let args = [hostname.as_str(), "--store-id=retries=0"];
     ends_early(&scene, &args, &["times in a row", "HTTP 503"]);
-    // The archiver gets through, and the translator does not.
+    // The archiver's uploads succeed, but the translator is throttled.
     let takes = server(|method| putting(method, Some("200 OK\r\netag: \"x\"")));
     let brick = scene.brick(0);
     let settings = [
@@ -216,7 +216,7 @@ fn a_store_that_throttles_is_not_taken_for_a_file_that_changed() {
     assert!((0..100).all(|n| !scene.is_cold(&format!("f{n}"))));
 }
 
-/// Half a minute of waiting: only when asked for.
+/// Waits for half a minute, so it runs only on request.
 #[test]
 fn a_store_that_does_not_answer_ends_the_run_and_says_so() {
     if std::env::var_os("CLOUDSYNC_TEST_SECONDS").is_none() {

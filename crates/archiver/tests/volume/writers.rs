@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Files that somebody changes while they are archived: no byte is lost.
+//! Tests files that are changed while they are archived: no byte is lost.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -19,7 +19,7 @@ fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]
 }
 
-/// A file that a writer changes: what it holds, and every earlier state, so that a byte that is lost can be explained.
+/// A file that a writer changes: its content and all earlier versions, to explain a byte that is lost.
 struct Written {
     bytes: Vec<u8>,
     history: Vec<(String, Vec<u8>)>,
@@ -31,7 +31,7 @@ impl Written {
         Self { bytes, history }
     }
 
-    /// Which of its states `found` is, and what was done since.
+    /// Describes which version `found` is, and the changes since.
     fn explain(&self, found: &[u8]) -> String {
         let same = |(_, bytes): &(String, Vec<u8>)| bytes == found;
         let differs = found.iter().zip(&self.bytes).position(|(a, b)| a != b);
@@ -47,9 +47,9 @@ impl Written {
     }
 }
 
-/// Closes a file and looks what that says: what write-behind could not write, it says only here.
+/// Closes a file and checks the result: close reports the writes that write-behind could not complete.
 fn close(file: File) -> io::Result<()> {
-    // SAFETY: the descriptor was ours alone, and nobody has it now.
+    // SAFETY: this function owned the descriptor, and nothing else uses it.
     Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
 }
 
@@ -62,7 +62,7 @@ fn change_in_place(path: &Path, bytes: &[u8], place: usize) -> io::Result<()> {
     close(file)
 }
 
-/// What a writer does to a file in the meantime.
+/// The changes that a writer makes.
 fn disturb(path: &Path, written: &mut Written, random: &mut fastrand::Rng) -> io::Result<()> {
     let truth = &mut written.bytes;
     let piece = pattern(random.u64(..), random.usize(1..200));
@@ -180,8 +180,8 @@ fn writers_lose_no_byte_while_their_files_are_archived() {
     );
 }
 
-/// The archiver finds out that the object of the last archive is not this file, and begins anew. What it has read by
-/// then must not be what it reads the next time, even if neither size nor mtime says that it changed.
+/// The archiver finds that the object of the last archive holds another version, and retries with a new key. It must
+/// read the file again, even if size and mtime are unchanged.
 #[test]
 fn a_change_in_place_between_two_attempts_is_not_lost() {
     let mut scene = Scene::new("attempts");
@@ -195,8 +195,8 @@ fn a_change_in_place_between_two_attempts_is_not_lost() {
         scene.within("change", work).unwrap();
     };
     change(&scene, 2);
-    // The first question is what the last object was made of, before the file is read; the second, with the checksum of
-    // the bytes that were read, whether it is the same.
+    // The first request checks the last object's attributes, before the file is read; the second compares the checksum
+    // of the bytes that were read.
     let asked = AtomicU32::new(0);
     let (tell, told) = mpsc::channel();
     let (go, wait) = mpsc::channel();
