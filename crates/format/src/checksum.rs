@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Checksums of whole objects: the CRCs that S3 knows, as it writes them (`crc64nvme:` and base64, big endian).
+//! Checksums of whole objects: the CRCs that S3 supports, in its notation (`crc64nvme:` and base64, big-endian).
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 
-/// Which CRC.
+/// A CRC that S3 supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// CRC-64/NVME, 8 bytes.
@@ -55,7 +55,7 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Of `algorithm:base64`; `None` when that is no checksum that we can compute.
+    /// Parses `algorithm:base64`; `None` if it is not a checksum that we can compute.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, value) = text.split_once(':')?;
@@ -65,7 +65,8 @@ impl Checksum {
         Self::from_base64(algorithm, value)
     }
 
-    /// Of what S3 writes into `x-amz-checksum-...`; `None` when it is not the checksum of one whole object.
+    /// Parses the value of an `x-amz-checksum-...` header; `None` if it is not the checksum of one whole object (S3
+    /// appends `-N` to that of N parts).
     #[must_use]
     pub fn from_base64(algorithm: Algorithm, text: &str) -> Option<Self> {
         let bytes = STANDARD
@@ -78,27 +79,27 @@ impl Checksum {
         Some(Self { algorithm, value })
     }
 
-    /// Which CRC it is.
+    /// The algorithm.
     #[must_use]
     pub const fn algorithm(self) -> Algorithm {
         self.algorithm
     }
 
-    /// As S3 writes it into `x-amz-checksum-...`.
+    /// The value as S3 writes it in `x-amz-checksum-...`.
     #[must_use]
     pub fn base64(self) -> String {
         let bytes = self.value.to_be_bytes();
         STANDARD.encode(&bytes[bytes.len() - self.algorithm.bytes()..])
     }
 
-    /// The checksum of this one's bytes and then `size` bytes more, whose checksum is `next`.
+    /// The checksum of this one's bytes followed by `size` bytes whose checksum is `next`.
     #[must_use]
     pub fn then(self, next: Self, size: u64) -> Self {
         let value = checksum_combine(self.algorithm.crc(), self.value, next.value, size);
         Self { value, ..self }
     }
 
-    /// Starts to compute a checksum of this one's kind.
+    /// Starts to verify bytes against this checksum.
     #[must_use]
     pub fn verify(self) -> Running {
         Running {
@@ -114,7 +115,7 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// A checksum being computed that nobody knows yet.
+/// A checksum that is being computed.
 #[derive(Debug)]
 pub struct Computing {
     algorithm: Algorithm,
@@ -131,7 +132,7 @@ impl Algorithm {
         }
     }
 
-    /// Of some bytes.
+    /// The checksum of `bytes`.
     #[must_use]
     pub fn of(self, bytes: &[u8]) -> Checksum {
         let mut computing = self.compute();
@@ -141,12 +142,12 @@ impl Algorithm {
 }
 
 impl Computing {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
     }
 
-    /// The checksum of what was taken.
+    /// The checksum of all bytes added.
     #[must_use]
     pub fn finish(self) -> Checksum {
         Checksum {
@@ -156,7 +157,7 @@ impl Computing {
     }
 }
 
-/// A checksum being computed over the bytes as they pass.
+/// A checksum that is being computed to compare it with an expected one.
 #[derive(Debug)]
 pub struct Running {
     expected: Checksum,
@@ -164,15 +165,15 @@ pub struct Running {
 }
 
 impl Running {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
     }
 
-    /// Compares.
+    /// Compares the checksum of all bytes added with the expected one.
     ///
     /// # Errors
-    /// The checksum that the bytes have, when it is not the expected one.
+    /// [`Mismatch`] if they differ.
     pub fn finish(self) -> Result<(), Mismatch> {
         let found = Checksum {
             value: self.digest.finalize(),
@@ -191,7 +192,7 @@ impl Running {
 
 /// Two checksums that should be equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("checksum {found}, should be {expected}")]
+#[error("checksum {found}, expected {expected}")]
 pub struct Mismatch {
     expected: Checksum,
     found: Checksum,
@@ -201,7 +202,7 @@ pub struct Mismatch {
 mod tests {
     use super::*;
 
-    // The check values of the catalogue of CRCs, over "123456789".
+    // The check values of the CRC catalogue (reveng), over "123456789".
     const KNOWN: [&str; 3] = [
         "crc64nvme:rosUhgp5mIg=",
         "crc32c:4waSgw==",
@@ -253,7 +254,7 @@ mod tests {
         }
     }
 
-    /// Another text is never the same checksum.
+    /// Different texts are never the same checksum.
     #[test]
     fn fuzz() {
         cloudsync_fuzz::fuzz(&KNOWN, |text| {

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The value of `trusted.glusterfs.csou.complete`: what the archiver saw of the file when it read it.
 //!
-//! `SECONDS` is the stock form: the mtime in whole seconds. Ours goes on behind it:
-//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`, behind that, if it is known, `,checksum=ALGORITHM:BASE64`
-//! of the bytes that were read, which the object must have, and behind that, to the end of the value, `,key=KEY`: the
-//! object's key. Without it the key is what `trusted.glusterfs.cs.key` on the file says, which a recall that is just
-//! ending may have removed, and another archiver may have set. The bricks compare the seconds only and ignore the rest;
-//! the translator compares everything, under the file's lock, before it cuts.
+//! The stock form is `SECONDS`, the mtime in whole seconds. Ours extends it to
+//! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`. Then follow, if known, `,checksum=ALGORITHM:BASE64` of
+//! the bytes that were read, which the object must have, and, to the end of the value, `,key=KEY`, the object's key.
+//! Without a key, that in `trusted.glusterfs.cs.key` on the file counts, which a recall that is just ending may have
+//! removed, and another archiver may have set. The bricks compare only the seconds and ignore the rest; the translator
+//! compares everything, under the file's lock, before it truncates.
 
 use std::fmt;
 
 use crate::checksum::Checksum;
 
-/// A point in time: seconds since 1970 and nanoseconds.
+/// A point in time, since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
-    /// Seconds since 1970.
+    /// Seconds since the epoch.
     pub seconds: i64,
     /// 0 to 999,999,999.
     pub nanos: u32,
 }
 
 impl Time {
-    /// Of `SECONDS.NANOS`, nine digits behind the point.
+    /// Parses `SECONDS.NANOS`, with nine digits after the point.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (seconds, nanos) = text.split_once('.')?;
@@ -42,14 +42,14 @@ impl fmt::Display for Time {
     }
 }
 
-/// What the archiver saw, exactly.
+/// The file's attributes as the archiver saw them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Last change of the bytes.
     pub mtime: Time,
     /// Last change of bytes or attributes.
     pub ctime: Time,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
@@ -58,11 +58,11 @@ pub struct Seen {
 pub struct Claim {
     /// The mtime in whole seconds.
     pub seconds: i64,
-    /// What else was seen; the stock form does not say.
+    /// The exact attributes; `None` in the stock form.
     pub seen: Option<Seen>,
-    /// The checksum that the object must have; only along with what was seen.
+    /// The checksum that the object must have; only if `seen` is set.
     pub checksum: Option<Checksum>,
-    /// The key of the object that was uploaded; only along with what was seen.
+    /// The key of the uploaded object; only if `seen` is set.
     pub key: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Claim {
                 key: None,
             });
         };
-        // A key may have commas, and whatever else.
+        // The key is last, because it may contain commas and anything else.
         let (rest, key) = match rest.split_once(",key=") {
             Some((rest, key)) => (rest, Some(key)),
             None => (rest, None),
@@ -211,7 +211,7 @@ mod tests {
         "1;mtime=1.000000000,ctime=1.+00000000,size=7",
     ];
 
-    /// What is understood is written as it was meant, and a size is never made up.
+    /// A parsed value is written without a change of meaning, and a size is never invented.
     #[test]
     fn fuzz() {
         cloudsync_fuzz::fuzz(CORPUS, |text| {

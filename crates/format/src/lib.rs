@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the translator, the store plugins and the archiver must agree on, each in one place.
+//! Names and formats that the translator, the store plugins and the archiver share, each defined once.
 //!
-//! - [`xattr`]: the extended attributes of a cold file and the keys of a request;
-//! - [`claim`]: what the archiver says it saw, the value of the handshake;
-//! - [`object`]: the key of an object and what is written beside its bytes;
-//! - [`record`]: what stands on a file about the object that it is, or was;
-//! - [`command`]: attributes that are commands to the translator;
-//! - [`settings`]: the `key=value,key=value` syntax of the volume options that carry more than one setting.
+//! - [`xattr`]: the extended attributes of a cold file, and the keys of requests;
+//! - [`claim`]: the value of the handshake: the file's attributes as the archiver saw them;
+//! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum;
+//! - [`record`]: the attributes of a file that describe its object, or former ones;
+//! - [`command`]: virtual attributes that are commands to the translator;
+//! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings.
 
 #![forbid(unsafe_code)]
 

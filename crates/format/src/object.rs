@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an archived object is called, and what is written beside its bytes.
+//! The key of an archived object, and its metadata.
 //!
-//! The key is `VOLUME-ID/GFID/ARCHIVE-ID`: a file keeps its gfid when it is renamed, and every archive of it has an id
-//! of its own, so no object is ever overwritten and none can be taken for another file's. The notes beside the bytes
-//! say what the file was, so that a lost volume can be rebuilt from the store alone.
+//! The key is `VOLUME-ID/GFID/ARCHIVE-ID`. A file keeps its gfid when it is renamed, and every archive of it has a new
+//! id, so no object is ever overwritten or mistaken for another file's. The metadata describes the file, so that a lost
+//! volume can be rebuilt from the store alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,14 +15,14 @@ use crate::claim::Time;
 pub struct Key<'a> {
     /// The volume's id.
     pub volume: &'a str,
-    /// The file's.
+    /// The file's id.
     pub gfid: &'a str,
-    /// The archive's; sorts by time.
+    /// The archive's id; sorts by time.
     pub archive: &'a str,
 }
 
 impl<'a> Key<'a> {
-    /// Of a text; `None` if it is of another form.
+    /// Parses a key; `None` if it has another form.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split('/');
@@ -47,7 +47,7 @@ impl std::fmt::Display for Key<'_> {
     }
 }
 
-/// Whether a text is a uuid as GlusterFS writes it.
+/// Whether a text is a UUID in GlusterFS's notation (lower case).
 #[must_use]
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
@@ -57,7 +57,7 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// The text of a uuid.
+/// The text form of a UUID.
 #[must_use]
 pub fn uuid(bytes: [u8; 16]) -> String {
     let mut text = String::with_capacity(36);
@@ -78,34 +78,34 @@ const MODE: &str = "cloudsync-mode";
 const OWNER: &str = "cloudsync-owner";
 const GFID: &str = "cloudsync-gfid";
 const VOLUME: &str = "cloudsync-volume";
-/// Of the whole object, `algorithm:base64`.
+/// The name of the whole object's checksum in the metadata; its value is `algorithm:base64`.
 pub const CHECKSUM: &str = "cloudsync-checksum";
-/// Longer paths are left out: S3 has room for 2 KiB of metadata in all.
+/// Longest encoded path that is stored: S3 limits all metadata of an object to 2 KiB.
 const LONGEST_PATH: usize = 1400;
 
-/// What a file was when it was archived.
+/// A file's attributes when it was archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notes {
-    /// Below the volume's root, without a leading slash; `None` if it was too long to be noted.
+    /// Path from the volume's root, without a leading slash; `None` if it was too long.
     pub path: Option<Vec<u8>>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Last change of the bytes.
     pub mtime: Time,
     /// Permission bits.
     pub mode: u32,
-    /// Owner.
+    /// Owner's user id.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
-    /// The file's id.
+    /// The file's gfid.
     pub gfid: String,
-    /// The volume's.
+    /// The volume's id.
     pub volume: String,
 }
 
 impl Notes {
-    /// As they are kept beside the bytes.
+    /// The attributes as an object's metadata.
     #[must_use]
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::from(
@@ -126,7 +126,7 @@ impl Notes {
         map
     }
 
-    /// Of what is kept beside an object; `None` if that is not ours.
+    /// Parses an object's metadata; `None` if it is not cloudsync's.
     #[must_use]
     pub fn of_metadata(map: &BTreeMap<String, String>) -> Option<Self> {
         let (uid, gid) = map.get(OWNER)?.split_once(':')?;
@@ -143,8 +143,8 @@ impl Notes {
     }
 }
 
-/// A path as plain ASCII, other bytes as `=hh`: names are bytes, metadata is text. Not as `%hh`, which some store or
-/// tool on the way might take for its own.
+/// Encodes a path as ASCII text, other bytes as `=hh`, because names are bytes and metadata is text. Not as `%hh`,
+/// which a store or tool might decode.
 fn encode_path(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for byte in path {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The values of `trusted.glusterfs.cs.record` and `trusted.cloudsync.kept`.
 //!
-//! The record stands on a cold file and says what was archived: `gfid=UUID,size=BYTES,mtime=SECONDS.NANOS`, and, if it is
-//! known, `,checksum=ALGORITHM:BASE64`, and last `,key=SUM`: the CRC-64/NVME of the object's key, by which a record of an
-//! earlier archive is told from this one's (a translator that does not know records leaves them behind). It proves which
-//! object is the file when the store's version (etag) is another one, and it shows a mark that was copied to another
-//! file: the gfid differs.
+//! A record on a cold file describes what was archived: `gfid=UUID,size=BYTES,mtime=SECONDS.NANOS`, then, if known,
+//! `,checksum=ALGORITHM:BASE64`, and last `,key=SUM`, the CRC-64/NVME of the object's key. `key` distinguishes the
+//! current record from one of an earlier archive, which translators without support for records leave in place. A
+//! record proves that an object holds the file although its version (etag) differs, and it exposes marks that were
+//! copied to another file, whose gfid differs.
 //!
-//! The other stands on a local file in which bytes were found that no recall of ours had put there. Each of its lines
-//! names an object that the file was archived as before: `SECONDS size=BYTES key=KEY`, with `%25` for a percent sign in the
-//! key and `%0A` for the end of a line.
+//! `kept` is on a local file in which bytes were found that no recall wrote. Each line names an object that the file
+//! was archived as before: `SECONDS size=BYTES key=KEY`, where the key has `%25` for a percent sign and `%0A` for a
+//! line feed.
 
 use std::fmt;
 
@@ -17,35 +17,35 @@ use crate::checksum::{Algorithm, Checksum};
 use crate::claim::Time;
 use crate::object::is_uuid;
 
-/// What was archived.
+/// The archived file's attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The file's id, as text.
     pub gfid: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Last change of the bytes.
     pub mtime: Time,
-    /// Of the bytes, if it was known.
+    /// Checksum of the bytes, if known.
     pub checksum: Option<Checksum>,
-    /// Of the object's key: see [`Self::sum_of`].
+    /// Checksum of the object's key; see [`Self::sum_of`].
     pub key: String,
 }
 
 impl Record {
-    /// What a record says of the object's key.
+    /// The checksum of an object's key, as a record has it.
     #[must_use]
     pub fn sum_of(key: &[u8]) -> String {
         Algorithm::Crc64Nvme.of(key).base64()
     }
 
-    /// Whether it is of the archive whose object has this key.
+    /// Whether the record belongs to the archive whose object has this key.
     #[must_use]
     pub fn is_of(&self, key: &[u8]) -> bool {
         self.key == Self::sum_of(key)
     }
 
-    /// Parses a value; `None` if it is none.
+    /// Parses a value; `None` if it is not a record.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(',');
@@ -85,19 +85,19 @@ impl fmt::Display for Record {
     }
 }
 
-/// An object that a local file was archived as before bytes of somebody else were found in it.
+/// An object that a local file was archived as before bytes that no recall wrote were found in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// When the bytes were found: seconds since 1970.
+    /// When the bytes were found, in seconds since the epoch.
     pub seconds: u64,
-    /// Of the object.
+    /// Size of the object in bytes.
     pub size: u64,
     /// The object's key.
     pub key: String,
 }
 
 impl Kept {
-    /// The objects that a value names. Lines that are not understood are left out.
+    /// Parses a value. Lines that are not understood are skipped.
     pub fn parse(text: &str) -> impl Iterator<Item = Self> {
         text.lines().filter_map(|line| {
             let (seconds, rest) = line.split_once(" size=")?;

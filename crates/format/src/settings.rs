@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `key=value,key=value`: how one volume option carries many settings.
+//! Parses `key=value,key=value`, by which one volume option carries several settings.
 //!
-//! glusterd accepts only the option names that were compiled into it, and its command line squeezes blanks out of
-//! values, so everything without a name of its own travels in such a list. Unknown keys, bad values and doubled
-//! keys are refused by name: a setting that is silently ignored is a setting that somebody relies on.
+//! glusterd accepts only the option names compiled into it, and its command line collapses blanks in values, so
+//! settings without an option of their own are passed in such a list. Unknown keys, bad values and duplicate keys are
+//! refused, so that no setting is silently ignored.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Why a list was refused. The text is what the administrator reads.
+/// Why a list was refused. The text is for the administrator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// An item without `=`.
     #[error("'{0}' is not of the form key=value")]
     NoValue(String),
-    /// The same key twice.
+    /// A duplicate key.
     #[error("'{0}' is given twice")]
     Twice(String),
-    /// A key that nobody asked for.
+    /// An unknown key.
     #[error("unknown setting '{key}' (known: {known})")]
     Unknown {
         /// The key that was given.
@@ -32,12 +32,12 @@ pub enum Error {
         key: String,
         /// The value that was given.
         value: String,
-        /// What would have been right, in words.
+        /// The expected syntax, in words.
         expected: &'static str,
     },
 }
 
-/// A parsed list. Take each known key out, then [`finish`](Self::finish), which refuses what is left.
+/// A parsed list. Take each known key, then call [`finish`](Self::finish), which refuses the rest.
 #[derive(Debug)]
 pub struct Settings {
     left: BTreeMap<String, String>,
@@ -45,7 +45,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Parses `text`; blanks around items are ignored, an empty text is an empty list.
+    /// Parses `text`. Blanks around items are ignored; an empty text is an empty list.
     ///
     /// # Errors
     /// [`Error::NoValue`] and [`Error::Twice`].
@@ -70,7 +70,7 @@ impl Settings {
         })
     }
 
-    /// The text of `key`, if it was given.
+    /// The text of `key`, if it is in the list.
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         self.known.push(key);
         self.left.remove(key)
@@ -93,7 +93,7 @@ impl Settings {
             .transpose()
     }
 
-    /// A whole number between `least` and `most`.
+    /// A whole number from `least` to `most`; the error names `expected`.
     ///
     /// # Errors
     /// [`Error::Value`].
@@ -112,20 +112,20 @@ impl Settings {
         })
     }
 
-    /// A number of bytes: `8M`, `64MiB`, `1048576`. Powers of 1024.
+    /// A number of bytes: `8M`, `64MiB`, `1048576`. Units are powers of 1024.
     ///
     /// # Errors
     /// [`Error::Value`].
     pub fn bytes(&mut self, key: &'static str) -> Result<Option<u64>, Error> {
-        self.typed(key, "a number of bytes, as 8M or 1048576", parse_bytes)
+        self.typed(key, "a number of bytes, such as 8M or 1048576", parse_bytes)
     }
 
-    /// A length of time: `500ms`, `10s`, `5m`, `2h`, `30d`.
+    /// A duration: `500ms`, `10s`, `5m`, `2h`, `30d`.
     ///
     /// # Errors
     /// [`Error::Value`].
     pub fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, Error> {
-        self.typed(key, "a length of time, as 500ms, 10s or 5m", parse_duration)
+        self.typed(key, "a duration, such as 500ms, 10s or 5m", parse_duration)
     }
 
     /// `on`/`off`, `yes`/`no`, `true`/`false`, `1`/`0`.
@@ -140,10 +140,10 @@ impl Settings {
         })
     }
 
-    /// One of `choices`.
+    /// One of `choices`; the error names `expected`.
     ///
     /// # Errors
-    /// [`Error::Value`], with `expected` naming the choices.
+    /// [`Error::Value`].
     pub fn choice(
         &mut self,
         key: &'static str,
@@ -155,10 +155,10 @@ impl Settings {
         })
     }
 
-    /// Refuses whatever no call above asked for.
+    /// Refuses keys that were not taken.
     ///
     /// # Errors
-    /// [`Error::Unknown`], naming the first such key and all known ones.
+    /// [`Error::Unknown`], with the first such key and all known ones.
     pub fn finish(self) -> Result<(), Error> {
         match self.left.into_keys().next() {
             None => Ok(()),
@@ -170,7 +170,7 @@ impl Settings {
     }
 }
 
-/// A number of bytes: `8M`, `64MiB`, `1048576`. Powers of 1024.
+/// Parses a number of bytes: `8M`, `64MiB`, `1048576`. Units are powers of 1024.
 #[must_use]
 pub fn parse_bytes(value: &str) -> Option<u64> {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -185,7 +185,7 @@ pub fn parse_bytes(value: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << unit)
 }
 
-/// A length of time: `500ms`, `10s`, `5m`, `2h`, `30d`.
+/// Parses a duration: `500ms`, `10s`, `5m`, `2h`, `30d`.
 #[must_use]
 pub fn parse_duration(value: &str) -> Option<Duration> {
     let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -258,7 +258,7 @@ mod tests {
         "wait=5h,part=1TB,style=false,choice=two",
     ];
 
-    /// Every item is used, refused by name, or left over: none is forgotten.
+    /// Every item is taken, refused by name, or left over.
     #[test]
     fn fuzz() {
         cloudsync_fuzz::fuzz(CORPUS, |text| {

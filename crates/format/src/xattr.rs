@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Extended attributes and request keys of GlusterFS's archival feature.
 //!
-//! All but those that say so are the host's (glusterfs.h, `GF_CS_*`); posix on the bricks reads and writes them. C strings,
-//! because that is how the host takes them.
+//! They are the host's (glusterfs.h, `GF_CS_*`) unless marked as ours; posix on the bricks reads and writes them. They
+//! are C strings because the host takes them as such.
 
 use std::ffi::CStr;
 
-/// On a file: the object's key as the bricks know it. The file is cold exactly while this attribute is there.
+/// On a file: the object's key as the bricks know it. The file is cold if and only if it has this attribute.
 pub const REMOTE: &CStr = c"trusted.glusterfs.cs.remote";
-/// On a file: a recall is under way, or was when its client died.
+/// On a file: a recall is in progress, or was when its client died.
 pub const DOWNLOADING: &CStr = c"trusted.glusterfs.cs.downloading";
 /// On a file: its size in bytes, in decimal, while it is cold.
 pub const OBJECT_SIZE: &CStr = c"trusted.glusterfs.cs.object_size";
-/// On a file: its 512-byte blocks before it was archived, in decimal.
+/// On a file: its number of 512-byte blocks before it was archived, in decimal.
 pub const NUM_BLOCKS: &CStr = c"trusted.glusterfs.cs.num_blocks";
 /// On a file: its preferred block size before it was archived, in decimal.
 pub const BLOCK_SIZE: &CStr = c"trusted.glusterfs.cs.block_size";
-/// On a file: the object's key as our archiver wrote it. Ours; wins over [`REMOTE`].
+/// On a file: the object's key as our archiver wrote it. Ours; takes precedence over [`REMOTE`].
 pub const KEY: &CStr = c"trusted.glusterfs.cs.key";
-/// On a file: the store's version (etag) of the object that the file was proven to be. Ours; a recall refuses any
-/// other version, so that an object that somebody overwrote is an error and not another file's bytes.
+/// On a file: the version (etag) of the object that was proven to hold the file. Ours; a recall refuses any other
+/// version, so that an object that was overwritten gives an error and not another file's bytes.
 pub const VERSION: &CStr = c"trusted.glusterfs.cs.version";
-/// On a file: what was archived (gfid, size, mtime, checksum), see [`crate::record::Record`]. Ours.
+/// On a file: the archived attributes (gfid, size, mtime, checksum), see [`crate::record::Record`]. Ours.
 pub const RECORD: &CStr = c"trusted.glusterfs.cs.record";
-/// On a local file: objects that it was archived as before bytes that are not ours were found in it, see
-/// [`crate::record::Kept`]. Ours; an administrator removes it.
+/// On a local file: objects that it was archived as before bytes that no recall wrote were found in it, see
+/// [`crate::record::Kept`]. Ours; removed by an administrator.
 pub const KEPT: &CStr = c"trusted.cloudsync.kept";
-/// On a file: the key of the object that the archiver made of it last, or was about to. The archiver's alone; it stays
-/// when the file is recalled, so that a file that was not modified since can be cut again without an upload.
+/// On a file: the key of the object that the archiver last made of it, or was about to make. Only the archiver uses it.
+/// It survives a recall, so that an unmodified file can be archived again without an upload.
 pub const LAST: &CStr = c"trusted.cloudsync.last";
 /// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
-/// What a file has that is being recalled; removed in this order when its bytes are on the disks. The size goes last: by it
-/// a lookup knows that not all were removed, and an old key or version must not be taken for a later one.
+/// The attributes of a file that is being recalled. A commit removes them in this order, once the bytes are on disk.
+/// The size is last, because it shows a lookup that the removal was incomplete; an old key or version must not be taken
+/// for a later one.
 pub const COMMIT: [&CStr; 8] = [
     DOWNLOADING,
     REMOTE,
@@ -43,47 +44,48 @@ pub const COMMIT: [&CStr; 8] = [
     RECORD,
     OBJECT_SIZE,
 ];
-/// Those of them that a local file may have: what a cold one has besides [`REMOTE`].
+/// Those that a local file may have left over: a cold file's attributes without [`REMOTE`].
 pub const LEFT_OVERS: &[&CStr] = COMMIT.split_at(2).1;
-/// In a request: "answer with the file's state, and refuse data operations unless it is local" (uint32 1).
-/// In an answer: the state (uint64, see [`State`]).
+/// In a request: return the file's state, and refuse data operations unless it is local (uint32 1). In an answer: the
+/// state (uint64, see [`State`]).
 pub const STATUS: &CStr = c"trusted.glusterfs.cs.status";
-/// In a request: "make a half-recalled file cold again". Does nothing beside [`STATUS`].
+/// In a request: make a half-recalled file cold again. Has no effect together with [`STATUS`].
 pub const REPAIR: &CStr = c"trusted.glusterfs.cs.repair";
-/// In a request that writes: "nobody else's such request between your check of the state and its end" (uint32 1,
-/// `GLUSTERFS_WRITE_UPDATE_ATOMIC`). Bricks know it in writes, fallocate, discard, zerofill and copy_file_range.
+/// In a write request: no other such request may run between the check of the state and the end of this one (uint32 1,
+/// `GLUSTERFS_WRITE_UPDATE_ATOMIC`). Bricks support it in writev, fallocate, discard, zerofill and copy_file_range.
 pub const ATOMIC: &CStr = c"glusterfs.write-update-atomic";
-/// Set on a file by the archiver: "the upload is complete, cut the file". The value is the mtime it saw.
+/// Set on a file by the archiver: the upload is complete, truncate the file. The value is a [`crate::claim::Claim`].
 pub const UPLOAD_COMPLETE: &CStr = c"trusted.glusterfs.csou.complete";
-/// The inode lock's domain that serialises archive and recall of a file between clients.
+/// The inode lock's domain that serialises archives and recalls of a file between clients.
 pub const LOCK_DOMAIN: &CStr = c"cs.protect.file.stat";
 
-/// What [`OBJECT_SIZE`] says; `None` if that is no size that a file can have. (The kernel refuses to show a larger one.)
+/// Parses [`OBJECT_SIZE`]; `None` if it is not a size that a file can have (a non-negative `off_t`).
 #[must_use]
 pub fn size(value: &[u8]) -> Option<u64> {
-    // The C programs that write it may leave their NUL.
+    // C programs may include the terminating NUL.
     let text = std::str::from_utf8(value.strip_suffix(b"\0").unwrap_or(value)).ok()?;
     let size: u64 = text.trim().parse().ok()?;
     i64::try_from(size).is_ok().then_some(size)
 }
 
-/// The state of a file as a brick answers it (`gf_cs_obj_state`).
+/// A file's state in a brick's answer (`gf_cs_obj_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The bytes are on the brick.
     Local,
     /// The bytes are in the store.
     Remote,
-    /// In the store, with a recall under way or given up half-way.
+    /// The bytes are in the store, and a recall is in progress or was abandoned half-way.
     Repair,
-    /// Marked as being recalled, but not cold: an archive or a recall stopped next to its end. The bytes are there.
+    /// Marked as being recalled, but not cold: an archive or a recall was interrupted near its end. The bytes are on
+    /// the brick.
     Downloading,
-    /// The brick could not tell.
+    /// The brick could not determine the state.
     Error,
 }
 
 impl State {
-    /// The state that a brick means by `value`.
+    /// Converts a brick's value.
     #[must_use]
     pub const fn from_wire(value: u64) -> Self {
         match value {

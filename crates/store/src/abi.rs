@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host as safe types: its tables and its translators here, a recall's frame in `recall`, a part that is to be fetched
-//! in `part`, its log in `lines`, the signals of its threads in `signals`. Together they declare what shim.h declares;
-//! nothing else calls C.
+//! Safe types for the host: its tables and translators here, a recall's frame in `recall`, a part to fetch in `part`,
+//! the log in `lines`, the signal masks of threads in `signals`. Together they declare what shim.h declares; nothing
+//! else calls C.
 
 mod lines;
 mod part;
@@ -20,50 +20,50 @@ pub(crate) use part::Part;
 pub(crate) use recall::Recall;
 pub use signals::{block_signals, with_signals_blocked};
 
-/// `xlator_t`.
+/// The host's `xlator_t`, opaque.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Xlator([u8; 0]);
-/// `call_frame_t`.
+/// The host's `call_frame_t`, opaque.
 #[repr(C)]
 #[derive(Debug)]
 pub struct CallFrame([u8; 0]);
-/// `dict_t`.
+/// The host's `dict_t`, opaque.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Dict([u8; 0]);
 
-/// `store_methods_t`.
+/// `store_methods_t` of include/cloudsync-common.h: the table `store_ops`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct StoreMethods {
-    /// Brings an object into a file.
+    /// Recalls a file: writes its object to the frame's file.
     pub fop_download: Option<unsafe extern "C" fn(*mut CallFrame, *mut c_void) -> c_int>,
     /// Reads a part of an object; may be NULL.
     pub fop_remote_read: Option<unsafe extern "C" fn(*mut CallFrame, *mut c_void) -> c_int>,
-    /// Makes the configuration.
+    /// Creates the plugin's configuration, or returns NULL.
     pub fop_init: Option<unsafe extern "C" fn(*mut Xlator) -> *mut c_void>,
-    /// Changes the configuration.
+    /// Applies changed options; 0 on success.
     pub fop_reconfigure: Option<unsafe extern "C" fn(*mut Xlator, *mut Dict) -> c_int>,
     /// Frees the configuration.
     pub fop_fini: Option<unsafe extern "C" fn(*mut c_void)>,
 }
 
-/// `store_methods_ext_t`.
+/// `store_methods_ext_t`: the optional table `store_ops_ext`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct StoreMethodsExt {
-    /// Of this table, in bytes.
+    /// Size of this table in bytes, by which the translator knows which fields it has.
     pub size: usize,
-    /// Describes an object.
+    /// Describes an object; 0 or a negative errno.
     pub head: Option<
         unsafe extern "C" fn(*mut Xlator, *mut c_void, *const c_char, *mut ObjectOut) -> c_int,
     >,
-    /// Reads a part of an object.
+    /// Reads a part of an object; 0 or a negative errno.
     pub fetch: Option<unsafe extern "C" fn(*mut Xlator, *mut c_void, *const FetchIn) -> c_int>,
 }
 
-/// `cs_object_t`.
+/// `cs_object_t`: an object's description for the translator.
 #[repr(C)]
 #[derive(Debug)]
 pub struct ObjectOut {
@@ -85,7 +85,7 @@ impl ObjectOut {
     }
 }
 
-/// `text` as a C string; empty when it does not fit, since half an etag is another etag.
+/// `text` as a C string; empty if it does not fit, because a truncated etag would be another etag.
 fn characters(text: &str) -> [c_char; 128] {
     let mut characters = [0; 128];
     if text.len() < characters.len() {
@@ -117,7 +117,7 @@ unsafe extern "C" {
     fn css_config(this: *mut Xlator) -> *mut c_void;
 }
 
-/// The translator, for the time of one call from the host.
+/// The translator, for the duration of one call from the host.
 #[derive(Clone, Copy)]
 pub(crate) struct Host(NonNull<Xlator>);
 
@@ -128,14 +128,14 @@ impl Host {
         NonNull::new(this).map(Self)
     }
 
-    /// Makes this the calling thread's translator until the guard is dropped. A thread that the host did not start
-    /// has another one, and the host's accounting of memory would go wrong.
+    /// Makes this the calling thread's translator until the guard is dropped. A thread that the host did not start has
+    /// another one, which would corrupt the host's memory accounting.
     pub(crate) fn enter(self) -> Entered {
         // SAFETY: `from_raw`'s caller keeps the translator alive; C only stores the pointer.
         Entered(unsafe { css_enter(self.0.as_ptr()) })
     }
 
-    /// One line in the host's log, with the caller's place in the source.
+    /// Writes one line to the host's log, with the caller's source location.
     #[track_caller]
     pub(crate) fn log(self, level: Level, errno: i32, function: &CStr, text: &str) {
         let at = Location::caller();
@@ -149,7 +149,7 @@ impl Host {
         );
     }
 
-    /// The options that the volume was started with.
+    /// The options with which the volume was started.
     pub(crate) fn options(self) -> Options {
         // SAFETY: `from_raw`'s caller keeps the translator and so its options alive.
         let dict = unsafe { css_xlator_options(self.0.as_ptr()) };
@@ -157,14 +157,14 @@ impl Host {
         unsafe { options(dict) }
     }
 
-    /// What `fop_init` returned for this translator.
+    /// The configuration that `fop_init` returned for this translator.
     pub(crate) fn config(self) -> *mut c_void {
         // SAFETY: `from_raw`'s caller keeps the translator alive; a translator that calls plugins has a cs_private_t.
         unsafe { css_config(self.0.as_ptr()) }
     }
 }
 
-/// While it lives, the calling thread belongs to a translator. Not for other threads: holds a raw pointer.
+/// While it lives, the calling thread belongs to a translator. Not `Send`, because it holds a raw pointer.
 #[must_use]
 pub(crate) struct Entered(*mut Xlator);
 
@@ -175,7 +175,7 @@ impl Drop for Entered {
     }
 }
 
-/// One line in the log for a panic, from whatever thread it is on.
+/// Logs a panic of any thread in one line.
 pub(crate) fn log_panic(file: &str, line: u32, text: &str) {
     log(
         ptr::null_mut(),
@@ -203,8 +203,10 @@ fn log(
     unsafe { css_log(this, file, function, line, level as c_int, errno, text) };
 }
 
+/// Copies the text options of a dictionary.
+///
 /// # Safety
-/// `dict` is NULL or a dictionary that nobody changes during the call.
+/// `dict` is NULL or a dictionary that does not change during the call.
 pub(crate) unsafe fn options(dict: *mut Dict) -> Options {
     let mut pairs: Vec<(String, String)> = Vec::new();
     // SAFETY: the caller vouches for `dict`; `pairs` outlives the call and is what `found_option` expects.

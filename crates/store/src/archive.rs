@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the archiver needs of a store beyond recalls: to put objects there, to find them, and to remove them.
+//! The trait [`Archive`]: what the archiver needs of a store beyond recalls, to put, find and remove objects.
 
 #![forbid(unsafe_code)]
 
@@ -10,29 +10,30 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Checksum, Object, Store, StoreError};
 
-/// What a store keeps beside an object's bytes: names of `[a-z0-9-]`, values of any text. A store that can hold only
-/// some characters encodes the others itself, and decodes them again in [`Archive::describe`].
+/// Metadata of an object: names of `[a-z0-9-]`, values of any text. A store that supports fewer characters encodes the
+/// others, and decodes them in [`Archive::describe`].
 pub type Metadata = BTreeMap<String, String>;
 
-/// Where an upload's bytes come from. Several threads may read it at once.
+/// The source of an upload's bytes. Several threads may read it at once.
 pub trait Source: Sync {
     /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// What reading answers; `UnexpectedEof` when the source has become shorter than the upload says.
+    /// The error of the read; `UnexpectedEof` if the source has become shorter than the upload's size.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
-/// An object to be.
+/// An object to upload.
 #[derive(Clone, Copy)]
 pub struct Upload<'a> {
-    /// Bytes.
+    /// The object's size in bytes.
     pub size: u64,
-    /// Of the whole object. The store is told, refuses what does not match, and [`Store::head`] gives it back.
+    /// Checksum of the whole object. It is sent to the store, which refuses bytes that do not match; [`Store::head`]
+    /// returns it.
     pub checksum: Checksum,
-    /// Kept beside the bytes.
+    /// Stored with the object.
     pub metadata: &'a Metadata,
-    /// The bytes.
+    /// The object's bytes.
     pub source: &'a dyn Source,
 }
 
@@ -46,54 +47,54 @@ impl std::fmt::Debug for Upload<'_> {
     }
 }
 
-/// An object as a listing shows it.
+/// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// As [`Store::head`] takes it.
+    /// The key, as [`Store::head`] takes it.
     pub key: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was put there, by the store's clock.
+    /// When it was put, by the store's clock.
     pub modified: SystemTime,
 }
 
-/// A store that can be archived to. Several threads call it at once, and all of them may block.
+/// A store that objects can be archived to. Several threads call it at once, and every method may block.
 pub trait Archive: Store {
-    /// Puts an object where there is none. Returns it as [`Store::head`] will show it, once the store has promised to
-    /// keep it; after an error nothing of it can be seen under its key.
+    /// Puts an object under a key that has none. Returns the object as [`Store::head`] will describe it, once the store
+    /// has acknowledged that it keeps it. After an error, no object or part of one is visible under the key.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if there is one (law 8: an object is never overwritten), [`StoreError::Source`] when the
-    /// bytes cannot be read, [`StoreError::Corrupt`] when they are not those of the checksum.
+    /// [`StoreError::Exists`] if there is an object already (law 8: an object is never overwritten),
+    /// [`StoreError::Source`] if the bytes cannot be read, [`StoreError::Corrupt`] if they do not match the checksum.
     fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError>;
 
-    /// An object and what is kept beside it.
+    /// An object and its metadata.
     ///
     /// # Errors
     /// As [`Store::head`].
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError>;
 
-    /// Shows `each` object whose key begins with `prefix`, in no order that can be relied on, until it breaks.
+    /// Calls `each` for every object whose key begins with `prefix`, in no particular order, until it breaks.
     ///
     /// # Errors
-    /// What the store answers. `each` has then seen some of them.
+    /// The store's error, after `each` may have been called for some objects.
     fn list(
         &self,
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
-    /// Removes an object. That there is none is no error.
+    /// Removes an object. Succeeds if the object does not exist.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The store's error.
     fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Uploads that began before `age` ago and never ended, by key; removes them if `remove`. What they hold is in
-    /// nobody's listing and costs space all the same.
+    /// Keys of uploads that were started more than `age` ago and never completed; aborts them if `remove`. Their parts
+    /// appear in no listing, but occupy space.
     ///
     /// # Errors
-    /// What the store answers.
+    /// The store's error.
     fn unfinished(
         &self,
         prefix: &str,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Why a store could not, by meaning: what the reader's errno and the administrator's log line are made of.
+//! Errors of a store, by meaning. They determine the operation's errno and the line in the log.
 //!
 //! | error | errno of the reader |
 //! |---|---|
@@ -21,47 +21,47 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
-/// Each text is for the log: it says where, what, and what to do about it. Never a secret.
+/// Errors of a store. The text is for the log: it names the place, the cause and the remedy, and never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// There is no such object.
     #[error("no such object: {0}")]
     Missing(String),
-    /// The store knows us and does not let us.
+    /// The store knows us, and denies the operation.
     #[error("permission denied: {0}")]
     PermissionDenied(String),
-    /// The store does not know us.
+    /// The store does not accept our credentials.
     #[error("the store refuses the credentials: {0}")]
     BadCredentials(String),
     /// The object is in a storage class that must be restored before it can be read.
     #[error("the object must be restored first: {0}")]
     Archived(String),
-    /// No answer, or none that makes sense, from the store.
+    /// No answer from the store, or none that can be understood.
     #[error("store unreachable: {0}")]
     Unreachable(String),
-    /// The store asks for fewer requests, and went on asking.
+    /// The store asks for fewer requests, and retries did not help.
     #[error("the store is too busy: {0}")]
     Throttled(String),
-    /// The object is another one than it was a moment ago.
+    /// The object is not the one that was seen before.
     #[error("the object changed: {0}")]
     Changed(String),
-    /// There is an object already where one should be put.
-    #[error("there is an object already: {0}")]
+    /// An object already exists where one should be put.
+    #[error("the object already exists: {0}")]
     Exists(String),
-    /// The store has no room for another object.
+    /// The store has no space for another object.
     #[error("the store is full: {0}")]
     Full(String),
-    /// What arrived is not the file.
-    #[error("the object is not the file: {0}")]
+    /// The bytes received are not the file.
+    #[error("the object does not match the file: {0}")]
     Corrupt(String),
-    /// Nobody wants the bytes any more.
+    /// The operation that needed the bytes was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The volume refused to take the bytes.
+    /// The volume refused the bytes, with this errno.
     #[error("writing to the volume failed: {}", std::io::Error::from_raw_os_error(*.0))]
     Sink(i32),
-    /// The bytes of an upload cannot be read.
-    #[error("cannot read what is to be uploaded: {0}")]
+    /// The bytes to upload cannot be read.
+    #[error("cannot read the file to upload: {0}")]
     Source(String),
     /// A setting is wrong or missing.
     #[error("{0}")]
@@ -71,24 +71,24 @@ pub enum StoreError {
     Other(String),
 }
 
-/// How loud an error is in the host's log; the values are the host's.
+/// The severity of an error in the host's log. The values are those of the host's `gf_loglevel_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Level {
     /// A bug.
     Critical = 3,
-    /// Somebody must do something.
+    /// Somebody must act.
     Error = 4,
-    /// The world is like that; it may pass.
+    /// A condition outside our control, which may pass.
     Warning = 5,
-    /// Good to know.
+    /// Useful to know.
     Info = 7,
-    /// For whoever looks for it.
+    /// For troubleshooting.
     Debug = 8,
 }
 
 impl StoreError {
-    /// What an error of a file system or a connection means for an object. `place` says where, for the log.
+    /// Maps an error of a file system or a connection. `place` names where it occurred, for the log.
     #[must_use]
     #[allow(
         clippy::wildcard_enum_match_arm,
@@ -108,7 +108,7 @@ impl StoreError {
         }
     }
 
-    /// The errno that the waiting operation gets.
+    /// The errno for the waiting operation.
     #[must_use]
     pub const fn errno(&self) -> i32 {
         match self {
@@ -129,7 +129,7 @@ impl StoreError {
         }
     }
 
-    /// How loud it is.
+    /// The severity in the log.
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {

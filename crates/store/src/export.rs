@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A [`Store`] as the two C tables that the translator looks up.
+//! Exports a [`Store`] as the two C tables that the translator looks up.
 //!
-//! Each function of the tables recovers its arguments, calls a safe function inside `guard`, and turns the result into
-//! what C expects. `fop_init` returns a box with the store in it; `fop_fini` gets it back.
+//! Each function of the tables converts its arguments, calls a safe function inside `guard`, and converts the result
+//! for C. `fop_init` returns a box with the store; `fop_fini` takes it back.
 
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -17,7 +17,7 @@ use crate::abi::{
 use crate::recall::{Wanted, recall};
 use crate::{Level, Object, Options, Store, StoreError};
 
-/// Exports `store_ops` and `store_ops_ext` for a type that implements [`Store`]. Once per cdylib.
+/// Exports `store_ops` and `store_ops_ext` for a type that implements [`Store`]. Use it once per cdylib.
 #[macro_export]
 macro_rules! export_store {
     ($store:ty) => {
@@ -56,7 +56,7 @@ pub const fn methods_ext<S: Store>() -> StoreMethodsExt {
     }
 }
 
-/// What `fop_init` returns: the store of now. Calls keep the one they began with.
+/// The configuration that `fop_init` returns: the current store. Running calls keep the store that they started with.
 struct Config<S>(RwLock<Arc<S>>);
 
 impl<S> Config<S> {
@@ -69,19 +69,19 @@ impl<S> Config<S> {
     }
 
     /// # Safety
-    /// `config` is NULL or what `init::<S>` returned and `fini::<S>` has not got yet.
+    /// `config` is NULL or what `init::<S>` returned, and `fini::<S>` has not been called with it.
     unsafe fn from_raw<'c>(config: *mut c_void) -> Option<&'c Self> {
-        // SAFETY: the caller says what the pointer is; it stays valid until fini, after which there are no calls.
+        // SAFETY: the caller guarantees what the pointer is; it stays valid until fini, after which there are no calls.
         unsafe { config.cast::<Self>().as_ref() }
     }
 }
 
-/// Runs `body`; a panic in it becomes `bug`. Unwinding into C would end the host's process, which is not ours.
+/// Runs `body`; if it panics, returns `bug`. Unwinding into C would end the host's process.
 fn guard<T>(bug: T, body: impl FnOnce() -> T) -> T {
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or(bug)
 }
 
-/// Lets a panic leave a line in the host's log: stderr is /dev/null there. The hook is this shared object's own.
+/// Logs panics to the host's log, because its stderr is /dev/null. The hook affects only this shared object.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -104,6 +104,7 @@ fn payload(payload: &dyn Any) -> &str {
         .unwrap_or("(no text)")
 }
 
+/// Opens the store, or logs `consequence` and the error.
 fn open<S: Store>(host: Host, options: &Options, consequence: &str) -> Option<S> {
     let opened = S::open(options);
     if let Err(error) = &opened {
@@ -154,7 +155,7 @@ unsafe extern "C" fn reconfigure<S: Store>(this: *mut Xlator, options: *mut Dict
 unsafe extern "C" fn fini<S: Store>(config: *mut c_void) {
     guard((), || {
         if !config.is_null() {
-            // SAFETY: the box is init's, and the host says that no call is running any more.
+            // SAFETY: the box is init's, and the host guarantees that no call is running any more.
             drop(unsafe { Box::from_raw(config.cast::<Config<S>>()) });
         }
     });
@@ -221,7 +222,7 @@ unsafe extern "C" fn head<S: Store>(
         let asked: Result<Object, _> = text(key).and_then(|text| config.store().head(text));
         match asked {
             Ok(found) => {
-                // SAFETY: not NULL, and the host gives room for one.
+                // SAFETY: not NULL, and the host provides space for one.
                 unsafe { object.write(ObjectOut::of(&found)) };
                 0
             }
@@ -275,19 +276,16 @@ unsafe extern "C" fn fetch<S: Store>(
     })
 }
 
+/// The key as text. Keys that are empty or not UTF-8 name no object.
 fn text(key: &CStr) -> Result<&str, StoreError> {
     match key.to_str() {
-        Ok("") => Err(StoreError::Missing(
-            "the file has no key of an object".to_owned(),
-        )),
+        Ok("") => Err(StoreError::Missing("the file has no object key".to_owned())),
         Ok(text) => Ok(text),
-        Err(_) => Err(StoreError::Missing(
-            "a key is UTF-8 text, and this one is not".to_owned(),
-        )),
+        Err(_) => Err(StoreError::Missing("the key is not UTF-8 text".to_owned())),
     }
 }
 
-/// The one line about a failed call.
+/// Logs a failed call.
 fn report(host: Host, function: &CStr, key: &CStr, error: &StoreError) {
     let key = key.to_string_lossy();
     host.log(

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! SDK for store plugins: implement [`Store`], name the type in [`export_store!`], link as a cdylib.
 //!
-//! A store answers two questions: what is this object ([`Store::head`]), and give me these bytes of it
-//! ([`Store::fetch`]). Everything else of a recall is here: the C tables, panics, options, the log, writing to the
-//! volume, waiting for its acknowledgements, and the proof that what arrived is the object.
+//! A store provides two operations: describe an object ([`Store::head`]), and fetch bytes of it ([`Store::fetch`]). The
+//! SDK does the rest of a recall: the C tables, panics, options, the log, writing to the volume, waiting for its
+//! acknowledgements, and the check that the bytes are the object.
 //!
 //! ```text
 //!   host -> export (C tables, panic guard) -> recall (head, size, fetch, proof) -> Store::fetch
@@ -12,12 +12,12 @@
 //!                                                      +- abi -> shim.c -> writev of the child
 //! ```
 //!
-//! Plugins need no more than that. The archiver links a store as a library and asks more of it: [`Archive`].
+//! A plugin for recalls needs no more. The archiver links stores as libraries and needs [`Archive`] as well.
 //!
-//! A store whose client is asynchronous asks for the feature `network`, and finds the client's threads there,
-//! and an allocator that gives back what it read into ([`Pages`]).
+//! A store with an asynchronous client enables the feature `network`, which has a runtime for the client, and an
+//! allocator that returns read buffers to the system ([`Pages`]).
 //!
-//! The macros of [`log`] write to the host's log, with the volume's name, in whatever a store is called for.
+//! The macros of [`log`] write to the host's log, under the volume's name, in every call to a store.
 //!
 //! Only `abi`, `export` and `pages` contain unsafe code.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! For stores whose client is asynchronous: the threads that it runs on, how a call waits for it, and what stores on a
-//! network have in common.
+//! For stores on a network with asynchronous clients: the runtime they share, waiting with cancellation, and common
+//! parts.
 
 #![forbid(unsafe_code)]
 
@@ -22,17 +22,17 @@ pub use failure::{Failure, persist};
 pub use paging::{Circle, in_pages};
 pub use text::{decode_text, encode_text};
 
-/// Threads. They decrypt and parse; the copying to the volume is done by the thread of each recall.
+/// Worker threads. They decrypt and parse; each recall's own thread copies the bytes to the volume.
 const WORKERS: usize = 2;
-/// How often to look, while waiting for the store, whether somebody still wants the bytes.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often to check for cancellation while waiting for the store.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The runtime, started when first asked for: never while the host only looks at the shared object. One set of threads
-/// for each plugin, whatever number of volumes the process mounts: the host never takes a translator down when it
-/// switches graphs. `name` is what the threads are called; at most 15 characters.
+/// The runtime, started on the first call and not when the host merely loads the plugin. Each plugin has one set of
+/// threads, however many volumes the process mounts, because the host does not end the old translator when it switches
+/// graphs. `name` is the name of the threads, at most 15 characters.
 ///
 /// # Errors
-/// [`StoreError::Other`]: no threads to be had.
+/// [`StoreError::Other`] if no thread can be started.
 pub fn runtime(name: &'static str) -> Result<&'static Runtime, StoreError> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
@@ -47,11 +47,11 @@ pub fn runtime(name: &'static str) -> Result<&'static Runtime, StoreError> {
             .build()
     })
     .map_err(|error| StoreError::Other(format!("cannot start threads for the network: {error}")))?;
-    // When two threads come here at once, one of the two runtimes is dropped, unused.
+    // If two threads get here at the same time, one runtime is dropped unused.
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
-/// Waits for `work`, but no longer than somebody wants the bytes.
+/// Waits for `work`, until it is done or the sink is cancelled.
 ///
 /// # Errors
 /// [`StoreError::Cancelled`].
@@ -61,7 +61,7 @@ pub async fn while_wanted<T>(
 ) -> Result<T, StoreError> {
     let mut work = pin!(work);
     loop {
-        match timeout(LOOK_AGAIN, work.as_mut()).await {
+        match timeout(POLL_INTERVAL, work.as_mut()).await {
             Ok(done) => return Ok(done),
             Err(_) if sink.cancelled() => return Err(StoreError::Cancelled),
             Err(_) => {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The volume's options as a plugin sees them, and values that must stay out of every text.
+//! The volume's options as a plugin gets them, and secrets that appear in no text.
 
 #![forbid(unsafe_code)]
 
@@ -9,13 +9,13 @@ use std::{env, fmt, fs};
 use crate::StoreError;
 use crate::settings::{self, Settings};
 
-/// The volume's options by name, without the `features.` that `gluster volume set` wants before them. Which of them
-/// are secret only the plugin knows, so `Debug` shows no values.
+/// The volume's options by name, without the prefix `features.` of `gluster volume set`. `Debug` shows no values,
+/// because only the plugin knows which are secret.
 #[derive(Clone, Default)]
 pub struct Options(BTreeMap<String, String>);
 
 impl Options {
-    /// The option's value without blanks around it; an empty value is no value.
+    /// The option's value, trimmed; `None` if it is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0
@@ -24,11 +24,11 @@ impl Options {
             .filter(|value| !value.is_empty())
     }
 
-    /// The option's value as a list `key=value,key=value`, which is how one option carries many settings. `take` takes
-    /// the ones that it knows out of it; whatever is left is refused, and so is a value that does not parse.
+    /// Parses the option's value as a list `key=value,key=value`, which is how one option carries many settings. `take`
+    /// removes the settings that it knows; any that remain are refused, as are values that do not parse.
     ///
     /// # Errors
-    /// [`StoreError::Settings`], naming option, key and what would have been right.
+    /// [`StoreError::Settings`], which names the option, the key and the expected value.
     pub fn settings<T>(
         &self,
         name: &str,
@@ -45,11 +45,12 @@ impl Options {
         })
     }
 
-    /// The option's value, or what it points to: `file:/path` the first line of a file, `env:NAME` a variable of the
-    /// process's environment. `gluster volume info` shows an option to everybody, a file only to who may read it.
+    /// The option's value, or the secret that it refers to: `file:/path` the first line of a file, `env:NAME` an
+    /// environment variable of the process. `gluster volume info` shows options to every user, but a file has
+    /// permissions.
     ///
     /// # Errors
-    /// [`StoreError::Settings`] when it points to nothing.
+    /// [`StoreError::Settings`] if the file or variable cannot be read, or is empty.
     pub fn secret(&self, name: &str) -> Result<Option<Secret>, StoreError> {
         let Some(value) = self.text(name) else {
             return Ok(None);
@@ -66,7 +67,9 @@ impl Options {
             value.to_owned()
         };
         if secret.is_empty() {
-            return Err(wrong("what it points to is empty".to_owned()));
+            return Err(wrong(
+                "the file or variable that it names is empty".to_owned(),
+            ));
         }
         Ok(Some(Secret(secret)))
     }

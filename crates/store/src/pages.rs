@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An allocator for plugins that read from a network: large blocks come from the system, and go back to it when they are
-//! freed.
+//! An allocator for plugins that read from a network: large blocks are mapped from the system, and unmapped when freed.
 //!
-//! An HTTP client reads into blocks of some hundred KiB, a new one for each read. glibc's malloc, once it has seen such a
-//! block freed, takes the next ones from its heaps, which do not shrink between the small blocks that stay: a hundred
-//! recalls at once left a client 55 MiB larger. (Its threshold could be fixed, for the whole process; but the process is
-//! the host's.)
+//! An HTTP client reads into a new block of some hundred KiB for each read. Once such a block has been freed, glibc's
+//! malloc takes the next ones from its heaps, which cannot shrink below the small blocks that remain: a hundred
+//! concurrent recalls left a client 55 MiB larger. (The threshold could be fixed with mallopt, but only for the whole
+//! process, which is the host's.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::{self, NonNull};
 
-/// From here on a block has pages of its own. What malloc begins with, too.
+/// From this size on, a block has its own pages. The same as malloc's initial threshold.
 const LARGE: usize = 128 << 10;
 
-/// A page of any of our machines is at least as large.
+/// Pages are at least this large on every supported machine.
 const PAGE: usize = 4096;
 
-/// The allocator: for `#[global_allocator]` in a plugin.
+/// The allocator, for `#[global_allocator]` in a plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pages;
 
@@ -24,9 +23,9 @@ fn has_pages(layout: Layout) -> bool {
     layout.size() >= LARGE && layout.align() <= PAGE
 }
 
-/// Zeroed pages, or null.
+/// Maps zeroed pages; NULL on failure.
 fn map(size: usize) -> *mut u8 {
-    // SAFETY: asks for new memory, at no address that anybody has.
+    // SAFETY: requests new memory at an address of the kernel's choice.
     let mapped = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -43,14 +42,14 @@ fn map(size: usize) -> *mut u8 {
     mapped.cast()
 }
 
-// SAFETY: a block's layout says who made it: `map` or the system's allocator, whose contract this is. What `map` makes is
-// aligned to a page, belongs to nobody else, and is not touched after it was unmapped.
+// SAFETY: a block's layout determines who allocated it: `map`, or the system's allocator, which keeps this contract.
+// Blocks from `map` are page-aligned, exclusive, and not touched after they are unmapped.
 unsafe impl GlobalAlloc for Pages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if has_pages(layout) {
             return map(layout.size());
         }
-        // SAFETY: by the caller's word.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
     }
 
@@ -58,28 +57,29 @@ unsafe impl GlobalAlloc for Pages {
         if has_pages(layout) {
             return map(layout.size());
         }
-        // SAFETY: by the caller's word.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if has_pages(layout) {
-            // SAFETY: `map` made it, of this size, and nobody uses it any more. It cannot fail for what is mapped.
+            // SAFETY: `map` created it with this size, and it is not used any more. munmap cannot fail for a whole
+            // mapping.
             unsafe { libc::munmap(block.cast(), layout.size()) };
             return;
         }
-        // SAFETY: by the caller's word.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(block, layout) };
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's word: `size` is not 0 and, rounded up to the alignment, no more than isize::MAX.
+        // SAFETY: the caller guarantees that `size` is not 0 and, rounded up to the alignment, at most isize::MAX.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (has_pages(layout), has_pages(wanted)) {
-            // SAFETY: by the caller's word.
+            // SAFETY: guaranteed by the caller.
             (false, false) => unsafe { System.realloc(block, layout, size) },
             (true, true) => {
-                // SAFETY: `map` made it, of this size; if it moves, the caller does not use the old place.
+                // SAFETY: `map` created it with this size; if it moves, the caller does not use the old address.
                 let moved = unsafe {
                     libc::mremap(block.cast(), layout.size(), size, libc::MREMAP_MAYMOVE)
                 };
@@ -93,11 +93,11 @@ unsafe impl GlobalAlloc for Pages {
                 let Some(moved) = NonNull::new(unsafe { self.alloc(wanted) }) else {
                     return ptr::null_mut();
                 };
-                // SAFETY: both blocks have as many bytes, and they are two.
+                // SAFETY: both blocks have that number of bytes, and they are distinct.
                 unsafe {
                     ptr::copy_nonoverlapping(block, moved.as_ptr(), layout.size().min(size));
                 }
-                // SAFETY: the caller gives it up.
+                // SAFETY: the caller gives up the old block.
                 unsafe { self.dealloc(block, layout) };
                 moved.as_ptr()
             }
@@ -109,16 +109,16 @@ unsafe impl GlobalAlloc for Pages {
 mod tests {
     use super::*;
 
-    /// A block's bytes, each another than its neighbours.
+    /// Fills a block so that neighbouring bytes differ.
     fn fill(block: *mut u8, size: usize) {
         for at in 0..size {
-            // SAFETY: inside of the block.
+            // SAFETY: within the block.
             unsafe { block.add(at).write(u8::try_from(at % 251).unwrap()) };
         }
     }
 
     fn is_filled(block: *const u8, size: usize) -> bool {
-        // SAFETY: inside of the block, which was filled.
+        // SAFETY: within the block, which was filled.
         (0..size).all(|at| usize::from(unsafe { block.add(at).read() }) == at % 251)
     }
 
@@ -138,17 +138,17 @@ mod tests {
         ];
         for align in [1, 64, PAGE, 2 * PAGE] {
             let mut layout = Layout::from_size_align(10, align).unwrap();
-            // SAFETY: not of no bytes.
+            // SAFETY: the size is not 0.
             let mut block = unsafe { Pages.alloc(layout) };
             for size in sizes {
                 assert!(!block.is_null() && block.addr().is_multiple_of(align));
                 fill(block, layout.size());
-                // SAFETY: made with that layout.
+                // SAFETY: allocated with that layout.
                 block = unsafe { Pages.realloc(block, layout, size) };
                 assert!(is_filled(block, layout.size().min(size)), "{size}");
                 layout = Layout::from_size_align(size, align).unwrap();
             }
-            // SAFETY: made with that layout.
+            // SAFETY: allocated with that layout.
             unsafe { Pages.dealloc(block, layout) };
         }
     }
@@ -157,13 +157,13 @@ mod tests {
     fn large_blocks_go_back_and_new_ones_are_zeroed() {
         let layout = Layout::from_size_align(4 * LARGE, 16).unwrap();
         for _ in 0..1000 {
-            // SAFETY: not of no bytes.
+            // SAFETY: the size is not 0.
             let block = unsafe { Pages.alloc_zeroed(layout) };
-            // SAFETY: inside of the block.
+            // SAFETY: within the block.
             let (first, last) = unsafe { (block.read(), block.add(4 * LARGE - 1).read()) };
             assert_eq!((first, last), (0, 0));
             fill(block, 10);
-            // SAFETY: made with that layout.
+            // SAFETY: allocated with that layout.
             unsafe { Pages.dealloc(block, layout) };
         }
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

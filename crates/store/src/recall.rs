@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A recall from the plugin's side: the whole object, proven, into the volume; or an error and no promise about what
-//! the volume got.
+//! The plugin's part of a recall: writes the whole object to the volume and verifies it. After an error, the volume's
+//! content is undefined.
 
 #![forbid(unsafe_code)]
 
@@ -11,18 +11,18 @@ use crate::writer::{Volume, Writer};
 use crate::{Store, StoreError};
 use cloudsync_format::checksum::Checksum;
 
-/// What a file is, as the volume remembers it.
+/// The file to recall, according to its marks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
-    /// Of the object.
+    /// The object's key.
     pub(crate) key: &'a str,
-    /// Bytes.
+    /// The file's size in bytes.
     pub(crate) size: u64,
-    /// The object's etag when the file was archived, if it is known.
+    /// The object's etag when the file was archived, if known.
     pub(crate) version: Option<&'a str>,
 }
 
-/// Brings an object into `volume`. Returns when no write is under way any more.
+/// Writes an object to `volume`. Returns after the last write has been acknowledged, even on an error.
 pub(crate) fn recall<S: Store, V: Volume>(
     store: &S,
     volume: &V,
@@ -36,13 +36,13 @@ pub(crate) fn recall<S: Store, V: Volume>(
     if let (Some(version), Some(now)) = (version, &object.etag)
         && version != now
     {
-        let why = format!("it is version {now}, the file was archived as {version}");
+        let why = format!("it is version {now}, but the file was archived as {version}");
         return Err(StoreError::Changed(why));
     }
     if object.size != size {
         let stored = object.size;
         return Err(StoreError::Corrupt(format!(
-            "it has {stored} bytes, the file has {size}"
+            "it has {stored} bytes, but the file has {size}"
         )));
     }
     let acks = Arc::new(Acks::default());
@@ -59,12 +59,12 @@ pub(crate) fn recall<S: Store, V: Volume>(
         store.fetch(key, &object, 0..size, &mut writer)
     };
     let proven = fetched.and_then(|()| writer.finish());
-    // A refused write is why the rest went wrong, whatever the store made of it.
+    // A failed write caused the store's error, whatever that was.
     acks.wait().map_err(StoreError::Sink)?;
     proven
 }
 
-/// Even when the store panics, nobody may free the frame while a write is on its way.
+/// Waits for the writes in flight even if the store panics: until then the frame must not be freed.
 struct Settled<'a>(&'a Acks);
 
 impl Drop for Settled<'_> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! When to ask a store again: exponential pauses with full jitter, so that a thousand clients that were refused together
-//! do not come back together.
+//! Decides on retries of requests to a store: exponential back-off with full jitter, so that a thousand clients refused
+//! at the same time do not retry at the same time.
 
 #![forbid(unsafe_code)]
 
@@ -11,12 +11,12 @@ use crate::StoreError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long to go on without getting anywhere.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// A connection that brought so much got somewhere. Less is what a store hands out that dies and comes back.
-const SOMEWHERE: u64 = 256 << 10;
+/// How long to retry without progress.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// Bytes of an attempt that count as progress. A store that keeps failing may deliver a few before each failure.
+const PROGRESS: u64 = 256 << 10;
 
-/// The tries of one request.
+/// The attempts of one request.
 #[derive(Debug)]
 pub struct Tries {
     most: u32,
@@ -25,7 +25,7 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Up to `most` more tries in a row that get nowhere, and no longer than two minutes of them.
+    /// Allows up to `most` retries in a row without progress, within two minutes.
     #[must_use]
     pub fn new(most: u32) -> Self {
         Self {
@@ -35,26 +35,26 @@ impl Tries {
         }
     }
 
-    /// The last try brought `bytes`. Enough of them, and the count begins anew.
+    /// Records that the last attempt delivered `bytes`. Enough of them reset the count.
     pub fn brought(&mut self, bytes: u64) {
-        if bytes >= SOMEWHERE {
+        if bytes >= PROGRESS {
             *self = Self::new(self.most);
         }
     }
 
-    /// How long to pause before the next try, after one that failed with `error`, which may pass or not.
+    /// Returns the pause before the next attempt, after one that failed with `error`, which is temporary if `may_pass`.
     ///
     /// # Errors
-    /// That error, when there is no next try.
+    /// That error, if it must not be retried.
     pub fn again(&mut self, error: StoreError, may_pass: bool) -> Result<Duration, StoreError> {
-        if !may_pass || self.failed >= self.most || self.since.elapsed() >= PATIENCE {
+        if !may_pass || self.failed >= self.most || self.since.elapsed() >= TIME_LIMIT {
             return Err(error);
         }
         let most = FIRST_PAUSE
             .saturating_mul(1 << self.failed.min(16))
             .min(LONGEST_PAUSE);
         self.failed += 1;
-        // Every hasher of the standard library is seeded anew.
+        // Every `RandomState` has a new random seed.
         let random = RandomState::new().hash_one(self.failed) >> 32;
         Ok(most.mul_f64(random as f64 / f64::from(u32::MAX)))
     }
@@ -96,9 +96,9 @@ mod tests {
     fn getting_somewhere_begins_anew_and_a_trickle_does_not() {
         let mut tries = Tries::new(1);
         tries.again(busy(), true).unwrap();
-        tries.brought(SOMEWHERE - 1);
+        tries.brought(PROGRESS - 1);
         assert!(tries.again(busy(), true).is_err());
-        tries.brought(SOMEWHERE);
+        tries.brought(PROGRESS);
         assert!(tries.again(busy(), true).is_ok());
     }
 }

@@ -5,7 +5,7 @@
 #include <glusterfs/logging.h>
 #include <glusterfs/stack.h>
 
-/* src/abi.rs writes these layouts down again. */
+/* src/abi.rs repeats these layouts. */
 _Static_assert(sizeof(store_methods_t) == 5 * sizeof(void *), "store_methods_t differs from abi.rs");
 _Static_assert(sizeof(store_methods_ext_t) == 3 * sizeof(void *), "store_methods_ext_t differs from abi.rs");
 _Static_assert(sizeof(cs_object_t) == 264, "cs_object_t differs from abi.rs");
@@ -111,7 +111,7 @@ css_frame_cancelled(call_frame_t *frame)
 
     if (local->cancelled && __atomic_load_n(local->cancelled, __ATOMIC_ACQUIRE))
         return 1;
-    /* Not under priv->lock: the host's own translator never initialises it, and then it spins for ever. */
+    /* Without priv->lock, which the stock translator never initialises, so that locking it would spin for ever. */
     return priv && __atomic_load_n(&priv->abortdl, __ATOMIC_ACQUIRE);
 }
 
@@ -167,7 +167,7 @@ css_frame_writev(call_frame_t *frame, struct iobuf *buffer, size_t size, off_t o
     if (iobref_add(iobref, buffer) == 0)
         copy = copy_frame(frame);
     if (copy) {
-        /* The macro does nothing, and says nothing, when it gets no frame: only the call itself evaluates this. */
+        /* The macro silently does nothing if it cannot allocate a frame; only the call evaluates this argument. */
         STACK_WIND_COOKIE(copy, css_writev_cbk, write, child, child->fops->writev, (wound = 1, local->dlfd), &piece, 1,
                           offset, 0, iobref, NULL);
         if (!wound)

@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
 /*
- * What the plugin SDK needs of GlusterFS: its macros, and the fields of its structures. One function per use, no
- * policy: that is Rust's. src/abi.rs declares the same functions.
+ * The parts of GlusterFS that the plugin SDK needs: macros, and fields of structures. One function per use, without
+ * policy, which is in Rust. src/abi.rs declares the same functions.
  */
 #ifndef CLOUDSYNC_STORE_SHIM_H
 #define CLOUDSYNC_STORE_SHIM_H
 
 #include "cloudsync-common.h"
 
-/* A write on its way: Rust's, seen here only as far as it must be called back. */
+/* A write in flight. Rust owns it; C sees only the callback. */
 struct css_write {
     void (*done)(struct css_write *write, int32_t op_ret, int32_t op_errno); /* called once; frees the write */
 };
 
-/* Called for each text option: both strings live as long as the dictionary. */
+/* Called for each text option. Both strings live as long as the dictionary. */
 typedef void (*css_option_t)(void *data, const char *name, const char *value);
 
-/* Makes `this` the calling thread's translator; returns the one before. */
+/* Makes `this` the calling thread's translator. Returns the previous one. */
 xlator_t *
 css_enter(xlator_t *this);
 
-/* One line in the host's log, in the name of `this` (NULL: of the calling thread's translator). */
+/* Writes one line to the host's log, under the name of `this` (NULL: the calling thread's translator). */
 void
 css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text);
 
-/* The least important level whose lines the process's log takes. */
+/* The process's log level: less important messages are dropped. */
 int
 css_log_level(void);
 
-/* The translator's options as its volume file has them. */
+/* The translator's options from its volume file. */
 dict_t *
 css_xlator_options(xlator_t *this);
 
@@ -36,7 +36,7 @@ css_xlator_options(xlator_t *this);
 void
 css_options(dict_t *options, css_option_t found, void *data);
 
-/* What this plugin's fop_init returned for `this`, or NULL. */
+/* The configuration that this plugin's fop_init returned for `this`, or NULL. */
 void *
 css_config(xlator_t *this);
 
@@ -46,7 +46,7 @@ css_frame_xlator(call_frame_t *frame);
 const char *
 css_frame_key(call_frame_t *frame);
 
-/* The only version of the object that will do, or NULL. */
+/* The required version of the object, or NULL. */
 const char *
 css_frame_version(call_frame_t *frame);
 
@@ -59,7 +59,7 @@ css_frame_cancelled(call_frame_t *frame);
 void
 css_frame_fail(call_frame_t *frame, int op_errno);
 
-/* A buffer of at least `size` bytes in the host's pool, or NULL. */
+/* A buffer of at least `size` bytes from the host's pool, or NULL. */
 struct iobuf *
 css_buffer_new(xlator_t *this, size_t size);
 

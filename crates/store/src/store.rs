@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a plugin implements, and what it gets to do it with.
+//! The trait [`Store`] that a plugin implements, and the types that it uses.
 
 #![forbid(unsafe_code)]
 
@@ -7,58 +7,58 @@ use std::ops::Range;
 
 use crate::{Checksum, Options, StoreError};
 
-/// An object as its store describes it.
+/// An object's description by its store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The store's version of the object, as text; [`Store::fetch`] gets it back to insist on that version.
+    /// The object's version, as text; [`Store::fetch`] gets it to insist on that version.
     pub etag: Option<String>,
-    /// Of the whole object; the SDK compares it with what arrives.
+    /// Checksum of the whole object, if known; the SDK compares it with the bytes received.
     pub checksum: Option<Checksum>,
 }
 
-/// Where fetched bytes go.
+/// The destination of fetched bytes.
 pub trait Sink {
     /// Takes the next bytes of the range. May block while the volume is slower than the store.
     ///
     /// # Errors
-    /// [`StoreError::Sink`] when the volume refused bytes, [`StoreError::Corrupt`] when there are more than the range
-    /// has, [`StoreError::Cancelled`]. A store stops then and hands the error on.
+    /// [`StoreError::Sink`] if the volume refused bytes, [`StoreError::Corrupt`] if there are more than the range has,
+    /// [`StoreError::Cancelled`]. The store must then stop and return the error.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// Whether nobody wants the bytes any more. Ask while waiting; [`write`](Self::write) asks by itself.
+    /// Whether the bytes are no longer needed. Check while waiting; [`write`](Self::write) checks by itself.
     fn cancelled(&self) -> bool;
 
-    /// For a store whose answer to the request for bytes tells all that [`Store::head`] would: call it before the first
-    /// `write`, and nobody asks for this object's head. Need not be called.
+    /// For a store whose answer to a request for bytes includes everything that [`Store::head`] returns: a call before
+    /// the first `write` saves the request for this object's head. Optional.
     fn describe(&mut self, object: &Object) {
         let _ = object;
     }
 }
 
-/// A store. One value per volume; several threads call it at once, and all of them may block.
+/// A store. There is one value per volume; several threads call it at once, and every method may block.
 pub trait Store: Send + Sync + 'static {
-    /// Makes a store of the volume's options. Must not wait for the network: a mount waits for this, and a store that
-    /// is down right now is not a wrong setting.
+    /// Creates a store from the volume's options. Must not wait for the network: mounting waits for this call, and a
+    /// store that is down is not a wrong setting.
     ///
     /// # Errors
-    /// [`StoreError::Settings`], naming the option and what would be right.
+    /// [`StoreError::Settings`], which names the option and the expected value.
     fn open(options: &Options) -> Result<Self, StoreError>
     where
         Self: Sized;
 
-    /// Asks the store for an object. `key` is plain text, not encoded in any way.
+    /// Describes an object. `key` is plain text, not encoded in any way.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] and whatever else the store answers.
+    /// [`StoreError::Missing`] if there is no such object, or the store's error.
     fn head(&self, key: &str) -> Result<Object, StoreError>;
 
-    /// Gives `sink` the bytes `range` of the object, each once, in order. `object` is what [`head`](Self::head)
-    /// answered: if the object is another one by now, that is [`StoreError::Changed`].
+    /// Writes the bytes `range` of the object to `sink`, each once and in order. `object` is what [`head`](Self::head)
+    /// returned; if the object is another version by now, fails with [`StoreError::Changed`].
     ///
     /// # Errors
-    /// What the store or the sink answers. What the sink got until then is thrown away.
+    /// The error of the store or the sink. The bytes written until then are discarded.
     fn fetch(
         &self,
         key: &str,

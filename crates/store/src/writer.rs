@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! From chunks as the network has them to writes as a volume likes them, with the proof on the way.
+//! Collects received chunks into writes of full size, and verifies size and checksum.
 
 #![forbid(unsafe_code)]
 
@@ -10,19 +10,20 @@ use crate::acks::Acks;
 use crate::{Sink, StoreError};
 use cloudsync_format::checksum::Running;
 
-/// Bytes of a write; the last one may be shorter. As large as GlusterFS's transports carry without splitting.
+/// Size of a write in bytes; the last one may be shorter. GlusterFS's transports carry no larger one without splitting
+/// it.
 pub(crate) const WRITE_SIZE: usize = 1 << 20;
 
-/// The volume, or in tests what stands for it.
+/// The volume, or a stand-in in tests.
 pub(crate) trait Volume {
-    /// Memory that a write hands to the volume.
+    /// Memory that a write passes to the volume.
     type Buffer: Buffer;
 
-    /// A buffer of at least `size` bytes.
+    /// A buffer of at least `size` bytes; the error is an errno.
     fn buffer(&self, size: usize) -> Result<Self::Buffer, i32>;
 
-    /// Sends the first `size` bytes of `buffer`. Calls [`Acks::end`] once it came back, on any thread and perhaps before
-    /// this returns; an error means that it will not. May block.
+    /// Sends the first `size` bytes of `buffer`. Calls [`Acks::end`] once it is answered, on any thread and perhaps
+    /// before this returns; not after an error, which is an errno. May block.
     fn write(
         &self,
         buffer: Self::Buffer,
@@ -31,13 +32,13 @@ pub(crate) trait Volume {
         acks: &Arc<Acks>,
     ) -> Result<(), i32>;
 
-    /// Whether nobody wants the bytes any more.
+    /// Whether the bytes are no longer needed.
     fn cancelled(&self) -> bool;
 }
 
-/// Memory that can be filled in pieces.
+/// Memory that is filled piece by piece.
 pub(crate) trait Buffer {
-    /// Copies `bytes` to `at`. The caller stays inside the size it asked for.
+    /// Copies `bytes` to `at`. The caller stays within the requested size.
     fn put(&mut self, at: usize, bytes: &[u8]);
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Writer<'v, V: Volume> {
 }
 
 impl<'v, V: Volume> Writer<'v, V> {
-    /// For the bytes `range` of a file. `checksum`, if any, is of exactly these bytes.
+    /// A sink for the bytes `range` of a file. `checksum`, if any, is of exactly these bytes.
     pub(crate) fn new(
         volume: &'v V,
         acks: &Arc<Acks>,
@@ -94,8 +95,8 @@ impl<'v, V: Volume> Writer<'v, V> {
             })
     }
 
-    /// The range is complete, as the store says. True only if every byte of it came and the checksum agrees; that the
-    /// volume took them is [`Acks::wait`]'s to say.
+    /// Call when the store has sent the range. Succeeds only if every byte arrived and the checksum matches;
+    /// [`Acks::wait`] reports whether the volume took them.
     pub(crate) fn finish(self) -> Result<(), StoreError> {
         if self.received != self.length() {
             let (received, length) = (self.received, self.length());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The macros of the crate `log` as lines in the host's log: with the name of the translator, and so the volume's, that
-//! the calling thread works for.
+//! Sends messages of the crate `log` to the host's log, under the name of the calling thread's translator, which
+//! includes the volume's name.
 
 use std::ffi::CString;
 use std::ptr;
@@ -13,13 +13,13 @@ use crate::Level;
 
 struct Lines;
 
-/// Sends the plugin's log lines to the host. Harmless when called again.
+/// Sends the plugin's log messages to the host. Further calls have no effect.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error means that the plugin has set a logger of its own.
+        // It fails if the plugin has set a logger of its own, which then stays.
         if log::set_logger(&Lines).is_ok() {
-            // What the clients of stores trace may hold whole requests, and so secrets.
+            // Trace messages of store clients may contain whole requests, and so secrets.
             log::set_max_level(LevelFilter::Debug);
         }
     });

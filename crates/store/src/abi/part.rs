@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A part of an object that the translator asks for, and the sink that it gives: `cs_fetch_t`.
+//! A part of an object to fetch, and the translator's sink for it: `cs_fetch_t`.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::ObjectOut;
 use crate::{Object, Sink, StoreError};
 
-/// `cs_fetch_t`.
+/// `cs_fetch_t` of include/cloudsync-common.h.
 #[repr(C)]
 #[derive(Debug)]
 pub struct FetchIn {
@@ -24,7 +24,7 @@ pub struct FetchIn {
 
 const _: () = assert!(size_of::<FetchIn>() == 72);
 
-/// A part, for the time of one call.
+/// A part to fetch, for the duration of one call.
 pub(crate) struct Part<'a> {
     raw: &'a FetchIn,
     taken: u64,
@@ -32,23 +32,24 @@ pub(crate) struct Part<'a> {
 
 impl Part<'_> {
     /// # Safety
-    /// `raw` is NULL, or what a translator passed to `fetch`: it, its strings and its sink outlive the value, which stays
-    /// on the thread of the call.
+    /// `raw` is NULL, or what a translator passed to `fetch`: the structure, its strings and its sink outlive the
+    /// value, which stays on the thread of the call.
     pub(crate) unsafe fn from_raw(raw: *const FetchIn) -> Option<Self> {
-        // SAFETY: the caller vouches for it.
+        // SAFETY: guaranteed by the caller.
         unsafe { raw.as_ref() }.map(|raw| Self { raw, taken: 0 })
     }
 
     /// The object's key.
     pub(crate) fn key(&self) -> &CStr {
-        // SAFETY: `from_raw`'s caller vouches for the string.
+        // SAFETY: `from_raw`'s caller guarantees the string.
         unsafe { string(self.raw.key) }.unwrap_or_default()
     }
 
-    /// The only version that will do, if any.
+    /// The required version, or `None` if any will do.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] for one that no store gives: it goes into a header.
+    /// [`StoreError::Changed`] if it has other than printable characters: no store returns such an etag, and it goes
+    /// into a header.
     pub(crate) fn version(&self) -> Result<Option<&str>, StoreError> {
         // SAFETY: as above.
         let Some(version) = (unsafe { string(self.raw.version) }) else {
@@ -56,26 +57,26 @@ impl Part<'_> {
         };
         let text = version.to_str().ok();
         let printable = text.filter(|text| text.chars().all(|c| matches!(c, ' '..='~')));
-        printable.map(Some).ok_or_else(|| {
-            StoreError::Changed(format!("{version:?} is no version that a store gives"))
-        })
+        printable
+            .map(Some)
+            .ok_or_else(|| StoreError::Changed(format!("{version:?} is not a valid etag")))
     }
 
-    /// Of the whole object.
+    /// Size of the whole object in bytes.
     pub(crate) const fn size(&self) -> u64 {
         self.raw.size
     }
 
-    /// The bytes that are asked for; `None` if there are none of them, or they are not in the object.
+    /// The requested bytes; `None` if the range is empty or not within the object.
     pub(crate) fn range(&self) -> Option<Range<u64>> {
         let end = self.raw.offset.checked_add(self.raw.length)?;
         (self.raw.length > 0 && end <= self.raw.size).then_some(self.raw.offset..end)
     }
 
-    /// Whether every byte was taken.
+    /// Checks that every byte has arrived.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`].
+    /// [`StoreError::Corrupt`] if not.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.taken == self.raw.length {
             return Ok(());
@@ -90,7 +91,7 @@ impl Part<'_> {
 /// # Safety
 /// `raw` is NULL or a string that outlives the value.
 unsafe fn string<'a>(raw: *const c_char) -> Option<&'a CStr> {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: guaranteed by the caller.
     (!raw.is_null()).then(|| unsafe { CStr::from_ptr(raw) })
 }
 
@@ -103,7 +104,7 @@ impl Sink for Part<'_> {
             )));
         }
         let write = self.raw.write.ok_or(StoreError::Sink(libc::EINVAL))?;
-        // SAFETY: the translator's own function, with its own sink and so many bytes.
+        // SAFETY: the translator's own function, with its own sink and this number of bytes.
         let errno = unsafe { write(self.raw.sink, bytes.as_ptr().cast(), bytes.len()) };
         match errno {
             0 => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The frame that `fop_download` gets, as the volume that a recall writes to.
+//! The frame of `fop_download`, as the volume that a recall writes to.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
@@ -12,13 +12,13 @@ use crate::writer::{Buffer, Volume};
 #[repr(C)]
 struct IoBuf([u8; 0]);
 
-/// `struct css_write`: what C knows of a write on its way.
+/// `struct css_write`: the part of a write in flight that C knows.
 #[repr(C)]
 struct WriteHead {
     done: unsafe extern "C" fn(*mut Self, i32, i32),
 }
 
-/// A write on its way. Begins with its head, so that a pointer to the one is a pointer to the other.
+/// A write in flight. Its first field is the head, so that a pointer to one is a pointer to the other.
 #[repr(C)]
 struct Write {
     head: WriteHead,
@@ -55,7 +55,7 @@ impl Recall {
         NonNull::new(frame).map(Self)
     }
 
-    /// The translator that asks.
+    /// The translator that called.
     pub(crate) fn host(&self) -> Option<Host> {
         // SAFETY: `from_raw`'s caller keeps the frame alive, and the frame's translator outlives it.
         unsafe { Host::from_raw(css_frame_xlator(self.0.as_ptr())) }
@@ -69,7 +69,7 @@ impl Recall {
         unsafe { self.string(key) }
     }
 
-    /// The version of the object that the file is, if it is known.
+    /// The required version of the object, if known.
     pub(crate) fn version(&self) -> Option<&CStr> {
         // SAFETY: as in `key`.
         let version = unsafe { css_frame_version(self.0.as_ptr()) };
@@ -80,17 +80,17 @@ impl Recall {
     /// # Safety
     /// `string` is NULL or lives as long as the frame.
     unsafe fn string(&self, string: *const c_char) -> Option<&CStr> {
-        // SAFETY: the caller vouches for the string, which the borrow of `self` does not outlive.
+        // SAFETY: the caller guarantees the string, which the borrow of `self` does not outlive.
         (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) })
     }
 
-    /// The size that the file must get.
+    /// The size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
         // SAFETY: as in `key`.
         unsafe { css_frame_size(self.0.as_ptr()) }
     }
 
-    /// Sets the errno of the waiting operation.
+    /// Sets the errno of the waiting operation; 0 for success.
     pub(crate) fn fail(&self, errno: i32) {
         // SAFETY: as in `key`.
         unsafe { css_frame_fail(self.0.as_ptr(), errno) };
@@ -118,7 +118,8 @@ impl Volume for Recall {
     ) -> Result<(), i32> {
         let offset = libc::off_t::try_from(offset).map_err(|_| libc::EFBIG)?;
         let size = size.min(buffer.size);
-        // The life of this pointer: C calls `written` with it once, which frees it; or C returns an error and it is ours.
+        // Ownership of this pointer: C calls `written` with it once, which frees it; or C returns an error, and it is
+        // still ours.
         let write = Box::into_raw(Box::new(Write {
             head: WriteHead { done: written },
             size,
@@ -135,7 +136,7 @@ impl Volume for Recall {
             )
         };
         if errno != 0 {
-            // SAFETY: an error says that C did not pass the pointer on.
+            // SAFETY: after an error C has not passed the pointer on.
             drop(unsafe { Box::from_raw(write) });
             return Err(errno);
         }
@@ -149,17 +150,17 @@ impl Volume for Recall {
 }
 
 unsafe extern "C" fn written(write: *mut WriteHead, op_ret: i32, op_errno: i32) {
-    // SAFETY: `Recall::write` gave this box to C, which calls back once.
+    // SAFETY: `Recall::write` passed this box to C, which calls back once.
     let write = unsafe { Box::from_raw(write.cast::<Write>()) };
     write.acks.end(match usize::try_from(op_ret) {
         Ok(size) if size == write.size => Ok(()),
-        // Half a write is no write: the file would have a hole.
+        // A short write is a failure, because it would leave a hole in the file.
         Ok(_) => Err(libc::EIO),
         Err(_) => Err(if op_errno > 0 { op_errno } else { libc::EIO }),
     });
 }
 
-/// An iobuf of the host that nobody else has yet.
+/// An iobuf of the host that is not shared yet.
 pub(crate) struct HostBuffer {
     iobuf: NonNull<IoBuf>,
     size: usize,
@@ -176,14 +177,15 @@ impl Buffer for HostBuffer {
         let start = unsafe { css_buffer_bytes(self.iobuf.as_ptr()) }.cast::<u8>();
         // SAFETY: the iobuf has at least `size` bytes, and the assertion keeps `at` within them.
         let to = unsafe { start.add(at) };
-        // SAFETY: there is room for `bytes` as asserted, nobody else uses the new iobuf, and it cannot overlap a slice.
+        // SAFETY: there is space for `bytes` as asserted, nobody else uses the new iobuf, and it cannot overlap a
+        // slice.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     }
 }
 
 impl Drop for HostBuffer {
     fn drop(&mut self) {
-        // SAFETY: gives back the reference that css_buffer_new returned.
+        // SAFETY: releases the reference that css_buffer_new returned.
         unsafe { css_buffer_free(self.iobuf.as_ptr()) };
     }
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Keeping the host's signals with the threads that the host chose for them.
+//! Blocks signals in the plugin's threads, so that they reach the host's threads that handle them.
 
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The signals that stay with the threads that the host chose for them: all but those that a fault raises, and CONT.
-/// As the host's own threads have it.
+/// The signals to block: all but CONT and those that a fault raises, as in the host's own threads (`gf_thread_create`).
 fn blocked_signals() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigfillset initialises the whole set.
@@ -28,14 +27,14 @@ fn blocked_signals() -> libc::sigset_t {
     set
 }
 
-/// Keeps the host's signals away from the calling thread. Every thread that a plugin starts calls this first.
+/// Blocks the host's signals in the calling thread. Every thread that a plugin starts must call this first.
 pub fn block_signals() {
     let set = blocked_signals();
-    // SAFETY: the set is initialised, and nobody asks for the old one.
+    // SAFETY: the set is initialised, and the old one is not requested.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
 }
 
-/// Runs `start` with the host's signals blocked, so that the threads it starts never see one.
+/// Runs `start` with the host's signals blocked, which threads that it starts inherit.
 pub fn with_signals_blocked<T>(start: impl FnOnce() -> T) -> T {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {

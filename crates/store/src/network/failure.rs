@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A request that failed, and asking again where nothing but time has to pass in between.
+//! A failed request, and retries of requests that need nothing but time in between.
 
 #![forbid(unsafe_code)]
 
@@ -10,14 +10,14 @@ use crate::{StoreError, Tries};
 /// A request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What that means.
+    /// The error, by its meaning.
     pub error: StoreError,
-    /// Whether it may pass.
+    /// Whether a retry may succeed.
     pub passing: bool,
 }
 
 impl Failure {
-    /// Asking again would not help.
+    /// A failure that a retry would not change.
     #[must_use]
     pub const fn final_(error: StoreError) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Failure {
         }
     }
 
-    /// The store at `place` did not deliver; it may next time.
+    /// A failure to answer of the store at `place`, which a retry may change.
     #[must_use]
     pub fn passing(why: &str, place: &str) -> Self {
         Self {
@@ -36,10 +36,10 @@ impl Failure {
     }
 }
 
-/// Does `once` until it succeeds, fails in a way that does not pass, or has failed `retries` times and once more.
+/// Calls `once` until it succeeds, fails permanently, or has been retried `retries` times in a row.
 ///
 /// # Errors
-/// Its last one.
+/// The error of the last attempt.
 pub async fn persist<T>(
     retries: u32,
     mut once: impl AsyncFnMut() -> Result<T, Failure>,

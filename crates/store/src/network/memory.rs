@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the uploads of a store may hold of memory, and the buffers for it.
+//! Bounds the memory that a store's uploads use, and reuses their buffers.
 //!
-//! Buffers are used again: an allocator that is given back pieces of this size by one thread and asked for them by the
-//! next keeps some for each, and a program that may hold 128 MiB comes to twice that.
+//! Buffers are reused because an allocator keeps freed blocks of this size for each thread: a program that may use 128
+//! MiB would grow to twice that.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ use crate::{Checksum, Source, StoreError};
 /// Bytes of all uploads in flight.
 const MOST: usize = 128 << 20;
 
-/// What bounds the uploads of a store.
+/// The memory budget of a store's uploads.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Shared>);
 
@@ -27,7 +27,7 @@ struct Shared {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Room for a piece of a file.
+/// A reservation of memory for a part of a file.
 #[derive(Debug)]
 pub struct Room {
     memory: Memory,
@@ -35,7 +35,7 @@ pub struct Room {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A piece of a file, in memory.
+/// A part of a file in memory. Dropping it returns the buffer and the reservation.
 #[derive(Debug)]
 pub struct Piece {
     bytes: Bytes,
@@ -52,13 +52,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Waits until there is room for so many bytes.
+    /// Waits until `size` bytes are free in the budget, and reserves them.
     ///
     /// # Errors
-    /// None that happens: the semaphore is never closed.
+    /// Never in practice: the semaphore is not closed.
     pub async fn take(&self, size: u64) -> Result<Room, StoreError> {
         let size = usize::try_from(size).map_err(|error| StoreError::Other(error.to_string()))?;
-        // A part of a huge file may be larger than everything: it goes alone.
+        // A part larger than the whole budget takes all of it, and is sent alone.
         let kib = size.div_ceil(1 << 10).clamp(1, MOST >> 10);
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.0.room).acquire_many_owned(kib).await;
@@ -73,13 +73,13 @@ impl Memory {
         self.0.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer of that length, of which nobody knows what is in it.
+    /// A buffer of that length with arbitrary content.
     fn buffer(&self, size: usize) -> Vec<u8> {
         let mut spare = self.spare();
         let fits = |buffer: &Vec<u8>| (size..=size.saturating_mul(2)).contains(&buffer.capacity());
         let found = spare.iter().position(fits);
         let mut buffer = found.map_or_else(Vec::new, |at| spare.swap_remove(at));
-        // What is in use and what is kept together are no more than what may be in use.
+        // Buffers in use and spare ones together stay within the budget.
         let used = MOST - (self.0.room.available_permits() << 10).min(MOST);
         while used + spare.iter().map(Vec::capacity).sum::<usize>() > MOST {
             spare.pop();
@@ -90,7 +90,7 @@ impl Memory {
     }
 
     fn keep(&self, buffer: Vec<u8>) {
-        // Small ones are the allocator's business.
+        // Small buffers are left to the allocator.
         if buffer.capacity() >= 1 << 20 {
             self.spare().push(buffer);
         }
@@ -98,7 +98,7 @@ impl Memory {
 }
 
 impl Room {
-    /// Fills it with the bytes from `offset` on, and sums them up.
+    /// Reads the bytes from `offset` on into a buffer, and computes their checksum.
     ///
     /// # Errors
     /// [`StoreError::Source`].
@@ -119,7 +119,7 @@ impl Room {
 }
 
 impl Piece {
-    /// For the body of a request; copies nothing.
+    /// The bytes as a request's body, without a copy.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
@@ -129,7 +129,7 @@ impl Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        // A connection that was given up may still hold it.
+        // A connection that was abandoned may still hold a reference.
         if bytes.is_unique() {
             self.room.memory.keep(Vec::from(bytes));
         }

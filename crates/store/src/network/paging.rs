@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Lists that come in pages.
+//! Listings in pages, and detection of endless ones.
 
 #![forbid(unsafe_code)]
 
@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 
 use crate::{Listed, StoreError};
 
-/// Notices when pages lead in a circle, whatever its length: what a page names as the next one is compared with one
-/// that was kept, and the kept one is renewed after 1, 2, 4, ... pages. Memory does not grow with the list.
+/// Detects pages that lead in a circle of any length (Brent's algorithm): each page's reference to the next one is
+/// compared with a kept one, which is replaced after 1, 2, 4, ... pages. Memory does not grow with the list.
 #[derive(Debug)]
 pub struct Circle<Next> {
     kept: Option<Next>,
@@ -27,7 +27,7 @@ impl<Next> Default for Circle<Next> {
 }
 
 impl<Next: PartialEq + Clone> Circle<Next> {
-    /// Whether `next` was the next page before.
+    /// Whether `next` has been the next page before.
     pub fn closes(&mut self, next: &Next) -> bool {
         if self.kept.as_ref() == Some(next) {
             return true;
@@ -41,11 +41,11 @@ impl<Next: PartialEq + Clone> Circle<Next> {
     }
 }
 
-/// Shows `each` what is on the pages, until it says that it has seen enough. `page` fetches one: the first for `None`,
-/// and then what the one before named. `each` may ask the store in its turn, so `page` must have left the runtime.
+/// Calls `each` for every object of all pages, until it breaks. `page` fetches one page: the first for `None`, then the
+/// one that the page before referred to. `each` may call the store, so `page` must have left the runtime.
 ///
 /// # Errors
-/// What `page` says.
+/// The error of `page`.
 pub fn in_pages<Next>(
     mut page: impl FnMut(Option<Next>) -> Result<(Vec<Listed>, Option<Next>), StoreError>,
     each: &mut dyn FnMut(Listed) -> ControlFlow<()>,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
-    /// Three pages of two objects, which are numbered. Returns the pages that were asked for.
+    /// Lists pages of two numbered objects, the fourth of which fails. Returns the pages that were requested.
     fn list(each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> (Vec<usize>, bool) {
         let mut asked = Vec::new();
         let done = in_pages(

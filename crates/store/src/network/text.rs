@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Any text in headers and addresses, which hold printable ASCII only: everything else is percent-encoded.
+//! Encodes any text for headers and URLs, which hold printable ASCII only: all else is percent-encoded.
 
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
 
-/// As a header can hold it.
+/// The text as a header can hold it.
 #[must_use]
 pub fn encode_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -20,7 +20,8 @@ pub fn encode_text(text: &str) -> String {
     out
 }
 
-/// Decodes `%41`, and in a listing `+`, which is how some stores write a blank there. What is not encoded stays.
+/// Decodes `%41`, and, in a listing, `+`, which is how some stores encode a blank there. Text that is not encoded is
+/// unchanged.
 #[must_use]
 pub fn decode_text(text: &str, plus_is_blank: bool) -> String {
     let mut bytes = Vec::with_capacity(text.len());

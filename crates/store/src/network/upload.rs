@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What every upload needs, whatever client sends it: parts of a good size, patience, and the comparison of what was read
-//! with what was announced.
+//! Common to all uploads: the size of parts, timeouts, and the check of the bytes that were read.
 
 #![forbid(unsafe_code)]
 
@@ -8,31 +7,31 @@ use std::time::Duration;
 
 use crate::{Checksum, StoreError, Upload};
 
-/// The least part, and the most that should go in one request.
+/// Size of the smallest part in bytes, and of the largest upload in one request.
 pub const PART: u64 = 16 << 20;
-/// No store takes more parts than this of one object.
+/// The largest number of parts that stores accept (the limit of S3).
 const MOST_PARTS: u64 = 10_000;
-/// A store may take its time to make an object of parts.
+/// Timeout for a store to assemble an object from its parts.
 pub const COMPLETING: Duration = Duration::from_secs(120);
-/// ... and to promise that it keeps what it has got.
+/// Time for a store to acknowledge that it keeps the bytes of a request.
 const KEEPING: Duration = Duration::from_secs(30);
-/// The answer to a request with a body comes when the body has arrived, and a line may be slow: bytes a second.
+/// The slowest accepted line, in bytes per second: the answer to a request with a body follows only after the body.
 const SLOWEST: u64 = 128 << 10;
 
-/// How long the answer to a request with so many bytes may take.
+/// Timeout of a request with a body of this number of bytes.
 #[must_use]
 pub const fn sending(bytes: u64) -> Duration {
     Duration::from_secs(KEEPING.as_secs() + bytes / SLOWEST)
 }
 
-/// Bytes of each part, so that there are not too many of them.
+/// Size of each part in bytes: whole MiB, so that there are not too many parts.
 #[must_use]
 pub fn part_size(size: u64) -> u64 {
     let least = size.div_ceil(MOST_PARTS);
     least.div_ceil(1 << 20).max(PART >> 20) << 20
 }
 
-/// Whether what was read for an upload, with the checksum `found`, is what the upload announced.
+/// Checks that the bytes read for an upload, with checksum `found`, are those that it announced.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`].
@@ -42,7 +41,7 @@ pub fn check(upload: &Upload<'_>, found: Checksum) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Corrupt(format!(
-        "what was read for the upload has checksum {found}, should be {announced}"
+        "the bytes read for the upload have checksum {found}, expected {announced}"
     )))
 }
 

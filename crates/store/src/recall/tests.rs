@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Recalls between a store and a volume that do as they are told.
+//! Tests recalls between a store and a volume whose behaviour the tests control.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -60,7 +60,7 @@ impl Buffer for Vec<u8> {
     }
 }
 
-/// A volume in memory that answers each write from another thread, the later one perhaps before the earlier one.
+/// A volume in memory that answers each write from another thread, not necessarily in order.
 #[derive(Default)]
 struct Memory {
     file: Arc<Mutex<Vec<u8>>>,
@@ -170,7 +170,7 @@ fn an_object_of_another_size_is_not_the_file() {
     let error = recall(&store, &volume, of_size(11)).unwrap_err();
     assert_eq!(
         error,
-        StoreError::Corrupt("it has 10 bytes, the file has 11".to_owned())
+        StoreError::Corrupt("it has 10 bytes, but the file has 11".to_owned())
     );
     assert_eq!(volume.writes.get(), 0);
 }
@@ -213,7 +213,7 @@ fn the_checksum_decides() {
     let error = recall(&bad, &Memory::default(), of_size(9)).unwrap_err();
     assert_eq!(
         error,
-        StoreError::Corrupt("checksum crc32c:4waSgw==, should be crc32c:4waSgg==".to_owned())
+        StoreError::Corrupt("checksum crc32c:4waSgw==, expected crc32c:4waSgg==".to_owned())
     );
     let empty = with_checksum(Vec::new(), "crc32:AAAAAQ==");
     assert!(recall(&empty, &Memory::default(), of_size(0)).is_err());
