@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an errno of the folder's file system means.
+//! Maps errnos of the folder's file system to errors of the store.
 
 #![forbid(unsafe_code)]
 
@@ -8,8 +8,8 @@ use std::path::Path;
 use cloudsync_store::StoreError;
 use rustix::io::Errno;
 
-/// The error for `errno` of what was done (`what`, "cannot read the object") below `folder`. That something is
-/// missing is for the caller to say.
+/// The error for `errno` of an operation (`what`, such as "read the object") below `folder`. Callers handle missing
+/// objects themselves, so `ENOENT` means here that the store's folder is unreachable.
 pub(crate) fn failure(what: &str, folder: &Path, errno: Errno) -> StoreError {
     let text = format!("cannot {what}: {errno} (folder {})", folder.display());
     match errno {
@@ -31,7 +31,7 @@ pub(crate) fn failure(what: &str, folder: &Path, errno: Errno) -> StoreError {
     }
 }
 
-/// The errno of what the standard library says.
+/// The errno of an I/O error; `EIO` if it has none.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An object that is there. It is opened once; whatever is read afterwards is of the version that was opened, even if
-//! the object is removed or replaced meanwhile.
+//! An object that exists. It is opened once, so that all reads are of the version that was opened, even if the object
+//! is removed or replaced meanwhile.
 
 #![forbid(unsafe_code)]
 
@@ -19,22 +19,23 @@ use crate::meta::Meta;
 use crate::place::{self, PLAIN};
 use crate::store::Directory;
 
-/// A read of this size is one request to an NFS server.
+/// Size of a read in bytes: one request to an NFS server.
 const PIECE: usize = 1 << 20;
-/// More is not ours.
+/// Limit for reading a description; larger ones are not ours.
 const LARGEST_META: u64 = 1 << 20;
 
-/// See the module.
+/// An open object.
 pub(crate) struct Found {
     pub(crate) object: Object,
     pub(crate) kept: Metadata,
     data: File,
-    /// Of a file that was put there by hand, which may change under our eyes: how it looked.
+    /// The attributes of a file that was put there by hand, which may change while it is read; `None` for an archived
+    /// object.
     stamp: Option<String>,
 }
 
 impl Directory {
-    /// Opens the object `key`.
+    /// Opens the object `key`: an archived one, or else a file that was put there by hand.
     pub(crate) fn find(&self, key: &str) -> Result<Found, StoreError> {
         let root = self.root()?;
         let found = match self.find_object(&root, key)? {
@@ -53,11 +54,11 @@ impl Directory {
             Err(errno) => return Err(self.failure("open the object", errno)),
         };
         let Some(meta) = self.read_meta(&folder)? else {
-            // It is being removed.
+            // The object is being removed.
             return Ok(None);
         };
         if meta.key != key {
-            let why = format!("its description is that of {:?}", meta.key);
+            let why = format!("its description is that of object {:?}", meta.key);
             return Err(StoreError::Corrupt(why));
         }
         let data = match openat(&folder, "data", FILE, Mode::empty()) {
@@ -65,10 +66,14 @@ impl Directory {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.failure("open the object", errno)),
         };
-        let stat = fstat(&data).map_err(|errno| self.failure("look at the object", errno))?;
+        let stat =
+            fstat(&data).map_err(|errno| self.failure("read the object's attributes", errno))?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size != meta.size {
-            let why = format!("{size} bytes are there, its description says {}", meta.size);
+            let why = format!(
+                "it has {size} bytes, but its description says {}",
+                meta.size
+            );
             return Err(StoreError::Corrupt(why));
         }
         Ok(Some(Found {
@@ -83,7 +88,7 @@ impl Directory {
         }))
     }
 
-    /// The description in an object's folder; `None` if there is none.
+    /// Reads the description in an object's folder; `None` if there is none.
     pub(crate) fn read_meta(&self, folder: impl AsFd) -> Result<Option<Meta>, StoreError> {
         let file = match openat(folder, "meta", FILE, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -98,8 +103,9 @@ impl Directory {
             return Err(self.failure("read the object's description", errno(&error)));
         }
         let meta = Meta::parse(&text);
-        meta.map(Some)
-            .ok_or_else(|| StoreError::Corrupt("its description cannot be understood".to_owned()))
+        meta.map(Some).ok_or_else(|| {
+            StoreError::Corrupt("its description is damaged or of a newer format".to_owned())
+        })
     }
 
     fn find_plain(&self, root: &OwnedFd, key: &str) -> Result<Option<Found>, StoreError> {
@@ -111,7 +117,7 @@ impl Directory {
         }) else {
             return Ok(None);
         };
-        // Step by step, since a symbolic link on the way could lead out of the folder.
+        // One name at a time, because a symbolic link on the way could lead out of the folder.
         let none =
             |errno| [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG].contains(&errno);
         let mut folder = match openat(root, PLAIN, FOLDER, Mode::empty()) {
@@ -131,7 +137,8 @@ impl Directory {
             Err(errno) if none(errno) || errno == Errno::NXIO => return Ok(None),
             Err(errno) => return Err(self.failure("open the object", errno)),
         };
-        let stat = fstat(&data).map_err(|errno| self.failure("look at the object", errno))?;
+        let stat =
+            fstat(&data).map_err(|errno| self.failure("read the object's attributes", errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(None);
         }
@@ -161,7 +168,8 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// What differs when a file was changed or replaced. Times alone would not do: a copy can keep the mtime.
+/// A text that differs after the file was changed or replaced. The mtime alone would not do, because a copy can keep
+/// it.
 fn stamp(stat: &Stat) -> String {
     format!(
         "{}-{}.{:09}-{}.{:09}",
@@ -170,7 +178,7 @@ fn stamp(stat: &Stat) -> String {
 }
 
 impl Found {
-    /// Gives `sink` the bytes `range`.
+    /// Writes the bytes `range` to `sink`.
     pub(crate) fn read(
         &self,
         store: &Directory,
@@ -184,15 +192,12 @@ impl Found {
             let wanted = usize::try_from(range.end - at).map_or(PIECE, |left| left.min(PIECE));
             let read = match self.data.read_at(&mut buffer[..wanted], at) {
                 Ok(0) => {
-                    let why = format!(
-                        "it ends at byte {at} and has had {} bytes",
-                        self.object.size
-                    );
+                    let why = format!("it ends at byte {at}, but had {} bytes", self.object.size);
                     return Err(StoreError::Changed(why));
                 }
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                // Removed on another client of the same server.
+                // Removed by another client of the same server.
                 Err(error) if errno(&error) == Errno::STALE => {
                     return Err(StoreError::Changed(
                         "it was removed while it was read".to_owned(),
@@ -200,7 +205,7 @@ impl Found {
                 }
                 Err(error) => return Err(store.failure("read the object", errno(&error))),
             };
-            // Before the bytes are handed on: what changed by then must not pass.
+            // Before the bytes are passed on, because they must not be of a changed file.
             self.check(store)?;
             sink.write(&buffer[..read])?;
             at += read as u64;
@@ -208,15 +213,19 @@ impl Found {
         Ok(())
     }
 
+    /// Fails if a file that was put there by hand has changed since it was opened.
     fn check(&self, store: &Directory) -> Result<(), StoreError> {
         let Some(before) = &self.stamp else {
             return Ok(());
         };
-        let stat = fstat(&self.data).map_err(|errno| store.failure("look at the object", errno))?;
+        let stat = fstat(&self.data)
+            .map_err(|errno| store.failure("read the object's attributes", errno))?;
         let now = stamp(&stat);
         if now == *before {
             return Ok(());
         }
-        Err(StoreError::Changed(format!("it was {before} and is {now}")))
+        Err(StoreError::Changed(format!(
+            "it was version {before}, and is now {now}"
+        )))
     }
 }

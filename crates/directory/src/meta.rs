@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The file beside an object's bytes: lines `name=value`, values percent-encoded, so that people can read it.
+//! The description in an object's folder: lines `name=value` with percent-encoded values, readable by people.
 
 #![forbid(unsafe_code)]
 
@@ -7,14 +7,14 @@ use cloudsync_store::{Checksum, Metadata};
 
 use crate::place::{decode, encode};
 
-/// The first line; another number is another format.
+/// The first line; other formats get other numbers.
 const FORMAT: &str = "cloudsync-object=1";
-/// The last line: without it the file is a torso.
+/// The last line, which shows that the file is complete.
 const END: &str = "end=";
-/// Before the names of what the archiver keeps.
+/// Prefix of the archiver's metadata.
 const KEPT: &str = "meta.";
 
-/// What is written there.
+/// The content of a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) key: String,
@@ -43,7 +43,7 @@ impl Meta {
         text + END + "\n"
     }
 
-    /// `None` if it is not what [`Meta::to_text`] writes.
+    /// Parses a description; `None` if it is not in the form that [`Meta::to_text`] writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let mut field = |name: &str| {

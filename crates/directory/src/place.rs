@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Where a key's object is. Every key has exactly one place and every place one key, so nothing that a key contains
-//! can lead out of the folder or to another object, and a listing can tell the keys.
+//! Maps a key to the path of its object. The mapping is one-to-one, so no key can lead out of the folder or to another
+//! object, and a listing can recover the keys.
 //!
-//! A key is percent-encoded; the result is cut into names that every file system takes. Names of folders that only
-//! lead on end in `+`, which is never part of an encoded key. Two levels of 256 folders come before, by a hash of the
-//! key: no folder becomes long.
+//! A key is percent-encoded, and split into names that every file system accepts. Names of folders that only lead to
+//! the next part end in `+`, which is never part of an encoded key. They are below two levels of 256 folders, chosen by
+//! a hash of the key, so that no folder becomes large.
 
 #![forbid(unsafe_code)]
 
@@ -12,22 +12,22 @@ use cloudsync_store::StoreError;
 
 /// The folder of the objects.
 pub(crate) const OBJECTS: &str = "objects";
-/// The folder of what was put there by hand.
+/// The folder of objects that were put there by hand.
 pub(crate) const PLAIN: &str = "plain";
-/// The folder of what is on its way.
+/// The folder of uploads and removals in progress.
 pub(crate) const STAGING: &str = "staging";
-/// Ends the name of a folder that only leads on.
+/// Ends the name of a folder that only leads to the next part of a key.
 pub(crate) const LEADS_ON: char = '+';
 
-/// Names on Linux have up to 255 bytes; some file systems that encrypt names take fewer.
+/// Linux limits names to 255 bytes; some file systems that encrypt names allow fewer.
 const LONGEST_NAME: usize = 140;
 const LONGEST_KEY: usize = 4096;
 
-/// The folders from the store's down to the object's, the object's included.
+/// The names of the folders from the store's root to the object's folder, including it.
 pub(crate) fn folders(key: &str) -> Result<Vec<String>, StoreError> {
     if key.is_empty() || key.len() > LONGEST_KEY {
         return Err(StoreError::Missing(format!(
-            "a key has 1 to {LONGEST_KEY} bytes, and this one {}",
+            "a key must have 1 to {LONGEST_KEY} bytes, but this one has {}",
             key.len()
         )));
     }
@@ -43,7 +43,7 @@ pub(crate) fn folders(key: &str) -> Result<Vec<String>, StoreError> {
             name.push(LEADS_ON);
             folders.push(std::mem::take(&mut name));
         }
-        // A name that begins with a dot is hidden, or worse.
+        // A name that begins with a dot is hidden, or is `.` or `..`.
         let first = name.is_empty();
         push_encoded(&mut name, byte, |byte| {
             byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && !first)
@@ -53,7 +53,7 @@ pub(crate) fn folders(key: &str) -> Result<Vec<String>, StoreError> {
     Ok(folders)
 }
 
-/// The key of names as [`folders`] makes them, without the first three; `None` if they are not.
+/// The key of the names that [`folders`] returns, without the first three; `None` if no key has these names.
 pub(crate) fn key(names: &[String]) -> Option<String> {
     let (last, leading) = names.split_last()?;
     let mut text = String::new();
@@ -65,7 +65,7 @@ pub(crate) fn key(names: &[String]) -> Option<String> {
     same.then_some(key)
 }
 
-/// The names below [`PLAIN`] that lead to the key's file; `None` for a key that is not the path of a file.
+/// The names below [`PLAIN`] of the key's file; `None` if the key is not the path of a file.
 pub(crate) fn plain(key: &str) -> Option<Vec<&str>> {
     let names: Vec<&str> = key.split('/').collect();
     let fine = |name: &&str| !["", ".", ".."].contains(name) && !name.contains('\0');
@@ -80,7 +80,7 @@ fn push_encoded(text: &mut String, byte: u8, plain: impl Fn(u8) -> bool) {
     }
 }
 
-/// `text` on one line of printable characters.
+/// Encodes `text` as printable ASCII without blanks.
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -91,7 +91,7 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// The reverse of [`encode`] and of what [`folders`] does to a key.
+/// Decodes the text of [`encode`] or the names of [`folders`]; `None` if it is invalid.
 pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! From a source to an object: everything is written to a folder of its own and flushed, then that folder is renamed
-//! into its place, and the folders around are flushed.
+//! Writes and removes objects. An upload is written to a folder of its own and flushed; then the folder is renamed into
+//! its place, and the parent folders are flushed.
 
 #![forbid(unsafe_code)]
 
@@ -20,11 +20,11 @@ use crate::place::{self, STAGING};
 use crate::store::Directory;
 
 const PIECE: usize = 1 << 20;
-/// What is archived may be secret, and who reads it back checks nothing but the file's mode.
+/// Objects may hold secrets, and within the store's folder only these modes control access.
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A folder below `staging`. What is in it is removed with the value, unless it became an object.
+/// A folder below `staging`. Dropping it removes the folder, unless it has become an object.
 struct Stage<'a> {
     store: &'a Directory,
     staging: &'a OwnedFd,
@@ -53,7 +53,7 @@ impl Directory {
             checksum: upload.checksum,
             kept: upload.metadata.clone(),
         };
-        // First the description: what is left after a crash can be told by it.
+        // The description first, by which an upload can be identified after a crash.
         stage.write("meta", |file| {
             file.write_all(meta.to_text().as_bytes())
                 .map_err(|error| self.failure("write the object's description", errno(&error)))
@@ -69,6 +69,7 @@ impl Directory {
         })
     }
 
+    /// Copies the upload's bytes to the file, and verifies the checksum.
     fn copy(&self, upload: &Upload<'_>, file: &mut File) -> Result<(), StoreError> {
         let mut checksum = upload.checksum.verify();
         let length = usize::try_from(upload.size).map_or(PIECE, |size| size.min(PIECE));
@@ -91,8 +92,8 @@ impl Directory {
             .map_err(|mismatch| StoreError::Corrupt(mismatch.to_string()))
     }
 
-    /// Makes the folders above an object, flushed down to the last, and opens that. Every one is flushed even when it
-    /// was there: who made it may not have come to that yet.
+    /// Creates the parent folders of an object, flushes each, and opens the last. Folders that exist are flushed as
+    /// well, because another process that created them may not have done so yet.
     fn place_for(&self, root: &OwnedFd, folders: &[String]) -> Result<OwnedFd, StoreError> {
         let (_, above) = folders.split_last().unwrap_or((&folders[0], &[]));
         let mut folder = root
@@ -106,25 +107,26 @@ impl Directory {
         Ok(folder)
     }
 
-    /// Opens a folder, makes it if it is not there.
+    /// Opens a folder, and creates it if it does not exist.
     pub(crate) fn make_folder(&self, above: &OwnedFd, name: &str) -> Result<OwnedFd, StoreError> {
         match mkdirat(above, name, PRIVATE_FOLDER) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(self.failure("make a folder", errno)),
+            Err(errno) => return Err(self.failure("create a folder", errno)),
         }
         openat(above, name, FOLDER, Mode::empty())
             .map_err(|errno| self.failure("open a folder", errno))
     }
 
-    /// Until what was done in a folder is on the disk.
+    /// Flushes changes of a folder's entries to disk.
     pub(crate) fn flush(&self, folder: &OwnedFd) -> Result<(), StoreError> {
         match fsync(folder) {
-            // File systems that have nothing to flush there.
+            // Some file systems have nothing to flush for a folder.
             Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             Err(errno) => Err(self.failure("flush a folder", errno)),
         }
     }
 
+    /// 128 random bits as hexadecimal text.
     pub(crate) fn random_name(&self) -> Result<String, StoreError> {
         let mut bytes = [0; 16];
         let got = getrandom(&mut bytes, GetRandomFlags::empty());
@@ -136,7 +138,7 @@ impl Directory {
 impl<'a> Stage<'a> {
     fn new(store: &'a Directory, staging: &'a OwnedFd, name: &'a str) -> Result<Self, StoreError> {
         let made = mkdirat(staging, name, PRIVATE_FOLDER);
-        made.map_err(|errno| store.failure("make a folder", errno))?;
+        made.map_err(|errno| store.failure("create a folder", errno))?;
         let folder = openat(staging, name, FOLDER, Mode::empty())
             .map_err(|errno| store.failure("open a folder", errno))?;
         Ok(Self {
@@ -148,7 +150,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Makes a file, filled by `fill` and flushed.
+    /// Creates a file, fills it with `fill` and flushes it.
     fn write(
         &self,
         name: &str,
@@ -157,12 +159,13 @@ impl<'a> Stage<'a> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.folder, name, flags, PRIVATE_FILE);
-        let mut file = File::from(file.map_err(|errno| self.store.failure("make a file", errno))?);
+        let mut file =
+            File::from(file.map_err(|errno| self.store.failure("create a file", errno))?);
         fill(&mut file)?;
         fsync(&file).map_err(|errno| self.store.failure("flush the object", errno))
     }
 
-    /// Renames the folder into `place`. From then on it is an object.
+    /// Renames the folder to its place, by which it becomes an object.
     fn publish(mut self, place: &OwnedFd, name: &str) -> Result<(), StoreError> {
         let renamed = renameat(self.staging, self.name, place, name);
         if let Err(errno) = renamed
@@ -170,7 +173,7 @@ impl<'a> Stage<'a> {
         {
             return match errno {
                 Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => Err(exists()),
-                errno => Err(self.store.failure("put the object into its place", errno)),
+                errno => Err(self.store.failure("rename the object to its place", errno)),
             };
         }
         self.kept = true;
@@ -179,15 +182,15 @@ impl<'a> Stage<'a> {
             .flush(place)
             .and_then(|()| self.store.flush(self.staging));
         if flushed.is_err() {
-            // Nobody promised to keep it: it must not be seen.
+            // The object is not durable, so it must not be visible.
             let _ = renameat(place, name, self.staging, self.name);
             self.kept = false;
         }
         flushed
     }
 
-    /// Whether a rename that failed happened all the same: an NFS server that lost its answer and is asked again says
-    /// that there is nothing to rename.
+    /// Whether a rename that failed happened nevertheless: an NFS server whose answer was lost answers the retry with
+    /// an error, because there is nothing left to rename.
     fn is_there(&self, place: &OwnedFd, name: &str) -> bool {
         let meta = openat(place, name, FOLDER, Mode::empty())
             .ok()
@@ -205,8 +208,8 @@ impl Drop for Stage<'_> {
 }
 
 impl Directory {
-    /// Removes a folder below `staging`. What cannot be removed now is left for [`Directory::unfinished`]: on NFS a
-    /// file that another process of this client still reads keeps its folder alive.
+    /// Removes a folder below `staging`. What cannot be removed now is left for [`Directory::left_behind`]: on NFS, a
+    /// file that another process of this client has open keeps its folder alive.
     pub(crate) fn remove_staged(&self, staging: &OwnedFd, name: &str) {
         if let Ok(folder) = openat(staging, name, FOLDER, Mode::empty()) {
             let _ = unlinkat(&folder, "data", AtFlags::empty());
@@ -215,7 +218,7 @@ impl Directory {
         let _ = unlinkat(staging, name, AtFlags::REMOVEDIR);
     }
 
-    /// See [`cloudsync_store::Archive::delete`]. The object is gone with a rename; what it held goes afterwards.
+    /// See [`cloudsync_store::Archive::delete`]. A rename removes the object; its files are deleted afterwards.
     pub(crate) fn remove(&self, key: &str) -> Result<(), StoreError> {
         let root = self.root()?;
         let folders = place::folders(key)?;
@@ -270,5 +273,5 @@ impl Directory {
 }
 
 fn exists() -> StoreError {
-    StoreError::Exists("another archive has this key; nothing was changed".to_owned())
+    StoreError::Exists("it was put by another archive, and is unchanged".to_owned())
 }

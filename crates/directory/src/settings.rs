@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The volume's option `cloudsync-store-id`, checked: `path=/folder[,mounted=/mount/point]`.
+//! Parses the volume's option `cloudsync-store-id`: `path=/folder[,mounted=/mount/point]`.
 
 #![forbid(unsafe_code)]
 
@@ -9,18 +9,18 @@ use cloudsync_store::{Options, StoreError};
 
 const OPTION: &str = "cloudsync-store-id";
 
-/// Where the objects are.
+/// The location of the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `path=`: the folder, the same on every client.
     pub path: PathBuf,
-    /// `mounted=`: a mount point above it, or the folder itself. While nothing is mounted there the store is not
-    /// reachable: an empty mount point must not look like a store without objects, nor be filled with them.
+    /// `mounted=`: a mount point above the folder, or the folder itself. While nothing is mounted there, the store is
+    /// unreachable: an empty mount point must not be taken for a store without objects, or be filled with them.
     pub mounted: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Of a volume's options. Does not look at the folder: that may be a mount that is down right now.
+    /// Parses a volume's options. Does not access the folder, which may be on a mount that is down.
     ///
     /// # Errors
     /// [`StoreError::Settings`].

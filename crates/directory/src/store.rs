@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store: the two traits, and the way into the folder.
+//! The store: implements the two traits, and opens the folder.
 
 #![forbid(unsafe_code)]
 
@@ -16,14 +16,14 @@ use rustix::io::Errno;
 
 use crate::settings::Settings;
 
-/// A folder with objects in it. Keeps nothing open: a mount that comes back is a new one.
+/// A folder with objects. No descriptor is kept open, because a file system that is mounted again is a new one.
 #[derive(Debug)]
 pub struct Directory {
     pub(crate) settings: Settings,
 }
 
 impl Directory {
-    /// The folder.
+    /// Opens the folder. Fails if nothing is mounted at the mount point.
     pub(crate) fn root(&self) -> Result<OwnedFd, StoreError> {
         if let Some(point) = &self.settings.mounted {
             self.check_mounted(point)?;
@@ -34,19 +34,18 @@ impl Directory {
             Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
                 let path = self.settings.path.display();
                 Err(StoreError::Unreachable(format!(
-                    "cannot open folder {path}: {errno}; make it, or mount what it is on"
+                    "cannot open folder {path}: {errno}; create it, or mount its file system"
                 )))
             }
-            Err(errno) => Err(self.failure("open it", errno)),
+            Err(errno) => Err(self.failure("open the folder", errno)),
         }
     }
 
     fn check_mounted(&self, point: &Path) -> Result<(), StoreError> {
-        let look = |path: &Path| {
-            stat(path).map_err(|errno| self.failure("look at its mount point", errno))
-        };
-        let (here, above) = (look(point)?, look(&point.join(".."))?);
-        // The root of everything is its own parent, and always mounted.
+        let query =
+            |path: &Path| stat(path).map_err(|errno| self.failure("check its mount point", errno));
+        let (here, above) = (query(point)?, query(&point.join(".."))?);
+        // The root directory is its own parent, and always mounted.
         let mounted = here.st_dev != above.st_dev || here.st_ino == above.st_ino;
         if mounted {
             return Ok(());
@@ -78,7 +77,11 @@ impl Store for Directory {
         let found = self.find(key)?;
         if found.object.etag != object.etag || found.object.size != object.size {
             let is = |object: &Object| object.etag.clone().unwrap_or_default();
-            let why = format!("it was {} and is {}", is(object), is(&found.object));
+            let why = format!(
+                "it was version {}, and is now {}",
+                is(object),
+                is(&found.object)
+            );
             return Err(StoreError::Changed(why));
         }
         found.read(self, range, sink)

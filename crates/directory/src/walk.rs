@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Listing. A key's place says nothing of what other keys begin with, so every listing walks the whole folder.
+//! Lists objects and abandoned uploads. Keys with a common prefix are in different folders, so every listing reads them
+//! all.
 
 #![forbid(unsafe_code)]
 
@@ -15,14 +16,14 @@ use crate::found::FOLDER;
 use crate::place::{self, LEADS_ON, OBJECTS, PLAIN, STAGING};
 use crate::store::Directory;
 
-/// What a listing was asked for.
+/// The arguments of one listing.
 struct Walk<'a> {
     store: &'a Directory,
     prefix: &'a str,
     each: &'a mut dyn FnMut(Listed) -> ControlFlow<()>,
 }
 
-/// Whether to go on; an error ends everything.
+/// Whether to continue; an error ends the listing.
 type Step = Result<ControlFlow<()>, StoreError>;
 
 impl Directory {
@@ -62,7 +63,7 @@ impl Directory {
             let Some(folder) = self.folder(&staging, &name)? else {
                 continue;
             };
-            // The last sign of life, of a long upload its last write.
+            // The last change: for a long upload, that of its last write.
             let seen = ["data", "meta", "."]
                 .into_iter()
                 .filter_map(|name| statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok())
@@ -71,7 +72,7 @@ impl Directory {
             let old = seen
                 .and_then(|seen| seen.elapsed().ok())
                 .is_some_and(|elapsed| elapsed >= age);
-            // A torso of a description tells no key: it belongs to nobody, so to everybody.
+            // An incomplete description has no key. Such an upload matches every prefix.
             let key = match self.read_meta(&folder) {
                 Ok(meta) => meta.map(|meta| meta.key),
                 Err(StoreError::Corrupt(_)) => None,
@@ -93,13 +94,13 @@ impl Directory {
     fn folder(&self, above: &OwnedFd, name: &str) -> Result<Option<OwnedFd>, StoreError> {
         match openat(above, name, FOLDER, Mode::empty()) {
             Ok(folder) => Ok(Some(folder)),
-            // Also what is there and no folder; and what went away meanwhile.
+            // Also if it is not a folder, or was removed meanwhile.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(self.failure("open a folder", errno)),
         }
     }
 
-    /// The names in a folder but for hidden ones, of which none is ours.
+    /// The names in a folder, without hidden ones, which are never ours.
     fn names(&self, folder: &OwnedFd) -> Result<Vec<String>, StoreError> {
         let wrong = |errno| self.failure("read a folder", errno);
         let mut names = Vec::new();
@@ -135,7 +136,7 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// `names` leads from the shard to `folder`.
+    /// Lists below `folder`, which `names` leads to from the shard.
     fn shard(&mut self, folder: &OwnedFd, names: &mut Vec<String>) -> Step {
         for name in self.store.names(folder)? {
             let leads_on = name.ends_with(LEADS_ON);
@@ -165,12 +166,12 @@ impl Walk<'_> {
         self.show(folder, &format!("{name}/data"), key)
     }
 
-    /// `above` leads from the folder of plain files to `folder`, `/` included.
+    /// Lists below `folder`, which `above` leads to from the folder of plain files, with a `/` at its end.
     fn plain(&mut self, folder: &OwnedFd, above: &str) -> Step {
         for name in self.store.names(folder)? {
             let key = format!("{above}{name}");
             let below = format!("{key}/");
-            // Not into folders in which nothing can match.
+            // Skips folders in which nothing can match.
             let may_match = below.starts_with(self.prefix) || self.prefix.starts_with(&below);
             let step = if may_match && let Some(folder) = self.store.folder(folder, &name)? {
                 self.plain(&folder, &below)?
@@ -186,12 +187,13 @@ impl Walk<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Passes an object to `each`.
     fn show(&mut self, folder: &OwnedFd, file: &str, key: String) -> Step {
         let stat = match statat(folder, file, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat,
-            // Not an object; or removed meanwhile.
+            // Not an object, or removed meanwhile.
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => return Ok(ControlFlow::Continue(())),
-            Err(errno) => return Err(self.store.failure("look at an object", errno)),
+            Err(errno) => return Err(self.store.failure("read an object's attributes", errno)),
         };
         Ok((self.each)(Listed {
             key,

@@ -133,7 +133,7 @@ fn a_mount_that_is_not_there_is_no_empty_store() {
     let (folder, _) = fresh();
     let at = folder.path().display();
     for (list, why) in [
-        (format!("path={at}/gone"), "make it, or mount"),
+        (format!("path={at}/gone"), "create it, or mount"),
         (format!("path={at},mounted={at}"), "nothing is mounted"),
     ] {
         let store = open(&list);
