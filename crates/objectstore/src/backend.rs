@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What differs between the clouds: which options make a client.
+//! Creates the clouds' clients from the volume's options: all that differs between the clouds.
 //!
 //! | option | azureblob | googlecloud |
 //! |---|---|---|
 //! | `s3plugin-bucketid` | container, or container/prefix | bucket, or bucket/prefix |
-//! | `s3plugin-hostname` | empty, or another endpoint (URL, with the account for an emulator) | the same |
+//! | `s3plugin-hostname` | empty, or another endpoint (a URL, for an emulator with the account) | the same |
 //! | `s3plugin-keyid` | the storage account | not used |
-//! | `s3plugin-seckey` | its key; empty: workload or managed identity | not used |
-//! | `cloudsync-store-id` | `timeout=`, `retries=` | the same, and `credentials=/file.json` or `credentials=none` (to read only) |
+//! | `s3plugin-seckey` | the account's key; empty: workload or managed identity | not used |
+//! | `cloudsync-store-id` | `timeout=`, `retries=` | the same, and `credentials=/file.json` or `credentials=none` (reads only) |
 
 #![forbid(unsafe_code)]
 
@@ -31,36 +31,37 @@ const ACCOUNT: &str = "s3plugin-keyid";
 const KEY: &str = "s3plugin-seckey";
 const LIST: &str = "cloudsync-store-id";
 
-/// A cloud.
+/// A cloud: a kind of back-end.
 pub trait Backend: Send + Sync + 'static {
-    /// Makes a client of the volume's options. Asks nobody for anything yet.
+    /// Creates a client from the volume's options. Makes no request.
     ///
     /// # Errors
     /// [`StoreError::Settings`].
     fn connect(options: &Options) -> Result<Connection, StoreError>;
 }
 
-/// What a cloud's client can do.
+/// The traits of the crate that a client must implement.
 pub(crate) trait Client: ObjectStore + PaginatedListStore {}
 impl<C: ObjectStore + PaginatedListStore> Client for C {}
 
-/// A client and what goes with it.
+/// A client and its configuration.
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) client: Arc<dyn Client>,
-    /// The same, which asks again by itself: an upload's parts, for which nobody waits.
+    /// The same client with retries of its own, for the parts of an upload, which need no cancellation.
     pub(crate) uploads: Arc<dyn Client>,
-    /// What uploads may hold.
+    /// Memory budget of the uploads.
     pub(crate) memory: Memory,
-    /// Empty, or what every key begins with, `/` included.
+    /// Prefix of all keys: empty, or ends in `/`.
     pub(crate) prefix: String,
-    /// Where the objects are, for messages.
+    /// Location of the objects, for messages.
     pub(crate) place: String,
-    /// `timeout=`: a store that says nothing for so long is asked again. Default 10s.
+    /// `timeout=`: a request without progress for this long is retried. Default 10s.
     pub(crate) timeout: Duration,
-    /// Azure takes a backslash for a slash, so a key with one would name another key's object.
+    /// Whether keys may have backslashes. Azure treats a backslash as a slash, so such a key would name another key's
+    /// object.
     pub(crate) backslash: bool,
-    /// `retries=`: how often in a row without getting anywhere. Default 8.
+    /// `retries=`: retries in a row without progress. Default 8.
     pub(crate) retries: u32,
 }
 
@@ -83,10 +84,10 @@ impl Backend for Azure {
         let (container, prefix) = bucket(options)?;
         let account = options.secret(ACCOUNT)?;
         let account =
-            account.ok_or_else(|| wrong(ACCOUNT, "the storage account's name is missing"))?;
+            account.ok_or_else(|| wrong(ACCOUNT, "expected the name of the storage account"))?;
         let key = options.secret(KEY)?;
         let endpoint = endpoint(options)?;
-        // Without a key the identity is in the environment: of the workload, or of the machine.
+        // Without a key, the environment provides the identity: the workload's or the machine's.
         let builder = match &key {
             Some(key) => MicrosoftAzureBuilder::new().with_access_key(key.expose()),
             None => MicrosoftAzureBuilder::from_env(),
@@ -149,7 +150,7 @@ impl Backend for Google {
             Some(other) => {
                 return Err(wrong(
                     LIST,
-                    &format!("'credentials={other}': expected a file's path, or none"),
+                    &format!("'credentials={other}': expected the path of a file, or none"),
                 ));
             }
         };
@@ -184,10 +185,10 @@ fn wrong(option: &str, why: &str) -> StoreError {
 }
 
 fn cannot_connect(error: &object_store::Error) -> StoreError {
-    StoreError::Settings(format!("the client cannot be set up: {}", chain(error)))
+    StoreError::Settings(format!("cannot create the client: {}", chain(error)))
 }
 
-/// Asking again is ours: the crate's own would go on for minutes, and never look whether somebody still waits.
+/// Retries are done by our code: the crate's own would go on for minutes, and not check for cancellation.
 fn no_retries() -> RetryConfig {
     RetryConfig {
         max_retries: 0,
@@ -195,7 +196,8 @@ fn no_retries() -> RetryConfig {
     }
 }
 
-/// Nobody waits for a part of an upload, and it has a name that no other upload has.
+/// For parts of an upload: they need no check for cancellation, and their name is unique, so a repeated request is
+/// harmless.
 fn with_retries(most: u32) -> RetryConfig {
     RetryConfig {
         max_retries: usize::try_from(most).unwrap_or(usize::MAX),
@@ -203,7 +205,7 @@ fn with_retries(most: u32) -> RetryConfig {
     }
 }
 
-/// No limit on a whole transfer: the volume may be slow. Stalls are noticed where the bytes are taken.
+/// No timeout for a whole transfer, because the volume may be slow. Stalls are detected where the bytes are read.
 fn client_options(endpoint: Option<&str>) -> ClientOptions {
     let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
     ClientOptions::new()
@@ -223,7 +225,7 @@ fn endpoint(options: &Options) -> Result<Option<&str>, StoreError> {
         Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(Some(text)),
         _ => Err(wrong(
             HOST,
-            &format!("'{text}' is no URL http(s)://host[:port]"),
+            &format!("'{text}': expected a URL http(s)://host[:port]"),
         )),
     }
 }
@@ -232,7 +234,7 @@ fn bucket(options: &Options) -> Result<(&str, String), StoreError> {
     let text = options.text(BUCKET).unwrap_or_default();
     let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
     if bucket.is_empty() {
-        return Err(wrong(BUCKET, "is missing: bucket or bucket/prefix"));
+        return Err(wrong(BUCKET, "expected bucket or bucket/prefix"));
     }
     let prefix = prefix.trim_matches('/');
     let slash = if prefix.is_empty() { "" } else { "/" };

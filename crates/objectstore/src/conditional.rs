@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Copies at Google never overwrite. The crate's `copy_if_not_exists` there sends no condition and its plain copy sends
-//! one (0.13.2: a flag is handed on the wrong way round), so the condition is put on every copy here.
+//! Makes copies at Google conditional, so that they never overwrite. The crate's `copy_if_not_exists` sends no
+//! condition and its plain copy sends one (0.13.2 passes a flag inverted), so the condition is added to every copy
+//! here.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +12,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 
-/// Makes clients whose copies are conditional.
+/// Creates HTTP clients that make copies conditional.
 #[derive(Debug)]
 pub(crate) struct Conditional;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an error of a client means, and whether asking again may help.
+//! Maps errors of a client, and decides whether a retry may help.
 
 #![forbid(unsafe_code)]
 
@@ -9,15 +9,15 @@ use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 use object_store::Error;
 
-/// What `error` of a request to `place` means.
+/// The meaning of `error`, which a request to `place` returned.
 pub(crate) fn of(error: &Error, place: &str) -> Failure {
     let why = chain(error);
     let text = format!("{why} ({place})");
     let no_place = ["ContainerNotFound", "specified bucket does not exist"];
     match error {
-        Error::NotFound { .. } if no_place.iter().any(|said| why.contains(said)) => {
+        Error::NotFound { .. } if no_place.iter().any(|text| why.contains(text)) => {
             Failure::final_(StoreError::Settings(format!(
-                "{text}; option s3plugin-bucketid: there is no such place"
+                "{text}; option s3plugin-bucketid: no such bucket or container"
             )))
         }
         Error::AlreadyExists { .. } => Failure::final_(StoreError::Exists(text)),
@@ -28,7 +28,7 @@ pub(crate) fn of(error: &Error, place: &str) -> Failure {
         Error::PermissionDenied { .. } => Failure::final_(StoreError::PermissionDenied(text)),
         Error::Unauthenticated { .. } => Failure::final_(StoreError::BadCredentials(text)),
         Error::InvalidPath { .. } => Failure::final_(StoreError::Missing(text)),
-        // Nothing that passes in the time that a request may take.
+        // Errors that will not pass during the retries of a request.
         _ if [
             "507 Insufficient Storage",
             "InsufficientStorage",
@@ -57,7 +57,7 @@ pub(crate) fn of(error: &Error, place: &str) -> Failure {
     }
 }
 
-/// An error with its causes, on one line, each once.
+/// An error and its causes on one line, without repetitions.
 pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut at = error.source();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is kept beside an object, as the clouds' metadata hold it: names are identifiers of C# at Azure, and values are
-//! printable ASCII that is not empty.
+//! Converts an object's metadata to what the clouds accept: at Azure, names are C# identifiers, and values are
+//! non-empty printable ASCII.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +8,12 @@ use cloudsync_store::network::{decode_text, encode_text};
 use cloudsync_store::{Checksum, Metadata, Upload};
 use object_store::{Attribute, Attributes};
 
-/// Says `algorithm:base64` of the whole object.
+/// Metadata name of the whole object's checksum, `algorithm:base64`.
 const CHECKSUM: &str = "cloudsync-checksum";
-/// Stands for no text at all. No encoded text is this.
+/// Represents an empty value. No encoded text equals it.
 const EMPTY: &str = "%";
 
-/// As the store keeps it.
+/// Metadata of an upload in the store's form.
 pub(crate) fn attributes(upload: &Upload<'_>) -> Attributes {
     let kept = upload
         .metadata
@@ -35,19 +35,19 @@ pub(crate) fn attributes(upload: &Upload<'_>) -> Attributes {
 
 fn texts(attributes: &Attributes) -> impl Iterator<Item = (String, &str)> {
     attributes.iter().filter_map(|(name, value)| match name {
-        // Header names know no case.
+        // Header names are case-insensitive.
         Attribute::Metadata(name) => Some((name.to_ascii_lowercase().replace('_', "-"), &**value)),
         _ => None,
     })
 }
 
-/// The object's checksum, if one is kept beside it.
+/// The object's checksum, if its metadata has one.
 pub(crate) fn checksum(attributes: &Attributes) -> Option<Checksum> {
     let (_, text) = texts(attributes).find(|(name, _)| name == CHECKSUM)?;
     Checksum::parse(text)
 }
 
-/// As it was before [`attributes`].
+/// Reverses [`attributes`].
 pub(crate) fn kept(attributes: &Attributes) -> Metadata {
     texts(attributes)
         .filter(|(name, _)| name != CHECKSUM)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The stores `azureblob` and `googlecloud`: objects in Azure's Blob Storage and in Google's Cloud Storage, on the crate
+//! The stores `azureblob` and `googlecloud`: objects in Azure Blob Storage and in Google Cloud Storage, on the crate
 //! `object_store`.
 //!
-//! - `backend`: the volume's options, checked, and the client that they make: what differs between the two;
-//!   `conditional`: what one of the clients forgets;
-//! - `objects`: what a recall asks ([`Store`](cloudsync_store::Store)), for any client;
-//! - `put`, `list`, `kept`: what the archiver asks ([`Archive`](cloudsync_store::Archive));
-//! - `failure`: what an error of a client means, and whether asking again may help.
+//! - `backend`: the volume's options and the client, where the two differ; `conditional`: a correction to one of the
+//!   clients;
+//! - `objects`: operations of recalls ([`Store`](cloudsync_store::Store)), for any client;
+//! - `put`, `list`, `kept`: operations of the archiver ([`Archive`](cloudsync_store::Archive));
+//! - `failure`: maps errors of a client, and decides on retries.
 //!
 //! The plugins are crates of their own.
 

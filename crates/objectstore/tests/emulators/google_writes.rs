@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Google's store, against a server that it can write to.
+//! Tests Google's store with a server that supports the client's writes.
 
 use super::*;
 use crate::player::Player;
@@ -9,7 +9,7 @@ fn player() -> &'static Player {
     PLAYER.get_or_init(Player::start)
 }
 
-/// What a client that writes needs: to be somebody, even where nobody asks who.
+/// Credentials, which a client that writes needs even if the server does not check them.
 pub(crate) const SOMEBODY: &str =
     r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
 
@@ -23,7 +23,7 @@ fn list() -> String {
     format!("credentials={},timeout=2s,retries=4", file.display())
 }
 
-/// Below a folder of its own.
+/// Uses a prefix of its own.
 struct Played(&'static str);
 
 impl Played {
@@ -89,7 +89,7 @@ fn an_answer_that_is_lost_loses_nothing() {
     own.lose_an_answer();
     store.delete("one").unwrap();
     assert_eq!(own.keys(), Vec::<String>::new());
-    // Somebody else's, which looks the same but for what is kept beside it, is not ours.
+    // Another upload's object, which differs only in its metadata, is not taken for ours.
     own.place("two", &pattern(1, 1000));
     let error = store.put("two", &source.upload()).unwrap_err();
     assert!(matches!(error, StoreError::Exists(_)), "{error:?}");

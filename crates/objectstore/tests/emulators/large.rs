@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An object that is more than one request takes.
+//! Tests an object that needs more than one request.
 
 use super::*;
 
@@ -20,7 +20,7 @@ where
         .fetch(key, &object, 0..object.size, &mut memory)
         .unwrap();
     assert!(memory.bytes == bytes);
-    // Law 8, whether it is noticed before the bytes go or after.
+    // Law 8, whether it is noticed before the upload or after.
     let error = store.put(key, &source.upload()).unwrap_err();
     assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
     let results: Vec<_> = thread::scope(|scope| {
@@ -33,7 +33,7 @@ where
     for error in results.iter().filter_map(|result| result.as_ref().err()) {
         assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
     }
-    // Nothing is seen of what fails.
+    // Nothing of a failed upload is visible.
     let mut broken = source.clone();
     broken.broken_from = Some(SIZE as u64 - 1);
     let wrong = Bytes::new(bytes.clone()).with_checksum_of(b"other");
@@ -44,7 +44,7 @@ where
     }
     let left = |remove| store.unfinished("large/", Duration::ZERO, remove).unwrap();
     assert_eq!(left(false), Vec::<String>::new());
-    // What a client that died leaves behind is no object, and is found.
+    // An upload abandoned by a client that died is not an object, and is found.
     place(".uploads/0123/large/dead", b"torso");
     let mut seen = Vec::new();
     let mut each = |one: Listed| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The suite that every store runs, against emulators: Azurite, which is Microsoft's, and fake-gcs-server. The latter
-//! does not know the requests by which the client writes, so for these there is a server of the tests' own (`player`).
-//! `scripts/emulators.sh FOLDER` brings them, CLOUDSYNC_EMULATORS=FOLDER says where they are, and the feature `emulators`
-//! has this compiled.
+//! Runs the conformance suite against emulators: Microsoft's Azurite, and fake-gcs-server. The latter does not support
+//! the requests by which the client writes, so the tests have a server of their own for these (`player`).
+//! `scripts/emulators.sh FOLDER` installs the emulators, CLOUDSYNC_EMULATORS=FOLDER names the folder, and the feature
+//! `emulators` enables the tests.
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
@@ -31,7 +31,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 fn emulators() -> PathBuf {
     let folder = std::env::var_os("CLOUDSYNC_EMULATORS");
     folder
-        .expect("CLOUDSYNC_EMULATORS says where scripts/emulators.sh put them")
+        .expect("CLOUDSYNC_EMULATORS is the folder in which scripts/emulators.sh installed the emulators")
         .into()
 }
 
@@ -42,7 +42,7 @@ fn serve(command: impl FnOnce(u16) -> Command + Send + 'static) -> String {
         .local_addr()
         .unwrap()
         .port();
-    // The kernel kills the server when the thread that started it ends: this one ends with the process.
+    // The kernel kills the server when the thread that started it ends; this one lives as long as the process.
     thread::spawn(move || {
         let inner = command(port);
         let mut outer = Command::new("setpriv");
@@ -73,7 +73,7 @@ fn options(pairs: &[(&str, &str)]) -> Options {
     pairs.iter().copied().collect()
 }
 
-/// The way to the back-end that is not the store under test: the crate's own calls.
+/// Access to the back-end that bypasses the store under test: the crate's own calls.
 fn wait<T>(work: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());

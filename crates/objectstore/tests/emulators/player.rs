@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Plays Google's XML interface, as far as the client uses it to write: fake-gcs-server only lets it read. Conditions,
-//! uploads in parts, copies and listings are as Google documents them.
+//! Emulates the part of Google's XML interface by which the client writes, because fake-gcs-server only supports reads
+//! through it. Conditions, uploads in parts, copies and listings follow Google's documentation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// More listed objects than this need another page.
+/// Objects per page of a listing.
 const PAGE: usize = 3;
 
 #[derive(Clone, Default)]
@@ -25,7 +25,7 @@ struct Bucket {
     objects: BTreeMap<String, Kept>,
     uploads: BTreeMap<String, (Kept, BTreeMap<u32, Vec<u8>>)>,
     generation: u64,
-    /// How many more requests that write are done and then answered with an error.
+    /// The number of further writing requests that are executed, but answered with an error.
     lost: u32,
 }
 
@@ -112,7 +112,7 @@ impl Player {
         player
     }
 
-    /// The next request that writes is done, and its answer says that the server failed.
+    /// Executes the next writing request, but answers it with a server error.
     pub(crate) fn lose_an_answer(&self) {
         self.bucket.lock().unwrap().lost = 1;
     }
@@ -359,7 +359,7 @@ fn kept(request: &Request) -> Kept {
     }
 }
 
-/// Now.
+/// The current time.
 fn date(format: &str) -> String {
     let said = std::process::Command::new("date")
         .env("LC_ALL", "C")

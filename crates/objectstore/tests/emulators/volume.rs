@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The plugins on real volumes, which the program archives or whoever uploads by hand.
+//! Tests the plugins on real volumes, with files that the program archived or that were uploaded by hand.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use super::*;
 use crate::player::Player;
 use crate::{azure, google, google_writes};
 
-/// Longer than anything may take on a slow machine.
+/// Longer than any operation takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn lab() -> &'static Lab {
@@ -20,7 +20,7 @@ fn lab() -> &'static Lab {
     })
 }
 
-/// The program, from where the plugins are.
+/// The program, from the folder of the plugins.
 fn program() -> PathBuf {
     let ours = Artifacts::find(&[]).unwrap();
     let places = ours.translator.ancestors().skip(1).take(2);
@@ -29,7 +29,7 @@ fn program() -> PathBuf {
     program.expect("the program is built: cargo build --workspace")
 }
 
-/// A volume whose cold files are in a cloud, and a client of it.
+/// A volume whose store is a cloud, and a client of it.
 struct Cloud {
     volume: Volume,
     mount: Option<Mount>,
@@ -72,7 +72,7 @@ impl Cloud {
             .within(PATIENCE, "read", move || fs::read(path))
     }
 
-    /// Reads, and waits for the end of the recall, whose bytes readers get before the brick has them all.
+    /// Reads, and waits for the end of the recall: readers are answered before the brick has all bytes.
     #[track_caller]
     fn assert_comes_back(&self, name: &str, bytes: &[u8]) {
         let read = self.read(name);
@@ -93,7 +93,7 @@ impl Cloud {
         mark.is_some() && fs::metadata(brick).unwrap().len() == 0
     }
 
-    /// Runs the program on the brick, which must do all it was asked for.
+    /// Runs the program on the brick, which must succeed.
     #[track_caller]
     fn cloudsync(&self, args: &[&str]) -> String {
         let brick = lab().inner(&self.volume.bricks()[0]);
@@ -105,12 +105,12 @@ impl Cloud {
         outcome.text()
     }
 
-    /// Archives, reads, verifies, and collects what nobody refers to.
+    /// Archives, reads, verifies, and collects unreferenced objects.
     fn there_and_back(mut self) {
         let files = [
             ("one", 1),
             ("dir/with space/\u{e4}", 300_001),
-            // In parts.
+            // Large enough for an upload in parts.
             ("large", (20 << 20) + 3),
         ];
         let bytes = |size| pattern(size as u64, size);
@@ -131,7 +131,7 @@ impl Cloud {
         for (name, size) in files {
             self.assert_comes_back(name, &bytes(size));
         }
-        // What is modified is archived as another object, and the old one goes.
+        // A modified file is archived as a new object, and the old one is collected.
         self.write("one", b"2");
         let said = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
         assert!(
@@ -196,7 +196,7 @@ fn googlecloud_brings_back_what_an_emulator_of_google_s_has() {
             xattr::set(path, "trusted.glusterfs.csou.complete", seconds.as_bytes())
         })
     };
-    // It is not there yet: nothing is cut.
+    // The object does not exist yet, so nothing is truncated.
     let refused = complete(&cloud).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(61), "ENODATA: {refused}");
     let (url, body) = (endpoint.clone(), bytes.clone());
