@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the archiver needs of a store. Each function is one statement, and its name says which.
+//! Tests of the archiver's operations. Each function tests one requirement, stated by its name.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -30,7 +30,7 @@ fn assert_missing<S: Store>(store: &S, key: &str) {
     assert!(matches!(error, StoreError::Missing(_)), "{key}: {error:?}");
 }
 
-/// What is put is there: described as `put` said, with its checksum, for this store and for another client's.
+/// An object that was put exists: described as `put` returned it, with its checksum, for this client and for another.
 pub fn what_is_put_is_there<S: Subject<Store: Archive>>(subject: &S) {
     let (store, key) = (subject.open(), "put/there/1");
     assert_missing(&store, key);
@@ -46,7 +46,7 @@ pub fn what_is_put_is_there<S: Subject<Store: Archive>>(subject: &S) {
     }
 }
 
-/// Objects of any size are put whole, the empty one and one of several parts included.
+/// Objects of any size are put whole, including an empty one and one of several parts.
 pub fn objects_of_any_size_are_put_whole<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     for size in [0, 1, 65_537, MIB, 8 * MIB, 20 * MIB + 1] {
@@ -59,7 +59,7 @@ pub fn objects_of_any_size_are_put_whole<S: Subject<Store: Archive>>(subject: &S
     }
 }
 
-/// Any key can be put, names one object, and is listed as it is.
+/// Any key can be put, names one object, and is listed unchanged.
 pub fn any_key_can_be_put_and_is_listed<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     let long = format!("put/keys/{}", "x".repeat(600));
@@ -106,7 +106,7 @@ pub fn any_key_can_be_put_and_is_listed<S: Subject<Store: Archive>>(subject: &S)
     assert_eq!(listed(&store, "put/keys/"), BTreeMap::new());
 }
 
-/// What is kept beside an object comes back as it was, whatever text it is.
+/// An object's metadata is returned unchanged, whatever text it is.
 pub fn what_is_kept_beside_an_object_comes_back<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     let key = "put/kept";
@@ -139,7 +139,7 @@ pub fn an_object_is_never_overwritten<S: Subject<Store: Archive>>(subject: &S) {
     assert_same(&whole(&store, key).unwrap(), &first, key);
 }
 
-/// Of many that put the same key at once exactly one wins, and the object is its.
+/// Of many concurrent puts of one key exactly one succeeds, and the object is its.
 pub fn of_many_that_put_the_same_key_one_wins<S: Subject<Store: Archive>>(subject: &S) {
     for round in 0..3 {
         let key = format!("put/race/{round}");
@@ -169,7 +169,7 @@ pub fn of_many_that_put_the_same_key_one_wins<S: Subject<Store: Archive>>(subjec
     }
 }
 
-/// Bytes that are not those of the checksum do not become an object.
+/// Bytes that do not match the checksum do not become an object.
 pub fn bytes_of_another_checksum_are_refused<S: Subject<Store: Archive>>(subject: &S) {
     let (store, key) = (subject.open(), "put/corrupt");
     for size in [1000, 9 * MIB] {
@@ -180,7 +180,7 @@ pub fn bytes_of_another_checksum_are_refused<S: Subject<Store: Archive>>(subject
     }
 }
 
-/// A source that cannot be read ends the upload, and nothing of it is seen.
+/// A source that cannot be read ends the upload, and nothing of it is visible.
 pub fn a_source_that_fails_leaves_nothing<S: Subject<Store: Archive>>(subject: &S) {
     let (store, key) = (subject.open(), "put/broken");
     for (size, broken_from) in [
@@ -197,7 +197,7 @@ pub fn a_source_that_fails_leaves_nothing<S: Subject<Store: Archive>>(subject: &
     assert_eq!(listed(&store, key), BTreeMap::new());
 }
 
-/// A listing shows what begins with a prefix, with its size and about when it was put there, and nothing else.
+/// A listing includes exactly the objects whose keys begin with the prefix, with their size and approximate time.
 pub fn a_listing_shows_what_begins_with_a_prefix<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     for key in [
@@ -234,7 +234,7 @@ pub fn a_listing_shows_what_begins_with_a_prefix<S: Subject<Store: Archive>>(sub
     );
 }
 
-/// A listing ends when it is told to.
+/// A listing ends when `each` breaks.
 pub fn a_listing_ends_when_it_is_told_to<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     for n in 0..5 {
@@ -255,7 +255,7 @@ pub fn a_listing_ends_when_it_is_told_to<S: Subject<Store: Archive>>(subject: &S
     assert_eq!(seen, 2);
 }
 
-/// What is removed is gone, for every client; removing it again is no error, and neighbours stay.
+/// A removed object is missing for every client; removing it again succeeds, and other objects stay.
 pub fn what_is_removed_is_gone<S: Subject<Store: Archive>>(subject: &S) {
     let (store, other) = (subject.open(), subject.open());
     for key in ["put/remove/a", "put/remove/ab", "put/remove/a/b"] {
@@ -271,7 +271,7 @@ pub fn what_is_removed_is_gone<S: Subject<Store: Archive>>(subject: &S) {
     assert!(other.head("put/remove/ab").is_ok() && other.head("put/remove/a/b").is_ok());
 }
 
-/// A key that was removed can be put again, and is another version then.
+/// A removed key can be put again, and then has another version.
 pub fn a_key_can_be_put_again_after_it_was_removed<S: Subject<Store: Archive>>(subject: &S) {
     let (store, key) = (subject.open(), "put/again");
     let before = store
@@ -285,7 +285,7 @@ pub fn a_key_can_be_put_again_after_it_was_removed<S: Subject<Store: Archive>>(s
     assert_same(&whole(&store, key).unwrap(), &pattern(12, 5000), key);
 }
 
-/// An upload that failed cleans up after itself; what ended well is not called unfinished.
+/// A failed upload is cleaned up, and a completed one is not listed as unfinished.
 pub fn what_failed_is_not_left_unfinished<S: Subject<Store: Archive>>(subject: &S) {
     let store = subject.open();
     store

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What every store must do, as tests. A store's crate says how its back-end is reached ([`Subject`]) and names the
-//! suite in a test file of its own; every statement becomes a test there:
+//! The requirements on every store, as tests. A store's crate implements access to its back-end ([`Subject`]) and names
+//! the suite in a test file of its own, in which every requirement becomes a test:
 //!
 //! ```ignore
 //! struct Mine;
@@ -10,16 +10,16 @@
 //! cloudsync_store_conformance::archives!(Mine);  // one that can be archived to as well
 //! ```
 //!
-//! - [`reads`]: ranges and sizes, names, missing and forbidden objects, an object that changes before or while it is
-//!   read, a reader that goes away, one that is slow, settings that change while reads run;
-//! - [`archives`]: what was put is there whole, with what is kept beside it, is never overwritten, is listed, can be
-//!   removed, and leaves nothing when it fails;
-//! - [`Memory`], [`Bytes`]: a sink and a source for tests of one's own.
+//! - [`mod@reads`]: ranges and sizes, names, missing and forbidden objects, an object that changes before or while it
+//!   is read, a reader that cancels, one that is slow, settings that change during reads;
+//! - [`mod@archives`]: an object that was put is whole, has its metadata, is never overwritten, is listed, can be
+//!   removed, and leaves nothing behind if it fails;
+//! - [`Memory`], [`Bytes`]: a sink and a source for a store's own tests.
 //!
-//! Tests run side by side and share a back-end: every one uses keys of its own, which begin with its name.
+//! Tests run concurrently and share a back-end, so every one uses its own keys, which begin with its name.
 
 #![forbid(unsafe_code)]
-// A test has no better answer to an error than to fail.
+// A test can only fail on an error.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod archives;
@@ -30,7 +30,7 @@ mod subject;
 pub use memory::{Bytes, Memory, pattern};
 pub use subject::Subject;
 
-/// The tests of [`reads`] for a value of a type that implements [`Subject`].
+/// Defines the tests of [`mod@reads`] for a value of a type that implements [`Subject`].
 #[macro_export]
 macro_rules! reads {
     ($subject:expr) => {
@@ -57,7 +57,7 @@ macro_rules! reads {
     };
 }
 
-/// The tests of [`archives`] for a value of a type that implements [`Subject`], whose store implements
+/// Defines the tests of [`mod@archives`] for a value of a type that implements [`Subject`], whose store implements
 /// [`cloudsync_store::Archive`].
 #[macro_export]
 macro_rules! archives {

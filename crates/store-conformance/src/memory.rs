@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A sink and a source in memory.
+//! A sink and a source in memory, for tests.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, Sink, Source, StoreError, Upload};
 
-/// Bytes that tell their place: no piece is like another.
+/// Bytes that differ by position and seed, so that misplaced bytes are detected.
 #[must_use]
 pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 8);
@@ -22,7 +22,7 @@ pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Fails with a short text: the bytes themselves help nobody.
+/// Fails with a short text, because the bytes themselves are no help.
 #[track_caller]
 pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     if got == want {
@@ -36,22 +36,22 @@ pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     );
 }
 
-/// A sink that keeps what it gets.
+/// A sink that keeps its bytes.
 #[derive(Default)]
 pub struct Memory {
-    /// What it got.
+    /// The bytes written so far.
     pub bytes: Vec<u8>,
-    /// From so many bytes on nobody wants more.
+    /// Cancels after this number of bytes.
     pub enough: Option<usize>,
-    /// From so many bytes on it answers [`StoreError::Sink`] with ENOSPC.
+    /// Fails with [`StoreError::Sink`] and ENOSPC before it exceeds this number of bytes.
     pub full: Option<usize>,
     /// How long to sleep once, in the first write.
     pub pause: Duration,
     /// Called once, after the first write.
     pub after_first: Option<Box<dyn FnOnce() + Send>>,
-    /// What it was told of the object.
+    /// The object's description, if the store gave one.
     pub described: Option<Object>,
-    /// Calls of `write` after one that it answered with an error.
+    /// Number of calls of `write` after one that failed.
     pub calls_after_error: usize,
     #[doc(hidden)]
     pub failed: bool,
@@ -95,7 +95,7 @@ impl Sink for Memory {
     }
 
     fn describe(&mut self, object: &Object) {
-        // Again for a request that took up where another one broke off.
+        // Described again by a request that continues an interrupted one.
         if self.described.is_none() {
             assert!(self.bytes.is_empty(), "described after its first bytes");
         }
@@ -109,12 +109,12 @@ pub struct Bytes {
     bytes: Vec<u8>,
     kept: Metadata,
     checksum: Checksum,
-    /// From here on reading fails.
+    /// Reads of bytes from this offset on fail.
     pub broken_from: Option<u64>,
 }
 
 impl Bytes {
-    /// Bytes with the checksum that they have.
+    /// A source with the correct checksum of its bytes.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         let checksum = Algorithm::Crc64Nvme.of(&bytes);
@@ -126,27 +126,27 @@ impl Bytes {
         }
     }
 
-    /// The same, with something kept beside them.
+    /// Adds an item of metadata.
     #[must_use]
     pub fn keeping(mut self, name: &str, value: &str) -> Self {
         self.kept.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// The same, with the checksum of other bytes.
+    /// Replaces the checksum by that of other bytes.
     #[must_use]
     pub fn with_checksum_of(mut self, bytes: &[u8]) -> Self {
         self.checksum = Algorithm::Crc64Nvme.of(bytes);
         self
     }
 
-    /// Their checksum.
+    /// The checksum of the upload.
     #[must_use]
     pub fn checksum(&self) -> Checksum {
         self.checksum
     }
 
-    /// What a store is told.
+    /// The upload to pass to a store.
     #[must_use]
     pub fn upload(&self) -> Upload<'_> {
         Upload {
@@ -162,7 +162,7 @@ impl Source for Bytes {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let end = offset + buffer.len() as u64;
         if self.broken_from.is_some_and(|broken| end > broken) {
-            return Err(io::Error::other("broken, says the test"));
+            return Err(io::Error::other("broken on purpose"));
         }
         let range = usize::try_from(offset).unwrap()..usize::try_from(end).unwrap();
         let bytes = self.bytes.get(range).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a recall needs of a store. Each function is one statement, and its name says which.
+//! Tests of the operations of recalls. Each function tests one requirement, stated by its name.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::memory::assert_same;
 use crate::{Memory, Subject, pattern};
 
 const MIB: usize = 1 << 20;
-/// Longer than any store needs to notice something.
+/// Longer than any store needs to notice a condition.
 const SOON: Duration = Duration::from_secs(20);
 
 fn fetch<S: Store>(
@@ -25,7 +25,7 @@ fn fetch<S: Store>(
     let range = range.start as u64..range.end as u64;
     store.fetch(key, &object, range, sink)?;
     if let Some(described) = &sink.described {
-        assert_eq!(*described, object, "{key}: what is told beside its bytes");
+        assert_eq!(*described, object, "{key}: described while it was fetched");
     }
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(crate) fn whole<S: Store>(store: &S, key: &str) -> Result<Vec<u8>, StoreErro
     Ok(sink.bytes)
 }
 
-/// Any range is those bytes: at both ends, across whatever pieces the store has, single bytes, and none at all.
+/// Any range returns its bytes: at both ends, across the store's internal pieces, single bytes, and an empty range.
 pub fn any_range_is_those_bytes<S: Subject>(subject: &S) {
     let bytes = pattern(1, 5 * MIB + 12345);
     let key = "any_range/object";
@@ -61,7 +61,7 @@ pub fn any_range_is_those_bytes<S: Subject>(subject: &S) {
     }
 }
 
-/// Objects of any size are described with that size and arrive whole, the empty one included.
+/// Objects of any size are described with that size and arrive whole, including an empty one.
 pub fn objects_of_any_size_arrive_whole<S: Subject>(subject: &S) {
     let store = subject.open();
     for size in [0, 1, 511, 4096, 65_537, MIB, 3 * MIB + 1] {
@@ -73,7 +73,7 @@ pub fn objects_of_any_size_arrive_whole<S: Subject>(subject: &S) {
     }
 }
 
-/// A key is plain text, whatever is in it, and no two keys are the same object.
+/// A key is plain text of any characters, and different keys are different objects.
 pub fn keys_are_what_they_are<S: Subject>(subject: &S) {
     let long = format!("keys/{}", "long/".repeat(40));
     let mut keys = vec![
@@ -111,7 +111,8 @@ pub fn keys_are_what_they_are<S: Subject>(subject: &S) {
     }
 }
 
-/// A missing object is that, and not an empty one or a broken store; and so is one whose key only begins like another.
+/// A missing object is reported as missing, not as empty or unreachable, even if its key is a prefix of another or has
+/// one.
 pub fn a_missing_object_is_missing<S: Subject>(subject: &S) {
     subject.place("missing/there", b"bytes");
     let store = subject.open();
@@ -125,7 +126,7 @@ pub fn a_missing_object_is_missing<S: Subject>(subject: &S) {
         assert!(matches!(error, StoreError::Missing(_)), "{key}: {error:?}");
         assert!(!error.to_string().is_empty());
     }
-    // It went between the question and the read.
+    // Removed after it was described and before it is read.
     let object = store.head("missing/there").unwrap();
     subject.remove("missing/there");
     let mut sink = Memory::default();
@@ -139,7 +140,7 @@ pub fn a_missing_object_is_missing<S: Subject>(subject: &S) {
     assert!(sink.bytes.is_empty());
 }
 
-/// What may not be read says so, and is not called missing.
+/// An object that may not be read is reported as such, and not as missing.
 pub fn an_object_may_not_be_readable<S: Subject>(subject: &S) {
     let key = "forbidden/object";
     subject.place(key, b"bytes");
@@ -156,7 +157,7 @@ pub fn an_object_may_not_be_readable<S: Subject>(subject: &S) {
     );
 }
 
-/// A store whose back-end is away opens all the same (a mount must not fail), and then says that it is away.
+/// A store whose back-end is down can be opened (a mount must not fail), and then reports that it is unreachable.
 pub fn a_store_that_is_away_is_unreachable<S: Subject>(subject: &S) {
     let begun = Instant::now();
     let store = S::Store::open(&subject.away()).unwrap();
@@ -165,7 +166,7 @@ pub fn a_store_that_is_away_is_unreachable<S: Subject>(subject: &S) {
     assert!(begun.elapsed() < SOON, "it took {:?}", begun.elapsed());
 }
 
-/// Wrong settings are refused when the store is opened, and the text names what is wrong.
+/// Wrong settings are refused when the store is opened, and the text names them.
 pub fn wrong_settings_are_refused_by_name<S: Subject>(subject: &S) {
     let wrong = subject.wrong();
     assert!(!wrong.is_empty(), "every store has settings that are wrong");
@@ -173,7 +174,7 @@ pub fn wrong_settings_are_refused_by_name<S: Subject>(subject: &S) {
         match S::Store::open(&options) {
             Err(StoreError::Settings(text)) => assert!(text.contains(word), "{word}: {text}"),
             Err(error) => panic!("{word}: {error:?}"),
-            Ok(_) => panic!("{word}: the settings were taken"),
+            Ok(_) => panic!("{word}: the settings were accepted"),
         }
     }
     assert!(
@@ -182,7 +183,7 @@ pub fn wrong_settings_are_refused_by_name<S: Subject>(subject: &S) {
     );
 }
 
-/// An object that was replaced after it was described is not read as the one that was.
+/// An object that was replaced after it was described is not read.
 pub fn an_object_that_changed_is_not_read<S: Subject>(subject: &S) {
     let key = "changed/object";
     subject.place(key, &pattern(1, 100_000));
@@ -190,7 +191,7 @@ pub fn an_object_that_changed_is_not_read<S: Subject>(subject: &S) {
     let object = store.head(key).unwrap();
     assert!(
         object.etag.is_some(),
-        "without a version nothing can be noticed"
+        "without a version no change can be detected"
     );
     subject.place(key, &pattern(2, 100_000));
     let mut sink = Memory::default();
@@ -198,11 +199,11 @@ pub fn an_object_that_changed_is_not_read<S: Subject>(subject: &S) {
         .fetch(key, &object, 0..100_000, &mut sink)
         .unwrap_err();
     assert!(matches!(error, StoreError::Changed(_)), "{error:?}");
-    assert!(sink.bytes.is_empty(), "{} bytes came", sink.bytes.len());
+    assert!(sink.bytes.is_empty(), "{} bytes arrived", sink.bytes.len());
     assert_ne!(store.head(key).unwrap().etag, object.etag);
 }
 
-/// An object that is replaced while it is read: all of the old one, or an error; never some of each.
+/// An object that is replaced during a read gives all of the old version, or an error, but never bytes of both.
 pub fn bytes_of_two_versions_are_never_mixed<S: Subject>(subject: &S) {
     let key = "mixed/object";
     let (old, new) = (pattern(1, 12 * MIB), pattern(2, 12 * MIB));
@@ -231,7 +232,7 @@ pub fn bytes_of_two_versions_are_never_mixed<S: Subject>(subject: &S) {
             Ok(()) => assert_same(&sink.bytes, &old, "what was read"),
             Err(StoreError::Changed(_)) => {
                 let same = old.starts_with(&sink.bytes);
-                assert!(same, "bytes of the new version came before the error");
+                assert!(same, "bytes of the new version arrived before the error");
             }
             Err(error) => panic!("{error:?}"),
         }
@@ -239,7 +240,7 @@ pub fn bytes_of_two_versions_are_never_mixed<S: Subject>(subject: &S) {
     assert!(replaced.load(Ordering::SeqCst));
 }
 
-/// An object that is removed while it is read: all of it, or an error.
+/// An object that is removed during a read gives all of its bytes, or an error.
 pub fn an_object_that_goes_while_it_is_read_is_whole_or_an_error<S: Subject>(subject: &S) {
     let key = "goes/object";
     let bytes = pattern(3, 12 * MIB);
@@ -268,7 +269,7 @@ pub fn an_object_that_goes_while_it_is_read_is_whole_or_an_error<S: Subject>(sub
     });
 }
 
-/// Who does not want the bytes any more gets an answer soon, and no more bytes.
+/// A cancelled read ends soon, and writes no more bytes.
 pub fn who_does_not_want_the_bytes_gets_no_more<S: Subject>(subject: &S) {
     let key = "cancel/object";
     subject.place(key, &pattern(4, 8 * MIB));
@@ -291,7 +292,7 @@ pub fn who_does_not_want_the_bytes_gets_no_more<S: Subject>(subject: &S) {
     }
 }
 
-/// The error of a sink is the error of the fetch, unchanged and at once: nothing is asked again.
+/// The error of a sink is the error of the fetch, unchanged and at once, without a retry.
 pub fn what_the_sink_says_is_handed_on<S: Subject>(subject: &S) {
     let key = "full/object";
     subject.place(key, &pattern(5, 4 * MIB));
@@ -307,7 +308,7 @@ pub fn what_the_sink_says_is_handed_on<S: Subject>(subject: &S) {
     }
 }
 
-/// A volume that is slower than the store is no reason to give up.
+/// A volume that is slower than the store does not make a fetch fail.
 pub fn a_slow_sink_gets_everything<S: Subject>(subject: &S) {
     let key = "slow/object";
     let bytes = pattern(6, 8 * MIB);
@@ -320,7 +321,7 @@ pub fn a_slow_sink_gets_everything<S: Subject>(subject: &S) {
     assert_same(&sink.bytes, &bytes, key);
 }
 
-/// Many readers of one store at once, of one object and of different ones.
+/// Many concurrent readers of one store, of the same object and of different ones.
 pub fn many_readers_at_once<S: Subject>(subject: &S) {
     for n in 0..4 {
         subject.place(&format!("many/{n}"), &pattern(n, MIB + 7));
@@ -338,8 +339,8 @@ pub fn many_readers_at_once<S: Subject>(subject: &S) {
     });
 }
 
-/// `gluster volume set` while recalls run: every reader keeps the store that it began with, new ones are opened and
-/// old ones dropped beside it, good settings and bad.
+/// As with `gluster volume set` during recalls: every reader keeps its store, while new stores are opened and old ones
+/// dropped, with valid settings and invalid ones.
 pub fn settings_change_while_reads_run<S: Subject>(subject: &S) {
     let key = "settings/object";
     let bytes = pattern(7, 4 * MIB);
