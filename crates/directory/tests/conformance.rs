@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The suite that every store runs: once with objects as the archiver puts them, once with files that somebody put
-//! into `plain/` by hand.
+//! Runs the conformance suite: once with objects that the archiver put, once with files in `plain/`.
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
@@ -53,7 +52,7 @@ impl Subject for Objects {
         self.0.options()
     }
 
-    /// Replacing is what only a test does, and an object is a folder that can be moved out of the way.
+    /// Only tests replace objects; an object is a folder, which can be moved away.
     fn place(&self, key: &str, bytes: &[u8]) {
         let store = self.open();
         store.delete(key).unwrap();

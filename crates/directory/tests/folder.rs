@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What only a folder can do wrong: keys that are paths, links, mounts that are gone, clients that die, damage.
+//! Tests what is specific to folders: keys that are paths, links, missing mounts, clients that die, damage.
 
 #![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
 
@@ -25,7 +25,7 @@ fn fresh() -> (TempDir, Directory) {
     (folder, store)
 }
 
-/// Every file and folder below, by its path.
+/// The paths of all files and folders below.
 fn tree(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -198,7 +198,7 @@ fn damage_is_named_and_is_not_the_object() {
     assert_eq!(store.head("key").unwrap().size, 1000);
 }
 
-/// A source that says where it is and then waits for the end of its process.
+/// A source that reports its progress, and then blocks until its process is killed.
 struct Endless;
 
 impl Source for Endless {
@@ -212,7 +212,7 @@ impl Source for Endless {
     }
 }
 
-/// The body runs in a process of its own, which is killed in the middle of an upload.
+/// The body runs in a process of its own, which is killed during an upload.
 #[test]
 fn a_client_that_is_killed_in_mid_upload_leaves_no_object_and_can_be_cleaned_up_after() {
     const NAME: &str =
