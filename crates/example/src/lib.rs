@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A whole store plugin in Rust: objects are files in a folder, and a key is a path below it.
+//! A complete store plugin in Rust: objects are files in a folder, and a key is a path below it.
 
 use std::fs::File;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub struct Example {
 }
 
 impl Example {
-    /// Opens an object. Keys come from the volume: none may lead out of the folder.
+    /// Opens an object. Keys come from the volume, and must not lead out of the folder.
     fn file(&self, key: &str) -> Result<File, StoreError> {
         let inside = |part| matches!(part, Component::Normal(_));
         if !Path::new(key).components().all(inside) || !self.folder.join(key).is_file() {
@@ -27,7 +27,7 @@ impl Example {
     }
 }
 
-/// What an object is now; its etag differs as soon as it was written to or replaced.
+/// Describes an object. Its etag changes whenever the file is written to or replaced.
 fn describe(file: &File) -> Result<Object, StoreError> {
     let data = file
         .metadata()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The suite that every store runs.
+//! Runs the conformance suite.
 
 use std::fs;
 use std::path::PathBuf;
