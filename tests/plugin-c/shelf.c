@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
 /*
- * A whole store plugin in C: objects are files in a folder, and a key is a path below it.
+ * A complete store plugin in C: objects are files in a folder, and a key is a path below it.
  *
  *   gluster volume set VOL features.cloudsync-storetype shelf
  *   gluster volume set VOL features.cloudsync-store-id path=/folder
@@ -76,7 +76,7 @@ shelf_fini(void *config)
     free(shelf);
 }
 
-/* What an object is now; its etag differs as soon as it was written to or replaced. */
+/* Describes an object. Its etag changes whenever the file is written to or replaced. */
 static int
 shelf_describe(int fd, cs_object_t *object)
 {
