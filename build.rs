@@ -87,6 +87,12 @@ const VARIABLES: &[&str] = &[
 ];
 
 fn main() {
+    println!("cargo::rustc-check-cfg=cfg(without_glusterfs)");
+    publish_exports();
+    if !gluster_build::is_installed("the translator") {
+        println!("cargo::rustc-cfg=without_glusterfs");
+        return;
+    }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let flags = gluster_build::flags();
     build_shim(&flags);
@@ -95,7 +101,6 @@ fn main() {
         .expect("OUT_DIR can be written");
     gluster_build::link_args("cloudsync.so");
     gluster_build::hide_what_dependencies_export();
-    publish_exports();
 }
 
 fn build_shim(flags: &[String]) {

@@ -90,6 +90,8 @@ cargo=${CARGO:-cargo}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 export PATH CARGO_TARGET_DIR CLOUDSYNC_ARTIFACTS
+# Here nothing may be left out because the machine lacks something.
+export CLOUDSYNC_REQUIRE_GLUSTERFS=1 CLOUDSYNC_REQUIRE_LAB=1
 if [ -n "$with_sudo" ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=sudo -n -E"

@@ -33,6 +33,8 @@
 //! | 0 | `sync`        | locks, which tests/races replaces                                       | no     |
 //! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 
+#![cfg(not(without_glusterfs))]
+
 pub mod archive;
 pub mod ask;
 pub mod bricks;

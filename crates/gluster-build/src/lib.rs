@@ -48,6 +48,41 @@ pub fn flags() -> Vec<String> {
         .collect()
 }
 
+/// Environment variable that makes it an error when GlusterFS's headers are missing. CI sets it to 1. A release build
+/// needs them anyway.
+pub const REQUIRE_VARIABLE: &str = "CLOUDSYNC_REQUIRE_GLUSTERFS";
+
+/// Whether GlusterFS's headers can be read. If not, `what` is left out of a debug build, and cargo shows a warning that says
+/// so: whoever has no GlusterFS can work on the rest.
+///
+/// # Panics
+/// When they are missing and required.
+#[must_use]
+pub fn is_installed(what: &str) -> bool {
+    println!("cargo::rerun-if-env-changed={REQUIRE_VARIABLE}");
+    let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let probe = Path::new(&folder).join("probe.c");
+    fs::write(&probe, "#include <glusterfs/xlator.h>\n").expect("OUT_DIR is writable");
+    let mut build = cc::Build::new();
+    for flag in flags() {
+        build.flag(flag);
+    }
+    if build.warnings(false).file(&probe).try_expand().is_ok() {
+        return true;
+    }
+    let why = "GlusterFS's headers cannot be read (Debian: libglusterfs-dev liburcu-dev libssl-dev uuid-dev; elsewhere \
+               set CLOUDSYNC_GF_CPPFLAGS)";
+    let required = env::var(REQUIRE_VARIABLE).is_ok_and(|value| value == "1");
+    assert!(
+        !required && env::var("PROFILE").as_deref() != Ok("release"),
+        "{why}"
+    );
+    // They may be installed later.
+    println!("cargo::rerun-if-changed=/usr/include/glusterfs");
+    println!("cargo::warning={what} is left out: {why}");
+    false
+}
+
 /// Warning flags for our C. All of them are errors where the environment says `CLOUDSYNC_WERROR=1` (CI does).
 #[must_use]
 pub fn warnings() -> Vec<&'static str> {
@@ -68,7 +103,9 @@ pub fn link_args(soname: &str) {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{arg}");
     }
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,{soname}");
-    println!("cargo::rustc-link-lib=dylib=glusterfs");
+    if is_installed(soname) {
+        println!("cargo::rustc-link-lib=dylib=glusterfs");
+    }
 }
 
 /// C functions that crc-fast, deep inside AWS's SDK and in ours, marks for export from whatever it is linked into.

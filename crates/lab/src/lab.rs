@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use crate::artifacts::{self, Artifacts};
 use crate::ceph::S3Server;
 use crate::diagnose;
+use crate::machine;
 use crate::process;
 use crate::run::{Failure, Outcome, until};
 use crate::space::Space;
@@ -57,6 +58,7 @@ impl Lab {
     /// # Errors
     /// When the namespaces or glusterd cannot be started, with what they said.
     pub fn start(options: Options) -> Result<Self, Failure> {
+        machine::leave_out_if_it_cannot();
         let tree = artifacts::installed_tree()?;
         let space = Arc::new(Space::start(&tree, &options.ram)?);
         let lab = Self {
