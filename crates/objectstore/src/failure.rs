@@ -41,7 +41,8 @@ pub(crate) fn of(error: &Error, place: &str) -> Failure {
             Failure::final_(StoreError::Full(text))
         }
         _ if why.contains("BlobArchived") => Failure::final_(StoreError::Archived(text)),
-        _ if ["429", "503", "ServerBusy"]
+        // As the client and the servers write it: a number alone may be part of a key, a port or a size.
+        _ if ["status code: 429", "status code: 503", "ServerBusy"]
             .iter()
             .any(|said| why.contains(said)) =>
         {
@@ -90,7 +91,14 @@ mod tests {
             matches!(full.error, StoreError::Full(_)) && !full.passing,
             "{full:?}"
         );
-        let away = of("error sending request, 1507 bytes sent");
+        for busy in ["429 Too Many Requests: ", "503 Service Unavailable: "] {
+            let busy = of(&format!("Server returned non-2xx status code: {busy}"));
+            assert!(
+                matches!(busy.error, StoreError::Throttled(_)) && busy.passing,
+                "{busy:?}"
+            );
+        }
+        let away = of("error sending request to port 4290, 1507 of 5030 bytes sent");
         assert!(
             matches!(away.error, StoreError::Unreachable(_)) && away.passing,
             "{away:?}"

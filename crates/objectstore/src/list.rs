@@ -135,8 +135,11 @@ impl Connection {
                     page_token: next.clone(),
                     ..PaginatedListOptions::default()
                 };
-                let page = self.client.list_paginated(Some(&below), options).await;
-                page.map_err(|error| failure::of(&error, &self.place))
+                let page = self.client.list_paginated(Some(&below), options);
+                match timeout(self.timeout, page).await {
+                    Ok(page) => page.map_err(|error| failure::of(&error, &self.place)),
+                    Err(_) => Err(Failure::passing("no answer in time", &self.place)),
+                }
             })
             .await?;
             for meta in page.result.objects {

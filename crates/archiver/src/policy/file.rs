@@ -154,6 +154,10 @@ impl RawRule {
         if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             return Err("limits: files-per-second: expected a number above 0".to_owned());
         }
+        let stop_percent = limits.stop_percent.unwrap_or(50.0);
+        if !(0.0..=100.0).contains(&stop_percent) {
+            return Err("limits: stop-percent: expected 0 to 100".to_owned());
+        }
         Ok(Rule {
             start_below_free: percent("start-below-free", self.start_below_free)?,
             select: SelectFlags {
@@ -176,7 +180,7 @@ impl RawRule {
                     .map(|text| bytes("limits: bytes-per-second", text))
                     .transpose()?,
                 jobs,
-                stop_percent: limits.stop_percent.unwrap_or(50.0),
+                stop_percent,
                 stop_after: limits.stop_after.unwrap_or(100),
                 order: match self.order {
                     Some(RawOrder::Found) => Order::Found,
@@ -234,6 +238,9 @@ mod tests {
             let error = Policy::parse(&rule(more)).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
+        let limits = format!("[limits]\nstop-percent = 120.0\n{}", rule(""));
+        let error = Policy::parse(&limits).unwrap_err();
+        assert!(error.contains("stop-percent"), "{error}");
         assert!(Policy::parse("").unwrap_err().contains("no [[rule]]"));
         // A policy deletes nothing.
         let gc = Policy::parse(&format!("{}[gc]\ndelete = true\n", rule(""))).unwrap_err();
