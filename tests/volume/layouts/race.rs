@@ -13,8 +13,9 @@ use cloudsync_lab::{Backing, MountOptions};
 use super::REPLICA;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// How much later the mark comes to the other bricks, and the records of a write, before it and after it.
-const LATE: Duration = Duration::from_millis(300);
+/// How much later the mark arrives at the other bricks, and the records of a write, before it and after it. A busy machine
+/// may take a good part of it between two steps of this test.
+const LATE: Duration = Duration::from_millis(1500);
 
 /// A volume on which attributes take their time on all bricks but the last, which all clients read from.
 fn scene_with_late_marks() -> Scene {
@@ -30,7 +31,7 @@ fn scene_with_late_marks() -> Scene {
         ("debug.delay-gen", "posix"),
         ("delay-gen.delay-percentage", "100"),
         ("delay-gen.delay-duration", micros.as_str()),
-        ("delay-gen.enable", "fsetxattr,fxattrop"),
+        ("delay-gen.enable", "setxattr,fsetxattr,fxattrop"),
     ] {
         scene.volume.set(key, value).unwrap();
     }
@@ -64,7 +65,7 @@ fn scene_with_late_marks() -> Scene {
 fn a_write_that_one_brick_refused_is_not_lost() {
     let mut scene = scene_with_late_marks();
     let mut between = 0;
-    for (name, head_start) in [("of-today", 200), ("of-tomorrow", 100)] {
+    for (name, head_start) in [("of-today", 700), ("of-tomorrow", 500)] {
         let mut want = pattern(head_start, 300_000);
         scene.write(name, &want);
         scene.bucket.put(name, &want).unwrap();
