@@ -82,6 +82,8 @@ impl Lab {
     #[track_caller]
     pub fn shared(options: impl FnOnce() -> Options) -> &'static Self {
         static SHARED: OnceLock<Result<Lab, Failure>> = OnceLock::new();
+        // Before the options: they name what is built, which may be left out, too.
+        machine::leave_out_if_it_cannot();
         match SHARED.get_or_init(|| Self::start(options())) {
             Ok(lab) => lab,
             Err(failure) => panic!("the shared lab does not start:\n{failure}"),

@@ -2,12 +2,13 @@
 //! Bricks that die in the middle of a recall or of an archive, and come back.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
 use cloudsync_lab::{Backing, Layout};
 
-use super::held::{assert_under_way, begin, read_again, scene};
+use super::held::{assert_under_way, begin, bytes, read_again, scene};
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
 const REPLICA: Layout = Layout::Replica(3);
@@ -49,6 +50,40 @@ fn a_replica_that_dies_in_mid_recall_costs_its_reader_nothing() {
 #[test]
 fn a_fragment_that_dies_in_mid_recall_costs_its_reader_nothing() {
     one_of_three("host-disperse", DISPERSE);
+}
+
+/// The brick's machine loses power, and with it what it had acknowledged and not yet synced; its marks are there. It is back
+/// before the store sends more.
+#[test]
+fn what_a_brick_lost_with_its_power_is_fetched_again() {
+    let (scene, gate) = scene("host-power", Layout::Single, &["held/file"]);
+    let reader = begin(&scene, &gate, "held/file");
+    gate.silence();
+    let copy = scene.brick("held/file");
+    let written = || fs::metadata(&copy).unwrap().blocks();
+    // What was on its way is answered.
+    let mut before = 0;
+    while written() != before {
+        before = written();
+        thread::sleep(Duration::from_millis(500));
+    }
+    scene.volume.kill_brick(0).unwrap();
+    let lost = vec![0; fs::metadata(&copy).unwrap().len().try_into().unwrap()];
+    fs::write(&copy, lost).unwrap();
+    start_again(&scene);
+    let file = format!("graphs/active/{}-client-0/private", scene.volume.name());
+    let connected = || {
+        let answer = scene.mount().meta(&file).unwrap_or_default();
+        answer.contains("connected = 1").then_some(())
+    };
+    cloudsync_lab::until(PATIENCE, "the brick", connected).unwrap();
+    gate.open();
+    // The bytes, or an errno.
+    reader.end(scene.mount(), "the brick loses power");
+    read_again(&scene, "held/file");
+    scene.assert_idle();
+    scene.await_plain("held/file");
+    assert_same(&fs::read(&copy).unwrap(), &bytes(), "on the brick");
 }
 
 /// One after the other, as in an upgrade: at no time was more than one away, and yet none has the first lock any more.
@@ -121,7 +156,7 @@ fn while_archiving(stem: &str, layout: Layout) {
     let seconds: Vec<_> = (0..FILES)
         .map(|number| {
             let data = scene.stat(&name(number));
-            std::os::unix::fs::MetadataExt::mtime(&data).to_string()
+            data.mtime().to_string()
         })
         .collect();
     let root = scene.path("");

@@ -75,7 +75,9 @@ pub fn run<F: BrickFile>(
         });
         match outcome {
             // Whoever had the lock meanwhile may have done it all; if not, the job starts again.
-            Err(Failure::LockLost | Failure::Disconnected) if left > 0 => left -= 1,
+            Err(Failure::LockLost) if left > 0 => left -= 1,
+            // As often as bricks disconnect: in an upgrade each of them does, one after the other.
+            Err(Failure::Disconnected) => {}
             outcome => return outcome,
         }
     }
