@@ -39,7 +39,7 @@ mod ceph;
 mod client;
 mod diagnose;
 mod lab;
-mod machine;
+pub mod machine;
 pub mod memcheck;
 mod mount;
 mod percent;

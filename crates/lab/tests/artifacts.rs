@@ -9,6 +9,7 @@ use cloudsync_lab::{Artifacts, Backing, Lab, Layout, MountOptions, Options};
 
 #[test]
 fn builds_replace_the_installed_ones_in_the_lab_only() {
+    cloudsync_lab::machine::leave_out_if_it_cannot();
     let dir = std::process::Command::new("glusterfs")
         .arg("--print-xlatordir")
         .output()
