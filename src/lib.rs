@@ -30,7 +30,6 @@
 //! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
 //! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |
 //! | 2 | [`host`]      | safe handles of the host's objects: tickets, inodes, the child          | yes    |
-//! | 0 | `sync`        | locks, which tests/races replaces                                       | no     |
 //! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 
 pub mod archive;
@@ -45,7 +44,6 @@ pub mod objects;
 pub mod plugin;
 pub mod read;
 pub mod recall;
-mod sync;
 mod sys;
 pub mod volume;
 pub mod work;

@@ -14,15 +14,15 @@ use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
-use crate::objects::limits::LIMITS;
 use crate::objects::registry::Objects;
 use crate::plugin::store::LoadedStore;
-use crate::work::busy::Busy;
 use crate::work::task::Home;
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::limits::LIMITS;
+use cloudsync_logic::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::host::buffer::Buffer;
-use crate::objects::limits::Lease;
+use cloudsync_logic::objects::limits::Lease;
 
 /// See the module.
 #[derive(Debug)]

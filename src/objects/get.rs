@@ -8,13 +8,13 @@ use std::ops::Range;
 use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::objects::chunk::Chunk;
-use crate::objects::limits::{LIMITS, Lease, Use};
 use crate::objects::source::{Source, compare};
 use crate::plugin::store::{self, Part, Sink};
 use crate::sizes::PIECE;
-use crate::sync::Arc;
 use crate::work::workers;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::objects::limits::{LIMITS, Lease, Use};
+use cloudsync_logic::sync::Arc;
 
 /// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
 /// 400 KiB.

@@ -16,16 +16,16 @@ use crate::host::xlator::Xlator;
 use crate::objects::chunk::Chunk;
 use crate::objects::get::{self, Get, GoOn, Receiver};
 use crate::objects::identity::Identity;
-use crate::objects::limits::{Evict, LIMITS, Use};
 use crate::objects::source::Source;
 use crate::plugin::store::LoadedStore;
 use crate::sizes::{PART, PIECE};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use crate::work::busy::Busy;
 use cloudsync_logic::ahead::Ahead;
 use cloudsync_logic::coverage::{Coverage, Extent, Place};
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::objects::limits::{Evict, LIMITS, Use};
+use cloudsync_logic::sync::atomic::{AtomicBool, Ordering};
+use cloudsync_logic::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use cloudsync_logic::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use crate::host::xlator::Xlator;
 use crate::objects::identity::Identity;
 use crate::objects::object::Object;
 use crate::plugin::store::LoadedStore;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use crate::work::busy::Busy;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use cloudsync_logic::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use cloudsync_logic::work::busy::Busy;
 
 /// The objects that are in use.
 #[derive(Debug, Default)]

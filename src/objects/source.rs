@@ -11,10 +11,10 @@ use crate::host::xlator::Xlator;
 use crate::objects::identity::Identity;
 use crate::plugin::store::{self, LoadedStore};
 use crate::sizes::PIECE;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, PoisonError};
-use crate::work::busy::Busy;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::sync::atomic::{AtomicBool, Ordering};
+use cloudsync_logic::sync::{Arc, Mutex, PoisonError};
+use cloudsync_logic::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]

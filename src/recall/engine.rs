@@ -12,17 +12,17 @@ use crate::host::ticket::Ticket;
 use crate::host::xlator::Xlator;
 use crate::recall::job::Job;
 use crate::recall::steps::{self, Looked};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 use crate::volume::Volume;
-use crate::work::busy::Busy;
 use crate::work::task::{Home, task};
 use crate::work::workers::{self, Pool};
 use cloudsync_logic::crash;
 use cloudsync_logic::decision::Want;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::sync::atomic::{AtomicBool, Ordering};
+use cloudsync_logic::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use cloudsync_logic::work::busy::Busy;
 
 /// The jobs of one volume.
 #[derive(Debug)]

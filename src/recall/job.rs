@@ -9,13 +9,13 @@ use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::objects::object::Object;
 use crate::recall::tracker::Tracker;
-use crate::sync::atomic::{AtomicI32, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::Want;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::lease::Lease;
 use cloudsync_logic::queue::Parts;
+use cloudsync_logic::sync::atomic::{AtomicI32, Ordering};
+use cloudsync_logic::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A job and who waits for it.
 #[derive(Debug)]

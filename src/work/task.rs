@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::host::xlator::Xlator;
-use crate::work::busy::Busy;
 use crate::work::workers;
+use cloudsync_logic::work::busy::Busy;
 
 /// What work is done for. It is not taken apart before that is done.
 pub trait Home: Send + Sync + 'static {

@@ -14,6 +14,10 @@
 //! | [`ranges`] | which bytes were written |
 //! | [`marks`] | the values of the marks that the translator writes |
 //! | [`sizes`] | sizes of parts and requests |
+//! | [`objects`] | objects of a store: what the process may take for them |
+//! | [`recall`] | the count of a recall's writes |
+//! | [`work`] | the count of work on threads |
+//! | [`sync`] | locks: the standard library's, or those of the tests that explore orders of events |
 //! | [`gfid`] | a file's identity |
 //! | [`errno`] | what can fail, and the errno that an application gets for it |
 //! | [`crash`] | the steps at which tests kill the process |
@@ -27,8 +31,12 @@ pub mod decision;
 pub mod errno;
 pub mod gfid;
 pub mod marks;
+pub mod objects;
 pub mod protocol;
 pub mod queue;
 pub mod ranges;
+pub mod recall;
 pub mod sizes;
 pub mod status;
+pub mod sync;
+pub mod work;

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::recall::engine::Engine;
-use crate::sync::Arc;
 use crate::volume::{FILE, Volume};
 use cloudsync_logic::decision::Want;
+use cloudsync_logic::sync::Arc;
 
 /// See the module.
 #[derive(Debug)]

@@ -4,9 +4,10 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, limits, object, registry, source}`, `work::{busy, task}`, `plugin::store::object` | `sync`, `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::steps`, `work::workers` |
+//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, object, registry, source}`, `work::task`, `plugin::store::object` | `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::steps`, `work::workers` |
 
 #![forbid(unsafe_code)]
+#![cfg(feature = "shuttle")]
 
 pub mod host;
 pub mod instance;
@@ -14,7 +15,6 @@ pub mod objects;
 pub mod orders;
 pub mod plugin;
 pub mod recall;
-pub mod sync;
 pub mod volume;
 pub mod work;
 

@@ -7,8 +7,6 @@ pub mod chunk;
 pub mod get;
 #[path = "../../../src/objects/identity.rs"]
 pub mod identity;
-#[path = "../../../src/objects/limits.rs"]
-pub mod limits;
 #[path = "../../../src/objects/object.rs"]
 pub mod object;
 #[path = "../../../src/objects/registry.rs"]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! How orders of events are tried.
 
-use crate::sync::new_execution;
+use cloudsync_logic::sync::new_execution;
 
 /// Runs `body` in so many orders, or as many as CLOUDSYNC_ORDERS says: half at random, half with few changes of thread,
 /// which finds what is rare otherwise.

@@ -13,10 +13,10 @@ pub mod tracker;
 pub mod steps {
     use std::sync::atomic::Ordering;
 
-    use crate::sync::Arc;
+    use cloudsync_logic::sync::Arc;
 
     use super::job::Job;
-    use super::tracker::{self, Tracker};
+    use super::tracker;
     use crate::volume::Volume;
     use cloudsync_logic::errno::{Errno, Failure};
 
@@ -54,7 +54,7 @@ pub mod steps {
         // The lock on the file is the host's.
         assert_eq!(volume.at_work.fetch_add(1, Ordering::SeqCst), 0, "two jobs");
         let descriptor = std::ptr::from_ref(volume).addr();
-        let tracker = Tracker::open(descriptor, SIZE, WRITE);
+        let tracker = tracker::open(descriptor, SIZE, WRITE);
         job.follow(&tracker);
         for number in 0..3 {
             let Ok(slot) = tracker::begin(descriptor, number * WRITE, WRITE) else {

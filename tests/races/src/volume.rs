@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use crate::host::xlator::Xlator;
-use crate::sync::Arc;
-use crate::work::busy::Busy;
 use cloudsync_logic::config::Config;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::sync::Arc;
+use cloudsync_logic::work::busy::Busy;
 
 /// The file.
 pub const FILE: Gfid = Gfid([1; 16]);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! What counts work, and a stand-in for the threads that it runs on.
 
-#[path = "../../../src/work/busy.rs"]
-pub mod busy;
 #[path = "../../../src/work/task.rs"]
 pub mod task;
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! In place of src/sync.rs: shuttle's. Whoever waits or takes a lock may have to let another go first.
+//! The locks of the crate `shuttle`: its scheduler may run another thread whenever one takes a lock or waits.
+
+#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,13 +17,13 @@ thread_local! {
     static EXECUTION: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Each execution begins with it: what is static is new in each.
+/// Call it first in each execution, so that each has statics of its own.
 pub fn new_execution() {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     EXECUTION.set(NEXT.fetch_add(1, Ordering::Relaxed));
 }
 
-/// One value for each execution. It is never dropped, and small.
+/// One value for each execution. It is never dropped: keep it small.
 pub struct LazyLock<T: 'static> {
     init: fn() -> T,
     made: std::sync::Mutex<Option<HashMap<u64, &'static T>>>,

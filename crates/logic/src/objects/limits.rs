@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
-use cloudsync_logic::config::Config;
 
 /// What keeps bytes that may be thrown away.
 pub trait Evict: std::fmt::Debug + Send + Sync {
