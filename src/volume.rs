@@ -14,7 +14,7 @@ use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
-use crate::objects::registry::Objects;
+use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::work::task::Home;
 use cloudsync_logic::allowance::{Allowance, Answer};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
-use crate::objects::object::Object;
+use crate::objects::Object;
 use crate::recall::tracker::Tracker;
 use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::Want;

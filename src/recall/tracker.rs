@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::write;
-use crate::objects::chunk::Chunk;
+use crate::objects::Chunk;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::recall::tracker::{self as logic, Trackers};
 use cloudsync_logic::sync::LazyLock;

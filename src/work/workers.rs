@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::host::guard;
 use crate::host::thread;
+use cloudsync_logic::host::NoThread;
 
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -60,10 +61,6 @@ pub static LOCKS: Pool = Pool::new("glfs_cslck");
 
 /// How many threads [`BRICKS`] and [`LOCKS`] may have.
 pub const LIMIT: usize = 16;
-
-/// No thread could be started, and none is there that would come round to the task.
-#[derive(Debug)]
-pub struct NoThread;
 
 impl Pool {
     const fn new(name: &'static str) -> Self {

@@ -14,7 +14,9 @@
 //! | [`ranges`] | which bytes were written |
 //! | [`marks`] | the values of the marks that the translator writes |
 //! | [`sizes`] | sizes of parts and requests |
-//! | [`objects`] | objects of a store: what the process may take for them |
+//! | [`host`] | what objects and recalls need of the host |
+//! | [`store`] | what is asked of a store |
+//! | [`objects`] | objects that are read or recalled, shared by their readers and recalls |
 //! | [`recall`] | the count of a recall's writes |
 //! | [`work`] | the count of work on threads |
 //! | [`sync`] | locks: the standard library's, or those of the tests that explore orders of events |
@@ -30,6 +32,7 @@ pub mod crash;
 pub mod decision;
 pub mod errno;
 pub mod gfid;
+pub mod host;
 pub mod marks;
 pub mod objects;
 pub mod protocol;
@@ -38,5 +41,6 @@ pub mod ranges;
 pub mod recall;
 pub mod sizes;
 pub mod status;
+pub mod store;
 pub mod sync;
 pub mod work;

@@ -3,21 +3,48 @@
 
 /// What a file shows.
 pub mod attributes {
+    use cloudsync_format::claim::Time;
+    use cloudsync_logic::status;
+
     /// Its size.
     #[derive(Clone, Copy, Debug, Default)]
     pub struct Attributes(pub u64);
 
-    impl Attributes {
-        /// None.
-        #[must_use]
-        pub const fn blank() -> Self {
-            Self(0)
+    /// Nobody asks for the others.
+    impl status::Attributes for Attributes {
+        fn size(&self) -> u64 {
+            self.0
         }
 
-        /// Bytes.
-        #[must_use]
-        pub const fn size(&self) -> u64 {
-            self.0
+        fn blocks(&self) -> u64 {
+            0
+        }
+
+        fn block_size(&self) -> u32 {
+            0
+        }
+
+        fn links(&self) -> u32 {
+            1
+        }
+
+        fn is_file(&self) -> bool {
+            true
+        }
+
+        fn mtime(&self) -> Time {
+            Time {
+                seconds: 0,
+                nanos: 0,
+            }
+        }
+
+        fn ctime(&self) -> Time {
+            self.mtime()
+        }
+
+        fn show_cold(&mut self, size: u64) {
+            self.0 = size;
         }
     }
 }
@@ -75,28 +102,6 @@ pub mod buffer {
         pub fn bytes(&self) -> &[u8] {
             &self.bytes
         }
-    }
-}
-
-/// The bricks.
-pub mod child {
-    use super::attributes::Attributes;
-
-    /// What they say of a cold file.
-    #[derive(Debug, Default)]
-    pub struct Status {
-        /// What it shows.
-        pub attributes: Attributes,
-        /// Its object's key.
-        pub remote: Option<Vec<u8>>,
-        /// The archiver's.
-        pub key: Option<Vec<u8>>,
-        /// Whose that is.
-        pub archived_by_us: bool,
-        /// Which version.
-        pub version: Option<Vec<u8>>,
-        /// What was archived.
-        pub record: Option<cloudsync_format::record::Record>,
     }
 }
 
@@ -167,6 +172,7 @@ pub mod ticket {
     use crate::instance::Instance;
     use crate::plugin::store::byte;
     use cloudsync_logic::errno::Errno;
+    use cloudsync_logic::status::Attributes as _;
 
     /// What became of the operations.
     #[derive(Debug, Default)]

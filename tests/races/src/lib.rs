@@ -4,7 +4,7 @@
 //!
 //! | real | stand-in |
 //! |---|---|
-//! | `host::beside`, `recall::{engine, job, tracker}`, `objects::{chunk, get, identity, object, registry, source}`, `work::task`, `plugin::store::object` | `sys`, `host`, `instance`, `volume`, `plugin`, `sizes`, `recall::steps`, `work::workers` |
+//! | `host::beside`, `recall::{engine, job, tracker}`, `work::task` | `sys`, `host`, `instance`, `volume`, `plugin`, `objects`, `recall::steps`, `work::workers` |
 
 #![forbid(unsafe_code)]
 #![cfg(feature = "shuttle")]
@@ -31,13 +31,4 @@ pub mod sys {
         /// A truncation by descriptor.
         pub const GF_FOP_FTRUNCATE: u32 = 24;
     }
-}
-
-/// In place of src/sizes.rs: the orders of events are the same, and are tried in less time.
-pub mod sizes {
-    /// The most that one request asks for.
-    pub const PART: u64 = 2 * PIECE;
-
-    /// A file of at most so many bytes is one piece.
-    pub const PIECE: u64 = 4;
 }

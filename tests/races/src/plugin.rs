@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! In place of src/plugin: a store whose objects' bytes follow from where they are.
 
-#[path = "../../../src/plugin/store/object.rs"]
-mod object;
-
 /// See the module.
 pub mod store {
     use std::ffi::CStr;
@@ -14,8 +11,8 @@ pub mod store {
     use cloudsync_format::checksum::Checksum;
     use shuttle::thread::yield_now;
 
-    pub use super::object::{Object, Part, Sink};
     use cloudsync_logic::errno::Errno;
+    use cloudsync_logic::store::{Object, Part, Sink, Store};
 
     /// The byte at `at` of every object.
     #[must_use]
@@ -54,46 +51,6 @@ pub mod store {
             }
         }
 
-        /// The object.
-        ///
-        /// # Errors
-        /// None.
-        pub fn head(&self, _: &CStr) -> Result<Option<Object>, Errno> {
-            yield_now();
-            Ok(Some(Object {
-                size: self.size,
-                etag: String::from("one"),
-                checksum: self.checksum,
-            }))
-        }
-
-        /// Delivers bytes, three at a time.
-        ///
-        /// # Errors
-        /// When it is to fail, and what the sink says.
-        pub fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno> {
-            self.at_work.fetch_add(1, Ordering::SeqCst);
-            let mut at = part.range.start;
-            let mut result = Ok(());
-            // Some answers tell it, others do not.
-            if at == 0
-                && let Ok(Some(object)) = self.head(part.key)
-            {
-                sink.describe(object);
-            }
-            while self.stalls && !sink.cancelled() {
-                yield_now();
-            }
-            while at < part.range.end && result.is_ok() {
-                let end = part.range.end.min(at + 3);
-                yield_now();
-                result = self.deliver(at..end, sink);
-                at = end;
-            }
-            self.at_work.fetch_sub(1, Ordering::SeqCst);
-            result
-        }
-
         fn deliver(&self, range: Range<u64>, sink: &mut dyn Sink) -> Result<(), Errno> {
             let (place, times) = &self.fails;
             let fewer = |times: usize| times.checked_sub(1);
@@ -122,6 +79,40 @@ pub mod store {
             drop(delivered);
             let bytes: Vec<u8> = range.map(byte).collect();
             sink.write(&bytes)
+        }
+    }
+    impl Store for LoadedStore {
+        fn head(&self, _: &CStr) -> Result<Option<Object>, Errno> {
+            yield_now();
+            Ok(Some(Object {
+                size: self.size,
+                etag: String::from("one"),
+                checksum: self.checksum,
+            }))
+        }
+
+        /// Delivers bytes, three at a time.
+        fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno> {
+            self.at_work.fetch_add(1, Ordering::SeqCst);
+            let mut at = part.range.start;
+            let mut result = Ok(());
+            // Some answers tell it, others do not.
+            if at == 0
+                && let Ok(Some(object)) = self.head(part.key)
+            {
+                sink.describe(object);
+            }
+            while self.stalls && !sink.cancelled() {
+                yield_now();
+            }
+            while at < part.range.end && result.is_ok() {
+                let end = part.range.end.min(at + 3);
+                yield_now();
+                result = self.deliver(at..end, sink);
+                at = end;
+            }
+            self.at_work.fetch_sub(1, Ordering::SeqCst);
+            result
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod task;
 
 /// In place of src/work/workers.rs: a thread for each task.
 pub mod workers {
+    use cloudsync_logic::host::NoThread;
     use shuttle::rand::Rng;
 
     /// Threads.
@@ -33,10 +34,6 @@ pub mod workers {
     pub fn become_scarce(scarce: bool) {
         SCARCE.set(scarce);
     }
-
-    /// None could be had.
-    #[derive(Debug)]
-    pub struct NoThread;
 
     impl Pool {
         /// Runs the task.

@@ -11,25 +11,26 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use cloudsync_format::checksum::Algorithm;
+use cloudsync_format::xattr::State;
 use cloudsync_logic::config::Config;
 use cloudsync_logic::errno::Failure;
+use cloudsync_logic::host::Host;
+use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::objects::limits::{LIMITS, Use};
+use cloudsync_logic::status::Status;
 use cloudsync_logic::work::busy::Busy;
 use cloudsync_races::host::attributes::Attributes;
-use cloudsync_races::host::child::Status;
 use cloudsync_races::host::ticket::{Ledger, Ticket};
 use cloudsync_races::host::xlator::Xlator;
-use cloudsync_races::objects::identity::Identity;
-use cloudsync_races::objects::object::Object;
-use cloudsync_races::objects::registry::Objects;
+use cloudsync_races::objects::{Model, Object, Objects};
 use cloudsync_races::orders;
 use cloudsync_races::plugin::store::{LoadedStore, byte};
-use cloudsync_races::sizes::PIECE;
 use cloudsync_races::volume::FILE;
 use cloudsync_races::work::workers;
 use shuttle::sync::atomic::AtomicBool;
 use shuttle::thread::{self, JoinHandle};
 
+const PIECE: u64 = Model::PIECE;
 const LONG: Duration = Duration::from_secs(3600);
 /// Four pieces, and a part of one.
 const SIZE: u64 = 4 * PIECE + 2;
@@ -53,11 +54,19 @@ struct Reader {
     thread: JoinHandle<()>,
 }
 
-fn status(size: u64) -> Status {
+fn status(size: u64) -> Status<Attributes> {
     Status {
+        state: State::Remote,
         attributes: Attributes(size),
+        on_bricks: 0,
         remote: Some(b"key".to_vec()),
-        ..Status::default()
+        key: None,
+        archived_by_us: false,
+        mark: None,
+        version: None,
+        record: None,
+        sharded_size: None,
+        has_left_overs: true,
     }
 }
 

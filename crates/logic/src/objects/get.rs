@@ -5,16 +5,13 @@
 
 use std::ops::Range;
 
-use crate::host::buffer::Buffer;
-use crate::host::guard;
+use crate::errno::{Errno, Failure};
+use crate::host::{Buffer as _, Host, Pool};
 use crate::objects::chunk::Chunk;
+use crate::objects::limits::{LIMITS, Lease, Use};
 use crate::objects::source::{Source, compare};
-use crate::plugin::store::{self, Part, Sink};
-use crate::sizes::PIECE;
-use crate::work::workers;
-use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::objects::limits::{LIMITS, Lease, Use};
-use cloudsync_logic::sync::Arc;
+use crate::store::{self, Part, Sink, Store as _};
+use crate::sync::Arc;
 
 /// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
 /// 400 KiB.
@@ -22,18 +19,24 @@ const THREADS: usize = 48;
 
 /// Who waits for what is fetched: an object above us, which keeps the bytes and answers its readers.
 pub trait Receiver: Send + Sync + 'static {
+    /// Whose memory the bytes come into.
+    type Host: Host;
+
     /// What is fetched, and where.
-    fn source(&self) -> &Source;
+    fn source(&self) -> &Source<Self::Host>;
 
     /// Bytes have come that were on their way. Answers who waited for them.
-    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>);
+    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<BufferOf<Self>>>);
 
     /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
     fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>);
 }
 
-/// Hears of a chunk that came, and where it begins.
-pub type Came<'a> = dyn FnMut(u64, &Arc<Chunk>) -> Result<(), Failure> + 'a;
+/// The memory that a receiver gets its bytes in.
+type BufferOf<R> = <<R as Receiver>::Host as Host>::Buffer;
+
+/// Hears of a chunk that came, and where it begins. `B`: the memory that it is in.
+pub type Came<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>) -> Result<(), Failure> + 'a;
 
 /// Whether bytes are wanted still, and if not, why not.
 pub type GoOn<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
@@ -41,8 +44,8 @@ pub type GoOn<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
 /// What to get, for whom.
 pub struct Get<'a> {
     range: Range<u64>,
-    /// Bytes of the first chunk; those behind it are as large as a piece.
-    first: u64,
+    /// Bytes of the first chunk, if that is not as large as a piece. Those behind it are.
+    first: Option<u64>,
     what: Use,
     go_on: &'a GoOn<'a>,
 }
@@ -58,7 +61,7 @@ impl<'a> Get<'a> {
     pub fn recall(range: Range<u64>, what: Use, go_on: &'a GoOn<'a>) -> Self {
         Self {
             range,
-            first: PIECE,
+            first: None,
             what,
             go_on,
         }
@@ -71,10 +74,10 @@ pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
         let (object, range) = (Arc::clone(object), range.clone());
         let running = object.source().busy.begin();
         move || {
-            let entered = object.source().this.enter();
+            let entered = R::Host::enter(object.source().this);
             let get = Get {
                 range,
-                first,
+                first: Some(first),
                 what: Use::Read,
                 go_on: &|| match object.source().is_ending() {
                     true => Err(Failure::Cancelled),
@@ -88,7 +91,7 @@ pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
             drop(running);
         }
     };
-    if workers::READS.run(THREADS, task).is_err() {
+    if R::Host::run(Pool::Reads, THREADS, task).is_err() {
         object.gone(&range, Some(Errno::ENOMEM));
     }
 }
@@ -97,13 +100,17 @@ pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
 ///
 /// # Errors
 /// Why the bytes did not come, or what `each` said.
-pub fn run<R: Receiver>(object: &Arc<R>, get: Get<'_>, each: &mut Came<'_>) -> Result<(), Failure> {
+pub fn run<R: Receiver>(
+    object: &Arc<R>,
+    get: Get<'_>,
+    each: &mut Came<'_, BufferOf<R>>,
+) -> Result<(), Failure> {
     let mut coming = Coming {
         object,
         left: get.range.clone(),
         errno: Some(Errno::EIO),
     };
-    let done = guard::catch(Err(Failure::Bug), || fetch(object, &get, &mut coming, each));
+    let done = R::Host::catch(Err(Failure::Bug), || fetch(object, &get, &mut coming, each));
     if let Err(failure) = &done {
         // A recall that is given up says nothing of the object. (One that lost its lock does: who waits must not get
         // bytes of what may not be the file any more.)
@@ -136,7 +143,7 @@ fn fetch<R: Receiver>(
     object: &Arc<R>,
     get: &Get<'_>,
     coming: &mut Coming<'_, R>,
-    each: &mut Came<'_>,
+    each: &mut Came<'_, BufferOf<R>>,
 ) -> Result<(), Failure> {
     let bytes = get.range.end - get.range.start;
     let _connection = LIMITS.connection(get.what, bytes);
@@ -199,10 +206,10 @@ struct Filling<'a, 'b, 'c, 'd, R: Receiver> {
     object: &'a Arc<R>,
     get: &'a Get<'b>,
     coming: &'a mut Coming<'c, R>,
-    buffer: Option<(Buffer, Lease<'static>)>,
+    buffer: Option<(BufferOf<R>, Lease<'static>)>,
     /// An object of one piece, all of it: nobody sees it before it was compared.
-    piece: Option<Arc<Chunk>>,
-    each: &'a mut Came<'d>,
+    piece: Option<Arc<Chunk<BufferOf<R>>>>,
+    each: &'a mut Came<'d, BufferOf<R>>,
     /// Ours, which the plugin only hands through.
     failed: Option<Failure>,
 }
@@ -232,20 +239,19 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
         Ok(())
     }
 
-    fn hand_out(&mut self, chunk: &Arc<Chunk>) -> Result<(), Failure> {
+    fn hand_out(&mut self, chunk: &Arc<Chunk<BufferOf<R>>>) -> Result<(), Failure> {
         let at = self.coming.left.start;
         self.coming.left.start += chunk.buffer().bytes().len() as u64;
         self.object.came(at, Arc::clone(chunk));
         (self.each)(at, chunk)
     }
 
-    fn room(&self) -> Result<(Buffer, Lease<'static>), Failure> {
+    fn room(&self) -> Result<(BufferOf<R>, Lease<'static>), Failure> {
         let left = self.coming.left.end - self.coming.left.start;
         let begins = self.coming.left.start == self.get.range.start;
-        let most = if begins && !self.object.source().is_one_piece() {
-            self.get.first
-        } else {
-            PIECE
+        let most = match self.get.first {
+            Some(first) if begins && !self.object.source().is_one_piece() => first,
+            _ => R::Host::PIECE,
         };
         let size = left.min(most);
         if size == 0 || self.piece.is_some() {
@@ -253,11 +259,12 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
         }
         let lease = LIMITS.memory(size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let buffer =
-            Buffer::new(self.object.source().this, size).map_err(|errno| Failure::Brick {
+        let buffer = BufferOf::<R>::new(self.object.source().this, size).map_err(|errno| {
+            Failure::Brick {
                 step: "take memory for a write",
                 errno,
-            })?;
+            }
+        })?;
         Ok((buffer, lease))
     }
 }

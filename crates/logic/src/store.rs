@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is asked of a store, and what it says. Nothing of C is here, so that tests/races can have the same.
+//! What is asked of a store, and what it answers.
+
+#![forbid(unsafe_code)]
 
 use std::ffi::CStr;
+use std::fmt::Debug;
 use std::ops::Range;
 
 use cloudsync_format::checksum::Checksum;
 
-use cloudsync_logic::errno::Errno;
+use crate::errno::Errno;
+
+/// A store that is up.
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Asks for an object; `Ok(None)` if the store cannot be asked. Blocks.
+    ///
+    /// # Errors
+    /// ENODATA if there is none, otherwise what the store says.
+    fn head(&self, key: &CStr) -> Result<Option<Object>, Errno>;
+
+    /// Gives `sink` the bytes of a part, each once, in order. Blocks.
+    ///
+    /// # Errors
+    /// What the store or the sink says, and EOPNOTSUPP if the store cannot fetch parts.
+    fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno>;
+}
 
 /// What a store says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,20 +3,19 @@
 
 #![forbid(unsafe_code)]
 
-use crate::host::buffer::Buffer;
-use cloudsync_logic::objects::limits::Lease;
+use crate::objects::limits::Lease;
 
-/// See the module.
+/// See the module. `B`: the host's memory that they are in.
 #[derive(Debug)]
-pub struct Chunk {
-    buffer: Buffer,
+pub struct Chunk<B> {
+    buffer: B,
     _lease: Lease<'static>,
 }
 
-impl Chunk {
+impl<B> Chunk<B> {
     /// A buffer that is full, for whose memory there is a lease.
     #[must_use]
-    pub const fn new(buffer: Buffer, lease: Lease<'static>) -> Self {
+    pub const fn new(buffer: B, lease: Lease<'static>) -> Self {
         Self {
             buffer,
             _lease: lease,
@@ -25,7 +24,7 @@ impl Chunk {
 
     /// The memory that they are in.
     #[must_use]
-    pub const fn buffer(&self) -> &Buffer {
+    pub const fn buffer(&self) -> &B {
         &self.buffer
     }
 }

@@ -6,21 +6,20 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::host::child::Status;
-use crate::host::xlator::Xlator;
+use crate::errno::{Errno, Failure};
+use crate::gfid::Gfid;
+use crate::host::Host;
 use crate::objects::identity::Identity;
 use crate::objects::object::Object;
-use crate::plugin::store::LoadedStore;
-use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use cloudsync_logic::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use cloudsync_logic::work::busy::Busy;
+use crate::status::Status;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::work::busy::Busy;
 
 /// The objects that are in use.
-#[derive(Debug, Default)]
-pub struct Objects {
-    open: Mutex<HashMap<Gfid, Arc<Object>>>,
+#[derive(Debug)]
+pub struct Objects<H: Host> {
+    open: Mutex<HashMap<Gfid, Arc<Object<H>>>>,
     /// Reads that were answered from memory or by a request.
     pub reads: AtomicU64,
     busy: Arc<Busy>,
@@ -31,21 +30,23 @@ pub struct Objects {
 /// How many may be open before those that nobody uses are closed.
 const OPEN: usize = 64;
 
-impl Objects {
+impl<H: Host> Objects<H> {
     /// None; their requests are counted there.
     #[must_use]
     pub fn new(busy: &Arc<Busy>) -> Self {
         Self {
+            open: Mutex::default(),
+            reads: AtomicU64::new(0),
             busy: Arc::clone(busy),
-            ..Self::default()
+            ending: Arc::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, Arc<Object>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Gfid, Arc<Object<H>>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, gfid: Gfid) -> Option<Arc<Object>> {
+    fn get(&self, gfid: Gfid) -> Option<Arc<Object<H>>> {
         self.lock().get(&gfid).map(Arc::clone)
     }
 
@@ -55,11 +56,11 @@ impl Objects {
     /// [`Failure::Damaged`], and [`Failure::Cancelled`] once the instance ends.
     pub fn open(
         &self,
-        this: Xlator,
-        store: &Arc<LoadedStore>,
+        this: H::Instance,
+        store: &Arc<H::Store>,
         gfid: Gfid,
-        status: &Status,
-    ) -> Result<Arc<Object>, Failure> {
+        status: &Status<H::Attributes>,
+    ) -> Result<Arc<Object<H>>, Failure> {
         let identity = Identity::of(status)?;
         let mut open = self.lock();
         if self.ending.load(Ordering::Acquire) {

@@ -7,8 +7,8 @@ use std::ffi::CString;
 
 use cloudsync_format::checksum::Checksum;
 
-use crate::host::child::Status;
-use cloudsync_logic::errno::Failure;
+use crate::errno::Failure;
+use crate::status::{Attributes, Status};
 
 /// Which object it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Failure::Damaged`].
-    pub fn of(status: &Status) -> Result<Self, Failure> {
+    pub fn of<A: Attributes>(status: &Status<A>) -> Result<Self, Failure> {
         let text =
             |bytes: &[u8], otherwise| CString::new(bytes).map_err(|_| Failure::Damaged(otherwise));
         let key = status.key.as_ref().filter(|_| !status.archived_by_us);

@@ -9,58 +9,65 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::host::attributes::Attributes;
-use crate::host::buffer::Buffer;
-use crate::host::ticket::Ticket;
-use crate::host::xlator::Xlator;
+use crate::ahead::Ahead;
+use crate::coverage::{Coverage, Extent, Place};
+use crate::errno::{Errno, Failure};
+use crate::host::{Buffer as _, Host, Ticket as _};
 use crate::objects::chunk::Chunk;
 use crate::objects::get::{self, Get, GoOn, Receiver};
 use crate::objects::identity::Identity;
+use crate::objects::limits::{Evict, LIMITS, Use};
 use crate::objects::source::Source;
-use crate::plugin::store::LoadedStore;
-use crate::sizes::{PART, PIECE};
-use cloudsync_logic::ahead::Ahead;
-use cloudsync_logic::coverage::{Coverage, Extent, Place};
-use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::objects::limits::{Evict, LIMITS, Use};
-use cloudsync_logic::sync::atomic::{AtomicBool, Ordering};
-use cloudsync_logic::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use cloudsync_logic::work::busy::Busy;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Object {
+pub struct Object<H: Host> {
     /// Which it is, and where it comes from.
-    pub source: Source,
+    pub source: Source<H>,
     /// What an answer shows of the file.
-    pub attributes: Attributes,
+    pub attributes: H::Attributes,
     /// A request failed: the next open creates a new `Object` with fresh metadata.
     stale: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<State<H>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    coverage: Coverage<Arc<Chunk>>,
-    reads: Vec<Read>,
+#[derive(Debug)]
+struct State<H: Host> {
+    coverage: Coverage<Arc<Chunk<H::Buffer>>>,
+    reads: Vec<Read<H>>,
     ahead: Ahead,
     /// How many requests failed, and why the last one did.
     failures: u64,
     failed: Option<Errno>,
 }
 
+impl<H: Host> Default for State<H> {
+    fn default() -> Self {
+        Self {
+            coverage: Coverage::default(),
+            reads: Vec::new(),
+            ahead: Ahead::default(),
+            failures: 0,
+            failed: None,
+        }
+    }
+}
+
 /// A read that waits.
 #[derive(Debug)]
-struct Read {
-    ticket: Ticket,
+struct Read<H: Host> {
+    ticket: H::Ticket,
     range: Range<u64>,
 }
 
 /// A piece of the object for [`Object::stream`]: where it begins, the chunk, and which of its bytes.
-pub type Each<'a> = dyn FnMut(u64, &Arc<Chunk>, Range<usize>) -> Result<(), Failure> + 'a;
+pub type Each<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>, Range<usize>) -> Result<(), Failure> + 'a;
 
-fn length(chunk: &Chunk) -> u64 {
+fn length<H: Host>(chunk: &Chunk<H::Buffer>) -> u64 {
     chunk.buffer().bytes().len() as u64
 }
 
@@ -69,14 +76,14 @@ fn within(start: u64, at: u64) -> usize {
     usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
 }
 
-impl Object {
+impl<H: Host> Object<H> {
     /// An object of which nothing is there yet.
     #[must_use]
     pub fn new(
-        this: Xlator,
-        store: Arc<LoadedStore>,
+        this: H::Instance,
+        store: Arc<H::Store>,
         identity: Identity,
-        attributes: &Attributes,
+        attributes: &H::Attributes,
         busy: &Arc<Busy>,
         ending: &Arc<AtomicBool>,
     ) -> Arc<Self> {
@@ -89,13 +96,13 @@ impl Object {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<H>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is this object, by way of this store, and nothing is wrong with it so far.
     #[must_use]
-    pub fn is(&self, identity: &Identity, store: &Arc<LoadedStore>) -> bool {
+    pub fn is(&self, identity: &Identity, store: &Arc<H::Store>) -> bool {
         self.source.identity == *identity
             && Arc::ptr_eq(&self.source.store, store)
             && !self.stale.load(Ordering::Acquire)
@@ -103,20 +110,16 @@ impl Object {
 
     /// The part of the object that a read asks for.
     #[must_use]
-    pub fn range(&self, ticket: &Ticket) -> Range<u64> {
-        let arguments = ticket.arguments();
-        let start = arguments.offset().min(self.source.identity.size);
-        start
-            ..arguments
-                .offset()
-                .saturating_add(arguments.size())
-                .min(self.source.identity.size)
-                .max(start)
+    pub fn range(&self, ticket: &H::Ticket) -> Range<u64> {
+        let size = self.source.identity.size;
+        let start = ticket.offset().min(size);
+        let end = ticket.offset().saturating_add(ticket.size());
+        start..end.min(size).max(start)
     }
 
     /// Answers a read, as soon as its bytes are there. `look_ahead`: what the reader is likely to want next is fetched
     /// too. Never blocks.
-    pub fn read(self: &Arc<Self>, ticket: Ticket, look_ahead: bool) {
+    pub fn read(self: &Arc<Self>, ticket: H::Ticket, look_ahead: bool) {
         let range = self.range(&ticket);
         let mut state = self.lock();
         let ahead = state.ahead.after(&range);
@@ -126,7 +129,7 @@ impl Object {
         } else if look_ahead
             && !state
                 .coverage
-                .gaps(&(range.end..self.beyond(&range, ahead / 2)), PART)
+                .gaps(&(range.end..self.beyond(&range, ahead / 2)), H::PART)
                 .is_empty()
         {
             // Not each time: a request for each step of the reader would be a small one.
@@ -135,7 +138,7 @@ impl Object {
         let gaps = if range.is_empty() {
             Vec::new()
         } else {
-            state.coverage.gaps(&wanted, PART)
+            state.coverage.gaps(&wanted, H::PART)
         };
         for gap in &gaps {
             state.coverage.request(gap);
@@ -153,7 +156,7 @@ impl Object {
         drop(state);
         for gap in gaps {
             // What is asked for is a chunk of its own: nobody waits for more.
-            let first = range.end.saturating_sub(gap.start).clamp(1, PIECE);
+            let first = range.end.saturating_sub(gap.start).clamp(1, H::PIECE);
             get::start(self, gap, first);
         }
         if let Some((ticket, extents)) = ready {
@@ -168,10 +171,15 @@ impl Object {
             .min(self.source.identity.size)
     }
 
-    fn answer(&self, ticket: Ticket, range: &Range<u64>, extents: &[Extent<Arc<Chunk>>]) {
+    fn answer(
+        &self,
+        ticket: H::Ticket,
+        range: &Range<u64>,
+        extents: &[Extent<Arc<Chunk<H::Buffer>>>],
+    ) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         // A copy: a chunk may be much larger, and who is above us may keep what it gets for long.
-        let mut buffer = match Buffer::new(self.source.this, size.max(1)) {
+        let mut buffer = match H::Buffer::new(self.source.this, size.max(1)) {
             Ok(buffer) => buffer,
             Err(errno) => return ticket.fail(errno),
         };
@@ -199,7 +207,7 @@ impl Object {
         range: Range<u64>,
         what: Use,
         go_on: &GoOn<'_>,
-        each: &mut Each<'_>,
+        each: &mut Each<'_, H::Buffer>,
     ) -> Result<(), Failure> {
         /// How often somebody who waits for others looks whether he still must.
         const LOOK: Duration = Duration::from_millis(100);
@@ -241,7 +249,7 @@ impl Object {
                         self,
                         Get::recall(at..until, what, go_on),
                         &mut |start, chunk| {
-                            let end = range.end.min(start + length(chunk));
+                            let end = range.end.min(start + length::<H>(chunk));
                             each(start, chunk, 0..within(start, end))
                         },
                     )?;
@@ -281,14 +289,16 @@ impl Object {
     }
 }
 
-impl Receiver for Object {
-    fn source(&self) -> &Source {
+impl<H: Host> Receiver for Object<H> {
+    type Host = H;
+
+    fn source(&self) -> &Source<H> {
         &self.source
     }
 
-    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk>) {
+    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<H::Buffer>>) {
         let mut state = self.lock();
-        state.coverage.arrive(at..at + length(&chunk), chunk);
+        state.coverage.arrive(at..at + length::<H>(&chunk), chunk);
         let mut ready = Vec::new();
         let reads = std::mem::take(&mut state.reads);
         for read in reads {
@@ -331,13 +341,13 @@ impl Receiver for Object {
     }
 }
 
-impl Evict for Object {
+impl<H: Host> Evict for Object<H> {
     fn forget(&self, at: u64) -> bool {
         let mut state = self.lock();
         let Some(range) = state.coverage.extent_at(at) else {
             return true;
         };
-        let needed = |read: &Read| read.range.start < range.end && at < read.range.end;
+        let needed = |read: &Read<H>| read.range.start < range.end && at < read.range.end;
         if state.reads.iter().any(needed) {
             return false;
         }

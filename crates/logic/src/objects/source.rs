@@ -7,23 +7,22 @@ use std::ffi::{CStr, CString};
 
 use cloudsync_format::checksum::Checksum;
 
-use crate::host::xlator::Xlator;
+use crate::errno::{Errno, Failure};
+use crate::host::Host;
 use crate::objects::identity::Identity;
-use crate::plugin::store::{self, LoadedStore};
-use crate::sizes::PIECE;
-use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::sync::atomic::{AtomicBool, Ordering};
-use cloudsync_logic::sync::{Arc, Mutex, PoisonError};
-use cloudsync_logic::work::busy::Busy;
+use crate::store::{self, Store as _};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
+use crate::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Source {
+pub struct Source<H: Host> {
     /// Which it is.
     pub identity: Identity,
     /// The instance that reads it.
-    pub this: Xlator,
-    pub(super) store: Arc<LoadedStore>,
+    pub this: H::Instance,
+    pub(super) store: Arc<H::Store>,
     /// Counts the requests that run on threads of their own.
     pub(super) busy: Arc<Busy>,
     /// The instance ends: so do the requests.
@@ -34,12 +33,12 @@ pub struct Source {
     adopted: Mutex<Option<CString>>,
 }
 
-impl Source {
+impl<H: Host> Source<H> {
     /// An object that nobody has asked for yet.
     #[must_use]
     pub fn new(
-        this: Xlator,
-        store: Arc<LoadedStore>,
+        this: H::Instance,
+        store: Arc<H::Store>,
         identity: Identity,
         busy: &Arc<Busy>,
         ending: &Arc<AtomicBool>,
@@ -58,7 +57,7 @@ impl Source {
     /// Whether it is fetched as a whole and compared before it is shown.
     #[must_use]
     pub const fn is_one_piece(&self) -> bool {
-        self.identity.size <= PIECE
+        self.identity.size <= H::PIECE
     }
 
     /// What the object is, if that is the file. Asks the store, unless it has told with the bytes that came first. Blocks.
