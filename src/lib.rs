@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What needs nothing of the host (the decision table, the settings, the coverage of ranges), or needs it behind a trait
-//! (objects in memory, the count of writes), is in crates/logic.
+//! (objects in memory, jobs and who waits for them, the count of writes), is in crates/logic.
 //! The modules here stand on floors, and each uses only what is on a lower one (tests/floors.rs holds that). One arrow leads
 //! back up: an operation that goes on after its recall ([`host::ticket::Ticket::again`]).
 //!
@@ -22,11 +22,11 @@
 //! | 7 | [`read`]      | where a read of a cold file gets its bytes                              | no     |
 //! | 7 | [`control`]   | what users ask and tell: state, recall, cancel                          | no     |
 //! | 7 | [`ask`]       | questions to the bricks that an operation waits for                     | no     |
-//! | 6 | [`recall`]    | bringing a file back: jobs, the write tracker, the commit               | no     |
+//! | 6 | [`recall`]    | bringing a file back: what its job does on the volume                   | no     |
 //! | 6 | [`archive`]   | cutting a file: the handshake with the archiver                         | no     |
 //! | 6 | [`fops`]      | each operation's class; what an answer of the bricks teaches            | no     |
 //! | 5 | [`volume`]    | what a volume has: settings, store, bricks, objects, counters           | no     |
-//! | 4 | [`objects`]   | GlusterFS as the host of objects that are read or recalled              | no     |
+//! | 4 | [`objects`]   | GlusterFS as the host of jobs and of the objects that they bring        | no     |
 //! | 3 | [`plugin`]    | from a store's name to a loaded plugin                                  | yes    |
 //! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
 //! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |

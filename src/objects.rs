@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Objects that are read or recalled ([`cloudsync_logic::objects`]), with GlusterFS as their host.
+//! GlusterFS as the host of objects ([`cloudsync_logic::objects`]) and of jobs ([`cloudsync_logic::recall`]).
 
 #![forbid(unsafe_code)]
 
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
 use crate::host::guard;
+use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::host::xlator::{Entered, Xlator};
 use crate::plugin::store::LoadedStore;
+use crate::sys::glusterfs_fop_t as fop;
 use crate::work::workers;
 use cloudsync_logic::errno::Errno;
+use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::host::{self, Host, NoThread, Pool};
 use cloudsync_logic::objects::{chunk, object, registry};
+use cloudsync_logic::recall::tracker::Reading;
 use cloudsync_logic::store::{self, Part, Sink, Store};
 
 /// Bytes of an object that have come.
@@ -31,6 +35,7 @@ impl Host for Gluster {
     type Entered = Entered;
     type Attributes = Attributes;
     type Buffer = Buffer;
+    type Inode = Inode;
     type Ticket = Ticket;
     type Store = LoadedStore;
 
@@ -44,7 +49,11 @@ impl Host for Gluster {
 
     fn run(pool: Pool, limit: usize, task: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
         let pool = match pool {
+            Pool::Small => &workers::SMALL,
+            Pool::Large => &workers::LARGE,
             Pool::Reads => &workers::READS,
+            Pool::Bricks => &workers::BRICKS,
+            Pool::Locks => &workers::LOCKS,
         };
         pool.run(limit, task)
     }
@@ -68,7 +77,28 @@ impl host::Buffer<Gluster> for Buffer {
     }
 }
 
+impl host::Inode for Inode {
+    fn gfid(&self) -> Gfid {
+        self.gfid()
+    }
+
+    fn path(&self) -> String {
+        self.path()
+    }
+}
+
 impl host::Ticket<Gluster> for Ticket {
+    fn is_read(&self) -> bool {
+        self.fop() == fop::GF_FOP_READ
+    }
+
+    fn cuts(&self) -> bool {
+        matches!(
+            self.fop(),
+            fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE | fop::GF_FOP_OPEN
+        )
+    }
+
     fn offset(&self) -> u64 {
         self.arguments().offset()
     }
@@ -83,6 +113,18 @@ impl host::Ticket<Gluster> for Ticket {
 
     fn fail(self, errno: Errno) {
         self.fail(errno);
+    }
+
+    fn again(self) {
+        self.again();
+    }
+
+    fn read_again(self) {
+        self.read_again();
+    }
+
+    fn read_beside(self, reading: Reading<Chunk, Attributes>) {
+        self.wind_during(Box::new(reading));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::bricks::file::File;
 use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
-use crate::host::xlator::Xlator;
+use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::work::task::Home;
@@ -260,8 +260,10 @@ impl Volume {
 }
 
 impl Home for Volume {
-    fn this(&self) -> Xlator {
-        self.this
+    type Entered = Entered;
+
+    fn enter(&self) -> Entered {
+        self.this.enter()
     }
 
     fn busy(&self) -> &Arc<Busy> {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The tracker of writes ([`cloudsync_logic::recall::tracker`]) with the host's memory and attributes.
+//! The tracker of writes ([`cloudsync_logic::recall::tracker`]), whose memory is the host's.
 
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 
-use crate::host::attributes::Attributes;
-use crate::host::beside::Beside;
 use crate::host::write;
 use crate::objects::Chunk;
 use cloudsync_logic::errno::Errno;
@@ -19,8 +17,6 @@ pub use cloudsync_logic::recall::tracker::{WriteError, Written};
 pub type Tracker = logic::Tracker<Chunk>;
 /// One write in flight.
 pub type Slot = logic::Slot<Chunk>;
-/// A read that is on the bricks while the file is recalled.
-pub type Reading = logic::Reading<Chunk, Attributes>;
 
 /// The recalls of the process that accept writes.
 static OPEN: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
@@ -37,16 +33,6 @@ pub fn open(descriptor: usize, size: u64, window: u64) -> Arc<Tracker> {
 /// Why it may not.
 pub fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot, Errno> {
     OPEN.begin(descriptor, offset, length)
-}
-
-impl Beside for Reading {
-    fn attributes(&self) -> Attributes {
-        self.attributes()
-    }
-
-    fn is_sure(&self) -> bool {
-        self.is_sure()
-    }
 }
 
 impl write::InFlight for Slot {

@@ -59,9 +59,6 @@ pub static BRICKS: Pool = Pool::new("glfs_csask");
 /// What waits for the lock of a file that another client may be recalling, and then needs no store.
 pub static LOCKS: Pool = Pool::new("glfs_cslck");
 
-/// How many threads [`BRICKS`] and [`LOCKS`] may have.
-pub const LIMIT: usize = 16;
-
 impl Pool {
     const fn new(name: &'static str) -> Self {
         Self {

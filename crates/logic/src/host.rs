@@ -7,6 +7,9 @@
 use std::fmt::Debug;
 
 use crate::errno::Errno;
+use crate::gfid::Gfid;
+use crate::objects::chunk::Chunk;
+use crate::recall::tracker::Reading;
 use crate::sizes;
 use crate::status;
 use crate::store::Store;
@@ -27,6 +30,8 @@ pub trait Host: Debug + Send + Sync + Sized + 'static {
     type Attributes: status::Attributes + Send + Sync + 'static;
     /// Memory that operations are answered with.
     type Buffer: Buffer<Self>;
+    /// A reference to a file.
+    type Inode: Inode;
     /// An operation.
     type Ticket: Ticket<Self>;
     /// A store.
@@ -48,9 +53,20 @@ pub trait Host: Debug + Send + Sync + Sized + 'static {
 /// Threads for one kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
+    /// Recalls of files that are small.
+    Small,
+    /// Recalls of large files.
+    Large,
     /// Requests to the store that readers wait for.
     Reads,
+    /// What asks or changes something on the bricks only.
+    Bricks,
+    /// What waits for the lock of a file that another client may be recalling, and then needs no store.
+    Locks,
 }
+
+/// How many threads [`Pool::Bricks`] and [`Pool::Locks`] may have.
+pub const LIMIT: usize = 16;
 
 /// No thread could be started, and none exists to run the task.
 #[derive(Debug)]
@@ -74,8 +90,23 @@ pub trait Buffer<H: Host>: Debug + Send + Sync + Sized + 'static {
     fn bytes(&self) -> &[u8];
 }
 
+/// A reference to a file.
+pub trait Inode: Debug + Send + Sync + 'static {
+    /// The file's identity.
+    fn gfid(&self) -> Gfid;
+
+    /// The file's path, for messages.
+    fn path(&self) -> String;
+}
+
 /// An operation, which is answered exactly once.
 pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
+    /// Whether it is a read.
+    fn is_read(&self) -> bool;
+
+    /// Whether it is one of those that can truncate a file: by path, by descriptor or with `O_TRUNC`.
+    fn cuts(&self) -> bool;
+
     /// Where a read begins.
     fn offset(&self) -> u64;
 
@@ -87,4 +118,13 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
 
     /// Answers with an error.
     fn fail(self, errno: Errno);
+
+    /// Goes on as if it had just arrived, since what it waited for has happened. Never blocks.
+    fn again(self);
+
+    /// A read goes on though its file is not recalled. Never blocks.
+    fn read_again(self);
+
+    /// Reads from the bricks, which have these bytes, while the recall goes on. Never blocks.
+    fn read_beside(self, reading: Reading<Chunk<H::Buffer>, H::Attributes>);
 }

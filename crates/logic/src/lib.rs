@@ -17,8 +17,8 @@
 //! | [`host`] | what objects and recalls need of the host |
 //! | [`store`] | what is asked of a store |
 //! | [`objects`] | objects that are read or recalled, shared by their readers and recalls |
-//! | [`recall`] | the count of a recall's writes |
-//! | [`work`] | the count of work on threads |
+//! | [`recall`] | jobs that bring files back, and the count of their writes |
+//! | [`work`] | work on threads, and the count of it |
 //! | [`sync`] | locks: the standard library's, or those of the tests that explore orders of events |
 //! | [`gfid`] | a file's identity |
 //! | [`errno`] | what can fail, and the errno that an application gets for it |

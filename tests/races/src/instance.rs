@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! In place of src/instance.rs: operations that come upon one cold file.
+//! Operations that come upon one cold file.
 
 use std::sync::atomic::Ordering;
 
-use crate::host::inode::Inode;
-use crate::host::ticket::Ticket;
-use crate::recall::engine::Engine;
-use crate::volume::{FILE, Volume};
 use cloudsync_logic::decision::Want;
+use cloudsync_logic::recall::engine::Engine;
 use cloudsync_logic::sync::Arc;
+
+use crate::host::Inode;
+use crate::ticket::Ticket;
+use crate::volume::{FILE, Volume};
 
 /// See the module.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Instance {
     /// What it has.
     pub volume: Arc<Volume>,
     /// The jobs.
-    pub engine: Arc<Engine>,
+    pub engine: Arc<Engine<Volume>>,
 }
 
 impl Default for Instance {

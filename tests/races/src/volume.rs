@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! In place of src/volume.rs: one volume with one file on it.
+//! A volume with one file. Its recall is three writes through the tracker, answered by threads of their own, the second
+//! only after the first.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::host::xlator::Xlator;
-use cloudsync_logic::config::Config;
+use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::sync::Arc;
+use cloudsync_logic::recall::job::Job;
+use cloudsync_logic::recall::recalls::{Looked, Recalls};
+use cloudsync_logic::recall::tracker::{Trackers, WriteError};
+use cloudsync_logic::sync::{Arc, LazyLock};
 use cloudsync_logic::work::busy::Busy;
+use cloudsync_logic::work::task::Home;
+
+use crate::host::{Chunk, Host};
 
 /// The file.
 pub const FILE: Gfid = Gfid([1; 16]);
+
+const WRITE: u64 = 10;
+const SIZE: u64 = 3 * WRITE;
+
+static TRACKERS: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Volume {
     /// What is at work.
     pub busy: Arc<Busy>,
-    /// The host's side of it.
-    pub this: Xlator,
-    /// What happened.
-    pub counters: Counters,
     /// Whether the file is local.
     pub local: AtomicBool,
     /// Whether its store fails.
@@ -33,38 +40,74 @@ pub struct Volume {
     pub at_work: AtomicUsize,
 }
 
-/// What happened.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Recalls that failed.
-    pub failed: AtomicU64,
+impl Home for Volume {
+    type Entered = ();
+
+    fn enter(&self) {}
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.busy
+    }
 }
 
-/// The store.
-#[derive(Clone, Copy, Debug)]
-pub struct Store;
+impl Recalls for Volume {
+    type Host = Host;
 
-impl Store {
-    /// Whether it serves readers.
-    #[must_use]
-    pub const fn can_fetch(&self) -> bool {
+    fn recalls(&self) -> usize {
+        4
+    }
+
+    fn can_serve(&self) -> bool {
         true
     }
-}
 
-impl Volume {
-    /// The settings.
-    #[must_use]
-    pub fn config(&self) -> Config {
-        Config {
-            recalls: 4,
-            ..Config::default()
-        }
+    fn count_failure(&self) {}
+
+    fn look(&self, _: &Job<Host>) -> Result<Looked, Failure> {
+        shuttle::thread::yield_now();
+        let local = self.local.load(Ordering::SeqCst);
+        Ok(if local { Looked::Done } else { Looked::Small })
     }
 
-    /// The store.
-    #[must_use]
-    pub const fn store(&self) -> Option<Store> {
-        Some(Store)
+    fn run(self: &Arc<Self>, job: &Job<Host>) -> Result<(), Failure> {
+        // The lock on the file is the host's.
+        assert_eq!(self.at_work.fetch_add(1, Ordering::SeqCst), 0, "two jobs");
+        let descriptor = std::ptr::from_ref(self).addr();
+        let tracker = TRACKERS.open(descriptor, SIZE, WRITE);
+        job.follow(&tracker);
+        for number in 0..3 {
+            let Ok(slot) = TRACKERS.begin(descriptor, number * WRITE, WRITE) else {
+                break;
+            };
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            let result = match (self.store_fails, number) {
+                (true, 1) => Err(Errno::EIO),
+                _ => Ok(WRITE),
+            };
+            shuttle::thread::spawn(move || slot.end(result, false));
+            // There is nothing to serve them with: they go on waiting.
+            job.serve_readers();
+        }
+        tracker.drain();
+        let written = tracker.written();
+        assert!(
+            TRACKERS.begin(descriptor, 0, WRITE).is_err(),
+            "it is drained"
+        );
+        self.at_work.fetch_sub(1, Ordering::SeqCst);
+        match written.error {
+            Some(WriteError::Cancelled) => Err(Failure::Cancelled),
+            Some(_) => Err(Failure::Store(Errno::EIO)),
+            None if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+            None => {
+                assert!(written.complete, "no error, and not complete");
+                self.recalls.fetch_add(1, Ordering::SeqCst);
+                self.local.store(true, Ordering::SeqCst);
+                // As the translator does before it tidies up.
+                job.resume();
+                shuttle::thread::yield_now();
+                Ok(())
+            }
+        }
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use cloudsync_races::host::inode::Inode;
-use cloudsync_races::host::ticket::{Ledger, Ticket};
+use cloudsync_races::host::Inode;
 use cloudsync_races::instance::Instance;
 use cloudsync_races::orders;
+use cloudsync_races::threads;
+use cloudsync_races::ticket::{Ledger, Ticket};
 use cloudsync_races::volume::{FILE, Volume};
-use cloudsync_races::work::workers;
 use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -129,7 +129,7 @@ fn a_job_that_is_cancelled_before_its_last_write_fails() {
 #[test]
 fn without_threads_operations_fail_and_none_is_lost() {
     explore(|| {
-        workers::become_scarce(true);
+        threads::become_scarce(true);
         let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
         let parked: Vec<_> = [0, 0, 0]
             .map(|again| park(&instance, &ledger, again))

@@ -14,23 +14,21 @@ use cloudsync_format::checksum::Algorithm;
 use cloudsync_format::xattr::State;
 use cloudsync_logic::config::Config;
 use cloudsync_logic::errno::Failure;
-use cloudsync_logic::host::Host;
+use cloudsync_logic::host::{Buffer as _, Host as _};
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::objects::limits::{LIMITS, Use};
 use cloudsync_logic::status::Status;
 use cloudsync_logic::work::busy::Busy;
-use cloudsync_races::host::attributes::Attributes;
-use cloudsync_races::host::ticket::{Ledger, Ticket};
-use cloudsync_races::host::xlator::Xlator;
-use cloudsync_races::objects::{Model, Object, Objects};
+use cloudsync_races::host::{Attributes, Host, Object, Objects};
 use cloudsync_races::orders;
-use cloudsync_races::plugin::store::{LoadedStore, byte};
+use cloudsync_races::store::{Store, byte};
+use cloudsync_races::threads;
+use cloudsync_races::ticket::{Ledger, Ticket};
 use cloudsync_races::volume::FILE;
-use cloudsync_races::work::workers;
 use shuttle::sync::atomic::AtomicBool;
 use shuttle::thread::{self, JoinHandle};
 
-const PIECE: u64 = Model::PIECE;
+const PIECE: u64 = Host::PIECE;
 const LONG: Duration = Duration::from_secs(3600);
 /// Four pieces, and a part of one.
 const SIZE: u64 = 4 * PIECE + 2;
@@ -42,7 +40,7 @@ fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
 
 /// One file, one store.
 struct World {
-    store: Arc<LoadedStore>,
+    store: Arc<Store>,
     object: Arc<Object>,
     busy: Arc<Busy>,
 }
@@ -111,13 +109,13 @@ fn limits() -> Config {
 }
 
 impl World {
-    fn new(store: LoadedStore) -> Self {
+    fn new(store: Store) -> Self {
         LIMITS.set(&limits());
         let (store, busy) = (Arc::new(store), Arc::new(Busy::default()));
         let status = status(store.size);
         let identity = Identity::of(&status).unwrap();
         let object = Object::new(
-            Xlator,
+            (),
             Arc::clone(&store),
             identity,
             &status.attributes,
@@ -197,7 +195,7 @@ const EIO: Result<(), i32> = Err(libc::EIO);
 #[test]
 fn readers_share_requests_and_get_the_file_s_bytes() {
     explore(|| {
-        let world = World::new(LoadedStore::new(SIZE));
+        let world = World::new(Store::new(SIZE));
         let readers = vec![
             world.read(0..5, true),
             world.read(3..9, true),
@@ -215,7 +213,7 @@ fn readers_share_requests_and_get_the_file_s_bytes() {
 #[test]
 fn a_recall_and_readers_share_what_either_fetches() {
     explore(|| {
-        let world = World::new(LoadedStore::new(SIZE));
+        let world = World::new(Store::new(SIZE));
         let recall = world.recall();
         let readers = vec![world.read(2..7, false), world.read(10..14, true)];
         assert!(recall.join().unwrap().is_ok());
@@ -230,9 +228,9 @@ fn a_recall_and_readers_share_what_either_fetches() {
 fn a_request_that_fails_fails_who_waits_for_it_and_nobody_else() {
     explore(|| {
         let place = 2 * PIECE + 1;
-        let world = World::new(LoadedStore {
+        let world = World::new(Store {
             fails: (place, AtomicUsize::new(1)),
-            ..LoadedStore::new(SIZE)
+            ..Store::new(SIZE)
         });
         let readers = vec![
             world.read(0..PIECE, false),
@@ -255,9 +253,9 @@ fn a_request_that_fails_fails_who_waits_for_it_and_nobody_else() {
 fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
     explore(|| {
         let place = 3 * PIECE;
-        let world = World::new(LoadedStore {
+        let world = World::new(Store {
             fails: (place, AtomicUsize::new(1)),
-            ..LoadedStore::new(SIZE)
+            ..Store::new(SIZE)
         });
         let reader = world.read(place..SIZE, false);
         let recall = world.recall().join().unwrap();
@@ -274,7 +272,7 @@ fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
 #[test]
 fn a_recall_that_is_given_up_costs_its_readers_nothing() {
     explore(|| {
-        let world = World::new(LoadedStore::new(SIZE));
+        let world = World::new(Store::new(SIZE));
         let cancelled = never();
         let recall = world.recall_until(&cancelled, || Failure::Cancelled);
         let readers = vec![world.read(0..6, false), world.read(9..SIZE, true)];
@@ -293,9 +291,9 @@ fn a_recall_that_is_given_up_costs_its_readers_nothing() {
 #[test]
 fn a_recall_that_lost_its_lock_gives_readers_no_more_bytes() {
     explore(|| {
-        let world = World::new(LoadedStore {
+        let world = World::new(Store {
             stalls: true,
-            ..LoadedStore::new(SIZE)
+            ..Store::new(SIZE)
         });
         let lost = never();
         let recall = world.recall_until(&lost, || Failure::LockLost);
@@ -316,7 +314,7 @@ fn a_recall_that_lost_its_lock_gives_readers_no_more_bytes() {
 
 /// Memory for one piece, and few connections: they must not wait for each other.
 fn crowd(connections: usize) {
-    let world = World::new(LoadedStore::new(SIZE));
+    let world = World::new(Store::new(SIZE));
     LIMITS.set(&Config {
         memory: PIECE,
         connections,
@@ -344,15 +342,15 @@ fn with_little_memory_and_two_connections_everybody_gets_bytes() {
 #[test]
 fn without_threads_reads_fail_and_none_is_lost() {
     explore(|| {
-        workers::become_scarce(true);
-        let world = World::new(LoadedStore::new(SIZE));
+        threads::become_scarce(true);
+        let world = World::new(Store::new(SIZE));
         let readers = vec![
             world.read(0..5, true),
             world.read(3..9, true),
             world.read(0..SIZE, false),
         ];
         let answers = world.answers(readers);
-        workers::become_scarce(false);
+        threads::become_scarce(false);
         let fine = [Ok(()), Err(libc::ENOMEM)];
         assert!(answers.iter().all(|answer| fine.contains(answer)));
         world.assert_idle();
@@ -363,9 +361,9 @@ fn without_threads_reads_fail_and_none_is_lost() {
 #[test]
 fn nobody_reads_a_piece_that_is_not_the_file() {
     explore(|| {
-        let world = World::new(LoadedStore {
+        let world = World::new(Store {
             checksum: Some(Algorithm::Crc32c.of(b"another file")),
-            ..LoadedStore::new(PIECE)
+            ..Store::new(PIECE)
         });
         let readers = vec![world.read(0..1, true), world.read(2..PIECE, false)];
         let recall = world.recall();
@@ -385,11 +383,11 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
         LIMITS.set(&limits());
         let busy = Arc::new(Busy::default());
         let objects = Objects::new(&busy);
-        let store = Arc::new(LoadedStore {
+        let store = Arc::new(Store {
             stalls: true,
-            ..LoadedStore::new(SIZE)
+            ..Store::new(SIZE)
         });
-        let object = objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();
+        let object = objects.open((), &store, FILE, &status(SIZE)).unwrap();
         let readers = vec![read(&object, 0..5, false), read(&object, 5..6, true)];
         objects.close(FILE, None);
         let answers = answers(readers, || {
@@ -397,7 +395,7 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
             busy.wait_until_idle(LONG)
         });
         assert_eq!(answers, [Err(libc::ECANCELED); 2]);
-        let again = objects.open(Xlator, &store, FILE, &status(SIZE));
+        let again = objects.open((), &store, FILE, &status(SIZE));
         assert!(matches!(again, Err(Failure::Cancelled)), "it goes on");
     });
 }
@@ -408,9 +406,9 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
 fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
     explore(|| {
         LIMITS.set(&limits());
-        let (store, busy) = (Arc::new(LoadedStore::new(SIZE)), Arc::new(Busy::default()));
+        let (store, busy) = (Arc::new(Store::new(SIZE)), Arc::new(Busy::default()));
         let objects = Arc::new(Objects::new(&busy));
-        let open = || objects.open(Xlator, &store, FILE, &status(SIZE)).unwrap();
+        let open = || objects.open((), &store, FILE, &status(SIZE)).unwrap();
         let first = open();
         let readers = vec![read(&first, 0..SIZE, false), read(&first, 5..6, true)];
         let closing = Arc::clone(&objects);

@@ -9,12 +9,19 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudsync_logic::errno::Errno;
+use cloudsync_logic::recall::tracker::{Slot, Trackers, WriteError};
+use cloudsync_logic::sync::LazyLock;
 use cloudsync_races::orders;
-use cloudsync_races::recall::tracker::{WriteError, begin, open};
 use shuttle::thread;
 
 const DESCRIPTOR: usize = 0x1000;
 const WRITE: u64 = 10;
+
+static TRACKERS: LazyLock<Trackers<()>> = LazyLock::new(Trackers::default);
+
+fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno> {
+    TRACKERS.begin(descriptor, offset, length)
+}
 
 /// In so many orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
@@ -53,7 +60,7 @@ fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
 #[test]
 fn the_window_holds_and_nothing_is_lost() {
     explore(|| {
-        let tracker = open(DESCRIPTOR, 6 * WRITE, 2 * WRITE);
+        let tracker = TRACKERS.open(DESCRIPTOR, 6 * WRITE, 2 * WRITE);
         let flying = Arc::new(Flying::default());
         let writers = [0..3, 3..6].map(|numbers| {
             let flying = Arc::clone(&flying);
@@ -74,7 +81,7 @@ fn the_window_holds_and_nothing_is_lost() {
 #[test]
 fn after_the_drain_nothing_is_in_flight_and_nothing_begins() {
     explore(|| {
-        let tracker = open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let flying = Arc::new(Flying::default());
         let writer = {
             let flying = Arc::clone(&flying);
@@ -98,7 +105,7 @@ fn after_the_drain_nothing_is_in_flight_and_nothing_begins() {
 #[test]
 fn cancelling_wakes_the_writers_and_is_remembered() {
     explore(|| {
-        let tracker = open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let flying = Arc::new(Flying::default());
         let writers = [0..2, 2..4].map(|numbers| {
             let flying = Arc::clone(&flying);
@@ -118,7 +125,7 @@ fn cancelling_wakes_the_writers_and_is_remembered() {
 #[test]
 fn cancelling_wakes_a_writer_that_nobody_answers() {
     explore(|| {
-        let tracker = open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let slot = begin(DESCRIPTOR, 0, WRITE).unwrap();
         let flying = Arc::new(Flying::default());
         let writer = thread::spawn(move || write(&flying, 1..4));
@@ -133,7 +140,7 @@ fn cancelling_wakes_a_writer_that_nobody_answers() {
 #[test]
 fn the_first_refusal_ends_all_writers() {
     explore(|| {
-        let tracker = open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let refused = thread::spawn(|| {
             if let Ok(slot) = begin(DESCRIPTOR, 0, WRITE) {
                 slot.end(Err(Errno::ENODATA), false);
