@@ -13,10 +13,10 @@ use cloudsync_logic::sync::{Arc, LazyLock};
 use cloudsync_logic::work::busy::Busy;
 use cloudsync_logic::work::task::Home;
 
-use crate::host::{Chunk, Host};
+use crate::model::host::{Chunk, Host};
 
 /// The file.
-pub const FILE: Gfid = Gfid([1; 16]);
+pub(crate) const FILE: Gfid = Gfid([1; 16]);
 
 const WRITE: u64 = 10;
 const SIZE: u64 = 3 * WRITE;
@@ -25,19 +25,19 @@ static TRACKERS: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// What is at work.
-    pub busy: Arc<Busy>,
+    pub(crate) busy: Arc<Busy>,
     /// Whether the file is local.
-    pub local: AtomicBool,
+    pub(crate) local: AtomicBool,
     /// Whether its store fails.
-    pub store_fails: bool,
+    pub(crate) store_fails: bool,
     /// How often it was recalled.
-    pub recalls: AtomicUsize,
+    pub(crate) recalls: AtomicUsize,
     /// Writes that were begun.
-    pub writes: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
     /// How many jobs are at work on it.
-    pub at_work: AtomicUsize,
+    pub(crate) at_work: AtomicUsize,
 }
 
 impl Home for Volume {

@@ -9,20 +9,20 @@ use cloudsync_logic::host::{self, NoThread, Pool};
 use cloudsync_logic::objects::{chunk, object, registry};
 use cloudsync_logic::status;
 
-use crate::store::Store;
-use crate::threads;
-use crate::ticket::Ticket;
+use crate::model::store::Store;
+use crate::model::threads;
+use crate::model::ticket::Ticket;
 
 /// Bytes of an object that have come.
-pub type Chunk = chunk::Chunk<Buffer>;
+pub(crate) type Chunk = chunk::Chunk<Buffer>;
 /// One version of one object.
-pub type Object = object::Object<Host>;
+pub(crate) type Object = object::Object<Host>;
 /// The objects that an instance has open.
-pub type Objects = registry::Objects<Host>;
+pub(crate) type Objects = registry::Objects<Host>;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Host;
+pub(crate) struct Host;
 
 impl host::Host for Host {
     const PART: u64 = 2 * Self::PIECE;
@@ -50,7 +50,7 @@ impl host::Host for Host {
 
 /// A file's size. Nobody asks for its other attributes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Attributes(pub u64);
+pub(crate) struct Attributes(pub u64);
 
 impl status::Attributes for Attributes {
     fn size(&self) -> u64 {
@@ -91,7 +91,7 @@ impl status::Attributes for Attributes {
 
 /// Memory.
 #[derive(Debug)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     size: usize,
 }
@@ -118,7 +118,7 @@ impl host::Buffer<Host> for Buffer {
 
 /// A file.
 #[derive(Debug)]
-pub struct Inode(pub Gfid);
+pub(crate) struct Inode(pub Gfid);
 
 impl host::Inode for Inode {
     fn gfid(&self) -> Gfid {

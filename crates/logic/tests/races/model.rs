@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A model of what cloudsync-logic asks of the translator, for the tests in tests/, which explore orders of events.
+//! A model of what cloudsync-logic asks of the translator.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -9,15 +9,10 @@
 //! | [`store`] | a store with one object, which can fail or stall |
 //! | [`volume`] | a volume with one file, and the steps of its recall |
 //! | [`instance`] | operations that come upon that file |
-//! | [`orders`] | how orders of events are explored |
 
-#![forbid(unsafe_code)]
-#![cfg(feature = "shuttle")]
-
-pub mod host;
-pub mod instance;
-pub mod orders;
-pub mod store;
-pub mod threads;
-pub mod ticket;
-pub mod volume;
+pub(crate) mod host;
+pub(crate) mod instance;
+pub(crate) mod store;
+pub(crate) mod threads;
+pub(crate) mod ticket;
+pub(crate) mod volume;

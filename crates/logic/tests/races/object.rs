@@ -2,14 +2,17 @@
 //! Readers of one object, its recall, requests that fail, and the end, in thousands of orders. Every answer is
 //! compared with the file's bytes where it is given (the stand-in of an operation does that).
 
-// A test has no better answer to an error than to fail.
-#![allow(clippy::unwrap_used)]
-
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::model::host::{Attributes, Host, Object, Objects};
+use crate::model::store::{Store, byte};
+use crate::model::threads;
+use crate::model::ticket::{Ledger, Ticket};
+use crate::model::volume::FILE;
+use crate::orders;
 use cloudsync_format::checksum::Algorithm;
 use cloudsync_format::xattr::State;
 use cloudsync_logic::config::Config;
@@ -19,12 +22,6 @@ use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::objects::limits::{LIMITS, Use};
 use cloudsync_logic::status::Status;
 use cloudsync_logic::work::busy::Busy;
-use cloudsync_races::host::{Attributes, Host, Object, Objects};
-use cloudsync_races::orders;
-use cloudsync_races::store::{Store, byte};
-use cloudsync_races::threads;
-use cloudsync_races::ticket::{Ledger, Ticket};
-use cloudsync_races::volume::FILE;
 use shuttle::sync::atomic::AtomicBool;
 use shuttle::thread::{self, JoinHandle};
 

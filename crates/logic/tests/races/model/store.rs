@@ -14,31 +14,31 @@ use cloudsync_logic::store::{self, Object, Part, Sink};
 
 /// The byte at `at` of every object.
 #[must_use]
-pub fn byte(at: u64) -> u8 {
+pub(crate) fn byte(at: u64) -> u8 {
     u8::try_from(at * 7 % 251).unwrap_or(0)
 }
 
 /// A store with one object.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     /// The object's bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// What it says is the object's checksum.
-    pub checksum: Option<Checksum>,
+    pub(crate) checksum: Option<Checksum>,
     /// A request that comes to this byte fails, so many times.
-    pub fails: (u64, AtomicUsize),
+    pub(crate) fails: (u64, AtomicUsize),
     /// It delivers nothing until nobody wants it any more.
-    pub stalls: bool,
+    pub(crate) stalls: bool,
     /// How often each byte was delivered.
-    pub delivered: Mutex<Vec<u32>>,
+    pub(crate) delivered: Mutex<Vec<u32>>,
     /// Requests that are under way.
-    pub at_work: AtomicUsize,
+    pub(crate) at_work: AtomicUsize,
 }
 
 impl Store {
     /// One that works.
     #[must_use]
-    pub const fn new(size: u64) -> Self {
+    pub(crate) const fn new(size: u64) -> Self {
         Self {
             size,
             checksum: None,

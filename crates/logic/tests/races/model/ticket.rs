@@ -10,32 +10,32 @@ use cloudsync_logic::host::{self, Buffer as _};
 use cloudsync_logic::recall::tracker::Reading;
 use cloudsync_logic::status::Attributes as _;
 
-use crate::host::{Attributes, Buffer, Chunk, Host};
-use crate::instance::Instance;
-use crate::store::byte;
+use crate::model::host::{Attributes, Buffer, Chunk, Host};
+use crate::model::instance::Instance;
+use crate::model::store::byte;
 
 /// What became of the operations.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// They went on.
-    pub resumed: AtomicUsize,
+    pub(crate) resumed: AtomicUsize,
     /// They got an errno.
-    pub failed: AtomicUsize,
+    pub(crate) failed: AtomicUsize,
     /// Nobody answered them.
-    pub dropped: AtomicUsize,
+    pub(crate) dropped: AtomicUsize,
     /// The last errno.
-    pub errno: AtomicI32,
+    pub(crate) errno: AtomicI32,
 }
 
 /// An operation.
 #[derive(Debug)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     ledger: Arc<Ledger>,
     answered: bool,
     /// What a read asks for.
     range: Range<u64>,
     /// How many times it finds the file archived again when it goes on.
-    pub again: u8,
+    pub(crate) again: u8,
     /// Where it came to.
     home: Option<Arc<Instance>>,
 }
@@ -43,7 +43,7 @@ pub struct Ticket {
 impl Ticket {
     /// One that is written down in `ledger`.
     #[must_use]
-    pub const fn new(ledger: Arc<Ledger>, again: u8) -> Self {
+    pub(crate) const fn new(ledger: Arc<Ledger>, again: u8) -> Self {
         Self {
             ledger,
             answered: false,
@@ -55,7 +55,7 @@ impl Ticket {
 
     /// A read that is written down in `ledger`.
     #[must_use]
-    pub const fn read(ledger: Arc<Ledger>, range: Range<u64>) -> Self {
+    pub(crate) const fn read(ledger: Arc<Ledger>, range: Range<u64>) -> Self {
         Self {
             ledger,
             answered: false,
@@ -66,12 +66,12 @@ impl Ticket {
     }
 
     /// It comes to an instance.
-    pub fn arrive(&mut self, home: &Arc<Instance>) {
+    pub(crate) fn arrive(&mut self, home: &Arc<Instance>) {
         self.home = Some(Arc::clone(home));
     }
 
     /// It goes on, and ends well.
-    pub fn answer(mut self) {
+    pub(crate) fn answer(mut self) {
         self.answered = true;
         self.ledger.resumed.fetch_add(1, Ordering::Relaxed);
     }

@@ -2,19 +2,16 @@
 //! Operations that come, jobs that end, cancelling and shutting down, in thousands of orders. `CLOUDSYNC_ORDERS=100000`
 //! tries more.
 
-// A test has no better answer to an error than to fail.
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use cloudsync_races::host::Inode;
-use cloudsync_races::instance::Instance;
-use cloudsync_races::orders;
-use cloudsync_races::threads;
-use cloudsync_races::ticket::{Ledger, Ticket};
-use cloudsync_races::volume::{FILE, Volume};
+use crate::model::host::Inode;
+use crate::model::instance::Instance;
+use crate::model::threads;
+use crate::model::ticket::{Ledger, Ticket};
+use crate::model::volume::{FILE, Volume};
+use crate::orders;
 use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);

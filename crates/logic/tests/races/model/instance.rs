@@ -7,17 +7,17 @@ use cloudsync_logic::decision::Want;
 use cloudsync_logic::recall::engine::Engine;
 use cloudsync_logic::sync::Arc;
 
-use crate::host::Inode;
-use crate::ticket::Ticket;
-use crate::volume::{FILE, Volume};
+use crate::model::host::Inode;
+use crate::model::ticket::Ticket;
+use crate::model::volume::{FILE, Volume};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// What it has.
-    pub volume: Arc<Volume>,
+    pub(crate) volume: Arc<Volume>,
     /// The jobs.
-    pub engine: Arc<Engine<Volume>>,
+    pub(crate) engine: Arc<Engine<Volume>>,
 }
 
 impl Default for Instance {
@@ -29,7 +29,7 @@ impl Default for Instance {
 impl Instance {
     /// One with this volume.
     #[must_use]
-    pub fn new(volume: Volume) -> Self {
+    pub(crate) fn new(volume: Volume) -> Self {
         let volume = Arc::new(volume);
         Self {
             engine: Engine::new(&volume),
@@ -38,7 +38,7 @@ impl Instance {
     }
 
     /// An operation goes on: it finds the file local, or archived again.
-    pub fn proceed(self: &Arc<Self>, mut ticket: Ticket) {
+    pub(crate) fn proceed(self: &Arc<Self>, mut ticket: Ticket) {
         if ticket.again == 0 {
             ticket.answer();
             return;
@@ -49,7 +49,7 @@ impl Instance {
     }
 
     /// An operation comes upon the cold file.
-    pub fn park(self: &Arc<Self>, mut ticket: Ticket) {
+    pub(crate) fn park(self: &Arc<Self>, mut ticket: Ticket) {
         ticket.arrive(self);
         self.engine
             .park(ticket, Want::Bytes, Some(Inode(FILE)), None);

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Writes that are begun, answered, drained and cancelled, in thousands of orders.
 
-// A test has no better answer to an error than to fail.
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::orders;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::recall::tracker::{Slot, Trackers, WriteError};
 use cloudsync_logic::sync::LazyLock;
-use cloudsync_races::orders;
 use shuttle::thread;
 
 const DESCRIPTOR: usize = 0x1000;

@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// From now on one of four threads cannot be had.
-pub fn become_scarce(scarce: bool) {
+pub(crate) fn become_scarce(scarce: bool) {
     SCARCE.set(scarce);
 }
 
@@ -19,7 +19,7 @@ pub fn become_scarce(scarce: bool) {
 ///
 /// # Errors
 /// When threads are scarce.
-pub fn run(task: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+pub(crate) fn run(task: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
     if SCARCE.get() && shuttle::rand::thread_rng().gen_ratio(1, 4) {
         return Err(NoThread);
     }

@@ -8,7 +8,7 @@ use cloudsync_logic::sync::new_execution;
 ///
 /// # Panics
 /// When one of them fails, and when CLOUDSYNC_ORDERS is no number.
-pub fn explore(orders: usize, body: impl Fn() + Send + Sync + Clone + 'static) {
+pub(crate) fn explore(orders: usize, body: impl Fn() + Send + Sync + Clone + 'static) {
     let orders = std::env::var("CLOUDSYNC_ORDERS").map_or(orders, |text| {
         text.parse().expect("CLOUDSYNC_ORDERS is a number")
     });
