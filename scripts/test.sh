@@ -109,7 +109,11 @@ step 'build' 2400 one "$cargo" build --release --workspace --exclude cloudsync-l
 step 'build with crash points' 600 one "$cargo" build --locked --lib --package cloudsync --features crash-points \
     --target-dir "$CARGO_TARGET_DIR/tmp/crash-points" || finish
 step 'clippy' 1200 one "$cargo" clippy --workspace --all-targets --locked -- -D warnings
+step 'clippy of the orders of events' 600 one "$cargo" clippy --package cloudsync-logic --features shuttle --all-targets \
+    --locked -- -D warnings
 step 'tests' 3000 sum "$cargo" test --workspace --locked --no-fail-fast
+# By itself: its feature changes the locks of the translator's logic.
+step 'orders of events' 600 sum "$cargo" test --package cloudsync-logic --features shuttle --locked --test races
 # No figure is judged here, only whether there is one for every row.
 step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then

@@ -18,7 +18,6 @@ use crate::host::inode::Inode;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Settling, Ticket};
 use crate::host::xlator::Xlator;
-use crate::objects::limits::LIMITS;
 use crate::read;
 use crate::recall::engine::Engine;
 use crate::volume::Volume;
@@ -26,6 +25,7 @@ use crate::work::workers;
 use cloudsync_logic::decision::{self, Action, MAX_ATTEMPTS, Want};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::limits::LIMITS;
 
 /// See the module.
 #[derive(Debug)]

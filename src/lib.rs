@@ -10,7 +10,8 @@
 //!           cold:  parked -> recall (one job for each file) -> plugin -> tracker -> child -> commit -> resumed
 //! ```
 //!
-//! What needs nothing of the host (the decision table, the settings, the coverage of ranges) is in crates/logic.
+//! What needs nothing of the host (the decision table, the settings, the coverage of ranges), or needs it behind a trait
+//! (objects in memory, jobs and who waits for them, the count of writes), is in crates/logic.
 //! The modules here stand on floors, and each uses only what is on a lower one (tests/floors.rs holds that). One arrow leads
 //! back up: an operation that goes on after its recall ([`host::ticket::Ticket::again`]).
 //!
@@ -21,16 +22,15 @@
 //! | 7 | [`read`]      | where a read of a cold file gets its bytes                              | no     |
 //! | 7 | [`control`]   | what users ask and tell: state, recall, cancel                          | no     |
 //! | 7 | [`ask`]       | questions to the bricks that an operation waits for                     | no     |
-//! | 6 | [`recall`]    | bringing a file back: jobs, the write tracker, the commit               | no     |
+//! | 6 | [`recall`]    | bringing a file back: what its job does on the volume                   | no     |
 //! | 6 | [`archive`]   | cutting a file: the handshake with the archiver                         | no     |
 //! | 6 | [`fops`]      | each operation's class; what an answer of the bricks teaches            | no     |
 //! | 5 | [`volume`]    | what a volume has: settings, store, bricks, objects, counters           | no     |
-//! | 4 | [`objects`]   | objects that are read or recalled: what is in memory and what is coming | no     |
+//! | 4 | [`objects`]   | GlusterFS as the host of jobs and of the objects that they bring        | no     |
 //! | 3 | [`plugin`]    | from a store's name to a loaded plugin                                  | yes    |
 //! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
 //! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |
 //! | 2 | [`host`]      | safe handles of the host's objects: tickets, inodes, the child          | yes    |
-//! | 0 | `sync`        | locks, which tests/races replaces                                       | no     |
 //! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 
 #![cfg(not(without_glusterfs))]
@@ -47,7 +47,6 @@ pub mod objects;
 pub mod plugin;
 pub mod read;
 pub mod recall;
-mod sync;
 mod sys;
 pub mod volume;
 pub mod work;

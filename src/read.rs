@@ -2,8 +2,8 @@
 //! Reads of a cold file, answered from its object.
 //!
 //! A reader does not wait for the file, only for what it reads. What it asks for is taken from the bricks, if a recall of
-//! this client has brought it there; else from memory ([`crate::objects::object`]), where it is or comes to by a request of its own
-//! ([`crate::objects::get`]), bounded by [`crate::objects::limits`].
+//! this client has brought it there; else from memory ([`cloudsync_logic::objects::object`]), where it is or comes to by a request of its own
+//! ([`cloudsync_logic::objects::get`]), bounded by [`crate::objects::limits`].
 //!
 //! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
 //! else. Otherwise the bricks are asked before each read.
@@ -21,7 +21,7 @@ use cloudsync_format::xattr::State;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
-use crate::objects::object::Object;
+use crate::objects::Object;
 use crate::plugin::store::LoadedStore;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;

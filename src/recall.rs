@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Bringing a file back.
 //!
-//! The first operation that needs a cold file's bytes is parked and starts a job ([`job`]); later ones join it
-//! ([`engine`]). The job runs on a thread of ours ([`crate::work::workers`]): [`steps`] checks whether there is anything to
-//! do and runs the protocol ([`cloudsync_logic::protocol`]), which asks for what it needs: [`evidence`] compares bytes with
-//! the object, [`bring`] and [`fetch`] write them, [`tracker`] counts them, [`cutter`] truncates as the caller.
+//! The first operation that needs a cold file's bytes is parked and starts a job ([`cloudsync_logic::recall::job`]); later
+//! ones join it ([`cloudsync_logic::recall::engine`]; [`engine`] has it work on our volumes). The job runs on a thread of ours
+//! ([`crate::work::workers`]): [`steps`] checks whether there is anything to do and runs the protocol
+//! ([`cloudsync_logic::protocol`]), which asks for what it needs: [`evidence`] compares bytes with the object, [`bring`] and
+//! [`fetch`] write them, [`tracker`] counts them, [`cutter`] truncates as the caller.
 //!
 //! ```text
 //! check -> lock -> check again, heal (evidence) -> find room (bricks::space) -> mark -> write (fetch; tracker counts)

@@ -13,16 +13,16 @@ use crate::bricks::file::File;
 use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
 use crate::host::inode::Inode;
-use crate::host::xlator::Xlator;
-use crate::objects::limits::LIMITS;
-use crate::objects::registry::Objects;
+use crate::host::xlator::{Entered, Xlator};
+use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
-use crate::work::busy::Busy;
 use crate::work::task::Home;
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::limits::LIMITS;
+use cloudsync_logic::work::busy::Busy;
 
 /// See the module.
 #[derive(Debug)]
@@ -260,8 +260,10 @@ impl Volume {
 }
 
 impl Home for Volume {
-    fn this(&self) -> Xlator {
-        self.this
+    type Entered = Entered;
+
+    fn enter(&self) -> Entered {
+        self.this.enter()
     }
 
     fn busy(&self) -> &Arc<Busy> {

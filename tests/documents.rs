@@ -36,8 +36,9 @@ fn rows() -> Vec<Vec<String>> {
     rows
 }
 
-/// Names in backticks that look like a test's: `file::function`, `folder::file::function`; those of tests/races begin with
-/// `races`, those of tests/loading with `loading`, those of crates/logic/tests/protocol with `protocol`.
+/// Names in backticks that look like a test's: `file::function`, `folder::file::function`; those of
+/// crates/logic/tests/races begin with `races`, those of crates/logic/tests/protocol with `protocol`, those of
+/// tests/loading with `loading`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.contains("::"))
@@ -49,7 +50,7 @@ fn source(name: &str) -> (PathBuf, &str) {
     let path = match (modules, modules.strip_prefix("races::")) {
         ("loading", _) => "tests/loading/main.rs".to_owned(),
         ("protocol", _) => "crates/logic/tests/protocol/main.rs".to_owned(),
-        (_, Some(file)) => format!("tests/races/tests/{file}.rs"),
+        (_, Some(file)) => format!("crates/logic/tests/races/{file}.rs"),
         (_, None) => format!("tests/volume/{}.rs", modules.replace("::", "/")),
     };
     (root().join(path), function)

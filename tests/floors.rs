@@ -260,15 +260,16 @@ fn a_call_up_and_a_circle_are_found() {
 /// Guards against a test that reads nothing.
 #[test]
 fn the_use_lines_of_the_translator_are_understood() {
-    let files = files(&source());
-    let arrows = arrows(&files);
-    let all: usize = arrows.values().map(BTreeSet::len).sum();
-    assert!(
-        files.len() > 50 && all > 250,
-        "{} files, {all} arrows",
-        files.len()
+    let (translator, logic) = (files(&source()), files(&root().join("crates/logic/src")));
+    let (arrows, logic_arrows) = (arrows(&translator), arrows(&logic));
+    let both = arrows.values().chain(logic_arrows.values());
+    let (files, all) = (
+        translator.len() + logic.len(),
+        both.map(BTreeSet::len).sum::<usize>(),
     );
+    assert!(files > 90 && all > 300, "{files} files, {all} arrows");
     assert!(arrows["recall::engine"].contains("recall::steps"));
     assert!(arrows["entry"].contains("instance"));
+    assert!(logic_arrows["objects::object"].contains("objects::get"));
     assert!(crates().len() > 10, "{:?}", crates());
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A loaded plugin and its configuration. A plugin is somebody else's native code: what crosses is its C table,
 //! `store_ops`, and nothing that it returns is believed without a check. How it is found and started is in [`load`],
-//! what is asked of it and what it says in [`object`], how it fetches a part in [`part`].
+//! what is asked of it and what it says in [`cloudsync_logic::store`], how it fetches a part in [`part`].
 
 mod load;
-mod object;
 mod part;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -15,7 +14,6 @@ use std::sync::{Mutex, PoisonError};
 use cloudsync_format::checksum::Checksum;
 
 pub use self::load::{LoadError, folder};
-pub use self::object::{Object, Part, Sink};
 use crate::host::attributes::Attributes;
 use crate::host::dict::DictRef;
 use crate::host::fd::Fd;
@@ -24,6 +22,7 @@ use crate::host::xlator::Xlator;
 use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::Errno;
+use cloudsync_logic::store::Object;
 
 /// A store that is up.
 pub struct LoadedStore {
@@ -74,13 +73,12 @@ impl std::fmt::Debug for Download<'_> {
     }
 }
 
-impl Object {
-    fn of(raw: &sys::cs_object_t) -> Self {
-        Self {
-            size: raw.size,
-            etag: text(&raw.etag),
-            checksum: Checksum::parse(&text(&raw.checksum)),
-        }
+/// What the plugin says of an object.
+fn described(raw: &sys::cs_object_t) -> Object {
+    Object {
+        size: raw.size,
+        etag: text(&raw.etag),
+        checksum: Checksum::parse(&text(&raw.checksum)),
     }
 }
 
@@ -174,7 +172,7 @@ impl LoadedStore {
         if result < 0 {
             return Err(Errno::new(result));
         }
-        Ok(Some(Object::of(&object)))
+        Ok(Some(described(&object)))
     }
 
     fn proxy_xlator(&self) -> *mut sys::xlator_t {

@@ -13,9 +13,9 @@ use cloudsync_format::xattr::{self, State};
 use crate::bricks::file::File;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
-use crate::objects::identity::Identity;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::lock::{lock_within, try_lock};
 

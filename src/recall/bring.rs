@@ -11,12 +11,12 @@ use cloudsync_logic::queue::Parts;
 
 use crate::host::child::Status;
 use crate::host::fd::Fd;
-use crate::objects::identity::Identity;
 use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::fetch::{self, Target};
 use crate::recall::job::{Job, Serving};
-use crate::recall::tracker::{Tracker, WriteError, Written};
+use crate::recall::tracker::{self, WriteError, Written};
 use crate::volume::Volume;
+use cloudsync_logic::objects::identity::Identity;
 
 /// Brings the first `size` bytes of the object to the bricks. On success all of them were acknowledged. Blocks.
 ///
@@ -31,7 +31,7 @@ pub fn bring(
     size: u64,
 ) -> Result<Written, Failure> {
     let config = volume.config();
-    let tracker = Tracker::open(fd.address(), size, config.window);
+    let tracker = tracker::open(fd.address(), size, config.window);
     job.follow(&tracker);
     if !job.lease.is_sure(volume.bricks.disconnects()) {
         tracker.lose();

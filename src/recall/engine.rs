@@ -1,296 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One job for each file: it starts, runs on threads of ours, and ends, and so do those who wait for it.
+//! The engine of a volume's jobs ([`cloudsync_logic::recall::engine`]), and what it asks of the volume.
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::host::guard;
-use crate::host::inode::Inode;
-use crate::host::ticket::Ticket;
-use crate::host::xlator::Xlator;
+use crate::objects::Gluster;
 use crate::recall::job::Job;
-use crate::recall::steps::{self, Looked};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use crate::sys::glusterfs_fop_t as fop;
+use crate::recall::steps;
 use crate::volume::Volume;
-use crate::work::busy::Busy;
-use crate::work::task::{Home, task};
-use crate::work::workers::{self, Pool};
-use cloudsync_logic::crash;
-use cloudsync_logic::decision::Want;
-use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::errno::Failure;
+use cloudsync_logic::recall::engine;
+use cloudsync_logic::recall::recalls::{Looked, Recalls};
 
 /// The jobs of one volume.
-#[derive(Debug)]
-pub struct Engine {
-    /// Whose files they bring back.
-    pub volume: Arc<Volume>,
-    jobs: Mutex<HashMap<Gfid, Arc<Job>>>,
-    /// No more of them.
-    ending: AtomicBool,
-    /// When the bricks were last full.
-    full: Mutex<Option<Instant>>,
-}
+pub type Engine = engine::Engine<Volume>;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+impl Recalls for Volume {
+    type Host = Gluster;
 
-struct NewJob {
-    inode: Inode,
-    gfid: Gfid,
-    want: Want,
-    asked: bool,
-    /// A look would say so.
-    small: bool,
-}
-
-fn start_or_join(engine: &Arc<Engine>, new: NewJob, ticket: Option<Ticket>) {
-    let NewJob {
-        inode,
-        gfid,
-        want,
-        asked,
-        small,
-    } = new;
-    let mut jobs = lock(&engine.jobs);
-    if engine.ending.load(Ordering::Acquire) {
-        drop(jobs);
-        if let Some(ticket) = ticket {
-            ticket.fail(Errno::ECANCELED);
-        }
-        return;
-    }
-    if let Some(job) = jobs.get(&gfid) {
-        // Under the lock of the map: a job leaves the map before it takes its waiters.
-        job.join(ticket);
-        return;
-    }
-    // Until a thread counts for it; dropped after our reference to the job.
-    let _beginning = engine.volume.busy.begin();
-    let job = Arc::new(Job::new(gfid, inode, want, asked, ticket));
-    jobs.insert(gfid, Arc::clone(&job));
-    drop(jobs);
-    if small {
-        let recalls = engine.volume.config().recalls;
-        on_a_thread(engine, &job, &workers::SMALL, recalls, run);
-    } else {
-        on_a_thread(engine, &job, &workers::BRICKS, workers::LIMIT, look);
-    }
-}
-
-/// Runs a step of a job on a thread of that pool.
-fn on_a_thread(
-    engine: &Arc<Engine>,
-    job: &Arc<Job>,
-    pool: &'static Pool,
-    limit: usize,
-    step: fn(&Arc<Engine>, &Arc<Job>),
-) {
-    // A job gives references back to the host, which must know who does.
-    let task = task(engine, Arc::clone(job), move |engine, job| {
-        step(engine, &job);
-    });
-    if pool.run(limit, task).is_err() {
-        let failure = Failure::Brick {
-            step: "start a thread",
-            errno: Errno::ENOMEM,
-        };
-        finish(engine, job, Err(failure));
-    }
-}
-
-fn look(engine: &Arc<Engine>, job: &Arc<Job>) {
-    let looked = guard::catch(Err(Failure::Bug), || steps::look(&engine.volume, job));
-    let recalls = engine.volume.config().recalls;
-    // Files of one part have threads of their own: they must not wait until large ones have come.
-    let large = (recalls / 2).max(1);
-    match looked {
-        Ok(Looked::Done) => finish(engine, job, Ok(())),
-        Ok(Looked::Small) => on_a_thread(engine, job, &workers::SMALL, recalls, run),
-        Ok(Looked::Large) => on_a_thread(engine, job, &workers::LARGE, large, run),
-        Ok(Looked::NoStore) => on_a_thread(engine, job, &workers::LOCKS, workers::LIMIT, run),
-        // Nobody said that the file is cold, or a lookup waits: they must not fail over a question of ours.
-        Err(failure) if matches!(job.want, Want::Look | Want::Tidy | Want::LookInto) => {
-            log::debug!("{}: {failure}", job.inode.path());
-            finish(engine, job, Ok(()));
-        }
-        Err(failure) => finish(engine, job, Err(failure)),
-    }
-}
-
-fn run(engine: &Arc<Engine>, job: &Arc<Job>) {
-    let outcome = guard::catch(Err(Failure::Bug), || steps::run(&engine.volume, job));
-    finish(engine, job, outcome);
-}
-
-/// Ends the job and answers or resumes everybody who waits for it.
-fn finish(engine: &Arc<Engine>, job: &Arc<Job>, outcome: Result<(), Failure>) {
-    let waiters = {
-        let mut jobs = lock(&engine.jobs);
-        jobs.remove(&job.gfid);
-        job.take_waiters()
-    };
-    if let Err(failure) = &outcome {
-        engine
-            .volume
-            .counters
-            .failed
-            .fetch_add(1, Ordering::Relaxed);
-        log::warn!(
-            "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
-            job.inode.path(),
-            job.gfid,
-            waiters.len(),
-            failure.errno(),
-        );
-    }
-    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
-    // Others may have room though this one never will.
-    if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
-        *lock(&engine.full) = Some(Instant::now());
-    }
-    let can_serve = full && engine.volume.store().is_some_and(|store| store.can_fetch());
-    let _step = crash::step("resume");
-    // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
-    for ticket in waiters {
-        match &outcome {
-            Ok(()) => ticket.again(),
-            // There is no room for the file, but a reader needs none.
-            Err(_) if can_serve && ticket.fop() == fop::GF_FOP_READ => {
-                ticket.read_again();
-            }
-            Err(failure) => ticket.fail(failure.errno()),
-        }
-    }
-}
-
-fn is_full(errno: Errno) -> bool {
-    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
-}
-
-impl Engine {
-    /// No jobs.
-    #[must_use]
-    pub fn new(volume: &Arc<Volume>) -> Arc<Self> {
-        Arc::new(Self {
-            volume: Arc::clone(volume),
-            jobs: Mutex::default(),
-            ending: AtomicBool::new(false),
-            full: Mutex::default(),
-        })
+    fn recalls(&self) -> usize {
+        self.config().recalls
     }
 
-    /// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
-    /// the inode's. Never blocks.
-    pub fn park(
-        self: &Arc<Self>,
-        ticket: Ticket,
-        want: Want,
-        inode: Option<Inode>,
-        gfid: Option<Gfid>,
-    ) {
-        match inode {
-            Some(inode) => {
-                let gfid = gfid.unwrap_or_else(|| inode.gfid());
-                let new = NewJob {
-                    inode,
-                    gfid,
-                    want,
-                    asked: false,
-                    small: false,
-                };
-                start_or_join(self, new, Some(ticket));
-            }
-            None => ticket.fail(Errno::EINVAL),
-        }
+    fn can_serve(&self) -> bool {
+        self.store().is_some_and(|store| store.can_fetch())
     }
 
-    /// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
-    /// is cheaper than to look again first. Never blocks.
-    pub fn park_small(self: &Arc<Self>, ticket: Ticket, inode: Inode) {
-        let new = NewJob {
-            gfid: inode.gfid(),
-            inode,
-            want: Want::Bytes,
-            asked: false,
-            small: true,
-        };
-        start_or_join(self, new, Some(ticket));
+    fn count_failure(&self) {
+        self.counters.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
-    /// come, and not only to read.
-    pub fn start(self: &Arc<Self>, inode: Inode, asked: bool) {
-        let gfid = inode.gfid();
-        let want = Want::Bytes;
-        let new = NewJob {
-            inode,
-            gfid,
-            want,
-            asked,
-            small: false,
-        };
-        start_or_join(self, new, None);
+    fn look(&self, job: &Job) -> Result<Looked, Failure> {
+        steps::look(self, job)
     }
 
-    /// Whether the bricks had no room a moment ago.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        /// Room is looked for again after so long.
-        const AGAIN: Duration = Duration::from_secs(10);
-        lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
-    }
-
-    /// Cancels every job: their waiters get ECANCELED.
-    pub fn cancel_all(&self) {
-        for job in lock(&self.jobs).values() {
-            job.cancel();
-        }
-    }
-
-    /// The instance ends: so do its jobs, and none begins any more.
-    pub fn end(&self) {
-        let jobs = lock(&self.jobs);
-        self.ending.store(true, Ordering::Release);
-        for job in jobs.values() {
-            job.cancel();
-        }
-    }
-
-    /// A brick disconnected: recalls that are writing start again.
-    pub fn a_brick_disconnected(&self) {
-        for job in lock(&self.jobs).values() {
-            job.lose();
-        }
-    }
-
-    /// The job on a file, if there is one.
-    #[must_use]
-    pub fn job(&self, gfid: Gfid) -> Option<Arc<Job>> {
-        lock(&self.jobs).get(&gfid).map(Arc::clone)
-    }
-
-    /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without
-    /// waiting.
-    #[must_use]
-    pub fn load(&self) -> Option<(usize, usize)> {
-        let jobs = self.jobs.try_lock().ok()?;
-        let waiting = jobs.values().filter_map(|job| job.waiting()).sum();
-        Some((jobs.len(), waiting))
-    }
-}
-
-impl Home for Engine {
-    fn this(&self) -> Xlator {
-        self.volume.this
-    }
-
-    fn busy(&self) -> &Arc<Busy> {
-        &self.volume.busy
+    fn run(self: &Arc<Self>, job: &Job) -> Result<(), Failure> {
+        steps::run(self, job)
     }
 }

@@ -12,10 +12,10 @@ use cloudsync_logic::protocol::heal::{Marks, Whose, conclude, without_parts};
 use crate::bricks::file::File;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
-use crate::objects::limits::Use;
-use crate::objects::object::Object;
+use crate::objects::Object;
 use crate::sizes::PART;
 use crate::volume::Volume;
+use cloudsync_logic::objects::limits::Use;
 
 /// Whose the bytes are. Blocks.
 ///

@@ -16,14 +16,14 @@ use cloudsync_format::checksum::{Algorithm, Checksum};
 use crate::bricks::space;
 use crate::host::fd::Fd;
 use crate::host::thread;
-use crate::objects::chunk::Chunk;
-use crate::objects::limits::{LIMITS, Use};
-use crate::objects::object::Object;
-use crate::objects::source;
+use crate::objects::Chunk;
+use crate::objects::Object;
 use crate::recall::job::Job;
 use crate::recall::tracker::Tracker;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::objects::limits::{LIMITS, Use};
+use cloudsync_logic::objects::source;
 use cloudsync_logic::queue::Parts;
 
 /// What a recall writes to, and how.

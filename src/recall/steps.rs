@@ -14,6 +14,7 @@ use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::{Marks, Whose, is_unexplained};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::recall::{Fetch, Plan};
+use cloudsync_logic::recall::recalls::Looked;
 
 use crate::bricks::file::File;
 use crate::bricks::space::Taken;
@@ -23,21 +24,8 @@ use crate::recall::bring::{bring, refuses_readers};
 use crate::recall::cutter::Cutter;
 use crate::recall::evidence;
 use crate::recall::job::Job;
-use crate::sizes::{PART, PIECE};
+use crate::sizes::PIECE;
 use crate::volume::Volume;
-
-/// What a look without the lock has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked {
-    /// Nothing is left to do.
-    Done,
-    /// There is, and it needs no store.
-    NoStore,
-    /// A file of at most a part is to be brought back.
-    Small,
-    /// A larger one is.
-    Large,
-}
 
 /// Looks, without the lock, whether the job is done already: most that come here after another client's recall find the
 /// file local, and an operation that the bricks do not check comes here every time. Needs no store.
@@ -61,16 +49,6 @@ pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
         // One that has bytes may turn out to be local.
         _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
         _ => Ok(Looked::of(status.attributes.size())),
-    }
-}
-
-impl Looked {
-    const fn of(size: u64) -> Self {
-        if size <= PART {
-            Self::Small
-        } else {
-            Self::Large
-        }
     }
 }
 

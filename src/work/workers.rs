@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::host::guard;
 use crate::host::thread;
+use cloudsync_logic::host::NoThread;
 
 /// How long a thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -57,13 +58,6 @@ pub static BRICKS: Pool = Pool::new("glfs_csask");
 
 /// What waits for the lock of a file that another client may be recalling, and then needs no store.
 pub static LOCKS: Pool = Pool::new("glfs_cslck");
-
-/// How many threads [`BRICKS`] and [`LOCKS`] may have.
-pub const LIMIT: usize = 16;
-
-/// No thread could be started, and none is there that would come round to the task.
-#[derive(Debug)]
-pub struct NoThread;
 
 impl Pool {
     const fn new(name: &'static str) -> Self {

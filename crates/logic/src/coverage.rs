@@ -137,7 +137,5 @@ impl<T: Clone> Coverage<T> {
     }
 }
 
-// The path, because tests/races includes this file from elsewhere.
 #[cfg(test)]
-#[path = "coverage/tests.rs"]
 mod tests;

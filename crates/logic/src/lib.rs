@@ -14,6 +14,12 @@
 //! | [`ranges`] | which bytes were written |
 //! | [`marks`] | the values of the marks that the translator writes |
 //! | [`sizes`] | sizes of parts and requests |
+//! | [`host`] | what objects and recalls need of the host |
+//! | [`store`] | what is asked of a store |
+//! | [`objects`] | objects that are read or recalled, shared by their readers and recalls |
+//! | [`recall`] | jobs that bring files back, and the count of their writes |
+//! | [`work`] | work on threads, and the count of it |
+//! | [`sync`] | locks: the standard library's, or those of the tests that explore orders of events |
 //! | [`gfid`] | a file's identity |
 //! | [`errno`] | what can fail, and the errno that an application gets for it |
 //! | [`crash`] | the steps at which tests kill the process |
@@ -26,9 +32,15 @@ pub mod crash;
 pub mod decision;
 pub mod errno;
 pub mod gfid;
+pub mod host;
 pub mod marks;
+pub mod objects;
 pub mod protocol;
 pub mod queue;
 pub mod ranges;
+pub mod recall;
 pub mod sizes;
 pub mod status;
+pub mod store;
+pub mod sync;
+pub mod work;

@@ -4,11 +4,12 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
 
-use super::{LoadedStore, Object, Part, Sink};
+use super::{LoadedStore, described};
 use crate::host::guard;
 use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::Errno;
+use cloudsync_logic::store::{Part, Sink};
 
 unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t) {
     guard::catch((), || {
@@ -17,7 +18,7 @@ unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t
         // SAFETY: the plugin's word.
         let object = unsafe { object.as_ref() };
         if let Some((sink, object)) = sink.zip(object) {
-            sink.describe(Object::of(object));
+            sink.describe(described(object));
         }
     });
 }

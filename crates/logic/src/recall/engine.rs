@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! One job for each file: it starts, runs on threads of ours, and ends, and so do those who wait for it.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::crash;
+use crate::decision::Want;
+use crate::errno::{Errno, Failure};
+use crate::gfid::Gfid;
+use crate::host::{Host, Inode as _, LIMIT, Pool, Ticket as _};
+use crate::recall::job::Job;
+use crate::recall::recalls::{Looked, Recalls};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::work::busy::Busy;
+use crate::work::task::{Home, task};
+
+type InodeOf<V> = <<V as Recalls>::Host as Host>::Inode;
+type TicketOf<V> = <<V as Recalls>::Host as Host>::Ticket;
+type JobOf<V> = Job<<V as Recalls>::Host>;
+
+/// The jobs of one volume.
+#[derive(Debug)]
+pub struct Engine<V: Recalls> {
+    /// Whose files they bring back.
+    pub volume: Arc<V>,
+    jobs: Mutex<HashMap<Gfid, Arc<JobOf<V>>>>,
+    /// No more of them.
+    ending: AtomicBool,
+    /// When the bricks were last full.
+    full: Mutex<Option<Instant>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct NewJob<V: Recalls> {
+    inode: InodeOf<V>,
+    gfid: Gfid,
+    want: Want,
+    asked: bool,
+    /// A look would say so.
+    small: bool,
+}
+
+fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Option<TicketOf<V>>) {
+    let NewJob {
+        inode,
+        gfid,
+        want,
+        asked,
+        small,
+    } = new;
+    let mut jobs = lock(&engine.jobs);
+    if engine.ending.load(Ordering::Acquire) {
+        drop(jobs);
+        if let Some(ticket) = ticket {
+            ticket.fail(Errno::ECANCELED);
+        }
+        return;
+    }
+    if let Some(job) = jobs.get(&gfid) {
+        // Under the lock of the map: a job leaves the map before it takes its waiters.
+        job.join(ticket);
+        return;
+    }
+    // Until a thread counts for it; dropped after our reference to the job.
+    let _beginning = engine.volume.busy().begin();
+    let job = Arc::new(Job::new(gfid, inode, want, asked, ticket));
+    jobs.insert(gfid, Arc::clone(&job));
+    drop(jobs);
+    if small {
+        let recalls = engine.volume.recalls();
+        on_a_thread(engine, &job, Pool::Small, recalls, run);
+    } else {
+        on_a_thread(engine, &job, Pool::Bricks, LIMIT, look);
+    }
+}
+
+/// Runs a step of a job on a thread of that pool.
+fn on_a_thread<V: Recalls>(
+    engine: &Arc<Engine<V>>,
+    job: &Arc<JobOf<V>>,
+    pool: Pool,
+    limit: usize,
+    step: fn(&Arc<Engine<V>>, &Arc<JobOf<V>>),
+) {
+    // A job gives references back to the host, which must know who does.
+    let task = task(engine, Arc::clone(job), move |engine, job| {
+        step(engine, &job);
+    });
+    if V::Host::run(pool, limit, task).is_err() {
+        let failure = Failure::Brick {
+            step: "start a thread",
+            errno: Errno::ENOMEM,
+        };
+        finish(engine, job, Err(failure));
+    }
+}
+
+fn look<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
+    let looked = V::Host::catch(Err(Failure::Bug), || engine.volume.look(job));
+    let recalls = engine.volume.recalls();
+    // Files of one part have threads of their own: they must not wait until large ones have come.
+    let large = (recalls / 2).max(1);
+    match looked {
+        Ok(Looked::Done) => finish(engine, job, Ok(())),
+        Ok(Looked::Small) => on_a_thread(engine, job, Pool::Small, recalls, run),
+        Ok(Looked::Large) => on_a_thread(engine, job, Pool::Large, large, run),
+        Ok(Looked::NoStore) => on_a_thread(engine, job, Pool::Locks, LIMIT, run),
+        // Nobody said that the file is cold, or a lookup waits: they must not fail over a question of ours.
+        Err(failure) if matches!(job.want, Want::Look | Want::Tidy | Want::LookInto) => {
+            log::debug!("{}: {failure}", job.inode.path());
+            finish(engine, job, Ok(()));
+        }
+        Err(failure) => finish(engine, job, Err(failure)),
+    }
+}
+
+fn run<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
+    let outcome = V::Host::catch(Err(Failure::Bug), || engine.volume.run(job));
+    finish(engine, job, outcome);
+}
+
+/// Ends the job and answers or resumes everybody who waits for it.
+fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Result<(), Failure>) {
+    let waiters = {
+        let mut jobs = lock(&engine.jobs);
+        jobs.remove(&job.gfid);
+        job.take_waiters()
+    };
+    if let Err(failure) = &outcome {
+        engine.volume.count_failure();
+        log::warn!(
+            "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
+            job.inode.path(),
+            job.gfid,
+            waiters.len(),
+            failure.errno(),
+        );
+    }
+    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
+    // Others may have room though this one never will.
+    if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
+        *lock(&engine.full) = Some(Instant::now());
+    }
+    let can_serve = full && engine.volume.can_serve();
+    let _step = crash::step("resume");
+    // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
+    for ticket in waiters {
+        match &outcome {
+            Ok(()) => ticket.again(),
+            // There is no room for the file, but a reader needs none.
+            Err(_) if can_serve && ticket.is_read() => {
+                ticket.read_again();
+            }
+            Err(failure) => ticket.fail(failure.errno()),
+        }
+    }
+}
+
+fn is_full(errno: Errno) -> bool {
+    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
+}
+
+impl<V: Recalls> Engine<V> {
+    /// No jobs.
+    #[must_use]
+    pub fn new(volume: &Arc<V>) -> Arc<Self> {
+        Arc::new(Self {
+            volume: Arc::clone(volume),
+            jobs: Mutex::default(),
+            ending: AtomicBool::new(false),
+            full: Mutex::default(),
+        })
+    }
+
+    /// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
+    /// the inode's. Never blocks.
+    pub fn park(
+        self: &Arc<Self>,
+        ticket: TicketOf<V>,
+        want: Want,
+        inode: Option<InodeOf<V>>,
+        gfid: Option<Gfid>,
+    ) {
+        match inode {
+            Some(inode) => {
+                let gfid = gfid.unwrap_or_else(|| inode.gfid());
+                let new = NewJob {
+                    inode,
+                    gfid,
+                    want,
+                    asked: false,
+                    small: false,
+                };
+                start_or_join(self, new, Some(ticket));
+            }
+            None => ticket.fail(Errno::EINVAL),
+        }
+    }
+
+    /// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
+    /// is cheaper than to look again first. Never blocks.
+    pub fn park_small(self: &Arc<Self>, ticket: TicketOf<V>, inode: InodeOf<V>) {
+        let new = NewJob {
+            gfid: inode.gfid(),
+            inode,
+            want: Want::Bytes,
+            asked: false,
+            small: true,
+        };
+        start_or_join(self, new, Some(ticket));
+    }
+
+    /// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
+    /// come, and not only to read.
+    pub fn start(self: &Arc<Self>, inode: InodeOf<V>, asked: bool) {
+        let gfid = inode.gfid();
+        let want = Want::Bytes;
+        let new = NewJob {
+            inode,
+            gfid,
+            want,
+            asked,
+            small: false,
+        };
+        start_or_join(self, new, None);
+    }
+
+    /// Whether the bricks had no room a moment ago.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        /// Room is looked for again after so long.
+        const AGAIN: Duration = Duration::from_secs(10);
+        lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
+    }
+
+    /// Cancels every job: their waiters get ECANCELED.
+    pub fn cancel_all(&self) {
+        for job in lock(&self.jobs).values() {
+            job.cancel();
+        }
+    }
+
+    /// The instance ends: so do its jobs, and none begins any more.
+    pub fn end(&self) {
+        let jobs = lock(&self.jobs);
+        self.ending.store(true, Ordering::Release);
+        for job in jobs.values() {
+            job.cancel();
+        }
+    }
+
+    /// A brick disconnected: recalls that are writing start again.
+    pub fn a_brick_disconnected(&self) {
+        for job in lock(&self.jobs).values() {
+            job.lose();
+        }
+    }
+
+    /// The job on a file, if there is one.
+    #[must_use]
+    pub fn job(&self, gfid: Gfid) -> Option<Arc<JobOf<V>>> {
+        lock(&self.jobs).get(&gfid).map(Arc::clone)
+    }
+
+    /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without
+    /// waiting.
+    #[must_use]
+    pub fn load(&self) -> Option<(usize, usize)> {
+        let jobs = self.jobs.try_lock().ok()?;
+        let waiting = jobs.values().filter_map(|job| job.waiting()).sum();
+        Some((jobs.len(), waiting))
+    }
+}
+
+impl<V: Recalls> Home for Engine<V> {
+    type Entered = V::Entered;
+
+    fn enter(&self) -> V::Entered {
+        self.volume.enter()
+    }
+
+    fn busy(&self) -> &Arc<Busy> {
+        self.volume.busy()
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Writes that are begun, refused, answered and drained.
+
+use super::*;
+use crate::sync::LazyLock;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+static OPEN: LazyLock<Trackers<()>> = LazyLock::new(Trackers::default);
+
+fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno> {
+    OPEN.begin(descriptor, offset, length)
+}
+
+#[test]
+fn only_acknowledged_bytes_make_a_file_whole() {
+    let tracker = OPEN.open(0x1000, 100, 1000);
+    let first = begin(0x1000, 0, 60).unwrap();
+    let second = begin(0x1000, 60, 40).unwrap();
+    first.end(Ok(60), false);
+    assert!(!tracker.written().complete);
+    second.end(Ok(40), true);
+    tracker.drain();
+    let written = tracker.written();
+    assert!(written.complete && written.moved_mtime);
+    assert_eq!((written.bytes, written.error), (100, None));
+}
+
+#[test]
+fn late_and_foreign_writes_are_refused() {
+    assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
+    let tracker = OPEN.open(0x2000, 10, 10);
+    tracker.drain();
+    assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
+}
+
+#[test]
+fn a_write_past_the_end_fails_the_recall() {
+    let tracker = OPEN.open(0x3000, 10, 100);
+    assert_eq!(begin(0x3000, 5, 6).unwrap_err(), Errno::EBADMSG);
+    assert_eq!(
+        begin(0x3000, 0, 5).unwrap_err(),
+        Errno::EBADMSG,
+        "nothing is written after it"
+    );
+    tracker.drain();
+    assert_eq!(tracker.written().error, Some(WriteError::TooLong));
+}
+
+#[test]
+fn the_first_error_stays_and_a_short_write_is_one() {
+    let tracker = OPEN.open(0x4000, 10, 100);
+    let (one, two) = (begin(0x4000, 0, 5).unwrap(), begin(0x4000, 5, 5).unwrap());
+    one.end(Err(Errno::new(libc::ENOSPC)), false);
+    two.end(Ok(3), false);
+    tracker.drain();
+    let written = tracker.written();
+    assert_eq!(
+        written.error,
+        Some(WriteError::Brick(Errno::new(libc::ENOSPC)))
+    );
+    assert_eq!(written.bytes, 0);
+}
+
+#[test]
+fn a_full_window_holds_the_writer_until_an_answer_comes() {
+    let tracker = OPEN.open(0x5000, 100, 10);
+    let first = begin(0x5000, 0, 10).unwrap();
+    let (said, heard) = mpsc::channel();
+    let writer = thread::spawn(move || {
+        let slot = begin(0x5000, 10, 10).unwrap();
+        said.send(()).unwrap();
+        slot.end(Ok(10), false);
+    });
+    assert!(
+        heard.recv_timeout(Duration::from_millis(50)).is_err(),
+        "the window is full"
+    );
+    first.end(Ok(10), false);
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    writer.join().unwrap();
+    tracker.drain();
+    assert_eq!(tracker.written().bytes, 20);
+}
+
+#[test]
+fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
+    let tracker = OPEN.open(0x8000, 10, 10);
+    let attributes = ();
+    assert!(tracker.read(0..1, &attributes).is_none());
+    begin(0x8000, 0, 5).unwrap().end(Ok(5), false);
+    assert!(tracker.read(4..6, &attributes).is_none());
+    assert!(tracker.read(5..5, &attributes).is_none());
+    let reading = tracker.read(0..5, &attributes).unwrap();
+    let (said, heard) = mpsc::channel();
+    let other = Arc::clone(&tracker);
+    let cutter = thread::spawn(move || {
+        other.end_reading();
+        said.send(()).unwrap();
+    });
+    let early = heard.recv_timeout(Duration::from_millis(50));
+    assert!(early.is_err(), "a read is on the bricks");
+    drop(reading);
+    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    cutter.join().unwrap();
+    assert!(tracker.read(0..5, &attributes).is_none());
+    tracker.drain();
+}
+
+#[test]
+fn nothing_is_read_from_the_bricks_while_the_lock_may_be_lost() {
+    let tracker = OPEN.open(0x9000, 10, 10);
+    let attributes = ();
+    begin(0x9000, 0, 5).unwrap().end(Ok(5), false);
+    let reading = tracker.read(0..5, &attributes).unwrap();
+    assert!(reading.is_sure());
+    tracker.lose();
+    assert!(tracker.read(0..5, &attributes).is_none());
+    assert!(!reading.is_sure());
+    drop(reading);
+    tracker.drain();
+}
+
+#[test]
+fn nothing_is_written_after_a_brick_disconnected() {
+    let tracker = OPEN.open(0x7000, 100, 10);
+    let first = begin(0x7000, 0, 10).unwrap();
+    let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
+    tracker.lose();
+    assert_eq!(writer.join().unwrap(), Errno::ENOTCONN, "it is woken");
+    first.end(Ok(10), false);
+    assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::ENOTCONN);
+    tracker.drain();
+    assert_eq!(tracker.written().error, Some(WriteError::Lost));
+}
+
+#[test]
+fn cancelling_wakes_a_held_writer() {
+    let tracker = OPEN.open(0x6000, 100, 10);
+    let first = begin(0x6000, 0, 10).unwrap();
+    let writer = thread::spawn(|| begin(0x6000, 10, 10).map(drop).unwrap_err());
+    tracker.cancel();
+    assert_eq!(writer.join().unwrap(), Errno::ECANCELED);
+    first.end(Ok(10), false);
+    tracker.drain();
+}

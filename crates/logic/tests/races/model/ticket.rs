@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Operations that write down how they were answered. A read compares its answer with the file's bytes.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::host::{self, Buffer as _};
+use cloudsync_logic::recall::tracker::Reading;
+use cloudsync_logic::status::Attributes as _;
+
+use crate::model::host::{Attributes, Buffer, Chunk, Host};
+use crate::model::instance::Instance;
+use crate::model::store::byte;
+
+/// What became of the operations.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// They went on.
+    pub(crate) resumed: AtomicUsize,
+    /// They got an errno.
+    pub(crate) failed: AtomicUsize,
+    /// Nobody answered them.
+    pub(crate) dropped: AtomicUsize,
+    /// The last errno.
+    pub(crate) errno: AtomicI32,
+}
+
+/// An operation.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    ledger: Arc<Ledger>,
+    answered: bool,
+    /// What a read asks for.
+    range: Range<u64>,
+    /// How many times it finds the file archived again when it goes on.
+    pub(crate) again: u8,
+    /// Where it came to.
+    home: Option<Arc<Instance>>,
+}
+
+impl Ticket {
+    /// One that is written down in `ledger`.
+    #[must_use]
+    pub(crate) const fn new(ledger: Arc<Ledger>, again: u8) -> Self {
+        Self {
+            ledger,
+            answered: false,
+            range: 0..0,
+            again,
+            home: None,
+        }
+    }
+
+    /// A read that is written down in `ledger`.
+    #[must_use]
+    pub(crate) const fn read(ledger: Arc<Ledger>, range: Range<u64>) -> Self {
+        Self {
+            ledger,
+            answered: false,
+            range,
+            again: 0,
+            home: None,
+        }
+    }
+
+    /// It comes to an instance.
+    pub(crate) fn arrive(&mut self, home: &Arc<Instance>) {
+        self.home = Some(Arc::clone(home));
+    }
+
+    /// It goes on, and ends well.
+    pub(crate) fn answer(mut self) {
+        self.answered = true;
+        self.ledger.resumed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl host::Ticket<Host> for Ticket {
+    fn is_read(&self) -> bool {
+        true
+    }
+
+    fn cuts(&self) -> bool {
+        false
+    }
+
+    fn offset(&self) -> u64 {
+        self.range.start
+    }
+
+    fn size(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// The bytes must be the file's.
+    fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+        let end = self.range.end.min(attributes.size());
+        let expected: Vec<u8> = (self.range.start..end).map(byte).collect();
+        assert_eq!(buffer.bytes(), expected, "of {:?}", self.range);
+        assert_eq!(at_end, end == attributes.size());
+        self.answer();
+    }
+
+    fn fail(mut self, errno: Errno) {
+        self.answered = true;
+        self.ledger.errno.store(errno.get(), Ordering::Relaxed);
+        self.ledger.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// # Panics
+    /// When it has come to no instance.
+    fn again(mut self) {
+        let home = self.home.take().expect("it has arrived");
+        home.proceed(self);
+    }
+
+    /// It is answered at once.
+    fn read_again(self) {
+        self.answer();
+    }
+
+    /// The bricks answer at once.
+    fn read_beside(self, reading: Reading<Chunk, Attributes>) {
+        drop(reading);
+        self.answer();
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.ledger.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

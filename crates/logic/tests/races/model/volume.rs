@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A volume with one file. Its recall is three writes through the tracker, answered by threads of their own, the second
+//! only after the first.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::recall::job::Job;
+use cloudsync_logic::recall::recalls::{Looked, Recalls};
+use cloudsync_logic::recall::tracker::{Trackers, WriteError};
+use cloudsync_logic::sync::{Arc, LazyLock};
+use cloudsync_logic::work::busy::Busy;
+use cloudsync_logic::work::task::Home;
+
+use crate::model::host::{Chunk, Host};
+
+/// The file.
+pub(crate) const FILE: Gfid = Gfid([1; 16]);
+
+const WRITE: u64 = 10;
+const SIZE: u64 = 3 * WRITE;
+
+static TRACKERS: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Volume {
+    /// What is at work.
+    pub(crate) busy: Arc<Busy>,
+    /// Whether the file is local.
+    pub(crate) local: AtomicBool,
+    /// Whether its store fails.
+    pub(crate) store_fails: bool,
+    /// How often it was recalled.
+    pub(crate) recalls: AtomicUsize,
+    /// Writes that were begun.
+    pub(crate) writes: AtomicUsize,
+    /// How many jobs are at work on it.
+    pub(crate) at_work: AtomicUsize,
+}
+
+impl Home for Volume {
+    type Entered = ();
+
+    fn enter(&self) {}
+
+    fn busy(&self) -> &Arc<Busy> {
+        &self.busy
+    }
+}
+
+impl Recalls for Volume {
+    type Host = Host;
+
+    fn recalls(&self) -> usize {
+        4
+    }
+
+    fn can_serve(&self) -> bool {
+        true
+    }
+
+    fn count_failure(&self) {}
+
+    fn look(&self, _: &Job<Host>) -> Result<Looked, Failure> {
+        shuttle::thread::yield_now();
+        let local = self.local.load(Ordering::SeqCst);
+        Ok(if local { Looked::Done } else { Looked::Small })
+    }
+
+    fn run(self: &Arc<Self>, job: &Job<Host>) -> Result<(), Failure> {
+        // The lock on the file is the host's.
+        assert_eq!(self.at_work.fetch_add(1, Ordering::SeqCst), 0, "two jobs");
+        let descriptor = std::ptr::from_ref(self).addr();
+        let tracker = TRACKERS.open(descriptor, SIZE, WRITE);
+        job.follow(&tracker);
+        for number in 0..3 {
+            let Ok(slot) = TRACKERS.begin(descriptor, number * WRITE, WRITE) else {
+                break;
+            };
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            let result = match (self.store_fails, number) {
+                (true, 1) => Err(Errno::EIO),
+                _ => Ok(WRITE),
+            };
+            shuttle::thread::spawn(move || slot.end(result, false));
+            // There is nothing to serve them with: they go on waiting.
+            job.serve_readers();
+        }
+        tracker.drain();
+        let written = tracker.written();
+        assert!(
+            TRACKERS.begin(descriptor, 0, WRITE).is_err(),
+            "it is drained"
+        );
+        self.at_work.fetch_sub(1, Ordering::SeqCst);
+        match written.error {
+            Some(WriteError::Cancelled) => Err(Failure::Cancelled),
+            Some(_) => Err(Failure::Store(Errno::EIO)),
+            None if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
+            None => {
+                assert!(written.complete, "no error, and not complete");
+                self.recalls.fetch_add(1, Ordering::SeqCst);
+                self.local.store(true, Ordering::SeqCst);
+                // As the translator does before it tidies up.
+                job.resume();
+                shuttle::thread::yield_now();
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Writes that are begun, answered, drained and cancelled, in thousands of orders.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
+use crate::orders;
+use cloudsync_logic::errno::Errno;
+use cloudsync_logic::recall::tracker::{Slot, Trackers, WriteError};
+use cloudsync_logic::sync::LazyLock;
+use shuttle::thread;
+
+const DESCRIPTOR: usize = 0x1000;
+const WRITE: u64 = 10;
+
+static TRACKERS: LazyLock<Trackers<()>> = LazyLock::new(Trackers::default);
+
+fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno> {
+    TRACKERS.begin(descriptor, offset, length)
+}
+
+/// In so many orders.
+fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
+    orders::explore(2000, body);
+}
+
+/// Counts what is in flight.
+#[derive(Default)]
+struct Flying {
+    now: AtomicU64,
+    most: AtomicU64,
+    answered: AtomicU64,
+}
+
+/// A plugin's thread: one write after the other, each answered by a thread of the host's. Returns the first error.
+fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
+    for number in numbers {
+        let slot = match begin(DESCRIPTOR, number * WRITE, WRITE) {
+            Ok(slot) => slot,
+            Err(errno) => return Some(errno),
+        };
+        flying
+            .most
+            .fetch_max(flying.now.fetch_add(1, SeqCst) + 1, SeqCst);
+        let flying = Arc::clone(flying);
+        thread::spawn(move || {
+            thread::yield_now();
+            flying.now.fetch_sub(1, SeqCst);
+            flying.answered.fetch_add(1, SeqCst);
+            slot.end(Ok(WRITE), false);
+        });
+    }
+    None
+}
+
+#[test]
+fn the_window_holds_and_nothing_is_lost() {
+    explore(|| {
+        let tracker = TRACKERS.open(DESCRIPTOR, 6 * WRITE, 2 * WRITE);
+        let flying = Arc::new(Flying::default());
+        let writers = [0..3, 3..6].map(|numbers| {
+            let flying = Arc::clone(&flying);
+            thread::spawn(move || write(&flying, numbers))
+        });
+        for writer in writers {
+            assert_eq!(writer.join().unwrap(), None);
+        }
+        tracker.drain();
+        let written = tracker.written();
+        assert!(written.complete && written.error.is_none(), "{written:?}");
+        assert_eq!(flying.now.load(SeqCst), 0, "drained, and one is in flight");
+        assert!(flying.most.load(SeqCst) <= 2, "more than the window");
+    });
+}
+
+/// A plugin that returned before its writes did.
+#[test]
+fn after_the_drain_nothing_is_in_flight_and_nothing_begins() {
+    explore(|| {
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let flying = Arc::new(Flying::default());
+        let writer = {
+            let flying = Arc::clone(&flying);
+            thread::spawn(move || write(&flying, 0..4))
+        };
+        tracker.drain();
+        let answered = flying.answered.load(SeqCst);
+        assert_eq!(tracker.written().bytes, answered * WRITE);
+        assert_eq!(begin(DESCRIPTOR, 0, WRITE).unwrap_err(), Errno::ESTALE);
+        let ended = writer.join().unwrap();
+        assert!(matches!(ended, None | Some(Errno::ESTALE)), "{ended:?}");
+        assert_eq!(
+            flying.answered.load(SeqCst),
+            answered,
+            "a write after the drain"
+        );
+        assert_eq!(tracker.written().complete, ended.is_none());
+    });
+}
+
+#[test]
+fn cancelling_wakes_the_writers_and_is_remembered() {
+    explore(|| {
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let flying = Arc::new(Flying::default());
+        let writers = [0..2, 2..4].map(|numbers| {
+            let flying = Arc::clone(&flying);
+            thread::spawn(move || write(&flying, numbers))
+        });
+        tracker.cancel();
+        for writer in writers {
+            let ended = writer.join().unwrap();
+            assert!(matches!(ended, None | Some(Errno::ECANCELED)), "{ended:?}");
+        }
+        tracker.drain();
+        assert_eq!(tracker.written().error, Some(WriteError::Cancelled));
+    });
+}
+
+/// The bricks may take long to answer what is in flight.
+#[test]
+fn cancelling_wakes_a_writer_that_nobody_answers() {
+    explore(|| {
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let slot = begin(DESCRIPTOR, 0, WRITE).unwrap();
+        let flying = Arc::new(Flying::default());
+        let writer = thread::spawn(move || write(&flying, 1..4));
+        tracker.cancel();
+        assert_eq!(writer.join().unwrap(), Some(Errno::ECANCELED));
+        slot.end(Ok(WRITE), false);
+        tracker.drain();
+        assert_eq!(tracker.written().bytes, WRITE);
+    });
+}
+
+#[test]
+fn the_first_refusal_ends_all_writers() {
+    explore(|| {
+        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
+        let refused = thread::spawn(|| {
+            if let Ok(slot) = begin(DESCRIPTOR, 0, WRITE) {
+                slot.end(Err(Errno::ENODATA), false);
+            }
+        });
+        let flying = Arc::new(Flying::default());
+        let writer = {
+            let flying = Arc::clone(&flying);
+            thread::spawn(move || write(&flying, 1..4))
+        };
+        refused.join().unwrap();
+        writer.join().unwrap();
+        tracker.drain();
+        let written = tracker.written();
+        assert_eq!(written.error, Some(WriteError::Brick(Errno::ENODATA)));
+        assert!(!written.complete);
+    });
+}
