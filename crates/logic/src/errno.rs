@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use log::Level;
+
 /// An errno of the operating system; never 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(i32);
@@ -94,6 +96,7 @@ pub enum Failure {
         /// What was tried, as "fsync".
         step: &'static str,
         /// What the bricks answered.
+        #[source]
         errno: Errno,
     },
     /// No store is loaded.
@@ -101,7 +104,7 @@ pub enum Failure {
     NoStore,
     /// The plugin reported a failure.
     #[error("the store's plugin reports: {0}")]
-    Store(Errno),
+    Store(#[source] Errno),
     /// The store's object is not the file.
     #[error("object {key}: {why}")]
     Object {
@@ -138,7 +141,7 @@ pub enum Failure {
     TooLarge(u64),
     /// The bricks refuse an operation that cuts the file, as its caller's.
     #[error("the bricks refuse to cut it: {0}")]
-    NotAccepted(Errno),
+    NotAccepted(#[source] Errno),
     /// Another client has the lock on the file.
     #[error("another client has the lock on the file")]
     Locked,
@@ -158,7 +161,20 @@ pub enum Failure {
     Bug,
 }
 
+impl std::error::Error for Errno {}
+
 impl Failure {
+    /// The level at which it is logged: here and nowhere else. A bug and damaged marks want somebody's attention; what a
+    /// user or another client has decided is no fault.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Bug | Self::Damaged(_) => Level::Error,
+            Self::Cancelled | Self::Locked | Self::NotAccepted(_) => Level::Info,
+            _ => Level::Warn,
+        }
+    }
+
     /// There was no memory to begin with.
     pub const NO_MEMORY: Self = Self::Brick {
         step: "start",

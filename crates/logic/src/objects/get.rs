@@ -114,11 +114,18 @@ pub fn run<R: Receiver>(
     if let Err(failure) = &done {
         // A recall that is given up says nothing of the object. (One that lost its lock does: who waits must not get
         // bytes of what may not be the file any more.)
-        let ours = matches!(failure, Failure::Brick { .. } | Failure::Cancelled);
+        let ours = matches!(
+            failure,
+            Failure::Brick { .. } | Failure::Cancelled | Failure::Disconnected
+        );
         coming.errno = (!ours).then(|| failure.errno());
         if coming.errno.is_some() && get.what == Use::Read {
             let key = object.source().key().to_string_lossy();
-            log::warn!("object {key}, bytes {:?}: {failure}", get.range);
+            log::log!(
+                failure.level(),
+                "object {key}, bytes {:?}: {failure}",
+                get.range
+            );
         }
     }
     done

@@ -135,7 +135,8 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
     };
     if let Err(failure) = &outcome {
         engine.volume.count_failure();
-        log::warn!(
+        log::log!(
+            failure.level(),
             "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
             job.inode.path(),
             job.gfid,
