@@ -2,14 +2,14 @@
 //! A way to the S3 server that a test can narrow: an object that is held comes so slowly that its recall is under way
 //! for as long as the test likes. The connection never stalls, so nobody gives it up.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::{ADDRESS, until};
+use cloudsync_lab::http::header;
+use cloudsync_lab::relay::{Exchange, exchanges};
+use cloudsync_lab::until;
 
 use crate::scene::{PATIENCE, lab};
 
@@ -33,7 +33,6 @@ enum Way {
 struct Shared {
     way: Mutex<Way>,
     changed: Condvar,
-    server: String,
     /// The first byte that each request for an object asked for.
     ranges: Mutex<Vec<u64>>,
     /// Requests that came when none was answered.
@@ -50,29 +49,15 @@ pub(crate) struct Gate {
 impl Gate {
     /// Open.
     pub(crate) fn new() -> Self {
-        let server = lab().s3().unwrap().http_url();
         let shared = Arc::new(Shared {
             way: Mutex::new(Way::Open),
             changed: Condvar::new(),
             ranges: Mutex::default(),
             unanswered: AtomicUsize::new(0),
-            server: server.strip_prefix("http://").unwrap().to_owned(),
         });
         let serving = Arc::clone(&shared);
-        // A thread is in the network of the one that starts it.
-        let port = lab().in_network(move || {
-            let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            thread::spawn(move || {
-                for client in listener.incoming().flatten() {
-                    let shared = Arc::clone(&serving);
-                    thread::spawn(move || shared.serve(client));
-                }
-            });
-            port
-        });
         Self {
-            url: format!("http://{ADDRESS}:{}", port.unwrap()),
+            url: before_the_store(move |exchange| serving.answer(exchange)),
             shared,
         }
     }
@@ -116,6 +101,15 @@ impl Gate {
     }
 }
 
+/// A proxy in front of the S3 server, whose answers `answer` forwards. Returns its URL.
+pub(crate) fn before_the_store(
+    answer: impl Fn(Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
+) -> String {
+    let port = lab().s3().unwrap().http_port();
+    let listening = lab().listen(move |client| exchanges(client, port, &answer));
+    format!("http://{}", listening.unwrap())
+}
+
 /// A test that fails leaves nothing that waits.
 impl Drop for Gate {
     fn drop(&mut self) {
@@ -129,34 +123,23 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Requests of one connection, one after the other: none has a body.
-    fn serve(&self, client: TcpStream) -> io::Result<()> {
-        let server = TcpStream::connect(&self.server)?;
-        let (mut to_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-        let (mut client, mut server) = (BufReader::new(client), BufReader::new(server));
-        loop {
-            let asked = head(&mut client)?;
-            to_server.write_all(asked.as_bytes())?;
-            let answered = head(&mut server)?;
-            self.keep_silent();
-            to_client.write_all(answered.as_bytes())?;
-            if asked.starts_with("HEAD ") {
-                continue;
-            }
-            let range = header(&asked, "range").and_then(|range| {
-                let first = range.strip_prefix("bytes=")?.split('-').next()?;
-                first.parse().ok()
-            });
-            self.ranges.lock().unwrap().extend::<Option<u64>>(range);
-            let first = range.map_or(0, |first| usize::try_from(first).unwrap());
-            let length = header(&answered, "content-length").and_then(|text| text.parse().ok());
-
-            let length = length.ok_or(io::ErrorKind::InvalidData)?;
-            let held = asked.lines().next().unwrap_or_default().contains("/held/")
-                && *self.way.lock().unwrap() == Way::Held;
-            let narrow = held.then(|| AT_ONCE.saturating_sub(first));
-            self.body(&mut server, &mut to_client, length, narrow)?;
+    fn answer(&self, exchange: Exchange<'_>) -> io::Result<()> {
+        self.keep_silent();
+        exchange.client.write_all(exchange.answer.as_bytes())?;
+        let asked = exchange.request;
+        if asked.method == "HEAD" {
+            return Ok(());
         }
+        let first = asked.range().map(|(first, _)| first);
+        self.ranges
+            .lock()
+            .unwrap()
+            .extend(first.map(|first| first as u64));
+        let length = header(&exchange.answer, "content-length").and_then(|text| text.parse().ok());
+        let length = length.ok_or(io::ErrorKind::InvalidData)?;
+        let held = asked.target.contains("/held/") && *self.way.lock().unwrap() == Way::Held;
+        let narrow = held.then(|| AT_ONCE.saturating_sub(first.unwrap_or_default()));
+        self.body(exchange.server, exchange.client, length, narrow)
     }
 
     fn keep_silent(&self) {
@@ -208,21 +191,4 @@ impl Shared {
             Way::Broken => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
-    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| value.trim())
-}
-
-/// Of a request or an answer: up to the empty line.
-fn head(from: &mut impl BufRead) -> io::Result<String> {
-    let mut text = String::new();
-    while !text.ends_with("\r\n\r\n") {
-        if from.read_line(&mut text)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(text)
 }

@@ -181,6 +181,12 @@ impl S3Server {
         }
     }
 
+    /// Its port for http, at the lab's address.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        HTTP
+    }
+
     /// `http://10.99.0.1:7480`.
     #[must_use]
     pub fn http_url(&self) -> String {

@@ -3,15 +3,15 @@
 //! is counted, because a fault that never struck has tested nothing.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::ADDRESS;
+use cloudsync_lab::http;
+use cloudsync_lab::relay::{Exchange, reset};
 
-use crate::scene::lab;
+use crate::gate::before_the_store;
 
 /// How long an answer that stalls stalls: far longer than anybody waits.
 pub(crate) const STALL: Duration = Duration::from_secs(60);
@@ -66,7 +66,6 @@ pub(crate) enum Fault {
 
 #[derive(Debug, Default)]
 struct Shared {
-    server: String,
     faults: Mutex<HashMap<String, (Fault, u32)>>,
     /// All requests, and the state of the dice.
     requests: Mutex<(u32, u64)>,
@@ -82,26 +81,10 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Without faults.
     pub(crate) fn new() -> Self {
-        let server = lab().s3().unwrap().http_url();
-        let shared = Arc::new(Shared {
-            server: server.strip_prefix("http://").unwrap().to_owned(),
-            ..Shared::default()
-        });
+        let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
-        // A thread is in the network of the one that starts it.
-        let port = lab().in_network(move || {
-            let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            thread::spawn(move || {
-                for client in listener.incoming().flatten() {
-                    let shared = Arc::clone(&serving);
-                    thread::spawn(move || shared.serve(client));
-                }
-            });
-            port
-        });
         Self {
-            url: format!("http://{ADDRESS}:{}", port.unwrap()),
+            url: before_the_store(move |exchange| serving.answer(exchange)),
             shared,
         }
     }
@@ -191,61 +174,54 @@ enum After {
 }
 
 impl Shared {
-    /// Requests of one connection, one after the other: none has a body.
-    fn serve(&self, client: TcpStream) -> io::Result<()> {
-        let server = TcpStream::connect(&self.server)?;
-        let (mut to_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-        let (mut from_client, mut from_server) = (BufReader::new(client), BufReader::new(server));
-        loop {
-            let asked = head(&mut from_client)?;
-            self.requests.lock().unwrap().0 += 1;
-            to_server.write_all(asked.as_bytes())?;
-            let mut answer = Answer {
-                head: head(&mut from_server)?,
-                body: Vec::new(),
-            };
-            let is_head = asked.starts_with("HEAD ");
-            if !is_head {
-                let length = header(&answer.head, "content-length").parse();
-                answer.body = vec![0; length.map_err(io::Error::other)?];
-                from_server.read_exact(&mut answer.body)?;
+    fn answer(&self, exchange: Exchange<'_>) -> io::Result<()> {
+        self.requests.lock().unwrap().0 += 1;
+        let (asked, to_client) = (exchange.request, exchange.client);
+        let mut answer = Answer {
+            head: exchange.answer,
+            body: Vec::new(),
+        };
+        let is_head = asked.method == "HEAD";
+        if !is_head {
+            let length = header(&answer.head, "content-length").parse();
+            answer.body = vec![0; length.map_err(io::Error::other)?];
+            exchange.server.read_exact(&mut answer.body)?;
+        }
+        let path = asked.target.split('?').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let after = self.spoil(name, is_head, &mut answer);
+        to_client.write_all(answer.head.as_bytes())?;
+        let body = if is_head { &[][..] } else { &answer.body };
+        match after {
+            After::GoesOn => to_client.write_all(body)?,
+            After::Ends(bytes, end) => {
+                to_client.write_all(&body[..bytes.min(body.len())])?;
+                if end == End::Reset {
+                    // So that what was sent is not thrown away with it.
+                    thread::sleep(Duration::from_millis(20));
+                    reset(to_client)?;
+                }
+                return Err(ErrorKind::ConnectionAborted.into());
             }
-            let target = asked.split(' ').nth(1).unwrap_or_default();
-            let path = target.split('?').next().unwrap_or_default();
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let after = self.spoil(name, is_head, &mut answer);
-            to_client.write_all(answer.head.as_bytes())?;
-            let body = if is_head { &[][..] } else { &answer.body };
-            match after {
-                After::GoesOn => to_client.write_all(body)?,
-                After::Ends(bytes, end) => {
-                    to_client.write_all(&body[..bytes.min(body.len())])?;
-                    if end == End::Reset {
-                        // So that what was sent is not thrown away with it.
-                        thread::sleep(Duration::from_millis(20));
-                        rustix::net::sockopt::set_socket_linger(&to_client, Some(Duration::ZERO))?;
-                    }
-                    return Ok(());
+            // Until the client gives up.
+            After::Trickles => {
+                for byte in body {
+                    to_client.write_all(&[*byte])?;
+                    thread::sleep(Duration::from_millis(100));
                 }
-                // Until the client gives up.
-                After::Trickles => {
-                    for byte in body {
-                        to_client.write_all(&[*byte])?;
-                        thread::sleep(Duration::from_millis(100));
-                    }
+            }
+            After::Stalls(bytes) => {
+                to_client.write_all(&body[..bytes.min(body.len())])?;
+                // Until the client gives up, or the time is over.
+                to_client.set_read_timeout(Some(STALL))?;
+                if matches!(to_client.read(&mut [0]), Ok(0)) {
+                    return Err(ErrorKind::ConnectionAborted.into());
                 }
-                After::Stalls(bytes) => {
-                    to_client.write_all(&body[..bytes.min(body.len())])?;
-                    // Until the client gives up, or the time is over.
-                    to_client.set_read_timeout(Some(STALL))?;
-                    if matches!(to_client.read(&mut [0]), Ok(0)) {
-                        return Ok(());
-                    }
-                    to_client.set_read_timeout(None)?;
-                    to_client.write_all(&body[bytes.min(body.len())..])?;
-                }
+                to_client.set_read_timeout(None)?;
+                to_client.write_all(&body[bytes.min(body.len())..])?;
             }
         }
+        Ok(())
     }
 
     /// Does to the answer what is wrong with the object.
@@ -331,18 +307,5 @@ impl Shared {
 }
 
 fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
-    let found = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.map_or("", |(_, value)| value.trim())
-}
-
-/// Of a request or an answer: up to the empty line.
-fn head(from: &mut impl BufRead) -> io::Result<String> {
-    let mut text = String::new();
-    while !text.ends_with("\r\n\r\n") {
-        if from.read_line(&mut text)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(text)
+    http::header(head, name).unwrap_or_default()
 }

@@ -51,9 +51,9 @@ fn round(end: End) {
     let readers = ["held/back", "held/under-way"].map(|name| start(lost.path().join(name)));
     await_bytes(&scene, "held/back");
     await_bytes(&scene, "held/under-way");
-    wire.cut();
+    wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "nothing was cut");
 
     // One is back, and an application has changed it.
     let path = scene.path("held/back");
@@ -73,7 +73,7 @@ fn round(end: End) {
     thread::sleep(Duration::from_millis(500));
     assert!(!scene.is_plain_now("held/under-way"));
 
-    wire.mend();
+    wire.relay.open();
     await_connection(&lost, &scene, true);
     match end {
         End::Cancelled => cancel(&lost),
@@ -154,9 +154,9 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
     theirs.silence();
     let readers = NAMES.map(|name| start(lost.path().join(name)));
     theirs.await_requests(NAMES.len());
-    wire.cut();
+    wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "nothing was cut");
     let path = scene.path(NAMES[0]);
     scene.within("recall and write", move || {
         assert_same(&fs::read(&path).unwrap(), &pattern(7, 100_000), "back");
@@ -164,7 +164,7 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
         file.write_all_at(NEW, 5000).unwrap();
         file.sync_all().unwrap();
     });
-    wire.mend();
+    wire.relay.open();
     await_connection(&lost, &scene, true);
     theirs.open();
     let mut changed = bytes.clone();
@@ -210,9 +210,9 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
         xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
     });
     theirs.await_requests(1);
-    wire.cut();
+    wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "nothing was cut");
 
     scene.cut_with_key(NAME).unwrap();
     assert!(scene.is_cold(NAME));
@@ -221,7 +221,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     let reader = start(other.path().join(NAME));
     await_bytes(&scene, NAME);
-    wire.mend();
+    wire.relay.open();
     await_connection(&lost, &scene, true);
     theirs.open();
     let outcome = lost.within(PATIENCE, "the handshake", move || {
@@ -282,7 +282,7 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
     for name in NAMES {
         await_bytes(&scene, name);
     }
-    wire.cut();
+    wire.relay.cut();
     await_connection(&lost, &scene, false);
     let path = scene.path("taken");
     scene.within("recall and write", move || {
@@ -291,7 +291,7 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
         file.write_all_at(NEW, 5 << 20).unwrap();
         file.sync_all().unwrap();
     });
-    wire.mend();
+    wire.relay.open();
     await_connection(&lost, &scene, true);
     for (mut feed, name) in feeds.into_iter().zip(NAMES) {
         // What it finds when it comes again.

@@ -22,10 +22,10 @@ fn cut(stem: &str, what: &str, allowed: &[Option<i32>], cut: impl FnOnce(&Wire, 
     cut(&wire, &gate);
     let came = reader.end(&mount, what);
     assert!(allowed.contains(&came), "{came:?}");
-    assert!(wire.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "nothing was cut");
     // Another client gets the file meanwhile, as soon as the brick knows that the first is gone.
     gate.open();
-    wire.mend();
+    wire.relay.open();
     await_connection(&mount, &scene, true);
     let path = mount.path().join("held/file");
     let read = mount.within(PATIENCE, "read", move || std::fs::read(path));
@@ -43,7 +43,7 @@ fn a_reset_in_mid_recall_ends_in_an_errno_and_the_next_read_in_bytes() {
         "host-reset",
         "the connection to the brick is reset",
         &[Some(libc::ENOTCONN)],
-        |wire, _| wire.cut(),
+        |wire, _| wire.relay.cut(),
     );
 }
 
@@ -56,7 +56,7 @@ fn a_silent_network_in_mid_recall_ends_in_an_errno_after_the_ping_timeout() {
         // What was in memory by then, or on its way there, may be all of it.
         &[Some(libc::ENOTCONN), None],
         |wire, gate| {
-            wire.silence();
+            wire.relay.silence();
             // Silence is noticed by who waits for an answer.
             gate.open();
         },
@@ -74,12 +74,12 @@ fn a_short_silence_costs_a_recall_nothing() {
     gate.hold();
     let reader = Reader::start(mount.path().join("held/file"));
     await_bytes(&scene, "held/file");
-    wire.silence();
+    wire.relay.silence();
     gate.open();
     std::thread::sleep(Duration::from_millis(700));
     assert_under_way(&scene, "held/file");
-    wire.mend();
+    wire.relay.open();
     let came = reader.end(&mount, "the network is silent for 0.7 s");
     assert_eq!(came, None);
-    assert!(wire.struck() > 0, "nothing was silent");
+    assert!(wire.relay.struck() > 0, "nothing was silent");
 }

@@ -1,42 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A store that answers what a test tells it to, one request per connection.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
-/// A request as it was on the wire.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    /// Path and query.
-    pub(crate) target: String,
-    headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Request {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// First and last byte asked for.
-    pub(crate) fn range(&self) -> (usize, usize) {
-        let text = self
-            .header("range")
-            .unwrap()
-            .strip_prefix("bytes=")
-            .unwrap();
-        let (first, last) = text.split_once('-').unwrap();
-        (first.parse().unwrap(), last.parse().unwrap())
-    }
-}
+pub(crate) use cloudsync_lab::http::Request;
+use cloudsync_lab::relay::{listen, reset};
 
 /// What happens after the body.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +73,7 @@ impl Reply {
                 .header("content-length", bytes.len())
                 .header("etag", "\"one\"");
         }
-        let (first, last) = request.range();
+        let (first, last) = request.range().unwrap();
         let last = last.min(bytes.len() - 1);
         Self::new(206)
             .header(
@@ -148,7 +118,7 @@ impl Reply {
         stream.write_all(&self.body)?;
         match self.end {
             End::Close => Ok(()),
-            End::Reset => socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO)),
+            End::Reset => reset(stream),
             End::Stall => wait_for_the_client(stream),
         }
     }
@@ -167,26 +137,18 @@ pub(crate) struct Server {
 impl Server {
     /// `answer` gets each request and how many came before it.
     pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&requests), Arc::new(answer));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let Some(request) = read(&stream) else { return };
-                    let before = {
-                        let mut log = log.lock().unwrap();
-                        log.push(request.clone());
-                        log.len() - 1
-                    };
-                    // A client that went away is what some tests are about.
-                    let _ = answer(before, &request).send(&mut stream);
-                });
-            }
+        let log = Arc::clone(&requests);
+        let listening = listen("127.0.0.1", move |mut stream| {
+            let request = Request::read(&mut BufReader::new(&stream))?;
+            let before = {
+                let mut log = log.lock().unwrap();
+                log.push(request.clone());
+                log.len() - 1
+            };
+            answer(before, &request).send(&mut stream)
         });
+        let address = listening.unwrap().to_string();
         Self { address, requests }
     }
 
@@ -203,31 +165,4 @@ impl Server {
         };
         self.requests().iter().map(line).collect()
     }
-}
-
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
-    let mut lines = (&mut reader).lines();
-    let first = lines.next()?.ok()?;
-    let mut words = first.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let headers = lines
-        .map_while(|line| line.ok().filter(|line| !line.is_empty()))
-        .filter_map(|line| {
-            line.split_once(": ")
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        })
-        .collect();
-    let mut request = Request {
-        method,
-        target,
-        headers,
-        body: Vec::new(),
-    };
-    let length = request
-        .header("content-length")
-        .map_or(0, |text| text.parse().unwrap());
-    request.body.resize(length, 0);
-    reader.read_exact(&mut request.body).ok()?;
-    Some(request)
 }

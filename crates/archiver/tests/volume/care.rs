@@ -72,14 +72,13 @@ fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
     let (tell, told) = mpsc::channel();
     let stopped = Arc::new(AtomicBool::new(true));
     let (tell, stop) = (Mutex::new(tell), Arc::clone(&stopped));
-    let hostname = detour(move |bytes| {
+    let (_, hostname) = detour(move |bytes| {
         if bytes.starts_with(b"GET ") {
             let _ = tell.lock().unwrap().send(());
             while stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(20));
             }
         }
-        true
     });
     let direct = lab().s3().unwrap().http_url();
     scene

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Tests stores that fail: half-way, because they are full, or because they are throttled.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, BufReader, Write};
+use std::net::TcpStream;
 use std::thread;
 
-use cloudsync_lab::{ADDRESS, until};
+use cloudsync_lab::http::Request;
+use cloudsync_lab::{ADDRESS, Relay, until};
 
 use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
@@ -24,37 +23,11 @@ fn files(scene: &Scene, count: u64, size: usize) {
     });
 }
 
-/// A proxy to the store. `pass` sees the bytes sent there; when it returns false, the connection is cut.
-pub(crate) fn detour(pass: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> String {
-    let (tell, told) = std::sync::mpsc::channel();
-    let pass = Arc::new(pass);
-    let serve = move || {
-        let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
-        tell.send(listener.local_addr().unwrap()).unwrap();
-        for client in listener.incoming().map_while(Result::ok) {
-            if !pass(b"") {
-                return;
-            }
-            let store = TcpStream::connect((ADDRESS, 7480)).unwrap();
-            for (from, to, there) in [(&client, &store, true), (&store, &client, false)] {
-                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                let pass = Arc::clone(&pass);
-                thread::spawn(move || {
-                    let mut buffer = [0; 8192];
-                    while let Ok(read @ 1..) = from.read(&mut buffer) {
-                        let bytes = &buffer[..read];
-                        if !pass(if there { bytes } else { b"" }) || to.write_all(bytes).is_err() {
-                            break;
-                        }
-                    }
-                    let _ = from.shutdown(std::net::Shutdown::Both);
-                    let _ = to.shutdown(std::net::Shutdown::Both);
-                });
-            }
-        }
-    };
-    thread::spawn(move || lab().in_network(serve));
-    format!("http://{}", told.recv().unwrap())
+/// A relay to the store, and its URL. `watch` sees what is sent to the store before it is forwarded.
+pub(crate) fn detour(watch: impl Fn(&[u8]) + Send + Sync + 'static) -> (Relay, String) {
+    let (relay, port) = (Relay::default(), lab().s3().unwrap().http_port());
+    let listening = relay.to(lab(), move || Ok(port), watch).unwrap();
+    (relay, format!("http://{listening}"))
 }
 
 #[test]
@@ -62,9 +35,7 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
     let scene = Scene::new("half-way");
     files(&scene, 100, 2000);
     let brick = scene.brick(0);
-    let open = Arc::new(AtomicBool::new(true));
-    let way = Arc::clone(&open);
-    let hostname = detour(move |_| way.load(Ordering::Relaxed));
+    let (relay, hostname) = detour(|_| {});
     let hostname = format!("--hostname={hostname}");
     let mut args = vec![
         "archive",
@@ -80,7 +51,7 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
             .then_some(())
     })
     .unwrap();
-    open.store(false, Ordering::Relaxed);
+    relay.cut();
     assert_eq!(run.wait().unwrap().code(), Some(4));
     let cold = (0..100).filter(|n| scene.is_cold(&format!("f{n}"))).count();
     assert!((1..100).contains(&cold), "{cold}");
@@ -93,37 +64,18 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
 
 /// A server that answers a request, depending on its method, with this status, or not at all.
 fn server(answer: fn(&str) -> Option<&'static str>) -> String {
-    let (tell, told) = std::sync::mpsc::channel();
-    let serve = move || {
-        let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
-        tell.send(listener.local_addr().unwrap()).unwrap();
-        for client in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || answer_all(&client, answer));
-        }
-    };
-    thread::spawn(move || lab().in_network(serve));
-    format!("http://{}", told.recv().unwrap())
+    let listening = lab().listen(move |client| answer_all(&client, answer));
+    format!("http://{}", listening.unwrap())
 }
 
-fn answer_all(client: &TcpStream, answer: fn(&str) -> Option<&'static str>) -> io::Result<()> {
+fn answer_all(mut client: &TcpStream, answer: fn(&str) -> Option<&'static str>) -> io::Result<()> {
     let mut from = BufReader::new(client);
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if from.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-        }
-        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
-        let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        let length = length.map_or(0, |(_, value)| value.parse().unwrap());
-        from.read_exact(&mut vec![0; length])?;
-        let Some(status) = answer(head.split(' ').next().unwrap_or_default()) else {
+        let Some(status) = answer(&Request::read(&mut from)?.method) else {
             thread::sleep(PATIENCE * 5);
             return Ok(());
         };
-        let mut to = client;
-        to.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())?;
+        client.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())?;
     }
 }
 

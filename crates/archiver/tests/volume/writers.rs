@@ -201,12 +201,11 @@ fn a_change_in_place_between_two_attempts_is_not_lost() {
     let (tell, told) = mpsc::channel();
     let (go, wait) = mpsc::channel();
     let (tell, wait) = (Mutex::new(tell), Mutex::new(wait));
-    let hostname = detour(move |bytes| {
+    let (_, hostname) = detour(move |bytes| {
         if bytes.starts_with(b"HEAD ") && asked.fetch_add(1, Ordering::Relaxed) == 1 {
             let _ = tell.lock().unwrap().send(());
             let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
         }
-        true
     });
     let hostname = format!("--hostname={hostname}");
     let mut run = scene.start(&["archive", "--older-than=0s", &hostname, &brick]);

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
+
+use cloudsync_lab::http;
+use cloudsync_lab::relay::listen;
 
 /// Objects per page of a listing.
 const PAGE: usize = 3;
@@ -97,18 +99,13 @@ fn escape(text: &str) -> String {
 
 impl Player {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let player = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
+        let mut player = Self {
+            url: String::new(),
             bucket: Arc::default(),
         };
         let server = player.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let server = server.clone();
-                thread::spawn(move || server.serve(stream));
-            }
-        });
+        let listening = listen("127.0.0.1", move |stream| server.serve(&stream));
+        player.url = format!("http://{}", listening.unwrap());
         player
     }
 
@@ -135,10 +132,10 @@ impl Player {
         bucket.objects.keys().cloned().collect()
     }
 
-    fn serve(&self, stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut writer = stream;
-        while let Some(request) = request(&mut reader) {
+    fn serve(&self, mut stream: &TcpStream) -> io::Result<()> {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let request = request(http::Request::read(&mut reader)?);
             let mut bucket = self.bucket.lock().unwrap();
             let mut answer = bucket.answer(&request);
             if request.method != "GET" && request.method != "HEAD" && bucket.lost > 0 {
@@ -158,47 +155,29 @@ impl Player {
                 let _ = write!(head, "content-length: {}\r\n", answer.body.len());
             }
             head += "\r\n";
-            let sent = writer.write_all(head.as_bytes());
-            if sent.and_then(|()| writer.write_all(&answer.body)).is_err() {
-                return;
-            }
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(&answer.body)?;
         }
     }
 }
 
-fn request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let mut words = line.split(' ');
-    let (method, target) = (words.next()?.to_owned(), words.next()?);
+fn request(asked: http::Request) -> Request {
+    let target = asked.target.as_str();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query = query.split('&').map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = cloudsync_store::network::decode_text(value, true);
         (name.to_owned(), value)
     });
-    let (path, query) = (decode(path), query.collect());
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_lowercase(), value.to_owned());
+    let headers = http::headers(&asked.head);
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    Request {
+        path: decode(path),
+        query: query.collect(),
+        headers: headers.collect(),
+        method: asked.method,
+        body: asked.body,
     }
-    let length = headers
-        .get("content-length")
-        .map_or(0, |n| n.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request {
-        method,
-        path,
-        query,
-        headers,
-        body,
-    })
 }
 
 impl Bucket {

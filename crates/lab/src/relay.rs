@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Servers that tests play, and relays: proxies in front of a server of the lab, which a test can watch, stall and cut.
+//! They run until the process ends.
+
+use std::io::{self, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::http::{self, Request};
+use crate::lab::Lab;
+use crate::space::ADDRESS;
+
+/// How often a connection of a relay checks whether it is cut.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Listens on a free port of `host`, in the network of the calling thread, and serves each connection on its own thread. If
+/// `serve` fails, only that connection ends.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn listen(
+    host: &str,
+    serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((host, 0))?;
+    let address = listener.local_addr()?;
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || serve(client));
+        }
+    });
+    Ok(address)
+}
+
+/// Makes closing the connection send a reset.
+///
+/// # Errors
+/// The system's.
+pub fn reset(stream: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(
+        stream,
+        Some(Duration::ZERO),
+    )?)
+}
+
+impl Lab {
+    /// [`listen`] at the lab's address.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listen(
+        &self,
+        serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<SocketAddr> {
+        self.in_network(move || listen(ADDRESS, serve))?
+    }
+}
+
+/// A request that was forwarded, and its answer: the head is read, the body is not.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// The request.
+    pub request: Request,
+    /// The answer's head, not yet sent to the client.
+    pub answer: String,
+    /// The answer's body is read from here.
+    pub server: &'a mut BufReader<TcpStream>,
+    /// The answer is written here.
+    pub client: &'a mut TcpStream,
+}
+
+/// Forwards the requests of a connection to a port of the lab, one after the other. `answer` forwards each answer; its
+/// error ends the connection.
+///
+/// # Errors
+/// When one of the connections ends, or `answer` fails.
+pub fn exchanges(
+    mut client: TcpStream,
+    port: u16,
+    mut answer: impl FnMut(Exchange<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut to_server = TcpStream::connect((ADDRESS, port))?;
+    let mut server = BufReader::new(to_server.try_clone()?);
+    let mut from_client = BufReader::new(client.try_clone()?);
+    loop {
+        let request = Request::read(&mut from_client)?;
+        to_server.write_all(request.head.as_bytes())?;
+        to_server.write_all(&request.body)?;
+        answer(Exchange {
+            request,
+            answer: http::head(&mut server)?,
+            server: &mut server,
+            client: &mut client,
+        })?;
+    }
+}
+
+/// What happens to the connections of a relay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Open,
+    /// Connections stay open, and nothing passes.
+    Silent,
+    /// Connections are reset, also new ones.
+    Cut,
+}
+
+/// Forwards bytes of any protocol. All ports of a relay are stalled and cut together.
+#[derive(Clone, Debug, Default)]
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    way: Mutex<Way>,
+    struck: AtomicUsize,
+}
+
+impl Relay {
+    /// Opens a port at the lab's address and returns the address. `server` names the port that a new connection is
+    /// forwarded to. `watch` sees the data for the server before it is forwarded, and may block.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn to(
+        &self,
+        lab: &Lab,
+        server: impl Fn() -> io::Result<u16> + Send + Sync + 'static,
+        watch: impl Fn(&[u8]) + Send + Sync + 'static,
+    ) -> io::Result<SocketAddr> {
+        let (shared, watch) = (Arc::clone(&self.shared), Arc::new(watch));
+        lab.listen(move |client| {
+            shared.await_open(&client)?;
+            let server = TcpStream::connect((ADDRESS, server()?))?;
+            let (from_server, to_client) = (server.try_clone()?, client.try_clone()?);
+            let back = Arc::clone(&shared);
+            thread::spawn(move || back.pass(from_server, to_client, |_| {}));
+            shared.pass(client, server, &*watch)
+        })
+    }
+
+    /// Everything passes again.
+    pub fn open(&self) {
+        self.shared.turn(Way::Open);
+    }
+
+    /// Connections stay open, new ones are accepted, and nothing passes.
+    pub fn silence(&self) {
+        self.shared.turn(Way::Silent);
+    }
+
+    /// Resets connections, also new ones.
+    pub fn cut(&self) {
+        self.shared.turn(Way::Cut);
+    }
+
+    /// How many directions of connections were cut or silenced.
+    #[must_use]
+    pub fn struck(&self) -> usize {
+        self.shared.struck.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn way(&self) -> Way {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, way: Way) {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
+    }
+
+    /// Waits while the relay is silent. Fails if it is cut.
+    fn await_open(&self, client: &TcpStream) -> io::Result<()> {
+        loop {
+            match self.way() {
+                Way::Open => return Ok(()),
+                Way::Silent => thread::sleep(TICK),
+                Way::Cut => {
+                    reset(client)?;
+                    return Err(ErrorKind::ConnectionReset.into());
+                }
+            }
+        }
+    }
+
+    /// Forwards one direction of a connection.
+    fn pass(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        watch: impl Fn(&[u8]),
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; 128 << 10];
+        from.set_read_timeout(Some(TICK))?;
+        let mut struck = false;
+        loop {
+            match self.way() {
+                Way::Open => {}
+                Way::Silent => {
+                    if !struck {
+                        struck = true;
+                        self.struck.fetch_add(1, Ordering::Relaxed);
+                    }
+                    thread::sleep(TICK);
+                    continue;
+                }
+                Way::Cut => {
+                    self.struck.fetch_add(1, Ordering::Relaxed);
+                    let _ = reset(&from);
+                    let _ = from.shutdown(Shutdown::Both);
+                    break;
+                }
+            }
+            match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => {
+                    watch(&buffer[..got]);
+                    to.write_all(&buffer[..got])?;
+                }
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => break,
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        Ok(())
+    }
+}
