@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::Mount;
+use cloudsync_lab::{Mount, megabytes_per_second};
 
 use crate::Answer;
 use crate::curl;
@@ -33,10 +33,10 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     let (name, key) = stage.cold(&maker, size)?;
     let (mut whole, mut beside, mut through) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..settings.runs {
-        let limit = size as f64 / 1e6 / dd(stage, &stage.mount()?, size)?;
+        let limit = megabytes_per_second(size, dd(stage, &stage.mount()?, size)?);
         let seconds = bring_back(stage, &stage.mount()?, &name)?;
         chill(&maker.path().join(&name), &key)?;
-        let ours = size as f64 / 1e6 / seconds;
+        let ours = megabytes_per_second(size, seconds);
         whole.push(Pair { ours, limit });
         let writer = stage.mount()?;
         let seconds = curl::beside(
@@ -45,14 +45,14 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
         )?;
         beside.push(Pair {
             ours,
-            limit: size as f64 / 1e6 / seconds,
+            limit: megabytes_per_second(size, seconds),
         });
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;
         chill(&maker.path().join(&name), &key)?;
         through.push(Pair {
-            ours: size as f64 / 1e6 / ours,
+            ours: megabytes_per_second(size, ours),
             limit,
         });
     }

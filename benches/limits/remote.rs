@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
+use cloudsync_lab::megabytes_per_second;
 use rustix::fs::{Advice, fadvise};
 
 use crate::Answer;
@@ -61,14 +62,14 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             }],
             None,
         )?;
-        let ours = size as f64 / 1e6 / ours;
+        let ours = megabytes_per_second(size, ours);
         pairs.push(Pair {
             ours,
-            limit: size as f64 / 1e6 / asked[0],
+            limit: megabytes_per_second(size, asked[0]),
         });
         beside.push(Pair {
             ours,
-            limit: size as f64 / 1e6 / at_once,
+            limit: megabytes_per_second(size, at_once),
         });
     }
     fs::remove_file(maker.path().join("local"))?;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::{Artifacts, Backing, Lab, Layout, MountOptions, Options, Volume};
+use cloudsync_lab::{
+    Artifacts, Backing, Lab, Layout, MountOptions, Options, Volume, megabytes_per_second,
+};
 
 use crate::Answer;
 use crate::figures::{Pair, Row, Target};
@@ -42,9 +44,9 @@ pub(crate) fn measure(settings: &Settings) -> Answer<Vec<Row>> {
     fs::remove_dir_all(built.parent().unwrap_or(&built))?;
     let mut pairs = [Vec::new(), Vec::new()];
     for _ in 0..settings.runs {
-        let limit = stock.megabytes_per_second(size)?;
+        let limit = stock.speed(size)?;
         for (pairs, shelf) in pairs.iter_mut().zip([&same, &own]) {
-            let ours = shelf.megabytes_per_second(size)?;
+            let ours = shelf.speed(size)?;
             pairs.push(Pair { ours, limit });
         }
     }
@@ -126,7 +128,8 @@ impl Shelf {
         })
     }
 
-    fn megabytes_per_second(&self, size: u64) -> Answer<f64> {
+    /// Of a recall, in MB/s.
+    fn speed(&self, size: u64) -> Answer<f64> {
         let maker = self.volume.mount(&MountOptions::default())?;
         let path = maker.path().join("file");
         let brick = self.volume.bricks()[0].join("file");
@@ -155,7 +158,7 @@ impl Shelf {
         }
         let seconds = begun.elapsed().as_secs_f64();
         if fs::metadata(&brick)?.len() == size {
-            Ok(size as f64 / 1e6 / seconds)
+            Ok(megabytes_per_second(size, seconds))
         } else {
             Err("the file came back with another size".into())
         }

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume,
+    megabytes_per_second,
 };
 
 const SMALL: usize = 16 << 10;
@@ -378,7 +379,7 @@ impl std::fmt::Display for Took {
             self.files,
             self.seconds,
             self.files_per_second(),
-            self.bytes as f64 / self.seconds / 1e6,
+            megabytes_per_second(self.bytes, self.seconds),
             self.peak_kib
         )
     }

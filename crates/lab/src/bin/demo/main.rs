@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::thread;
 
-use cloudsync_lab::{Artifacts, Failure, Lab, Options};
+use cloudsync_lab::{Artifacts, Failure, Lab, Options, megabytes_per_second};
 use rustix::process::geteuid;
 
 use crate::stage::{S3, Stage, list_marks};
@@ -281,7 +281,7 @@ fn speed(what: &str, seconds: &[f64]) -> f64 {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
-    let speed = f64::from(SIZE) / 1e6 / median;
+    let speed = megabytes_per_second(SIZE.into(), median);
     let all: Vec<String> = seconds.iter().map(|one| format!("{one:.3} s")).collect();
     println!(
         "  {what} {} in {}: median {speed:.0} MB/s",
