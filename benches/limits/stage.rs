@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
 };
@@ -88,8 +89,7 @@ impl Stage {
 
     /// Whether the bricks have nothing of the file.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
-        let mark = xattr::get(self.on_brick(name), "trusted.glusterfs.cs.remote");
-        mark.is_ok_and(|mark| mark.is_some())
+        has(&self.on_brick(name), "remote")
     }
 
     /// A file of this process and of the lab, outside the volume.

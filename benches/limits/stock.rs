@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{
     Artifacts, Backing, Lab, Layout, MountOptions, Options, Volume, megabytes_per_second,
 };
@@ -133,10 +134,7 @@ impl Shelf {
         let maker = self.volume.mount(&MountOptions::default())?;
         let path = maker.path().join("file");
         let brick = self.volume.bricks()[0].join("file");
-        let is_cold = || {
-            let mark = xattr::get(&brick, "trusted.glusterfs.cs.remote");
-            mark.is_ok_and(|mark| mark.is_some())
-        };
+        let is_cold = || has(&brick, "remote");
         let mtime = fs::metadata(&path)?.mtime().to_string();
         xattr::set(&path, "trusted.glusterfs.csou.complete", mtime.as_bytes())?;
         if !is_cold() {

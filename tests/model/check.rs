@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
+use cloudsync_lab::marks::has;
+
 use crate::harness::Harness;
 use crate::ops::NAMES;
 use crate::reference::Side;
@@ -87,15 +89,12 @@ impl Harness {
 
     /// Whether the brick says so.
     pub(crate) fn is_cold(&self, name: u8) -> bool {
-        xattr::get(self.brick(name), "trusted.glusterfs.cs.remote")
-            .unwrap()
-            .is_some()
+        has(&self.brick(name), "remote")
     }
 
     /// Whether an archive or a recall is at work, or was.
     pub(crate) fn is_marked(&self, name: u8) -> bool {
-        let mark = xattr::get(self.brick(name), "trusted.glusterfs.cs.downloading");
-        mark.unwrap().is_some()
+        has(&self.brick(name), "downloading")
     }
 
     /// A file is either local with all of its bytes, or cold with none of them and no mark.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{Mount, MountOptions};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -36,8 +37,6 @@ truncate = 20
 ";
 
 const OPERATIONS: u64 = 100_000;
-
-const REMOTE: &str = "trusted.glusterfs.cs.remote";
 
 /// Longer than the operations may take when each tenth of them waits for a recall.
 fn patience(operations: u64) -> Duration {
@@ -114,7 +113,7 @@ fn archive(scene: &Scene, mount: &Mount, fsx: Pid, stop: &AtomicBool) -> Archive
         let _ = kill_process(fsx, signal);
     };
     while !stop.load(Ordering::Relaxed) {
-        if xattr::get(scene.brick("file"), REMOTE).unwrap().is_some() {
+        if has(&scene.brick("file"), "remote") {
             // fsx has not come to it yet.
             thread::sleep(Duration::from_millis(1));
             continue;

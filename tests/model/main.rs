@@ -45,9 +45,6 @@ mod files;
 mod fsx;
 mod harness;
 mod held;
-#[path = "../volume/marks.rs"]
-#[allow(dead_code)]
-mod marks;
 mod names;
 mod ops;
 mod reference;

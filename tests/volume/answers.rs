@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 
 use cloudsync_lab::{ADDRESS, MountOptions, Outcome};
 
-use crate::marks::await_tidied;
 use crate::native::compiled;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
@@ -51,9 +50,11 @@ fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
 /// answers.c ends as soon as it was answered, as a client that is killed: what it did not come to tidy up, the next one
 /// that looks at the file does.
 fn await_plain(name: &str) {
-    await_tidied(&scene().volume, name, "a file without marks", || {
-        scene().stat(name);
-    });
+    scene()
+        .volume
+        .await_tidied(name, "a file without marks", || {
+            scene().stat(name);
+        });
 }
 
 /// B14: the bricks answer most of these with what the stub has.

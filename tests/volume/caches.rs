@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::claim::Claim;
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{Mount, MountOptions};
 
 use crate::scene::{PATIENCE, Scene, assert_same, claim, pattern};
@@ -147,8 +148,7 @@ fn read_past_caches(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// As our archiver does it: first looks at the file, then reads and uploads it, each time under a key of its own.
 fn archive_exactly(name: &str) -> std::io::Result<()> {
-    let remote = xattr::get(scene().brick(name), "trusted.glusterfs.cs.remote");
-    if remote.unwrap().is_some() {
+    if has(&scene().brick(name), "remote") {
         return Err(std::io::Error::from_raw_os_error(libc::EALREADY));
     }
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -6,7 +6,6 @@ mod marks;
 mod tools;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use cloudsync_lab::Backing;
@@ -46,24 +45,11 @@ fn wrong(scene: &Scene, folder: &str, when: &str) -> Vec<String> {
     wrong
 }
 
-/// All that a brick's file says of cloudsync.
-fn marks_of(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let names = xattr::list(path).unwrap();
-    let names = names.map(|name| name.into_string().unwrap());
-    let ours = |name: &String| {
-        name.starts_with("trusted.glusterfs.cs.") || name.starts_with("trusted.cloudsync.")
-    };
-    let value = |name: String| (xattr::get(path, &name).unwrap().unwrap(), name);
-    let mut all: Vec<_> = names.filter(ours).map(value).map(|(v, n)| (n, v)).collect();
-    all.sort();
-    all
-}
-
 /// The copies whose bricks' files have a mark.
 fn marked(scene: &Scene, folder: &str) -> Vec<String> {
     let names = FILES.iter().map(|(name, _)| format!("{folder}/{name}"));
     let of = |name: String| {
-        let marks = marks_of(&scene.brick(&name));
+        let marks = cloudsync_lab::marks::all(&scene.brick(&name));
         (!marks.is_empty()).then(|| {
             format!(
                 "{name} has marks: {:?}",

@@ -29,7 +29,6 @@ mod hostile;
 mod identity;
 mod layouts;
 mod leaks;
-mod marks;
 mod meanwhile;
 mod memory;
 mod native;

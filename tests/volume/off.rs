@@ -8,7 +8,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use cloudsync_lab::{MountOptions, until};
 
-use crate::marks;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern, store_settings};
 
 const KEPT: &str = "trusted.cloudsync.kept";
@@ -147,7 +146,7 @@ fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
         if !objects.iter().any(|object| key.ends_with(object.as_str())) {
             wrong.push(format!("{name}: its object is gone"));
         }
-        if !marks::tells_of(scene, name, "kept") {
+        if !scene.tells_of(name, "kept") {
             wrong.push(format!("{name}: the log does not tell"));
         }
     }

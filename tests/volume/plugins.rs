@@ -217,9 +217,7 @@ impl Shelf {
     }
 
     fn is_cold(&self, name: &str) -> bool {
-        let brick = self.volume.bricks()[0].join(name);
-        let mark = xattr::get(&brick, "trusted.glusterfs.cs.remote").unwrap();
-        mark.is_some() && fs::metadata(brick).unwrap().len() == 0
+        self.volume.is_cold(name)
     }
 
     fn remount(&mut self) {

@@ -14,8 +14,6 @@ use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
 };
 
-use crate::marks;
-
 /// Longer than anything may take on a slow machine; a hang is a failure with the client's log and frames.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -98,7 +96,7 @@ impl Scene {
     /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty
     /// files with which a distributed volume points to another brick are not among them.
     pub(crate) fn copies(&self, name: &str) -> Vec<PathBuf> {
-        marks::copies(&self.volume, name)
+        self.volume.copies(name)
     }
 
     /// The file on the first brick that has it, for this process; on the first brick if none has.
@@ -202,27 +200,27 @@ impl Scene {
 
     /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
-        marks::is_cold(&self.volume, name)
+        self.volume.is_cold(name)
     }
 
     /// What every brick says of the file, for a failure's text.
     pub(crate) fn marks(&self, name: &str) -> String {
-        marks::marks(&self.volume, name)
+        self.volume.marks(name)
     }
 
     /// Whether nothing on any brick says that the file was ever in the store, or soon will.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
-        marks::is_plain(&self.volume, name)
+        self.volume.is_plain(name)
     }
 
     /// The same at this moment.
     pub(crate) fn is_plain_now(&self, name: &str) -> bool {
-        marks::is_plain_now(&self.volume, name)
+        self.volume.is_plain_now(name)
     }
 
     /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.
     pub(crate) fn await_plain(&self, name: &str) {
-        marks::await_plain(&self.volume, name, "the end of the recall");
+        self.volume.await_plain(name, "the end of the recall");
     }
 
     /// Waits until the client's log has `text`, and returns it.
@@ -232,6 +230,26 @@ impl Scene {
             if log.contains(text) { Some(log) } else { None }
         })
         .unwrap_or_else(|failure| panic!("no '{text}': {failure}\n{}", self.mount().log()))
+    }
+
+    /// Whether the client's log has a line with `word` about the file, or soon will. The log may call the file by its
+    /// gfid: a name is not always known.
+    pub(crate) fn tells_of(&self, name: &str, word: &str) -> bool {
+        let gfid = xattr::get(self.brick(name), "trusted.gfid").unwrap();
+        let hex: String = gfid
+            .unwrap()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let told = |line: &str| {
+            line.contains(word) && (line.contains(name) || line.replace('-', "").contains(&hex))
+        };
+        until(
+            Duration::from_secs(10),
+            "a line in the client's log",
+            || self.mount().log().lines().any(told).then_some(()),
+        )
+        .is_ok()
     }
 
     /// No operation is blocked and no job runs.

@@ -41,6 +41,7 @@ mod diagnose;
 pub mod http;
 mod lab;
 pub mod machine;
+pub mod marks;
 pub mod memcheck;
 mod mount;
 mod percent;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The marks themselves: who sees them, who sets them, and what one proves that stands on another file.
 
-use super::marks_of;
-use crate::marks::tells_of;
+use cloudsync_lab::marks;
+
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 const REMOTE: &str = "trusted.glusterfs.cs.remote";
@@ -27,7 +27,7 @@ fn copied(name: &str) -> (Scene, Vec<(&'static str, Vec<u8>)>) {
     let mut scene = Scene::new(name);
     scene.write("cold", &pattern(1, 50_000));
     scene.archive_all("");
-    let marks = marks_of(&scene.brick("cold"));
+    let marks = marks::all(&scene.brick("cold"));
     assert!(marks.len() >= 6, "{marks:?}");
     let files = vec![
         ("as-long", pattern(2, 50_000)),
@@ -50,7 +50,7 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
         assert_same(&scene.read(file).unwrap(), bytes, file);
         assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
         assert!(
-            tells_of(scene, file, SAYS),
+            scene.tells_of(file, SAYS),
             "the log does not tell of {file}"
         );
         assert!(scene.is_plain(file), "{}", scene.marks(file));
@@ -141,7 +141,7 @@ fn to_set_one_answers_success_and_does_nothing() {
         }
     }
     scene.remount();
-    let before = ["cold", "local"].map(|name| marks_of(&scene.brick(name)));
+    let before = ["cold", "local"].map(|name| marks::all(&scene.brick(name)));
     for file in ["cold", "local"] {
         for name in NAMES {
             let path = scene.path(file);
@@ -149,7 +149,7 @@ fn to_set_one_answers_success_and_does_nothing() {
             assert!(set.is_ok(), "{name} on {file}: {set:?}");
         }
     }
-    let after = ["cold", "local"].map(|name| marks_of(&scene.brick(name)));
+    let after = ["cold", "local"].map(|name| marks::all(&scene.brick(name)));
     assert_eq!(after, before);
     scene.remount();
     for file in ["cold", "local"] {
@@ -163,13 +163,13 @@ fn to_remove_one_is_not_permitted() {
     scene.write("cold", &pattern(1, 50_000));
     scene.archive_all("");
     scene.remount();
-    let before = marks_of(&scene.brick("cold"));
+    let before = marks::all(&scene.brick("cold"));
     for (name, _) in &before {
         let (path, name) = (scene.path("cold"), name.clone());
         let removed = scene.within("setfattr -x", move || xattr::remove(path, name));
         assert_eq!(errno(removed), libc::EPERM);
     }
-    assert_eq!(marks_of(&scene.brick("cold")), before);
+    assert_eq!(marks::all(&scene.brick("cold")), before);
     assert!(scene.is_cold("cold"));
     assert_same(&scene.read("cold").unwrap(), &pattern(1, 50_000), "cold");
 }

@@ -9,7 +9,6 @@ use std::path::Path;
 use cloudsync_lab::{Layout, Mount};
 
 use super::{Stage, cut, within};
-use crate::marks;
 use crate::scene::pattern;
 
 /// Three writes.
@@ -63,7 +62,7 @@ const HEAL: Act = Act {
     name: "heal",
     prepare: |stage, mount, name| {
         make_cold(stage, mount, name);
-        for copy in marks::copies(&stage.volume, name) {
+        for copy in stage.volume.copies(name) {
             xattr::set(&copy, "trusted.glusterfs.cs.downloading", b"1").unwrap();
             let file = File::options().write(true).open(copy).unwrap();
             file.set_len(LENGTH as u64).unwrap();
@@ -95,7 +94,7 @@ const FOREIGN: Act = Act {
     name: "foreign",
     prepare: |stage, mount, name| {
         make_cold(stage, mount, name);
-        for copy in marks::copies(&stage.volume, name) {
+        for copy in stage.volume.copies(name) {
             fs::write(copy, SOMEBODY_S).unwrap();
         }
     },
@@ -125,7 +124,7 @@ const UNMARK: Act = Act {
     name: "unmark",
     prepare: |stage, mount, name| {
         make_local(stage, mount, name);
-        for copy in marks::copies(&stage.volume, name) {
+        for copy in stage.volume.copies(name) {
             xattr::set(copy, "trusted.glusterfs.cs.downloading", b"1").unwrap();
         }
     },
@@ -193,7 +192,7 @@ const TIDY: Act = Act {
     name: "tidy",
     prepare: |stage, mount, name| {
         make_local(stage, mount, name);
-        for copy in marks::copies(&stage.volume, name) {
+        for copy in stage.volume.copies(name) {
             for left in ["object_size", "num_blocks", "block_size", "key", "version"] {
                 xattr::set(&copy, format!("trusted.glusterfs.cs.{left}"), b"12345").unwrap();
             }
@@ -349,7 +348,7 @@ fn make_local(stage: &Stage, mount: &Mount, name: &str) {
 fn make_cold(stage: &Stage, mount: &Mount, name: &str) {
     make_local(stage, mount, name);
     within(mount, "archive", name, |path| cut(&path)).unwrap();
-    assert!(marks::is_cold(&stage.volume, name), "{name}");
+    assert!(stage.volume.is_cold(name), "{name}");
 }
 
 pub(super) fn content(name: &str) -> Vec<u8> {

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{ADDRESS, Layout, Mount};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Stage, cut, lab, within};
-use crate::marks;
 use crate::native::compiled_in;
 use crate::scene::{PATIENCE, assert_same, pattern};
 
@@ -63,15 +63,11 @@ struct Seen {
 }
 
 fn see(copy: &Path) -> Seen {
-    let has = |mark: &str| {
-        let mark = format!("trusted.glusterfs.cs.{mark}");
-        xattr::get(copy, mark).unwrap().is_some()
-    };
     let blocks = fs::metadata(copy).unwrap().blocks();
     Seen {
-        marked: has("downloading"),
-        remote: has("remote"),
-        recorded: has("object_size"),
+        marked: has(copy, "downloading"),
+        remote: has(copy, "remote"),
+        recorded: has(copy, "object_size"),
         bytes: usize::try_from(blocks).unwrap() * 512,
     }
 }
@@ -165,7 +161,7 @@ impl<'a> Victim<'a> {
         stage.put(&name, &bytes);
         let written = bytes.clone();
         within(mount, "write", &name, move |path| fs::write(path, written)).unwrap();
-        let copy = marks::copies(&stage.volume, &name).remove(0);
+        let copy = stage.volume.copies(&name).remove(0);
         Self {
             stage,
             program,
@@ -222,14 +218,14 @@ impl<'a> Victim<'a> {
         let what = format!(
             "{}, {struck:?}: {}",
             self.name,
-            marks::marks(&self.stage.volume, &self.name)
+            self.stage.volume.marks(&self.name)
         );
         let begun = Instant::now();
         let read = within(self.mount, &what, &self.name, fs::read);
         let took = begun.elapsed();
         let read = read.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.mount.log()));
         assert_same(&read, &self.bytes, &what);
-        marks::await_plain(&self.stage.volume, &self.name, &what);
+        self.stage.volume.await_plain(&self.name, &what);
         assert_same(&fs::read(&self.copy).unwrap(), &self.bytes, &what);
         took
     }

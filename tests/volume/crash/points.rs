@@ -15,7 +15,6 @@ use cloudsync_logic::crash::STEPS;
 
 use super::acts::{Act, PLAYS, content, step};
 use super::{Stage, VARIABLE, cut, lab, translator, within};
-use crate::marks;
 use crate::scene::{PATIENCE, assert_same};
 
 /// Clients that die at once.
@@ -114,10 +113,7 @@ impl Act {
 
     /// Another client finds no lock, the bytes, and nothing that anybody can trip over.
     fn check(&self, stage: &Stage, mount: &Mount, name: &str, point: &str) {
-        let what = format!(
-            "{name}, died {point}: {}",
-            marks::marks(&stage.volume, name)
-        );
+        let what = format!("{name}, died {point}: {}", stage.volume.marks(name));
         let bytes = content(name);
         let begun = Instant::now();
         let (shown, read) = within(mount, &what, name, |path| {
@@ -130,7 +126,7 @@ impl Act {
         }
         assert_eq!(shown, read.len() as u64, "{what}");
         // An erasure-coded volume may not show it to the first who looks.
-        marks::await_tidied(&stage.volume, name, &what, || {
+        stage.volume.await_tidied(name, &what, || {
             within(mount, &what, name, fs::metadata).unwrap();
         });
         // Whatever it was that takes the lock: it is free.
@@ -138,14 +134,10 @@ impl Act {
         let next = within(mount, &what, name, |path| cut(&path));
         let next = next.err().and_then(|error| error.raw_os_error());
         assert_eq!(next, self.next, "{what}\n{}", mount.log());
-        assert_eq!(
-            marks::is_cold(&stage.volume, name),
-            next.is_none(),
-            "{what}"
-        );
+        assert_eq!(stage.volume.is_cold(name), next.is_none(), "{what}");
         let again = within(mount, &what, name, fs::read);
         assert_same(&again.unwrap(), &read, &what);
-        marks::await_plain(&stage.volume, name, &what);
+        stage.volume.await_plain(name, &what);
         let took = begun.elapsed();
         assert!(took < AT_MOST, "{what}: {took:?}");
     }

@@ -11,7 +11,6 @@ use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Backing, Outcome, until};
 
 use crate::gate::Gate;
-use crate::marks;
 use crate::scene::{PATIENCE, Scene, assert_same, claim, lab, pattern};
 
 const FILES: usize = 50;
@@ -65,7 +64,7 @@ fn in_mid_recall(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&S
     };
     let begun = until(PATIENCE, "fifty recalls", busy);
     begun.unwrap_or_else(|failure| panic!("{failure}\n{last}"));
-    let partly = (0..FILES).filter(|number| !marks::is_cold_now(&scene.volume, &name(*number)));
+    let partly = (0..FILES).filter(|number| !scene.volume.is_cold_now(&name(*number)));
     let partly = partly.count();
     let begun = Instant::now();
     end(scene);

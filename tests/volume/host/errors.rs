@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
@@ -90,9 +91,8 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
         // A key or a version may be left on a local file, where nobody looks at them; what says where its bytes are,
         // and how many, may not.
         for mark in ["remote", "downloading", "object_size"] {
-            let mark = format!("trusted.glusterfs.cs.{mark}");
-            let left = xattr::get(scene.brick(&name), &mark).unwrap();
-            assert!(left.is_none(), "{name}: {}", scene.marks(&name));
+            let left = has(&scene.brick(&name), mark);
+            assert!(!left, "{name}: {}", scene.marks(&name));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{ADDRESS, Backing, Layout, until};
 
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
@@ -71,14 +72,9 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
     await_task(&["volume", "rebalance", &volume, "status"]);
     let moved = on_brick(&added);
     assert!(moved > 0, "nothing was moved: the test proves nothing");
-    let is_cold = |path: &Path| {
-        xattr::get(path, "trusted.glusterfs.cs.remote")
-            .unwrap()
-            .is_some()
-    };
     let cold_there = fs::read_dir(added.join("dir"))
         .unwrap()
-        .filter(|entry| is_cold(&entry.as_ref().unwrap().path()))
+        .filter(|entry| has(&entry.as_ref().unwrap().path(), "remote"))
         .count();
     scene.remount();
     for number in 0..FILES / 2 {

@@ -8,7 +8,6 @@ use cloudsync_lab::Layout;
 use super::held::{Reader, assert_under_way, await_bytes, bytes, scene};
 use super::wire::{Wire, await_connection};
 use crate::gate::Gate;
-use crate::marks::await_tidied;
 use crate::scene::{PATIENCE, assert_same};
 
 fn cut(stem: &str, what: &str, allowed: &[Option<i32>], cut: impl FnOnce(&Wire, &Gate)) {
@@ -32,7 +31,7 @@ fn cut(stem: &str, what: &str, allowed: &[Option<i32>], cut: impl FnOnce(&Wire, 
     assert_same(&read.unwrap(), &bytes(), what);
     // Silence may fall when the reader has all its bytes and the brick has not. What it reads again then comes from its
     // own cache; who reads through another client brings the file back.
-    await_tidied(&scene.volume, "held/file", what, || {
+    scene.volume.await_tidied("held/file", what, || {
         assert_same(&scene.read("held/file").unwrap(), &bytes(), what);
     });
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
+use cloudsync_lab::marks::has;
 use cloudsync_lab::{Backing, Layout, Mount, MountOptions};
 
 use super::LENGTH;
@@ -99,9 +100,7 @@ fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
     for (name, expected) in READS {
         let path = root.join(name);
         let read = mount.within(Duration::from_secs(20), name, move || fs::read(path));
-        let cold = xattr::get(brick.join(name), "trusted.glusterfs.cs.remote")
-            .unwrap()
-            .is_some();
+        let cold = has(&brick.join(name), "remote");
         let got = match &read {
             Ok(bytes) => {
                 assert_same(bytes, &object(), name);

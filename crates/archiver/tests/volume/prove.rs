@@ -6,9 +6,10 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 
+use cloudsync_lab::marks::is_stub;
 use cloudsync_lab::{Layout, until};
 
-use crate::scene::{PATIENCE, Scene, is_stub, lab, number, pattern};
+use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
 fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]

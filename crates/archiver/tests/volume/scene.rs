@@ -2,12 +2,12 @@
 //! Shared by the tests: a volume with a bucket, a user's mount of it, and the program.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cloudsync_lab::{
-    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume,
 };
 
 /// Longer than any operation takes on a slow machine.
@@ -122,34 +122,19 @@ impl Scene {
     #[track_caller]
     pub(crate) fn recall(&self, name: &str) -> Vec<u8> {
         let bytes = self.read(name);
-        until(PATIENCE, "the end of the recall", || {
-            (!self.marks(name).contains("glusterfs.cs.")).then_some(())
-        })
-        .unwrap_or_else(|failure| panic!("{failure}\n{}", self.marks(name)));
+        self.volume.await_plain(name, "the end of the recall");
         bytes
     }
 
     /// Whether every copy of the file is a stub.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
-        let copies: Vec<_> = self
-            .volume
-            .bricks()
-            .iter()
-            .map(|brick| brick.join(name))
-            .collect();
-        let mut copies = copies.iter().filter(|path| path.exists()).peekable();
-        copies.peek().is_some() && copies.all(|path| is_stub(path))
+        self.volume.is_cold_now(name)
     }
 
     /// The marks of a file on the first brick.
     pub(crate) fn marks(&self, name: &str) -> String {
         let path = self.volume.bricks()[0].join(name);
-        let mut text = format!("{:?}\n", fs::metadata(&path));
-        for name in xattr::list(&path).into_iter().flatten() {
-            let value = xattr::get(&path, &name).ok().flatten().unwrap_or_default();
-            text += &format!("{}={}\n", name.display(), value.escape_ascii());
-        }
-        text
+        format!("{:?}{}", fs::metadata(path), self.volume.marks(name))
     }
 
     /// Runs the program, with any result.
@@ -193,15 +178,6 @@ impl Scene {
             .stderr(Stdio::null());
         command.spawn().unwrap()
     }
-}
-
-/// Whether a brick's file is cold and empty.
-pub(crate) fn is_stub(path: &Path) -> bool {
-    let has = |mark: &str| {
-        let name = format!("trusted.glusterfs.cs.{mark}");
-        xattr::get(path, name).unwrap().is_some()
-    };
-    has("remote") && !has("downloading") && fs::metadata(path).unwrap().len() == 0
 }
 
 /// Bytes that differ by file and position.

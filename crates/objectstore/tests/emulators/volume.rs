@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Mount, MountOptions, Volume, until};
+use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Mount, MountOptions, Volume};
 
 use super::*;
 use crate::player::Player;
@@ -78,19 +78,11 @@ impl Cloud {
         let read = self.read(name);
         let read = read.unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.mount().log()));
         assert!(read == bytes, "{name}: {} bytes", read.len());
-        let brick = self.volume.bricks()[0].join(name);
-        until(PATIENCE, "the end of the recall", || {
-            let mut marks = xattr::list(&brick).unwrap();
-            let cold = marks.any(|mark| mark.to_string_lossy().contains("glusterfs.cs."));
-            (!cold).then_some(())
-        })
-        .unwrap_or_else(|failure| panic!("{name}: {failure}\n{}", self.mount().report()));
+        self.volume.await_plain(name, "the end of the recall");
     }
 
     fn is_cold(&self, name: &str) -> bool {
-        let brick = self.volume.bricks()[0].join(name);
-        let mark = xattr::get(&brick, "trusted.glusterfs.cs.remote").unwrap();
-        mark.is_some() && fs::metadata(brick).unwrap().len() == 0
+        self.volume.is_cold(name)
     }
 
     /// Runs the program on the brick, which must succeed.
