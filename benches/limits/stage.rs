@@ -3,16 +3,17 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::claim::Claim;
 use cloudsync_lab::marks::has;
 use cloudsync_lab::{
-    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, until,
+    Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume, claim,
+    until,
 };
 
 use crate::Answer;
@@ -60,19 +61,14 @@ impl Stage {
 
     /// Has the store asked by http or by https from now on.
     pub(crate) fn use_https(&mut self, https: bool) -> Answer<()> {
-        let s3 = self.lab.s3()?;
-        let owner = s3.owner();
-        let url = if https { s3.https_url() } else { s3.http_url() };
-        let trust = format!("ca={}", s3.ca_pem().display());
-        self.volume.set_all(&[
-            ("features.cloudsync", "on"),
-            ("features.cloudsync-storetype", "amazons3"),
-            ("features.cloudsync-store-id", &trust),
-            ("features.s3plugin-hostname", &url),
-            ("features.s3plugin-bucketid", self.bucket.name()),
-            ("features.s3plugin-keyid", &owner.key),
-            ("features.s3plugin-seckey", &owner.secret),
-        ])?;
+        let bucket = if https {
+            &self.bucket.over_https()
+        } else {
+            &self.bucket
+        };
+        let trust = format!("ca={}", self.lab.s3()?.ca_pem().display());
+        let more = [("features.cloudsync-store-id", trust.as_str())];
+        self.volume.set_store(bucket, &more)?;
         self.https = https;
         Ok(())
     }
@@ -179,20 +175,9 @@ pub(crate) fn key(path: &Path) -> Answer<String> {
 
 /// Makes a local file cold: its bytes are those of the object `key`, or never were there.
 pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
-    let data = fs::metadata(path)?;
-    let time = |seconds, nanos: i64| Time {
-        seconds,
-        nanos: nanos.try_into().unwrap_or(0),
-    };
     let claim = Claim {
-        seconds: data.mtime(),
-        seen: Some(Seen {
-            mtime: time(data.mtime(), data.mtime_nsec()),
-            ctime: time(data.ctime(), data.ctime_nsec()),
-            size: data.len(),
-        }),
-        checksum: None,
         key: Some(key.to_owned()),
+        ..claim(&fs::metadata(path)?)
     };
     xattr::set(
         path,

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::claim::Claim;
 
 use crate::harness::Harness;
 use crate::ops::{Bad, NAMES, SLOTS};
 use crate::reference::Side;
-use crate::scene::assert_same;
+use crate::scene::{self, assert_same};
 
 /// The handshake's answers when the file is not what was uploaded: tests/volume/archive.rs says when which.
 pub(crate) const CHANGED: [i32; 2] = [libc::EBUSY, libc::EBADMSG];
@@ -23,20 +23,9 @@ const KEY: &str = "trusted.glusterfs.cs.key";
 
 /// The exact form of the handshake's value.
 pub(crate) fn claim(data: &Metadata, key: &str) -> String {
-    let time = |seconds, nanos: i64| Time {
-        seconds,
-        nanos: u32::try_from(nanos).unwrap(),
-    };
-    let seen = Seen {
-        mtime: time(data.mtime(), data.mtime_nsec()),
-        ctime: time(data.ctime(), data.ctime_nsec()),
-        size: data.len(),
-    };
     Claim {
-        seconds: data.mtime(),
-        seen: Some(seen),
-        checksum: None,
         key: Some(key.to_owned()),
+        ..scene::claim(data)
     }
     .to_string()
 }

@@ -11,7 +11,7 @@ use cloudsync_lab::{Backing, Bucket, Layout, Mount, MountOptions, Volume};
 
 use crate::ops::{Op, SLOTS, Step};
 use crate::reference::{Change, Reference, Side};
-use crate::scene::{lab, store_settings};
+use crate::scene::lab;
 
 /// What a run wants to have done: a test that archived nothing proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,14 +63,10 @@ impl Harness {
     ) -> Self {
         let volume = lab().volume(name, Layout::Single, Backing::Ram).unwrap();
         let bucket = lab().s3().unwrap().bucket(name).unwrap();
-        let store = store_settings(&bucket);
-        let store = store
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
-        let store = store.filter(|_| feature);
-        let all: Vec<_> = store.chain(settings.iter().copied()).collect();
-        if !all.is_empty() {
-            volume.set_all(&all).unwrap();
+        if feature {
+            volume.set_store(&bucket, settings).unwrap();
+        } else if !settings.is_empty() {
+            volume.set_all(settings).unwrap();
         }
         let mounts = [0, 1].map(|_| Some(volume.mount(&options).unwrap()));
         Self {

@@ -113,19 +113,8 @@ fn main() {
 impl Bench {
     fn stage(&self, name: &str, files: u64, size: usize) -> Stage {
         let volume = self.lab.volume(name, Layout::Single, Backing::Ram).unwrap();
-        let s3 = self.lab.s3().unwrap();
-        let bucket = s3.bucket(name).unwrap();
-        let (owner, url) = (s3.owner(), s3.http_url());
-        volume
-            .set_all(&[
-                ("features.cloudsync", "on"),
-                ("features.cloudsync-storetype", "amazons3"),
-                ("features.s3plugin-hostname", &url),
-                ("features.s3plugin-bucketid", bucket.name()),
-                ("features.s3plugin-keyid", &owner.key),
-                ("features.s3plugin-seckey", &owner.secret),
-            ])
-            .unwrap();
+        let bucket = self.lab.s3().unwrap().bucket(name).unwrap();
+        volume.set_store(&bucket, &[]).unwrap();
         let mount = volume.mount(&MountOptions::default()).unwrap();
         let root = mount.path();
         let mut bytes = vec![0; size];
@@ -238,12 +227,7 @@ impl Bench {
         shell
             .args(["-c", command])
             .env("URL", s3.http_url())
-            .env("AWS_ACCESS_KEY_ID", &owner.key)
-            .env("AWS_SECRET_ACCESS_KEY", &owner.secret)
-            .env("AWS_DEFAULT_REGION", "us-east-1")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-            .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
+            .envs(owner.environment())
             .env("RCLONE_CONFIG_LAB_TYPE", "s3")
             .env("RCLONE_CONFIG_LAB_PROVIDER", "Ceph")
             .env("RCLONE_CONFIG_LAB_ENV_AUTH", "true")

@@ -92,6 +92,19 @@ impl Bucket {
         }
     }
 
+    /// The options that make a volume keep its cold files in this bucket, in the order of the README.
+    #[must_use]
+    pub fn settings(&self) -> [(&'static str, String); 6] {
+        [
+            ("features.cloudsync", "on".to_owned()),
+            ("features.cloudsync-storetype", "amazons3".to_owned()),
+            ("features.s3plugin-hostname", self.url.clone()),
+            ("features.s3plugin-bucketid", self.name.clone()),
+            ("features.s3plugin-keyid", self.user.key.clone()),
+            ("features.s3plugin-seckey", self.user.secret.clone()),
+        ]
+    }
+
     /// Stores an object.
     ///
     /// # Errors
@@ -259,17 +272,8 @@ impl Bucket {
             .space()
             .run_with(PATIENCE, "aws", words, |command| {
                 command
-                    .env("AWS_ACCESS_KEY_ID", &self.user.key)
-                    .env("AWS_SECRET_ACCESS_KEY", &self.user.secret)
-                    .env("AWS_DEFAULT_REGION", "us-east-1")
-                    .env("AWS_CA_BUNDLE", self.server.ca_pem())
-                    .env("AWS_CONFIG_FILE", "/dev/null")
-                    .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-                    .env("AWS_EC2_METADATA_DISABLED", "true")
-                    // By default uploads over https end in a checksum trailer, which RGW 16.2
-                    // refuses (over http they do not).
-                    .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-                    .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required");
+                    .envs(self.user.environment())
+                    .env("AWS_CA_BUNDLE", self.server.ca_pem());
             })
     }
 

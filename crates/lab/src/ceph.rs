@@ -79,6 +79,24 @@ pub struct User {
     pub secret: String,
 }
 
+impl User {
+    /// The environment that makes the aws CLI and similar programs sign as this user.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, &str); 8] {
+        [
+            ("AWS_ACCESS_KEY_ID", &self.key),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            // By default uploads over https end in a checksum trailer, which RGW 16.2 refuses (over http they do not).
+            ("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
+            ("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
+        ]
+    }
+}
+
 /// A running S3 server with two users.
 #[derive(Debug)]
 pub struct S3Server {

@@ -234,13 +234,7 @@ impl Lab {
         name: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        let clients = || {
-            self.space
-                .clients
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        };
+        let clients = || self.space.clients().clone();
         diagnose::within(&self.space, clients, deadline, name, work)
     }
 

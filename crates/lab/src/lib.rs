@@ -36,6 +36,7 @@
 mod artifacts;
 mod bucket;
 mod ceph;
+mod claim;
 mod client;
 mod diagnose;
 pub mod http;
@@ -59,6 +60,7 @@ mod volume;
 pub use artifacts::Artifacts;
 pub use bucket::{Bucket, Head};
 pub use ceph::{S3Server, User};
+pub use claim::claim;
 pub use lab::{Lab, Options};
 pub use mount::{Mount, MountOptions};
 pub use relay::Relay;

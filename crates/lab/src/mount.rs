@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,9 +156,7 @@ impl Mount {
             inner,
             told,
         });
-        let mut clients = space.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.push(Arc::clone(&client));
-        drop(clients);
+        space.clients().push(Arc::clone(&client));
         let mount = Self {
             space: Arc::clone(space),
             client,
@@ -329,11 +327,7 @@ impl Drop for Mount {
             eprintln!("{}", self.report());
         }
         let _ = self.end();
-        let mut clients = self
-            .space
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.space.clients();
         clients.retain(|client| client.pid != self.client.pid);
     }
 }

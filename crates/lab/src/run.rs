@@ -95,18 +95,6 @@ impl Outcome {
             Err(Failure::new(self.to_string()))
         }
     }
-
-    /// Standard output, unaltered, when it succeeded.
-    ///
-    /// # Errors
-    /// As [`Outcome::check`].
-    pub fn check_bytes(self) -> Result<Vec<u8>, Failure> {
-        if self.success() {
-            Ok(self.stdout)
-        } else {
-            Err(Failure::new(self.to_string()))
-        }
-    }
 }
 
 impl fmt::Display for Outcome {

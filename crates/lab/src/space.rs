@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,7 +42,7 @@ pub(crate) struct Space {
     /// glusterd refuses a second command while one runs.
     pub(crate) cli: Mutex<()>,
     /// The FUSE clients that run here.
-    pub(crate) clients: Mutex<Vec<Arc<Client>>>,
+    clients: Mutex<Vec<Arc<Client>>>,
 }
 
 impl Space {
@@ -93,6 +93,11 @@ impl Space {
             cli: Mutex::new(()),
             clients: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The FUSE clients that run here.
+    pub(crate) fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Outer pid of the lab's pid 1.

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use crate::bucket::Bucket;
 use crate::lab::{Lab, gluster};
 use crate::mount::{Mount, MountOptions};
 use crate::pids;
@@ -168,6 +169,16 @@ impl Volume {
         gluster(&self.space, words).map(drop)
     }
 
+    /// Makes the volume keep its cold files in that bucket, and sets more options in the same command.
+    ///
+    /// # Errors
+    /// With glusterd's refusal.
+    pub fn set_store(&self, bucket: &Bucket, more: &[(&str, &str)]) -> Result<(), Failure> {
+        let settings = bucket.settings();
+        let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
+        self.set_all(&settings.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
     /// Resets an option.
     ///
     /// # Errors
@@ -272,12 +283,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        let clients = self
-            .space
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let clients = self.space.clients().clone();
         for client in clients.iter().filter(|client| client.volume == self.name) {
             let _ = process::kill(&self.space, client.pid);
         }

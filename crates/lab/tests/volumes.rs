@@ -161,13 +161,12 @@ fn a_hang_is_told_and_ends() {
     mount.within(PATIENCE, "write", move || fs::write(file, b"one").unwrap());
     // A brick that is stopped answers nothing.
     let brick = volume.brick_pid(0).unwrap().to_string();
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-STOP", &brick])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let signal = |signal: &str| {
+        let mut kill = std::process::Command::new("kill");
+        let status = kill.args([signal, brick.as_str()]).status();
+        assert!(status.unwrap().success());
+    };
+    signal("-STOP");
     let begun = Instant::now();
     let pid = mount.pid();
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -181,13 +180,7 @@ fn a_hang_is_told_and_ends() {
     // The report asks a client, a brick and glusterd; each question has its own deadline.
     assert!(begun.elapsed() < PATIENCE);
     assert!(!lab().processes().contains(&pid));
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-CONT", &brick])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal("-CONT");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Outcome, Volume,
 };
 
+pub(crate) use cloudsync_store_conformance::pattern;
+
 /// Longer than any operation takes on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,18 +52,7 @@ impl Scene {
 
     /// Creates a volume whose store is that bucket.
     pub(crate) fn of(volume: Volume, bucket: Bucket, settings: &[(&str, &str)]) -> Self {
-        let s3 = lab().s3().unwrap();
-        let (owner, url) = (s3.owner(), s3.http_url());
-        let mut all = vec![
-            ("features.cloudsync", "on"),
-            ("features.cloudsync-storetype", "amazons3"),
-            ("features.s3plugin-hostname", url.as_str()),
-            ("features.s3plugin-bucketid", bucket.name()),
-            ("features.s3plugin-keyid", owner.key.as_str()),
-            ("features.s3plugin-seckey", owner.secret.as_str()),
-        ];
-        all.extend(settings);
-        volume.set_all(&all).unwrap();
+        volume.set_store(&bucket, settings).unwrap();
         let mount = Some(volume.mount(&MountOptions::default()).unwrap());
         Self {
             volume,
@@ -178,20 +169,6 @@ impl Scene {
             .stderr(Stdio::null());
         command.spawn().unwrap()
     }
-}
-
-/// Bytes that differ by file and position.
-pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 8);
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    while bytes.len() < length {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// A number from the last line of JSON that the program printed.

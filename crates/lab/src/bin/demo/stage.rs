@@ -38,15 +38,7 @@ impl Stage {
             shell.env("S3", &s3.url).env("SECRET", &s3.user.secret);
             // Not for mount: a client has to live on the volume's settings.
             if command.starts_with("aws ") {
-                shell
-                    .env("AWS_ACCESS_KEY_ID", &s3.user.key)
-                    .env("AWS_SECRET_ACCESS_KEY", &s3.user.secret)
-                    .env("AWS_DEFAULT_REGION", "us-east-1")
-                    .env("AWS_CONFIG_FILE", "/dev/null")
-                    .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-                    .env("AWS_EC2_METADATA_DISABLED", "true")
-                    .env("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-                    .env("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required");
+                shell.envs(s3.user.environment());
             }
         })?;
         outcome.what = command.to_owned();
