@@ -16,12 +16,7 @@ fn the_seed_s_own_commands() {
     let mut scene = Scene::new("seed");
     let bytes = pattern(1, 500_000);
     scene.write("dir/data.bin", &bytes);
-    let inside = scene
-        .mount()
-        .inside()
-        .join("dir/data.bin")
-        .display()
-        .to_string();
+    let inside = scene.inside("dir/data.bin");
     let url = format!("s3://{}/dir/data.bin", scene.bucket.name());
     scene
         .bucket
@@ -36,12 +31,7 @@ fn the_seed_s_own_commands() {
     lab().sh(&script).unwrap();
     assert!(scene.is_cold("dir/data.bin"));
     scene.remount();
-    let inside = scene
-        .mount()
-        .inside()
-        .join("dir/data.bin")
-        .display()
-        .to_string();
+    let inside = scene.inside("dir/data.bin");
     let sum = lab().sh(&format!("cat {inside} | sha256sum")).unwrap();
     let outside = scene.path("dir/data.bin");
     assert_same(&fs::read(outside).unwrap(), &bytes, "data.bin");
@@ -240,12 +230,7 @@ fn only_root_archives_and_only_regular_files() {
         &pattern(7, 1000),
         "dir/file",
     );
-    let inside = scene
-        .mount()
-        .inside()
-        .join("dir/file")
-        .display()
-        .to_string();
+    let inside = scene.inside("dir/file");
     let as_nobody = format!(
         "chmod 666 {inside}; setpriv --reuid 65534 --regid 65534 --clear-groups \
          setfattr -n trusted.glusterfs.csou.complete -v 1 {inside} && echo done || echo refused"

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -14,6 +14,7 @@ use cloudsync_format::claim::Claim;
 use cloudsync_lab::marks::has;
 use cloudsync_lab::{Mount, MountOptions};
 
+use crate::operations::on;
 use crate::scene::{PATIENCE, Scene, assert_same, claim, pattern};
 
 const LENGTH: usize = 300_000;
@@ -36,15 +37,6 @@ fn believer() -> Mount {
 
 fn client() -> Mount {
     scene().volume.mount(&MountOptions::default()).unwrap()
-}
-
-fn on<T: Send + 'static>(
-    mount: &Mount,
-    name: &str,
-    work: impl FnOnce(PathBuf) -> T + Send + 'static,
-) -> T {
-    let path = mount.path().join(name);
-    mount.within(PATIENCE, name, move || work(path))
 }
 
 fn read(mount: &Mount, name: &str) -> Vec<u8> {

@@ -115,18 +115,17 @@ fn names_and_attributes_changed_with_an_old_view_do_not_show_an_empty_file() {
 
 #[test]
 fn two_clients_that_read_at_once_both_get_the_bytes() {
-    let mut scene = Scene::new("two");
+    two_clients_read_at_once(&mut Scene::new("two"));
+}
+
+pub(crate) fn two_clients_read_at_once(scene: &mut Scene) {
     let bytes = pattern(2, 16 << 20);
     scene.write("file", &bytes);
     scene.archive("file");
     scene.remount();
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
-    let (one, two) = (scene.path("file"), other.path().join("file"));
-    let read = scene.within("two reads", move || {
-        let other = thread::spawn(move || fs::read(two));
-        [fs::read(one), other.join().unwrap()]
-    });
-    for got in read {
+    let paths = vec![scene.path("file"), other.path().join("file")];
+    for got in scene.read_at_once(paths) {
         assert_same(&got.unwrap(), &bytes, "file");
     }
     scene.await_plain("file");

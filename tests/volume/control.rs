@@ -37,12 +37,7 @@ fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
         state(&scene, "dir/file"),
         format!("cold size={} key=dir/file", bytes.len())
     );
-    let inside = scene
-        .mount()
-        .inside()
-        .join("dir/file")
-        .display()
-        .to_string();
+    let inside = scene.inside("dir/file");
     let nobody = format!(
         "setpriv --reuid 65534 --regid 65534 --clear-groups \
          getfattr --only-values -n {STATE} {inside} 2>/dev/null"
@@ -178,7 +173,7 @@ fn who_may_not_write_cannot_empty_a_cold_file() {
     scene.write("file", &pattern(4, 50_000));
     scene.archive("file");
     scene.remount();
-    let inside = scene.mount().inside().join("file").display().to_string();
+    let inside = scene.inside("file");
     let nobody = format!(
         "chmod 644 {inside}; setpriv --reuid 65534 --regid 65534 --clear-groups \
          truncate -s 0 {inside} 2>/dev/null && echo done || echo refused"

@@ -22,18 +22,13 @@ const FEATURE: &str = "features.cloudsync";
 fn died_in_a_recall(stem: &str) -> Scene {
     let gate = Gate::new();
     let (mut scene, names) = held(stem, &gate, &["file"]);
-    let settings = crate::scene::store_settings(&scene.bucket);
     let path = scene.path(NAME);
     let reader = thread::spawn(move || fs::read(path));
     await_first_bytes(&scene, &names);
     scene.take_mount().kill9().unwrap();
     gate.open();
     let _ = reader.join();
-    let settings: Vec<_> = settings
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    scene.volume.set_all(&settings).unwrap();
+    scene.volume.set_store(&scene.bucket, &[]).unwrap();
     scene
 }
 

@@ -3,8 +3,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use cloudsync_lab::{Backing, Layout};
@@ -186,48 +186,14 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
     }
     scene.remount();
     for (name, want) in wanted {
-        assert_eq!(scene.stat(name).len(), want.len() as u64, "{name}");
-        assert_same(&scene.read(name).unwrap(), &want, name);
+        scene.assert_has(name, &want);
         scene.await_plain(name);
     }
     scene.assert_idle();
 }
 
-fn attributes_and_names_move_no_bytes(mut scene: Scene) {
-    const LENGTH: usize = 300_000;
-    scene.write("file", &pattern(1, LENGTH));
-    scene.archive("file");
-    scene.remount();
-    let (file, link, moved) = (scene.path("file"), scene.path("link"), scene.path("moved"));
-    let sizes = scene.within("attributes", move || {
-        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let chmod = size(&file);
-        let then = UNIX_EPOCH + Duration::from_secs(1_500_000_000);
-        File::open(&file).unwrap().set_modified(then).unwrap();
-        let touch = size(&file);
-        fs::hard_link(&file, &link).unwrap();
-        let linked = size(&link);
-        fs::rename(&file, &moved).unwrap();
-        [chmod, touch, linked, size(&moved)]
-    });
-    assert_eq!(sizes, [LENGTH as u64; 4], "chmod, touch, ln, mv");
-    assert!(
-        scene.is_cold("moved") && scene.is_cold("link"),
-        "no byte was moved"
-    );
-    scene.remount();
-    let data = scene.stat("moved");
-    assert_eq!(
-        (data.len(), data.mode() & 0o777, data.nlink()),
-        (LENGTH as u64, 0o640, 2)
-    );
-    assert_same(
-        &scene.read("link").unwrap(),
-        &pattern(1, LENGTH),
-        "the other name",
-    );
-    assert_same(&scene.read("moved").unwrap(), &pattern(1, LENGTH), "moved");
+fn attributes_and_names_move_no_bytes(scene: Scene) {
+    let scene = crate::change::attributes_and_names_move_no_bytes(scene, 300_000);
     assert_eq!(mtime(&scene.stat("moved")), (1_500_000_000, 0));
     scene.await_plain("moved");
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use cloudsync_lab::{MountOptions, until};
 
-use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern, store_settings};
+use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 const KEPT: &str = "trusted.cloudsync.kept";
 const KEY: &str = "trusted.glusterfs.cs.key";
@@ -112,9 +112,7 @@ fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
         fs::read(root.join("copied-from")).unwrap()
     });
     stock.unmount().unwrap();
-    let settings = store_settings(&scene.bucket);
-    let settings = settings.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-    scene.volume.set_all(&settings.collect::<Vec<_>>()).unwrap();
+    scene.volume.set_store(&scene.bucket, &[]).unwrap();
     scene.put_mount(scene.volume.mount(&MountOptions::default()).unwrap());
 }
 

@@ -3,7 +3,7 @@
 
 use cloudsync_lab::{Backing, Layout, MountOptions};
 
-use crate::scene::{Scene, assert_same, errno, lab, pattern, store_settings};
+use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 #[test]
 fn glusterd_refuses_a_wrong_store_and_names_the_right_ones() {
@@ -139,8 +139,8 @@ fn the_feature_can_be_switched_on_a_mounted_volume() {
     let file = mount.path().join("file");
     std::fs::write(&file, pattern(4, 10_000)).unwrap();
     for round in 0..2 {
-        for (key, value) in store_settings(&bucket) {
-            volume.set(&key, &value).unwrap();
+        for (key, value) in bucket.settings() {
+            volume.set(key, &value).unwrap();
         }
         assert_same(
             &std::fs::read(&file).unwrap(),

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::thread;
 
 use cloudsync_lab::Backing;
 
@@ -85,16 +84,7 @@ fn sixteen_cold_files_at_once() {
     let paths: Vec<_> = (0..16)
         .map(|number| scene.path(&format!("file-{number}")))
         .collect();
-    let read = scene.within("16 reads at once", move || {
-        let readers: Vec<_> = paths
-            .into_iter()
-            .map(|path| thread::spawn(|| fs::read(path)))
-            .collect();
-        readers
-            .into_iter()
-            .map(|reader| reader.join().unwrap())
-            .collect::<Vec<_>>()
-    });
+    let read = scene.read_at_once(paths);
     for (number, bytes) in read.into_iter().enumerate() {
         assert_same(
             &bytes.unwrap(),
@@ -112,17 +102,7 @@ fn sixteen_readers_of_one_cold_file_recall_it_once() {
     scene.write("file", &bytes);
     scene.archive("file");
     scene.remount();
-    let path = scene.path("file");
-    let read = scene.within("16 readers", move || {
-        let readers: Vec<_> = (0..16)
-            .map(|_| path.clone())
-            .map(|path| thread::spawn(|| fs::read(path)))
-            .collect();
-        readers
-            .into_iter()
-            .map(|reader| reader.join().unwrap())
-            .collect::<Vec<_>>()
-    });
+    let read = scene.read_at_once(vec![scene.path("file"); 16]);
     for got in read {
         assert_same(&got.unwrap(), &bytes, "file");
     }

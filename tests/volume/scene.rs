@@ -6,13 +6,17 @@ use std::io::{self, Write};
 use std::os::fd::IntoRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::checksum::Algorithm;
-use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::claim::Claim;
+pub(crate) use cloudsync_lab::claim;
 use cloudsync_lab::{
     Artifacts, Backing, Bucket, Lab, Layout, Mount, MountOptions, Options, Volume, until,
 };
+
+pub(crate) use cloudsync_store_conformance::pattern;
 
 /// Longer than anything may take on a slow machine; a hang is a failure with the client's log and frames.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,17 +59,7 @@ impl Scene {
         let lab = lab();
         let volume = lab.volume(name, layout, backing).unwrap();
         let bucket = lab.s3().unwrap().bucket(name).unwrap();
-        let mut all = store_settings(&bucket);
-        all.extend(
-            settings
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-        );
-        let all: Vec<(&str, &str)> = all
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
-            .collect();
-        volume.set_all(&all).unwrap();
+        volume.set_store(&bucket, settings).unwrap();
         let mount = volume.mount(&MountOptions::default()).unwrap();
         Self {
             volume,
@@ -91,6 +85,11 @@ impl Scene {
     /// A path below the mount, for this process.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.mount().path().join(name)
+    }
+
+    /// A path below the mount, for programs that run in the lab.
+    pub(crate) fn inside(&self, name: &str) -> String {
+        self.mount().inside().join(name).display().to_string()
     }
 
     /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty
@@ -143,9 +142,28 @@ impl Scene {
         self.within("read", move || fs::read(path))
     }
 
+    /// Reads all files at once, each on its own thread.
+    pub(crate) fn read_at_once(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
+        self.within("reads at once", move || {
+            let start = |path| thread::spawn(|| fs::read(path));
+            let readers: Vec<_> = paths.into_iter().map(start).collect();
+            readers
+                .into_iter()
+                .map(|reader| reader.join().unwrap())
+                .collect()
+        })
+    }
+
     pub(crate) fn stat(&self, name: &str) -> fs::Metadata {
         let path = self.path(name);
         self.within("stat", move || fs::metadata(path)).unwrap()
+    }
+
+    /// The client shows the size of `bytes`, and reads them.
+    #[track_caller]
+    pub(crate) fn assert_has(&self, name: &str, bytes: &[u8]) {
+        assert_eq!(self.stat(name).len(), bytes.len() as u64, "{name}");
+        assert_same(&self.read(name).unwrap(), bytes, name);
     }
 
     /// What the seed's script means: the object is uploaded under the file's path, then the file is cut.
@@ -283,36 +301,6 @@ pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
     .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
 }
 
-/// What a user sets for an S3 server, in the order of the README.
-pub(crate) fn store_settings(bucket: &Bucket) -> Vec<(String, String)> {
-    let s3 = lab().s3().unwrap();
-    let owner = s3.owner();
-    [
-        ("features.cloudsync", "on"),
-        ("features.cloudsync-storetype", "amazons3"),
-        ("features.s3plugin-hostname", s3.http_url().as_str()),
-        ("features.s3plugin-bucketid", bucket.name()),
-        ("features.s3plugin-keyid", owner.key.as_str()),
-        ("features.s3plugin-seckey", owner.secret.as_str()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec()
-}
-
-/// Bytes that tell their place: no block of 8 is like another, so mixed up ones do not go unnoticed.
-pub(crate) fn pattern(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length + 8);
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    while bytes.len() < length {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
 /// Closes it. A volume may tell of a write that failed as late as here, where dropping a file hears nothing.
 pub(crate) fn close(file: File) -> io::Result<()> {
     // SAFETY: the descriptor was the file's, which is no more.
@@ -342,24 +330,6 @@ pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
         shown(got),
         shown(want)
     );
-}
-
-/// What an archiver says that saw the file so; without a key.
-pub(crate) fn claim(data: &fs::Metadata) -> Claim {
-    let time = |seconds, nanos: i64| Time {
-        seconds,
-        nanos: u32::try_from(nanos).unwrap(),
-    };
-    Claim {
-        seconds: data.mtime(),
-        seen: Some(Seen {
-            mtime: time(data.mtime(), data.mtime_nsec()),
-            ctime: time(data.ctime(), data.ctime_nsec()),
-            size: data.len(),
-        }),
-        checksum: None,
-        key: None,
-    }
 }
 
 /// The errno of an error.

@@ -112,7 +112,7 @@ fn no_listing_shows_them_and_the_seed_s_question_is_answered() {
     scene.await_plain("back");
     scene.remount();
     for name in ["cold", "back"] {
-        let inside = scene.mount().inside().join(name).display().to_string();
+        let inside = scene.inside(name);
         let listed = lab().sh(&format!(
             "getfattr -d -m - -e hex --absolute-names {inside}"
         ));
@@ -123,7 +123,7 @@ fn no_listing_shows_them_and_the_seed_s_question_is_answered() {
         );
     }
     let ask = |name: &str| {
-        let inside = scene.mount().inside().join(name).display().to_string();
+        let inside = scene.inside(name);
         lab().run("getfattr", ["--only-values", "-n", REMOTE, &inside])
     };
     let answer = ask("cold").unwrap();

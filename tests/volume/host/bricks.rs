@@ -9,6 +9,7 @@ use std::time::Duration;
 use cloudsync_lab::{Backing, Layout};
 
 use super::held::{assert_under_way, begin, bytes, read_again, scene};
+use super::wire::await_connection;
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
 const REPLICA: Layout = Layout::Replica(3);
@@ -71,12 +72,7 @@ fn what_a_brick_lost_with_its_power_is_fetched_again() {
     let lost = vec![0; fs::metadata(&copy).unwrap().len().try_into().unwrap()];
     fs::write(&copy, lost).unwrap();
     start_again(&scene);
-    let file = format!("graphs/active/{}-client-0/private", scene.volume.name());
-    let connected = || {
-        let answer = scene.mount().meta(&file).unwrap_or_default();
-        answer.contains("connected = 1").then_some(())
-    };
-    cloudsync_lab::until(PATIENCE, "the brick", connected).unwrap();
+    await_connection(scene.mount(), &scene, true);
     gate.open();
     // The bytes, or an errno.
     reader.end(scene.mount(), "the brick loses power");
@@ -193,12 +189,7 @@ fn while_archiving(stem: &str, layout: Layout) {
     scene.remount();
     for number in 0..FILES {
         let name = name(number);
-        assert_eq!(
-            scene.stat(&name).len(),
-            bytes(number).len() as u64,
-            "{name}"
-        );
-        assert_same(&scene.read(&name).unwrap(), &bytes(number), &name);
+        scene.assert_has(&name, &bytes(number));
         // And nothing keeps it from being changed.
         let path = scene.path(&name);
         scene

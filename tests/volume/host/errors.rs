@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! The host's own translators for injecting faults, error-gen and delay-gen, below us.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use cloudsync_lab::marks::has;
 use cloudsync_lab::{Backing, Layout};
 
-use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+use crate::scene::{Scene, assert_same, pattern};
 
 const FILES: usize = 30;
 
@@ -130,15 +129,7 @@ fn slow_bricks_cost_time_only() {
     );
     let paths: Vec<_> = (0..6).map(|number| scene.path(&name(number))).collect();
     let begun = Instant::now();
-    let read = scene.mount().within(PATIENCE, "six slow recalls", move || {
-        let read = paths
-            .into_iter()
-            .map(|path| std::thread::spawn(move || fs::read(path)));
-        let read: Vec<_> = read.collect();
-        read.into_iter()
-            .map(|reader| reader.join().unwrap())
-            .collect::<Vec<_>>()
-    });
+    let read = scene.read_at_once(paths);
     scene.assert_idle();
     let took = begun.elapsed();
     for (number, read) in read.into_iter().enumerate() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloudsync_lab::marks::has;
 use cloudsync_lab::{ADDRESS, Backing, Layout, until};
 
-use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+use crate::scene::{PATIENCE, Scene, lab, pattern};
 
 const FILES: usize = 24;
 
@@ -79,12 +79,7 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
     scene.remount();
     for number in 0..FILES / 2 {
         let name = name(number);
-        assert_eq!(
-            scene.stat(&name).len(),
-            bytes(number).len() as u64,
-            "{name}"
-        );
-        assert_same(&scene.read(&name).unwrap(), &bytes(number), &name);
+        scene.assert_has(&name, &bytes(number));
     }
     // Now the first brick goes, with whatever is on it.
     let before = on_brick(&first);
@@ -105,12 +100,7 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
     scene.remount();
     for number in 0..FILES {
         let name = name(number);
-        assert_eq!(
-            scene.stat(&name).len(),
-            bytes(number).len() as u64,
-            "{name}"
-        );
-        assert_same(&scene.read(&name).unwrap(), &bytes(number), &name);
+        scene.assert_has(&name, &bytes(number));
     }
     scene.assert_idle();
 }

@@ -111,20 +111,7 @@ pub(super) fn no_write_of_a_recall_makes_the_file_longer(mut scene: Scene) {
 }
 
 pub(super) fn two_clients_read_at_once(mut scene: Scene) {
-    let bytes = pattern(3, 16 << 20);
-    scene.write("file", &bytes);
-    scene.archive("file");
-    scene.remount();
-    let other = scene.volume.mount(&MountOptions::default()).unwrap();
-    let (one, two) = (scene.path("file"), other.path().join("file"));
-    let read = scene.within("two reads", move || {
-        let other = thread::spawn(move || fs::read(two));
-        [fs::read(one), other.join().unwrap()]
-    });
-    for got in read {
-        assert_same(&got.unwrap(), &bytes, "file");
-    }
-    scene.await_plain("file");
+    crate::clients::two_clients_read_at_once(&mut scene);
     scene.assert_idle();
 }
 
