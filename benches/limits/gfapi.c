@@ -11,21 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <glusterfs/api/glfs.h>
 #include <valgrind/callgrind.h>
+#include "../../tests/volume/gfapi.h"
 
 #define SMALL 4096
 #define LARGE (1 << 20)
 #define LENGTH (8 << 20)
 
 static char buffer[LARGE];
-
-static void
-die(const char *what)
-{
-    printf("%s: errno %d\n", what, errno);
-    exit(1);
-}
 
 static void
 metadata(glfs_t *fs)
@@ -64,15 +57,7 @@ main(int argc, char **argv)
     if (argc != 6)
         return 2;
     unsigned int count = (unsigned int)atoi(argv[5]);
-    glfs_t *fs = glfs_new(argv[1]);
-    if (!fs)
-        die("new");
-    if (glfs_set_volfile_server(fs, "tcp", argv[2], 24007))
-        die("volfile server");
-    if (glfs_set_logging(fs, argv[3], 7 /* INFO */))
-        die("logging");
-    if (glfs_init(fs))
-        die("init");
+    glfs_t *fs = client(argv[1], argv[2], argv[3]);
     glfs_fd_t *fd = glfs_creat(fs, "/counted", O_RDWR, 0644);
     if (!fd)
         die("creat");

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <glusterfs/api/glfs.h>
 #include <glusterfs/xlator.h>
 #include <glusterfs/syncop.h>
+#include "gfapi.h"
 
 /* Exported for gluster's own programs, in no header. */
 xlator_t *
@@ -28,7 +28,7 @@ static xlator_t *top;
 static glfs_t *fs;
 
 static void
-die(const char *what, int error)
+fail(const char *what, int error)
 {
     printf("%s: errno %d\n", what, error < 0 ? -error : error);
     exit(1);
@@ -38,7 +38,7 @@ static void
 need(const char *what, int result)
 {
     if (result < 0)
-        die(what, result == -1 ? errno : result);
+        fail(what, result == -1 ? errno : result);
 }
 
 static void
@@ -112,7 +112,7 @@ await(const char *what)
     waited.done = 0;
     pthread_mutex_unlock(&waited.lock);
     if (waited.result < 0)
-        die(what, waited.error);
+        fail(what, waited.error);
 }
 
 static int
@@ -260,12 +260,7 @@ main(int argc, char **argv)
     off_t first = argc > 6 ? atoll(argv[6]) : 0;
     off_t second = argc > 7 ? atoll(argv[7]) : 0;
 
-    fs = glfs_new(argv[1]);
-    if (!fs)
-        die("new", errno);
-    need("volfile server", glfs_set_volfile_server(fs, "tcp", argv[2], 24007));
-    need("logging", glfs_set_logging(fs, argv[3], 7 /* INFO */));
-    need("init", glfs_init(fs));
+    fs = client(argv[1], argv[2], argv[3]);
     top = glfs_active_subvol(fs);
     THIS = top;
     if (!strcmp(what, "shown"))

@@ -17,14 +17,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <glusterfs/api/glfs.h>
-
-static void
-die(const char *what)
-{
-    printf("%s: errno %d\n", what, errno);
-    exit(1);
-}
+#include "gfapi.h"
 
 static void
 change(glfs_t *fs, const char *path, int flags, off_t offset, const char *text)
@@ -106,15 +99,7 @@ main(int argc, char **argv)
 {
     if (argc != 6 && argc != 8)
         return 2;
-    glfs_t *fs = glfs_new(argv[1]);
-    if (!fs)
-        die("new");
-    if (glfs_set_volfile_server(fs, "tcp", argv[2], 24007))
-        die("volfile server");
-    if (glfs_set_logging(fs, argv[3], 7 /* INFO */))
-        die("logging");
-    if (glfs_init(fs))
-        die("init");
+    glfs_t *fs = client(argv[1], argv[2], argv[3]);
     if (!strcmp(argv[4], "write"))
         change(fs, argv[5], 0, atoll(argv[6]), argv[7]);
     else if (!strcmp(argv[4], "replace"))

@@ -15,20 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <glusterfs/api/glfs.h>
+#include "gfapi.h"
 
 #define SOME 1000
 
 static glfs_t *fs;
 static const char *dir;
 static char path[4096];
-
-static void
-die(const char *what)
-{
-    printf("%s: %s\n", what, strerrorname_np(errno));
-    exit(1);
-}
 
 /* A descriptor of either kind; NULL when there is none. */
 struct file {
@@ -158,9 +151,7 @@ main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     dir = argv[argc - 1];
     if (argc == 6) {
-        if (!(fs = glfs_new(argv[1])) || glfs_set_volfile_server(fs, "tcp", argv[2], 24007) ||
-            glfs_set_logging(fs, argv[3], 7 /* INFO */) || glfs_init(fs))
-            die("init");
+        fs = client(argv[1], argv[2], argv[3]);
         if (user && (glfs_setfsgroups(0, NULL) || glfs_setfsgid(user) || glfs_setfsuid(user)))
             die("user");
     } else if (user && (setgroups(0, NULL) || setgid(user) || setuid(user))) {

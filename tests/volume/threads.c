@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <glusterfs/api/glfs.h>
+#include "gfapi.h"
 
 static glfs_t *fs;
 static const char *path;
@@ -68,11 +68,7 @@ main(int argc, char **argv)
     int count = atoi(argv[5]);
     records = atoi(argv[6]);
     size = atoi(argv[7]);
-    if (!(fs = glfs_new(argv[1])) || glfs_set_volfile_server(fs, "tcp", argv[2], 24007) ||
-        glfs_set_logging(fs, argv[3], 7 /* INFO */) || glfs_init(fs)) {
-        failed("init");
-        return 1;
-    }
+    fs = client(argv[1], argv[2], argv[3]);
     if (argc == 9) {
         glfs_fd_t *fd = glfs_creat(fs, path, O_RDWR, 0644);
         if (!fd || glfs_close(fd))
