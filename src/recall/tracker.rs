@@ -11,7 +11,7 @@ use cloudsync_logic::errno::Errno;
 use cloudsync_logic::recall::tracker::{self as logic, Trackers};
 use cloudsync_logic::sync::LazyLock;
 
-pub use cloudsync_logic::recall::tracker::{WriteError, Written};
+pub use cloudsync_logic::recall::written::{WriteError, Written};
 
 /// The writes of one recall.
 pub type Tracker = logic::Tracker<Chunk>;

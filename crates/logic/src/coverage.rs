@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Which bytes of something are present, which are in flight, and which are missing. Only a map: who asks for bytes,
-//! and who waits for them, is in [`super::object`].
+//! and who waits for them, is in [`crate::objects::object`].
 
 #![forbid(unsafe_code)]
 

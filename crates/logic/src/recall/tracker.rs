@@ -13,6 +13,7 @@ use std::ops::Range;
 use crate::crash;
 use crate::errno::Errno;
 use crate::ranges::Ranges;
+use crate::recall::written::{WriteError, Written};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
@@ -77,43 +78,6 @@ impl<C> Default for State<C> {
             closed: false,
         }
     }
-}
-
-/// Why a recall's writes failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The bricks refused one.
-    Brick(Errno),
-    /// The plugin wrote past the file's end.
-    TooLong,
-    /// The recall was cancelled.
-    Cancelled,
-    /// A brick disconnected.
-    Lost,
-}
-
-impl WriteError {
-    const fn errno(self) -> Errno {
-        match self {
-            Self::Brick(errno) => errno,
-            Self::TooLong => Errno::EBADMSG,
-            Self::Cancelled => Errno::ECANCELED,
-            Self::Lost => Errno::ENOTCONN,
-        }
-    }
-}
-
-/// What came of a recall's writes.
-#[derive(Debug)]
-pub struct Written {
-    /// Whether every byte of the file was acknowledged.
-    pub complete: bool,
-    /// How many bytes were.
-    pub bytes: u64,
-    /// That a brick disconnected, or else the first error.
-    pub error: Option<WriteError>,
-    /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
-    pub moved_mtime: bool,
 }
 
 /// A read that is on the bricks while the file is recalled. As long as there is one, the recall cuts nothing.

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::orders;
 use cloudsync_logic::errno::Errno;
-use cloudsync_logic::recall::tracker::{Slot, Trackers, WriteError};
+use cloudsync_logic::recall::tracker::{Slot, Trackers};
+use cloudsync_logic::recall::written::WriteError;
 use cloudsync_logic::sync::LazyLock;
 use shuttle::thread;
 
