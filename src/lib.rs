@@ -29,7 +29,7 @@
 //! | 4 | [`objects`]   | GlusterFS as the host of jobs and of the objects that they bring        | no     |
 //! | 3 | [`plugin`]    | from a store's name to a loaded plugin                                  | yes    |
 //! | 3 | [`bricks`]    | what is known of the bricks: whether they check a file's state, their room, the marks on files | no |
-//! | 3 | [`work`]      | threads of ours, and the count of what is under way                     | no     |
+//! | 3 | [`work`]      | threads of ours, and tasks for them                                     | no     |
 //! | 2 | [`host`]      | safe handles of the host's objects: tickets, inodes, the child          | yes    |
 //! | 0 | `sys`         | the installed host's types and functions, made by bindgen               | yes    |
 

@@ -2,8 +2,8 @@
 //! Reads of a cold file, answered from its object.
 //!
 //! A reader does not wait for the file, only for what it reads. What it asks for is taken from the bricks, if a recall of
-//! this client has brought it there; else from memory ([`cloudsync_logic::objects::object`]), where it is or comes to by a request of its own
-//! ([`cloudsync_logic::objects::get`]), bounded by [`crate::objects::limits`].
+//! this client has brought it there; else from memory ([`cloudsync_logic::objects::object`]), where it is or comes to by a
+//! request of its own ([`cloudsync_logic::objects::get`]), bounded by [`cloudsync_logic::objects::limits`].
 //!
 //! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
 //! else. Otherwise the bricks are asked before each read.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The translator's decisions and protocols, without GlusterFS: it builds and is tested on any machine, in seconds.
+//! The translator's decisions and protocols, its objects in memory and its jobs, without GlusterFS: it builds and is tested
+//! on any machine, in seconds. What they need of GlusterFS is behind traits ([`host::Host`], [`recall::recalls::Recalls`],
+//! [`store::Store`], [`protocol::brick_file::BrickFile`]).
 //!
 //! | module | what it is |
 //! |---|---|
