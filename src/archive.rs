@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The handshake with the archiver: see [`cloudsync_logic::protocol::handshake`].
+//! Runs the handshake with the archiver: see [`cloudsync_logic::protocol::handshake`].
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ use crate::volume::Volume;
 use crate::work::task::task;
 use crate::work::workers;
 
-/// Does the handshake on a thread of ours and answers the operation. Never blocks.
+/// Runs the handshake on a worker thread and answers the operation. Never blocks.
 pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
     let limit = volume.config().recalls;
     let task = task(volume, ticket, |volume, ticket| {
@@ -48,16 +48,16 @@ pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
             }
         }
     });
-    // If no thread can be had the task is dropped, and the ticket with it, which answers EIO.
+    // If no thread can be started, dropping the task drops the ticket, which answers EIO.
     if workers::ARCHIVES.run(limit, task).is_err() {
-        log::error!("no thread for a handshake");
+        log::error!("cannot start a thread for a handshake");
     }
 }
 
-/// How long a handshake waits for a recall of the file that it is about: then the archiver comes again.
+/// How long a handshake waits for a recall of the file before it fails; the archiver then retries later.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Returns the attributes that the file shows now.
+/// Returns the attributes that the file has afterwards.
 fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     if ticket.arguments().uid() != 0 {
         return Err(refused(Errno::EPERM, "only root may archive"));
@@ -68,12 +68,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
         .and_then(|dict| dict.text(xattr::UPLOAD_COMPLETE))
         .as_deref()
         .and_then(Claim::parse)
-        .ok_or_else(|| {
-            refused(
-                Errno::EINVAL,
-                "the value of csou.complete is not understood",
-            )
-        })?;
+        .ok_or_else(|| refused(Errno::EINVAL, "the value of csou.complete cannot be parsed"))?;
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
     let gfid = inode.gfid();
     let file = volume.file(&inode, gfid, &inode)?;
@@ -81,7 +76,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     lease.begin(&file);
     let locked = lock_within(&file, PATIENCE);
     let _lock = locked.map_err(|failure| match failure {
-        Failure::Locked => refused(Errno::EBUSY, "another client has its lock"),
+        Failure::Locked => refused(Errno::EBUSY, "another client holds the lock on the file"),
         failure => failure,
     })?;
     let mut work = Handshake {
@@ -105,7 +100,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     Ok(attributes)
 }
 
-/// What the protocol asks of us.
+/// Implements what the protocol calls.
 struct Handshake<'a> {
     volume: &'a Volume,
     ticket: &'a Ticket,

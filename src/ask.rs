@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the bricks are asked for an operation, on a thread of ours: which file it is about, and what that one's
-//! attributes are.
+//! Queries the bricks on behalf of an operation, on a worker thread: for the identity of its file, or for its state.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +18,7 @@ use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
-/// Finds out which file an operation is about whose descriptor's inode has no identity, and then does `go_on` with it.
-/// Never blocks.
+/// Finds the file of an operation whose descriptor's inode has no gfid, and passes it to `go_on`. Never blocks.
 pub fn find_file(
     volume: &Arc<Volume>,
     ticket: Ticket,
@@ -39,14 +37,14 @@ pub fn find_file(
                 ticket.name(inode.clone());
                 go_on(ticket, inode, gfid);
             }
-            // What is odd about its answer may have passed. The bricks decide.
+            // The failure may be transient: wind the operation again and let the bricks decide.
             Err(_) if ticket.attempt() <= 1 => ticket.again(),
             Err(failure) => ticket.fail(failure.errno()),
         }
     });
 }
 
-/// Corrects the attributes in an answer that may be the stub's, and sends it up. Never blocks.
+/// Corrects the attributes in an answer that may show the stub's, and unwinds it. Never blocks.
 pub fn look_again(volume: &Arc<Volume>, answered: Answered) {
     on_a_thread(volume, answered, |volume, mut answered| {
         let inode = answered.inode();
@@ -65,7 +63,7 @@ pub fn look_again(volume: &Arc<Volume>, answered: Answered) {
                 inode.learn(volume.this, known);
                 known
             }
-            // The operation itself is done, so it is answered all the same, with what is known.
+            // The operation itself succeeded, so it is answered with the attributes known so far.
             (Err(_), Some(inode)) => inode.known(volume.this),
             (_, None) => Known::Unknown,
         };

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether the bricks look at a file's state before they read and write.
+//! Detects whether the bricks check a file's state before reading or writing.
 //!
-//! They do, unless `storage.linux-aio` or `storage.linux-io_uring` is on: that way of theirs knows nothing of cold
-//! files. A client does not see these options, but it sees that the state which it asked for is missing from the answer
-//! to a read. The answer to a write never has it.
+//! They do, unless `storage.linux-aio` or `storage.linux-io_uring` is on: these code paths of the brick do not support
+//! cold files. A client cannot see the options, but it can see that the answer to a read lacks the state that it
+//! requested. The answer to a write never has it.
 //!
-//! On such bricks nothing can be archived (the handshake tries, see [`crate::archive`]), so a file that was local when
-//! it was looked at stays local. The options can only be changed while the volume is stopped, so both hold until the
-//! bricks go away: a file that was seen to be local since then may be written whether the bricks check or not. Of any
-//! other file the state is asked before the first write, and before each read and write once it is known that the bricks
-//! do not check.
+//! On such bricks nothing can be archived (the handshake tests for it, see [`crate::archive`]), so a file once seen
+//! local stays local. The options can only be changed while the volume is stopped, so this holds until the bricks
+//! disconnect: a file seen local since they connected may be written whether they check or not. For any other file, the
+//! state is queried before the first write, and before each read and write once the bricks are known not to check.
 
 #![forbid(unsafe_code)]
 
@@ -20,23 +19,23 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::host::inode;
 
-/// What is known of the bricks.
+/// Whether the bricks check a file's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Nothing yet.
+    /// Not known yet.
     Unknown,
-    /// They look.
+    /// They do.
     Done,
-    /// They, or some of them, do not.
+    /// Some of them do not.
     Skipped,
 }
 
-/// What one instance knows of its bricks.
+/// What one instance knows about its bricks.
 #[derive(Debug, Default)]
 pub struct Bricks {
     check: AtomicU8,
     disconnects: AtomicU64,
-    /// Whether attributes must be removed one after the other.
+    /// Whether attributes must be removed one at a time.
     singly: AtomicBool,
 }
 
@@ -45,10 +44,10 @@ const DONE: u8 = 1;
 const SKIPPED: u8 = 2;
 
 impl Bricks {
-    /// What is known.
+    /// Whether the bricks check a file's state, as far as is known.
     #[must_use]
     pub fn check(&self) -> Check {
-        // A hint and nothing else: no other memory hangs on it.
+        // Only a hint: it orders no other memory accesses.
         match self.check.load(Ordering::Relaxed) {
             UNKNOWN => Check::Unknown,
             DONE => Check::Done,
@@ -56,52 +55,53 @@ impl Bricks {
         }
     }
 
-    /// They may have come back with other options.
+    /// Resets to [`Check::Unknown`]: the bricks may have restarted with other options.
     pub fn forget(&self) {
         self.check.store(UNKNOWN, Ordering::Relaxed);
     }
 
-    /// One of them, or more, went away, and forgets this client's locks. See [`cloudsync_logic::protocol::lease`].
+    /// Records that at least one brick disconnected, and so dropped this client's locks. See
+    /// [`cloudsync_logic::protocol::lease`].
     pub fn went_away(&self) {
         self.disconnects.fetch_add(1, Ordering::AcqRel);
         inode::age();
         self.forget();
     }
 
-    /// How often that was.
+    /// How often a brick has disconnected.
     #[must_use]
     pub fn disconnects(&self) -> u64 {
         self.disconnects.load(Ordering::Acquire)
     }
 
-    /// Whether they may be asked to remove several attributes at once.
+    /// Whether several attributes may be removed in one operation.
     fn remove_many(&self) -> bool {
         !self.singly.load(Ordering::Relaxed)
     }
 
-    /// They refused to.
+    /// Records that the bricks refused that.
     fn remove_singly(&self) {
         self.singly.store(true, Ordering::Relaxed);
     }
 
-    /// They looked, this time.
+    /// Records that a brick checked the state.
     pub fn looked(&self) {
         if self.check() != Check::Unknown {
             return;
         }
-        // Not if others did not.
+        // Has no effect if another brick did not check.
         let _ = self
             .check
             .compare_exchange(UNKNOWN, DONE, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// They read or wrote without looking.
+    /// Records that a brick read or wrote without checking the state.
     pub fn did_not_look(&self) {
         if self.check.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
             log::warn!(
                 "the bricks do not check whether a file is cold before they read and write it (storage.linux-aio or \
-                 storage.linux-io_uring is on): every read and write looks first, which is slow, and nothing can be \
-                 archived"
+                 storage.linux-io_uring is on): the client queries the state before each read and write, which is slow, \
+                 and nothing can be archived"
             );
         }
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a user asks and tells about a file through extended attributes that are not there:
-//!
-//! | name | who | what |
+//! The users' commands on a file, given through virtual extended attributes:
+//! | name | permitted to | effect |
 //! |---|---|---|
-//! | get `glusterfs.cloudsync.state` | everybody | `local`, `cold`, `recalling N %`; to root key and size too |
-//! | set `glusterfs.cloudsync.recall` | who may read the file | bring it back; does not wait |
-//! | set or get `glusterfs.cloudsync.cancel` | root and the owner | give the recall up that this client runs |
-//! | set `glusterfs.cloudsync.adopt` | root | the object has another version now, and is the same ([`crate::recall::adopt`]) |
+//! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
+//! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
+//! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
+//! | set `glusterfs.cloudsync.adopt` | root | accepts the object's new version as the same object ([`crate::recall::adopt`]) |
 //!
-//! Getting `cancel` gives up as setting it does, and works while the kernel holds the file's lock for a write that waits.
+//! Getting `cancel` has the same effect as setting it, and also works while the kernel holds the file's lock for a
+//! waiting write.
 
 #![forbid(unsafe_code)]
 
@@ -109,7 +109,7 @@ fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Res
     if uid != 0 && uid != status.attributes.uid() {
         return Err(refused(Errno::EPERM));
     }
-    // First: a recall that ends takes its object along, and with it those who wait for bytes of it.
+    // Before the job: a recall that ends closes its object, and with it the readers that wait for it.
     let read = engine.volume.objects.cancel(inode.gfid());
     let job = engine.job(inode.gfid());
     if let Some(job) = &job {
@@ -123,12 +123,12 @@ fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Res
 
 fn refused(errno: Errno) -> Failure {
     Failure::Refused {
-        reason: String::from("not done"),
+        reason: String::from("command refused"),
         errno,
     }
 }
 
-/// For people and programs. `progress` is of a recall by this client, in bytes.
+/// The state, for people and programs. `progress`: bytes done and bytes in all of this client's recall.
 fn describe(status: &Status, progress: Option<(u64, u64)>) -> String {
     let size = status.attributes.size();
     let percent = |there: u64, all: u64| {
@@ -148,7 +148,8 @@ fn describe(status: &Status, progress: Option<(u64, u64)>) -> String {
     }
 }
 
-/// What root sees besides: ` size=BYTES` and ` key=KEY` of a cold file, ` kept=N` of one with objects that were kept.
+/// What is added for root: ` size=BYTES` and ` key=KEY` if the file is cold, ` kept=N` if earlier objects of it were
+/// kept.
 fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
     let kept = kept.map_or(0, |kept| {
         Kept::parse(&String::from_utf8_lossy(kept)).count()
@@ -165,6 +166,6 @@ fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
     let key = key
         .map(|key| String::from_utf8_lossy(key).into_owned())
         .unwrap_or_default();
-    // The key comes last: it may hold anything.
+    // The key is last because it may contain anything.
     format!(" size={size}{kept} key={key}")
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the host calls: the table `xlator_api`, and the functions behind the shim. Each is a trampoline: it turns
+//! Entry points for the host: the table `xlator_api` and the functions behind the shim. Each is a trampoline: it turns
 //! pointers into handles, catches panics, and calls the instance.
 
 use std::cell::UnsafeCell;
@@ -23,10 +23,10 @@ use crate::recall::tracker;
 use crate::sys;
 use cloudsync_logic::errno::Errno;
 
-/// How long `fini` waits for jobs. gfapi takes about as long for itself.
+/// How long `fini` waits for jobs; about as long as gfapi's own shutdown takes.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
-/// The host writes into what it finds here.
+/// The exported table. Mutable, because the host writes into it.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Table(UnsafeCell<sys::xlator_api_t>);
@@ -36,7 +36,7 @@ unsafe impl Sync for Table {}
 
 const IDENTIFIER: &std::ffi::CStr = c"cloudsync";
 
-/// The one export: what the host looks up after dlopen. Its name is in cloudsync.sym.
+/// The only export, which the host looks up after dlopen. cloudsync.sym lists it.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 pub static xlator_api: Table = Table(UnsafeCell::new(sys::xlator_api_t {
@@ -52,7 +52,7 @@ pub static xlator_api: Table = Table(UnsafeCell::new(sys::xlator_api_t {
     fops: &raw mut sys::cs_fops,
     cbks: &raw mut sys::cs_cbks,
     dumpops: &raw mut sys::cs_dumpops,
-    // SAFETY: all zeros is "not given" in each other field.
+    // SAFETY: zero means "not provided" in every other field.
     ..unsafe { std::mem::zeroed() }
 }));
 
@@ -68,7 +68,7 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     notify: Some(notify),
 };
 
-/// What becomes of an operation.
+/// How a ticket gets back to the modules above it.
 static ROUTE: Route = Route {
     classify: fops::classify,
     again: |ticket| match instance(ticket.xlator()) {
@@ -87,16 +87,17 @@ static ROUTE: Route = Route {
 /// The instance behind a translator of the host's.
 fn instance(this: Xlator) -> Option<Arc<Instance>> {
     let raw = NonNull::new(this.private())?.cast::<Instance>();
-    // SAFETY: `private` is the Arc that init put there; fini takes it out when no operation is under way.
+    // SAFETY: `private` is the Arc stored by init; fini removes it when no operation is in progress.
     unsafe { Arc::increment_strong_count(raw.as_ptr()) };
-    // SAFETY: as above; the count was raised for this one.
+    // SAFETY: as above; the count was incremented for this Arc.
     Some(unsafe { Arc::from_raw(raw.as_ptr()) })
 }
 
-/// The host has just written these with *its* offsets: if we read something else, our headers are another host's.
+/// Whether we were built against the headers of this host: it has just written these fields at *its* offsets, and we
+/// must read the same values at ours.
 fn host_fits(this: Xlator) -> bool {
-    // SAFETY: the host passes a live translator; if the layout differs we read some other part of it, which is
-    // larger than what we read.
+    // SAFETY: the host passes a live translator. If the layout differs, we read other fields of it: it is larger than
+    // the part that we read.
     let raw = unsafe { &*this.as_ptr() };
     let fops: *mut sys::xlator_fops = &raw mut sys::cs_fops;
     // SAFETY: reads the host's thread-local.
@@ -109,7 +110,7 @@ fn host_fits(this: Xlator) -> bool {
 }
 
 unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
-    // SAFETY: the host's word: `raw` is live until after fini.
+    // SAFETY: guaranteed by the host: `raw` is live until after fini.
     let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
         return -1;
     };
@@ -120,7 +121,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
     guard::catch(-1, || {
         if !host_fits(this) {
             log::error!(
-                "built for another GlusterFS than the one that loads it: rebuild cloudsync against its headers"
+                "built for another GlusterFS than the one that loads it: rebuild cloudsync against the installed headers"
             );
             return -1;
         }
@@ -133,7 +134,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
         }
         // SAFETY: live; init runs once.
         if unsafe { sys::cs_shim_pool_new(raw) } != 0 {
-            log::error!("no memory");
+            log::error!("out of memory");
             return -1;
         }
         // SAFETY: the host keeps the options as long as the translator.
@@ -155,16 +156,16 @@ unsafe extern "C" fn fini(raw: *mut sys::xlator_t) {
             return;
         };
         if !instance.shut_down(SHUTDOWN) {
-            // Its jobs still hold it. Leaking it is better than pulling it from under them.
+            // Jobs still use the instance: leak it rather than free it.
             log::warn!(
-                "recalls did not end within {} s, the instance is left to them",
+                "recalls did not end within {} s: the instance is not freed",
                 SHUTDOWN.as_secs()
             );
             return;
         }
-        // SAFETY: live; no operation is under way in fini.
+        // SAFETY: live; no operation is in progress in fini.
         unsafe { (*raw).private = ptr::null_mut() };
-        // SAFETY: the reference that init gave to `private`.
+        // SAFETY: releases the reference that init stored in `private`.
         unsafe { Arc::decrement_strong_count(Arc::as_ptr(&instance)) };
     });
 }
@@ -201,7 +202,7 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
                 instance.stop();
                 return keep_child_up(instance).into();
             }
-            // The second is what a distributed volume makes of one that goes, of whatever kind.
+            // A distributed volume reports the loss of any of its subvolumes as the second event.
             Event::GF_EVENT_CHILD_DOWN | Event::GF_EVENT_SOME_DESCENDENT_DOWN => {
                 instance.volume.bricks.went_away();
                 instance.engine.a_brick_disconnected();
@@ -213,8 +214,8 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
     })
 }
 
-/// The host waits for the child to go down before it takes a volume apart, inodes first, and the child goes when it
-/// hears that its parents do. So it hears that once nothing is at work that needs it. Returns whether that is later.
+/// Postpones `PARENT_DOWN` for the child until no work needs it: the child goes down on this event, and the host then
+/// frees the volume, inodes first. Returns whether the event was postponed.
 fn keep_child_up(instance: Arc<Instance>) -> bool {
     if instance.volume.busy.wait_until_idle(Duration::ZERO) {
         return false;
@@ -224,7 +225,7 @@ fn keep_child_up(instance: Arc<Instance>) -> bool {
         let _entered = this.enter();
         if !instance.volume.busy.wait_until_idle(SHUTDOWN) {
             log::warn!(
-                "what is at work did not end within {} s",
+                "work in progress did not end within {} s",
                 SHUTDOWN.as_secs()
             );
         }
@@ -245,7 +246,7 @@ unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t)
         return;
     };
     guard::catch((), || {
-        // SAFETY: the host has just called the shim with these arguments; who answers is the ticket.
+        // SAFETY: the host has just called the shim with these arguments; only the ticket answers the operation.
         let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, &ROUTE) }) else {
             return;
         };
@@ -264,9 +265,9 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
     let Some(ticket) = NonNull::new(ticket) else {
         return answer;
     };
-    // A panic drops the ticket, which answers: C must not.
+    // A panic drops the ticket, which answers EIO; C must not answer then.
     guard::catch(taken, || {
-        // SAFETY: it was `frame->local` of an operation whose answer has come.
+        // SAFETY: it was `frame->local` of an operation that the child has answered.
         let settling = unsafe { Settling::take(ticket) };
         // SAFETY: C keeps the reply on its stack for the call.
         let Some(reply) = (unsafe { reply.as_mut() }) else {
@@ -288,7 +289,7 @@ unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub
         return;
     };
     guard::catch((), || {
-        // SAFETY: settle let the ticket go, and C has put its answer into a stub and forgets both.
+        // SAFETY: settle released the ticket; C has put the answer into a stub and uses neither again.
         let answered = unsafe { Answered::take(ticket, answer) };
         if let Some(instance) = instance(answered.xlator()) {
             ask::look_again(&instance.volume, answered);
@@ -298,7 +299,7 @@ unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub
 
 unsafe extern "C" fn release_ticket(ticket: *mut c_void) {
     if let Some(ticket) = NonNull::new(ticket) {
-        // SAFETY: C has unwound the operation that settle let go.
+        // SAFETY: settle released the ticket, and C has unwound the operation.
         guard::catch((), || unsafe { release(ticket) });
     }
 }
@@ -308,7 +309,7 @@ unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
         return;
     };
     guard::catch((), || {
-        // SAFETY: a job has left it, and its answer has come.
+        // SAFETY: a job has left the operation, and the child has answered it.
         let ticket = unsafe { Ticket::take_late(ticket) };
         let answer = if errnum == 0 {
             Ok(())
@@ -332,7 +333,7 @@ unsafe extern "C" fn write_begin(
         };
         match tracker::begin(fd.addr(), offset, length as u64) {
             Ok(begun) => {
-                // SAFETY: a variable of the shim's. The slot comes back through write::end, once.
+                // SAFETY: a variable of the shim. The slot is passed to write::end exactly once.
                 unsafe { *slot = write::begin(Box::new(begun)).as_ptr() };
                 0
             }
@@ -358,17 +359,17 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
 
 fn line(key: &std::ffi::CStr, value: &str) {
     if let Ok(value) = CString::new(value) {
-        // SAFETY: the host has opened the dump's section; both strings outlive the call.
+        // SAFETY: the host has opened the section of the dump; both strings outlive the call.
         unsafe { sys::cs_shim_dump(key.as_ptr().cast::<c_char>(), value.as_ptr()) };
     }
 }
 
-/// Runs when the dynamic linker loads us. In glusterd, which only reads our option table, it completes the list of
-/// stores that `gluster volume set` accepts: those that are installed. Anywhere else any name is accepted, because a
-/// client must mount whatever is set.
+/// Runs when the dynamic linker loads us. In glusterd, which only reads our option table, it fills the list of stores
+/// that `gluster volume set` accepts: the installed ones. In other processes any name is accepted, because a client
+/// must mount whatever is set.
 extern "C" fn loaded() {
     guard::catch((), || {
-        // SAFETY: reads the host's globals; no other thread knows us yet.
+        // SAFETY: reads the host's globals; no other thread uses this library yet.
         if unsafe { sys::cs_shim_is_glusterd() } == 0 {
             return;
         }
@@ -381,7 +382,7 @@ extern "C" fn loaded() {
         }
         for name in names {
             if let Ok(name) = CString::new(name) {
-                // SAFETY: as above; the name is copied. A full table only shortens the list.
+                // SAFETY: as above; the name is copied. If the table is full, the name is left out.
                 unsafe { sys::cs_shim_allow_store(name.as_ptr()) };
             }
         }

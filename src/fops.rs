@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host's operations: the class of each, what to ask the bricks along with it, and what its answer teaches.
+//! Classifies the host's operations, chooses the request keys to wind with them, and examines the answers.
 
 #![forbid(unsafe_code)]
 
@@ -23,10 +23,10 @@ use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::{self, Class, Known, Want};
 use cloudsync_logic::gfid::Gfid;
 
-/// A small file's bytes in the answer of a lookup (`GF_CONTENT_KEY`): quick-read above us asks for it.
+/// The key of a small file's content in a lookup's answer (`GF_CONTENT_KEY`), which quick-read above us requests.
 const CONTENT: &CStr = c"glusterfs.content";
 
-/// The class of an operation with these arguments. Takes marks out of what a setxattr sets.
+/// Returns the class of an operation with these arguments. Removes marks from the attributes that a setxattr sets.
 #[must_use]
 pub fn classify(arguments: &Arguments<'_>) -> Class {
     let class = table::class(arguments.fop());
@@ -58,14 +58,14 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
             _ => Class::Pass,
         },
         fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC == 0 => Class::Pass,
-        // Of a directory; its entries are files.
+        // Its inode is a directory, but the entries are files.
         fop::GF_FOP_READDIRP => class,
         _ if arguments.is_not_a_file() => Class::Pass,
         _ => class,
     }
 }
 
-/// The mark that a removal means by another name.
+/// Returns the mark that a removal refers to by the archiver's name for it.
 #[must_use]
 pub fn mark_to_remove(arguments: &Arguments<'_>) -> Option<&'static CStr> {
     match arguments.fop() {
@@ -74,12 +74,12 @@ pub fn mark_to_remove(arguments: &Arguments<'_>) -> Option<&'static CStr> {
     }
 }
 
-/// The class of an operation on bricks that may not check. `surely_local`: the file was local when somebody looked since
-/// they came.
+/// Returns the class of an operation, given whether the bricks check a file's state. `surely_local`: the file was seen
+/// local since the bricks last connected.
 #[must_use]
 pub const fn class_on(number: fop::Type, class: Class, check: Check, surely_local: bool) -> Class {
     match (number, check) {
-        // The answer to a read tells whether they did; the answer to a write does not.
+        // The answer to a read shows whether the bricks checked; the answer to a write does not.
         (fop::GF_FOP_READ | fop::GF_FOP_WRITE, Check::Skipped) if matches!(class, Class::Bytes) => {
             Class::Unchecked
         }
@@ -90,15 +90,16 @@ pub const fn class_on(number: fop::Type, class: Class, check: Check, surely_loca
     }
 }
 
-/// What an operation on a cold file's bytes needs of them. `check`: whether the bricks check.
+/// Returns what must be done before an operation on a cold file's bytes can run. `check`: whether the bricks check a
+/// file's state.
 #[must_use]
 pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
     match arguments.fop() {
-        // Nobody says that the file is cold. That it cannot be told must not hold up the write: the bricks decide.
+        // The file is not known to be cold. If the state cannot be queried, the write goes on and the bricks decide.
         fop::GF_FOP_WRITE if check == Check::Unknown && !matches!(known, Known::Cold { .. }) => {
             Want::Look
         }
-        // What they cut is not worth fetching.
+        // Bytes that the operation truncates are not fetched.
         fop::GF_FOP_OPEN => Want::First(0),
         fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => Want::First(arguments.offset()),
         fop::GF_FOP_READ => Want::Read,
@@ -106,13 +107,12 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
     }
 }
 
-/// What to ask the bricks along with an operation that is wound asking.
+/// Returns the request keys for an operation that is wound with a query.
 ///
-/// Operations that show attributes ask for the attributes of a cold file by name: with the status key the bricks
-/// would put the remembered size over that of a file that has been local for long, if a recall left it behind, and
-/// would log an error for each local file.
+/// Operations that show attributes request a cold file's marks by name. With the status key, the bricks would overwrite
+/// a local file's size with a left-over `cs.object_size`, and would log an error for each local file.
 ///
-/// Operations that write have the bricks check and write in one step: the handshake counts on that.
+/// Operations that write make the bricks check and write in one step, which the handshake relies on.
 #[must_use]
 pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
     match (class, number) {
@@ -129,23 +129,23 @@ pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CS
     }
 }
 
-/// What becomes of an operation whose answer has come.
+/// What to do with an operation that the child has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The answer goes up.
+    /// Unwind the answer.
     Answer,
-    /// The operation is parked and wound again.
+    /// Park the operation, then wind it again.
     Park(Want),
-    /// The answer goes up, and shows that the bricks look at a file's state.
+    /// Unwind the answer, which shows that the bricks check a file's state.
     Checked,
-    /// The bricks read the file without a look at its state.
+    /// The bricks read the file without checking its state.
     Unchecked,
-    /// The answer goes up once the attributes in it were looked at again: they may be the stub's.
+    /// Check the attributes in the answer again before unwinding it: they may be the stub's.
     LookAgain,
 }
 
-/// Looks at the child's answer: corrects what it shows and remembers what it tells. `is_busy`: whether this client is at
-/// work on a file.
+/// Examines the child's answer: corrects the attributes in it and records the file's state. `is_busy`: whether this
+/// client has a job on a file.
 pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> bool) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     if let Some(during) = ticket.during() {
@@ -191,8 +191,8 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
     }
 }
 
-/// The bricks answer with what is on them. An answer that a stub could have given is looked at again. (A file that is
-/// being recalled has its full size from the beginning.)
+/// The bricks report the attributes on disk, so an answer that could be a stub's is checked again. (A file being
+/// recalled has its full size from the start.)
 fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
@@ -218,8 +218,8 @@ const fn is_about_xattrs(number: fop::Type) -> bool {
     )
 }
 
-/// The attributes before and after (`GF_PRESTAT`, `GF_POSTSTAT`) are in the extra data of these answers. md-cache above
-/// takes them for the file's; when they are missing it asks.
+/// Corrects the attributes before and after the operation (`GF_PRESTAT`, `GF_POSTSTAT`) in the answer's xdata, or
+/// removes doubtful ones. md-cache above us caches them; if they are missing, it queries the file.
 fn settle_xattrs(ticket: &Ticket, reply: &Reply<'_>) {
     let Some(xdata) = reply.xdata() else {
         return;
@@ -238,7 +238,7 @@ fn settle_xattrs(ticket: &Ticket, reply: &Reply<'_>) {
     }
 }
 
-/// A file that was there already has another identity than the one that was asked for. It may be cold.
+/// A file that existed before has another gfid than the requested one, and may be cold.
 fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let asked = ticket.arguments().new_gfid();
     let was_there = match (reply.after(), asked) {
@@ -253,7 +253,7 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     }
 }
 
-/// As [`settle_patch`], but most layouts answer the questions along with it.
+/// As [`settle_patch`], but on most layouts the answer contains the requested marks.
 fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     match Answer::in_reply(reply) {
         Answer::Cold { size } | Answer::Doubtful { size } => {
@@ -281,8 +281,8 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
         .then_some(Want::Read)
 }
 
-/// A read that was on the bricks beside a recall. They gave all of it, from a file of the right size: then it is what the
-/// recall has brought. Anything else is looked at again.
+/// A read from the bricks during a recall. A complete answer from a file of the right size holds bytes that the recall
+/// has written. Any other answer is retried.
 fn settle_during(during: &dyn Beside, ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     if reply.op_ret() < 0 {
         return Verdict::Answer;
@@ -295,7 +295,7 @@ fn settle_during(during: &dyn Beside, ticket: &Ticket, reply: &mut Reply<'_>) ->
     let whole = u64::try_from(reply.op_ret()) == Ok(expected) && during.is_sure();
     match reply.after() {
         Some(after) if whole && after.size() == size => {
-            // Those on the bricks change as the recall writes.
+            // The attributes on the bricks change while the recall writes.
             *after = attributes;
             Verdict::Answer
         }
@@ -315,7 +315,8 @@ fn settle_look(
     let answer = Answer::in_reply(reply);
     match answer {
         Answer::Local => remember(ticket, Known::Local),
-        // A recall of another client, or what somebody wrote while the feature was off. Whoever is at work has the lock.
+        // Another client's recall, or bytes written while the feature was off. The job's attempt to lock distinguishes
+        // them.
         Answer::Doubtful { .. } if ticket.attempt() == 0 && !is_busy(attributes.gfid()) => {
             return Some(Want::LookInto);
         }
@@ -323,8 +324,8 @@ fn settle_look(
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
         }
-        // A recall is at this moment, or died, between its commit and its end: the size that the brick saw may be
-        // older than the commit. Wait for the end and look again.
+        // A recall is between its commit and its end, or died there. The size in the answer may predate the commit:
+        // wait for the end of the recall and query again.
         Answer::LeftOver if ticket.attempt() < MAX_LOOKS => return Some(Want::Tidy),
         Answer::LeftOver => {}
     }
@@ -335,24 +336,25 @@ fn settle_look(
     None
 }
 
-/// How often an operation that shows attributes waits for a recall's end.
+/// How often an operation that shows attributes waits for the end of a recall.
 const MAX_LOOKS: u8 = 3;
 
-/// What a cold file shows that has no size, or none that makes sense. Not 0: of an empty file the kernel reads nothing
-/// and asks nobody, but whoever reads this one must be told by the recall that it is damaged.
+/// Size reported when the recorded size is missing or invalid. Not 0: the kernel does not send reads of an empty file,
+/// and a reader of this one must get the error of its recall.
 const NO_SIZE: u64 = 1;
 
-/// What a file's attributes tell.
+/// The state that a file's attributes show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Local,
     Cold {
         size: u64,
     },
-    /// Cold, and there are bytes.
+    /// Cold, with bytes on the bricks.
     Doubtful {
         size: u64,
     },
+    /// Local, with marks left by a recall.
     LeftOver,
 }
 
@@ -362,7 +364,7 @@ impl Answer {
         Self::of(reply.xdata(), on_bricks)
     }
 
-    /// `on_bricks`: the size that the bricks show.
+    /// `on_bricks`: the size on the bricks.
     fn of(xdata: Option<DictRef<'_>>, on_bricks: u64) -> Self {
         let Some(dict) = xdata else {
             return Self::Local;
@@ -371,7 +373,7 @@ impl Answer {
             .text(xattr::OBJECT_SIZE)
             .and_then(|size| xattr::size(size.as_bytes()));
         match (dict.has(xattr::REMOTE), size) {
-            // A brick died in the middle of a commit.
+            // A brick died during a commit.
             (true, None) if on_bricks > 0 && !dict.has(xattr::OBJECT_SIZE) => Self::LeftOver,
             (true, Some(size)) if on_bricks > 0 => Self::Doubtful { size },
             (true, size) => Self::Cold {
@@ -383,7 +385,7 @@ impl Answer {
     }
 }
 
-/// quick-read copies as many bytes as the file is long out of the content: only a local file's is long enough.
+/// Removes the content unless it has the file's size: quick-read copies that many bytes from it.
 fn strip_content(xdata: DictRef<'_>, answer: Answer, size: u64) {
     let fits = answer == Answer::Local
         && xdata
@@ -406,13 +408,13 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>, is_busy: &dyn Fn(Gfid) -> 
             entry.learn(ticket.xlator(), Known::Cold { size });
             entry.attributes().show_cold(size);
         }
-        // As above; whoever wants its attributes must look the file up.
+        // As in `settle_look`; without attributes here, the caller must look the file up.
         Answer::LeftOver => entry.without_attributes(),
     }
 }
 
 fn remember(ticket: &Ticket, known: Known) {
-    // Operations come by the thousand: nothing is stored that is known already.
+    // On the path of every operation: store only what is new.
     let known_already = match known {
         Known::Local => ticket.is_surely_local(),
         known => ticket.known() == known,
@@ -452,7 +454,7 @@ mod tests {
                 }
             }
         }
-        // Of a directory's, say.
+        // For example, an operation on a directory.
         let passing = class_on(fop::GF_FOP_READ, Class::Pass, Check::Skipped, false);
         assert_eq!(passing, Class::Pass);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One volume's translator: the way of an operation through it.
+//! One volume's translator: dispatches each operation and handles the child's answer.
 
 #![forbid(unsafe_code)]
 
@@ -27,18 +27,18 @@ use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::objects::limits::LIMITS;
 
-/// See the module.
+/// The translator of one volume.
 #[derive(Debug)]
 pub struct Instance {
-    /// What it has.
+    /// The volume's state.
     pub volume: Arc<Volume>,
-    /// Its jobs.
+    /// The recall jobs.
     pub engine: Arc<Engine>,
 }
 
 impl Instance {
-    /// An instance with these options. Whatever is wrong with them, it comes up: local files must work. What is
-    /// wrong is in the log.
+    /// Creates an instance. Invalid options are logged and do not prevent it from starting, because local files must
+    /// work.
     #[must_use]
     pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
         let volume = Volume::new(this, options);
@@ -46,7 +46,7 @@ impl Instance {
         Arc::new(Self { volume, engine })
     }
 
-    /// Does with an operation what the table says. Never blocks.
+    /// Dispatches an operation according to the decision table. Never blocks.
     pub fn proceed(self: &Arc<Self>, ticket: Ticket) {
         let check = self.volume.bricks.check();
         let class = fops::class_on(
@@ -69,7 +69,7 @@ impl Instance {
             Action::Archive => archive::start(&self.volume, ticket),
             Action::Control => control::start(&self.engine, ticket),
             Action::Pretend => {
-                log::debug!("{ticket:?}: marks are not set by ordinary clients");
+                log::debug!("{ticket:?}: marks set by ordinary clients are ignored");
                 ticket.answer();
             }
             Action::Refuse(errno) => {
@@ -79,8 +79,8 @@ impl Instance {
         }
     }
 
-    /// Parks an operation until `want` holds for its file, whose identity is `gfid` if an answer has told it. Counts the
-    /// attempt, which nobody else does. Never blocks.
+    /// Parks an operation until `want` holds for its file. `gfid`: the file's identity, if an answer of the bricks
+    /// contained it. The only place that counts attempts. Never blocks.
     pub fn park(
         self: &Arc<Self>,
         mut ticket: Ticket,
@@ -89,7 +89,7 @@ impl Instance {
         gfid: Option<Gfid>,
     ) {
         if ticket.attempt() >= MAX_ATTEMPTS {
-            log::warn!("{ticket:?}: the file is archived again and again, giving up");
+            log::warn!("{ticket:?}: the file is archived again after each recall, giving up");
             return ticket.fail(Errno::EBUSY);
         }
         ticket.count_attempt();
@@ -128,8 +128,8 @@ impl Instance {
         }
     }
 
-    /// What the statedump shows of it. Runs while operations hang: nothing here may wait for a lock that a stuck job could
-    /// hold.
+    /// The lines for the statedump. Must not wait for a lock that a stuck job could hold, because statedumps are taken
+    /// while operations hang.
     #[must_use]
     pub fn report(&self) -> Vec<(&'static CStr, String)> {
         let volume = &self.volume;
@@ -165,12 +165,12 @@ impl Instance {
         ]
     }
 
-    /// The graph is being replaced or taken down: nobody waits for our jobs any more.
+    /// Cancels all jobs: the graph is being replaced or taken down.
     pub fn stop(&self) {
         self.engine.cancel_all();
     }
 
-    /// Waits for what is at work and gives the store back. Returns whether all of it ended in time.
+    /// Waits for work in progress and unloads the store. Returns whether all work ended within `at_most`.
     #[must_use]
     pub fn shut_down(&self, at_most: Duration) -> bool {
         self.engine.end();
@@ -178,18 +178,18 @@ impl Instance {
     }
 }
 
-/// What became of an operation that the child has answered.
+/// What happens to an operation that the child has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The answer goes up now.
+    /// The answer is unwound now.
     Answer,
-    /// It goes up once the attributes in it were looked at again.
+    /// The answer is unwound once its attributes have been checked again.
     LookAgain,
-    /// The operation is taken back, and the answer is thrown away.
+    /// The operation is parked or failed, and the child's answer is discarded.
     Taken,
 }
 
-/// Does with an operation what its answer asks for. `find`: the instance it came to, which most answers do not need. Never
+/// Handles the child's answer to an operation. `find` returns the instance, which most answers do not need. Never
 /// blocks.
 #[must_use]
 pub fn settle(
@@ -204,7 +204,7 @@ pub fn settle(
             if let Some(instance) = find() {
                 instance.volume.bricks.did_not_look();
             }
-            // Later attempts were preceded by a look of ours.
+            // On later attempts we have checked the state ourselves.
             if settling.ticket().attempt() > 0 {
                 settling.let_go();
                 return Settled::Answer;
@@ -227,7 +227,7 @@ pub fn settle(
             return Settled::LookAgain;
         }
     };
-    // Of a file that was just looked up for the first time only the answer knows it.
+    // After a file's first lookup, only the answer has the gfid: the inode is not linked yet.
     let gfid = match want {
         Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle => {
             reply.after().map(|attributes| attributes.gfid())

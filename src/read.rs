@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Reads of a cold file, answered from its object.
+//! Answers reads of a cold file from its object.
 //!
-//! A reader does not wait for the file, only for what it reads. What it asks for is taken from the bricks, if a recall of
-//! this client has brought it there; else from memory ([`cloudsync_logic::objects::object`]), where it is or comes to by a
-//! request of its own ([`cloudsync_logic::objects::get`]), bounded by [`cloudsync_logic::objects::limits`].
+//! A reader waits for the range it reads, not for the file. The range is served from the bricks if this client's recall
+//! has written it, otherwise from memory ([`cloudsync_logic::objects::object`]), fetching it if needed
+//! ([`cloudsync_logic::objects::get`]) within the limits of [`cloudsync_logic::objects::limits`].
 //!
-//! When is the file still that object? While a recall of this client holds the file's lock, nobody can make it anything
-//! else. Otherwise the bricks are asked before each read.
+//! The object must still be the file's. While a recall of this client holds the file's lock, no other client can change
+//! that; otherwise the state is queried from the bricks before each read.
 //!
-//! A small file ([`SMALL`]) is recalled at once, if it may be, and its readers are answered when it is in memory. Of
-//! a larger one the reader gets what it reads first, and the recall begins when it has it.
+//! If a recall is allowed, that of a small file (up to [`SMALL`]) starts at once, and its readers are answered when it
+//! is in memory. That of a larger file starts after the first read has been answered.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +34,7 @@ use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::is_by_recall;
 
-/// Serves a read of a file that was cold when somebody last looked. Never blocks.
+/// Serves a read of a file last seen cold. Never blocks.
 pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
     let Some(inode) = inode else {
         return ticket.fail(Errno::EINVAL);
@@ -72,19 +72,22 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                 }
             }
             Err(failure) => {
-                log::warn!("{}: not read, it stays cold: {failure}", inode.path());
+                log::warn!(
+                    "{}: read failed, the file stays cold: {failure}",
+                    inode.path()
+                );
                 ticket.fail(failure.errno());
             }
         }
     });
 }
 
-/// Whether it is a worker of geo-replication, which copies the volume to another: what it reads must not come back.
+/// Whether the caller is a geo-replication worker. It reads the whole volume, so its reads must not cause recalls.
 fn is_copier(ticket: &Ticket) -> bool {
     ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
 }
 
-/// Whether a read may bring a file of `size` bytes back; if not, it is served from the store.
+/// Whether a read may start a recall of a file of `size` bytes. If not, the read is served from the store.
 fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     let config = engine.volume.config();
     if config.remote_read || engine.is_full() {
@@ -96,7 +99,7 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
 /// Where a read of a cold file of `size` bytes gets them. Never blocks.
 fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
     let can_fetch = store.can_fetch();
-    // Asking counts: not for a store that leaves no choice.
+    // `may_recall` charges the allowance, so it is not called if the store leaves no choice.
     let may_recall = can_fetch && may_recall(engine, inode.gfid(), size);
     let checked = engine.volume.config().checked;
     decision::source(size <= SMALL, can_fetch, may_recall, checked)
@@ -104,11 +107,11 @@ fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64) -> Sou
 
 /// How a read gets its bytes.
 enum Way {
-    /// From the bricks, when the file is local.
+    /// From the bricks, once the file is local.
     Recall,
-    /// Not decided: the file has bytes that nothing explains.
+    /// Undecided: the file has bytes on the bricks that no recall explains.
     LookInto,
-    /// From the object; whether it is recalled too.
+    /// From the object. `recall`: whether to start a recall too.
     Object { object: Arc<Object>, recall: bool },
 }
 
@@ -116,10 +119,10 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     let file = engine.volume.file(inode, inode.gfid(), inode)?;
     let status = file.status()?;
     if !matches!(status.state, State::Remote | State::Repair) {
-        // The job looks at the rest.
+        // The job handles the other states.
         return Ok(Way::Recall);
     }
-    // Whoever is at work on it is not waited for, if it is a recall: only that explains bytes.
+    // Do not wait for another client's recall, which explains the bytes; anything else must be settled first.
     if status.state == State::Repair
         && status.on_bricks > 0
         && (ticket.attempt() <= 1

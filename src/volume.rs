@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What one volume has: its settings, its store, what is known of its bricks, the objects that it reads, and what happened
-//! so far. Data: what becomes of operations is above.
+//! The state of one volume: its settings, store, bricks, objects in use, and counters. The modules above handle
+//! operations.
 
 #![forbid(unsafe_code)]
 
@@ -24,20 +24,20 @@ use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::objects::limits::LIMITS;
 use cloudsync_logic::work::busy::Busy;
 
-/// See the module.
+/// The state of one volume.
 #[derive(Debug)]
 pub struct Volume {
-    /// The host's side of it.
+    /// The host's translator.
     pub this: Xlator,
-    /// The objects that it reads.
+    /// Objects in use.
     pub objects: Objects,
-    /// What its bricks do.
+    /// What is known about the bricks.
     pub bricks: Bricks,
-    /// Room on them for what is coming.
+    /// Space on the bricks reserved by recalls.
     pub space: Space,
-    /// What is at work for it: jobs, requests, and operations that a thread of ours works on.
+    /// Counts work in progress: jobs, requests, and operations on a worker thread.
     pub busy: Arc<Busy>,
-    /// What happened so far.
+    /// Counters for the statedump.
     pub counters: Counters,
     allowance: Mutex<Allowance>,
     config: RwLock<Config>,
@@ -46,22 +46,22 @@ pub struct Volume {
     changing: Mutex<()>,
 }
 
-/// What happened so far, for the statedump.
+/// Event counts since the start, for the statedump.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Files brought back.
+    /// Files recalled.
     pub recalled: AtomicU64,
-    /// Bytes brought back.
+    /// Bytes recalled.
     pub recalled_bytes: AtomicU64,
     /// Recalls that failed.
     pub failed: AtomicU64,
-    /// Files cut by the handshake.
+    /// Files made cold by a handshake.
     pub archived: AtomicU64,
-    /// Files that became local with bytes that no recall had written.
+    /// Cold files that became local because they had bytes that no recall had written.
     pub kept: AtomicU64,
 }
 
-/// The text of an option, empty if it is not set.
+/// Returns the text of an option; empty if it is not set.
 fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
     options
         .and_then(|options| options.text(name))
@@ -73,8 +73,7 @@ const PRODUCT_ID: &std::ffi::CStr = c"cloudsync-product-id";
 const REMOTE_READ: &std::ffi::CStr = c"cloudsync-remote-read";
 
 impl Volume {
-    /// A volume with these options. Whatever is wrong with them, it comes up: local files must work. What is
-    /// wrong is in the log.
+    /// Creates a volume. Invalid options are logged and do not prevent it from starting, because local files must work.
     #[must_use]
     pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
         let mut config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
@@ -105,11 +104,12 @@ impl Volume {
         } else {
             volume.load(&name, None);
         }
-        volume.say_if_no_remote_read();
+        volume.warn_if_no_remote_read();
         volume
     }
 
-    /// The file `gfid` on the bricks, for the calling thread, which may block: see [`File::of`].
+    /// Returns a handle to the file `gfid` on the bricks for the calling thread, which must be one that may block: see
+    /// [`File::of`].
     ///
     /// # Errors
     /// ENOMEM.
@@ -122,14 +122,17 @@ impl Volume {
         File::of(self.this, &self.bricks, inode, gfid, owner)
     }
 
-    /// The options changed: `options` holds all of them. What is right is taken, and what is wrong keeps its old
-    /// value; returns whether all was right.
+    /// Applies changed options; `options` holds all of them. Invalid options keep their old values. Returns whether all
+    /// were valid.
     pub fn reconfigure(&self, options: DictRef<'_>) -> bool {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fine = true;
+        let mut valid = true;
         let config = Config::parse(&option(Some(options), PRODUCT_ID)).unwrap_or_else(|error| {
-            log::error!("{}: {error}; the old settings stay", config::PRODUCT_ID);
-            fine = false;
+            log::error!(
+                "{}: {error}; the old settings remain in effect",
+                config::PRODUCT_ID
+            );
+            valid = false;
             self.config()
         });
         self.set_config(Config {
@@ -141,22 +144,22 @@ impl Volume {
         match store {
             _ if name.is_empty() => {
                 if store.is_some() {
-                    log::info!("the store was taken away: cold files cannot be read");
+                    log::info!("the store was removed: cold files cannot be read");
                 }
                 self.set_store(None);
             }
             Some(store) if store.name() == name => {
                 if store.reconfigure(options).is_err() {
                     log::error!(
-                        "store '{name}': the new settings are not right, the old ones stay"
+                        "store '{name}': the new settings are invalid, the old ones remain in effect"
                     );
-                    fine = false;
+                    valid = false;
                 }
             }
-            _ => fine &= self.load(&name, Some(options)),
+            _ => valid &= self.load(&name, Some(options)),
         }
-        self.say_if_no_remote_read();
-        fine
+        self.warn_if_no_remote_read();
+        valid
     }
 
     fn set_config(&self, config: Config) {
@@ -164,14 +167,13 @@ impl Volume {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    fn say_if_no_remote_read(&self) {
+    fn warn_if_no_remote_read(&self) {
         if self.config().remote_read
             && let Some(store) = self.store()
             && !store.can_fetch()
         {
             log::warn!(
-                "store '{}' cannot read parts of an object: with cloudsync-remote-read on, reads bring the file back \
-                 all the same",
+                "store '{}' cannot read parts of an object: reads recall the file although cloudsync-remote-read is on",
                 store.name()
             );
         }
@@ -186,7 +188,7 @@ impl Volume {
             }
             Err(error) => {
                 let rest = match self.store() {
-                    Some(old) => format!("store '{}' stays", old.name()),
+                    Some(old) => format!("store '{}' remains in use", old.name()),
                     None => String::from("local files work, cold ones answer 'Object is remote'"),
                 };
                 log::error!("{error}; {rest}");
@@ -195,7 +197,7 @@ impl Volume {
         }
     }
 
-    /// The store, if one is up.
+    /// Returns the store, if one is loaded.
     #[must_use]
     pub fn store(&self) -> Option<Arc<LoadedStore>> {
         self.store
@@ -209,24 +211,25 @@ impl Volume {
             &mut *self.store.write().unwrap_or_else(PoisonError::into_inner),
             store,
         );
-        // Outside the lock: the last reference runs the plugin's fop_fini.
+        // Outside the lock: dropping the last reference calls the plugin's fop_fini.
         drop(old);
     }
 
-    /// The settings of recalls.
+    /// Returns the current settings.
     #[must_use]
     pub fn config(&self) -> Config {
         *self.config.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the volume keeps its files' times itself (`features.ctime`): no operation of ours moves them then. Walks the
-    /// graph: not for every operation.
+    /// Whether the volume keeps its files' times itself (`features.ctime`), so that our operations do not change them.
+    /// Walks the graph: too slow for every operation.
     #[must_use]
     pub fn keeps_own_times(&self) -> bool {
         self.this.is_below(c"features/utime")
     }
 
-    /// Whether reads may bring one more file back, of `size` bytes. Asking counts.
+    /// Whether a read may start a recall of one more file, of `size` bytes. A call that returns true is charged to the
+    /// allowance.
     #[must_use]
     pub fn allows(&self, size: u64) -> bool {
         let config = self.config();
@@ -238,7 +241,7 @@ impl Volume {
         drop(allowance);
         if answer == Answer::NoMore {
             log::warn!(
-                "reads brought back as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
+                "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: further files are served \
                  from the store and stay cold",
                 config::PRODUCT_ID,
                 config.allowed.window
@@ -247,7 +250,8 @@ impl Volume {
         answer == Answer::Yes
     }
 
-    /// No requests any more. Waits for what is at work and gives the store back. Returns whether all of it ended in time.
+    /// Stops further requests, waits for work in progress and unloads the store. Returns whether all work ended within
+    /// `at_most`.
     #[must_use]
     pub fn shut_down(&self, at_most: Duration) -> bool {
         self.objects.end();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether the store has the object that a handshake is about.
+//! Checks that the store has the object of a handshake.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::handshake::{Object, refused};
 
-/// Law 2: the store says itself that it has the object, in full.
+/// Law 2: the store itself must confirm that it has the whole object.
 pub(super) fn check_object(
     volume: &Volume,
     claim: &Claim,
@@ -32,11 +32,11 @@ pub(super) fn check_object(
                 "the value has no key and trusted.glusterfs.cs.key is not set",
             ));
         }
-        // The stock form means the path; a key that is there is of an earlier archive.
+        // The stock form means the path; a recorded key belongs to an earlier archive.
         (None, None, _) => path_as_key(file, status)?,
     };
-    let c_key =
-        CString::new(key.as_str()).map_err(|_| refused(Errno::EINVAL, "its key has a NUL"))?;
+    let c_key = CString::new(key.as_str())
+        .map_err(|_| refused(Errno::EINVAL, "the key contains a NUL byte"))?;
     let want = status.attributes.size();
     match store.head(&c_key) {
         Ok(Some(object)) if object.size == want => {
@@ -54,10 +54,11 @@ pub(super) fn check_object(
                 object.size
             ),
         )),
-        // A plugin of the stock ABI cannot ask. Whoever says a checksum relies on us to compare it.
+        // A plugin of the stock ABI cannot query the object, but a caller that passes a checksum relies on us to
+        // compare it.
         Ok(None) if claim.checksum.is_some() => Err(refused(
             Errno::EPROTONOSUPPORT,
-            "the store's plugin cannot be asked for an object's checksum",
+            "the store's plugin does not report checksums of objects",
         )),
         Ok(None) => Ok(Object {
             key,
@@ -65,18 +66,18 @@ pub(super) fn check_object(
             checksum: None,
         }),
         Err(errno) => Err(refused(
-            // EBUSY is what a file that changed answers, and this one did not.
+            // To the archiver, EBUSY means that the file changed, which it did not.
             if errno == Errno::EBUSY {
                 Errno::ETIMEDOUT
             } else {
                 errno
             },
-            format!("the store does not vouch for object {key}: {errno}"),
+            format!("the store does not confirm object {key}: {errno}"),
         )),
     }
 }
 
-/// The bytes that the archiver read must be those that the store has.
+/// Checks that the store has the bytes that the archiver read.
 fn check_sum(claim: &Claim, key: &str, found: Option<Checksum>) -> Result<(), Failure> {
     let Some(wanted) = claim.checksum else {
         return Ok(());
@@ -91,21 +92,18 @@ fn check_sum(claim: &Claim, key: &str, found: Option<Checksum>) -> Result<(), Fa
     ))
 }
 
-/// The stock form means the file's path. We see a file, and names of it that this client remembers: of a file with two
-/// names either, and of one that another client has renamed perhaps the old one. An object at another name's path may
-/// be of another file, and as long as this one.
+/// Returns the file's path as the object's key, which the stock form of the handshake means. This client's idea of the
+/// path is not reliable: a file with several links may have any of them, and another client may have renamed it. The
+/// object at a wrong path may be another file's, of the same size.
 fn path_as_key(file: &File<'_>, status: &Status) -> Result<String, Failure> {
     if status.attributes.links() > 1 {
         return Err(refused(
             Errno::EMLINK,
-            "it has several names, and the value does not say the object's key",
+            "the file has several hard links, and the value does not contain the object's key",
         ));
     }
-    file.child.check_name(&file.loc).map_err(|failure| {
-        refused(
-            Errno::EBUSY,
-            format!("its name changed just now: {failure}"),
-        )
-    })?;
+    file.child
+        .check_name(&file.loc)
+        .map_err(|failure| refused(Errno::EBUSY, format!("the file was renamed: {failure}")))?;
     Ok(file.path().trim_start_matches('/').to_owned())
 }

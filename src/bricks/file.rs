@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A file on the bricks, for a thread of ours: what jobs ask of it, by the host's operations.
+//! Implements the operations of jobs on a file on the bricks. For worker threads: they block.
 
 #![forbid(unsafe_code)]
 
@@ -19,20 +19,20 @@ use crate::host::fd::Fd;
 use crate::host::inode::{Inode, Loc};
 use crate::host::xlator::Xlator;
 
-/// See the module.
+/// A file on the bricks.
 #[derive(Debug)]
 pub struct File<'a> {
-    /// The way to the bricks.
+    /// The translator that reaches the bricks.
     pub child: Child,
-    /// Where it is there.
+    /// The file's location.
     pub loc: Loc,
     inode: &'a Inode,
     bricks: &'a Bricks,
 }
 
 impl<'a> File<'a> {
-    /// The file `gfid`, whose inode may not be linked yet. The address of `owner` tells its locks from all others: it must
-    /// not move or end before the file is done with.
+    /// Returns a handle to the file `gfid`, whose inode may not be linked yet. The address of `owner` identifies its
+    /// locks: `owner` must not be moved or dropped before the handle.
     ///
     /// # Errors
     /// ENOMEM.
@@ -92,7 +92,7 @@ impl BrickFile for File<'_> {
     }
 
     fn open_briefly(&self) -> Result<Fd, Failure> {
-        // The host finds the file by its inode then, which must have the file's identity.
+        // The host finds the file of an anonymous descriptor by its inode, which must have the gfid.
         if self.inode.gfid().is_none() {
             self.open()
         } else {
@@ -117,7 +117,7 @@ impl BrickFile for File<'_> {
             return Err(refused);
         }
         let removed = self.child.remove_all(fd, step, names);
-        // cluster/distribute with several subvolumes adds a name of its own, which the bricks do not take.
+        // cluster/distribute with several subvolumes adds a name of its own, which the bricks refuse.
         if let Err(failure) = &removed
             && failure.errno() == Errno::EOPNOTSUPP
         {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Room on the bricks for what comes back.
+//! Checks and reserves space on the bricks for recalls.
 //!
-//! The bricks let our writes pass their reserve and their quotas, so we look ourselves: a recall begins only if its file
-//! fits, beside those that are coming, and leaves `keep-free` of room; a large one looks again as it goes on. Otherwise
-//! it fails as on a full brick: who reads is served from the store, who changes the file gets ENOSPC.
+//! The bricks do not apply their reserve and quotas to our writes, so we check: a recall starts only if its file fits
+//! in addition to the running recalls and leaves `keep-free` unused. The recall of a large file checks again while it
+//! runs. Otherwise it fails as on a full brick: readers are served from the store, and operations that change the file
+//! get ENOSPC.
 
 #![forbid(unsafe_code)]
 
@@ -17,21 +18,21 @@ use crate::sizes::PIECE;
 use cloudsync_logic::config::KeepFree;
 use cloudsync_logic::errno::{Errno, Failure};
 
-/// The bytes that recalls of an instance have asked room for.
+/// The space reserved by the recalls of one instance.
 #[derive(Debug, Default)]
 pub struct Space(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// By place.
+    /// Reserved bytes, by place.
     coming: HashMap<usize, u64>,
-    /// When somebody looked last.
+    /// When the bricks were last queried.
     looked: Option<Instant>,
-    /// There was little room then: every file is looked at.
+    /// Space was short then, so it is queried for every file.
     tight: bool,
 }
 
-/// Room for one file, until its recall ends.
+/// Space reserved for one file until its recall ends.
 #[derive(Debug)]
 pub struct Taken<'a> {
     space: &'a Space,
@@ -39,11 +40,11 @@ pub struct Taken<'a> {
     bytes: u64,
 }
 
-/// Small files are not looked at more often than this as long as there is room: the bricks themselves look at their
+/// How long a result is reused for small files while there is plenty of space. The bricks themselves check their
 /// reserve every five seconds.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// With less than this beyond what is kept free, every file is looked at.
+/// With less than this beyond the space to keep free, it is queried for every file. Bytes.
 const TIGHT: u64 = 1 << 30;
 
 const FULL: Failure = Failure::Brick {
@@ -56,7 +57,7 @@ impl Space {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes room for `bytes` of a file. Blocks.
+    /// Reserves space for `bytes` of a file; `None` if no reservation is needed. Blocks.
     ///
     /// # Errors
     /// ENOSPC.
@@ -69,7 +70,7 @@ impl Space {
         if bytes <= PIECE && self.has_plenty() {
             return Ok(None);
         }
-        // That it cannot be told is no reason to keep a file from its reader.
+        // If the space cannot be queried, recall the file all the same.
         let Ok(room) = file.child.room(&file.loc) else {
             return Ok(None);
         };
@@ -104,7 +105,7 @@ impl Space {
     }
 }
 
-/// Whether a recall may go on: others fill the bricks, too. Blocks.
+/// Checks that there is still space for a recall to continue, because others write to the bricks too. Blocks.
 ///
 /// # Errors
 /// ENOSPC.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The names by which users ask and tell something about a file: see [`crate::control`].
+//! Recognises the virtual attributes by which users give commands: see [`crate::control`].
 
 #![forbid(unsafe_code)]
 
@@ -9,18 +9,18 @@ use cloudsync_format::command;
 
 use crate::host::dict::DictRef;
 
-/// What a user tells.
+/// A command of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Bring the file back.
+    /// Recall the file.
     Recall,
-    /// Give its recall up.
+    /// Cancel its recall.
     Cancel,
-    /// Take the object for the file's, whatever its version is now.
+    /// Accept the object as the file's, with its new version.
     Adopt,
 }
 
-/// The command that setxattr carries, if it carries one.
+/// Returns the command in the attributes of a setxattr, if there is one.
 #[must_use]
 pub fn command(dict: DictRef<'_>) -> Option<Command> {
     [
@@ -32,7 +32,7 @@ pub fn command(dict: DictRef<'_>) -> Option<Command> {
     .find_map(|(name, command)| dict.has(name).then_some(command))
 }
 
-/// Whether getxattr of that name is for us.
+/// Whether a getxattr of this name is a command.
 #[must_use]
 pub fn is_asked(name: &CStr) -> bool {
     name == command::STATE || name == command::CANCEL

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Marks are not their reader's to copy. Ordinary programs see none in a list of attributes, so `rsync -X`, `cp -a` and
-//! backups do not carry them to another file, where they would be a lie. Setting one does nothing and succeeds: a
-//! restore of a backup that has them, made below us or before this was so, must not fail over what the copy does not need.
-//! Removing one is refused: it would lose a file, and no program does it unless somebody meant it.
+//! Hides marks from ordinary programs and protects them.
 //!
-//! Getting one by name works, because scripts ask so whether a file is cold. The archiver has names of its own for what
-//! it writes ([`cloudsync_format::command`]).
+//! Marks are left out of lists of attributes, so that `rsync -X`, `cp -a` and backups do not copy them to another file,
+//! for which they would be wrong. Setting one succeeds without effect, because restoring a backup that contains marks
+//! must not fail. Removing one is refused, because it could lose the file.
+//!
+//! Getting a mark by name works, because scripts use it to detect a cold file. The archiver writes marks under names of
+//! its own ([`cloudsync_format::command`]).
 
 #![forbid(unsafe_code)]
 
@@ -15,25 +16,25 @@ use cloudsync_format::{command, xattr};
 
 use crate::host::dict::DictRef;
 
-/// Patterns of marks.
+/// Patterns that match the names of marks.
 const MARKS: [&CStr; 2] = [c"trusted.glusterfs.cs.*", c"trusted.cloudsync.*"];
 
-/// What the archiver writes, and what that stands for.
+/// The archiver's names, and the marks that they stand for.
 const STANDS_FOR: [(&CStr, &CStr); 2] =
     [(command::LAST, xattr::LAST), (command::KEPT, xattr::KEPT)];
 
-/// What is left of the attributes that a setxattr sets.
+/// What remains of the attributes that a setxattr sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// None: they were marks.
+    /// Nothing: all of them were marks.
     All,
-    /// Some, perhaps all.
+    /// Some or all of them.
     Rest,
-    /// It may not be done.
+    /// The setxattr must be refused.
     Forbidden,
 }
 
-/// Whether that is the name of a mark.
+/// Whether this is the name of a mark.
 #[must_use]
 pub fn is_mark(name: &CStr) -> bool {
     MARKS.iter().any(|pattern| {
@@ -42,7 +43,7 @@ pub fn is_mark(name: &CStr) -> bool {
     })
 }
 
-/// The mark that the archiver means by this name.
+/// Returns the mark that the archiver's name stands for.
 #[must_use]
 pub fn stands_for(name: &CStr) -> Option<&'static CStr> {
     STANDS_FOR
@@ -50,14 +51,15 @@ pub fn stands_for(name: &CStr) -> Option<&'static CStr> {
         .find_map(|(from, to)| (from == name).then_some(to))
 }
 
-/// Takes marks out of what is to be set, and puts those in that the archiver means. `uid`: who sets it.
+/// Removes marks from the attributes to be set, and replaces the archiver's names by the marks they stand for. `uid`:
+/// the caller's user id.
 pub fn take_out(dict: DictRef<'_>, uid: u32) -> Taken {
     let marks: usize = hide(dict);
     for (from, to) in STANDS_FOR {
         let Some(value) = dict.bytes(from) else {
             continue;
         };
-        // Only what is kept may not be written: that is ours.
+        // Nobody may write `KEPT`: only we do.
         if uid != 0 || to == xattr::KEPT || dict.set_bytes(to, &value).is_err() {
             return Taken::Forbidden;
         }
@@ -70,7 +72,7 @@ pub fn take_out(dict: DictRef<'_>, uid: u32) -> Taken {
     }
 }
 
-/// Takes marks out of what is shown. Returns how many there were.
+/// Removes marks from attributes to be shown. Returns how many there were.
 pub fn hide(dict: DictRef<'_>) -> usize {
     MARKS
         .into_iter()

@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Every operation of the host (`glusterfs_fop_t`, `struct xlator_fops`) and what it means for a cold file, in the
-//! host's order. What depends on the arguments is decided in [`super::classify`]; the class here is then the one that
-//! the operation can have at most.
+//! The class of every operation of the host (`glusterfs_fop_t`, `struct xlator_fops`), in the host's order. Where the
+//! class depends on the arguments, [`super::classify`] decides, and the table has the strictest class possible.
 
 #![forbid(unsafe_code)]
 
 use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::Class;
 
-/// By number, from 1 on.
+/// Indexed by the operation's number minus 1.
 pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] = [
     (fop::GF_FOP_STAT, Class::Look),
     (fop::GF_FOP_READLINK, Class::Pass),
     (fop::GF_FOP_MKNOD, Class::Pass),
     (fop::GF_FOP_MKDIR, Class::Pass),
-    // Shows the attributes of directories only. The object stays; the archiver's collector knows.
+    // The answer has attributes of directories only. The object remains until the archiver's collector removes it.
     (fop::GF_FOP_UNLINK, Class::Pass),
     (fop::GF_FOP_RMDIR, Class::Pass),
     (fop::GF_FOP_SYMLINK, Class::Pass),
     (fop::GF_FOP_RENAME, Class::Patch),
     (fop::GF_FOP_LINK, Class::Patch),
     (fop::GF_FOP_TRUNCATE, Class::Bytes),
-    // Only with O_TRUNC: the bricks would cut the stub, and the next recall would bring the old bytes back.
+    // Only with O_TRUNC: the bricks would truncate the stub, and the next recall would restore the old bytes.
     (fop::GF_FOP_OPEN, Class::Unchecked),
     (fop::GF_FOP_READ, Class::Bytes),
     (fop::GF_FOP_WRITE, Class::Bytes),
     (fop::GF_FOP_STATFS, Class::Pass),
     (fop::GF_FOP_FLUSH, Class::Pass),
     (fop::GF_FOP_FSYNC, Class::Patch),
-    // The handshake and the commands, by name; with any other attribute the answer shows the file's.
+    // The handshake and the commands, by name. With any other name, the answer has the file's attributes.
     (fop::GF_FOP_SETXATTR, Class::Archive),
     (fop::GF_FOP_GETXATTR, Class::Control),
     (fop::GF_FOP_REMOVEXATTR, Class::Patch),
     (fop::GF_FOP_OPENDIR, Class::Pass),
     (fop::GF_FOP_FSYNCDIR, Class::Pass),
     (fop::GF_FOP_ACCESS, Class::Pass),
-    // Makes a new file. A client that does not know of one that exists opens that, and sees it in the answer.
+    // Creates a file, or opens an existing one that this client does not know of; the answer shows which.
     (fop::GF_FOP_CREATE, Class::Patch),
     (fop::GF_FOP_FTRUNCATE, Class::Bytes),
     (fop::GF_FOP_FSTAT, Class::Look),
@@ -55,7 +54,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_SETATTR, Class::Look),
     (fop::GF_FOP_FSETATTR, Class::Look),
     (fop::GF_FOP_READDIRP, Class::Look),
-    // Not operations: callbacks that the host numbers along with them.
+    // Not operations, but callbacks that the host numbers with them.
     (fop::GF_FOP_FORGET, Class::Pass),
     (fop::GF_FOP_RELEASE, Class::Pass),
     (fop::GF_FOP_RELEASEDIR, Class::Pass),
@@ -70,7 +69,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_COMPOUND, Class::Pass),
     (fop::GF_FOP_GETACTIVELK, Class::Pass),
     (fop::GF_FOP_SETACTIVELK, Class::Pass),
-    // Makes a new file with its bytes.
+    // Creates a file with its bytes.
     (fop::GF_FOP_PUT, Class::Pass),
     (fop::GF_FOP_ICREATE, Class::Pass),
     (fop::GF_FOP_NAMELINK, Class::Pass),
@@ -78,7 +77,7 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_COPY_FILE_RANGE, Class::Unchecked),
 ];
 
-/// The class of an operation; one that a newer host has and we do not know passes.
+/// Returns the class of an operation; an unknown one of a newer host passes.
 pub(super) fn class(number: fop::Type) -> Class {
     usize::try_from(number)
         .ok()
@@ -86,7 +85,7 @@ pub(super) fn class(number: fop::Type) -> Class {
         .map_or(Class::Pass, |(_, class)| *class)
 }
 
-// A row at another place than its number would give an operation another one's class.
+// A misplaced row would give an operation the class of another one.
 const _: () = {
     let mut row = 0;
     while row < TABLE.len() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An object that has another version (etag) than when the file was archived, and is the same object: it was copied to
-//! another bucket or provider, in other parts, or encrypted with another key. Size and checksum of the file's record
-//! prove it; then the new version is written down.
+//! Records the new version (etag) of an object that changed its version but not its bytes: it was copied to another
+//! bucket or provider, uploaded in other parts, or encrypted with another key. Size and checksum in the file's record
+//! prove that it is the same.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::lock::{lock_within, try_lock};
 
-/// How long a command waits for the lock.
+/// How long the command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn refused(errno: Errno, reason: String) -> Failure {
@@ -30,11 +30,10 @@ fn refused(errno: Errno, reason: String) -> Failure {
     }
 }
 
-/// Root says that the object of version `etag` is the file's. The store is asked, and the record, if there is one, must
-/// not say otherwise. Blocks.
-///
+/// Carries out root's command to accept the object of version `etag` as the file's. The store must have that version,
+/// and the file's record, if there is one, must not contradict it. Blocks.
 /// # Errors
-/// Why not.
+/// Why the version is not accepted.
 pub fn command(volume: &Volume, file: &File<'_>, etag: &str) -> Result<(), Failure> {
     let _lock = lock_within(file, PATIENCE)?;
     let status = file.status()?;
@@ -58,14 +57,13 @@ pub fn command(volume: &Volume, file: &File<'_>, etag: &str) -> Result<(), Failu
         && ours.algorithm() == theirs.algorithm()
         && ours != theirs
     {
-        let why = format!("checksum {theirs}, should be {ours}");
+        let why = format!("the store has checksum {theirs}, the file's record has {ours}");
         return Err(refused(Errno::EBADMSG, why));
     }
     write_down(file, &status, etag)
 }
 
-/// Remembers what a reader has found out: the object's version is another one now. Does nothing if somebody is at work on
-/// the file. Blocks.
+/// Records a new version that a read has discovered. Does nothing if the file is locked. Blocks.
 pub fn remember(file: &File<'_>, seen: &Status, etag: &CString) {
     let etag = etag.to_string_lossy();
     let written = try_lock(file).and_then(|_lock| {
@@ -82,19 +80,19 @@ pub fn remember(file: &File<'_>, seen: &Status, etag: &CString) {
     });
     if let Err(failure) = written {
         log::debug!(
-            "{}: its object's version is not written down: {failure}",
+            "{}: cannot record the object's version: {failure}",
             file.path()
         );
     }
 }
 
-/// Under the lock.
+/// Requires the lock.
 fn write_down(file: &File<'_>, status: &Status, etag: &str) -> Result<(), Failure> {
     let fd = Fd::anonymous(&file.loc)?;
     file.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
     let was = status.version.as_deref().map(String::from_utf8_lossy);
     log::info!(
-        "{}: its object is version {etag} now, it was {}; size and checksum are the same",
+        "{}: the object's version changed from {} to {etag}; size and checksum are the same",
         file.path(),
         was.as_deref().unwrap_or("unknown")
     );

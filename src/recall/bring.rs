@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Brings a file's bytes to the bricks: by parts if the plugin can fetch them, or by its `fop_download`.
+//! Writes an object to the bricks: in parts if the plugin implements `fetch`, otherwise by its `fop_download`.
 
 #![forbid(unsafe_code)]
 
@@ -18,10 +18,10 @@ use crate::recall::tracker::{self, WriteError, Written};
 use crate::volume::Volume;
 use cloudsync_logic::objects::identity::Identity;
 
-/// Brings the first `size` bytes of the object to the bricks. On success all of them were acknowledged. Blocks.
+/// Writes the first `size` bytes of the object to the bricks. On success, all were acknowledged. Blocks.
 ///
 /// # Errors
-/// Why not. What was written is worth nothing then.
+/// Why the recall failed. The bytes written must then be discarded.
 pub fn bring(
     volume: &Volume,
     store: &Arc<LoadedStore>,
@@ -42,7 +42,7 @@ pub fn bring(
             .open(volume.this, store, job.gfid, status)
             .and_then(|object| {
                 let parts = Arc::new(Parts::of(size));
-                // A file that will be cut is not served as what it was.
+                // A file that is going to be truncated is not served with its old bytes.
                 if size == object.source.identity.size && !config.checked {
                     job.serve(Some(Serving {
                         tracker: Arc::clone(&tracker),
@@ -77,7 +77,7 @@ pub fn bring(
     };
     let written = tracker.written();
     match (written.error, result) {
-        // What the bricks say comes first: the plugin's error only follows from it.
+        // An error of the bricks takes precedence: the plugin's error results from it.
         (Some(WriteError::Brick(errno)), _) => Err(Failure::Brick {
             step: "write",
             errno,
@@ -95,11 +95,11 @@ pub fn bring(
     }
 }
 
-/// What readers beside a recall that failed get at once: without the bricks nobody can say whether the file is still what
-/// they wait for. Any other failure is the recall's alone, or their requests meet it too.
+/// Returns the errno with which a failed recall fails the waiting readers at once: without the bricks, the file's state
+/// cannot be checked. Any other failure is the recall's alone, or the readers' own requests meet it too.
 #[must_use]
 pub fn refuses_readers(failure: &Failure) -> Option<Errno> {
-    // One of several bricks does not matter: the recall starts again.
+    // After the loss of one of several bricks, the recall is retried.
     let refused = failure.errno() == Errno::ENOTCONN && !matches!(failure, Failure::Disconnected);
     refused.then_some(Errno::ENOTCONN)
 }

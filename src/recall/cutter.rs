@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The operation that truncates a cold file (by path, descriptor or `O_TRUNC`): done on the bricks as its caller's, and
-//! answered. See [`cloudsync_logic::protocol::recall`] for when.
+//! Runs an operation that truncates a cold file (by path, descriptor or `O_TRUNC`) on the bricks as its caller, and
+//! answers it. See [`cloudsync_logic::protocol::recall`] for the order.
 
 #![forbid(unsafe_code)]
 
@@ -9,18 +9,18 @@ use crate::recall::job::Job;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::{Errno, Failure};
 
-/// The operation, and what the bricks answered.
+/// The operation and the bricks' answer.
 #[derive(Debug)]
 pub struct Cutter {
     ticket: Ticket,
-    /// Done: their answer.
+    /// The bricks' answer, if the operation succeeded.
     done: Option<Done>,
-    /// It waits on the bricks for a mandatory lock of somebody's.
+    /// The operation in flight, if it waits on the bricks for another process's mandatory lock.
     late: Option<Late>,
 }
 
 impl Cutter {
-    /// Takes the operation from those that wait for the job; `None` if it does not wait any more.
+    /// Takes the operation from the job's waiters; `None` if it no longer waits.
     #[must_use]
     pub fn of(job: &Job) -> Option<Self> {
         job.take_cutter().map(|ticket| Self {
@@ -30,7 +30,7 @@ impl Cutter {
         })
     }
 
-    /// Has the bricks do it.
+    /// Runs the operation on the bricks.
     ///
     /// # Errors
     /// [`Failure::NotAccepted`].
@@ -49,16 +49,16 @@ impl Cutter {
         }
     }
 
-    /// The operation waits for the job as before.
+    /// Returns the operation to the job's waiters.
     pub fn give_back(self, job: &Job) {
         job.wait_again(self.ticket);
     }
 
-    /// The job is done, with this `outcome`: answers the operation, or has it wait again. Returns the job's own outcome:
-    /// that the bricks refused the operation is no error of the job's.
+    /// Answers the operation, or returns it to the waiters, after the job ended with `outcome`. Returns the job's own
+    /// outcome, for which the bricks' refusal of the operation is not an error.
     ///
     /// # Errors
-    /// The outcome's.
+    /// As in `outcome`.
     pub fn answer(
         self,
         job: &Job,
@@ -66,7 +66,7 @@ impl Cutter {
         outcome: Result<(), Failure>,
     ) -> Result<(), Failure> {
         if let Some(late) = self.late {
-            // Other clients may want the file: its lock is given back, and the operation goes on when it is answered.
+            // Release the file's lock for other clients; the operation continues when the bricks have answered it.
             if let Some((ticket, answer)) = self.ticket.leave(late) {
                 go_on(ticket, answer);
             }
@@ -78,7 +78,7 @@ impl Cutter {
                 Ok(())
             }
             (Err(Failure::NotAccepted(errno)), _) => {
-                log::debug!("{path}: not truncated: {errno}");
+                log::debug!("{path}: the bricks refused the truncation: {errno}");
                 self.ticket.fail(errno);
                 Ok(())
             }
@@ -90,8 +90,8 @@ impl Cutter {
     }
 }
 
-/// An operation that had to wait on the bricks was answered. Done there, it is done again, in whatever state the file is
-/// by now. Never blocks.
+/// Continues an operation that had to wait on the bricks. If it succeeded there, it is run again, because the file's
+/// state may have changed. Never blocks.
 pub fn go_on(ticket: Ticket, answer: Result<(), Errno>) {
     match answer {
         Ok(()) => ticket.again(),

@@ -17,10 +17,10 @@ use crate::sizes::PART;
 use crate::volume::Volume;
 use cloudsync_logic::objects::limits::Use;
 
-/// Whose the bytes are. Blocks.
+/// Determines the origin of bytes in a cold file. Blocks.
 ///
 /// # Errors
-/// Where that is not known.
+/// Why it cannot be determined.
 pub fn compare(
     volume: &Arc<Volume>,
     file: &File<'_>,
@@ -43,7 +43,7 @@ pub fn compare(
     conclude(compared, status, marks, own_times)
 }
 
-/// Whether the first bytes of the file are the object's. `holes`: a zero says nothing.
+/// Whether the first `bytes` bytes of the file equal the object's. `holes`: zeros are not compared.
 fn is_in(
     object: &Arc<Object>,
     file: &File<'_>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Brings an object to the bricks in parts, several at once, and those first that a reader waits for.
+//! Writes an object to the bricks in parts, several at once; parts that readers wait for come first.
 //!
-//! Each part is streamed on a thread of its own; a small file is one part on the thread of its job. The parts' checksums
-//! add up to the object's.
+//! Each part is streamed on a thread of its own; a small file is one part on its job's thread. The parts' checksums are
+//! combined into the object's.
 
 #![forbid(unsafe_code)]
 
@@ -26,29 +26,29 @@ use cloudsync_logic::objects::limits::{LIMITS, Use};
 use cloudsync_logic::objects::source;
 use cloudsync_logic::queue::Parts;
 
-/// What a recall writes to, and how.
+/// The destination of a recall, and its settings.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// Whose bricks.
+    /// The volume.
     pub volume: &'a Volume,
-    /// Who wants it.
+    /// The job.
     pub job: &'a Job,
-    /// Where the bytes go.
+    /// The file to write to.
     pub fd: &'a Fd,
-    /// What counts them.
+    /// Counts the writes.
     pub tracker: &'a Arc<Tracker>,
-    /// How many parts at once.
+    /// The number of parts to fetch at once.
     pub ranges: usize,
-    /// Whether it is given up when nobody waits for it.
+    /// Whether to cancel the recall when no operation waits for it.
     pub give_up: bool,
 }
 
-/// Brings `parts` of an object to the bricks: its first bytes, as many as the tracker expects.
+/// Writes `parts` of an object to the bricks: together they are its first bytes, as many as the tracker expects.
 ///
 /// # Errors
-/// Why not. What was written until then is worth nothing.
+/// Why the recall failed. The bytes written must then be discarded.
 pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result<(), Failure> {
-    // A part's checksum says nothing without the others; a piece was compared when it came.
+    // The parts' checksums can be compared only if all are fetched; a single piece was compared on arrival.
     let whole =
         target.tracker.size() == object.source.identity.size && !object.source.is_one_piece();
     let expected = if whole {
@@ -68,7 +68,7 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
     let threads = parts.left(target.ranges);
     std::thread::scope(|scope| {
         for number in 1..threads {
-            // Fewer threads are slower, and no error.
+            // With fewer threads the recall is slower, which is not an error.
             let Some(more) = LIMITS.more() else {
                 break;
             };
@@ -105,15 +105,15 @@ fn add_up(expected: Checksum, mut sums: Vec<(Range<u64>, Checksum)>) -> Checksum
     })
 }
 
-/// What the threads of one recall share.
+/// The state shared by the threads of one recall.
 struct Fetching<'a> {
     object: &'a Arc<Object>,
     parts: &'a Parts,
     target: &'a Target<'a>,
     algorithm: Option<Algorithm>,
-    /// One part failed: the others need not go on.
+    /// A part failed: the other threads stop.
     stopped: AtomicBool,
-    /// When somebody looked for room.
+    /// When the free space was last checked.
     looked: Mutex<Instant>,
     done: Mutex<Done>,
 }
@@ -136,7 +136,8 @@ impl Fetching<'_> {
             && let Some(range) = self.parts.next()
         {
             if let Err(failure) = self.part(range, what) {
-                // In this order: those that are stopped by it fail too, and not first.
+                // In this order, because the threads that this stops fail too, and must not be recorded as the first
+                // failure.
                 self.done().failed.get_or_insert(failure);
                 self.stopped.store(true, Ordering::Release);
             }
@@ -145,7 +146,7 @@ impl Fetching<'_> {
 
     fn go_on(&self) -> Result<(), Failure> {
         let Target { job, tracker, .. } = self.target;
-        // Here too: the next write may be long in coming.
+        // Checked here too, because the next write may be a long way off.
         if tracker.is_lost() {
             return Err(Failure::Disconnected);
         }
@@ -155,7 +156,7 @@ impl Fetching<'_> {
         Ok(())
     }
 
-    /// Others fill the bricks, too.
+    /// Checks the free space at most once a second, because others write to the bricks too.
     fn find_room(&self) -> Result<(), Failure> {
         const EACH: Duration = Duration::from_secs(1);
         let Target { volume, job, .. } = self.target;
@@ -174,7 +175,7 @@ impl Fetching<'_> {
         space::look_again(&file, config.keep_free)
     }
 
-    /// Writes part of a chunk.
+    /// Writes the bytes `which` of a chunk at offset `at`.
     fn write(&self, at: u64, chunk: &Arc<Chunk>, which: Range<usize>) -> Result<(), Failure> {
         let Target {
             job, fd, tracker, ..

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a job does, on a thread that may block: checks whether there is anything to do, and runs the protocol.
+//! Runs a job on a thread that may block: checks whether there is anything to do, and runs the protocol.
 
 #![forbid(unsafe_code)]
 
@@ -27,11 +27,11 @@ use crate::recall::job::Job;
 use crate::sizes::PIECE;
 use crate::volume::Volume;
 
-/// Looks, without the lock, whether the job is done already: most that come here after another client's recall find the
-/// file local, and an operation that the bricks do not check comes here every time. Needs no store.
+/// Checks without the lock whether there is anything to do. After another client's recall the file is local, and
+/// operations that the bricks do not check get here every time. Does not need the store.
 ///
 /// # Errors
-/// Why it can never be done.
+/// Why the job cannot succeed.
 pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
     let status = volume.file(&job.inode, job.gfid, job)?.status()?;
     let local = status.state == State::Local;
@@ -43,22 +43,22 @@ pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
         Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
         Want::Tidy => Ok(Looked::Done),
         Want::LookInto if !is_unexplained(&status, job.gfid) => Ok(Looked::Done),
-        // At most all of them are compared with the object.
+        // The bytes on the bricks may have to be compared with the object.
         Want::LookInto | Want::SettleNow | Want::Settle => Ok(Looked::of(status.on_bricks)),
         Want::First(0) => Ok(Looked::NoStore),
-        // One that has bytes may turn out to be local.
+        // A file with bytes may turn out to be local, which does not need the store.
         _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
         _ => Ok(Looked::of(status.attributes.size())),
     }
 }
 
-/// How long a lookup waits for the end of a recall that has left marks behind.
+/// How long a lookup waits for the end of a recall that has left marks.
 const MOMENT: Duration = Duration::from_secs(5);
 
-/// Does what the job's waiters wait for.
+/// Runs the job.
 ///
 /// # Errors
-/// Why not; the file is then as cold as it was, or what another client made of it.
+/// Why the job failed. The file is then still cold, or as another client left it.
 pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
     volume.objects.let_readers_first(job.gfid);
     let file = volume.file(&job.inode, job.gfid, job)?;
@@ -82,24 +82,24 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         None => outcome,
     };
     match outcome {
-        // A lookup goes on without: it then shows what was archived.
+        // A lookup continues without it and shows the archived size.
         Err(failure)
             if matches!(job.want, Want::Tidy | Want::LookInto)
                 || matches!(failure, Failure::Locked) =>
         {
-            log::debug!("{}: not checked: {failure}", file.path());
+            log::debug!("{}: state not settled: {failure}", file.path());
             Ok(())
         }
         outcome => outcome,
     }
 }
 
-/// What the protocol asks of us.
+/// Implements what the protocol calls.
 struct Steps<'a> {
     volume: &'a Arc<Volume>,
     job: &'a Job,
     file: &'a File<'a>,
-    /// On the bricks, for what is on its way.
+    /// The space reserved on the bricks.
     room: Option<Taken<'a>>,
     /// The operation that truncates the file.
     cutter: Option<Cutter>,
@@ -118,7 +118,7 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
 
     fn end_reading(&mut self, failed: Option<&Failure>) {
         self.job.end_reading();
-        // The object is not needed any more, or what is in memory of it may be what is wrong.
+        // The object is no longer needed, or its bytes in memory may be the cause of the failure.
         let refused = failed.and_then(refuses_readers);
         self.volume.objects.close(self.job.gfid, refused);
         self.room = None;
@@ -144,7 +144,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         let store = self.volume.store().ok_or(Failure::NoStore)?;
         let whole = status.attributes.size();
         let size = match keep {
-            // A plugin of the stock ABI brings the whole file or nothing.
+            // A plugin of the stock ABI writes the whole file or nothing.
             Some(keep) if store.can_fetch() => keep.min(whole),
             _ => whole,
         };
