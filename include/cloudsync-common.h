@@ -2,20 +2,20 @@
 /*
  * The ABI of cloudsync's store plugins.
  *
- * A plugin is a shared object in the plugin folder that exports one table, `store_ops`. The translator loads it
- * when a volume's option cloudsync-storetype names it, calls fop_init once, and calls fop_download on a thread of
- * its own when somebody touches a cold file.
+ * A plugin is a shared object in the plugin folder that exports the table `store_ops`. The translator loads it when a
+ * volume's option cloudsync-storetype names it, calls fop_init once, and calls fop_download on one of its own threads to
+ * recall a cold file.
  *
- * Names, order and layout of the host's structures are those of the header that ships in GlusterFS's source, so a
- * plugin built for that one loads here unchanged. Fields of ours come after the host's.
+ * Names, order and layout of the host's structures are those of the header in GlusterFS's source, so a plugin built for
+ * that header loads here unchanged. Our own fields follow the host's.
  */
 #ifndef CLOUDSYNC_COMMON_H
 #define CLOUDSYNC_COMMON_H
 
 #ifdef __cplusplus
 
-/* GlusterFS's headers are C and nothing else. C++ gets the two tables, which is what a plugin exports; the functions
- * behind them that touch a frame belong into a file of C. */
+/* GlusterFS's headers are C only. C++ gets the two tables that a plugin exports; functions that access a frame must be in
+ * a C file. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,8 +27,8 @@ typedef struct _dict dict_t;
 #else /* C, up to the tables */
 
 /*
- * GlusterFS installs its headers without the config.h that it was built with. These macros stand for it: those of
- * Debian's build for 64-bit Linux. Without some of them layouts differ silently.
+ * GlusterFS installs its headers without the config.h that it was built with. These macros replace it, with the values of
+ * Debian's build for 64-bit Linux. Without some of them, layouts would differ silently.
  */
 #ifndef _GNU_SOURCE
 #ifdef _FEATURES_H
@@ -78,7 +78,7 @@ typedef struct _dict dict_t;
 #ifndef HAVE_PTHREAD_SETNAME_NP_TWO_ARGS
 #define HAVE_PTHREAD_SETNAME_NP_TWO_ARGS 1
 #endif
-/* The host's macros say typeof, which -std=c11 does not know. */
+/* The host's macros use typeof, which -std=c11 does not have. */
 #if defined(__STRICT_ANSI__) && !defined(typeof)
 #define typeof __typeof__
 #endif
@@ -93,51 +93,51 @@ typedef struct _dict dict_t;
 #include <glusterfs/syncop.h>
 #include <glusterfs/compat-errno.h>
 
-/* Names a file for a plugin that does not go by the object's key. */
+/* Identifies a file for a plugin that does not use the object's key. */
 typedef struct cs_loc_xattr {
     char *file_path; /* path in the volume; owned by this structure */
-    uuid_t uuid;     /* trusted.cloudsync.uuid: the archive's name of the file */
-    uuid_t gfid;     /* the volume's name of the file */
+    uuid_t uuid;     /* trusted.cloudsync.uuid: identifies the file in the archive */
+    uuid_t gfid;     /* identifies the file in the volume */
     char *volname;   /* the volume; owned by this structure */
 } cs_loc_xattr_t;
 
-/* What the bricks remember of a cold file's size. */
+/* The size of a cold file, as recorded on the bricks. */
 typedef struct cs_size_xattr {
     uint64_t size;    /* bytes */
-    uint64_t blksize; /* preferred size of a transfer, bytes */
+    uint64_t blksize; /* preferred transfer size, bytes */
     uint64_t blocks;  /* 512-byte blocks */
 } cs_size_xattr_t;
 
-/* A recall (or a remote read) as its plugin sees it: frame->local of the frame that fop_download gets. */
+/* A recall (or remote read), as passed to the plugin: frame->local of the frame in the call of fop_download. */
 typedef struct cs_local {
-    loc_t loc;                /* the file; path may be NULL for a file known by its gfid only */
+    loc_t loc;                /* the file; path may be NULL if only the gfid is known */
     fd_t *fd;                 /* the application's descriptor, or NULL */
     call_stub_t *stub;        /* not for plugins */
     call_frame_t *main_frame; /* not for plugins */
-    int op_errno;             /* set by the plugin when it fails: the errno that the waiting operation gets */
+    int op_errno;             /* set by the plugin on failure: the errno for the waiting operation */
     int op_ret;               /* not for plugins */
-    fd_t *dlfd;               /* where the file's bytes must be written */
+    fd_t *dlfd;               /* the descriptor to write the file's bytes to */
     off_t dloffset;           /* for the plugin's use: starts at 0 */
-    struct iatt stbuf;        /* the file's attributes; ia_size is the size that the recall must bring back */
+    struct iatt stbuf;        /* the file's attributes; ia_size is the size of the whole object */
     dict_t *xattr_rsp;        /* not for plugins */
     dict_t *xattr_req;        /* not for plugins */
     glusterfs_fop_t fop;      /* the operation that started this */
     gf_boolean_t locked;      /* not for plugins */
     int call_cnt;             /* not for plugins */
     inode_t *inode;           /* the file */
-    char *remotepath;         /* the object's key, as it is in the store, not encoded in any way */
+    char *remotepath;         /* the object's key in the store, not encoded in any way */
 
     struct {
         off_t offset;           /* remote read: first byte */
         uint32_t flags;         /* remote read: the reader's flags */
-        size_t size;            /* remote read: at most so many bytes */
-        cs_loc_xattr_t *lxattr; /* who the file is, for plugins that do not go by remotepath */
+        size_t size;            /* remote read: maximum number of bytes */
+        cs_loc_xattr_t *lxattr; /* identifies the file, for plugins that do not use remotepath */
     } xattrinfo;
 
-    /* Ours from here on. */
-    const char *version; /* the object's etag when the file was archived: any other version must be refused with
-                          * ESTALE. NULL when it is not known */
-    int32_t *cancelled;  /* not 0 once nobody wants the bytes any more; NULL under another translator */
+    /* Our own fields, which the host's header does not have. */
+    const char *version; /* the object's etag when the file was archived; any other version must be refused with
+                          * ESTALE. NULL if not known */
+    int32_t *cancelled;  /* not 0 once the recall is cancelled; NULL under another translator */
 } cs_local_t;
 
 typedef int (*fop_download_t)(call_frame_t *frame, void *config);
@@ -148,38 +148,38 @@ typedef void (*store_fini)(void *config);
 
 /* The store that a volume uses. */
 struct cs_remote_stores {
-    char *name;                    /* as the option cloudsync-storetype has it */
+    char *name;                    /* the value of the option cloudsync-storetype */
     void *config;                  /* what fop_init returned */
     fop_download_t dlfop;          /* store_ops.fop_download */
     fop_remote_read_t rdfop;       /* store_ops.fop_remote_read, may be NULL */
     store_init init;               /* store_ops.fop_init */
     store_reconfigure reconfigure; /* store_ops.fop_reconfigure */
     store_fini fini;               /* store_ops.fop_fini */
-    void *handle;                  /* of dlopen */
+    void *handle;                  /* returned by dlopen */
 };
 
-/* this->private, as plugins may read it. */
+/* The part of this->private that plugins may read. */
 typedef struct cs_private {
     xlator_t *this;                  /* the translator */
-    struct cs_remote_stores *stores; /* NULL while no store is up */
-    gf_boolean_t abortdl;            /* the volume is going away: give up */
+    struct cs_remote_stores *stores; /* NULL while no store is loaded */
+    gf_boolean_t abortdl;            /* the volume is being taken down: give up */
     pthread_spinlock_t lock;         /* protects abortdl */
     gf_boolean_t remote_read;        /* the option cloudsync-remote-read */
 } cs_private_t;
 
-#endif /* C; from here on C++ as well */
+#endif /* C only; the following is for C++ too */
 
 /*
- * What a plugin exports as `store_ops`.
+ * The table that a plugin exports as `store_ops`.
  *
  * fop_download     writes the whole object local->remotepath to local->dlfd: STACK_WIND of writev to
- *                  FIRST_CHILD(frame->this), in pieces of any size and in any order. It may fire writes and not wait
- *                  for them: the translator counts every acknowledgement. Writes block while too much is in
- *                  flight. Returns 0, or -1 with local->op_errno set. It runs on a thread that may block.
- * fop_remote_read  NULL, or reads xattrinfo.size bytes at xattrinfo.offset without recalling the file.
- * fop_init         reads this_xl->options; returns the store's configuration, NULL on failure.
- * fop_reconfigure  the options changed: `options` holds all of them. Returns 0, or -1 and keeps the old ones.
- * fop_fini         frees what fop_init returned; no call is running any more.
+ *                  FIRST_CHILD(frame->this), in pieces of any size and in any order. It need not wait for the writes:
+ *                  the translator counts every acknowledgement. Writes block while too much is in flight. Returns 0,
+ *                  or -1 with local->op_errno set. It runs on a thread that may block.
+ * fop_remote_read  reads xattrinfo.size bytes at xattrinfo.offset without recalling the file. May be NULL.
+ * fop_init         reads this_xl->options. Returns the store's configuration, or NULL on failure.
+ * fop_reconfigure  applies changed options; `options` holds all of them. Returns 0, or -1 and keeps the old ones.
+ * fop_fini         frees the result of fop_init. Called when no other call is running.
  */
 typedef struct store_methods {
     int (*fop_download)(call_frame_t *frame, void *config);
@@ -189,40 +189,40 @@ typedef struct store_methods {
     void (*fop_fini)(void *config);
 } store_methods_t;
 
-/* An object as its store describes it. Strings are empty when the store does not say. */
+/* An object, as described by its store. A string is empty if the store does not provide it. */
 typedef struct cs_object {
     uint64_t size;      /* bytes */
     char etag[128];     /* the store's version of the object, as text */
     char checksum[128]; /* "algorithm:base64", of the whole object, e.g. "crc64nvme:..." */
 } cs_object_t;
 
-/* A part of an object, and where its bytes are to go. */
+/* A part of an object to fetch, and the functions that receive its bytes. */
 typedef struct cs_fetch {
-    const char *key;     /* the object's, not encoded in any way */
-    const char *version; /* the only version (cs_object_t.etag) whose bytes will do; NULL: any */
-    uint64_t size;       /* of the whole object, bytes */
-    uint64_t offset;     /* of the part */
-    uint64_t length;     /* of the part, not 0 */
-    /* Takes the next bytes, which are copied. 0, or an errno: the bytes are not wanted any more; return its negative. */
+    const char *key;     /* the object's key, not encoded in any way */
+    const char *version; /* the only acceptable version (cs_object_t.etag); NULL: any */
+    uint64_t size;       /* size of the whole object, bytes */
+    uint64_t offset;     /* offset of the part, bytes */
+    uint64_t length;     /* length of the part, bytes; not 0 */
+    /* Takes the next bytes, which are copied. Returns 0, or an errno to stop: return its negative from `fetch`. */
     int (*write)(void *sink, const void *bytes, size_t length);
-    /* Not 0 once nobody wants the bytes any more. Ask while waiting; `write` asks by itself. */
+    /* Returns non-zero once the fetch is cancelled. Check it while waiting for the store; `write` checks it too. */
     int (*cancelled)(void *sink);
     void *sink;
-    /* For a store whose answer to the request for bytes tells all that `head` would: call it before the first `write`,
-     * and `head` is not asked for this object. Need not be called. */
+    /* Optional, for a store whose response with the bytes also has everything that `head` returns: if it is called before
+     * the first `write`, `head` is not called for this object. */
     void (*describe)(void *sink, const cs_object_t *object);
 } cs_fetch_t;
 
 /*
- * An optional second table, exported as `store_ops_ext`: what the five slots above lack. `size` comes first and is
- * sizeof of the plugin's own table, so the table can grow: a slot past it counts as NULL.
+ * An optional second table, exported as `store_ops_ext`, with functions that `store_ops` lacks. `size` is the size of the
+ * plugin's own table, so that the table can grow: a slot beyond it counts as NULL.
  *
- * head  asks the store for an object. Returns 0 and fills `object`, or a negative errno (-ENODATA: no such object).
- *       `key` is not encoded. May block. Runs on any of the translator's threads, several at once.
- * fetch gives `what->write` each byte of a part once, in order, on the thread that it is called on. Returns 0 when all
- *       were taken, or a negative errno (-ENODATA: no such object; -ESTALE: another version). May block, several at
- *       once, also for the same object. With it the translator recalls by parts, in parallel, and fetches only what
- *       is needed; fop_download is then for other translators.
+ * head  queries the store for an object. Returns 0 and fills `object`, or a negative errno (-ENODATA: no such object).
+ *       `key` is not encoded. May block. Called on any of the translator's threads, concurrently.
+ * fetch passes each byte of a part to `what->write` once, in order, on the calling thread. Returns 0 when all were taken,
+ *       or a negative errno (-ENODATA: no such object; -ESTALE: another version). May block. Called concurrently, also
+ *       for the same object. With it, the translator recalls in parts, in parallel, and fetches only what is needed;
+ *       fop_download is then only used by other translators.
  */
 typedef struct store_methods_ext {
     size_t size;
@@ -235,12 +235,12 @@ typedef struct store_methods_ext {
 #else
 
 /*
- * For plugins that block: fop_download runs on a thread that may. Under GlusterFS's own translator it does not, and
- * these must not be used there.
+ * Helpers for plugins that block, which fop_download may do here. Under GlusterFS's own translator it must not block, and
+ * these must not be used.
  *
- * cs_cancelled  not 0 once nobody wants the bytes any more. Ask between pieces, and while waiting for the store.
- * cs_write      writes to the file that is recalled, and waits until the volume has taken the bytes. Returns 0 or an
- *               errno, with which the recall must fail. The bytes are copied.
+ * cs_cancelled  returns non-zero once the recall is cancelled. Check it between pieces, and while waiting for the store.
+ * cs_write      writes to the file being recalled, and waits for the volume's acknowledgement. Returns 0, or an
+ *               errno with which the recall must fail. The bytes are copied.
  */
 static inline int
 cs_cancelled(call_frame_t *frame)
@@ -291,7 +291,7 @@ cs_write(call_frame_t *frame, const void *bytes, size_t size, off_t offset)
     copy = copy_frame(frame);
     if (copy) {
         sem_init(&written.done, 0, 0);
-        /* The macro does nothing, and says nothing, when it gets no frame: only the call evaluates this. */
+        /* The macro does not report that it got no frame and did not wind: it sets `wound` only if it winds. */
         STACK_WIND_COOKIE(copy, cs_write_cbk, &written, child, child->fops->writev, (wound = 1, local->dlfd), &piece,
                           1, offset, 0, iobref, NULL);
         if (!wound)

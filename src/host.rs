@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Safe handles of the host's objects. Together with `entry` and `plugin` this is where `unsafe` lives.
-//!
-//! The rules that the handles stand on:
-//! - a handle that is kept holds a reference of the host's; it is given back on drop, with the host's notion of the
-//!   current translator (`THIS`) set, see [`xlator::Entered`];
-//! - an operation that arrived is a [`ticket::Ticket`], which answers exactly once;
-//! - no lock of ours is held across a call into the host that may wind or unwind.
+//! Safe handles for the host's objects. Most `unsafe` code is here, in `entry` and in `plugin`. The handles rely on
+//! these rules:
+//! - an owning handle holds a reference to the host's object and releases it on drop, which requires that the host's
+//!   current translator (`THIS`) is set, see [`xlator::Entered`];
+//! - an operation of the host is a [`ticket::Ticket`], which answers it exactly once;
+//! - none of our locks is held during a call into the host that may wind or unwind.
 
 pub mod arguments;
 pub mod attributes;

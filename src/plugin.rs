@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! From a store's name to a loaded plugin.
+//! Finds, loads and calls store plugins.
 //!
-//! - [`table`]: which library a name means, and which ones are installed;
-//! - [`store`]: a loaded plugin with its configuration, called safely.
+//! - [`table`]: maps a store's name to its library and lists the installed plugins;
+//! - [`store`]: safe calls into a loaded plugin.
 
 pub mod store;
 pub mod table;

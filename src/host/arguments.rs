@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The arguments of an operation, as its ticket keeps them.
+//! Access to the arguments of an operation, as its ticket keeps them.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -21,7 +21,7 @@ impl fmt::Debug for Arguments<'_> {
 }
 
 impl<'a> Arguments<'a> {
-    /// The host's number of the operation.
+    /// The operation's number in the host's enumeration.
     #[must_use]
     pub const fn fop(&self) -> sys::glusterfs_fop_t::Type {
         self.call.fop
@@ -43,7 +43,7 @@ impl<'a> Arguments<'a> {
         !self.call.fd.is_null() && self.call.fop != sys::glusterfs_fop_t::GF_FOP_OPEN
     }
 
-    /// Whether the inode is known to be something else than a regular file.
+    /// Whether the inode is known not to be a regular file.
     #[must_use]
     pub fn is_not_a_file(&self) -> bool {
         let inode = self.inode();
@@ -55,25 +55,25 @@ impl<'a> Arguments<'a> {
         kind != sys::ia_type_t::IA_INVAL && kind != sys::ia_type_t::IA_IFREG
     }
 
-    /// Flags of open.
+    /// The flags of an open.
     #[must_use]
     pub const fn flags(&self) -> i32 {
         self.call.flags
     }
 
-    /// Offset of a data operation; new size of a truncation.
+    /// The offset of a data operation, or the new size of a truncation, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         u64::try_from(self.call.offset).unwrap_or(0)
     }
 
-    /// Size of a read.
+    /// The size of a read in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.call.size as u64
     }
 
-    /// The identity that a new file is to have.
+    /// The gfid that a new file is to get, if one was requested.
     #[must_use]
     pub fn new_gfid(&self) -> Option<Gfid> {
         // SAFETY: the ticket holds a reference for as long as the borrow lasts.
@@ -81,7 +81,7 @@ impl<'a> Arguments<'a> {
         xdata.gfid(c"gfid-req")
     }
 
-    /// The name that getxattr asks for; empty if it asks for all.
+    /// The attribute that a getxattr requests; empty if it requests all.
     #[must_use]
     pub fn name(&self) -> &'a CStr {
         let name = self.call.name;
@@ -92,14 +92,14 @@ impl<'a> Arguments<'a> {
         unsafe { CStr::from_ptr(name) }
     }
 
-    /// The attributes that setxattr sets.
+    /// The attributes that a setxattr sets.
     #[must_use]
     pub fn xattr(&self) -> Option<DictRef<'a>> {
         // SAFETY: the ticket holds a reference for as long as the borrow lasts.
         unsafe { DictRef::from_raw(self.call.xattr) }
     }
 
-    /// The process that asks, or a negative number for some programs of the host's (`GF_CLIENT_PID_...`).
+    /// The caller's process id; negative for some of the host's own programs (`GF_CLIENT_PID_...`).
     #[must_use]
     pub fn pid(&self) -> i32 {
         // SAFETY: frame and root live until the operation is answered.
@@ -108,7 +108,7 @@ impl<'a> Arguments<'a> {
         unsafe { (*root).pid }
     }
 
-    /// Who asks: the user id that the operation runs as.
+    /// The user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {
         // SAFETY: frame and root live until the operation is answered.

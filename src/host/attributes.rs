@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A file's attributes (the host's `struct iatt`).
+//! Wraps a file's attributes (the host's `struct iatt`).
 
 use std::fmt;
 
@@ -32,19 +32,19 @@ impl Attributes {
         Self(unsafe { std::mem::zeroed() })
     }
 
-    /// Bytes.
+    /// The size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.0.ia_size
     }
 
-    /// The file that they are of.
+    /// The file's identity.
     #[must_use]
     pub const fn gfid(&self) -> Gfid {
         Gfid(self.0.ia_gfid)
     }
 
-    /// How many names it has.
+    /// The number of hard links.
     #[must_use]
     pub const fn links(&self) -> u32 {
         self.0.ia_nlink
@@ -56,13 +56,13 @@ impl Attributes {
         self.0.ia_type == sys::ia_type_t::IA_IFREG
     }
 
-    /// Whose the file is.
+    /// The owner's user id.
     #[must_use]
     pub const fn uid(&self) -> u32 {
         self.0.ia_uid
     }
 
-    /// The last change of the bytes.
+    /// The time of the last change of the bytes.
     #[must_use]
     pub const fn mtime(&self) -> Time {
         Time {
@@ -71,7 +71,7 @@ impl Attributes {
         }
     }
 
-    /// The last change of bytes or attributes.
+    /// The time of the last change of bytes or attributes.
     #[must_use]
     pub const fn ctime(&self) -> Time {
         Time {
@@ -80,8 +80,8 @@ impl Attributes {
         }
     }
 
-    /// Makes them those of a cold file. One block: it occupies next to nothing, but `cp` and `tar` take a file
-    /// without blocks for a hole. (The bricks' own figures are read into an uncleared buffer there.)
+    /// Changes them to those of a cold file of `size` bytes. It shows one block, because `cp` and `tar` treat a file
+    /// without blocks as a hole. (The bricks' own figures are not usable: they read them into an uninitialised buffer.)
     pub const fn show_cold(&mut self, size: u64) {
         self.0.ia_size = size;
         self.0.ia_blocks = 1;

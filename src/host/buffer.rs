@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Memory of the host's (an iobuf), which a write carries to the bricks and an answer carries up without another copy.
+//! A buffer from the host's pool (an iobuf), which writes and answers can pass on without copying.
 
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -10,7 +10,7 @@ use crate::host::xlator::Xlator;
 use crate::sys;
 use cloudsync_logic::errno::Errno;
 
-/// An iobuf, filled from its beginning on.
+/// An iobuf that is filled from its start.
 #[derive(Debug)]
 pub struct Buffer {
     raw: NonNull<sys::iobuf>,
@@ -24,7 +24,7 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// An empty buffer with room for `size` bytes, from the pool of the host.
+    /// Allocates an empty buffer for `size` bytes from the host's pool.
     ///
     /// # Errors
     /// ENOMEM.
@@ -49,13 +49,13 @@ impl Buffer {
         unsafe { sys::cs_shim_buffer_bytes(self.as_ptr()) }.cast()
     }
 
-    /// How many bytes there is room for.
+    /// The number of bytes that can still be added.
     #[must_use]
     pub const fn room(&self) -> usize {
         self.size - self.filled
     }
 
-    /// Adds a copy of `bytes` behind what is there. The caller stays inside the room.
+    /// Appends a copy of `bytes`. Panics if there is not enough room.
     pub fn push(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.room(), "buffer too small");
         // SAFETY: `filled` is within the buffer.
@@ -65,18 +65,18 @@ impl Buffer {
         self.filled += bytes.len();
     }
 
-    /// What is in it.
+    /// The bytes added so far.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: so many bytes were written; nobody writes while the handle is shared.
+        // SAFETY: the first `filled` bytes were written; nothing writes while the handle is shared.
         unsafe { std::slice::from_raw_parts(self.start(), self.filled) }
     }
 
-    /// Writes `part` of it to the file at `offset`; `write` hears of the answer. `urgent`: somebody waits; otherwise the
-    /// bricks may let it wait.
+    /// Writes `part` of the buffer to the file at `offset`; `write` is notified of the answer. `urgent`: an operation
+    /// waits for it; otherwise the bricks give it low priority.
     ///
     /// # Errors
-    /// Nothing was sent: ENOMEM. `write` has heard of that too.
+    /// ENOMEM or EINVAL: nothing was sent. `write` is notified of that too.
     pub fn write(
         &self,
         this: Xlator,
@@ -94,8 +94,8 @@ impl Buffer {
             write.end(Err(Errno::EINVAL), false);
             return Err(Errno::EINVAL);
         };
-        // SAFETY: all pointers are live, the part is within the buffer; the shim takes references of its own, and gives
-        // `write` back to write::end, once.
+        // SAFETY: all pointers are live, the part is within the buffer; the shim takes its own references, and passes
+        // `write` to write::end exactly once.
         let errno = unsafe {
             sys::cs_shim_write(
                 this.as_ptr(),
@@ -118,7 +118,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: gives back the reference that the constructor got.
+        // SAFETY: releases the constructor's reference.
         unsafe { sys::cs_shim_buffer_free(self.as_ptr()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Operations of our own on the child, for jobs: each blocks its thread until the bricks have answered. Never call
-//! one on a thread of the host's. Here is what asks and locks; what changes a file is in [`file`].
+//! Our own operations on the child, for jobs. Each blocks until the bricks have answered, so it must not be called on a
+//! thread of the host. This module has queries and locks; [`file`] has the operations that change a file.
 
 mod file;
 mod room;
@@ -23,14 +23,14 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::status::{self, Reading};
 
-/// The child of an instance, entered by a thread of ours.
+/// The child of an instance, as used by one of our threads.
 #[derive(Debug)]
 pub struct Child {
     raw: Xlator,
     _entered: Entered,
 }
 
-/// What the bricks say of a file.
+/// A file's state, as the bricks report it.
 pub type Status = status::Status<Attributes>;
 
 fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
@@ -45,12 +45,12 @@ fn brick(step: &'static str, result: i32) -> Result<(), Failure> {
 }
 
 impl Child {
-    /// Enters `this` on the calling thread, with an identity of its own: root that no brick squashes, and a lock
-    /// owner that no other job has (`token` is an address that stays unique while the job runs).
+    /// Enters `this` on the calling thread, as root exempt from root squashing and with a lock owner unique to the job
+    /// (`token`: an address that is unique while the job runs).
     #[must_use]
     pub fn enter(this: Xlator, token: *const ()) -> Option<Self> {
         let entered = this.enter();
-        // SAFETY: sets thread-locals of the host's; the token is used as a number only.
+        // SAFETY: sets thread-locals of the host; the token is used as a number only.
         unsafe { sys::cs_shim_become(token.cast_mut().cast()) };
         Some(Self {
             raw: this.first_child()?,
@@ -62,7 +62,7 @@ impl Child {
         self.raw.as_ptr()
     }
 
-    /// Takes the lock that serialises archive and recall of the file between all clients, if nobody has it.
+    /// Takes the lock that serialises archive and recall of the file among all clients, if it is free.
     ///
     /// # Errors
     /// [`Failure::Locked`], [`Failure::Brick`].
@@ -73,18 +73,18 @@ impl Child {
         }
     }
 
-    /// Takes it once more, and waits for nobody: see [`cloudsync_logic::protocol::lease`].
+    /// Takes the lock again without waiting: see [`cloudsync_logic::protocol::lease`].
     ///
     /// # Errors
-    /// [`Failure::Brick`], with EAGAIN if another client has it.
+    /// [`Failure::Brick`], with EAGAIN if another client holds it.
     pub fn lock_again(&self, loc: &Loc) -> Result<(), Failure> {
         brick("lock again", self.inodelk(loc, sys::CS_TRY_LOCK))
     }
 
-    /// Gives it back once.
+    /// Releases the lock once.
     ///
     /// # Errors
-    /// [`Failure::Brick`]: a brick does not have it.
+    /// [`Failure::Brick`]: a brick has lost the lock.
     pub fn unlock(&self, loc: &Loc) -> Result<(), Failure> {
         brick("unlock", self.inodelk(loc, sys::CS_UNLOCK))
     }
@@ -101,7 +101,7 @@ impl Child {
         }
     }
 
-    /// An extended attribute of the file; `None` if it has none of that name.
+    /// Returns an extended attribute of the file; `None` if the file does not have it.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -110,13 +110,13 @@ impl Child {
         Ok(answer.and_then(|answer| answer.borrow().bytes(name)))
     }
 
-    /// The identity of the file that an operation's descriptor is open on.
+    /// Returns the gfid of the file that an operation's descriptor is open on.
     ///
     /// # Errors
     /// [`Failure::Brick`].
     pub fn identity(&self, ticket: &Ticket) -> Result<Gfid, Failure> {
         let mut attributes = Attributes::blank();
-        // SAFETY: child and descriptor are live; NULL stands for no dictionaries.
+        // SAFETY: child and descriptor are live; NULL means no dictionaries.
         let result = unsafe {
             sys::syncop_fstat(
                 self.as_ptr(),
@@ -130,7 +130,7 @@ impl Child {
         Ok(attributes.gfid())
     }
 
-    /// Sets an extended attribute as the caller of `ticket`: the bricks may refuse it to that one.
+    /// Sets an extended attribute with the identity of the caller of `ticket`, whom the bricks may refuse.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -151,7 +151,7 @@ impl Child {
         brick(step, result)
     }
 
-    /// Asks the bricks for the file's state, size and keys.
+    /// Queries the file's state, size and keys.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -181,7 +181,7 @@ impl Child {
         // SAFETY: NULL or a reference that syncop gives away.
         let mut answer = unsafe { Dict::from_raw(answer) };
         let mut result = result;
-        // It has no name any more, or this client never learnt one, but somebody may have it open.
+        // The file has no name any more, or none that this client knows, but it may be open.
         if matches!(-result, libc::ENOENT | libc::ESTALE | libc::EINVAL)
             && let Some(fd) = Fd::of(loc)
         {
@@ -203,7 +203,7 @@ impl Child {
         Ok((attributes, answer))
     }
 
-    /// Looks the file up, which makes a replicated volume ask each brick whether others are to be believed.
+    /// Looks the file up, which makes a replicated volume query every brick for pending heals of the others.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -224,7 +224,7 @@ impl Child {
         brick("look up", result)
     }
 
-    /// Whether the bricks look at a file's state before they read: tries to read a byte.
+    /// Tests by reading a byte whether the bricks check a file's state before reading.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -264,20 +264,20 @@ impl Child {
         })
     }
 
-    /// Asks the bricks whether the file still has the name that `loc` says, which is what this client remembers.
+    /// Checks on the bricks that the file still has the path in `loc`, which this client remembers.
     ///
     /// # Errors
-    /// [`Failure::Brick`], with ESTALE if not.
+    /// [`Failure::Brick`], with ESTALE if it does not.
     pub fn check_name(&self, loc: &Loc) -> Result<(), Failure> {
         // SAFETY: child and loc are live; blocks until the bricks answer.
         let result = unsafe { sys::cs_shim_check_name(self.as_ptr(), loc.as_ptr()) };
         brick("look at its name", result)
     }
 
-    /// Whether the user that `ticket` came from may do `what` (`R_OK`, `W_OK`) with the file.
+    /// Checks that the caller of `ticket` may access the file as in `what` (`R_OK`, `W_OK`).
     ///
     /// # Errors
-    /// [`Failure::Brick`], with EACCES if not.
+    /// [`Failure::Brick`], with EACCES if the caller may not.
     pub fn may(&self, ticket: &Ticket, loc: &Loc, what: i32) -> Result<(), Failure> {
         // SAFETY: all pointers are live; the frame lives until the ticket is answered.
         let result = unsafe {

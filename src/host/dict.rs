@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host's dictionaries: extended attributes, the extra data of requests and answers, options.
+//! Wraps the host's dictionaries, which hold extended attributes, the xdata of requests and answers, and options.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use crate::sys;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
 
-/// A dictionary that somebody else keeps alive for `'a`.
+/// A borrowed dictionary, live for `'a`.
 #[derive(Clone, Copy, Debug)]
 pub struct DictRef<'a> {
     raw: NonNull<sys::dict_t>,
@@ -31,7 +31,7 @@ impl DictRef<'_> {
         self.raw.as_ptr()
     }
 
-    /// A whole number; numbers that came over the wire are text or binary, the host knows which.
+    /// The value as an unsigned integer. Over the wire, numbers arrive as text or binary; the host converts them.
     #[must_use]
     pub fn number(self, key: &CStr) -> Option<u64> {
         let mut value = 0;
@@ -42,7 +42,7 @@ impl DictRef<'_> {
         (found == 0).then_some(value)
     }
 
-    /// The value's bytes, without the NUL that ends a string.
+    /// The value's bytes, without a final NUL.
     #[must_use]
     pub fn bytes(self, key: &CStr) -> Option<Vec<u8>> {
         let mut data = ptr::null_mut();
@@ -60,21 +60,21 @@ impl DictRef<'_> {
         if found != 0 || data.is_null() {
             return None;
         }
-        // SAFETY: the host says that the value has so many bytes; they are copied while the dictionary lives.
+        // SAFETY: the value has `length` bytes according to the host; they are copied while the dictionary is live.
         let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) };
         Some(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
 
-    /// The value as the identity of a file.
+    /// The value as a gfid.
     #[must_use]
     pub fn gfid(self, key: &CStr) -> Option<Gfid> {
         let mut bytes = self.bytes(key)?;
-        // It was taken for a NUL that ends a string.
+        // A final zero byte was removed as if it ended a string.
         bytes.resize(self.length(key)?, 0);
         bytes.try_into().ok().map(Gfid)
     }
 
-    /// How many bytes the value has.
+    /// The value's length in bytes.
     #[must_use]
     pub fn length(self, key: &CStr) -> Option<usize> {
         // SAFETY: live by the handle's lifetime.
@@ -83,28 +83,28 @@ impl DictRef<'_> {
         unsafe { data.as_ref() }.and_then(|data| usize::try_from(data.len).ok())
     }
 
-    /// The value as text; what is not UTF-8 is replaced.
+    /// The value as text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(self, key: &CStr) -> Option<String> {
         self.bytes(key)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Whether there is a value.
+    /// Whether the key is present.
     #[must_use]
     pub fn has(self, key: &CStr) -> bool {
         self.length(key).is_some()
     }
 
-    /// Takes a value out.
+    /// Removes a key.
     pub fn remove(self, key: &CStr) {
         // SAFETY: live; the host's dictionaries lock themselves.
         unsafe { sys::cs_shim_dict_remove(self.raw.as_ptr(), key.as_ptr()) };
     }
 
-    /// Takes out every value whose key fits `pattern` (of fnmatch). Returns how many there were.
+    /// Removes every key that matches `pattern` (as fnmatch does). Returns how many there were.
     pub fn remove_matching(self, pattern: &CStr) -> usize {
-        // SAFETY: live; the host's own function takes each pair out, and its walk allows for that.
+        // SAFETY: live; the host's own function removes each pair, which the host's iteration permits.
         let removed = unsafe {
             sys::dict_foreach_fnmatch(
                 self.raw.as_ptr(),
@@ -116,10 +116,10 @@ impl DictRef<'_> {
         usize::try_from(removed).unwrap_or(0)
     }
 
-    /// Whether there are no values.
+    /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        // SAFETY: live; a number that its owner alone changes now.
+        // SAFETY: live; only the dictionary's owner changes the number.
         unsafe { (*self.raw.as_ptr()).count == 0 }
     }
 
@@ -144,7 +144,7 @@ impl DictRef<'_> {
         }
     }
 
-    /// Runs `change` on the file attributes that the value holds, if it holds some: in place.
+    /// Changes the file attributes in the value in place, if it holds any.
     pub fn with_attributes(self, key: &CStr, change: impl FnOnce(&mut Attributes)) {
         // SAFETY: live by the handle's lifetime.
         let data = unsafe { sys::dict_get(self.raw.as_ptr(), key.as_ptr().cast_mut()) };
@@ -156,19 +156,19 @@ impl DictRef<'_> {
         if usize::try_from(data.len) != Ok(size_of::<Attributes>()) || !held.is_aligned() {
             return;
         }
-        // SAFETY: NULL or so many bytes as an iatt has, in which every bit pattern is one but for its type, which the
-        // host has put there. The answer that the dictionary belongs to is ours: nobody else looks at it meanwhile.
+        // SAFETY: NULL or as many bytes as an iatt. Every bit pattern is valid for it except in the type, which the
+        // host has written. The dictionary is part of an answer that only we use now.
         if let Some(attributes) = unsafe { held.as_mut() } {
             change(attributes);
         }
     }
 
-    /// Sets `key` to something, the form of all request keys: nobody looks at what.
+    /// Adds a request key. Its value is ignored by the bricks.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn ask(self, key: &CStr) -> Result<(), Errno> {
-        // A text that lives for ever: the host would print a number into memory of its own first.
+        // A static string, because for a number the host would allocate memory.
         const YES: &CStr = c"1";
         let length = i32::try_from(key.count_bytes()).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: live; the key is copied, the value is never freed.
@@ -189,12 +189,12 @@ impl DictRef<'_> {
     }
 }
 
-/// A dictionary of ours.
+/// An owned reference to a dictionary.
 #[derive(Debug)]
 pub struct Dict(NonNull<sys::dict_t>);
 
 impl Dict {
-    /// An empty dictionary.
+    /// Creates an empty dictionary.
     ///
     /// # Errors
     /// ENOMEM.
@@ -205,7 +205,7 @@ impl Dict {
             .ok_or(Errno::ENOMEM)
     }
 
-    /// A dictionary with request keys.
+    /// Creates a dictionary with request keys.
     ///
     /// # Errors
     /// ENOMEM.
@@ -216,12 +216,12 @@ impl Dict {
     }
 
     /// # Safety
-    /// `raw` is NULL or a dictionary whose reference becomes ours.
+    /// `raw` is NULL or a reference to a dictionary, which is transferred to the handle.
     pub(crate) unsafe fn from_raw(raw: *mut sys::dict_t) -> Option<Self> {
         NonNull::new(raw).map(Self)
     }
 
-    /// Sets `key` to a text, without a NUL at its end: what ends up in an attribute is the text.
+    /// Sets `key` to a text without a final NUL, as it is to be stored in an extended attribute.
     ///
     /// # Errors
     /// ENOMEM.
@@ -229,7 +229,7 @@ impl Dict {
         self.borrow().set_bytes(key, value.as_bytes())
     }
 
-    /// Sets `key` to 1 as a number of one byte, which is another type than [`DictRef::ask`]'s.
+    /// Sets `key` to 1 as a one-byte integer, unlike [`DictRef::ask`], which sets a string.
     ///
     /// # Errors
     /// ENOMEM.
@@ -258,7 +258,7 @@ impl Dict {
         }
     }
 
-    /// To read from.
+    /// Returns a borrowed handle.
     #[must_use]
     pub fn borrow(&self) -> DictRef<'_> {
         DictRef {
@@ -271,10 +271,10 @@ impl Dict {
         self.0.as_ptr()
     }
 
-    /// Gives the reference away.
+    /// Transfers the reference to the caller.
     pub(crate) fn into_raw(self) -> *mut sys::dict_t {
         let raw = self.as_ptr();
-        // The reference goes with the pointer; `forget` is denied, so the drop is disarmed this way.
+        // Prevents the drop: the caller now owns the reference. (`mem::forget` is denied by our lints.)
         let _ = std::mem::ManuallyDrop::new(self);
         raw
     }
@@ -282,7 +282,7 @@ impl Dict {
 
 impl Drop for Dict {
     fn drop(&mut self) {
-        // SAFETY: our reference, given back once.
+        // SAFETY: releases our reference, once.
         unsafe { sys::dict_unref(self.as_ptr()) };
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Descriptors of ours, through which jobs and handshakes read, write and change a file.
+//! Our own descriptors, by which jobs and handshakes read, write and change a file.
 
 use std::ptr::NonNull;
 
@@ -7,26 +7,26 @@ use crate::host::inode::{Inode, Loc};
 use crate::sys;
 use cloudsync_logic::errno::{Errno, Failure};
 
-/// A descriptor of ours.
+/// A reference to a descriptor.
 #[derive(Debug)]
 pub struct Fd(NonNull<sys::fd_t>);
 
-// SAFETY: the host's descriptors are counted and locked by the host; every function that takes one may be called on any
-// thread.
+// SAFETY: the host counts and locks its descriptors; every function that takes one may be called on any thread.
 unsafe impl Send for Fd {}
 // SAFETY: as above; nothing is written through a shared handle.
 unsafe impl Sync for Fd {}
 
 impl Fd {
-    /// A descriptor through which this client has the file open, if it has.
+    /// Returns a descriptor by which this client has the file open, if there is one.
     #[must_use]
     pub fn of(loc: &Loc) -> Option<Self> {
         // SAFETY: the loc is live and holds a reference to its inode; 0 is any process. The reference becomes ours.
         NonNull::new(unsafe { sys::fd_lookup((*loc.as_ptr()).inode, 0) }).map(Self)
     }
 
-    /// A descriptor that nobody opens and nobody closes: the bricks open the file for each operation, which costs them
-    /// less than the two requests. For a few operations, then; and as NFS servers do on every layout.
+    /// Returns an anonymous descriptor, which needs no open and no close: the bricks open the file for each operation.
+    /// For a few operations this is cheaper than the two requests. NFS servers use such descriptors, so every volume
+    /// layout supports them.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -40,7 +40,7 @@ impl Fd {
         })
     }
 
-    /// A descriptor that the child has yet to open.
+    /// Returns a new descriptor, to be opened by the child.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -57,7 +57,7 @@ impl Fd {
         self.0.as_ptr()
     }
 
-    /// What tells it apart from every other descriptor while it is held.
+    /// The descriptor's address, which identifies it as long as it is held.
     #[must_use]
     pub fn address(&self) -> usize {
         self.as_ptr().addr()
@@ -66,7 +66,7 @@ impl Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        // SAFETY: our reference, given back once; the last one closes the file on the bricks.
+        // SAFETY: releases our reference, once; releasing the last one closes the file on the bricks.
         unsafe { sys::fd_unref(self.as_ptr()) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The boundary that no panic crosses. The process belongs to somebody else (a mount, Samba, qemu): a bug of ours
-//! fails one operation and says so in the log.
+//! Catches panics before they reach the host. The process is not ours (a mount, Samba, qemu): a bug fails one operation
+//! and is logged.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,8 +8,8 @@ use std::sync::Once;
 
 /// Runs `body`; a panic in it is logged and becomes `otherwise`.
 pub fn catch<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
-    // AssertUnwindSafe: what `body` touches is either its own or behind a Mutex, and our locks take no notice of
-    // poison (they guard plain data that every step leaves consistent).
+    // AssertUnwindSafe: what `body` uses is either its own or behind a Mutex. We ignore lock poisoning, because the
+    // locks guard plain data that is consistent after every step.
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         log::error!("internal error, the operation fails: {}", text(&*payload));
         otherwise
@@ -24,7 +24,7 @@ fn text(payload: &(dyn Any + Send)) -> &str {
         .unwrap_or("a panic without a message")
 }
 
-/// Makes panics log their place through the host's log: stderr is closed in a daemon.
+/// Logs the message and location of panics to the host's log, because stderr is closed in a daemon.
 pub fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

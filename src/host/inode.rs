@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A file as the host knows it, and what we remember of it: one number in its context, so that looking costs no
-//! allocation and forgetting costs nothing.
+//! The host's inodes and locations, and what we remember of a file: one number in the inode's context, which needs
+//! neither allocation nor clean-up.
 
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -11,11 +11,11 @@ use crate::sys;
 use cloudsync_logic::decision::Known;
 use cloudsync_logic::gfid::Gfid;
 
-/// A reference to an inode of the host's.
+/// A reference to one of the host's inodes.
 #[derive(Debug)]
 pub struct Inode(NonNull<sys::inode_t>);
 
-// SAFETY: inodes are shared between the host's threads; their reference count and context lock themselves.
+// SAFETY: the host shares inodes between threads, and locks their reference count and context.
 unsafe impl Send for Inode {}
 // SAFETY: as above.
 unsafe impl Sync for Inode {}
@@ -26,7 +26,7 @@ impl Inode {
     /// # Safety
     /// `raw` is NULL or a live inode.
     pub(crate) unsafe fn from_raw(raw: *mut sys::inode_t) -> Option<Self> {
-        // SAFETY: live by the caller's word; NULL gives NULL.
+        // SAFETY: live by this function's contract; NULL gives NULL.
         NonNull::new(unsafe { sys::inode_ref(raw) }).map(Self)
     }
 
@@ -51,7 +51,7 @@ impl Inode {
         NonNull::new(unsafe { sys::inode_find(table, id.as_mut_ptr()) }).map(Self)
     }
 
-    /// A directory that the file is in, as this client remembers it.
+    /// A directory that contains the file, as far as this client knows.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         // SAFETY: we hold a reference; NULL stands for "any name". The reference becomes ours.
@@ -65,14 +65,14 @@ impl Inode {
         Loc::of(self, self.gfid()).map_or_else(|| self.gfid().to_string(), |loc| loc.path())
     }
 
-    /// What we know of it.
+    /// What is known of the file's state.
     #[must_use]
     pub fn known(&self, this: Xlator) -> Known {
         // SAFETY: we hold a reference.
         unsafe { known(self.as_ptr(), this) }
     }
 
-    /// Remembers what the bricks told.
+    /// Remembers the file's state as the bricks reported it.
     pub fn learn(&self, this: Xlator, known: Known) {
         // SAFETY: we hold a reference.
         unsafe { learn(self.as_ptr(), this, known) };
@@ -94,10 +94,11 @@ impl Drop for Inode {
     }
 }
 
-/// How often bricks of any volume went away: what was learnt before that may be of bricks with other options.
+/// How often a brick of any volume has disconnected. What was learnt earlier may be outdated, because the bricks may
+/// have restarted with other options.
 static LOSSES: AtomicU64 = AtomicU64::new(0);
 
-/// What is known of files now counts as old, see [`crate::bricks`].
+/// Marks all that is known of files as outdated, see [`crate::bricks`].
 pub fn age() {
     LOSSES.fetch_add(1, Ordering::AcqRel);
 }
@@ -146,12 +147,13 @@ pub(crate) unsafe fn learn(inode: *mut sys::inode_t, this: Xlator, known: Known)
         Known::Cold { size } => COLD | size.min(SIZE),
     };
     if !inode.is_null() {
-        // SAFETY: live; the host locks the inode and copies the value. Failing (no memory) costs a round trip later.
+        // SAFETY: live; the host locks the inode and copies the value. If it fails (no memory), a later operation needs
+        // one more round trip.
         unsafe { sys::inode_ctx_set0(inode, this.as_ptr(), &raw mut value) };
     }
 }
 
-/// Where a file is, as operations by name want it.
+/// A file's location, as operations by path take it.
 pub struct Loc(sys::loc_t);
 
 impl fmt::Debug for Loc {
@@ -161,14 +163,16 @@ impl fmt::Debug for Loc {
 }
 
 impl Loc {
-    /// The file `gfid`. `inode` may not be linked yet: a lookup's own is when its answer has gone up.
+    /// Returns the location of the file `gfid`. `inode` may not be linked yet: that of a lookup is linked after its
+    /// answer has been unwound.
     ///
-    /// The path is one of the file's names if this client knows any, else made of its gfid. `None`: no memory.
+    /// The path is one of the file's names if this client knows any, otherwise it is made of the gfid. `None`: no
+    /// memory.
     #[must_use]
     pub fn of(inode: &Inode, gfid: Gfid) -> Option<Self> {
         // SAFETY: all zeros is the host's empty loc_t.
         let mut loc = Self(unsafe { std::mem::zeroed() });
-        // SAFETY: we hold a reference to the inode; the shim takes one of its own, which the drop gives back.
+        // SAFETY: we hold a reference to the inode; the shim takes its own, which the drop releases.
         let filled =
             unsafe { sys::cs_shim_loc_fill(&raw mut loc.0, inode.as_ptr(), gfid.0.as_ptr()) };
         (filled == 0).then_some(loc)
@@ -193,7 +197,7 @@ impl Loc {
 
 impl Drop for Loc {
     fn drop(&mut self) {
-        // SAFETY: releases what the constructor took, once.
+        // SAFETY: releases the constructor's references, once.
         unsafe { sys::loc_wipe(&raw mut self.0) };
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `log` into the host's log: with the current translator's name, our file and line, and the host's level.
+//! Forwards the `log` crate to the host's log, with the current translator's name, our file and line, and the host's
+//! level.
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Once;
@@ -10,11 +11,11 @@ use crate::sys;
 
 struct HostLog;
 
-/// Sends the crate's log lines to the host. Harmless when called again.
+/// Installs the logger. Further calls do nothing.
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error means that somebody else in this shared object set a logger: the tests do.
+        // Fails if a logger is already set in this shared object, as in tests.
         if log::set_logger(&HostLog).is_ok() {
             log::set_max_level(LevelFilter::Trace);
         }
@@ -42,7 +43,7 @@ impl Log for HostLog {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // A NUL in a message (a file's name cannot have one, a server's answer can) must not lose the line.
+        // A NUL in the message, for example from a server's answer, must not lose the line.
         let message = record.args().to_string().replace('\0', "?");
         let (Ok(message), Ok(file), Ok(function)) = (
             CString::new(message),
@@ -51,7 +52,7 @@ impl Log for HostLog {
         ) else {
             return;
         };
-        // SAFETY: reads a thread-local of the host's.
+        // SAFETY: reads a thread-local of the host.
         let this = unsafe { sys::cs_shim_this() };
         let name: *const c_char = if this.is_null() {
             c"cloudsync".as_ptr()

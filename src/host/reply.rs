@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The child's answer on its way up: what it tells, and what is corrected in it.
+//! Reads and corrects the child's answer before it is unwound.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::host::xlator::Xlator;
 use crate::sys;
 use cloudsync_logic::decision::Known;
 
-/// The child's answer, before it goes up.
+/// The child's answer, before it is unwound.
 pub struct Reply<'a> {
     raw: &'a mut sys::cs_reply_t,
 }
@@ -25,7 +25,7 @@ impl fmt::Debug for Reply<'_> {
 
 impl<'a> Reply<'a> {
     /// # Safety
-    /// What `raw` points to is live for `'a`, and nobody else uses it meanwhile.
+    /// Everything that `raw` points to is live for `'a` and not used by others.
     pub(crate) unsafe fn from_raw(raw: &'a mut sys::cs_reply_t) -> Self {
         Self { raw }
     }
@@ -42,21 +42,21 @@ impl<'a> Reply<'a> {
         self.raw.op_errno
     }
 
-    /// The extra data.
+    /// The answer's xdata.
     #[must_use]
     pub fn xdata(&self) -> Option<DictRef<'a>> {
         // SAFETY: the host keeps it alive until the callback returns.
         unsafe { DictRef::from_raw(self.raw.xdata) }
     }
 
-    /// The attributes that a getxattr answers.
+    /// The attributes in the answer to a getxattr.
     #[must_use]
     pub fn xattrs(&self) -> Option<DictRef<'a>> {
         // SAFETY: the host keeps it alive until the callback returns.
         unsafe { DictRef::from_raw(self.raw.xattrs) }
     }
 
-    /// The state that the bricks tell, if they do.
+    /// The file's state, if the answer contains it.
     #[must_use]
     pub fn state(&self) -> Option<xattr::State> {
         self.xdata()?
@@ -84,9 +84,9 @@ impl<'a> Reply<'a> {
         }
         let mut current = std::ptr::null_mut();
         loop {
-            // SAFETY: the list lives until the callback returns; `current` is one of it or NULL.
+            // SAFETY: the list lives until the callback returns; `current` is one of its entries or NULL.
             current = unsafe { sys::cs_shim_next_entry(head, current) };
-            // SAFETY: as above; nobody else uses the entry meanwhile.
+            // SAFETY: as above; nothing else uses the entry now.
             let Some(raw) = (unsafe { current.as_mut() }) else {
                 break;
             };
@@ -114,23 +114,23 @@ impl Entry<'_> {
         unsafe { &mut *raw.cast::<Attributes>() }
     }
 
-    /// The extended attributes that were asked for.
+    /// The extended attributes that were requested.
     #[must_use]
     pub fn xattrs(&self) -> Option<DictRef<'_>> {
         // SAFETY: the entry holds a reference.
         unsafe { DictRef::from_raw(self.raw.dict) }
     }
 
-    /// Takes its inode out: the host's convention for "look this one up before you use it".
+    /// Removes the entry's inode, the host's convention for an entry that must be looked up before use.
     pub fn without_attributes(&mut self) {
         if !self.raw.inode.is_null() {
-            // SAFETY: the entry's reference, given back once.
+            // SAFETY: releases the entry's reference, once.
             unsafe { sys::inode_unref(self.raw.inode) };
             self.raw.inode = std::ptr::null_mut();
         }
     }
 
-    /// Remembers what the bricks told of it.
+    /// Remembers the entry's state as the bricks reported it.
     pub fn learn(&self, this: Xlator, known: Known) {
         // SAFETY: the entry holds a reference to its inode, or has none.
         unsafe { inode::learn(self.raw.inode, this, known) };

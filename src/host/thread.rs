@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Threads as the host makes its own: named, with its stack size, and with the signals blocked that the host's main
-//! thread waits for.
+//! Starts threads in the way the host does: named, with its stack size, and with the signals blocked that its main
+//! thread handles.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::thread;
 
-/// As much as the host's threads have: resuming an operation runs the whole upper half of the graph.
+/// The stack size of the host's threads, which is needed because resuming an operation runs the upper half of the
+/// graph.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Signals that a thread must take itself when it causes them.
+/// Signals that must be delivered to the thread that causes them.
 const OWN_SIGNALS: [i32; 6] = [
     libc::SIGSEGV,
     libc::SIGBUS,
@@ -20,10 +21,10 @@ const OWN_SIGNALS: [i32; 6] = [
     libc::SIGABRT,
 ];
 
-/// Starts a detached thread. `name` has at most 15 characters, or the system cuts it.
+/// Starts a detached thread. The system truncates `name` to 15 bytes.
 ///
 /// # Errors
-/// As the system has it: usually EAGAIN, too many threads.
+/// The system's error: usually EAGAIN, too many threads.
 pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     with_signals_blocked(|| {
         let builder = thread::Builder::new().name(name).stack_size(STACK_BYTES);
@@ -46,11 +47,11 @@ pub fn spawn_scoped<'scope>(
     })
 }
 
-/// A thread inherits the mask of the one that makes it.
+/// Runs `work` with signals blocked, because a new thread inherits the mask of its creator.
 fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
     let before = block_signals();
     let result = work();
-    // SAFETY: `before` is a mask that the system filled in.
+    // SAFETY: `before` was filled in by the system.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
     result
 }
@@ -58,14 +59,14 @@ fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
 fn block_signals() -> libc::sigset_t {
     let mut block = MaybeUninit::uninit();
     let mut before = MaybeUninit::uninit();
-    // SAFETY: fills the set in.
+    // SAFETY: initialises the set.
     unsafe { libc::sigfillset(block.as_mut_ptr()) };
     for signal in OWN_SIGNALS {
-        // SAFETY: the set was filled in.
+        // SAFETY: the set is initialised.
         unsafe { libc::sigdelset(block.as_mut_ptr(), signal) };
     }
-    // SAFETY: reads the one set and fills the other in.
+    // SAFETY: reads one set and initialises the other.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, block.as_ptr(), before.as_mut_ptr()) };
-    // SAFETY: filled in: the call fails only for a bad first argument.
+    // SAFETY: initialised: the call fails only for an invalid first argument.
     unsafe { before.assume_init() }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An operation of the host's that has arrived and must be answered exactly once.
+//! A ticket: an operation that the host has passed to us, which must be answered exactly once.
 //!
-//! A ticket is wound to the child ([`Ticket::wind`]; the answer brings it back through [`Settling`]), answered
-//! ([`Ticket::answer`], [`Ticket::fail`]), or kept while its file is recalled. Dropping it answers EIO: so a panic
-//! or a forgotten path fails one operation instead of hanging its caller for ever.
+//! A ticket is wound to the child ([`Ticket::wind`]; it returns with the answer as [`Settling`]), answered
+//! ([`Ticket::answer`], [`Ticket::fail`]), or kept while its file is recalled. Dropping it answers EIO, so that a panic
+//! or a forgotten code path fails one operation instead of hanging its caller.
 
 use std::ffi::{CStr, c_void};
 use std::fmt;
@@ -24,13 +24,13 @@ use cloudsync_logic::decision::{Class, Known};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
 
-/// The one way from below back up: what those above us do with an operation. A ticket has it from where it arrived.
+/// Callbacks to the modules above, the only upward calls. A ticket gets them on arrival.
 pub struct Route {
-    /// Says what it means.
+    /// Returns the operation's class.
     pub classify: fn(&Arguments<'_>) -> Class,
-    /// Does it from the beginning, in whatever state its file is by now. Never blocks.
+    /// Dispatches the operation again, according to the file's current state. Never blocks.
     pub again: fn(Ticket),
-    /// Serves a read from wherever its bytes are. Never blocks.
+    /// Serves a read of a cold file from any source. Never blocks.
     pub read: fn(Ticket),
 }
 
@@ -40,53 +40,53 @@ impl fmt::Debug for Route {
     }
 }
 
-/// What the ticket carries from one attempt to the next.
+/// The ticket's contents, kept across attempts.
 struct Inner {
-    /// The arguments, with references to everything they name.
+    /// The arguments, with references to everything that they refer to.
     call: sys::cs_call_t,
     this: Xlator,
     route: &'static Route,
     class: Class,
-    /// How often it was parked.
+    /// How often the operation was parked.
     attempt: u8,
-    /// Of a read that is on the bricks while the file is recalled.
+    /// The recall during which a read was wound to the bricks.
     during: Option<Box<dyn Beside>>,
-    /// The file, if its arguments name it by an inode that was never linked: see [`Ticket::is_nameless`].
+    /// The file, if the inode in the arguments was never linked: see [`Ticket::is_nameless`].
     file: Option<Inode>,
 }
 
 impl Inner {
-    /// Of an operation that was answered.
+    /// Frees the contents after the operation was answered.
     fn wipe(mut self: Box<Self>) {
-        // SAFETY: nobody uses what the arguments name any more; they are not used again.
+        // SAFETY: nothing uses the arguments any more.
         unsafe { sys::cs_shim_call_wipe(&raw mut self.call) };
     }
 }
 
-/// The attributes in the answer to an operation that was done as its caller's.
+/// The attributes in the answer to an operation that was run as its caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
     before: Attributes,
     after: Attributes,
 }
 
-/// Why an operation was not done as its caller's.
+/// Why an operation was not run as its caller.
 #[derive(Debug)]
 pub enum NotDone {
-    /// The bricks refuse it.
+    /// The bricks refused it.
     Refused(Errno),
-    /// They have not answered: it waits for a lock there.
+    /// The bricks have not answered yet: the operation waits for a lock there.
     Yet(Late),
 }
 
-/// An operation that is on its way, for [`Ticket::leave`].
+/// An operation in flight, for [`Ticket::leave`].
 #[derive(Debug)]
 pub struct Late(NonNull<c_void>);
 
-// SAFETY: the shim locks what it points to.
+// SAFETY: the shim locks the data behind the pointer.
 unsafe impl Send for Late {}
 
-/// See the module.
+/// An operation that must be answered exactly once.
 pub struct Ticket {
     inner: ManuallyDrop<Box<Inner>>,
 }
@@ -107,11 +107,11 @@ impl fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// Takes an operation that the host has just given to the shim. `route`: what becomes of it. `None`: there was no
-    /// memory, and that was the answer.
+    /// Takes over an operation that the host has just passed to the shim. `None`: the operation was answered with
+    /// ENOMEM.
     ///
     /// # Safety
-    /// Everything that `call` names is live, and its frame's operation is nobody else's to wind or to unwind.
+    /// Everything that `call` refers to is live, and nothing else winds or unwinds the operation.
     pub(crate) unsafe fn arrive(
         this: Xlator,
         call: &sys::cs_call_t,
@@ -127,9 +127,9 @@ impl Ticket {
             file: None,
         });
         let call = &raw mut inner.call;
-        // SAFETY: live by the caller's word.
+        // SAFETY: live by this function's contract.
         if unsafe { sys::cs_shim_call_keep(call) } != 0 {
-            // SAFETY: as above; nothing was kept.
+            // SAFETY: as above; no references were kept.
             unsafe { sys::cs_shim_call_unwind(call, -1, libc::ENOMEM, ptr::null_mut()) };
             return None;
         }
@@ -140,52 +140,52 @@ impl Ticket {
         Some(ticket)
     }
 
-    /// The host's number of the operation.
+    /// The operation's number in the host's enumeration.
     #[must_use]
     pub fn fop(&self) -> sys::glusterfs_fop_t::Type {
         self.inner.call.fop
     }
 
-    /// What the operation means for a cold file.
+    /// The operation's class.
     #[must_use]
     pub fn class(&self) -> Class {
         self.inner.class
     }
 
-    /// How often it was parked.
+    /// How often the operation was parked.
     #[must_use]
     pub fn attempt(&self) -> u8 {
         self.inner.attempt
     }
 
-    /// It is about to be parked.
+    /// Counts an attempt. To be called before parking.
     pub fn count_attempt(&mut self) {
         self.inner.attempt = self.inner.attempt.saturating_add(1);
     }
 
-    /// Goes on, once what it waited for is so: its file is looked at as if it had just arrived. Never blocks.
+    /// Dispatches the operation again as if it had just arrived, once the condition it waited for holds. Never blocks.
     pub fn again(self) {
         (self.inner.route.again)(self);
     }
 
-    /// A read goes on though its file does not come. Never blocks.
+    /// Serves a read although its file was not recalled. Never blocks.
     pub fn read_again(self) {
         (self.inner.route.read)(self);
     }
 
-    /// The recall that it reads beside, if it was wound so.
+    /// The recall during which a read was wound by [`Ticket::wind_during`].
     #[must_use]
     pub fn during(&self) -> Option<&dyn Beside> {
         self.inner.during.as_deref()
     }
 
-    /// The instance it came to.
+    /// The instance that received the operation.
     #[must_use]
     pub fn xlator(&self) -> Xlator {
         self.inner.this
     }
 
-    /// Its arguments.
+    /// The operation's arguments.
     #[must_use]
     pub fn arguments(&self) -> Arguments<'_> {
         Arguments {
@@ -193,7 +193,7 @@ impl Ticket {
         }
     }
 
-    /// The file that it is about: of a copy the source.
+    /// The operation's file; for a copy, the source.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
         // SAFETY: the call, or the ticket, holds a reference.
@@ -207,43 +207,43 @@ impl Ticket {
         }
     }
 
-    /// Whether its file is known by a descriptor alone: of threads that create one file at once, all but one have a
-    /// descriptor whose inode never gets the file's identity.
+    /// Whether the file is known by a descriptor only, whose inode has no gfid. If several threads create the same file
+    /// concurrently, all but one get a descriptor whose inode is never linked.
     #[must_use]
     pub fn is_nameless(&self) -> bool {
         self.arguments().has_descriptor()
             && self.inode().is_some_and(|inode| inode.gfid().is_none())
     }
 
-    /// The file that a nameless operation is about.
+    /// Sets the file of a nameless operation.
     pub fn name(&mut self, file: Inode) {
         self.inner.file = Some(file);
     }
 
-    /// Its descriptor's address, for the functions that work on it.
+    /// The operation's descriptor.
     pub(crate) fn descriptor(&self) -> *mut sys::fd_t {
         self.inner.call.fd
     }
 
-    /// Makes a removal of an attribute remove another one.
+    /// Changes the name of the attribute that a removexattr removes.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn rename(&mut self, name: &CStr) -> Result<(), Errno> {
-        // SAFETY: the call is ours, and so is the name in it; the shim copies the new one.
+        // SAFETY: the call and the name in it are ours; the shim copies the new name.
         match unsafe { sys::cs_shim_call_rename(&raw mut self.inner.call, name.as_ptr()) } {
             0 => Ok(()),
             _ => Err(Errno::ENOMEM),
         }
     }
 
-    /// Has the child do the operation, a truncation or an open, as its caller's, whatever the file's state. It is still to
-    /// be answered: [`Ticket::answer_done`]. Blocks, but not for long.
+    /// Runs the operation, a truncation or an open, on the child with the caller's identity, whatever the file's state.
+    /// It must still be answered: [`Ticket::answer_done`]. Blocks for a few seconds at most.
     ///
     /// # Errors
-    /// Why it is not done.
+    /// Why the operation was not run.
     pub fn do_as_caller(&mut self) -> Result<Done, NotDone> {
-        /// In seconds. The job has the file's lock meanwhile.
+        /// Seconds. Short, because the job holds the file's lock meanwhile.
         const AT_MOST: u32 = 5;
         // SAFETY: the call holds a reference to its xdata, or has none.
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
@@ -272,13 +272,14 @@ impl Ticket {
         }
     }
 
-    /// Leaves an operation that is on its way: once it is answered, [`Ticket::take_late`] has it. Gives it back if that has
-    /// happened, with the answer.
+    /// Stops waiting for an operation in flight: when it is answered, [`Ticket::take_late`] gets the ticket. If it has
+    /// already been answered, returns the ticket and the answer.
     #[must_use]
     pub fn leave(self, late: Late) -> Option<(Self, Result<(), Errno>)> {
         let (mut before, mut after) = (Attributes::blank(), Attributes::blank());
         let inner = self.into_inner();
-        // SAFETY: the outcome is left once; the ticket's box is C's if it says so, and ours otherwise.
+        // SAFETY: called once for an outcome; the ticket's box is transferred to C on EINPROGRESS, otherwise it stays
+        // ours.
         let result = unsafe {
             sys::cs_shim_leave_call(
                 late.0.as_ptr(),
@@ -290,7 +291,7 @@ impl Ticket {
         if result == -libc::EINPROGRESS {
             return None;
         }
-        // SAFETY: not taken.
+        // SAFETY: not transferred.
         let inner = unsafe { Box::from_raw(inner) };
         let ticket = Self {
             inner: ManuallyDrop::new(inner),
@@ -304,13 +305,13 @@ impl Ticket {
     }
 
     /// # Safety
-    /// `raw` was left by [`Ticket::leave`], and its answer has come; it is not used again.
+    /// `raw` was passed on by [`Ticket::leave`], the operation has been answered, and `raw` is not used again.
     pub(crate) unsafe fn take_late(raw: NonNull<c_void>) -> Self {
-        // SAFETY: by the caller's word.
+        // SAFETY: by this function's contract.
         unsafe { Self::from_raw(raw) }
     }
 
-    /// Answers an operation that [`Ticket::do_as_caller`] has done.
+    /// Answers an operation that [`Ticket::do_as_caller`] has run.
     pub fn answer_done(mut self, mut done: Done) {
         // SAFETY: the operation is ours; the attributes outlive the call.
         unsafe {
@@ -323,7 +324,7 @@ impl Ticket {
         self.dispose();
     }
 
-    /// The file whose state the bricks check: of a copy the destination.
+    /// The file whose state the bricks check; for a copy, the destination.
     #[must_use]
     pub fn checked_inode(&self) -> Option<Inode> {
         let destination = self.inner.call.fd2;
@@ -336,14 +337,14 @@ impl Ticket {
         unsafe { Inode::from_raw(inode) }
     }
 
-    /// What is known of its file. Allocates nothing.
+    /// What is known of the file's state. Does not allocate.
     #[must_use]
     pub fn known(&self) -> Known {
         // SAFETY: as above.
         unsafe { inode::known(self.raw_inode(), self.inner.this) }
     }
 
-    /// Whether the file was local when somebody looked at it since the bricks went away last. Allocates nothing.
+    /// Whether the file was seen local since a brick last disconnected. Does not allocate.
     #[must_use]
     pub fn is_surely_local(&self) -> bool {
         // SAFETY: as above.
@@ -354,7 +355,7 @@ impl Ticket {
         self.inner.call.frame
     }
 
-    /// Winds the operation to the child. `ask` are request keys to add.
+    /// Winds the operation to the child. `ask`: request keys to add.
     pub fn wind(mut self, ask: &[&CStr]) {
         if !ask.is_empty() {
             let call = &mut self.inner.call;
@@ -377,14 +378,14 @@ impl Ticket {
         let inner = self.into_inner();
         // SAFETY: the ticket's box.
         let call = unsafe { &raw mut (*inner).call };
-        // SAFETY: the frame lives until the operation is answered; nobody but us uses its `local`.
+        // SAFETY: the frame lives until the operation is answered; only we use its `local`.
         unsafe { (*(*call).frame).local = inner.cast() };
-        // SAFETY: the answer may come on another thread before this returns, and takes the ticket through
-        // `frame->local`: nothing is touched after it.
+        // SAFETY: the answer may arrive on another thread before this returns, and takes the ticket from
+        // `frame->local`. So nothing is accessed after the call.
         unsafe { sys::cs_shim_call_wind(call) };
     }
 
-    /// Winds a read to the child without asking for the state: a recall says that these bytes are there.
+    /// Winds a read to the child without the status key, because `recall` has written the range.
     pub fn wind_during(mut self, recall: Box<dyn Beside>) {
         // SAFETY: the call holds a reference to its xdata, or has none.
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
@@ -394,13 +395,14 @@ impl Ticket {
         self.wind(&[]);
     }
 
-    /// features/utime above us has said when the operation is, but not for a discard (so that a hole moves no time, and
-    /// nobody sees that the file changed) or an open that truncates, and long ago if it was parked: the bricks ignore what is
-    /// earlier than what they have. `changes`: it changes the file, whatever features/utime said.
+    /// Sets the operation's time. features/utime above us timestamps operations, except discards (a hole would then
+    /// change no time and hide that the file changed) and opens that truncate. A parked operation's timestamp is stale,
+    /// and the bricks ignore times earlier than the file's. `changes`: the operation changes the file, even if
+    /// features/utime did not mark it so.
     fn stamp(&self, changes: bool) {
         /// `MDATA_CTIME | MDATA_MTIME` of the host's glusterfs/stack.h.
         const CHANGES: u32 = 3;
-        // SAFETY: the frame and its root live until the operation is answered; nobody else works on them now.
+        // SAFETY: the frame and its root live until the operation is answered; nothing else uses them now.
         let root = unsafe { &mut *(*self.frame()).root };
         if changes {
             root.flags |= CHANGES;
@@ -412,13 +414,13 @@ impl Ticket {
         }
     }
 
-    /// Answers with success and nothing else: for operations whose answer has no content.
+    /// Answers with success, for operations whose answer has no content.
     pub fn answer(self) {
         self.unwind(0, 0, None);
     }
 
-    /// Answers a setxattr with the attributes that the file has before and after it, as the bricks do. md-cache above
-    /// forgets what it knew of a file when they are missing, and with it that the kernel's pages are of an older one.
+    /// Answers a setxattr with the file's attributes before and after, as the bricks do. Without them, md-cache above
+    /// us drops the file's cached attributes, by which it detects that the kernel's cached pages are outdated.
     pub fn answer_showing(self, attributes: &Attributes) {
         let shown = Dict::new().and_then(|dict| {
             dict.set_attributes(c"virt-gf-prestat", attributes)?;
@@ -431,12 +433,12 @@ impl Ticket {
         self.unwind(0, 0, Some(&dict));
     }
 
-    /// Answers getxattr with what is in `dict`.
+    /// Answers a getxattr with the contents of `dict`.
     pub fn answer_with(self, dict: &Dict) {
         self.unwind(0, 0, Some(dict));
     }
 
-    /// Answers a read with what is in `buffer`. `at_end`: the file has no more. The answer shows `attributes`.
+    /// Answers a read with the bytes in `buffer` and `attributes`. `at_end`: the read reaches the end of the file.
     pub fn answer_bytes(mut self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
         let mut shown = *attributes;
         // SAFETY: all pointers are live; the answer takes a reference to the buffer.
@@ -463,28 +465,28 @@ impl Ticket {
 
     fn unwind(mut self, op_ret: i32, op_errno: i32, answer: Option<&Dict>) {
         let answer = answer.map_or(ptr::null_mut(), Dict::as_ptr);
-        // SAFETY: the operation is ours; what it answers with outlives the call. `frame->local` is NULL: it is set only
+        // SAFETY: the operation is ours; the dictionary outlives the call. `frame->local` is NULL: it is set only
         // between wind and answer.
         unsafe { sys::cs_shim_call_unwind(&raw mut self.inner.call, op_ret, op_errno, answer) };
         self.dispose();
     }
 
-    /// Frees what was answered.
+    /// Frees an answered ticket.
     fn dispose(self) {
-        // SAFETY: into_inner gave the box away.
+        // SAFETY: into_inner transfers the box.
         unsafe { Box::from_raw(self.into_inner()) }.wipe();
     }
 
     fn into_inner(self) -> *mut Inner {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: taken once, `this` is not used any more.
+        // SAFETY: taken once; `this` is not used again.
         Box::into_raw(unsafe { ManuallyDrop::take(&mut this.inner) })
     }
 
     /// # Safety
     /// `raw` comes from [`Ticket::into_inner`] and is not used again.
     unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
-        // SAFETY: by the caller's word.
+        // SAFETY: by this function's contract.
         let inner = unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) };
         Self {
             inner: ManuallyDrop::new(inner),
@@ -494,7 +496,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        log::error!("internal error: {self:?} was dropped without an answer, it fails");
+        log::error!("internal error: {self:?} was dropped without an answer and fails");
         // SAFETY: taken once: this is the drop.
         let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
         Self {
@@ -504,7 +506,7 @@ impl Drop for Ticket {
     }
 }
 
-/// A ticket whose answer has come back and is about to go up.
+/// A ticket that the child has answered, before the answer is unwound.
 pub struct Settling {
     ticket: Ticket,
 }
@@ -517,10 +519,10 @@ impl fmt::Debug for Settling {
 
 impl Settling {
     /// # Safety
-    /// `raw` was `frame->local` of a wound ticket whose answer has come; it is not used again but through
-    /// [`Settling::let_go`]'s result.
+    /// `raw` was `frame->local` of a wound ticket that the child has answered. It is not used again, except after
+    /// [`Settling::let_go`].
     pub(crate) unsafe fn take(raw: NonNull<c_void>) -> Self {
-        // SAFETY: by the caller's word.
+        // SAFETY: by this function's contract.
         let ticket = unsafe { Ticket::from_raw(raw) };
         Self { ticket }
     }
@@ -531,20 +533,20 @@ impl Settling {
         &self.ticket
     }
 
-    /// Takes it back, to be parked: the answer that came is thrown away.
+    /// Returns the ticket, to be parked. The child's answer is discarded.
     #[must_use]
     pub fn into_ticket(mut self) -> Ticket {
         self.ticket.inner.during = None;
         self.ticket
     }
 
-    /// The answer goes up: C unwinds and then calls [`release`] with the pointer it has.
+    /// Lets the answer be unwound: C does that, and then calls [`release`] with its pointer.
     pub(crate) fn let_go(self) {
         self.ticket.into_inner();
     }
 }
 
-/// An operation whose answer waits to go up. Dropping it sends it.
+/// An operation whose answer is delayed. Dropping it unwinds the answer.
 #[derive(Debug)]
 pub struct Answered {
     ticket: NonNull<c_void>,
@@ -552,12 +554,12 @@ pub struct Answered {
     this: Xlator,
 }
 
-// SAFETY: the host lets any thread resume a call stub; this is its only owner.
+// SAFETY: the host allows any thread to resume a call stub; this is its only owner.
 unsafe impl Send for Answered {}
 
 impl Answered {
     /// # Safety
-    /// `ticket` was let go by [`Settling::let_go`]; `answer` is a stub of its answer. Nobody else uses them.
+    /// `ticket` was released by [`Settling::let_go`]; `answer` is a stub of its answer. Nothing else uses them.
     pub(crate) unsafe fn take(ticket: NonNull<c_void>, answer: NonNull<sys::call_stub_t>) -> Self {
         // SAFETY: the ticket's box, live until release.
         let this = unsafe { ticket.cast::<Inner>().as_ref() }.this;
@@ -568,17 +570,17 @@ impl Answered {
         }
     }
 
-    /// The instance it came to.
+    /// The instance that received the operation.
     #[must_use]
     pub const fn xlator(&self) -> Xlator {
         self.this
     }
 
-    /// The file that it is about.
+    /// The operation's file.
     #[must_use]
     pub fn inode(&self) -> Option<Inode> {
         let arguments = Arguments { call: self.call() };
-        // SAFETY: the call holds a reference to what its arguments name.
+        // SAFETY: the call holds references to everything in its arguments.
         unsafe { Inode::from_raw(arguments.inode()) }
     }
 
@@ -587,7 +589,7 @@ impl Answered {
         &unsafe { self.ticket.cast::<Inner>().as_ref() }.call
     }
 
-    /// The file's identity: of one that was created only the answer knows it.
+    /// The file's gfid, which for a create is only in the answer.
     #[must_use]
     pub fn gfid(&self) -> Gfid {
         if self.is_create() {
@@ -601,8 +603,8 @@ impl Answered {
         self.call().fop == sys::glusterfs_fop_t::GF_FOP_CREATE
     }
 
-    /// Corrects the file's attributes in the answer. A file that was created and is cold was there before: on ESTALE
-    /// the kernel looks again, finds it, and opens it.
+    /// Corrects the file's attributes in the answer. If the answer to a create shows a cold file, the file existed
+    /// before: answers ESTALE, after which the kernel looks the file up and opens it.
     pub fn show_cold(&mut self, size: u64) {
         if self.is_create() {
             // SAFETY: the answer's stub is ours.
@@ -615,7 +617,7 @@ impl Answered {
         let answer = unsafe { self.answer.as_mut() };
         let results = &mut answer.args_cbk;
         let attributes: &mut [&mut sys::iatt] = match answer.fop {
-            // The file's, among those of directories. A link's answer has this shape too.
+            // The other attributes are those of directories. The answer to a link has this form too.
             sys::glusterfs_fop_t::GF_FOP_RENAME => &mut [&mut results.stat],
             _ => &mut [&mut results.prestat, &mut results.poststat],
         };
@@ -629,7 +631,7 @@ impl Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        // SAFETY: ours; resumes it, which unwinds, and destroys it.
+        // SAFETY: ours; resuming the stub unwinds the operation and destroys the stub.
         unsafe { sys::call_resume(self.answer.as_ptr()) };
         // SAFETY: the operation was unwound.
         unsafe { release(self.ticket) };
@@ -639,8 +641,8 @@ impl Drop for Answered {
 /// Frees a ticket whose operation C has unwound.
 ///
 /// # Safety
-/// `raw` was let go by [`Settling::let_go`] and is not used again.
+/// `raw` was released by [`Settling::let_go`] and is not used again.
 pub(crate) unsafe fn release(raw: NonNull<c_void>) {
-    // SAFETY: by the caller's word.
+    // SAFETY: by this function's contract.
     unsafe { Box::from_raw(raw.cast::<Inner>().as_ptr()) }.wipe();
 }

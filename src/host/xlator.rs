@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The translator instance as the host made it: its name, its child, its options, and "who is current".
+//! Wraps the host's translators: name, children, position in the graph, and the current translator of a thread.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::NonNull;
 
 use crate::sys;
 
-/// A translator of the host's: our own instance, or one that a plugin sees.
+/// A handle to a translator: our own instance, or one that a plugin sees.
 ///
 /// The host frees a translator only after its `fini`, which waits for our jobs; in a process that never calls
 /// `fini` (every FUSE client) it lives to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Xlator(NonNull<sys::xlator_t>);
 
-// SAFETY: the host passes its translators between threads freely; the fields that we read (name, options,
-// children, ctx) do not change after init.
+// SAFETY: the host shares translators between threads; the fields that we read (name, options, children, ctx) do not
+// change after init.
 unsafe impl Send for Xlator {}
 // SAFETY: as above; nothing is written through a shared handle.
 unsafe impl Sync for Xlator {}
@@ -31,7 +31,7 @@ impl Xlator {
         self.0.as_ptr()
     }
 
-    /// The volume's name with `-cloudsync` behind it: what the host's log lines begin with.
+    /// The translator's name: the volume's name followed by `-cloudsync`. The host's log lines begin with it.
     #[must_use]
     pub fn name(self) -> String {
         // SAFETY: live by the handle's contract; the name is set before init and never changes.
@@ -39,34 +39,34 @@ impl Xlator {
         if name.is_null() {
             return String::from("cloudsync");
         }
-        // SAFETY: a C string of the host's.
+        // SAFETY: a C string of the host.
         unsafe { CStr::from_ptr(name) }
             .to_string_lossy()
             .into_owned()
     }
 
-    /// The translator below.
+    /// The first translator below.
     #[must_use]
     pub fn first_child(self) -> Option<Self> {
         // SAFETY: live; the shim reads its list of children.
         let child = unsafe { sys::cs_shim_first_child(self.as_ptr()) };
-        // SAFETY: children live as long as their parents: they are of the same graph.
+        // SAFETY: children live as long as their parents, because they are in the same graph.
         unsafe { Self::from_raw(child) }
     }
 
-    /// How many translators are below.
+    /// The number of translators directly below.
     #[must_use]
     pub fn children(self) -> i32 {
         // SAFETY: live.
         unsafe { sys::cs_shim_child_count(self.as_ptr()) }
     }
 
-    /// Whether a translator of that type is above, at any distance.
+    /// Whether a translator of type `kind` is above this one, directly or indirectly.
     #[must_use]
     pub fn is_below(self, kind: &CStr) -> bool {
         // SAFETY: live; the list of parents does not change after init.
         let mut parent = unsafe { (*self.as_ptr()).parents };
-        // SAFETY: the host's list, of the same graph.
+        // SAFETY: the host's list, in the same graph.
         while let Some(link) = unsafe { parent.as_ref() } {
             // SAFETY: parents live as long as their children.
             let above = unsafe { Self::from_raw(link.xlator) };
@@ -81,17 +81,17 @@ impl Xlator {
     fn is_of_type(self, kind: &CStr) -> bool {
         // SAFETY: live; the type is set before init and never changes.
         let mine: *const c_char = unsafe { (*self.as_ptr()).type_ };
-        // SAFETY: a C string of the host's.
+        // SAFETY: a C string of the host.
         !mine.is_null() && unsafe { CStr::from_ptr(mine) } == kind
     }
 
     /// Makes this the current translator of this thread until the guard is dropped.
     ///
-    /// Foreign threads start with the host's global one, whose memory accounting does not know our types: set this
-    /// before any call into the host.
+    /// Required before any call into the host: on our own threads, the current translator is initially the host's
+    /// global one, whose memory accounting does not know our types.
     #[must_use]
     pub fn enter(self) -> Entered {
-        // SAFETY: reads a thread-local of the host's.
+        // SAFETY: reads a thread-local of the host.
         let before = unsafe { sys::cs_shim_this() };
         // SAFETY: live.
         unsafe { sys::cs_shim_set_this(self.as_ptr()) };
@@ -100,12 +100,12 @@ impl Xlator {
 
     /// `this->private`, as we set it.
     pub(crate) fn private(self) -> *mut c_void {
-        // SAFETY: live; written in init and fini only, which the host does not run beside operations.
+        // SAFETY: live; written only in init and fini, which the host does not run concurrently with operations.
         unsafe { (*self.as_ptr()).private }
     }
 }
 
-/// Restores the translator that was current before. Must stay on its thread.
+/// Restores the previous current translator on drop. Must be dropped on the thread that created it.
 #[derive(Debug)]
 pub struct Entered {
     before: *mut sys::xlator_t,
@@ -113,7 +113,7 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        // SAFETY: it was current when the guard was made; an outer caller keeps it alive.
+        // SAFETY: it was current when the guard was created; an outer caller keeps it alive.
         unsafe { sys::cs_shim_set_this(self.before) };
     }
 }

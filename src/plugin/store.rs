@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A loaded plugin and its configuration. A plugin is somebody else's native code: what crosses is its C table,
-//! `store_ops`, and nothing that it returns is believed without a check. How it is found and started is in [`load`],
-//! what is asked of it and what it says in [`cloudsync_logic::store`], how it fetches a part in [`part`].
+//! Calls a loaded plugin with its configuration. A plugin is third-party native code, called through its C table
+//! `store_ops`; everything it returns is checked. [`load`] finds and starts a plugin, [`cloudsync_logic::store`] has the
+//! types passed to and from it, [`part`] fetches a part.
 
 mod load;
 mod part;
@@ -24,7 +24,7 @@ use cloudsync_logic::crash;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::store::Object;
 
-/// A store that is up.
+/// A loaded and initialised store.
 pub struct LoadedStore {
     name: String,
     proxy: NonNull<sys::cs_proxy_t>,
@@ -33,12 +33,12 @@ pub struct LoadedStore {
     ext: Option<NonNull<sys::store_methods_ext_t>>,
     /// One reconfigure at a time.
     reconfiguring: Mutex<()>,
-    /// What the host reads as a C string.
+    /// The name as a C string, to which the proxy points.
     _c_name: CString,
 }
 
-// SAFETY: the tables are constants of the plugin's; the plugin ABI says that its functions may be called from any
-// thread and several at once; the proxy is written by its constructor only.
+// SAFETY: the tables are constants of the plugin; the plugin ABI requires that its functions can be called from any
+// thread and concurrently; the proxy is written by its constructor only.
 unsafe impl Send for LoadedStore {}
 // SAFETY: as above.
 unsafe impl Sync for LoadedStore {}
@@ -49,21 +49,21 @@ impl std::fmt::Debug for LoadedStore {
     }
 }
 
-/// One file to fetch.
+/// The arguments of a download by `fop_download`.
 pub struct Download<'a> {
-    /// Where the plugin writes.
+    /// The file to write to.
     pub fd: &'a Fd,
     /// The file.
     pub inode: &'a Inode,
     /// The object's key.
     pub key: &'a CStr,
-    /// The only version of the object that is the file, if that is known.
+    /// The only acceptable version of the object, if it is known.
     pub version: Option<&'a CStr>,
-    /// The file's attributes; the size is the object's too.
+    /// The file's attributes; the size is also the object's.
     pub attributes: &'a Attributes,
-    /// Not 0 once nobody wants the bytes any more.
+    /// Not 0 once the download is cancelled.
     pub cancelled: &'a AtomicI32,
-    /// Called when the plugin has returned: waits until every write is answered.
+    /// Called after the plugin has returned: waits until every write is answered.
     pub after: &'a (dyn Fn() + 'a),
 }
 
@@ -89,10 +89,10 @@ impl LoadedStore {
         &self.name
     }
 
-    /// The options changed.
+    /// Passes changed options to the plugin.
     ///
     /// # Errors
-    /// EINVAL: the plugin keeps the old ones and has said why.
+    /// EINVAL: the plugin keeps the old ones and has logged the reason.
     pub fn reconfigure(&self, options: DictRef<'_>) -> Result<(), Errno> {
         let _one = self
             .reconfiguring
@@ -112,21 +112,21 @@ impl LoadedStore {
         }
     }
 
-    /// Has the plugin write the object to the file, and waits until every write is answered.
+    /// Makes the plugin write the object to the file, and waits until every write is answered. Blocks.
     ///
     /// # Errors
-    /// What the plugin left in `op_errno`; EREMOTEIO if it failed without saying why.
+    /// The plugin's `op_errno`; EREMOTEIO if it failed without setting one.
     pub fn download(&self, what: &Download<'_>) -> Result<(), Errno> {
         extern "C" fn after(what: *mut c_void) {
-            // SAFETY: what `download` was given, which outlives the call.
+            // SAFETY: the argument of `download`, which outlives the call.
             if let Some(what) = unsafe { what.cast::<Download<'_>>().as_ref() } {
                 (what.after)();
             }
         }
         let _entered = self.enter();
         let mut errno = 0;
-        // SAFETY: everything outlives the call; the shim takes references of its own for what the plugin sees. The
-        // plugin reads `cancelled` as a plain number.
+        // SAFETY: everything outlives the call; the shim takes its own references to the objects that the plugin sees.
+        // The plugin reads `cancelled` as a plain integer.
         let result = unsafe {
             sys::cs_shim_download(
                 self.proxy.as_ptr(),
@@ -148,10 +148,10 @@ impl LoadedStore {
         }
     }
 
-    /// Asks the store for an object; `Ok(None)` if the plugin cannot ask.
+    /// Queries the store for an object; `Ok(None)` if the plugin does not implement `head`.
     ///
     /// # Errors
-    /// ENODATA if there is none, otherwise what the plugin says.
+    /// ENODATA if the object does not exist, otherwise the plugin's errno.
     pub fn head(&self, key: &CStr) -> Result<Option<Object>, Errno> {
         let Some(head) = self.ext.and_then(head_of) else {
             return Ok(None);
@@ -191,11 +191,11 @@ impl Drop for LoadedStore {
         let entered = self.enter();
         // SAFETY: the table is the plugin's constant.
         if let Some(fini) = unsafe { self.ops.as_ref() }.fop_fini {
-            // SAFETY: no call into the store runs: whoever calls holds an Arc. Called once.
+            // SAFETY: no call into the store is running, because every caller holds an Arc. Called once.
             unsafe { fini(self.config.as_ptr()) };
         }
         drop(entered);
-        // SAFETY: made by cs_shim_proxy_new, freed once; every frame that named it is gone.
+        // SAFETY: created by cs_shim_proxy_new, freed once; no frame refers to it any more.
         unsafe { sys::cs_shim_proxy_free(self.proxy.as_ptr()) };
     }
 }
@@ -207,16 +207,16 @@ type Head = unsafe extern "C" fn(
     *mut sys::cs_object_t,
 ) -> c_int;
 
-/// The slot `head` of a table that may be older, and so smaller, than ours.
+/// Returns the slot `head` of a table that may be older, and therefore smaller, than ours.
 fn head_of(ext: NonNull<sys::store_methods_ext_t>) -> Option<Head> {
     const NEEDED: usize =
         std::mem::offset_of!(sys::store_methods_ext_t, head) + size_of::<Option<Head>>();
-    // SAFETY: the plugin's constant begins with its size.
+    // SAFETY: the table is a constant of the plugin and begins with its size.
     let size = unsafe { (*ext.as_ptr()).size };
     if size < NEEDED {
         return None;
     }
-    // SAFETY: the table reaches as far.
+    // SAFETY: the table is large enough to contain the slot.
     unsafe { (*ext.as_ptr()).head }
 }
 

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The `cs_plugin` table: a store's name, its library, what it is. Any other name means `lib<name>.so` in the plugin
-//! folder, so that a third party's plugin needs no change here.
+//! Maps store names to plugin libraries. A name that is not in the table means `lib<name>.so` in the plugin folder, so
+//! third-party plugins need no change here.
 
 #![forbid(unsafe_code)]
 
 use std::path::Path;
 
-/// A store that we know by name.
+/// A store that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plugin {
     /// The value of the option `cloudsync-storetype`.
     pub name: &'static str,
     /// Its file in the plugin folder.
     pub library: &'static str,
-    /// What it is.
+    /// A short description.
     pub description: &'static str,
-    /// A library that it opens itself and crashes without.
+    /// A library that the plugin opens itself, and crashes if it is missing.
     pub needs: Option<&'static str>,
 }
 
-/// The stores that we know by name.
+/// The stores that are known by name.
 pub const PLUGINS: &[Plugin] = &[
     Plugin {
         name: "amazons3",
@@ -37,7 +37,7 @@ pub const PLUGINS: &[Plugin] = &[
         name: "cvlt",
         library: "cloudsynccvlt.so",
         description: "Commvault.",
-        // When its fop_init fails it calls a function of that library, which it does not have then.
+        // If its fop_init fails, the plugin calls a function of this library even if the library was not loaded.
         needs: Some("libopenarchive.so"),
     },
     Plugin {
@@ -60,8 +60,8 @@ pub const PLUGINS: &[Plugin] = &[
     },
 ];
 
-/// The file in the plugin folder that a store's name means; `None` for a name that cannot be one. A result never
-/// has a slash, so it never leaves the folder.
+/// Returns the file in the plugin folder for a store's name; `None` if the name is invalid. The result never contains a
+/// slash, so it cannot leave the folder.
 #[must_use]
 pub fn library(name: &str) -> Option<String> {
     if let Some(plugin) = PLUGINS.iter().find(|plugin| plugin.name == name) {
@@ -74,14 +74,15 @@ pub fn library(name: &str) -> Option<String> {
     fine.then(|| format!("lib{name}.so"))
 }
 
-/// The library that a store's plugin opens itself and crashes without.
+/// Returns the library that a store's plugin opens itself, and crashes if it is missing.
 #[must_use]
 pub fn needs(name: &str) -> Option<&'static str> {
     let plugin = PLUGINS.iter().find(|plugin| plugin.name == name);
     plugin.and_then(|plugin| plugin.needs)
 }
 
-/// The names of the stores whose library is in `folder`, ours first, then the others by name.
+/// Returns the names of the stores whose library is in `folder`: those of the table first, then the others in
+/// alphabetical order.
 #[must_use]
 pub fn installed(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = PLUGINS

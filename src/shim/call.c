@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* An operation's arguments, kept until it is answered. */
+/* Keeps an operation's arguments until it is answered, and answers it. */
 #include "shim.h"
 
 int32_t
@@ -7,7 +7,7 @@ cs_shim_call_keep(cs_call_t *call)
 {
     cs_call_t from = *call;
 
-    /* What was taken so far, for cs_shim_call_wipe. */
+    /* Holds only what was taken so far, so that cs_shim_call_wipe can undo it. */
     memset(&call->loc, 0, sizeof(call->loc));
     memset(&call->loc2, 0, sizeof(call->loc2));
     call->vector = NULL;
@@ -59,7 +59,7 @@ cs_shim_call_wipe(cs_call_t *call)
     GF_FREE((char *)call->name);
 }
 
-/* The thread may be any. */
+/* Sets THIS, because the thread may be any. */
 #define CS_AS(xlator, what)      \
     do {                         \
         xlator_t *before = THIS; \
@@ -95,7 +95,7 @@ cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
         iobref_unref(iobref);
         return -1;
     }
-    /* ENOENT beside a success: the host's way to say that the file ends here. */
+    /* The host reports the end of the file by ENOENT with a successful read. */
     STACK_UNWIND_STRICT(readv, frame, (int32_t)size, at_end ? ENOENT : 0,
                         &piece, 1, attributes, iobref, NULL);
     iobref_unref(iobref);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Operations that the bricks judge as their caller's: its process, user, groups, lock owner and time. Each blocks. */
+/* Runs operations with the identity of their caller: its process, user, groups, lock owner and time. Each blocks. */
 #include "shim.h"
 
-/* What the child answered, for the thread that waits, or, if that has given up, for the ticket. */
+/* The child's answer, for the waiting thread, or for the ticket if the thread has stopped waiting. */
 struct cs_outcome {
     struct iatt before;
     struct iatt after;
@@ -11,7 +11,7 @@ struct cs_outcome {
     void *ticket;
 };
 
-/* One for all: these operations are rare, and an outcome's own lock would be gone before it is given back. */
+/* One lock for all outcomes: these operations are rare, and a lock in the outcome would be freed while it is held. */
 static pthread_mutex_t cs_outcomes = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cs_outcome_came = PTHREAD_COND_INITIALIZER;
 
@@ -65,7 +65,7 @@ cs_caller_xattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t o
     return 0;
 }
 
-/* Waits for at most so many seconds. Returns whether the answer came. */
+/* Waits for at most `seconds`. Returns whether the answer arrived. */
 static gf_boolean_t
 cs_await(struct cs_outcome *outcome, uint32_t seconds)
 {
@@ -82,7 +82,7 @@ cs_await(struct cs_outcome *outcome, uint32_t seconds)
     return came;
 }
 
-/* Frees what came. */
+/* Returns the answer and frees the outcome. */
 static int32_t
 cs_take(struct cs_outcome *outcome, struct iatt *before, struct iatt *after)
 {
@@ -94,12 +94,12 @@ cs_take(struct cs_outcome *outcome, struct iatt *before, struct iatt *after)
     return errnum;
 }
 
-/* `wound` tells whether STACK_WIND did, as in fops.c. */
+/* `wound` records whether STACK_WIND wound the operation, as in fops.c. */
 #define CS_WIND_AS_CALLER(cbk, op, first, rest...)                                         \
     STACK_WIND_COOKIE(frame, cbk, outcome, FIRST_CHILD(this), FIRST_CHILD(this)->fops->op, \
                       (wound = _gf_true, first), rest)
 
-/* Does one operation of a call's. */
+/* Runs one operation with a call's arguments. */
 static int32_t
 cs_do_as_caller(cs_call_t *call, glusterfs_fop_t fop, uint32_t seconds, struct iatt *before, struct iatt *after,
                 void **late)
@@ -147,8 +147,8 @@ cs_shim_call_as_caller(cs_call_t *call, uint32_t seconds, struct iatt *before, s
 
     if (call->fop != GF_FOP_OPEN)
         return cs_do_as_caller(call, call->fop, seconds, before, after, late);
-    /* Replication answers an open with success though the bricks have refused to truncate, and sharding forgets to. So
-     * they are asked for both, one after the other; the call's offset is 0. */
+    /* With O_TRUNC, replication reports success for an open even if the bricks refused to truncate, and sharding does not
+     * truncate. So open and truncate are sent separately; the call's offset is 0. */
     ret = cs_do_as_caller(call, GF_FOP_OPEN, seconds, before, after, late);
     if (ret)
         return ret;
@@ -180,12 +180,12 @@ cs_shim_set_as_caller(call_frame_t *caller, loc_t *loc, dict_t *dict)
 
     if (!frame || !outcome)
         goto out;
-    /* Not its times: a mark moves none. */
+    /* Without the caller's flags for times: setting a mark must not change them. */
     frame->root->flags = 0;
     CS_WIND_AS_CALLER(cs_caller_xattr_cbk, setxattr, loc, dict, 0, NULL);
     if (!wound)
         goto out;
-    /* Nothing on a brick makes it wait. */
+    /* Nothing on a brick delays this operation, so there is no limit. */
     while (!cs_await(outcome, 60))
         ;
     return cs_take(outcome, &unused, &unused);

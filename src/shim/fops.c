@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
 /*
- * The guarded operations. One pattern for every one of them:
+ * The guarded operations. Each consists of four functions:
  *
- *   cs_X         the host's entry: shows the arguments to Rust (cs_rs->enter), which keeps them (call.c)
- *   cs_X_wind    winds to the child with the arguments that were kept, as often as Rust must
- *   cs_X_unwind  answers without asking the child
- *   cs_X_cbk     the child's answer: Rust looks at it (cs_rs->settle), then it goes up or the operation is parked again
+ *   cs_X         entry point of the host: passes the arguments to Rust (cs_rs->enter), which keeps them (call.c)
+ *   cs_X_wind    winds to the child with the kept arguments; may be called several times
+ *   cs_X_unwind  answers without winding to the child
+ *   cs_X_cbk     callback: Rust examines the answer (cs_rs->settle), then it is unwound or the operation is parked again
  *
- * frame->local holds Rust's ticket while the operation is below us, and nothing at any other time: the host would
- * give it to mem_put. Operations that are not here pass through by the host's defaults.
+ * frame->local holds Rust's ticket while the operation is wound, and is NULL at any other time, because the host would
+ * pass it to mem_put. Operations that are not defined here pass through by the host's defaults.
  *
- * (The host has something like it, the call stub. That has room for the arguments and the answer of any operation,
- * six thousand bytes, which are wiped each time: a third of what a small read costs.)
+ * (The host's call stub is not used for this: it has room for the arguments and the answer of any operation, six
+ * thousand bytes, and clearing them takes a third of the time of a small read.)
  */
 #include "shim.h"
 
@@ -22,12 +22,12 @@
 #define CS_LOCS(where, where2) .loc = *(where), .loc2 = *(where2), .locs = 2
 
 /*
- * Defines all but cs_X_cbk. `params` is the operation's parameter list, `blank` what its callback gets beyond op_ret and
- * op_errno when the child was not asked (`answer` is a dictionary or NULL), `kept` the arguments for cs_call_t, and the
- * rest the arguments from it.
+ * Defines all but cs_X_cbk. `params`: the operation's parameter list. `blank`: the callback's arguments after op_ret and
+ * op_errno if the operation was not wound (`answer` is a dictionary or NULL). `kept`: initialisers of cs_call_t.
+ * The rest: the arguments to wind with.
  *
- * STACK_WIND says nothing when it cannot allocate a frame and does not wind. Its arguments are evaluated only when
- * it does: that is how `wound` tells.
+ * STACK_WIND does not report that it could not allocate a frame and so did not wind. It evaluates its arguments only if
+ * it winds, which sets `wound`.
  */
 #define CS_FOP(op, number, params, blank, kept, first, rest...)            \
     static void cs_##op##_wind(cs_call_t *call)                            \
@@ -65,14 +65,14 @@
         return 0;                                                          \
     }
 
-/* The reply of the callback that this stands in. */
+/* Declares the reply in a callback. */
 #define CS_REPLY(members...)                  \
     cs_reply_t reply = {.op_ret = op_ret,     \
                         .op_errno = op_errno, \
                         .xdata = xdata,       \
                         members}
 
-/* Shows `reply` to Rust and unwinds, unless Rust took the operation again. */
+/* Passes `reply` to Rust and unwinds, unless Rust has taken the operation back. */
 #define CS_SETTLE(fop, args...)                                              \
     do {                                                                     \
         void *ticket = frame->local;                                         \
@@ -85,8 +85,8 @@
             cs_rs->release(ticket);                                          \
     } while (0)
 
-/* The same for an operation whose answer may show a stub's attributes: it waits then, as `stub`, until Rust has looked
- * at the file. (The host exports few of its answers' stubs: one of the same shape does.) */
+/* As CS_SETTLE, for an operation whose answer may show a stub's attributes: the answer then waits as `stub` until Rust
+ * has checked the file. (The host exports stub constructors for few answers; one with the same arguments is used.) */
 #define CS_SETTLE_OR_LOOK(fop, stub, args...)                                \
     do {                                                                     \
         void *ticket = frame->local;                                         \
@@ -109,7 +109,7 @@
             cs_rs->release(ticket);                                          \
     } while (0)
 
-/* Defines the callback of an operation that answers with the attributes before and after it. */
+/* Defines the callback of an operation whose answer has the attributes before and after it. */
 #define CS_PREPOST_CBK(fop)                                              \
     static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,     \
                                   xlator_t *this, int32_t op_ret,        \
@@ -121,7 +121,7 @@
         return 0;                                                        \
     }
 
-/* The same, where the attributes may be the stub's. */
+/* As CS_PREPOST_CBK, for attributes that may be the stub's. */
 #define CS_PREPOST_OR_LOOK_CBK(fop)                                           \
     static int32_t cs_##fop##_again(call_frame_t *frame, void *cookie,        \
                                     xlator_t *this, int32_t op_ret,           \
@@ -291,7 +291,7 @@ CS_FOP(open, GF_FOP_OPEN,
        (CS_LOC(loc), .flags = flags, .fd = fd),
        &call->loc, call->flags, call->fd, call->xdata)
 
-/* In a rename's shape, which lacks the descriptor: that waits in frame->local. */
+/* The stub of a rename's answer has no descriptor, so that is kept in frame->local. */
 static int32_t
 cs_create_again(call_frame_t *frame, void *cookie, xlator_t *this,
                 int32_t op_ret, int32_t op_errno, struct iatt *buf,
@@ -465,7 +465,7 @@ CS_FOP(rename, GF_FOP_RENAME,
        (CS_LOCS(oldloc, newloc)),
        &call->loc, &call->loc2, call->xdata)
 
-/* In a rename's shape, which lacks the inode: that waits in frame->local. */
+/* The stub of a rename's answer has no inode, so that is kept in frame->local. */
 static int32_t
 cs_link_again(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
               int32_t op_errno, struct iatt *buf, struct iatt *preparent,

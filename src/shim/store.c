@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* What a plugin sees of the host: its own xlator (the proxy), whose only child is the tracker. */
+/* Presents the host to a plugin: its xlator is the proxy, whose only child is the tracker. */
 #include "shim.h"
 
 static int32_t
@@ -10,8 +10,8 @@ cs_tracker_writev_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
     struct iatt pre = prebuf ? *prebuf : (struct iatt){0};
     struct iatt post = postbuf ? *postbuf : (struct iatt){0};
 
-    /* First the plugin's callback, then the count: the recall takes the plugin's frame apart when the count says
-     * that nothing is in flight any more. */
+    /* The plugin's callback runs before the write is counted as answered, because the recall destroys the plugin's frame
+     * as soon as nothing is in flight. */
     STACK_UNWIND_STRICT(writev, frame, op_ret, op_errno, prebuf, postbuf,
                         xdata);
     cs_rs->write_end(cookie, op_ret, op_errno, &pre, &post);
@@ -35,8 +35,7 @@ cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd,
         STACK_UNWIND_STRICT(writev, frame, -1, op_errno, NULL, NULL, NULL);
         return 0;
     }
-    /* Bytes that no iobref keeps alive are the plugin's again as soon as we return; the transport may still
-     * need them then. */
+    /* Without an iobref, the plugin may reuse the bytes as soon as we return, while the transport still needs them. */
     if (!iobref) {
         if (iobuf_copy(this->ctx->iobuf_pool, vector, count, &copy_ref, &copy,
                        &copied)) {
@@ -60,17 +59,17 @@ cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd,
     return 0;
 }
 
-/* Writable: the host's STACK_WIND stores into it. */
+/* Not const, because the host's STACK_WIND stores into it. */
 static struct xlator_fops cs_tracker_fops;
 
-/* Makes `copy` look like `real` to whatever winds to it or runs with THIS set to it. */
+/* Makes `copy` look like `real` to code that winds to it or runs with THIS set to it. */
 static void
 cs_mimic(xlator_t *copy, xlator_t *real)
 {
     copy->name = real->name;
     copy->type = real->type;
     copy->options = real->options;
-    /* Plugins look whether they are in a graph. */
+    /* Plugins check whether they are in a graph. */
     copy->parents = real->parents;
     copy->fops = real->fops;
     copy->cbks = real->cbks;
@@ -91,7 +90,7 @@ cs_mimic(xlator_t *copy, xlator_t *real)
 cs_proxy_t *
 cs_shim_proxy_new(xlator_t *this)
 {
-    /* Not GF_CALLOC: the proxy lives as long as its plugin, which may be longer than the instance. */
+    /* Not GF_CALLOC, because the proxy lives as long as its plugin, which may outlive the instance. */
     cs_proxy_t *self = calloc(1, sizeof(*self));
 
     if (!self)
@@ -138,7 +137,7 @@ cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key,
     *op_errno = ENOMEM;
     if (!frame)
         return -1;
-    /* The bricks must not squash root away: the bytes go into a file that root may not own. */
+    /* Exempt from root squashing, because the file may not belong to root. */
     frame->root->pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
     frame->root->type = GF_OP_TYPE_FOP;
     frame->op = GF_FOP_WRITE;
@@ -208,8 +207,8 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
     if (iobref && iobref_add(iobref, buffer) == 0)
         frame = create_frame(this, this->ctx->pool);
     if (frame) {
-        /* The bricks must not squash root away: the bytes go into a file that root may not own. Any other negative
-         * number waits behind everybody else there (io-threads' least priority). */
+        /* Exempt from root squashing, because the file may not belong to root. With any other negative pid, io-threads on
+         * the bricks gives the write its lowest priority. */
         frame->root->pid = urgent ? GF_CLIENT_PID_NO_ROOT_SQUASH
                                   : GF_CLIENT_PID_TIER_DEFRAG;
         frame->root->type = GF_OP_TYPE_FOP;

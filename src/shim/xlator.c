@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* The translator's tables but for its operations (fops.c), and host macros that Rust needs as functions. */
+/* The translator's tables, except for its operations (fops.c), and the host's macros that Rust needs as functions. */
 #include "shim.h"
 
 const cs_rs_ops_t *cs_rs;
@@ -10,7 +10,7 @@ cs_shim_register(const cs_rs_ops_t *ops)
     cs_rs = ops;
 }
 
-/* Empty: a file's state is one number in its inode's context, which needs no freeing. */
+/* Empty: a file's state is one number in its inode's context, which need not be freed. */
 struct xlator_cbks cs_cbks = {0};
 
 static int32_t
@@ -28,17 +28,17 @@ struct xlator_dumpops cs_dumpops = {
 };
 
 /*
- * glusterd checks `gluster volume set` against this table while the feature is on, and shows its texts in `gluster
- * volume set help`. It accepts no other names: they are compiled into it.
+ * glusterd checks `gluster volume set` against this table while the feature is on, and shows the descriptions in
+ * `gluster volume set help`. It accepts only names that are compiled into it, so no option can be added here.
  */
 volume_option_t cs_options[] = {
     {
         .key = {"cloudsync-storetype"},
         .type = GF_OPTION_TYPE_STR,
-        /* .value is filled in glusterd's process only, see cs_shim_allow_store: a client must mount whatever is
-         * written here, so that local files work. */
-        .description = "The store that holds the bytes of cold files: amazons3 (any S3 server), or another "
-                       "plugin that is installed.",
+        /* .value is filled in glusterd only, see cs_shim_allow_store: a client must mount with any value, so that local
+         * files work. */
+        .description = "The store that holds the bytes of cold files: amazons3 (any S3 server) or another "
+                       "installed plugin.",
         .op_version = {GD_OP_VERSION_5_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -47,8 +47,8 @@ volume_option_t cs_options[] = {
         .key = {"cloudsync-remote-read"},
         .type = GF_OPTION_TYPE_BOOL,
         .default_value = "off",
-        .description = "Serve reads of a cold file from the store and leave it cold. Changing a file brings it "
-                       "back all the same.",
+        .description = "Serve reads of a cold file from the store and leave the file cold. Operations that "
+                       "change the file still recall it.",
         .op_version = {GD_OP_VERSION_7_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -56,7 +56,7 @@ volume_option_t cs_options[] = {
     {
         .key = {"cloudsync-store-id"},
         .type = GF_OPTION_TYPE_STR,
-        .description = "Settings of the store as key=value,key=value. For amazons3: see docs/OPTIONS.md.",
+        .description = "Settings of the store as key=value,key=value; for amazons3, see docs/OPTIONS.md.",
         .op_version = {GD_OP_VERSION_7_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -66,8 +66,7 @@ volume_option_t cs_options[] = {
         .type = GF_OPTION_TYPE_STR,
         .description = "Settings of recalls and reads as key=value,key=value: recalls, ranges, window, memory, "
                        "connections, rate, reads, keep-free, over-limits, guard-files, guard-bytes, guard-window, "
-                       "abandoned; see "
-                       "docs/OPTIONS.md.",
+                       "abandoned; see docs/OPTIONS.md.",
         .op_version = {GD_OP_VERSION_7_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -75,8 +74,8 @@ volume_option_t cs_options[] = {
     {
         .key = {"s3plugin-seckey"},
         .type = GF_OPTION_TYPE_STR,
-        .description = "The secret key of the S3 account: the key itself, file:/path or env:NAME. Empty, and "
-                       "keyid empty too: the usual AWS credential providers.",
+        .description = "The secret key of the S3 account: the key itself, file:/path or env:NAME. If this and "
+                       "keyid are empty, the usual AWS credential providers are used.",
         .op_version = {GD_OP_VERSION_5_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -100,8 +99,8 @@ volume_option_t cs_options[] = {
     {
         .key = {"s3plugin-hostname"},
         .type = GF_OPTION_TYPE_STR,
-        .description = "The S3 server: host or host:port (https), or http://host:port. Empty: Amazon's, of the "
-                       "region in cloudsync-store-id.",
+        .description = "The S3 server: host or host:port (https), or http://host:port. If empty, Amazon S3 in "
+                       "the region in cloudsync-store-id.",
         .op_version = {GD_OP_VERSION_5_0},
         .flags = OPT_FLAG_SETTABLE,
         .tags = {"cloudsync"},
@@ -115,7 +114,7 @@ cs_shim_allow_store(const char *name)
     volume_option_t *storetype = &cs_options[0];
     int32_t i;
 
-    /* The last place stays NULL: it ends the list. */
+    /* The last element stays NULL: it ends the list. */
     for (i = 0; i < ZR_OPTION_MAX_ARRAY_SIZE - 1; i++) {
         if (!storetype->value[i]) {
             storetype->value[i] = strdup(name);
@@ -150,7 +149,8 @@ cs_shim_parent_down(xlator_t *this)
 int32_t
 cs_shim_mem_acct_init(xlator_t *this)
 {
-    /* Plugins number their memory types from gf_common_mt_end up, as the stock translator's do: room for theirs. */
+    /* Leaves room for the memory types of plugins, which they number from gf_common_mt_end up, as those of the stock
+     * translator do. */
     return xlator_mem_acct_init(this, gf_common_mt_end + 256);
 }
 
@@ -198,7 +198,7 @@ cs_shim_loc_fill(loc_t *loc, inode_t *inode, const unsigned char *gfid)
 
     memcpy(loc->gfid, gfid, sizeof(loc->gfid));
     loc->inode = inode_ref(inode);
-    /* One that a lookup has not linked yet has no path, and the host would log a complaint for asking. */
+    /* An inode that is not linked yet has no path, and the host would log an error for the query. */
     if (memcmp(inode->gfid, nobody, sizeof(nobody)) == 0 || inode_path(inode, NULL, &path) < 0 || !path)
         gf_asprintf(&path, "<gfid:%s>", uuid_utoa(loc->gfid));
     loc->path = path;
@@ -241,7 +241,7 @@ cs_shim_check_name(xlator_t *child, loc_t *loc)
     char *path = NULL;
     int32_t ret = -ESTALE;
 
-    /* The inode may have other names: only the one that inode_path gives now is known to be below this parent. */
+    /* The inode may have other names: only the current result of inode_path is known to be below this parent. */
     if (named.parent && inode_path(loc->inode, NULL, &path) >= 0 &&
         strcmp(path, loc->path) == 0) {
         named.path = path;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is asked of a store, and what it answers.
+//! The questions to a store, and its answers.
 
 #![forbid(unsafe_code)]
 
@@ -26,14 +26,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno>;
 }
 
-/// What a store says of an object.
+/// An object, as its store describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The store's version of it; empty if it has none.
+    /// The store's version of the object; empty if the store has none.
     pub etag: String,
-    /// Of the whole object, if the store has one that we can compute.
+    /// Checksum of the whole object, if the store has one of a kind that we can compute.
     pub checksum: Option<Checksum>,
 }
 
@@ -42,25 +42,25 @@ pub struct Object {
 pub struct Part<'a> {
     /// The object's key.
     pub key: &'a CStr,
-    /// Its only version that will do, if that is known.
+    /// The only acceptable version, if it is known.
     pub version: Option<&'a CStr>,
-    /// Of the whole object, bytes.
+    /// Size of the whole object in bytes.
     pub size: u64,
-    /// The bytes.
+    /// The byte range of the part.
     pub range: Range<u64>,
 }
 
-/// Where the bytes go.
+/// Receives the bytes of a part.
 pub trait Sink {
-    /// Takes the next ones. May block.
+    /// Takes the next bytes. May block.
     ///
     /// # Errors
-    /// They are not wanted any more.
+    /// The errno with which the plugin must give up.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Errno>;
 
-    /// Whether nobody wants them any more.
+    /// Whether the bytes are no longer needed.
     fn cancelled(&self) -> bool;
 
-    /// What the store says of the whole object, beside its bytes.
+    /// Takes the store's description of the whole object, received with its bytes.
     fn describe(&mut self, object: Object);
 }

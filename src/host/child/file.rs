@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What jobs and handshakes change of a file, through a descriptor of their own. Each blocks its thread.
+//! Operations of jobs and handshakes on a file through their own descriptor. Each blocks.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -16,8 +16,8 @@ use cloudsync_logic::crash;
 use cloudsync_logic::errno::Failure;
 
 impl Child {
-    /// Waits for every write that was on its way when it was called: it writes no bytes, in turn with those that do.
-    /// See [`crate::archive`].
+    /// Waits for every write that was in flight when it was called, by an empty write, which the bricks process in
+    /// order with the others. See [`crate::archive`].
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -56,7 +56,7 @@ impl Child {
         Ok(fd)
     }
 
-    /// A descriptor of the file, which may have lost its last name while somebody has it open.
+    /// Returns a descriptor of the file, which may be unlinked but still open.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -102,8 +102,8 @@ impl Child {
         brick(step, result)
     }
 
-    /// Where data begins that is on the bricks at `offset` or behind it; `offset` itself if that cannot be told, and `None` if
-    /// there is none.
+    /// Returns the offset of the first data on the bricks at or after `offset`; `None` if there is none, and `offset`
+    /// itself if that cannot be determined.
     #[must_use]
     pub fn next_data(&self, fd: &Fd, offset: u64) -> Option<u64> {
         let mut found = 0;
@@ -125,10 +125,10 @@ impl Child {
         }
     }
 
-    /// Fills `bytes` with what is on the bricks, whatever the state.
+    /// Fills `bytes` from the bricks, whatever the file's state.
     ///
     /// # Errors
-    /// [`Failure::Brick`], and [`Failure::Damaged`] if they have less.
+    /// [`Failure::Brick`]; [`Failure::Damaged`] if the file has fewer bytes.
     pub fn read_exact(&self, fd: &Fd, offset: u64, bytes: &mut [u8]) -> Result<(), Failure> {
         let mut done = 0;
         while done < bytes.len() {
@@ -158,7 +158,7 @@ impl Child {
         Ok(usize::try_from(result).unwrap_or(0))
     }
 
-    /// Gives the file `size` bytes, whatever the state. Returns whether that moved its modification time.
+    /// Sets the file's size to `size` bytes, whatever its state. Returns whether that changed its modification time.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -182,7 +182,7 @@ impl Child {
         Ok(before.mtime() != after.mtime())
     }
 
-    /// Removes an extended attribute; one that is not there is fine.
+    /// Removes an extended attribute. Succeeds if it does not exist.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -205,8 +205,8 @@ impl Child {
         }
     }
 
-    /// Removes extended attributes in one operation, in any order; those that are not there are fine. (A removal without a
-    /// name takes the names that are beside it: `posix_is_bulk_removexattr`.)
+    /// Removes extended attributes in one operation, in any order. Succeeds if some do not exist. (A removexattr with
+    /// an empty name removes the names in its xdata: `posix_is_bulk_removexattr`.)
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -226,9 +226,9 @@ impl Child {
         brick(step, result)
     }
 
-    /// Waits until everything written is on the bricks' disks, and has a replicated volume write down now which bricks
-    /// have it (`last-fsync`). Otherwise it does so a second later, if the client lives: a brick that was away could then
-    /// pass for the one that is right.
+    /// Waits until everything written is on the bricks' disks. With `last-fsync`, a replicated volume also records
+    /// immediately which bricks have it. Otherwise it does so a second later, if the client is still alive; if not, a
+    /// brick that was disconnected could be taken for the correct one.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -252,7 +252,7 @@ impl Child {
         brick(step, result)
     }
 
-    /// Sets access and modification time to those in `attributes`.
+    /// Sets the access and modification times to those in `attributes`.
     ///
     /// # Errors
     /// [`Failure::Brick`].

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How much room there is for a file: on its bricks, with their reserve (`storage.reserve`) left out, and in the quota of
-//! its directory (the bricks count it in where `features.quota-deem-statfs` is on, as it is unless somebody switched it
-//! off).
+//! Queries the free space for a file: on its bricks, without their reserve (`storage.reserve`), and within the quota of
+//! its directory, which the bricks take into account if `features.quota-deem-statfs` is on (the default).
 //!
-//! A distributed volume answers for all its bricks at once. So each of its subvolumes is asked for itself, by the file:
-//! one that does not have it says so.
+//! A distributed volume answers for all its bricks together. So each subvolume is queried separately, by the file: one
+//! that does not have the file returns an error.
 
 use std::ffi::CStr;
 use std::mem;
@@ -15,22 +14,22 @@ use crate::host::inode::Loc;
 use crate::sys;
 use cloudsync_logic::errno::{Errno, Failure};
 
-/// Room for a file.
+/// The space for a file on one subvolume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes that may still be written.
     pub free: u64,
-    /// Bytes in all.
+    /// The capacity in bytes.
     pub total: u64,
-    /// Tells the subvolume apart from others.
+    /// Identifies the subvolume.
     pub place: usize,
 }
 
 impl Child {
-    /// How much room there is for the file: the least that a subvolume that has it says.
+    /// Returns the free space for the file: the smallest of the subvolumes that have it.
     ///
     /// # Errors
-    /// [`Failure::Brick`]: none has it.
+    /// [`Failure::Brick`]: no subvolume answered for the file.
     pub fn room(&self, loc: &Loc) -> Result<Room, Failure> {
         let mut least: Option<Room> = None;
         let mut errno = Errno::ENOTCONN;
@@ -47,7 +46,7 @@ impl Child {
         })
     }
 
-    /// The subvolumes between which files are distributed, or the child itself.
+    /// Returns the subvolumes among which files are distributed, or the child itself.
     fn subvolumes(&self) -> Vec<NonNull<sys::xlator_t>> {
         let mut at = NonNull::new(self.as_ptr());
         while let Some(here) = at {
@@ -66,7 +65,7 @@ impl Child {
 
 fn children(xlator: NonNull<sys::xlator_t>) -> Vec<NonNull<sys::xlator_t>> {
     let mut found = Vec::new();
-    // SAFETY: a graph stands as long as the instance in it; its lists are not changed.
+    // SAFETY: a graph lives as long as the instance in it; its lists do not change.
     let mut link = unsafe { (*xlator.as_ptr()).children };
     // SAFETY: as above.
     while let Some(child) = unsafe { link.as_ref() } {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! From a store's name to a store that is up: finds the plugin, looks at its tables before it believes them, starts it.
+//! Loads and initialises a store: finds the plugin, checks its tables, and calls its `fop_init`.
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::ManuallyDrop;
@@ -15,15 +15,15 @@ use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::sys;
 
-/// Why a store is not there. The text is the log line.
+/// Why a store cannot be loaded. The text is the log line.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Not a name.
+    /// The name is invalid.
     #[error("'{name}' is no store's name; installed are: {installed}")]
     Name {
         /// What was configured.
         name: String,
-        /// What could be.
+        /// The names that could be configured instead.
         installed: String,
     },
     /// The library cannot be loaded.
@@ -31,9 +31,9 @@ pub enum LoadError {
     Library {
         /// What was configured.
         name: String,
-        /// What the dynamic linker says; it begins with the library's path.
+        /// The dynamic linker's message, which begins with the library's path.
         cause: String,
-        /// What could be configured instead.
+        /// The names that could be configured instead.
         installed: String,
     },
     /// The library is not a plugin.
@@ -43,20 +43,20 @@ pub enum LoadError {
         name: String,
         /// The library.
         path: PathBuf,
-        /// What it lacks.
+        /// What is missing or wrong.
         cause: String,
     },
-    /// What the plugin opens itself is not there.
+    /// A library that the plugin opens itself is missing.
     #[error("store '{name}': its plugin needs {library}, which cannot be loaded: {cause}")]
     Needs {
         /// What was configured.
         name: String,
-        /// What is needed.
+        /// The missing library.
         library: &'static str,
-        /// What the dynamic linker says.
+        /// The dynamic linker's message.
         cause: String,
     },
-    /// Its `fop_init` failed.
+    /// The plugin's `fop_init` failed.
     #[error("store '{name}': its settings are not right, the line above says why")]
     Init {
         /// What was configured.
@@ -67,13 +67,13 @@ pub enum LoadError {
     NoMemory(String),
 }
 
-/// The folder that plugins are in: `../../cloudsync-plugins` of our own file.
+/// Returns the plugin folder: `../../cloudsync-plugins`, relative to our own library.
 #[must_use]
 pub fn folder() -> PathBuf {
     // SAFETY: all zeros is a value of the plain struct.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     let here: fn() -> PathBuf = folder;
-    // SAFETY: any address may be asked; the answer is written to `info`.
+    // SAFETY: any address may be passed; the result is written to `info`.
     let found = unsafe { libc::dladdr(here as *const c_void, &raw mut info) };
     if found == 0 || info.dli_fname.is_null() {
         return PathBuf::from("/nonexistent");
@@ -90,10 +90,10 @@ pub fn folder() -> PathBuf {
 }
 
 impl LoadedStore {
-    /// Loads the plugin that `name` means and starts it with the options that `this` has, or with `options`.
+    /// Loads the plugin for `name` and initialises it with `options`, or with those of `this` if there are none.
     ///
     /// # Errors
-    /// Why not, for the log.
+    /// Why the store cannot be loaded, for the log.
     pub fn load(
         this: Xlator,
         name: &str,
@@ -139,16 +139,16 @@ type Tables = (
     Option<NonNull<sys::store_methods_ext_t>>,
 );
 
-/// Has a library loaded. It is never closed: threads of its own may run its code for ever.
+/// Loads a library and never unloads it, because its threads may still be running.
 ///
 /// # Errors
-/// What the dynamic linker says.
+/// The dynamic linker's message.
 fn link(path: &Path) -> Result<ManuallyDrop<Library>, String> {
-    // SAFETY: runs the library's initialisers: it is a plugin that the administrator installed into a folder that
-    // only root can write to, or a library of the system.
+    // SAFETY: runs the library's initialisers. It is a plugin in a folder that only root can write to, or a system
+    // library.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     library.map(ManuallyDrop::new).map_err(|error| {
-        // The error itself only says that something failed.
+        // The error itself only says that dlopen failed; its source has the reason.
         let cause = std::error::Error::source(&error);
         cause.map_or_else(|| error.to_string(), ToString::to_string)
     })
@@ -168,7 +168,7 @@ fn open(path: &Path) -> Result<Tables, OpenError> {
     let ops = find(c"store_ops").ok_or_else(|| lacks("it does not export store_ops"))?;
     check_table(ops).map_err(OpenError::Lacks)?;
     let ops = ops.cast::<sys::store_methods_t>();
-    // SAFETY: that symbol is a store_methods_t by the plugin ABI, and as large as one.
+    // SAFETY: the plugin ABI defines the symbol as a store_methods_t, and its size was checked.
     let table = unsafe { ops.as_ref() };
     if table.fop_download.is_none() || table.fop_init.is_none() {
         return Err(lacks("its store_ops has no fop_download or no fop_init"));
@@ -187,8 +187,8 @@ fn open(path: &Path) -> Result<Tables, OpenError> {
     Ok((ops, ext))
 }
 
-/// What the dynamic linker knows of a plugin's symbol: it must be data, and as large as our table. Calling through
-/// another ABI's would run whatever lies behind it.
+/// Checks by the dynamic linker's information that a plugin's symbol is data and at least as large as our table. With a
+/// table of another ABI, slots would be read from beyond its end.
 fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
     /// `Elf64_Sym`.
     #[repr(C)]
@@ -205,11 +205,11 @@ fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
     // SAFETY: all zeros is a value of the plain struct.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
     let mut found: *mut c_void = ptr::null_mut();
-    // SAFETY: any address may be asked; the answers are written to the two variables.
+    // SAFETY: any address may be passed; the results are written to the two variables.
     let known = unsafe { libc::dladdr1(symbol.as_ptr(), &raw mut info, &raw mut found, OF_SYMBOL) };
-    // SAFETY: the dynamic linker's own symbol, which lives as long as the library: for ever.
+    // SAFETY: the dynamic linker's own symbol, which lives as long as the library, which is never unloaded.
     let found = unsafe { found.cast::<Symbol>().as_ref() };
-    // No answer is no reason to refuse it.
+    // Without the information, accept the plugin.
     let Some(found) = found.filter(|found| known != 0 && found.size != 0) else {
         return Ok(());
     };
@@ -222,11 +222,11 @@ fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
     ))
 }
 
-/// Whether an address is in anything that the dynamic linker has loaded.
+/// Whether an address is in any loaded library.
 fn is_in_a_library(address: *const c_void) -> bool {
     // SAFETY: all zeros is a value of the plain struct.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: any address may be asked; the answer is written to `info`.
+    // SAFETY: any address may be passed; the result is written to `info`.
     (unsafe { libc::dladdr(address, &raw mut info) }) != 0
 }
 
@@ -242,13 +242,13 @@ fn start(
     // SAFETY: `this` outlives its stores: they are dropped in its fini.
     let proxy =
         NonNull::new(unsafe { sys::cs_shim_proxy_new(this.as_ptr()) }).ok_or_else(no_memory)?;
-    // SAFETY: fresh, nobody else has it.
+    // SAFETY: just created, and not shared.
     let raw = unsafe { &mut *proxy.as_ptr() };
     if let Some(options) = options {
-        // What the plugin reads in fop_init must be the new options: the host keeps the old ones in its own.
+        // The plugin must read the new options in fop_init; the host still has the old ones in `this`.
         raw.proxy.options = options.as_ptr();
     }
-    // SAFETY: a constant of the plugin's.
+    // SAFETY: a constant of the plugin.
     let table = unsafe { ops.as_ref() };
     raw.store.name = c_name.as_ptr().cast_mut();
     raw.store.dlfop = table.fop_download;
@@ -257,18 +257,18 @@ fn start(
     raw.store.reconfigure = table.fop_reconfigure;
     raw.store.fini = table.fop_fini;
     let proxy_xlator = &raw mut raw.proxy;
-    // SAFETY: the proxy is live and stays where it is.
+    // SAFETY: the proxy is live and does not move.
     let entered = unsafe { Xlator::from_raw(proxy_xlator) }.map(Xlator::enter);
-    // SAFETY: a plugin's function on a live translator.
+    // SAFETY: calls the plugin with a live translator.
     let config = table
         .fop_init
         .and_then(|init| NonNull::new(unsafe { init(proxy_xlator) }));
     drop(entered);
-    // The new options are the caller's, for the length of this call only.
+    // The caller's options are only valid during this call.
     // SAFETY: live.
     raw.proxy.options = unsafe { (*this.as_ptr()).options };
     let Some(config) = config else {
-        // SAFETY: made above, used by nobody.
+        // SAFETY: created above, and not in use.
         unsafe { sys::cs_shim_proxy_free(proxy.as_ptr()) };
         return Err(LoadError::Init {
             name: name.to_owned(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A part of an object, fetched: the slot `fetch` of a plugin's second table.
+//! Fetches a part of an object by the slot `fetch` of a plugin's second table.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -15,7 +15,7 @@ unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t
     guard::catch((), || {
         // SAFETY: `fetch` passed it, for the length of its call, and waits for the plugin.
         let sink = unsafe { sink.cast::<&mut dyn Sink>().as_mut() };
-        // SAFETY: the plugin's word.
+        // SAFETY: guaranteed by the plugin.
         let object = unsafe { object.as_ref() };
         if let Some((sink, object)) = sink.zip(object) {
             sink.describe(described(object));
@@ -32,7 +32,7 @@ unsafe extern "C" fn write(sink: *mut c_void, bytes: *const c_void, length: usiz
         if bytes.is_null() {
             return if length == 0 { 0 } else { libc::EINVAL };
         }
-        // SAFETY: the plugin's word, as of every buffer that it hands over.
+        // SAFETY: guaranteed by the plugin.
         let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
         sink.write(bytes).map_or_else(Errno::get, |()| 0)
     })
@@ -48,30 +48,30 @@ unsafe extern "C" fn cancelled(sink: *mut c_void) -> c_int {
 
 type Fetch = unsafe extern "C" fn(*mut sys::xlator_t, *mut c_void, *const sys::cs_fetch_t) -> c_int;
 
-/// The slot `fetch` of a table that may be older, and so smaller, than ours.
+/// Returns the slot `fetch` of a table that may be older, and therefore smaller, than ours.
 fn fetch_of(ext: NonNull<sys::store_methods_ext_t>) -> Option<Fetch> {
     const NEEDED: usize =
         std::mem::offset_of!(sys::store_methods_ext_t, fetch) + size_of::<Option<Fetch>>();
-    // SAFETY: the plugin's constant begins with its size.
+    // SAFETY: the table is a constant of the plugin and begins with its size.
     let size = unsafe { (*ext.as_ptr()).size };
     if size < NEEDED {
         return None;
     }
-    // SAFETY: the table reaches as far.
+    // SAFETY: the table is large enough to contain the slot.
     unsafe { (*ext.as_ptr()).fetch }
 }
 
 impl LoadedStore {
-    /// Whether the plugin can fetch parts, and describe the object that they are of.
+    /// Whether the plugin implements both `fetch` and `head`.
     #[must_use]
     pub fn can_fetch(&self) -> bool {
         self.ext.and_then(fetch_of).is_some() && self.ext.and_then(super::head_of).is_some()
     }
 
-    /// Has the plugin give `sink` the bytes of a part, each once, in order. Blocks.
+    /// Makes the plugin pass the bytes of a part to `sink`, each once, in order. Blocks.
     ///
     /// # Errors
-    /// What the plugin says, and EOPNOTSUPP if it cannot.
+    /// The plugin's errno; EOPNOTSUPP if it does not implement `fetch`.
     pub fn fetch(&self, part: &Part<'_>, mut sink: &mut dyn Sink) -> Result<(), Errno> {
         let Some(fetch) = self.ext.and_then(fetch_of) else {
             return Err(Errno::EOPNOTSUPP);
@@ -89,7 +89,7 @@ impl LoadedStore {
             sink: (&raw mut sink).cast(),
             describe: Some(describe),
         };
-        // SAFETY: everything that `what` names outlives the call, on this thread.
+        // SAFETY: everything that `what` refers to outlives the call, which runs on this thread.
         let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };
         if result == 0 {
             Ok(())
