@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How much to fetch beyond what a reader asks for: nothing while it jumps, ever more while it goes straight on.
+//! Computes the read-ahead: nothing for random reads, and increasing amounts for sequential ones.
 
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
 
-/// Readers of one file that are told apart.
+/// Number of sequential streams tracked for each file.
 const STREAMS: usize = 4;
-/// The first look ahead, once a reader went on where it was.
+/// The first read-ahead of a stream that has become sequential, in bytes.
 const FIRST: u64 = 256 << 10;
-/// The farthest.
+/// The maximum read-ahead, in bytes.
 const FARTHEST: u64 = 8 << 20;
-/// A reader's requests overtake each other by so much: the kernel and the host have several under way.
+/// By how many bytes a stream's requests may be out of order, since the kernel and the host have several in flight.
 const DISORDER: u64 = 1 << 20;
 
-/// The readers of a file.
+/// The read streams of a file.
 #[derive(Debug, Default)]
 pub struct Ahead {
-    /// The one that moved last comes last.
+    /// Ordered by last use, most recent last.
     streams: Vec<Stream>,
 }
 
 #[derive(Debug)]
 struct Stream {
-    /// Where it has come to.
+    /// The end of what it has read.
     at: u64,
     ahead: u64,
 }
 
 impl Ahead {
-    /// Somebody reads `range`. Returns how many bytes behind it are likely to be read next.
+    /// Records a read of `range`. Returns how many bytes after it are likely to be read next.
     pub fn after(&mut self, range: &Range<u64>) -> u64 {
         let near = |stream: &Stream| {
             range.start <= stream.at.saturating_add(DISORDER)

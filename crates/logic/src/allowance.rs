@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The guard against mass recalls: how many files and bytes reads may bring back in a while. An indexer or a virus
-//! scanner that reads everything is served from the store beyond that, and the files stay cold.
+//! The guard against mass recalls: limits how many files and bytes reads may recall in a time window. Beyond the limit,
+//! reads (for example those of an indexer or virus scanner) are served from the store, and the files stay cold.
 
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What is allowed; 0: any number.
+/// The limits; 0: unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
     /// Files in the window.
     pub files: u64,
     /// Bytes in the window.
     pub bytes: u64,
-    /// The window.
+    /// The length of the window.
     pub window: Duration,
 }
 
-/// What was used of it.
+/// What has been used in the current window.
 #[derive(Debug, Default)]
 pub struct Allowance {
     used: VecDeque<(Instant, u64)>,
     bytes: u64,
-    /// When it was last said that there is no more.
+    /// When the exhaustion was last reported.
     said: Option<Instant>,
 }
 
-/// Whether a file may be brought back.
+/// Whether a file may be recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It may.
     Yes,
     /// It may not.
     No,
-    /// It may not, and is the first in the window: worth a line in the log.
+    /// It may not, and it is the first one refused in the window: to be logged.
     NoMore,
 }
 
 impl Allowance {
-    /// A reader wants a file of `size` bytes back.
+    /// Asks whether a read may recall a file of `size` bytes. On [`Answer::Yes`], the file is counted.
     pub fn ask(&mut self, allowed: &Allowed, size: u64, now: Instant) -> Answer {
         if allowed.files == 0 && allowed.bytes == 0 {
             *self = Self::default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The volume's options, parsed: what the engine needs to know. The store's own options are its plugin's business.
+//! Parses the volume's options that concern recalls and reads. The store's options are parsed by its plugin.
 
 #![forbid(unsafe_code)]
 
@@ -11,44 +11,44 @@ use crate::allowance::Allowed;
 
 /// The option that names the store.
 pub const STORETYPE: &str = "cloudsync-storetype";
-/// The option that carries the settings of recalls.
+/// The option with the settings of recalls and reads.
 pub const PRODUCT_ID: &str = "cloudsync-product-id";
 
-/// Settings of recalls, from [`PRODUCT_ID`].
+/// Settings of recalls and reads, from [`PRODUCT_ID`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Files that are brought back at once by this process.
+    /// Number of files recalled at once, in this process.
     pub recalls: usize,
-    /// Bytes in flight to the bricks for each recall.
+    /// Bytes in flight to the bricks, for each recall.
     pub window: u64,
-    /// Parts of a large file that are fetched at once.
+    /// Number of parts of a large file fetched at once.
     pub ranges: usize,
-    /// Bytes of objects in memory, in this process.
+    /// Bytes of objects kept in memory, in this process.
     pub memory: u64,
-    /// Connections to the store, in this process.
+    /// Number of connections to the store, in this process.
     pub connections: usize,
-    /// Bytes in a second from the store, in this process; 0: as many as come.
+    /// Bytes per second from the store, in this process; 0: unlimited.
     pub rate: u64,
-    /// What reads may bring back.
+    /// How much reads may recall.
     pub allowed: Allowed,
-    /// Whether readers wait until a file is there and was compared with its object's checksum.
+    /// Whether readers wait until the file is recalled and its checksum verified.
     pub checked: bool,
-    /// Whether a recall is given up when nobody waits for it any more.
+    /// Whether a recall is cancelled when no operation waits for it any more.
     pub give_up: bool,
-    /// Room on the bricks that recalls leave, beyond their reserve.
+    /// Space that recalls leave free on the bricks, in addition to the bricks' reserve.
     pub keep_free: KeepFree,
-    /// Whether files come back though the bricks' reserve, [`Self::keep_free`] or a quota has no room for them.
+    /// Whether files are recalled even if the bricks' reserve, [`Self::keep_free`] or a quota would be exceeded.
     pub over_limits: bool,
-    /// Whether reads leave a cold file cold; an option of its own.
+    /// Whether reads leave a cold file cold. Set by an option of its own.
     pub remote_read: bool,
 }
 
-/// Room that is to stay free.
+/// Space to keep free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepFree {
-    /// So many bytes.
+    /// An absolute number of bytes.
     Bytes(u64),
-    /// So much of a brick.
+    /// A percentage of a brick's capacity.
     Percent(u64),
 }
 
@@ -64,7 +64,7 @@ impl KeepFree {
         }
     }
 
-    /// In bytes, of a brick of `total`.
+    /// Returns the space in bytes, for a brick of `total` bytes.
     #[must_use]
     pub const fn of(self, total: u64) -> u64 {
         match self {
@@ -98,10 +98,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Parses the value of [`PRODUCT_ID`]; an empty one gives the defaults.
+    /// Parses the value of [`PRODUCT_ID`]. An empty value gives the defaults.
     ///
     /// # Errors
-    /// Names the key and what would have been right.
+    /// Names the key and the expected values.
     pub fn parse(product_id: &str) -> Result<Self, Error> {
         let mut list = Settings::parse(product_id)?;
         let mut config = Self::default();
@@ -148,7 +148,7 @@ impl Config {
             config.keep_free = KeepFree::parse(&text).ok_or_else(|| Error::Value {
                 key: String::from("keep-free"),
                 value: text,
-                expected: "0% to 99%, or bytes as 10G",
+                expected: "0% to 99%, or a size such as 10G",
             })?;
         }
         if let Some(choice) = list.choice("over-limits", &["serve", "recall"], "serve or recall")? {
@@ -167,7 +167,7 @@ impl Config {
     }
 }
 
-/// Whether a boolean option of the host's is on (`gf_string2boolean`).
+/// Whether the value of a boolean option of the host means on (`gf_string2boolean`).
 #[must_use]
 pub fn is_on(value: &str) -> bool {
     ["1", "on", "yes", "true", "enable"]

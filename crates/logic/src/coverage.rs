@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which bytes of something are present, which are in flight, and which are missing. Only a map: who asks for bytes,
-//! and who waits for them, is in [`crate::objects::object`].
+//! Records which bytes of an object are present, in flight or missing. Requests and waiting readers are handled by
+//! [`crate::objects::object`].
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// See the module. `T`: what an extent's bytes are in, which is handed out as copies.
+/// A map of byte ranges. `T`: a handle to an extent's bytes, which is cloned for callers.
 #[derive(Debug)]
 pub struct Coverage<T> {
-    /// By where they begin. They do not overlap.
+    /// By start offset; extents do not overlap.
     present: BTreeMap<u64, Extent<T>>,
-    /// Begin and end of what requests are out for.
+    /// Start and end of the ranges requested but not yet received.
     in_flight: BTreeMap<u64, u64>,
 }
 
-/// Bytes that are present.
+/// A range of bytes that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent<T> {
-    /// Which.
+    /// The range.
     pub range: Range<u64>,
-    /// What they are in.
+    /// The handle to the bytes.
     pub data: T,
 }
 
-/// Where a byte is, and how far that is true.
+/// The state of a byte, and up to where the following bytes have the same state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place<T> {
-    /// In this extent.
+    /// Present, in this extent.
     Present(Extent<T>),
-    /// A request is out for all bytes up to `until`.
+    /// Requested.
     InFlight {
-        /// The first byte that it is not for.
+        /// The end of the request.
         until: u64,
     },
-    /// Nobody has it or fetches it.
+    /// Neither present nor requested.
     Missing {
-        /// The first byte for which that is not so, or that was not asked about.
+        /// The first byte that is present or requested, or the end of the queried range.
         until: u64,
     },
 }
@@ -52,7 +52,7 @@ impl<T> Default for Coverage<T> {
 }
 
 impl<T: Clone> Coverage<T> {
-    /// Where the byte at `at` is; nobody asks about `end` and beyond.
+    /// Returns the state of the byte at `at`, in a query that ends at `end`.
     #[must_use]
     pub fn place(&self, at: u64, end: u64) -> Place<T> {
         if let Some((_, extent)) = self.present.range(..=at).next_back()
@@ -73,7 +73,7 @@ impl<T: Clone> Coverage<T> {
         }
     }
 
-    /// What is missing, in pieces of at most `most` bytes.
+    /// Returns the missing parts of `range`, in pieces of at most `most` bytes.
     #[must_use]
     pub fn gaps(&self, range: &Range<u64>, most: u64) -> Vec<Range<u64>> {
         let (mut at, mut gaps) = (range.start, Vec::new());
@@ -91,7 +91,7 @@ impl<T: Clone> Coverage<T> {
         gaps
     }
 
-    /// The extents that a range is in, if all of it is present.
+    /// Returns the extents that contain `range`, if all of it is present.
     #[must_use]
     pub fn extents(&self, range: &Range<u64>) -> Option<Vec<Extent<T>>> {
         let (mut at, mut extents) = (range.start, Vec::new());
@@ -105,12 +105,12 @@ impl<T: Clone> Coverage<T> {
         Some(extents)
     }
 
-    /// A request is out for a range that was missing.
+    /// Records a request for a range that was missing.
     pub fn request(&mut self, range: &Range<u64>) {
         self.in_flight.insert(range.start, range.end);
     }
 
-    /// The first bytes of what a request was out for have come.
+    /// Records that the first bytes of a request's remaining range have arrived.
     pub fn arrive(&mut self, range: Range<u64>, data: T) {
         if let Some(until) = self.in_flight.remove(&range.start)
             && until > range.end
@@ -120,18 +120,18 @@ impl<T: Clone> Coverage<T> {
         self.present.insert(range.start, Extent { range, data });
     }
 
-    /// What a request is still out for, from `start` on, will not come.
+    /// Records that the rest of a request, from `start` on, has failed.
     pub fn give_up(&mut self, start: u64) {
         self.in_flight.remove(&start);
     }
 
-    /// The bytes of the extent that begins at `start`.
+    /// Returns the range of the extent that begins at `start`.
     #[must_use]
     pub fn extent_at(&self, start: u64) -> Option<Range<u64>> {
         Some(self.present.get(&start)?.range.clone())
     }
 
-    /// The extent that begins at `start` is not kept.
+    /// Removes the extent that begins at `start`, and returns its handle.
     pub fn evict(&mut self, start: u64) -> Option<T> {
         Some(self.present.remove(&start)?.data)
     }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Where a test has the process die: before and after each step of a recall, a handshake and what mends after them.
+//! Crash points for tests: the process can be killed before and after each step of a recall, a handshake or a repair.
 //!
-//! Only with the feature `crash-points`, which nothing that is shipped is built with; without it a step is nothing.
-//! With it, two variables say what is to be done (tests/volume/crash.rs sets them):
-//!
-//! | variable | what |
+//! Only with the feature `crash-points`, which no release build has; without it, a step does nothing. With it, two
+//! environment variables control the crash (tests/volume/crash.rs sets them):
+//! | variable | value |
 //! |---|---|
-//! | `CLOUDSYNC_CRASH_AT` | `before STEP#N` or `after STEP#N`: when the process comes there for the Nth time, it kills itself |
-//! | `CLOUDSYNC_CRASH_TRACE` | a file, to which every point that the process comes to is added, one a line |
+//! | `CLOUDSYNC_CRASH_AT` | `before STEP#N` or `after STEP#N`: the process kills itself when it reaches this point for the Nth time |
+//! | `CLOUDSYNC_CRASH_TRACE` | a file, to which every point that the process reaches is appended, one per line |
 
-/// Every step there is. The tests fail for one that is not here, and for one that they never came to.
+/// All steps. The tests fail for a step that is not listed, and for one that they never reach.
 pub const STEPS: &[&str] = &[
     "adopt",
     "answer",
@@ -40,15 +39,15 @@ pub const STEPS: &[&str] = &[
     "write down the object",
 ];
 
-/// A step: it begins when this is made and is over when it is dropped.
-#[must_use = "the step would be over at once"]
+/// A step in progress, which ends when this is dropped.
+#[must_use = "the step would end immediately"]
 #[derive(Debug)]
 pub struct Step {
     #[cfg(feature = "crash-points")]
     name: &'static str,
 }
 
-/// Begins a step of that name.
+/// Begins the step `name`.
 pub fn step(name: &'static str) -> Step {
     before(name);
     Step {
@@ -64,14 +63,14 @@ impl Drop for Step {
     }
 }
 
-/// Of a step that ends elsewhere: its beginning.
+/// Marks the beginning of a step that ends elsewhere in the code.
 pub fn before(name: &str) {
     #[cfg(feature = "crash-points")]
     armed::pass("before", name);
     let _ = name;
 }
 
-/// Of a step that began elsewhere: its end.
+/// Marks the end of a step that began elsewhere in the code.
 pub fn after(name: &str) {
     #[cfg(feature = "crash-points")]
     armed::pass("after", name);
@@ -110,7 +109,7 @@ mod armed {
             let _ = trace.write_all(format!("{point}\n").as_bytes());
         }
         if ORDERS.at.as_ref() == Some(&point) {
-            // SAFETY: no memory is involved. The lock is held: no other thread passes a point meanwhile.
+            // SAFETY: no memory is involved. The lock is held, so no other thread passes a point meanwhile.
             unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The whole policy, as pure functions: what to do with an operation, and what to do when the bricks refuse it.
+//! The policy, as pure functions: decides what to do with an operation, and what to do if the bricks refuse it.
 //!
-//! What a client knows of a file is only a hint: another client may have archived it a moment ago. So an operation
-//! on bytes is never wound without asking the bricks to refuse it unless the file is local (the status key); the
-//! hint only saves the round trip when the refusal is foreseeable.
+//! A client's knowledge of a file is only a hint, because another client may just have archived it. So an operation on
+//! bytes is always wound with the status key, on which the bricks refuse it unless the file is local. The hint only
+//! saves the round trip of an operation that would be refused.
 
 #![forbid(unsafe_code)]
 
@@ -11,43 +11,43 @@ use cloudsync_format::xattr::State;
 
 use crate::errno::Errno;
 
-/// How often an operation is wound again after a recall before it is answered EBUSY: the file would have to be
-/// archived again by somebody each time in between.
+/// How often an operation is wound again after a recall before it fails with EBUSY. This requires that the file is
+/// archived again after each recall.
 pub const MAX_ATTEMPTS: u8 = 10;
 
-/// What an operation means for a file that may be cold.
+/// The class of an operation: how it must be treated on a file that may be cold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Nothing: it passes.
+    /// Passes through.
     Pass,
-    /// It shows attributes, and the bricks tell along with them whether the file is cold, and its true size, when asked.
+    /// Shows attributes; on request, the bricks' answer also says whether the file is cold, and its true size.
     Look,
-    /// It shows attributes, and the bricks show the stub's and cannot be asked.
+    /// Shows attributes; the bricks show the stub's, and cannot return the marks with them.
     Patch,
-    /// It needs the bytes, and the bricks refuse it unless the file is local when asked for the status.
+    /// Needs the bytes; with the status key, the bricks refuse it unless the file is local.
     Bytes,
-    /// It needs the bytes, but the bricks do not check.
+    /// Needs the bytes, but the bricks do not check the state.
     Unchecked,
-    /// The archiver says that its upload is complete.
+    /// The archiver reports that its upload is complete.
     Archive,
-    /// It asks us, or tells us, something about the file: see the translator's `control`.
+    /// A user's command on the file: see the translator's `control`.
     Control,
-    /// It lists extended attributes: the marks are not among them.
+    /// Lists extended attributes, from which the marks are removed.
     List,
-    /// It sets nothing but marks, which are not its caller's to set.
+    /// Sets only marks, which the caller may not set: succeeds without effect.
     Pretend,
-    /// It is not its caller's to do.
+    /// The caller may not do it.
     Forbidden,
 }
 
-/// What this client knows of a file.
+/// A file's state, as far as this client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing yet.
+    /// Not known.
     Unknown,
-    /// It was local when the bricks last told.
+    /// Local, according to the bricks' last answer.
     Local,
-    /// It was cold.
+    /// Cold, according to the bricks' last answer.
     Cold {
         /// The file's size in bytes.
         size: u64,
@@ -57,17 +57,17 @@ pub enum Known {
 /// What to do with an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Wind it to the child as it is.
+    /// Wind it to the child unchanged.
     Wind,
     /// Wind it with the status key.
     WindAsking,
     /// Park it until the file is local.
     Recall,
-    /// Park it and do the archiver's handshake.
+    /// Park it and run the archiver's handshake.
     Archive,
     /// Answer it ourselves.
     Control,
-    /// Answer it with success and do nothing.
+    /// Answer it with success, without effect.
     Pretend,
     /// Answer it with an error.
     Refuse(Errno),
@@ -78,24 +78,23 @@ pub enum Action {
 pub enum Want {
     /// The file must be local.
     Bytes,
-    /// The same, if it is known to be cold: nothing has said so.
+    /// The file must be local, but it is not known to be cold: it may be enough to query its state.
     Look,
-    /// Some bytes of it, wherever they are.
+    /// Some bytes of the file, from any source.
     Read,
-    /// The file must be local with its first bytes, so many of them: the operation cuts what is behind.
+    /// The file must be local with at least this many of its first bytes: the operation truncates the rest.
     First(u64),
-    /// What a recall left behind next to its end must be tidied up.
+    /// Marks left by a recall that died after its commit must be removed.
     Tidy,
-    /// Bytes in a cold file that nothing explains must be looked into, if nobody is at work on it.
+    /// Bytes in a cold file that no recall explains must be settled, unless the file is locked.
     LookInto,
-    /// All bytes in a cold file must be looked into, if nobody is at work on it: somebody is about to read it from its
-    /// object.
+    /// Any bytes in a cold file must be settled before it is read from its object, unless the file is locked.
     SettleNow,
-    /// The same, after whoever is at work on it.
+    /// As [`Self::SettleNow`], but waits for the lock.
     Settle,
 }
 
-/// What to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).
+/// Decides what to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).
 #[must_use]
 pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
     match (class, known) {
@@ -106,7 +105,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Look, _) => Action::WindAsking,
         (Class::Bytes, Known::Cold { .. }) => Action::Recall,
         (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
-        // Nobody checks on the brick, so we look right before, every time.
+        // The brick does not check the state, so it is queried immediately before each operation.
         (Class::Unchecked, _) if attempt == 0 => Action::Recall,
         (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
         (Class::Unchecked, _) => Action::WindAsking,
@@ -115,9 +114,9 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
     }
 }
 
-/// Whether an operation on bytes that failed must be parked until the file is local and then wound again.
+/// Whether a failed operation on bytes must be parked until the file is local, and then wound again.
 ///
-/// `errno` is the bricks' answer; `state` is what came with it (not every operation's refusal carries it).
+/// `errno`: the bricks' answer. `state`: the file's state in that answer, which some operations do not return.
 #[must_use]
 pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, attempt: u8) -> bool {
     if !matches!(class, Class::Bytes | Class::Unchecked) || errno != libc::EIO {
@@ -125,28 +124,28 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
     }
     match state {
         Some(State::Remote | State::Repair | State::Downloading) => true,
-        // The brick's own EIO, or a refusal that does not say so (ftruncate's never does). Looking tells them apart, but
-        // a file may be marked, archived or emptied again before the operation is back on the brick.
+        // An I/O error of the brick, or a refusal without a state (ftruncate's never has one). Querying the state
+        // distinguishes them, but it may change again before the operation is back on the brick.
         Some(State::Local | State::Error) | None => attempt < MAX_ATTEMPTS,
     }
 }
 
-/// Where a read of a cold file gets its bytes from.
+/// The source of the bytes for a read of a cold file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// From the bricks, once the file is back, or from its recall, once that has all of it in memory.
+    /// The bricks, once the file is local, or the memory of its recall, once that has the whole file.
     Bricks,
-    /// From the object; and the file is brought back meanwhile, or stays cold.
+    /// The object.
     Object {
-        /// Which of the two.
+        /// Whether the file is also recalled. Otherwise it stays cold.
         recall: bool,
     },
 }
 
-/// What a read of a cold file waits for. `small`: the file comes as fast as a part of it would.
+/// Chooses the source for a read of a cold file. `small`: fetching the whole file takes no longer than fetching a part.
 ///
-/// `can_fetch`: the store's plugin can fetch parts. `may_recall`: neither `cloudsync-remote-read`, nor the guard, nor a
-/// full brick is against it. `checked`: the setting `reads=checked`.
+/// `can_fetch`: the store's plugin can fetch parts. `may_recall`: neither `cloudsync-remote-read` nor the guard nor a
+/// full brick prevents a recall. `checked`: the setting `reads=checked`.
 #[must_use]
 pub const fn source(small: bool, can_fetch: bool, may_recall: bool, checked: bool) -> Source {
     match (can_fetch, may_recall) {
@@ -156,10 +155,10 @@ pub const fn source(small: bool, can_fetch: bool, may_recall: bool, checked: boo
     }
 }
 
-/// Whether a read that came back short may have met a file that was cut after the brick's check.
+/// Whether a short read may be due to a file that was truncated after the brick's check.
 ///
-/// The brick checks the state, reads, and takes the size, one after the other. A cut in between shows as a short
-/// read whose size does not end where the read ended.
+/// The brick checks the state, reads, and gets the size, in this order. After a truncation in between, the read does
+/// not end at the size.
 #[must_use]
 pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, attempt: u8) -> bool {
     attempt == 0 && got < asked && (size == 0 || offset + got < size)

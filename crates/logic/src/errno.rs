@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What can go wrong with a cold file, and the errno that the waiting application gets for it.
+//! The failures of operations on cold files, and the errno that the application gets for each.
 //!
-//! A plugin chooses the errno for what went wrong at its store (crates/store, `StoreError`); those pass through.
+//! A plugin chooses the errno for failures of its store (crates/store, `StoreError`); it is passed on unchanged.
 
 #![forbid(unsafe_code)]
 
@@ -14,13 +14,13 @@ use log::Level;
 pub struct Errno(i32);
 
 impl Errno {
-    /// An input/output error: also what a bug of ours answers.
+    /// An input/output error, also used for bugs in cloudsync.
     pub const EIO: Self = Self(libc::EIO);
-    /// Busy: the file is archived again and again while somebody tries to use it.
+    /// Busy: the file is archived again after each recall, or cannot be archived now.
     pub const EBUSY: Self = Self(libc::EBUSY);
     /// An invalid argument.
     pub const EINVAL: Self = Self(libc::EINVAL);
-    /// Several names, where one is needed.
+    /// The file has several hard links, but its path is needed.
     pub const EMLINK: Self = Self(libc::EMLINK);
     /// No room on the bricks.
     pub const ENOSPC: Self = Self(libc::ENOSPC);
@@ -30,13 +30,13 @@ impl Errno {
     pub const ECANCELED: Self = Self(libc::ECANCELED);
     /// Not now.
     pub const EAGAIN: Self = Self(libc::EAGAIN);
-    /// The bricks are not connected, or were not in between.
+    /// The bricks are not connected, or were disconnected meanwhile.
     pub const ENOTCONN: Self = Self(libc::ENOTCONN);
-    /// The store is not there: none is configured, or it could not be loaded.
+    /// There is no store: none is configured, or it could not be loaded.
     pub const EREMOTE: Self = Self(libc::EREMOTE);
-    /// The store failed and did not say how.
+    /// The store failed without giving a reason.
     pub const EREMOTEIO: Self = Self(libc::EREMOTEIO);
-    /// What came from the store is not the file.
+    /// The store's data is not the file.
     pub const EBADMSG: Self = Self(libc::EBADMSG);
     /// The file changed.
     pub const ESTALE: Self = Self(libc::ESTALE);
@@ -46,16 +46,15 @@ impl Errno {
     pub const EPERM: Self = Self(libc::EPERM);
     /// The operation cannot be done on such a file.
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
-    /// The store asks for fewer requests, and went on asking: where busy would mean the file.
+    /// The store kept throttling requests, where EBUSY would refer to the file.
     pub const ETIMEDOUT: Self = Self(libc::ETIMEDOUT);
     /// The store's plugin cannot do that.
     pub const EPROTONOSUPPORT: Self = Self(libc::EPROTONOSUPPORT);
     /// The file is cold already.
     pub const EALREADY: Self = Self(libc::EALREADY);
 
-    /// From a positive or negative errno. What is none becomes EIO: 0, because a failure that names no error is our bug
-    /// or the host's and must not look like success; and what the kernel does not take from a file system, because it
-    /// throws such an answer away and lets the application wait for another for ever.
+    /// Converts a positive or negative errno. Invalid errnos become EIO: 0, because it would look like success, and 512
+    /// and above, because the kernel drops such a reply and the application would wait forever.
     #[must_use]
     pub const fn new(value: i32) -> Self {
         match value.unsigned_abs() {
@@ -84,7 +83,7 @@ impl fmt::Debug for Errno {
     }
 }
 
-/// Where the errnos end that may leave the kernel; its own begin here (`ERESTARTSYS`).
+/// The end of the valid errnos: the kernel's internal ones start here (`ERESTARTSYS`).
 const END: u32 = 512;
 
 /// Why a job on a file failed. The text is for the log, the errno for the application.
@@ -93,7 +92,7 @@ pub enum Failure {
     /// An operation on the bricks failed.
     #[error("{step} on the bricks: {errno}")]
     Brick {
-        /// What was tried, as "fsync".
+        /// The operation, for example "fsync".
         step: &'static str,
         /// What the bricks answered.
         #[source]
@@ -108,15 +107,15 @@ pub enum Failure {
     /// The store's object is not the file.
     #[error("object {key}: {why}")]
     Object {
-        /// The object's.
+        /// The object's key.
         key: String,
         /// What is wrong with it.
         why: String,
-        /// What the reader gets.
+        /// The errno for the reader.
         errno: Errno,
     },
-    /// The plugin reported success but wrote something else than the file.
-    #[error("the store's plugin delivered {got} of {want} bytes")]
+    /// The plugin reported success but did not write the whole file.
+    #[error("the store's plugin wrote only {got} of {want} bytes")]
     Incomplete {
         /// Bytes of the file that were acknowledged by the bricks.
         got: u64,
@@ -126,21 +125,21 @@ pub enum Failure {
     /// The plugin wrote past the end of the file.
     #[error("the store's plugin wrote past the file's {0} bytes")]
     TooLong(u64),
-    /// What the bricks say of the file makes no sense.
+    /// The file's attributes on the bricks are invalid.
     #[error("the file's attributes are damaged: {0}")]
     Damaged(&'static str),
-    /// A brick disconnected in the middle of a recall: it may have lost power, and with it what was written. The recall
-    /// starts again.
-    #[error("a brick disconnected in the middle of the recall")]
+    /// A brick disconnected during a recall: it may have lost power, and with it bytes that were written. The recall is
+    /// retried.
+    #[error("a brick disconnected during the recall")]
     Disconnected,
     /// The connection to the bricks was lost, and with it the lock on the file.
     #[error("the lock on the file was lost")]
     LockLost,
     /// The file is larger than its bricks.
-    #[error("its {0} bytes are more than its bricks have room for")]
+    #[error("its {0} bytes exceed the capacity of its bricks")]
     TooLarge(u64),
-    /// The bricks refuse an operation that cuts the file, as its caller's.
-    #[error("the bricks refuse to cut it: {0}")]
+    /// The bricks refused an operation that truncates the file, with its caller's identity.
+    #[error("the bricks refused to truncate it: {0}")]
     NotAccepted(#[source] Errno),
     /// Another client has the lock on the file.
     #[error("another client has the lock on the file")]
@@ -153,7 +152,7 @@ pub enum Failure {
     Refused {
         /// Why, in words.
         reason: String,
-        /// What setxattr answers.
+        /// The errno for the setxattr.
         errno: Errno,
     },
     /// A panic in a job.
@@ -164,8 +163,8 @@ pub enum Failure {
 impl std::error::Error for Errno {}
 
 impl Failure {
-    /// The level at which it is logged: here and nowhere else. A bug and damaged marks want somebody's attention; what a
-    /// user or another client has decided is no fault.
+    /// The level at which the failure is logged, decided only here. Bugs and damaged marks need attention; decisions of a
+    /// user or another client are no fault.
     #[must_use]
     pub const fn level(&self) -> Level {
         match self {
@@ -175,7 +174,7 @@ impl Failure {
         }
     }
 
-    /// There was no memory to begin with.
+    /// Out of memory before the job started.
     pub const NO_MEMORY: Self = Self::Brick {
         step: "start",
         errno: Errno::ENOMEM,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The values of marks that the translator writes.
+//! Formats and parses the values of marks that the translator writes.
 //!
-//! `trusted.glusterfs.cs.downloading` is `1-RANDOM-NUMBER,gfid=UUID,ctime=SECONDS.NANOS`: no other job's says the same; it
-//! names the file that it was set on, and the ctime that the file had then. Where the volume keeps its own times, no
-//! operation of ours moves that, and every operation of anybody else does.
+//! `trusted.glusterfs.cs.downloading` is `1-RANDOM-NUMBER,gfid=UUID,ctime=SECONDS.NANOS`. It is unique to the job, and
+//! contains the gfid of the file it was set on and the file's ctime at that time. Where the volume keeps its own times,
+//! the ctime is changed by every operation except ours.
 
 #![forbid(unsafe_code)]
 
@@ -22,17 +22,17 @@ pub struct Mark {
     job: String,
     /// The file that it was set on.
     pub gfid: String,
-    /// When the file was changed last before that.
+    /// The file's ctime at that time.
     pub ctime: Time,
 }
 
 impl Mark {
-    /// A mark that no other job has.
+    /// Creates a unique mark.
     #[must_use]
     pub fn new(gfid: Gfid, ctime: Time) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Its keys are random.
+        // The hasher's keys are random.
         let random = RandomState::new().hash_one(number);
         Self {
             job: format!("1-{random:016x}-{number}"),
@@ -41,7 +41,7 @@ impl Mark {
         }
     }
 
-    /// Of a value; `None` if it is the stock translator's, or an earlier one's of ours.
+    /// Parses a value; `None` if it was written by the stock translator or by an earlier version of ours.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
@@ -62,13 +62,14 @@ impl fmt::Display for Mark {
     }
 }
 
-/// The value of `trusted.cloudsync.kept` with one object more. The oldest go when there are many.
+/// Returns the value of `trusted.cloudsync.kept` with one more object. The oldest ones are dropped if there are too
+/// many.
 #[must_use]
 pub fn add_kept(before: &str, kept: &Kept) -> String {
-    /// An attribute has room for 64 KiB, some file systems for 4.
+    /// The maximum number of objects: an attribute can hold 64 KiB, on some file systems 4 KiB.
     const MOST: usize = 8;
     let mut lines: Vec<_> = Kept::parse(before)
-        // The same again: a client died in the middle of this.
+        // The same object again: a client died during this operation.
         .filter(|other| other.key != kept.key)
         .chain([kept.clone()])
         .map(|kept| kept.to_string())

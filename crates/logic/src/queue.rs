@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The parts of an object that nobody has begun with, those first that a reader waits for.
+//! A queue of the parts of an object that are still to be fetched; parts that readers wait for come first.
 
 #![forbid(unsafe_code)]
 
@@ -9,12 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sizes::PART;
 
-/// What nobody has begun with.
+/// The ranges not yet started.
 #[derive(Debug)]
 pub struct Parts(Mutex<VecDeque<Range<u64>>>);
 
 impl Parts {
-    /// The first `size` bytes of an object.
+    /// Creates the queue for the first `size` bytes of an object.
     #[must_use]
     pub fn of(size: u64) -> Self {
         Self(Mutex::new(std::iter::once(0..size).collect()))
@@ -24,7 +24,7 @@ impl Parts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next part; parts begin at multiples of their size.
+    /// Removes and returns the next part. Parts end at multiples of [`PART`].
     #[must_use]
     pub fn next(&self) -> Option<Range<u64>> {
         let mut left = self.lock();
@@ -36,7 +36,7 @@ impl Parts {
         Some(first.start..end)
     }
 
-    /// How many parts there are to begin with, at least; no more than `most`.
+    /// Returns a lower bound of the number of parts left, at most `most`.
     #[must_use]
     pub fn left(&self, most: usize) -> usize {
         let bytes: u64 = self
@@ -47,7 +47,7 @@ impl Parts {
         usize::try_from(bytes.div_ceil(PART)).map_or(most, |parts| parts.min(most))
     }
 
-    /// Somebody reads at `at`: what follows there comes next, and then what is behind it.
+    /// Moves the range from `at` on to the front of the queue, because a reader waits for it.
     pub fn pull(&self, at: u64) {
         let mut left = self.lock();
         let Some(place) = left.iter().position(|range| range.contains(&at)) else {

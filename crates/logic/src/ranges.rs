@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which bytes of a file are there: a set of ranges, merged as they grow together.
+//! A set of byte ranges; adjacent and overlapping ranges are merged.
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Bytes that are there. Ranges neither touch nor overlap.
+/// A set of byte ranges, stored as ranges that neither touch nor overlap.
 #[derive(Debug, Default)]
 pub struct Ranges {
-    /// From a range's start to its end.
+    /// Maps the start of each range to its end.
     map: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    /// Adds the bytes of `range`; those that are there already do not count twice.
+    /// Adds the bytes of `range`. Bytes that are already in the set are not counted twice.
     pub fn insert(&mut self, range: Range<u64>) {
         let Range { mut start, mut end } = range;
         if start >= end {
@@ -34,7 +34,7 @@ impl Ranges {
         self.map.insert(start, end);
     }
 
-    /// Whether every byte of `range` is there.
+    /// Whether every byte of `range` is in the set.
     #[must_use]
     pub fn contains(&self, range: Range<u64>) -> bool {
         range.is_empty()
@@ -45,7 +45,7 @@ impl Ranges {
                 .is_some_and(|(_, &end)| end >= range.end)
     }
 
-    /// How many bytes are there.
+    /// The number of bytes in the set.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.map.iter().map(|(start, end)| end - start).sum()

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How large what is fetched at once is.
+//! The sizes of requests to the store.
 
 #![forbid(unsafe_code)]
 
-/// The most that one request asks for: what S3's clients agree on. Larger, and a broken connection costs more; smaller,
-/// and each costs a round trip.
+/// The maximum size of one request in bytes, as is usual for S3 clients. With larger parts, a broken connection costs
+/// more; with smaller ones, there are more round trips.
 pub const PART: u64 = 8 << 20;
 
-/// A file of at most so many bytes is one piece: fetched as a whole, and compared with its checksum before anybody sees
-/// a byte of it.
+/// A file of up to this many bytes is fetched as a whole, and its checksum is verified before any byte of it is
+/// returned.
 pub const PIECE: u64 = 1 << 20;
 
-/// A file of at most so many bytes is fetched by its recall alone: all of it comes as fast as a part would.
+/// A file of up to this many bytes is only fetched by its recall, because fetching all of it takes no longer than a
+/// part.
 pub const SMALL: u64 = 256 << 10;
