@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Is an answer what we asked for? Stores and proxies exist that ignore `Range`, and half a file is no file.
+//! Checks that a response to a GET matches the request, because some stores and proxies ignore `Range`.
 
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
 
-/// How many bytes at the beginning of an answer's body to skip, when the answer is to a request for the bytes `asked`
-/// of an object of `size` bytes. An error says what is wrong with the answer.
+/// Returns how many bytes to skip at the beginning of a response's body, for a request of the bytes `asked` of an
+/// object of `size` bytes. The error describes what is wrong with the response.
 pub(crate) fn bytes_to_skip(
     asked: &Range<u64>,
     size: u64,
@@ -24,25 +24,25 @@ pub(crate) fn bytes_to_skip(
             });
             if !right {
                 return Err(format!(
-                    "it sent the range '{text}' of an object of {size} bytes when asked for {asked:?}"
+                    "it sent the range '{text}' of an object of {size} bytes for a request of {asked:?}"
                 ));
             }
             (0, asked.end - asked.start)
         }
-        // The whole object: the range is in it.
+        // The whole object, which contains the range.
         None => (asked.start, size),
     };
     match length {
-        Some(length) if length != expected => Err(format!(
-            "it sent {length} bytes where there should be {expected}"
-        )),
-        // Without a length and without a range nothing says that this is the object.
-        None if content_range.is_none() => Err("it sent bytes without saying how many".to_owned()),
+        Some(length) if length != expected => {
+            Err(format!("it sent {length} bytes instead of {expected}"))
+        }
+        // With neither a length nor a range, the response cannot be checked.
+        None if content_range.is_none() => Err("it sent bytes without a length".to_owned()),
         _ => Ok(skip),
     }
 }
 
-/// Of `bytes 0-99/100` or `bytes 0-99/*`.
+/// Parses `bytes 0-99/100` or `bytes 0-99/*`.
 fn parse(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! AWS's SDK, set up by our settings and by nothing else: no setting of ours may depend on what lies in
-//! somebody's `~/.aws/config`, except the credentials when the volume names none.
+//! Sets up the AWS SDK from our settings only: nothing may depend on a user's `~/.aws/config`, except the credentials
+//! if the volume's options have none.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,7 @@ use cloudsync_store::StoreError;
 
 use crate::settings::Settings;
 
-/// A client. Opens no connection and asks nobody for credentials yet.
+/// Creates a client. Does not connect or obtain credentials yet.
 pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
     let http = http_client(settings)?;
     let region = Region::new(settings.region.clone());
@@ -64,7 +64,7 @@ pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
         .force_path_style(settings.path_style)
         .http_client(http)
         .timeout_config(timeouts)
-        // Asking again is `retry`'s, and noticing a stall `fetch`'s: a slow volume must not look like a slow store.
+        // We retry ourselves (`Tries`), and `fetch` detects stalls: a slow volume must not count as a slow store.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(request)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an error of the SDK or of the store means, and whether asking again may help.
+//! Classifies errors of the SDK and the store, and decides whether a retry may help.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use aws_sdk_s3::operation::RequestId;
 use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 
-/// What `error` of a request to `place` means.
+/// Classifies the error of a request to `place`.
 pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &str) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -21,7 +21,7 @@ where
         SdkError::ServiceError(service) => {
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
-            // Some stores send an empty one.
+            // Some stores send an empty message.
             let said = meta.message().filter(|text| !text.is_empty());
             let mut text = said.unwrap_or("no explanation").to_owned();
             text.retain(|c| !c.is_control());
@@ -59,9 +59,9 @@ fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failure {
         let error = StoreError::BadCredentials(format!("{why} ({place}); {hint}"));
         return Failure { error, passing };
     }
-    // The type of the cause is wrapped beyond reach; these are rustls's words for it.
+    // The cause's type is not accessible; this is rustls's message for it.
     if why.contains("invalid peer certificate") {
-        let hint = "the setting ca= of cloudsync-store-id names further authorities";
+        let hint = "the setting ca= of cloudsync-store-id adds trusted authorities";
         return Failure::final_(StoreError::Unreachable(format!("{why} ({place}); {hint}")));
     }
     Failure::passing(&why, place)
@@ -98,15 +98,15 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
         )
         | (_, 301 | 307 | 308) => final_(
             StoreError::Settings,
-            "; option cloudsync-store-id: check region=, the bucket may be elsewhere",
+            "; option cloudsync-store-id: check region=, the bucket may be in another region",
         ),
-        // Nothing that passes in the time that a request may take.
+        // Not retried, because the condition lasts longer than a request may take.
         ("InsufficientStorage" | "QuotaExceeded" | "XMinioStorageFull", _) | (_, 507) => {
             final_(StoreError::Full, "")
         }
         ("InvalidObjectState", _) => final_(
             StoreError::Archived,
-            "; the setting restore= of cloudsync-store-id has it restored",
+            "; set restore= in cloudsync-store-id to have it restored",
         ),
         ("SlowDown" | "TooManyRequests" | "RequestLimitExceeded" | "BandwidthLimitExceeded", _) => {
             passing(StoreError::Throttled)
@@ -120,7 +120,7 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
         (_, 401) => final_(StoreError::BadCredentials, ""),
         (_, 403) => final_(
             StoreError::PermissionDenied,
-            "; the key needs s3:GetObject (and without s3:ListBucket a missing object looks like this too)",
+            "; the key needs s3:GetObject (without s3:ListBucket, a missing object also gives this error)",
         ),
         (_, 412 | 416) => final_(StoreError::Changed, ""),
         (_, 429 | 503) => passing(StoreError::Throttled),
@@ -129,10 +129,10 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
     }
 }
 
-/// Whether the store gave no reason: an answer to HEAD has no body to give it in.
+/// Whether the store gave no reason, as in a response to HEAD, which has no body.
 pub(crate) fn without_reason<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     error.as_service_error().is_some_and(|error| {
-        // The SDK makes up a name for a HEAD that answers 404.
+        // The SDK invents the code "NotFound" for a HEAD with status 404.
         matches!(error.meta().code(), None | Some("" | "NotFound"))
     })
 }

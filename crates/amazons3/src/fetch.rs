@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! GET: the bytes. Whatever goes wrong on the way, the sink gets every byte of the range once, in order, of one version
-//! of the object; or the caller gets an error.
+//! Fetches bytes by GET, with retries. The sink gets every byte of the range once, in order, from one version of the
+//! object; otherwise the caller gets an error.
 //!
-//! The future runs on the thread of the recall, which may block: handing a chunk to the sink may wait for the volume,
-//! and then nothing is read from the connection. That is the back-pressure.
+//! The future runs on the recall's thread, which may block. While the sink waits for the volume, nothing is read from
+//! the connection, which provides back-pressure.
 
 #![forbid(unsafe_code)]
 
@@ -20,11 +20,11 @@ use crate::metadata::CHECKSUM_METADATA;
 use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
-/// A connection that brings less than this in the time of a stall is as good as stalled. (The time that the volume
-/// takes does not count.)
+/// A connection that delivers fewer bytes than this within the stall timeout counts as stalled. The time spent writing
+/// to the volume does not count.
 const TRICKLE: usize = 1 << 10;
 
-/// Gives `sink` the bytes `range` of the object `key`.
+/// Passes the bytes `range` of the object `key` to `sink`.
 pub(crate) async fn fetch(
     store: &S3,
     key: &str,
@@ -46,7 +46,7 @@ pub(crate) async fn fetch(
     Ok(())
 }
 
-/// One GET. Takes what it gave to the sink off the front of `left`.
+/// Sends one GET. Removes the bytes passed to the sink from the front of `left`.
 async fn once(
     store: &S3,
     key: &str,
@@ -67,7 +67,7 @@ async fn once(
     if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
         && etag != now
     {
-        let why = format!("version {now} where there was {etag} ({})", store.place);
+        let why = format!("version {now} instead of {etag} ({})", store.place);
         return Err(Failure::final_(StoreError::Changed(why)));
     }
     let mut skip = bytes_to_skip(
@@ -78,13 +78,12 @@ async fn once(
     )
     .map_err(|why| {
         Failure::final_(StoreError::Other(format!(
-            "nonsense from the store: {why} ({})",
+            "invalid response of the store: {why} ({})",
             store.place
         )))
     })?;
 
-    // What is ours is in each answer, whatever part it brings. What the store says of a checksum by itself is not, and
-    // may be the part's.
+    // Our own metadata is in every response, for any part. The store's own checksum may be missing, or be the part's.
     let metadata = answer.metadata();
     let checksum = metadata.and_then(|metadata| metadata.get(CHECKSUM_METADATA));
     if let Some(checksum) = checksum.and_then(|text| Checksum::parse(text)) {
@@ -103,15 +102,15 @@ async fn once(
         let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(error))) => {
-                let why = format!("the connection broke at byte {}: {error}", left.start);
+                let why = format!("the connection was lost at byte {}: {error}", left.start);
                 return Err(Failure::passing(&why, &store.place));
             }
             Ok(None) => {
-                let why = format!("the answer ended at byte {} of {}", left.start, left.end);
+                let why = format!("the response ended at byte {} of {}", left.start, left.end);
                 return Err(Failure::passing(&why, &store.place));
             }
             Err(_) => {
-                let why = format!("nothing came for {:?}", store.settings.stall_timeout);
+                let why = format!("no data for {:?}", store.settings.stall_timeout);
                 return Err(Failure::passing(&why, &store.place));
             }
         };
@@ -122,7 +121,7 @@ async fn once(
         skip -= skipped as u64;
         bytes = &bytes[skipped..];
         let wanted = usize::try_from(left.end - left.start).unwrap_or(usize::MAX);
-        // More than asked for only when the whole object comes: its end is not ours.
+        // More than requested arrives only if the response is the whole object.
         bytes = &bytes[..bytes.len().min(wanted)];
         if !bytes.is_empty() {
             sink.write(bytes).map_err(Failure::final_)?;
@@ -131,7 +130,7 @@ async fn once(
         if came >= TRICKLE {
             (waited, came) = (Duration::ZERO, 0);
         } else if waited >= store.settings.stall_timeout && !left.is_empty() {
-            let why = format!("only {came} bytes came in {waited:?}");
+            let why = format!("only {came} bytes received in {waited:?}");
             return Err(Failure::passing(&why, &store.place));
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! HEAD: what the object is.
+//! Queries an object's size, version, checksum and metadata by HEAD.
 
 #![forbid(unsafe_code)]
 
@@ -14,12 +14,12 @@ use crate::s3::S3;
 use cloudsync_store::network::Failure;
 use cloudsync_store::network::persist;
 
-/// Asks for the object `key`.
+/// Queries the object `key`.
 pub(crate) async fn head(store: &S3, key: &str) -> Result<Object, StoreError> {
     describe(store, key).await.map(|(object, _)| object)
 }
 
-/// Asks for the object `key` and what is kept beside it.
+/// Queries the object `key` and its metadata.
 pub(crate) async fn describe(store: &S3, key: &str) -> Result<(Object, Metadata), StoreError> {
     persist(store.settings.retries, async || once(store, key).await).await
 }
@@ -32,7 +32,7 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
     match request.send().await {
         Ok(answer) => {
             let mut metadata = metadata::decode(answer.metadata());
-            // Ours, and part of the object that it is shown as.
+            // Our own entry, which is returned as part of the object.
             metadata.remove(CHECKSUM_METADATA);
             Ok((object(&answer, &store.place)?, metadata))
         }
@@ -46,7 +46,7 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
     }
 }
 
-/// Why the store refuses to describe the object, as the answer to a GET of one byte tells.
+/// Sends a GET of one byte to find out why the store refused the HEAD.
 async fn reason(store: &S3, key: &str) -> Option<Failure> {
     let request = store.client.get_object().bucket(&store.settings.bucket);
     let request = request.key(store.settings.key(key)).range("bytes=0-0");
@@ -60,7 +60,7 @@ fn object(answer: &HeadObjectOutput, place: &str) -> Result<Object, Failure> {
         .and_then(|length| u64::try_from(length).ok());
     let size = size.ok_or_else(|| {
         Failure::final_(StoreError::Other(format!(
-            "the store did not tell the object's size ({place})"
+            "the store did not return the object's size ({place})"
         )))
     })?;
     Ok(Object {
@@ -70,8 +70,8 @@ fn object(answer: &HeadObjectOutput, place: &str) -> Result<Object, Failure> {
     })
 }
 
-/// The checksum of the whole object, if the store has one that we can compute. One of an upload in parts is usually a
-/// checksum of the parts' checksums and says nothing here.
+/// Returns the checksum of the whole object, if the store has one that we can compute. That of a multipart upload is
+/// usually a checksum of the parts' checksums, and not usable.
 fn checksum(answer: &HeadObjectOutput) -> Option<Checksum> {
     let in_parts = answer.e_tag().is_some_and(|etag| etag.contains('-'));
     let whole = match answer.checksum_type() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store plugin `amazons3`: objects in Amazon S3, or in anything that speaks its protocol.
+//! The store plugin `amazons3`: objects in Amazon S3 or in any compatible store.
 //!
-//! - [`settings`]: the volume's options, checked;
-//! - `client`: AWS's SDK set up by them;
-//! - `head`, `fetch`: the two questions a [`Store`](cloudsync_store::Store) answers;
-//! - `restore`: objects in a class that cannot be read;
-//! - `put`, `list`, `metadata`: what the archiver asks ([`Archive`](cloudsync_store::Archive));
-//! - `answer`: is this what we asked for; `failure`: what an error means and whether asking again may help.
+//! - [`settings`]: parses and checks the volume's options;
+//! - `client`: sets up the AWS SDK;
+//! - `head`, `fetch`: the two requests of a [`Store`](cloudsync_store::Store);
+//! - `restore`: restores objects in a storage class that cannot be read;
+//! - `put`, `list`, `metadata`: the requests of the archiver ([`Archive`](cloudsync_store::Archive));
+//! - `answer`: checks that a response matches its request; `failure`: classifies errors, and decides whether to retry.
 
 mod answer;
 mod client;

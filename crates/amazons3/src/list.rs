@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is in the bucket: listing, removing, and uploads in parts that never ended.
+//! Lists and deletes objects, and finds unfinished multipart uploads.
 
 #![forbid(unsafe_code)]
 
@@ -12,13 +12,13 @@ use crate::failure;
 use crate::s3::S3;
 use cloudsync_store::network::{Circle, decode_text, persist};
 
-/// A key of ours, of the store's.
+/// Converts the store's key to ours; `None` if it does not have our prefix.
 fn own(store: &S3, key: &str) -> Option<String> {
     let key = decode_text(key, true);
     key.strip_prefix(&store.settings.prefix).map(str::to_owned)
 }
 
-/// A page of a listing, and where the next one begins.
+/// Returns a page of a listing, and the token of the next page.
 pub(crate) async fn page(
     store: &S3,
     prefix: &str,
@@ -42,7 +42,7 @@ pub(crate) async fn page(
     let found = entries.filter_map(|entry| listed(store, entry)).collect();
     let truncated = page.is_truncated();
     let next = match page.next_continuation_token {
-        // Some servers send an empty one with the last page.
+        // Some servers send an empty token with the last page.
         Some(token) if token.is_empty() && truncated == Some(false) => None,
         token => token,
     };
@@ -51,13 +51,13 @@ pub(crate) async fn page(
     Ok((found, next))
 }
 
-/// Refuses a page that does not lead on: what it leaves out would be taken for gone.
+/// Refuses a truncated page without a valid marker, because the missing objects would be regarded as deleted.
 fn check(store: &S3, truncated: bool, next: Option<&str>) -> Result<(), StoreError> {
     match next {
-        Some("") => Err(untrusted(store, "a page names an empty next one")),
+        Some("") => Err(untrusted(store, "the marker of the next page is empty")),
         None if truncated => Err(untrusted(
             store,
-            "a page is truncated and names no next one",
+            "a truncated page has no marker of the next page",
         )),
         _ => Ok(()),
     }
@@ -69,9 +69,10 @@ fn check_circle<Next: PartialEq + Clone>(
     circle: &mut Circle<Next>,
 ) -> Result<(), StoreError> {
     match next {
-        Some(next) if circle.closes(next) => {
-            Err(untrusted(store, "a page names one that was there already"))
-        }
+        Some(next) if circle.closes(next) => Err(untrusted(
+            store,
+            "the marker of the next page repeats an earlier one",
+        )),
         _ => Ok(()),
     }
 }
@@ -167,7 +168,7 @@ async fn abort(store: &S3, key: &str, upload: &MultipartUpload) -> Result<(), St
     match request.send().await {
         Ok(_) => Ok(()),
         Err(error) => match failure::of(&error, &store.place).error {
-            // Somebody else was faster.
+            // Already aborted by another process.
             StoreError::Missing(_) => Ok(()),
             error => Err(error),
         },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Text in headers: user metadata (`x-amz-meta-`) holds printable ASCII only, so everything else is percent-encoded.
+//! Encodes user metadata (`x-amz-meta-`), which can only hold printable ASCII: everything else is percent-encoded.
 
 #![forbid(unsafe_code)]
 
@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use cloudsync_store::Metadata;
 use cloudsync_store::network::{decode_text, encode_text};
 
-/// User metadata (`x-amz-meta-` on the wire) that says `algorithm:base64`, for stores that know no checksums.
+/// The name of our metadata entry with the checksum, as `algorithm:base64`, for stores without checksums.
 pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
 
-/// As the store keeps it.
+/// Encodes metadata for the store.
 pub(crate) fn encode(metadata: &Metadata) -> HashMap<String, String> {
     metadata
         .iter()
@@ -19,7 +19,7 @@ pub(crate) fn encode(metadata: &Metadata) -> HashMap<String, String> {
         .collect()
 }
 
-/// As it was before [`encode`].
+/// Reverses [`encode`].
 pub(crate) fn decode(metadata: Option<&HashMap<String, String>>) -> Metadata {
     metadata
         .into_iter()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! PUT: an object where there was none, whole and proven, or an error and nothing that can be seen under its key.
+//! Uploads an object to a key that does not exist yet: either the whole, verified object, or an error and no object.
 //!
-//! Up to one part goes in one request. More goes in parts: the thread of the caller reads them in order, several are
-//! on their way at once, and all uploads of a store together hold no more than a fixed number of bytes. The bytes that are
-//! sent are those that were summed up: every part's checksum is computed from the buffer that is sent, and their
-//! sum must be the checksum that the caller has announced.
+//! An object of up to one part is sent in one request. A larger one is sent in parts: the caller's thread reads them in
+//! order, several are in flight at once, and all uploads of a store together use a limited amount of memory. Each
+//! part's checksum is computed from the buffer that is sent, and the combined checksum must equal the one that the
+//! caller has given.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +20,7 @@ use crate::s3::S3;
 mod parts;
 mod request;
 
-/// Puts the object.
+/// Uploads the object.
 pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
     let mut metadata = metadata::encode(upload.metadata);
     metadata.insert(CHECKSUM_METADATA.to_owned(), upload.checksum.to_string());
@@ -31,8 +31,8 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         metadata,
     };
     if upload.size <= PART {
-        // The store has compared the bytes with their checksum, or with the SHA-256 that the request is signed with,
-        // and has answered that it keeps them. Asking it once more would show what was sent beside them.
+        // The store has verified the bytes by their checksum, or by the SHA-256 in the request's signature, and
+        // confirmed that it has stored them. A HEAD would only return the metadata that we sent.
         if let Some(etag) = put.whole().await? {
             return Ok(Object {
                 size: upload.size,
@@ -54,13 +54,13 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         "sent {} bytes, checksum {}; the store has {} bytes, checksum {found} ({})",
         upload.size, upload.checksum, object.size, store.place
     );
-    // It is ours and it is wrong.
+    // We have just created it, and it is wrong.
     let _ = crate::list::delete(store, key).await;
     Err(StoreError::Corrupt(why))
 }
 
 impl Put<'_> {
-    /// In one request. Returns the store's version of the object, if its answer tells.
+    /// Uploads it in one request. Returns the object's version, if the response contains it.
     async fn whole(&self) -> Result<Option<String>, StoreError> {
         let size = self.upload.size;
         let room = self.store.memory.take(size).await?;
@@ -71,7 +71,7 @@ impl Put<'_> {
         loop {
             match request::put_object(self, body(&piece)).await {
                 Ok(etag) => return Ok(etag),
-                // Ours, perhaps: the answer to an earlier try may have been lost.
+                // It may be ours: the response to an earlier try may have been lost.
                 Err(failure) if matches!(failure.error, StoreError::Exists(_)) => {
                     if !first && self.is_there().await? {
                         return Ok(None);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Objects in a storage class that cannot be read (Glacier, Deep Archive, the archive tiers of Intelligent-Tiering):
-//! the store is asked for a copy that can, and the reader gets `EBUSY`, or waits, until it is there.
+//! Restores objects in a storage class that cannot be read (Glacier, Deep Archive, the archive tiers of
+//! Intelligent-Tiering): requests a readable copy; until it exists, the reader gets `EBUSY` or waits.
 //!
-//! Whether an object can be read is for the store to say, not for its class: a GET is refused with InvalidObjectState.
-//! What is being done about it is in `x-amz-restore`, which HEAD answers.
+//! That an object cannot be read is not derived from its class, but from the error InvalidObjectState of a GET. The
+//! progress of a restore is in the header `x-amz-restore` of the response to a HEAD.
 
 #![forbid(unsafe_code)]
 
@@ -18,25 +18,25 @@ use crate::s3::S3;
 use cloudsync_store::network::Failure;
 use cloudsync_store::network::persist;
 
-/// How a restore stands.
+/// The state of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nobody asked for one; `tiered` in Intelligent-Tiering, where a restore is for good.
+    /// Not requested. `tiered`: in Intelligent-Tiering, where a restore is permanent.
     Archived { tiered: bool },
-    /// It is under way.
+    /// In progress.
     Ongoing,
-    /// The copy is there.
+    /// The object can be read.
     Done,
 }
 
-/// How often to look: soon at first, for tiers that are quick, then rarely.
+/// The interval between checks: short at first, for fast tiers, then longer.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often to look meanwhile whether somebody still waits.
+/// The interval between checks for cancellation.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Called when the store refused to read `key` because it is archived (`refusal`): has it restored as the settings say.
-/// Returns once it can be read.
+/// Restores the object `key` according to the settings, after the store has refused to read it (`refusal`). Returns
+/// once it can be read.
 pub(crate) async fn restore(
     store: &S3,
     key: &str,
@@ -78,7 +78,7 @@ pub(crate) async fn restore(
     }
 }
 
-/// Passes bytes on and remembers whether any came.
+/// Forwards bytes to a sink and records whether there were any.
 pub(crate) struct Watched<'s> {
     pub(crate) sink: &'s mut dyn Sink,
     pub(crate) began: bool,
@@ -110,7 +110,7 @@ fn under_way(store: &S3, state: State) -> String {
     format!("{what}; read the file again later, or let readers wait with restore-wait= ({place})")
 }
 
-/// Asks how it stands.
+/// Queries the state of the restore.
 async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
     persist(store.settings.retries, async || {
         let request = store.client.head_object().bucket(&store.settings.bucket);
@@ -121,7 +121,8 @@ async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
     .await
 }
 
-/// Of `ongoing-request="true"` or `ongoing-request="false", expiry-date="..."`. Without it nobody asked yet.
+/// Parses `ongoing-request="true"` or `ongoing-request="false", expiry-date="..."`. Without the header, no restore was
+/// requested.
 fn parse(header: Option<&str>, tiered: bool) -> State {
     let value = header.and_then(|text| {
         text.split(',')
@@ -134,7 +135,7 @@ fn parse(header: Option<&str>, tiered: bool) -> State {
     }
 }
 
-/// Asks for a copy that can be read.
+/// Requests a readable copy.
 async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), StoreError> {
     let job = GlacierJobParameters::builder().tier(tier.clone()).build();
     let job = job.map_err(|error| StoreError::Other(error.to_string()))?;
@@ -154,7 +155,7 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
             .as_service_error()
             .and_then(|error| error.meta().code());
         Err(match code {
-            // Another client was quicker.
+            // Another client has already requested it.
             Some("RestoreAlreadyInProgress") => return Ok(()),
             Some("GlacierExpeditedRetrievalNotAvailable") => {
                 Failure::final_(StoreError::Archived(format!(

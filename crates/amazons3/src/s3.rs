@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The bucket and the client for it, which every request uses.
+//! The state that all requests share: the client, the settings and the memory limit.
 
 #![forbid(unsafe_code)]
 
@@ -13,20 +13,20 @@ use cloudsync_store::{Options, StoreError};
 use crate::client::client;
 use crate::settings::Settings;
 
-/// A bucket, or a part of one.
+/// A bucket, or a prefix in one.
 pub struct S3 {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
-    /// Where that is, for messages.
+    /// The bucket and its location, for messages.
     pub(crate) place: String,
-    /// What uploads may hold.
+    /// The memory limit of uploads.
     pub(crate) memory: Memory,
-    /// The store has said that it knows no conditional requests.
+    /// The store has reported that it does not support conditional requests.
     pub(crate) unconditional: AtomicBool,
 }
 
 impl S3 {
-    /// A client for the bucket that the volume's options name. Sends nothing yet.
+    /// Creates a client for the bucket in the volume's options. Sends no request yet.
     pub(crate) async fn new(options: &Options) -> Result<Self, StoreError> {
         let settings = Settings::parse(options)?;
         let client = client(&settings).await?;

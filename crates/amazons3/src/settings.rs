@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The volume's options, checked. A wrong one is refused by name, with what would be right.
+//! Parses and checks the volume's options. An error names the option and describes what is expected.
 //!
-//! `cloudsync-store-id` carries what has no option of its own: see [`Settings`] for the keys and their defaults.
+//! `cloudsync-store-id` contains the settings that have no option of their own: see [`Settings`] for keys and defaults.
 
 #![forbid(unsafe_code)]
 
@@ -15,14 +15,14 @@ use self::restore::Restore;
 
 mod restore;
 
-/// Where the objects are and how to ask for them.
+/// The settings of a store.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `s3plugin-hostname` as a URL; `None`: AWS's own endpoint of the region.
     pub endpoint: Option<String>,
     /// `s3plugin-bucketid` up to the first `/`.
     pub bucket: String,
-    /// The rest of `s3plugin-bucketid`: empty, or what every key begins with, `/` included.
+    /// The rest of `s3plugin-bucketid`, the prefix of every key: empty, or ending with `/`.
     pub prefix: String,
     /// `s3plugin-keyid` and `s3plugin-seckey`; `None`: the provider chain.
     pub keys: Option<(Secret, Secret)>,
@@ -30,18 +30,18 @@ pub struct Settings {
     pub region: String,
     /// `path-style=on|off`: `https://host/bucket/key` or `https://bucket.host/key`. Default on, off at AWS.
     pub path_style: bool,
-    /// `ca=/path`: PEM file of certificate authorities to trust besides the system's.
+    /// `ca=/path`: PEM file of certificate authorities to trust in addition to the system's.
     pub ca: Option<Vec<u8>>,
-    /// `checksum=when_required|when_supported`: whether requests carry checksums that they need not. Default
+    /// `checksum=when_required|when_supported`: whether requests have checksums even where they are optional. Default
     /// `when_required`.
     pub checksum_when_supported: bool,
     /// `connect-timeout=`, default 5s.
     pub connect_timeout: Duration,
-    /// `read-timeout=`: to the first byte of an answer. Default 5s.
+    /// `read-timeout=`: until the first byte of a response. Default 5s.
     pub read_timeout: Duration,
-    /// `stall-timeout=`: a connection that delivers nothing for so long is dropped. Default 10s.
+    /// `stall-timeout=`: a connection that delivers no data for this long is closed. Default 10s.
     pub stall_timeout: Duration,
-    /// `retries=`: how often in a row to ask again, without getting anywhere, before giving up. Default 8.
+    /// `retries=`: number of consecutive retries without progress before giving up. Default 8.
     pub retries: u32,
     /// `restore=`, `restore-days=`, `restore-wait=`: objects that must be restored before they can be read.
     pub restore: Restore,
@@ -52,7 +52,7 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 const SECONDS_10: Duration = Duration::from_secs(10);
 
 impl Settings {
-    /// Of a volume's options.
+    /// Parses a volume's options.
     ///
     /// # Errors
     /// [`StoreError::Settings`].
@@ -112,7 +112,7 @@ impl Settings {
             .map_err(say)?;
         let mut duration = |key, default| match list.duration(key).map_err(say)? {
             Some(time) if time.is_zero() => Err(format!("{key}: must be more than 0")),
-            // The SDK cannot count as far as the syntax can.
+            // The SDK does not support all durations that the syntax allows.
             Some(time) if time > LONGEST => Err(format!("{key}: must be at most 1d")),
             time => Ok(time.unwrap_or(default)),
         };
@@ -143,20 +143,20 @@ impl Settings {
         })
     }
 
-    /// The store's key of an object that the volume calls `key`.
+    /// Returns the store's key for the volume's key `key`: with the prefix.
     #[must_use]
     pub fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    /// Whether the store is Amazon's own.
+    /// Whether the store is Amazon S3 itself.
     #[must_use]
     pub fn is_aws(&self) -> bool {
         let endpoint = self.endpoint.as_ref();
         endpoint.is_none_or(|endpoint| endpoint.contains(".amazonaws.com"))
     }
 
-    /// Where the objects are, for messages.
+    /// The bucket and its location, for messages.
     #[must_use]
     pub fn place(&self) -> String {
         let region = || format!("AWS region {}", self.region);
@@ -172,7 +172,7 @@ fn wrong(option: &str, why: &str) -> StoreError {
     StoreError::Settings(format!("option {option}: {why}"))
 }
 
-/// What `s3plugin-hostname` says.
+/// The parsed `s3plugin-hostname`.
 struct Host {
     endpoint: Option<String>,
     region: Option<String>,
@@ -195,7 +195,7 @@ impl Host {
             _ => (authority, None),
         };
         let name_is_good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        // Rust's numbers may begin with a plus, a URL's port may not.
+        // Rust accepts numbers with a leading plus, which a URL's port may not have.
         let port_is_good =
             |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
         let six = name
@@ -208,13 +208,13 @@ impl Host {
             });
         if !good {
             return Err(format!(
-                "'{text}' is neither host, host:port nor a URL http(s)://host:port without a path"
+                "'{text}' is neither a host, host:port nor a URL http(s)://host:port without a path"
             ));
         }
         let name = name.to_ascii_lowercase();
         let aws = name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn");
         match (regional(&name), scheme, port) {
-            // The SDK knows AWS's endpoints better than their names tell.
+            // Let the SDK choose the endpoint of the region.
             (Some(region), "https", None) => Ok(Self {
                 endpoint: None,
                 region,
@@ -232,7 +232,8 @@ impl Host {
     }
 }
 
-/// For one of AWS's public S3 endpoints: the region in its name, if there is one.
+/// Returns the region in the name of one of AWS's public S3 endpoints, or `Some(None)` if the name has none. `None`:
+/// not such an endpoint.
 fn regional(name: &str) -> Option<Option<String>> {
     let name = name
         .strip_suffix(".cn")
@@ -257,13 +258,13 @@ fn region_of_the_environment() -> String {
 fn bucket(text: &str) -> Result<(String, String), &'static str> {
     let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
     if bucket.is_empty() {
-        return Err("is not set: name the bucket, or bucket/prefix");
+        return Err("is not set: expected bucket or bucket/prefix");
     }
     if !bucket
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
     {
-        return Err("is not the name of a bucket, or bucket/prefix");
+        return Err("is not a valid bucket name or bucket/prefix");
     }
     let prefix = prefix.trim_matches('/');
     let prefix = if prefix.is_empty() {
@@ -274,7 +275,7 @@ fn bucket(text: &str) -> Result<(String, String), &'static str> {
     Ok((bucket.to_owned(), prefix))
 }
 
-/// The SDK panics at the first request when the file holds no certificates, so this looks now.
+/// Reads and checks the file. The SDK would panic at the first request if it contained no certificates.
 fn certificates(path: &str) -> Result<Vec<u8>, String> {
     use rustls::RootCertStore;
     use rustls::pki_types::CertificateDer;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store and the archive that the SDK asks for. The calling thread waits for each request.
+//! Implements the SDK's traits `Store` and `Archive`. The calling thread waits for each request.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ use crate::put::put;
 use crate::restore::{Watched, restore};
 use crate::s3::S3;
 
-/// What the client's threads are called.
+/// The name of the runtime's threads.
 const THREADS: &str = "glfs_css3";
 
 impl Store for S3 {
@@ -41,7 +41,7 @@ impl Store for S3 {
         let began = false;
         let mut sink = Watched { sink, began };
         match runtime.block_on(fetch(self, key, object, range.clone(), &mut sink)) {
-            // A copy may also expire in the middle, and then the reader has to begin anew.
+            // If the copy expires after bytes were passed on, the reader gets the error and must retry.
             Err(refusal @ StoreError::Archived(_)) if !sink.began => {
                 runtime.block_on(restore(self, key, refusal, &sink))?;
                 runtime.block_on(fetch(self, key, object, range, &mut sink))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! An upload in parts.
+//! Multipart uploads.
 
 #![forbid(unsafe_code)]
 
@@ -13,11 +13,11 @@ use tokio::time::sleep;
 
 use super::request::{self, Part, Put, body};
 
-/// Parts of one upload on their way at once.
+/// The number of parts of one upload in flight at once.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<(), StoreError> {
-    // Few stores compare when the parts become an object, so ask before the bytes go.
+    // Few stores check the condition when the upload completes, so check before sending the bytes.
     put.refuse_existing()
         .await
         .map_err(|failure| failure.error)?;
@@ -35,7 +35,7 @@ pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<(), StoreError>
     done
 }
 
-/// Sends every part. On an error those that are still on their way are given up.
+/// Sends all parts. After an error, parts in flight are cancelled.
 async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPart>, StoreError> {
     let whole = put.upload.size;
     let mut under_way = JoinSet::new();
@@ -57,7 +57,7 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
         }
         offset += bytes;
     }
-    // Before the last bytes are there nothing can be seen; a wrong sum still leaves nothing.
+    // The object does not exist before the upload is completed, so a wrong checksum leaves nothing.
     if let Some(sum) = sum {
         check(put.upload, sum)?;
     }
@@ -94,7 +94,7 @@ async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<
     loop {
         match request::complete(put, id, parts.clone()).await {
             Ok(()) => return Ok(()),
-            // The answer to an earlier try may have been lost, and the upload is gone because it is an object now.
+            // The response to an earlier try may have been lost: then the object exists, and the upload does not.
             Err(failure) if !first && !failure.passing => {
                 return if put.is_there().await? {
                     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The requests of an upload, and what they all need to know.
+//! The requests of an upload.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,7 @@ use crate::head::{describe, head};
 use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
-/// An upload with everything that its requests need to know.
+/// An upload, with the data that its requests share.
 pub(super) struct Put<'a> {
     pub(super) store: &'a S3,
     pub(super) key: &'a str,
@@ -30,12 +30,12 @@ pub(super) struct Put<'a> {
     pub(super) metadata: HashMap<String, String>,
 }
 
-/// The body of a request with these bytes; copies nothing.
+/// Makes a request body of these bytes, without copying.
 pub(super) fn body(piece: &Piece) -> ByteStream {
     ByteStream::new(SdkBody::from(piece.bytes()))
 }
 
-/// The client's settings with that patience.
+/// Overrides the client's read timeout with `patience`, if that is longer.
 fn patient(store: &S3, patience: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(store.settings.connect_timeout)
@@ -44,7 +44,7 @@ fn patient(store: &S3, patience: Duration) -> Builder {
     Config::builder().timeout_config(timeouts)
 }
 
-/// What a failed request that was to create an object means.
+/// Classifies the failure of a request that should have created an object.
 fn meaning<E>(put: &Put<'_>, error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -67,7 +67,7 @@ impl Put<'_> {
         self.upload.checksum.algorithm()
     }
 
-    /// Whether the store is told the checksum in its own words, and compares it itself.
+    /// Whether the checksum is sent in S3's own header, so that the store verifies it.
     fn native(&self) -> bool {
         self.store.settings.checksum_when_supported || self.store.settings.is_aws()
     }
@@ -83,7 +83,7 @@ impl Put<'_> {
         (!self.store.unconditional.load(Ordering::Relaxed)).then(|| "*".to_owned())
     }
 
-    /// Whether what is under the key is what we are about to put there.
+    /// Whether the key already has the object that we are uploading.
     pub(super) async fn is_there(&self) -> Result<bool, StoreError> {
         match describe(self.store, self.key).await {
             Ok((object, found)) => Ok(object.size == self.upload.size
@@ -98,7 +98,7 @@ impl Put<'_> {
         }
     }
 
-    /// For stores that do not compare by themselves.
+    /// Fails if the key exists, for stores without conditional requests.
     pub(super) async fn refuse_existing(&self) -> Result<(), Failure> {
         match head(self.store, self.key).await {
             Err(StoreError::Missing(_)) => Ok(()),
@@ -111,7 +111,7 @@ impl Put<'_> {
     }
 }
 
-/// The whole object in one request. Returns the store's version of it.
+/// Sends the whole object in one request. Returns its version.
 pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<Option<String>, Failure> {
     let condition = put.only_if_none();
     if condition.is_none() {
@@ -140,7 +140,7 @@ pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<Option
         .map_err(|error| meaning(put, &error))
 }
 
-/// Begins an upload in parts and returns its id.
+/// Starts a multipart upload and returns its id.
 pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
     let algorithm = put.native().then(|| match put.algorithm() {
         Algorithm::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
@@ -156,12 +156,12 @@ pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
         .set_checksum_algorithm(algorithm);
     let answer = request.send().await.map_err(|error| meaning(put, &error))?;
     answer.upload_id.ok_or_else(|| {
-        let why = format!("the store gave no upload id ({})", put.store.place);
+        let why = format!("the store returned no upload id ({})", put.store.place);
         Failure::final_(StoreError::Other(why))
     })
 }
 
-/// One part, on its way on a thread of the runtime's.
+/// One part, with all that a task of the runtime needs to send it.
 pub(super) struct Part {
     client: Client,
     bucket: String,
@@ -221,7 +221,7 @@ impl Part {
     }
 }
 
-/// Makes an object of the parts.
+/// Completes the upload.
 pub(super) async fn complete(
     put: &Put<'_>,
     id: &str,
@@ -252,7 +252,7 @@ pub(super) async fn complete(
     sent.map(drop).map_err(|error| meaning(put, &error))
 }
 
-/// Gives an upload up. If that fails too, `gc` finds it.
+/// Aborts an upload. If that fails too, `gc` finds it later.
 pub(super) async fn abort(put: &Put<'_>, id: &str) {
     let request = put.store.client.abort_multipart_upload();
     let request = request

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The settings of `restore`: what is requested for objects in a storage class that cannot be read.
+//! Parses the settings for objects in a storage class that cannot be read.
 
 #![forbid(unsafe_code)]
 
@@ -8,19 +8,19 @@ use std::time::Duration;
 use aws_sdk_s3::types::Tier;
 use cloudsync_format::settings::{Error, Settings as List};
 
-/// What the volume says about it.
+/// The settings of restores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
-    /// `restore=standard|bulk|expedited|never`: what is asked for. Default never: a restore costs money.
+    /// `restore=standard|bulk|expedited|never`: the tier to request. Default never, because a restore costs money.
     pub tier: Option<Tier>,
-    /// `restore-days=`: how long the store keeps the copy. Default 1: after the recall nobody needs it.
+    /// `restore-days=`: how long the store keeps the copy. Default 1, because it is not needed after the recall.
     pub days: i32,
-    /// `restore-wait=`: how long a reader waits for it. Default 0: it gets `EBUSY` at once.
+    /// `restore-wait=`: how long a reader waits for the copy. Default 0: it gets `EBUSY` at once.
     pub wait: Duration,
 }
 
 impl Restore {
-    /// Takes its settings out of the list.
+    /// Takes these settings out of the list.
     ///
     /// # Errors
     /// [`Error::Value`].

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an administrator may write, and what he reads when he may not.
+//! Tests of valid settings, and of the errors for invalid ones.
 
 use super::*;
 
@@ -180,7 +180,7 @@ const HOSTS: &[&str] = &[
     "http://10.0.0.1:+7480",
 ];
 
-/// What is taken for a host becomes a URL with nothing else in it.
+/// An accepted host becomes a URL with nothing else in it.
 #[test]
 fn fuzz_hosts() {
     cloudsync_fuzz::fuzz(HOSTS, |host| match with_host(host) {
@@ -216,7 +216,7 @@ const LISTS: &[&str] = &[
     "read-timeout=18446744073709551615s",
 ];
 
-/// A list that is taken has times of more than nothing and tries that end.
+/// An accepted list has non-zero times and a limited number of retries.
 #[test]
 fn fuzz_lists() {
     cloudsync_fuzz::fuzz(LISTS, |list| match with_list(list) {

@@ -75,22 +75,25 @@ fn token(text: &str) -> String {
 fn a_page_that_does_not_lead_on_is_an_error_that_names_the_server() {
     let (error, asked) = refused(|_| TRUNCATED.to_owned());
     assert!(
-        error.contains("truncated and names no next one") && asked == 1,
+        error.contains("a truncated page has no marker of the next page") && asked == 1,
         "{error}"
     );
     for empty in [token(""), "<NextContinuationToken/>".to_owned()] {
         let (error, asked) = refused(move |_| empty.clone());
-        assert!(error.contains("an empty next one") && asked == 1, "{error}");
+        assert!(
+            error.contains("marker of the next page is empty") && asked == 1,
+            "{error}"
+        );
     }
     let (error, asked) = refused(|_| token("same"));
     assert!(
-        error.contains("there already") && asked == 2,
+        error.contains("repeats an earlier one") && asked == 2,
         "{asked}: {error}"
     );
     // Three that lead in a circle.
     let (error, asked) = refused(|number| token(&format!("t{}", number % 3)));
     assert!(
-        error.contains("there already") && asked < 12,
+        error.contains("repeats an earlier one") && asked < 12,
         "{asked}: {error}"
     );
 }
@@ -109,16 +112,16 @@ fn so_is_one_of_the_list_of_unfinished_uploads() {
     };
     assert_eq!(all("").0.unwrap(), Vec::<String>::new());
     for (more, words, most) in [
-        (TRUNCATED, "names no next one", 1),
+        (TRUNCATED, "has no marker of the next page", 1),
         (
             "<IsTruncated>true</IsTruncated><NextKeyMarker></NextKeyMarker>",
-            "an empty next one",
+            "marker of the next page is empty",
             1,
         ),
         (
             "<IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>\
              <NextUploadIdMarker>u</NextUploadIdMarker>",
-            "there already",
+            "repeats an earlier one",
             2,
         ),
     ] {
