@@ -38,7 +38,8 @@ pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
         match outcome {
             Ok(attributes) => ticket.answer_showing(&attributes),
             Err(failure) => {
-                log::warn!(
+                log::log!(
+                    failure.level(),
                     "{}: {failure}",
                     ticket
                         .inode()

@@ -72,7 +72,8 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                 }
             }
             Err(failure) => {
-                log::warn!(
+                log::log!(
+                    failure.level(),
                     "{}: read failed, the file stays cold: {failure}",
                     inode.path()
                 );
