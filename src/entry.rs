@@ -140,7 +140,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
         // SAFETY: the host keeps the options as long as the translator.
         let options = unsafe { DictRef::from_raw((*raw).options) };
         let instance = Instance::new(this, options);
-        // SAFETY: live; nobody reads `private` before init returns.
+        // SAFETY: live; nothing reads `private` before init returns.
         unsafe { (*raw).private = Arc::into_raw(instance).cast_mut().cast() };
         0
     })

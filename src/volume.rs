@@ -241,7 +241,7 @@ impl Volume {
         drop(allowance);
         if answer == Answer::NoMore {
             log::warn!(
-                "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: further files are served \
+                "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
                  from the store and stay cold",
                 config::PRODUCT_ID,
                 config.allowed.window

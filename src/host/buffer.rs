@@ -60,7 +60,7 @@ impl Buffer {
         assert!(bytes.len() <= self.room(), "buffer too small");
         // SAFETY: `filled` is within the buffer.
         let to = unsafe { self.start().add(self.filled) };
-        // SAFETY: there is room as asserted, nobody else uses the buffer, and it cannot overlap a slice.
+        // SAFETY: there is room as asserted, nothing else uses the buffer, and it cannot overlap a slice.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         self.filled += bytes.len();
     }
