@@ -17,6 +17,7 @@ use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::work::task::Home;
+use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
@@ -67,10 +68,6 @@ fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
         .and_then(|options| options.text(name))
         .unwrap_or_default()
 }
-
-const STORETYPE: &std::ffi::CStr = c"cloudsync-storetype";
-const PRODUCT_ID: &std::ffi::CStr = c"cloudsync-product-id";
-const REMOTE_READ: &std::ffi::CStr = c"cloudsync-remote-read";
 
 impl Volume {
     /// Creates a volume. Invalid options are logged and do not prevent it from starting, because local files must work.

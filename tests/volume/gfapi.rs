@@ -94,7 +94,7 @@ fn a_program_replaces_a_cold_file() {
 
 /// The host waits ten seconds for what is under way and then takes the volume apart, unless `fini` waits.
 #[test]
-fn a_volume_is_not_taken_apart_under_a_hand_shake() {
+fn a_volume_is_not_taken_apart_under_a_handshake() {
     let gate = Gate::new();
     let settings = [("features.s3plugin-hostname", gate.url())];
     let scene = Scene::with("api-leave", &settings, Backing::Ram);

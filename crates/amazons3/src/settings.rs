@@ -8,7 +8,7 @@
 use std::time::Duration;
 use std::{env, fs};
 
-use cloudsync_format::settings as list;
+use cloudsync_format::{option, settings as list};
 use cloudsync_store::{Options, Secret, StoreError};
 
 use self::restore::Restore;
@@ -47,6 +47,12 @@ pub struct Settings {
     pub restore: Restore,
 }
 
+const HOSTNAME: &str = option::text(option::HOSTNAME);
+const BUCKET_ID: &str = option::text(option::BUCKET_ID);
+const KEY_ID: &str = option::text(option::KEY_ID);
+const SECRET_KEY: &str = option::text(option::SECRET_KEY);
+const STORE_ID: &str = option::text(option::STORE_ID);
+
 const SECONDS_5: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(86_400);
 const SECONDS_10: Duration = Duration::from_secs(10);
@@ -57,32 +63,22 @@ impl Settings {
     /// # Errors
     /// [`StoreError::Settings`].
     pub fn parse(options: &Options) -> Result<Self, StoreError> {
-        let host = Host::parse(options.text("s3plugin-hostname").unwrap_or_default())
-            .map_err(|why| wrong("s3plugin-hostname", &why))?;
-        let (bucket, prefix) = bucket(options.text("s3plugin-bucketid").unwrap_or_default())
-            .map_err(|why| wrong("s3plugin-bucketid", why))?;
-        let keys = match (
-            options.secret("s3plugin-keyid")?,
-            options.secret("s3plugin-seckey")?,
-        ) {
+        let host = Host::parse(options.text(HOSTNAME).unwrap_or_default())
+            .map_err(|why| wrong(HOSTNAME, &why))?;
+        let (bucket, prefix) = bucket(options.text(BUCKET_ID).unwrap_or_default())
+            .map_err(|why| wrong(BUCKET_ID, why))?;
+        let keys = match (options.secret(KEY_ID)?, options.secret(SECRET_KEY)?) {
             (Some(id), Some(key)) => Some((id, key)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(wrong(
-                    "s3plugin-seckey",
-                    "is not set, but s3plugin-keyid is",
-                ));
+                return Err(wrong(SECRET_KEY, "is not set, but s3plugin-keyid is"));
             }
             (None, Some(_)) => {
-                return Err(wrong(
-                    "s3plugin-keyid",
-                    "is not set, but s3plugin-seckey is",
-                ));
+                return Err(wrong(KEY_ID, "is not set, but s3plugin-seckey is"));
             }
         };
-        let text = options.text("cloudsync-store-id").unwrap_or_default();
-        Self::with_list(host, bucket, prefix, keys, text)
-            .map_err(|why| wrong("cloudsync-store-id", &why))
+        let text = options.text(STORE_ID).unwrap_or_default();
+        Self::with_list(host, bucket, prefix, keys, text).map_err(|why| wrong(STORE_ID, &why))
     }
 
     fn with_list(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use cloudsync_format::option;
 
 mod archive;
 pub(crate) mod values;
@@ -126,15 +127,15 @@ impl StoreFlags {
     /// The overrides that are given, as names and values of the volume's options without `features.`.
     pub(crate) fn options(&self) -> impl Iterator<Item = (String, String)> {
         [
-            ("cloudsync-storetype", &self.store_type),
-            ("s3plugin-hostname", &self.hostname),
-            ("s3plugin-bucketid", &self.bucket),
-            ("s3plugin-keyid", &self.key_id),
-            ("s3plugin-seckey", &self.secret_key),
-            ("cloudsync-store-id", &self.store_id),
+            (option::STORETYPE, &self.store_type),
+            (option::HOSTNAME, &self.hostname),
+            (option::BUCKET_ID, &self.bucket),
+            (option::KEY_ID, &self.key_id),
+            (option::SECRET_KEY, &self.secret_key),
+            (option::STORE_ID, &self.store_id),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+        .filter_map(|(name, value)| Some((option::text(name).to_owned(), value.clone()?)))
     }
 }
 

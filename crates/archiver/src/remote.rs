@@ -3,13 +3,15 @@
 
 use cloudsync_store::{Archive, Options, Store};
 
+use cloudsync_format::option;
+
 use crate::cli::StoreFlags;
 use crate::exit::Error;
 use crate::volume::Volume;
 
 /// Opens the volume's store. The error names the volume.
 pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
-    const STORE_TYPE: &str = "cloudsync-storetype";
+    const STORE_TYPE: &str = option::text(option::STORETYPE);
     let mut options: Vec<(String, String)> = volume
         .options
         .iter()

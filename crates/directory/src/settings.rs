@@ -5,9 +5,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use cloudsync_store::{Options, StoreError};
+use cloudsync_store::{Options, StoreError, option};
 
-const OPTION: &str = "cloudsync-store-id";
+const OPTION: &str = option::text(option::STORE_ID);
 
 /// The location of the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]

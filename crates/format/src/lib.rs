@@ -6,6 +6,7 @@
 //! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum;
 //! - [`record`]: the attributes of a file that describe its object, or former ones;
 //! - [`command`]: virtual attributes that are commands to the translator;
+//! - [`option`]: the names of the volume's options;
 //! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings.
 
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ pub mod checksum;
 pub mod claim;
 pub mod command;
 pub mod object;
+pub mod option;
 pub mod record;
 pub mod settings;
 pub mod xattr;

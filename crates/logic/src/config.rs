@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
+use cloudsync_format::option;
 use cloudsync_format::settings::{Error, Settings, parse_bytes};
 
 use crate::allowance::Allowed;
 
 /// The option that names the store.
-pub const STORETYPE: &str = "cloudsync-storetype";
+pub const STORETYPE: &str = option::text(option::STORETYPE);
 /// The option with the settings of recalls and reads.
-pub const PRODUCT_ID: &str = "cloudsync-product-id";
+pub const PRODUCT_ID: &str = option::text(option::PRODUCT_ID);
 
 /// Settings of recalls and reads, from [`PRODUCT_ID`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use cloudsync_store::network::memory::Memory;
 use cloudsync_store::network::upload::COMPLETING;
-use cloudsync_store::{Options, StoreError};
+use cloudsync_store::{Options, StoreError, option};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::list::PaginatedListStore;
@@ -25,11 +25,11 @@ use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use crate::conditional::Conditional;
 use crate::failure::chain;
 
-const HOST: &str = "s3plugin-hostname";
-const BUCKET: &str = "s3plugin-bucketid";
-const ACCOUNT: &str = "s3plugin-keyid";
-const KEY: &str = "s3plugin-seckey";
-const LIST: &str = "cloudsync-store-id";
+const HOST: &str = option::text(option::HOSTNAME);
+const BUCKET: &str = option::text(option::BUCKET_ID);
+const ACCOUNT: &str = option::text(option::KEY_ID);
+const KEY: &str = option::text(option::SECRET_KEY);
+const LIST: &str = option::text(option::STORE_ID);
 
 /// A cloud: a kind of back-end.
 pub trait Backend: Send + Sync + 'static {

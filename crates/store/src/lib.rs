@@ -36,7 +36,7 @@ mod retry;
 mod store;
 mod writer;
 
-pub use cloudsync_format::settings;
+pub use cloudsync_format::{option, settings};
 pub use log;
 
 pub use abi::{block_signals, with_signals_blocked};

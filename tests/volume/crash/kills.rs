@@ -195,7 +195,7 @@ impl<'a> Victim<'a> {
     }
 
     /// Kills a client in a handshake, a random time after a random step of it.
-    fn strike_hand_shake(&mut self) -> Struck {
+    fn strike_handshake(&mut self) -> Struck {
         let file = format!("/{}", self.name);
         let seconds = within(self.mount, "stat", &self.name, |path| {
             fs::metadata(path).unwrap().mtime().to_string()
@@ -259,7 +259,7 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
                     let this = if is_recall {
                         victim.strike_recall()
                     } else {
-                        victim.strike_hand_shake()
+                        victim.strike_handshake()
                     };
                     longest = longest.max(victim.check(this));
                     struck.push((is_recall, this));
@@ -283,7 +283,7 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
         let these = all.filter(|(is_recall, _)| *is_recall == recall);
         these.map(|(_, struck)| *struck).collect()
     };
-    let (recalls, hand_shakes) = (of(true), of(false));
+    let (recalls, handshakes) = (of(true), of(false));
 
     let tenths: Vec<usize> = (0..10)
         .map(|tenth| count(&recalls, |struck| *struck == Struck::Recall(tenth)))
@@ -298,14 +298,14 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
         .map(|step| {
             (
                 STEPS[step],
-                count(&hand_shakes, |struck| *struck == Struck::HandShake(step)),
+                count(&handshakes, |struck| *struck == Struck::HandShake(step)),
             )
         })
         .collect();
     let shaken: usize = steps.iter().map(|(_, times)| times).sum();
     eprintln!(
         "{} clients were killed for a handshake, {shaken} in the middle of it: {steps:?}",
-        hand_shakes.len()
+        handshakes.len()
     );
     eprintln!("the next read took {longest:.1?} at most");
 
@@ -316,7 +316,7 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
     let spread = tenths.iter().filter(|times| **times > 0).count();
     assert!(spread >= 7, "the kills are not spread over the recall");
     assert!(
-        shaken * 2 >= hand_shakes.len(),
+        shaken * 2 >= handshakes.len(),
         "too many kills struck nothing"
     );
 

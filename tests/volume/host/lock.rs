@@ -189,7 +189,7 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
 /// Meanwhile another client has archived the file and is in the middle of bringing it back, with its full length on the
 /// brick already: who takes that for a handshake of its own to be undone makes half a file of it.
 #[test]
-fn a_hand_shake_that_lost_its_lock_touches_nothing() {
+fn a_handshake_that_lost_its_lock_touches_nothing() {
     const NAME: &str = "held/archived";
     let (ours, theirs) = (Gate::new(), Gate::new());
     let settings = [("features.s3plugin-hostname", ours.url())];
@@ -205,7 +205,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     let lost = wire.mount(&scene, |text| text.replace(ours.url(), theirs.url()));
     theirs.silence();
     let path = lost.path().join(NAME);
-    let hand_shake = thread::spawn(move || {
+    let handshake = thread::spawn(move || {
         let value = seen.to_string();
         xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
     });
@@ -224,9 +224,7 @@ fn a_hand_shake_that_lost_its_lock_touches_nothing() {
     wire.relay.open();
     await_connection(&lost, &scene, true);
     theirs.open();
-    let outcome = lost.within(PATIENCE, "the handshake", move || {
-        hand_shake.join().unwrap()
-    });
+    let outcome = lost.within(PATIENCE, "the handshake", move || handshake.join().unwrap());
     assert_eq!(errno(outcome), libc::ENOTCONN);
     let marks = scene.marks(NAME);
     assert!(marks.contains("cs.remote"), "it is half a file: {marks}");

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_number_of_hand_shakes_is_ours() {
+    fn only_the_number_of_handshakes_is_ours() {
         assert_eq!(settings(""), "recalls=256");
         assert_eq!(settings("recalls=2, window=4M"), "window=4M,recalls=256");
     }
