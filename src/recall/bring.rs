@@ -77,6 +77,8 @@ pub fn bring(
     };
     let written = tracker.written();
     match (written.error, result) {
+        // A plugin of the stock ABI does not try again.
+        _ if written.lost && !store.can_fetch() => Err(Failure::Disconnected),
         // An error of the bricks takes precedence: the plugin's error results from it.
         (Some(WriteError::Brick(errno)), _) => Err(Failure::Brick {
             step: "write",
@@ -84,7 +86,6 @@ pub fn bring(
         }),
         (Some(WriteError::TooLong), _) => Err(Failure::TooLong(size)),
         (Some(WriteError::Cancelled), _) => Err(Failure::Cancelled),
-        (Some(WriteError::Lost), _) => Err(Failure::Disconnected),
         (None, _) if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
         (None, Err(failure)) => Err(failure),
         (None, Ok(())) if !written.complete => Err(Failure::Incomplete {

@@ -44,7 +44,10 @@ pub fn compare(
 }
 
 /// Whether the first `bytes` bytes of the file equal the object's. `holes`: zeros are not compared.
-fn is_in(
+///
+/// # Errors
+/// Where that cannot be known.
+pub fn is_in(
     object: &Arc<Object>,
     file: &File<'_>,
     fd: &Fd,

@@ -147,13 +147,33 @@ impl Fetching<'_> {
     fn go_on(&self) -> Result<(), Failure> {
         let Target { job, tracker, .. } = self.target;
         // Checked here too, because the next write may be a long way off.
-        if tracker.is_lost() {
-            return Err(Failure::Disconnected);
+        if tracker.is_paused() {
+            self.make_sure()?;
         }
         if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
             return Err(Failure::Cancelled);
         }
         Ok(())
+    }
+
+    /// A brick disconnected: writing goes on if the lock is still ours.
+    fn make_sure(&self) -> Result<(), Failure> {
+        let Target {
+            volume,
+            job,
+            tracker,
+            ..
+        } = self.target;
+        let file = volume.file(&job.inode, job.gfid, *job)?;
+        loop {
+            job.lease.check(&file)?;
+            tracker.trust();
+            // A disconnect in between would be forgotten.
+            if job.lease.is_sure(volume.bricks.disconnects()) {
+                return Ok(());
+            }
+            tracker.lose();
+        }
     }
 
     /// Checks the free space at most once a second, because others write to the bricks too.
@@ -189,9 +209,15 @@ impl Fetching<'_> {
         }
         let (buffer, this) = (chunk.buffer(), self.object.source.this);
         tracker.hold(at, chunk);
-        let written = tracker
-            .begin(at, which.len() as u64)
-            .and_then(|slot| buffer.write(this, fd, which, at, urgent, Box::new(slot)));
+        let written = loop {
+            let sent = tracker
+                .begin(at, which.len() as u64)
+                .and_then(|slot| buffer.write(this, fd, which.clone(), at, urgent, Box::new(slot)));
+            match sent {
+                Err(_) if tracker.is_paused() => self.make_sure()?,
+                written => break written,
+            }
+        };
         written.map_err(|errno| match errno {
             Errno::ECANCELED => Failure::Cancelled,
             errno => Failure::Brick {

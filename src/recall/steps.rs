@@ -112,6 +112,19 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
         Ok(written.moved_mtime)
     }
 
+    fn verify(&mut self, fd: &Fd, status: &Status, plan: Plan) -> Result<(), Failure> {
+        let (volume, job) = (self.volume, self.job);
+        let store = volume.store().ok_or(Failure::NoStore)?;
+        if !store.can_fetch() {
+            return Err(Failure::Disconnected);
+        }
+        let object = volume.objects.open(volume.this, &store, job.gfid, status)?;
+        match evidence::is_in(&object, self.file, fd, plan.size, false)? {
+            true => Ok(()),
+            false => Err(Failure::Disconnected),
+        }
+    }
+
     fn truncate_as_caller(&mut self) -> Result<(), Failure> {
         self.cutter.as_mut().map_or(Ok(()), Cutter::cut)
     }

@@ -47,6 +47,17 @@ pub trait Fetch<F: BrickFile> {
         plan: Plan,
     ) -> Result<bool, Failure>;
 
+    /// Compares the planned bytes on the bricks with the object's.
+    ///
+    /// # Errors
+    /// [`Failure::Disconnected`] if they differ or cannot be compared.
+    fn verify(
+        &mut self,
+        fd: &F::Fd,
+        status: &Status<F::Attributes>,
+        plan: Plan,
+    ) -> Result<(), Failure>;
+
     /// Has the bricks do the caller's own truncation, if the job is for one.
     ///
     /// # Errors
@@ -88,7 +99,7 @@ pub fn bring_back<F: BrickFile>(
     let done = prepare(held, &fd, status, plan).and_then(|moving| {
         moved = moving;
         moved |= work.fetch(&fd, status, plan)?;
-        commit(held, &fd, status, moved, before, work)
+        commit(held, &fd, status, plan, moved, before, work)
     });
     // Another client may have brought it back.
     let lost = done.is_err() && held.check().is_err();
@@ -162,6 +173,7 @@ fn commit<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
     status: &Status<F::Attributes>,
+    plan: Plan,
     moved_mtime: bool,
     before: u64,
     work: &mut dyn Fetch<F>,
@@ -169,10 +181,16 @@ fn commit<F: BrickFile>(
     for step in work.commit() {
         match step {
             Step::Fsync => {
-                held.file.fsync(fd)?;
-                // A brick that disconnected may have lost power, and with it what was written before.
-                if held.file.disconnects() != before {
-                    return Err(Failure::Disconnected);
+                let mut known = before;
+                loop {
+                    held.file.fsync(fd)?;
+                    let disconnects = held.file.disconnects();
+                    if disconnects == known {
+                        break;
+                    }
+                    // A brick that disconnected may have lost power, and with it acknowledged bytes.
+                    work.verify(fd, status, plan)?;
+                    known = disconnects;
                 }
             }
             Step::Times if moved_mtime => held.set_times(fd, &status.attributes)?,

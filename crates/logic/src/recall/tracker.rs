@@ -60,6 +60,8 @@ struct State<C> {
     moved_mtime: bool,
     /// A brick disconnected.
     lost: bool,
+    /// The lock may be lost.
+    paused: bool,
     closed: bool,
 }
 
@@ -75,6 +77,7 @@ impl<C> Default for State<C> {
             failed: None,
             moved_mtime: false,
             lost: false,
+            paused: false,
             closed: false,
         }
     }
@@ -201,11 +204,25 @@ impl<C> Tracker<C> {
         }
     }
 
-    /// A brick disconnected: the lock may be lost, and what was written. Every further write fails, and nobody reads from
-    /// the bricks beside the recall any more.
+    /// A brick disconnected: the lock may be lost, and acknowledged bytes. Writes fail with EAGAIN until [`Self::trust`], and
+    /// nothing is read from the bricks beside the recall any more.
     pub fn lose(&self) {
-        lock(&self.state).lost = true;
+        let mut state = lock(&self.state);
+        state.lost = true;
+        state.paused = true;
+        drop(state);
         self.changed.notify_all();
+    }
+
+    /// The lock is not lost: writes go on.
+    pub fn trust(&self) {
+        lock(&self.state).paused = false;
+    }
+
+    /// Whether writes fail because the lock may be lost.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        lock(&self.state).paused
     }
 
     /// Whether a brick disconnected.
@@ -240,11 +257,8 @@ impl<C> Tracker<C> {
         Written {
             complete: state.acknowledged.contains(0..self.size),
             bytes: state.acknowledged.bytes(),
-            error: if state.lost {
-                Some(WriteError::Lost)
-            } else {
-                state.failed
-            },
+            error: state.failed,
+            lost: state.lost,
             moved_mtime: state.moved_mtime,
         }
     }
@@ -261,11 +275,11 @@ impl<C> Tracker<C> {
             state.failed.get_or_insert(WriteError::TooLong);
         }
         loop {
-            if state.lost {
-                state.failed.get_or_insert(WriteError::Lost);
-            }
             if let Some(error) = state.failed {
                 return Err(error.errno());
+            }
+            if state.paused {
+                return Err(Errno::EAGAIN);
             }
             if state.closed {
                 return Err(Errno::ESTALE);

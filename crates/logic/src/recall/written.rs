@@ -14,8 +14,6 @@ pub enum WriteError {
     TooLong,
     /// The recall was cancelled.
     Cancelled,
-    /// A brick disconnected.
-    Lost,
 }
 
 impl WriteError {
@@ -26,7 +24,6 @@ impl WriteError {
             Self::Brick(errno) => errno,
             Self::TooLong => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,
-            Self::Lost => Errno::ENOTCONN,
         }
     }
 }
@@ -38,8 +35,10 @@ pub struct Written {
     pub complete: bool,
     /// How many bytes were.
     pub bytes: u64,
-    /// That a brick disconnected, or else the first error.
+    /// The first error.
     pub error: Option<WriteError>,
+    /// Whether a brick disconnected: it may have lost acknowledged bytes.
+    pub lost: bool,
     /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
     pub moved_mtime: bool,
 }

@@ -37,9 +37,7 @@ impl Fetch<Client<'_>> for Steps<'_, '_> {
         let mut moved = false;
         for at in (0..size).step_by(each) {
             self.client.wait("the store sends")?;
-            if !self.lease.is_sure(self.client.disconnects()) {
-                return Err(Failure::Disconnected);
-            }
+            self.lease.check(self.client)?;
             let object = object.as_ref().unwrap();
             let bytes = &object[at..size.min(at + each)];
             moved |= self
@@ -49,6 +47,20 @@ impl Fetch<Client<'_>> for Steps<'_, '_> {
         // A plugin of the stock ABI may end long after its last write.
         self.client.wait("the plugin ends")?;
         Ok(moved)
+    }
+
+    fn verify(&mut self, (): &(), _: &Status<Attributes>, plan: Plan) -> Result<(), Failure> {
+        self.client.wait("the store sends")?;
+        let size = usize::try_from(plan.size).unwrap();
+        let same = self.client.operation("read back", |world| {
+            let object = world.object().map(|object| object[..size].to_vec());
+            Ok(object.is_some_and(|object| world.bytes.get(..size) == Some(&object[..])))
+        })?;
+        if same {
+            Ok(())
+        } else {
+            Err(Failure::Disconnected)
+        }
     }
 
     fn truncate_as_caller(&mut self) -> Result<(), Failure> {
