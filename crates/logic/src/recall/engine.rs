@@ -257,7 +257,7 @@ impl<V: Recalls> Engine<V> {
         }
     }
 
-    /// A brick disconnected: recalls that are writing start again.
+    /// A brick disconnected: recalls write nothing until they know that their lock is still theirs.
     pub fn a_brick_disconnected(&self) {
         for job in lock(&self.jobs).values() {
             job.lose();
