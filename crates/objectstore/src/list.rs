@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use cloudsync_store::network::{Circle, Failure, persist};
 use cloudsync_store::{Listed, StoreError};
-use object_store::list::PaginatedListOptions;
+use object_store::list::{PaginatedListOptions, PaginatedListResult};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::time::timeout;
@@ -43,19 +43,8 @@ impl Connection {
             None => self.named(prefix).await?,
             Some(_) => None,
         };
-        let page = persist(self.retries, async || {
-            let options = PaginatedListOptions {
-                page_token: next.clone(),
-                ..PaginatedListOptions::default()
-            };
-            let prefix = (!begins.is_empty()).then_some(begins.as_str());
-            match timeout(self.timeout, self.client.list_paginated(prefix, options)).await {
-                Ok(page) => page.map_err(|error| failure::of(&error, &self.place)),
-                Err(_) => Err(Failure::passing("no listing in time", &self.place)),
-            }
-        })
-        .await?;
-        self.check_circle(page.page_token.as_ref(), circle)?;
+        let begins = (!begins.is_empty()).then_some(begins.as_str());
+        let page = self.server_page(begins, next.as_ref(), circle).await?;
         let others = page.result.objects.into_iter().filter_map(listed);
         Ok(Page {
             objects: first.into_iter().chain(others).collect(),
@@ -63,19 +52,32 @@ impl Connection {
         })
     }
 
-    /// Fails if a page refers to an earlier one.
-    fn check_circle(
+    /// A page of the server's list, below `prefix`. Fails if it refers to an earlier one.
+    async fn server_page(
         &self,
+        prefix: Option<&str>,
         next: Option<&String>,
         circle: &mut Circle<String>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<PaginatedListResult, StoreError> {
+        let page = persist(self.retries, async || {
+            let options = PaginatedListOptions {
+                page_token: next.cloned(),
+                ..PaginatedListOptions::default()
+            };
+            match timeout(self.timeout, self.client.list_paginated(prefix, options)).await {
+                Ok(page) => page.map_err(|error| failure::of(&error, &self.place)),
+                Err(_) => Err(Failure::passing("no listing in time", &self.place)),
+            }
+        })
+        .await?;
+        let next = page.page_token.as_ref();
         if next.is_some_and(|next| next.is_empty() || circle.closes(next)) {
             return Err(StoreError::Other(format!(
                 "{}: the server's list cannot be trusted: a page has an empty or repeated continuation token",
                 self.place
             )));
         }
-        Ok(())
+        Ok(page)
     }
 
     /// The object with exactly this key, if there is one.
@@ -130,18 +132,9 @@ impl Connection {
         let mut next = None;
         let mut circle = Circle::default();
         loop {
-            let page = persist(self.retries, async || {
-                let options = PaginatedListOptions {
-                    page_token: next.clone(),
-                    ..PaginatedListOptions::default()
-                };
-                let page = self.client.list_paginated(Some(&below), options);
-                match timeout(self.timeout, page).await {
-                    Ok(page) => page.map_err(|error| failure::of(&error, &self.place)),
-                    Err(_) => Err(Failure::passing("no answer in time", &self.place)),
-                }
-            })
-            .await?;
+            let page = self
+                .server_page(Some(&below), next.as_ref(), &mut circle)
+                .await?;
             for meta in page.result.objects {
                 let key = meta.location.as_ref().strip_prefix(&below);
                 let Some((_, key)) = key.and_then(|rest| rest.split_once('/')) else {
@@ -155,7 +148,6 @@ impl Connection {
                 }
                 found.push(key.to_owned());
             }
-            self.check_circle(page.page_token.as_ref(), &mut circle)?;
             next = page.page_token;
             if next.is_none() {
                 return Ok(found);
