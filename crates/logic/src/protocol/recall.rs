@@ -162,7 +162,8 @@ pub enum Step {
     Unmark,
 }
 
-/// The order of the commit (law 3). tests/protocol shows for each step what goes wrong if it changes places with the next.
+/// The order of the commit (law 3). tests/protocol tries every other: it survives only if the marks go last and the times
+/// are restored before the truncation moves them.
 pub const COMMIT: [Step; 4] = [Step::Fsync, Step::Times, Step::Truncate, Step::Unmark];
 
 /// Commits what was written since bricks had disconnected `before` times.
