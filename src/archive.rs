@@ -120,6 +120,6 @@ impl Archive<Attributes> for Handshake<'_> {
     }
 
     fn bricks_do_not_check(&mut self) {
-        self.volume.bricks.did_not_look();
+        self.volume.bricks.skipped_check();
     }
 }

@@ -18,11 +18,11 @@ use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
-/// Finds the file of an operation whose descriptor's inode has no gfid, and passes it to `go_on`. Never blocks.
+/// Finds the file of an operation whose descriptor's inode has no gfid, and passes it to `then`. Never blocks.
 pub fn find_file(
     volume: &Arc<Volume>,
     ticket: Ticket,
-    go_on: impl FnOnce(Ticket, Inode, Gfid) + Send + 'static,
+    then: impl FnOnce(Ticket, Inode, Gfid) + Send + 'static,
 ) {
     on_a_thread(volume, ticket, move |volume, mut ticket| {
         let found = guard::catch(Err(Failure::Bug), || {
@@ -35,7 +35,7 @@ pub fn find_file(
         match found {
             Ok((inode, gfid)) => {
                 ticket.name(inode.clone());
-                go_on(ticket, inode, gfid);
+                then(ticket, inode, gfid);
             }
             // The failure may be transient: wind the operation again and let the bricks decide.
             Err(_) if ticket.attempt() <= 1 => ticket.again(),
@@ -45,14 +45,14 @@ pub fn find_file(
 }
 
 /// Corrects the attributes in an answer that may show the stub's, and unwinds it. Never blocks.
-pub fn look_again(volume: &Arc<Volume>, answered: Answered) {
+pub fn recheck(volume: &Arc<Volume>, answered: Answered) {
     on_a_thread(volume, answered, |volume, mut answered| {
         let inode = answered.inode();
-        let looked = guard::catch(Err(Failure::Bug), || {
+        let status = guard::catch(Err(Failure::Bug), || {
             let inode = inode.as_ref().ok_or(Failure::NO_MEMORY)?;
             volume.file(inode, answered.gfid(), inode)?.status()
         });
-        let known = match (&looked, &inode) {
+        let known = match (&status, &inode) {
             (Ok(status), Some(inode)) => {
                 let known = match status.state {
                     State::Remote | State::Repair => Known::Cold {

@@ -85,7 +85,7 @@ impl Bricks {
     }
 
     /// Records that a brick checked the state.
-    pub fn looked(&self) {
+    pub fn checked(&self) {
         if self.check() != Check::Unknown {
             return;
         }
@@ -96,7 +96,7 @@ impl Bricks {
     }
 
     /// Records that a brick read or wrote without checking the state.
-    pub fn did_not_look(&self) {
+    pub fn skipped_check(&self) {
         if self.check.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
             log::warn!(
                 "the bricks do not check whether a file is cold before they read and write it (storage.linux-aio or \
@@ -115,10 +115,10 @@ mod tests {
     fn one_brick_that_does_not_look_is_enough_to_stay_careful() {
         let bricks = Bricks::default();
         assert_eq!(bricks.check(), Check::Unknown);
-        bricks.looked();
+        bricks.checked();
         assert_eq!(bricks.check(), Check::Done);
-        bricks.did_not_look();
-        bricks.looked();
+        bricks.skipped_check();
+        bricks.checked();
         assert_eq!(bricks.check(), Check::Skipped);
         bricks.forget();
         assert_eq!(bricks.check(), Check::Unknown);

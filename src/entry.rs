@@ -18,8 +18,8 @@ use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::{self, Instance, Settled};
 use crate::plugin::{store, table};
 use crate::read;
-use crate::recall::cutter;
 use crate::recall::tracker;
+use crate::recall::truncation;
 use crate::sys;
 use cloudsync_logic::errno::Errno;
 
@@ -59,7 +59,7 @@ pub static xlator_api: Table = Table(UnsafeCell::new(sys::xlator_api_t {
 static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     enter: Some(enter),
     settle: Some(settle),
-    look_again: Some(look_again),
+    recheck: Some(recheck),
     release: Some(release_ticket),
     write_begin: Some(write_begin),
     write_end: Some(write::end),
@@ -278,13 +278,13 @@ unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) ->
         let xlator = settling.ticket().xlator();
         match instance::settle(&|| instance(xlator), settling, &mut reply) {
             Settled::Answer => answer,
-            Settled::LookAgain => sys::CS_LOOK.cast_signed(),
+            Settled::Recheck => sys::CS_RECHECK.cast_signed(),
             Settled::Taken => taken,
         }
     })
 }
 
-unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub_t) {
+unsafe extern "C" fn recheck(ticket: *mut c_void, answer: *mut sys::call_stub_t) {
     let (Some(ticket), Some(answer)) = (NonNull::new(ticket), NonNull::new(answer)) else {
         return;
     };
@@ -292,7 +292,7 @@ unsafe extern "C" fn look_again(ticket: *mut c_void, answer: *mut sys::call_stub
         // SAFETY: settle released the ticket; C has put the answer into a stub and uses neither again.
         let answered = unsafe { Answered::take(ticket, answer) };
         if let Some(instance) = instance(answered.xlator()) {
-            ask::look_again(&instance.volume, answered);
+            ask::recheck(&instance.volume, answered);
         }
     });
 }
@@ -316,7 +316,7 @@ unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
         } else {
             Err(Errno::new(errnum))
         };
-        cutter::go_on(ticket, answer);
+        truncation::resume(ticket, answer);
     });
 }
 

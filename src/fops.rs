@@ -97,7 +97,7 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
     match arguments.fop() {
         // The file is not known to be cold. If the state cannot be queried, the write goes on and the bricks decide.
         fop::GF_FOP_WRITE if check == Check::Unknown && !matches!(known, Known::Cold { .. }) => {
-            Want::Look
+            Want::Check
         }
         // Bytes that the operation truncates are not fetched.
         fop::GF_FOP_OPEN => Want::First(0),
@@ -116,7 +116,7 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
 #[must_use]
 pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
     match (class, number) {
-        (Class::Look, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+        (Class::Attributes, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
         (
             _,
             fop::GF_FOP_WRITE
@@ -141,7 +141,7 @@ pub enum Verdict {
     /// The bricks read the file without checking its state.
     Unchecked,
     /// Check the attributes in the answer again before unwinding it: they may be the stub's.
-    LookAgain,
+    Recheck,
 }
 
 /// Examines the child's answer: corrects the attributes in it and records the file's state. `is_busy`: whether this
@@ -171,14 +171,14 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
             }
             Verdict::Answer
         }
-        Class::Look if ticket.fop() == fop::GF_FOP_READDIRP => {
+        Class::Attributes if ticket.fop() == fop::GF_FOP_READDIRP => {
             reply.for_each_entry(|entry| show_entry(ticket, entry, is_busy));
             Verdict::Answer
         }
-        Class::Look if matches!(ticket.fop(), fop::GF_FOP_SETATTR | fop::GF_FOP_FSETATTR) => {
+        Class::Attributes if matches!(ticket.fop(), fop::GF_FOP_SETATTR | fop::GF_FOP_FSETATTR) => {
             settle_setattr(ticket, reply)
         }
-        Class::Look => park(settle_look(ticket, reply, is_busy)),
+        Class::Attributes => park(settle_attributes(ticket, reply, is_busy)),
         Class::Patch if is_about_xattrs(ticket.fop()) => {
             settle_xattrs(ticket, reply);
             Verdict::Answer
@@ -202,7 +202,7 @@ fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
         Known::Local | Known::Unknown => 1,
     };
     if attributes.size() < least {
-        Verdict::LookAgain
+        Verdict::Recheck
     } else {
         Verdict::Answer
     }
@@ -246,7 +246,7 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
         _ => false,
     };
     if was_there {
-        Verdict::LookAgain
+        Verdict::Recheck
     } else {
         remember(ticket, Known::Local);
         Verdict::Answer
@@ -303,7 +303,7 @@ fn settle_during(during: &dyn Beside, ticket: &Ticket, reply: &mut Reply<'_>) ->
     }
 }
 
-fn settle_look(
+fn settle_attributes(
     ticket: &Ticket,
     reply: &mut Reply<'_>,
     is_busy: &dyn Fn(Gfid) -> bool,
@@ -318,7 +318,7 @@ fn settle_look(
         // Another client's recall, or bytes written while the feature was off. The job's attempt to lock distinguishes
         // them.
         Answer::Doubtful { .. } if ticket.attempt() == 0 && !is_busy(attributes.gfid()) => {
-            return Some(Want::LookInto);
+            return Some(Want::Inspect);
         }
         Answer::Cold { size } | Answer::Doubtful { size } => {
             remember(ticket, Known::Cold { size });
@@ -326,7 +326,7 @@ fn settle_look(
         }
         // A recall is between its commit and its end, or died there. The size in the answer may predate the commit:
         // wait for the end of the recall and query again.
-        Answer::LeftOver if ticket.attempt() < MAX_LOOKS => return Some(Want::Tidy),
+        Answer::LeftOver if ticket.attempt() < MAX_CHECKS => return Some(Want::Tidy),
         Answer::LeftOver => {}
     }
     if let Some(dict) = reply.xdata() {
@@ -337,7 +337,7 @@ fn settle_look(
 }
 
 /// How often an operation that shows attributes waits for the end of a recall.
-const MAX_LOOKS: u8 = 3;
+const MAX_CHECKS: u8 = 3;
 
 /// Size reported when the recorded size is missing or invalid. Not 0: the kernel does not send reads of an empty file,
 /// and a reader of this one must get the error of its recall.
@@ -408,7 +408,7 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>, is_busy: &dyn Fn(Gfid) -> 
             entry.learn(ticket.xlator(), Known::Cold { size });
             entry.attributes().show_cold(size);
         }
-        // As in `settle_look`; without attributes here, the caller must look the file up.
+        // As in `settle_attributes`; without attributes here, the caller must look the file up.
         Answer::LeftOver => entry.without_attributes(),
     }
 }

@@ -117,10 +117,10 @@ impl Instance {
         match want {
             Want::Read => read::serve(&self.engine, ticket, inode),
             Want::Bytes
-            | Want::Look
+            | Want::Check
             | Want::First(_)
             | Want::Tidy
-            | Want::LookInto
+            | Want::Inspect
             | Want::SettleNow
             | Want::Settle => {
                 self.engine.park(ticket, want, inode, gfid);
@@ -184,7 +184,7 @@ pub enum Settled {
     /// The answer is unwound now.
     Answer,
     /// The answer is unwound once its attributes have been checked again.
-    LookAgain,
+    Recheck,
     /// The operation is parked or failed, and the child's answer is discarded.
     Taken,
 }
@@ -202,7 +202,7 @@ pub fn settle(
         Verdict::Park(want) => want,
         Verdict::Unchecked => {
             if let Some(instance) = find() {
-                instance.volume.bricks.did_not_look();
+                instance.volume.bricks.skipped_check();
             }
             // On later attempts we have checked the state ourselves.
             if settling.ticket().attempt() > 0 {
@@ -217,22 +217,22 @@ pub fn settle(
         }
         Verdict::Checked => {
             if let Some(instance) = find() {
-                instance.volume.bricks.looked();
+                instance.volume.bricks.checked();
             }
             settling.let_go();
             return Settled::Answer;
         }
-        Verdict::LookAgain => {
+        Verdict::Recheck => {
             settling.let_go();
-            return Settled::LookAgain;
+            return Settled::Recheck;
         }
     };
     // After a file's first lookup, only the answer has the gfid: the inode is not linked yet.
     let gfid = match want {
-        Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle => {
+        Want::Tidy | Want::Inspect | Want::SettleNow | Want::Settle => {
             reply.after().map(|attributes| attributes.gfid())
         }
-        Want::Bytes | Want::Look | Want::Read | Want::First(_) => None,
+        Want::Bytes | Want::Check | Want::Read | Want::First(_) => None,
     };
     let ticket = settling.into_ticket();
     let inode = ticket.checked_inode();

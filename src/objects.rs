@@ -92,7 +92,7 @@ impl host::Ticket<Gluster> for Ticket {
         self.fop() == fop::GF_FOP_READ
     }
 
-    fn cuts(&self) -> bool {
+    fn truncates(&self) -> bool {
         matches!(
             self.fop(),
             fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE | fop::GF_FOP_OPEN

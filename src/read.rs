@@ -56,7 +56,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         let way = guard::catch(Err(Failure::Bug), || ask(engine, &ticket, &inode));
         match way {
             Ok(Way::Recall) => engine.park(ticket, Want::Bytes, Some(inode), None),
-            Ok(Way::LookInto) => {
+            Ok(Way::Inspect) => {
                 let want = if ticket.attempt() <= 1 {
                     Want::SettleNow
                 } else {
@@ -111,7 +111,7 @@ enum Way {
     /// From the bricks, once the file is local.
     Recall,
     /// Undecided: the file has bytes on the bricks that no recall explains.
-    LookInto,
+    Inspect,
     /// From the object. `recall`: whether to start a recall too.
     Object { object: Arc<Object>, recall: bool },
 }
@@ -129,7 +129,7 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         && (ticket.attempt() <= 1
             || !is_by_recall(engine.volume.keeps_own_times(), &status, inode.gfid()))
     {
-        return Ok(Way::LookInto);
+        return Ok(Way::Inspect);
     }
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });

@@ -147,7 +147,7 @@ impl BrickFile for File<'_> {
     }
 
     fn look_up(&self) -> Result<(), Failure> {
-        self.child.look(&self.loc)
+        self.child.look_up(&self.loc)
     }
 
     fn pause(&self, time: Duration) {

@@ -27,7 +27,7 @@ struct State {
     /// Reserved bytes, by place.
     coming: HashMap<usize, u64>,
     /// When the bricks were last queried.
-    looked: Option<Instant>,
+    checked: Option<Instant>,
     /// Space was short then, so it is queried for every file.
     tight: bool,
 }
@@ -79,7 +79,7 @@ impl Space {
 
     fn has_plenty(&self) -> bool {
         let state = self.lock();
-        !state.tight && state.looked.is_some_and(|when| when.elapsed() < PAUSE)
+        !state.tight && state.checked.is_some_and(|when| when.elapsed() < PAUSE)
     }
 
     fn admit(&self, room: Room, bytes: u64, keep: KeepFree) -> Result<Taken<'_>, Failure> {
@@ -90,7 +90,7 @@ impl Space {
         if bytes > total {
             return Err(Failure::TooLarge(bytes));
         }
-        state.looked = Some(Instant::now());
+        state.checked = Some(Instant::now());
         state.tight = free < needed.saturating_add(TIGHT.min(total / 20));
         if free < needed {
             return Err(FULL);
@@ -109,7 +109,7 @@ impl Space {
 ///
 /// # Errors
 /// ENOSPC.
-pub fn look_again(file: &File<'_>, keep: KeepFree) -> Result<(), Failure> {
+pub fn recheck(file: &File<'_>, keep: KeepFree) -> Result<(), Failure> {
     match file.child.room(&file.loc) {
         Ok(room) if room.free == 0 || room.free < keep.of(room.total) => Err(FULL),
         _ => Ok(()),
@@ -156,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn small_files_are_looked_at_each_time_where_room_is_scarce() {
+    fn small_files_are_checked_each_time_where_space_is_scarce() {
         let space = Space::default();
-        assert!(!space.has_plenty(), "nobody has looked");
+        assert!(!space.has_plenty(), "not checked yet");
         let keep = KeepFree::Percent(10);
         drop(space.admit(room(60 * GIB, 1), 1, keep).unwrap());
         assert!(space.has_plenty());

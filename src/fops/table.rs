@@ -9,7 +9,7 @@ use cloudsync_logic::decision::Class;
 
 /// Indexed by the operation's number minus 1.
 pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] = [
-    (fop::GF_FOP_STAT, Class::Look),
+    (fop::GF_FOP_STAT, Class::Attributes),
     (fop::GF_FOP_READLINK, Class::Pass),
     (fop::GF_FOP_MKNOD, Class::Pass),
     (fop::GF_FOP_MKDIR, Class::Pass),
@@ -37,9 +37,9 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     // Creates a file, or opens an existing one that this client does not know of; the answer shows which.
     (fop::GF_FOP_CREATE, Class::Patch),
     (fop::GF_FOP_FTRUNCATE, Class::Bytes),
-    (fop::GF_FOP_FSTAT, Class::Look),
+    (fop::GF_FOP_FSTAT, Class::Attributes),
     (fop::GF_FOP_LK, Class::Pass),
-    (fop::GF_FOP_LOOKUP, Class::Look),
+    (fop::GF_FOP_LOOKUP, Class::Attributes),
     // Names only.
     (fop::GF_FOP_READDIR, Class::Pass),
     (fop::GF_FOP_INODELK, Class::Pass),
@@ -51,9 +51,9 @@ pub(super) const TABLE: [(fop::Type, Class); fop::GF_FOP_MAXVALUE as usize - 1] 
     (fop::GF_FOP_FGETXATTR, Class::Control),
     (fop::GF_FOP_FSETXATTR, Class::Control),
     (fop::GF_FOP_RCHECKSUM, Class::Bytes),
-    (fop::GF_FOP_SETATTR, Class::Look),
-    (fop::GF_FOP_FSETATTR, Class::Look),
-    (fop::GF_FOP_READDIRP, Class::Look),
+    (fop::GF_FOP_SETATTR, Class::Attributes),
+    (fop::GF_FOP_FSETATTR, Class::Attributes),
+    (fop::GF_FOP_READDIRP, Class::Attributes),
     // Not operations, but callbacks that the host numbers with them.
     (fop::GF_FOP_FORGET, Class::Pass),
     (fop::GF_FOP_RELEASE, Class::Pass),

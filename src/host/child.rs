@@ -207,7 +207,7 @@ impl Child {
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn look(&self, loc: &Loc) -> Result<(), Failure> {
+    pub fn look_up(&self, loc: &Loc) -> Result<(), Failure> {
         let _step = crash::step("look up");
         let mut attributes = Attributes::blank();
         // SAFETY: all pointers are live or NULL where the host allows it.

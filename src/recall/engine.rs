@@ -12,7 +12,7 @@ use crate::recall::steps;
 use crate::volume::Volume;
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::recall::engine;
-use cloudsync_logic::recall::recalls::{Looked, Recalls};
+use cloudsync_logic::recall::recalls::{Checked, Recalls};
 
 /// The jobs of one volume.
 pub type Engine = engine::Engine<Volume>;
@@ -32,8 +32,8 @@ impl Recalls for Volume {
         self.counters.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn look(&self, job: &Job) -> Result<Looked, Failure> {
-        steps::look(self, job)
+    fn check(&self, job: &Job) -> Result<Checked, Failure> {
+        steps::check(self, job)
     }
 
     fn run(self: &Arc<Self>, job: &Job) -> Result<(), Failure> {

@@ -62,7 +62,7 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
         target,
         algorithm: expected.map(Checksum::algorithm),
         stopped: AtomicBool::new(false),
-        looked: Mutex::new(Instant::now()),
+        checked: Mutex::new(Instant::now()),
         done: Mutex::default(),
     };
     let threads = parts.left(target.ranges);
@@ -114,7 +114,7 @@ struct Fetching<'a> {
     /// A part failed: the other threads stop.
     stopped: AtomicBool,
     /// When the free space was last checked.
-    looked: Mutex<Instant>,
+    checked: Mutex<Instant>,
     done: Mutex<Done>,
 }
 
@@ -144,7 +144,7 @@ impl Fetching<'_> {
         }
     }
 
-    fn go_on(&self) -> Result<(), Failure> {
+    fn keep_going(&self) -> Result<(), Failure> {
         let Target { job, tracker, .. } = self.target;
         // Checked here too, because the next write may be a long way off.
         if tracker.is_paused() {
@@ -185,14 +185,14 @@ impl Fetching<'_> {
             return Ok(());
         }
         {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            if looked.elapsed() < EACH {
+            let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+            if checked.elapsed() < EACH {
                 return Ok(());
             }
-            *looked = Instant::now();
+            *checked = Instant::now();
         }
         let file = volume.file(&job.inode, job.gfid, *job)?;
-        space::look_again(&file, config.keep_free)
+        space::recheck(&file, config.keep_free)
     }
 
     /// Writes the bytes `which` of a chunk at offset `at`.
@@ -233,7 +233,7 @@ impl Fetching<'_> {
         self.object.stream(
             range.clone(),
             what,
-            &|| self.go_on(),
+            &|| self.keep_going(),
             &mut |at, chunk, which| {
                 if let Some(sum) = &mut sum {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);

@@ -14,16 +14,16 @@ use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::{Marks, Whose, is_unexplained};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::recall::{Fetch, Plan};
-use cloudsync_logic::recall::recalls::Looked;
+use cloudsync_logic::recall::recalls::Checked;
 
 use crate::bricks::file::File;
 use crate::bricks::space::Taken;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::recall::bring::{bring, refuses_readers};
-use crate::recall::cutter::Cutter;
 use crate::recall::evidence;
 use crate::recall::job::Job;
+use crate::recall::truncation::Truncation;
 use crate::sizes::PIECE;
 use crate::volume::Volume;
 
@@ -32,23 +32,23 @@ use crate::volume::Volume;
 ///
 /// # Errors
 /// Why the job cannot succeed.
-pub fn look(volume: &Volume, job: &Job) -> Result<Looked, Failure> {
+pub fn check(volume: &Volume, job: &Job) -> Result<Checked, Failure> {
     let status = volume.file(&job.inode, job.gfid, job)?.status()?;
     let local = status.state == State::Local;
     if local && !status.has_left_overs {
         job.inode.learn(volume.this, Known::Local);
-        return Ok(Looked::Done);
+        return Ok(Checked::Done);
     }
     match job.want {
-        Want::Tidy if local || status.is_half_committed() => Ok(Looked::NoStore),
-        Want::Tidy => Ok(Looked::Done),
-        Want::LookInto if !is_unexplained(&status, job.gfid) => Ok(Looked::Done),
+        Want::Tidy if local || status.is_half_committed() => Ok(Checked::NoStore),
+        Want::Tidy => Ok(Checked::Done),
+        Want::Inspect if !is_unexplained(&status, job.gfid) => Ok(Checked::Done),
         // The bytes on the bricks may have to be compared with the object.
-        Want::LookInto | Want::SettleNow | Want::Settle => Ok(Looked::of(status.on_bricks)),
-        Want::First(0) => Ok(Looked::NoStore),
+        Want::Inspect | Want::SettleNow | Want::Settle => Ok(Checked::of(status.on_bricks)),
+        Want::First(0) => Ok(Checked::NoStore),
         // A file with bytes may turn out to be local, which does not need the store.
         _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
-        _ => Ok(Looked::of(status.attributes.size())),
+        _ => Ok(Checked::of(status.attributes.size())),
     }
 }
 
@@ -63,9 +63,9 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
     volume.objects.let_readers_first(job.gfid);
     let file = volume.file(&job.inode, job.gfid, job)?;
     let begun = Instant::now();
-    let go_on = || match job.want {
+    let keep_going = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
-        Want::LookInto | Want::SettleNow => Err(Failure::Locked),
+        Want::Inspect | Want::SettleNow => Err(Failure::Locked),
         Want::Tidy if begun.elapsed() > MOMENT => Err(Failure::Locked),
         _ => Ok(()),
     };
@@ -74,17 +74,19 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         job,
         file: &file,
         room: None,
-        cutter: None,
+        truncation: None,
     };
-    let outcome = job::run(&file, &job.lease, job.gfid, job.want, go_on, &mut steps);
-    let outcome = match steps.cutter {
-        Some(cutter) => cutter.answer(job, &file.path(), outcome),
+    let outcome = job::run(
+        &file, &job.lease, job.gfid, job.want, keep_going, &mut steps,
+    );
+    let outcome = match steps.truncation {
+        Some(truncation) => truncation.answer(job, &file.path(), outcome),
         None => outcome,
     };
     match outcome {
         // A lookup continues without it and shows the archived size.
         Err(failure)
-            if matches!(job.want, Want::Tidy | Want::LookInto)
+            if matches!(job.want, Want::Tidy | Want::Inspect)
                 || matches!(failure, Failure::Locked) =>
         {
             log::debug!("{}: state not settled: {failure}", file.path());
@@ -102,7 +104,7 @@ struct Steps<'a> {
     /// The space reserved on the bricks.
     room: Option<Taken<'a>>,
     /// The operation that truncates the file.
-    cutter: Option<Cutter>,
+    truncation: Option<Truncation>,
 }
 
 impl<'a> Fetch<File<'a>> for Steps<'a> {
@@ -126,7 +128,7 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
     }
 
     fn truncate_as_caller(&mut self) -> Result<(), Failure> {
-        self.cutter.as_mut().map_or(Ok(()), Cutter::cut)
+        self.truncation.as_mut().map_or(Ok(()), Truncation::run)
     }
 
     fn end_reading(&mut self, failed: Option<&Failure>) {
@@ -140,8 +142,8 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
 
 impl<'a> Work<File<'a>> for Steps<'a> {
     fn begin(&mut self) {
-        if let Some(cutter) = self.cutter.take() {
-            cutter.give_back(self.job);
+        if let Some(truncation) = self.truncation.take() {
+            truncation.give_back(self.job);
         }
     }
 
@@ -172,8 +174,8 @@ impl<'a> Work<File<'a>> for Steps<'a> {
     }
 
     fn take_truncation(&mut self) -> bool {
-        self.cutter = Cutter::of(self.job);
-        self.cutter.is_some()
+        self.truncation = Truncation::of(self.job);
+        self.truncation.is_some()
     }
 
     fn local(&mut self, recalled: Option<u64>) {

@@ -16,8 +16,8 @@ static pthread_mutex_t cs_outcomes = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t cs_outcome_came = PTHREAD_COND_INITIALIZER;
 
 static void
-cs_tell(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32_t op_errno, const struct iatt *before,
-        const struct iatt *after)
+cs_report(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32_t op_errno, const struct iatt *before,
+          const struct iatt *after)
 {
     void *ticket = NULL;
     int32_t errnum = op_ret < 0 ? -op_errno : 0;
@@ -45,7 +45,7 @@ static int32_t
 cs_caller_prepost_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
                       struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
 {
-    cs_tell(frame, cookie, op_ret, op_errno, prebuf, postbuf);
+    cs_report(frame, cookie, op_ret, op_errno, prebuf, postbuf);
     return 0;
 }
 
@@ -53,7 +53,7 @@ static int32_t
 cs_caller_open_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno, fd_t *fd,
                    dict_t *xdata)
 {
-    cs_tell(frame, cookie, op_ret, op_errno, NULL, NULL);
+    cs_report(frame, cookie, op_ret, op_errno, NULL, NULL);
     return 0;
 }
 
@@ -61,7 +61,7 @@ static int32_t
 cs_caller_xattr_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
                     dict_t *xdata)
 {
-    cs_tell(frame, cookie, op_ret, op_errno, NULL, NULL);
+    cs_report(frame, cookie, op_ret, op_errno, NULL, NULL);
     return 0;
 }
 

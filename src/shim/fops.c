@@ -87,7 +87,7 @@
 
 /* As CS_SETTLE, for an operation whose answer may show a stub's attributes: the answer then waits as `stub` until Rust
  * has checked the file. (The host exports stub constructors for few answers; one with the same arguments is used.) */
-#define CS_SETTLE_OR_LOOK(fop, stub, args...)                                \
+#define CS_SETTLE_OR_RECHECK(fop, stub, args...)                             \
     do {                                                                     \
         void *ticket = frame->local;                                         \
         int32_t verdict = CS_ANSWER;                                         \
@@ -98,10 +98,10 @@
             verdict = cs_rs->settle(ticket, &reply);                         \
         if (verdict == CS_TAKEN)                                             \
             break;                                                           \
-        if (verdict == CS_LOOK)                                              \
+        if (verdict == CS_RECHECK)                                           \
             answer = stub;                                                   \
         if (answer) {                                                        \
-            cs_rs->look_again(ticket, answer);                               \
+            cs_rs->recheck(ticket, answer);                                  \
             break;                                                           \
         }                                                                    \
         STACK_UNWIND_STRICT(fop, frame, reply.op_ret, reply.op_errno, args); \
@@ -122,29 +122,29 @@
     }
 
 /* As CS_PREPOST_CBK, for attributes that may be the stub's. */
-#define CS_PREPOST_OR_LOOK_CBK(fop)                                           \
-    static int32_t cs_##fop##_again(call_frame_t *frame, void *cookie,        \
-                                    xlator_t *this, int32_t op_ret,           \
-                                    int32_t op_errno, struct iatt *prebuf,    \
-                                    struct iatt *postbuf, dict_t *xdata)      \
-    {                                                                         \
-        STACK_UNWIND_STRICT(fop, frame, op_ret, op_errno, prebuf, postbuf,    \
-                            xdata);                                           \
-        return 0;                                                             \
-    }                                                                         \
-                                                                              \
-    static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,          \
-                                  xlator_t *this, int32_t op_ret,             \
-                                  int32_t op_errno, struct iatt *prebuf,      \
-                                  struct iatt *postbuf, dict_t *xdata)        \
-    {                                                                         \
-        CS_REPLY(.buf = postbuf, .prebuf = prebuf);                           \
-        CS_SETTLE_OR_LOOK(fop,                                                \
-                          fop_fsync_cbk_stub(frame, cs_##fop##_again, op_ret, \
-                                             op_errno, prebuf, postbuf,       \
-                                             xdata),                          \
-                          prebuf, postbuf, xdata);                            \
-        return 0;                                                             \
+#define CS_PREPOST_OR_RECHECK_CBK(fop)                                           \
+    static int32_t cs_##fop##_again(call_frame_t *frame, void *cookie,           \
+                                    xlator_t *this, int32_t op_ret,              \
+                                    int32_t op_errno, struct iatt *prebuf,       \
+                                    struct iatt *postbuf, dict_t *xdata)         \
+    {                                                                            \
+        STACK_UNWIND_STRICT(fop, frame, op_ret, op_errno, prebuf, postbuf,       \
+                            xdata);                                              \
+        return 0;                                                                \
+    }                                                                            \
+                                                                                 \
+    static int32_t cs_##fop##_cbk(call_frame_t *frame, void *cookie,             \
+                                  xlator_t *this, int32_t op_ret,                \
+                                  int32_t op_errno, struct iatt *prebuf,         \
+                                  struct iatt *postbuf, dict_t *xdata)           \
+    {                                                                            \
+        CS_REPLY(.buf = postbuf, .prebuf = prebuf);                              \
+        CS_SETTLE_OR_RECHECK(fop,                                                \
+                             fop_fsync_cbk_stub(frame, cs_##fop##_again, op_ret, \
+                                                op_errno, prebuf, postbuf,       \
+                                                xdata),                          \
+                             prebuf, postbuf, xdata);                            \
+        return 0;                                                                \
     }
 
 /* ---- the file's bytes ---- */
@@ -329,9 +329,9 @@ cs_create_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
               struct iatt *preparent, struct iatt *postparent, dict_t *xdata)
 {
     CS_REPLY(.buf = buf);
-    CS_SETTLE_OR_LOOK(create,
-                      cs_create_answer(frame, op_ret, op_errno, fd, buf, preparent, postparent, xdata),
-                      fd, inode, buf, preparent, postparent, xdata);
+    CS_SETTLE_OR_RECHECK(create,
+                         cs_create_answer(frame, op_ret, op_errno, fd, buf, preparent, postparent, xdata),
+                         fd, inode, buf, preparent, postparent, xdata);
     return 0;
 }
 
@@ -408,7 +408,7 @@ CS_FOP(readdirp, GF_FOP_READDIRP,
        (.fd = fd, .size = size, .offset = offset),
        call->fd, call->size, call->offset, call->xdata)
 
-CS_PREPOST_OR_LOOK_CBK(setattr)
+CS_PREPOST_OR_RECHECK_CBK(setattr)
 CS_FOP(setattr, GF_FOP_SETATTR,
        (call_frame_t * frame, xlator_t *this, loc_t *loc, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
@@ -416,7 +416,7 @@ CS_FOP(setattr, GF_FOP_SETATTR,
        (CS_LOC(loc), .stbuf = *stbuf, .flags = valid),
        &call->loc, &call->stbuf, call->flags, call->xdata)
 
-CS_PREPOST_OR_LOOK_CBK(fsetattr)
+CS_PREPOST_OR_RECHECK_CBK(fsetattr)
 CS_FOP(fsetattr, GF_FOP_FSETATTR,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, struct iatt *stbuf,
         int32_t valid, dict_t *xdata),
@@ -424,7 +424,7 @@ CS_FOP(fsetattr, GF_FOP_FSETATTR,
        (.fd = fd, .stbuf = *stbuf, .flags = valid),
        call->fd, &call->stbuf, call->flags, call->xdata)
 
-CS_PREPOST_OR_LOOK_CBK(fsync)
+CS_PREPOST_OR_RECHECK_CBK(fsync)
 CS_FOP(fsync, GF_FOP_FSYNC,
        (call_frame_t * frame, xlator_t *this, fd_t *fd, int32_t datasync,
         dict_t *xdata),
@@ -450,11 +450,11 @@ cs_rename_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
               struct iatt *postnewparent, dict_t *xdata)
 {
     CS_REPLY(.buf = buf);
-    CS_SETTLE_OR_LOOK(rename,
-                      fop_rename_cbk_stub(frame, cs_rename_again, op_ret, op_errno, buf, preoldparent,
-                                          postoldparent, prenewparent, postnewparent, xdata),
-                      buf, preoldparent, postoldparent, prenewparent,
-                      postnewparent, xdata);
+    CS_SETTLE_OR_RECHECK(rename,
+                         fop_rename_cbk_stub(frame, cs_rename_again, op_ret, op_errno, buf, preoldparent,
+                                             postoldparent, prenewparent, postnewparent, xdata),
+                         buf, preoldparent, postoldparent, prenewparent,
+                         postnewparent, xdata);
     return 0;
 }
 
@@ -502,9 +502,9 @@ cs_link_cbk(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
             struct iatt *preparent, struct iatt *postparent, dict_t *xdata)
 {
     CS_REPLY(.buf = buf);
-    CS_SETTLE_OR_LOOK(link,
-                      cs_link_answer(frame, op_ret, op_errno, inode, buf, preparent, postparent, xdata),
-                      inode, buf, preparent, postparent, xdata);
+    CS_SETTLE_OR_RECHECK(link,
+                         cs_link_answer(frame, op_ret, op_errno, inode, buf, preparent, postparent, xdata),
+                         inode, buf, preparent, postparent, xdata);
     return 0;
 }
 

@@ -57,10 +57,10 @@ typedef struct cs_rs_ops {
     /* Passes on a new operation, which Rust must answer exactly once. The arguments are borrowed from the caller. */
     void (*enter)(xlator_t *this_xl, const cs_call_t *call);
     /* The child answered. Returns CS_TAKEN if Rust has taken the operation back, CS_ANSWER if C must unwind it now and
-     * then release the ticket, CS_LOOK if C must put the answer into a stub for look_again. */
+     * then release the ticket, CS_RECHECK if C must put the answer into a stub for recheck. */
     int32_t (*settle)(void *ticket, cs_reply_t *reply);
     /* Corrects the attributes in an answer, resumes it (its function unwinds) and releases the ticket. */
-    void (*look_again)(void *ticket, call_stub_t *answer);
+    void (*recheck)(void *ticket, call_stub_t *answer);
     /* Frees the ticket of an operation that was unwound. */
     void (*release)(void *ticket);
     /* A plugin writes to the tracker. May block. Returns 0 and a slot, or an errno. */
@@ -77,7 +77,7 @@ typedef struct cs_rs_ops {
 
 #define CS_ANSWER 0
 #define CS_TAKEN 1
-#define CS_LOOK 2
+#define CS_RECHECK 2
 
 /* Set before the first operation. */
 extern const cs_rs_ops_t *cs_rs;

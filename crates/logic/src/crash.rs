@@ -16,7 +16,7 @@ pub const STEPS: &[&str] = &[
     "commit",
     "compare",
     "cut",
-    "cut as the caller",
+    "truncate as the caller",
     "drain",
     "fetch",
     "fsync",

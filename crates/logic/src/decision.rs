@@ -21,7 +21,7 @@ pub enum Class {
     /// Passes through.
     Pass,
     /// Shows attributes; on request, the bricks' answer also says whether the file is cold, and its true size.
-    Look,
+    Attributes,
     /// Shows attributes; the bricks show the stub's, and cannot return the marks with them.
     Patch,
     /// Needs the bytes; with the status key, the bricks refuse it unless the file is local.
@@ -79,7 +79,7 @@ pub enum Want {
     /// The file must be local.
     Bytes,
     /// The file must be local, but it is not known to be cold: it may be enough to query its state.
-    Look,
+    Check,
     /// Some bytes of the file, from any source.
     Read,
     /// The file must be local with at least this many of its first bytes: the operation truncates the rest.
@@ -87,7 +87,7 @@ pub enum Want {
     /// Marks left by a recall that died after its commit must be removed.
     Tidy,
     /// Bytes in a cold file that no recall explains must be settled, unless the file is locked.
-    LookInto,
+    Inspect,
     /// Any bytes in a cold file must be settled before it is read from its object, unless the file is locked.
     SettleNow,
     /// As [`Self::SettleNow`], but waits for the lock.
@@ -102,7 +102,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Pass | Class::Patch | Class::List, _) => Action::Wind,
         (Class::Pretend, _) => Action::Pretend,
         (Class::Forbidden, _) => Action::Refuse(Errno::EPERM),
-        (Class::Look, _) => Action::WindAsking,
+        (Class::Attributes, _) => Action::WindAsking,
         (Class::Bytes, Known::Cold { .. }) => Action::Recall,
         (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
         // The brick does not check the state, so it is queried immediately before each operation.
@@ -170,7 +170,7 @@ mod tests {
 
     const CLASSES: [Class; 10] = [
         Class::Pass,
-        Class::Look,
+        Class::Attributes,
         Class::Patch,
         Class::Bytes,
         Class::Unchecked,
@@ -189,7 +189,7 @@ mod tests {
         // class x (unknown, local, cold) at attempt 0, then at attempt 1
         let table = [
             (Class::Pass, [Wind, Wind, Wind], [Wind, Wind, Wind]),
-            (Class::Look, [WindAsking; 3], [WindAsking; 3]),
+            (Class::Attributes, [WindAsking; 3], [WindAsking; 3]),
             (Class::Patch, [Wind; 3], [Wind; 3]),
             (
                 Class::Bytes,
@@ -279,7 +279,7 @@ mod tests {
         ));
         for class in [
             Class::Pass,
-            Class::Look,
+            Class::Attributes,
             Class::Patch,
             Class::Archive,
             Class::Control,
@@ -303,6 +303,6 @@ mod tests {
             read_is_suspicious(4096, 0, 100, 8192, 0),
             "growing again: a recall"
         );
-        assert!(!read_is_suspicious(4096, 0, 0, 0, 1), "looked at already");
+        assert!(!read_is_suspicious(4096, 0, 0, 0, 1), "checked already");
     }
 }

@@ -105,7 +105,7 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
     fn is_read(&self) -> bool;
 
     /// Whether it is one of those that can truncate a file: by path, by descriptor or with `O_TRUNC`.
-    fn cuts(&self) -> bool;
+    fn truncates(&self) -> bool;
 
     /// Where a read begins.
     fn offset(&self) -> u64;

@@ -39,7 +39,7 @@ type BufferOf<R> = <<R as Receiver>::Host as Host>::Buffer;
 pub type Came<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>) -> Result<(), Failure> + 'a;
 
 /// Whether bytes are wanted still, and if not, why not.
-pub type GoOn<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
+pub type KeepGoing<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
 
 /// What to get, for whom.
 pub struct Get<'a> {
@@ -47,7 +47,7 @@ pub struct Get<'a> {
     /// Bytes of the first chunk, if that is not as large as a piece. Those behind it are.
     first: Option<u64>,
     what: Use,
-    go_on: &'a GoOn<'a>,
+    keep_going: &'a KeepGoing<'a>,
 }
 
 impl std::fmt::Debug for Get<'_> {
@@ -58,12 +58,12 @@ impl std::fmt::Debug for Get<'_> {
 
 impl<'a> Get<'a> {
     /// Bytes of a file that is brought back.
-    pub fn recall(range: Range<u64>, what: Use, go_on: &'a GoOn<'a>) -> Self {
+    pub fn recall(range: Range<u64>, what: Use, keep_going: &'a KeepGoing<'a>) -> Self {
         Self {
             range,
             first: None,
             what,
-            go_on,
+            keep_going,
         }
     }
 }
@@ -79,7 +79,7 @@ pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
                 range,
                 first: Some(first),
                 what: Use::Read,
-                go_on: &|| match object.source().is_ending() {
+                keep_going: &|| match object.source().is_ending() {
                     true => Err(Failure::Cancelled),
                     false => Ok(()),
                 },
@@ -193,8 +193,8 @@ fn fetch<R: Receiver>(
     match (failed, fetched) {
         (Some(failure), _) => Err(failure),
         (None, Err(errno)) => {
-            // The plugin looks whether it should go on, too. If not, its error says nothing of the object.
-            (get.go_on)()?;
+            // The plugin checks this, too; if it stopped for that reason, its error is not about the object.
+            (get.keep_going)()?;
             if errno == Errno::EREMOTEIO {
                 // Nonsense, as for a range of an object that is not the file. Asking tells.
                 source.describe()?;
@@ -278,7 +278,7 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
 
 impl<R: Receiver> Sink for Filling<'_, '_, '_, '_, R> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Errno> {
-        (self.get.go_on)()
+        (self.get.keep_going)()
             .and_then(|()| self.take(bytes))
             .map_err(|failure| {
                 let errno = failure.errno();
@@ -288,7 +288,7 @@ impl<R: Receiver> Sink for Filling<'_, '_, '_, '_, R> {
     }
 
     fn cancelled(&self) -> bool {
-        (self.get.go_on)().is_err()
+        (self.get.keep_going)().is_err()
     }
 
     fn describe(&mut self, found: store::Object) {

@@ -16,7 +16,7 @@ use crate::coverage::{Coverage, Extent, Place};
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Ticket as _};
 use crate::objects::chunk::Chunk;
-use crate::objects::get::{self, Get, GoOn};
+use crate::objects::get::{self, Get, KeepGoing};
 use crate::objects::identity::Identity;
 use crate::objects::limits::Use;
 use crate::objects::source::Source;
@@ -119,16 +119,16 @@ impl<H: Host> Object<H> {
         start..end.min(size).max(start)
     }
 
-    /// Answers a read, as soon as its bytes are there. `look_ahead`: what the reader is likely to want next is fetched
+    /// Answers a read, as soon as its bytes are there. `read_ahead`: what the reader is likely to want next is fetched
     /// too. Never blocks.
-    pub fn read(self: &Arc<Self>, ticket: H::Ticket, look_ahead: bool) {
+    pub fn read(self: &Arc<Self>, ticket: H::Ticket, read_ahead: bool) {
         let range = self.range(&ticket);
         let mut state = self.lock();
         let ahead = state.ahead.after(&range);
         let mut wanted = range.clone();
         if self.source.is_one_piece() {
             wanted = 0..self.source.identity.size;
-        } else if look_ahead
+        } else if read_ahead
             && !state
                 .coverage
                 .gaps(&(range.end..self.beyond(&range, ahead / 2)), H::PART)
@@ -208,7 +208,7 @@ impl<H: Host> Object<H> {
         self: &Arc<Self>,
         range: Range<u64>,
         what: Use,
-        go_on: &GoOn<'_>,
+        keep_going: &KeepGoing<'_>,
         each: &mut Each<'_, H::Buffer>,
     ) -> Result<(), Failure> {
         /// How often somebody who waits for others looks whether he still must.
@@ -216,7 +216,7 @@ impl<H: Host> Object<H> {
         let mut at = range.start;
         let mut failures = None;
         while at < range.end {
-            go_on()?;
+            keep_going()?;
             let mut state = self.lock();
             match state.coverage.place(at, range.end) {
                 Place::Present(extent) => {
@@ -249,7 +249,7 @@ impl<H: Host> Object<H> {
                     drop(state);
                     get::run(
                         self,
-                        Get::recall(at..until, what, go_on),
+                        Get::recall(at..until, what, keep_going),
                         &mut |start, chunk| {
                             let end = range.end.min(start + length::<H>(chunk));
                             each(start, chunk, 0..within(start, end))

@@ -51,7 +51,7 @@ pub trait Work<F: BrickFile>: Fetch<F> {
 /// How often a job whose lock was lost starts again.
 const AGAIN: usize = 3;
 
-/// Does what the job is for. `go_on` is asked while another client has the lock.
+/// Does what the job is for. `keep_going` is asked while another client has the lock.
 ///
 /// # Errors
 /// Why not; the file is as cold as it was then, or what another client made of it.
@@ -60,14 +60,14 @@ pub fn run<F: BrickFile>(
     lease: &Lease,
     gfid: Gfid,
     want: Want,
-    go_on: impl Fn() -> Result<(), Failure>,
+    keep_going: impl Fn() -> Result<(), Failure>,
     work: &mut dyn Work<F>,
 ) -> Result<(), Failure> {
     let mut left = AGAIN;
     loop {
         work.begin();
         lease.begin(file);
-        let outcome = lock::lock(file, &go_on).and_then(|lock| {
+        let outcome = lock::lock(file, &keep_going).and_then(|lock| {
             let outcome = with_lock(Held { file, lease }, gfid, want, work);
             lease.end(file);
             drop(lock);
@@ -98,8 +98,8 @@ fn with_lock<F: BrickFile>(
             work.local(None);
             Ok(())
         }
-        (_, Want::Tidy | Want::LookInto | Want::SettleNow | Want::Settle) => Ok(()),
-        (State::Remote, Want::Bytes | Want::Look | Want::Read) => {
+        (_, Want::Tidy | Want::Inspect | Want::SettleNow | Want::Settle) => Ok(()),
+        (State::Remote, Want::Bytes | Want::Check | Want::Read) => {
             let plan = work.plan(&status, None)?;
             bring_back(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));

@@ -37,13 +37,13 @@ pub fn try_lock<F: BrickFile>(file: &F) -> Result<Locked<'_, F>, Failure> {
     file.try_lock().map(|()| Locked(file))
 }
 
-/// Takes the lock, and polls for it until `go_on` returns an error.
+/// Takes the lock, and polls for it until `keep_going` returns an error.
 ///
 /// # Errors
 /// [`Failure::Brick`], and that error.
 pub fn lock<F: BrickFile>(
     file: &F,
-    go_on: impl Fn() -> Result<(), Failure>,
+    keep_going: impl Fn() -> Result<(), Failure>,
 ) -> Result<Locked<'_, F>, Failure> {
     const FIRST: Duration = Duration::from_millis(2);
     const LAST: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ pub fn lock<F: BrickFile>(
             Err(Failure::Locked) => {}
             locked => return locked,
         }
-        go_on()?;
+        keep_going()?;
         // Two clients that poll several bricks in step could refuse each other for ever.
         file.pause(pause + pause.mul_f32(jitter(file)));
         pause = (pause * 3 / 2).min(LAST);

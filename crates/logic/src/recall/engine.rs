@@ -12,7 +12,7 @@ use crate::errno::{Errno, Failure};
 use crate::gfid::Gfid;
 use crate::host::{Host, Inode as _, LIMIT, Pool, Ticket as _};
 use crate::recall::job::Job;
-use crate::recall::recalls::{Looked, Recalls};
+use crate::recall::recalls::{Checked, Recalls};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
@@ -43,7 +43,7 @@ struct NewJob<V: Recalls> {
     gfid: Gfid,
     want: Want,
     asked: bool,
-    /// A look would say so.
+    /// A check would show it.
     small: bool,
 }
 
@@ -77,7 +77,7 @@ fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Op
         let recalls = engine.volume.recalls();
         on_a_thread(engine, &job, Pool::Small, recalls, run);
     } else {
-        on_a_thread(engine, &job, Pool::Bricks, LIMIT, look);
+        on_a_thread(engine, &job, Pool::Bricks, LIMIT, check);
     }
 }
 
@@ -102,18 +102,18 @@ fn on_a_thread<V: Recalls>(
     }
 }
 
-fn look<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
-    let looked = V::Host::catch(Err(Failure::Bug), || engine.volume.look(job));
+fn check<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
+    let checked = V::Host::catch(Err(Failure::Bug), || engine.volume.check(job));
     let recalls = engine.volume.recalls();
     // Files of one part have threads of their own: they must not wait until large ones have come.
     let large = (recalls / 2).max(1);
-    match looked {
-        Ok(Looked::Done) => finish(engine, job, Ok(())),
-        Ok(Looked::Small) => on_a_thread(engine, job, Pool::Small, recalls, run),
-        Ok(Looked::Large) => on_a_thread(engine, job, Pool::Large, large, run),
-        Ok(Looked::NoStore) => on_a_thread(engine, job, Pool::Locks, LIMIT, run),
+    match checked {
+        Ok(Checked::Done) => finish(engine, job, Ok(())),
+        Ok(Checked::Small) => on_a_thread(engine, job, Pool::Small, recalls, run),
+        Ok(Checked::Large) => on_a_thread(engine, job, Pool::Large, large, run),
+        Ok(Checked::NoStore) => on_a_thread(engine, job, Pool::Locks, LIMIT, run),
         // Nobody said that the file is cold, or a lookup waits: they must not fail over a question of ours.
-        Err(failure) if matches!(job.want, Want::Look | Want::Tidy | Want::LookInto) => {
+        Err(failure) if matches!(job.want, Want::Check | Want::Tidy | Want::Inspect) => {
             log::debug!("{}: {failure}", job.inode.path());
             finish(engine, job, Ok(()));
         }
@@ -205,8 +205,8 @@ impl<V: Recalls> Engine<V> {
         }
     }
 
-    /// Parks a read until the file is local, which was cold and of one part when somebody last looked: then taking the lock
-    /// is cheaper than to look again first. Never blocks.
+    /// Parks a read until the file is local, of a small file that was cold when last checked: then taking the lock
+    /// is cheaper than checking again first. Never blocks.
     pub fn park_small(self: &Arc<Self>, ticket: TicketOf<V>, inode: InodeOf<V>) {
         let new = NewJob {
             gfid: inode.gfid(),
@@ -236,7 +236,7 @@ impl<V: Recalls> Engine<V> {
     /// Whether the bricks had no room a moment ago.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        /// Room is looked for again after so long.
+        /// The interval between checks for free space.
         const AGAIN: Duration = Duration::from_secs(10);
         lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
     }

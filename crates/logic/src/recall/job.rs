@@ -135,10 +135,10 @@ impl<H: Host> Job<H> {
 
     /// Takes the operation that cuts the file, and that the job was started for, from those that wait.
     #[must_use]
-    pub fn take_cutter(&self) -> Option<H::Ticket> {
+    pub fn take_truncation(&self) -> Option<H::Ticket> {
         let mut waiters = lock(&self.waiters);
         // It came first.
-        let place = waiters.iter().position(|ticket| ticket.cuts())?;
+        let place = waiters.iter().position(|ticket| ticket.truncates())?;
         Some(waiters.remove(place))
     }
 

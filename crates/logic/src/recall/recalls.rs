@@ -30,7 +30,7 @@ pub trait Recalls: Home + Debug {
     ///
     /// # Errors
     /// Why it can never be done.
-    fn look(&self, job: &Job<Self::Host>) -> Result<Looked, Failure>;
+    fn check(&self, job: &Job<Self::Host>) -> Result<Checked, Failure>;
 
     /// Does what the job's waiters wait for. Blocks.
     ///
@@ -39,9 +39,9 @@ pub trait Recalls: Home + Debug {
     fn run(self: &Arc<Self>, job: &Job<Self::Host>) -> Result<(), Failure>;
 }
 
-/// What a look without the lock has shown.
+/// The result of a check without the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked {
+pub enum Checked {
     /// Nothing is left to do.
     Done,
     /// There is, and it needs no store.
@@ -52,7 +52,7 @@ pub enum Looked {
     Large,
 }
 
-impl Looked {
+impl Checked {
     /// `size` bytes are to be brought back or compared.
     #[must_use]
     pub const fn of(size: u64) -> Self {

@@ -149,8 +149,8 @@ pub(crate) fn job_with(
         truncated: false,
         commit,
     };
-    let go_on = || Err(Failure::Locked);
-    let done = job::run(client, &lease, FILE, want, go_on, &mut steps);
+    let keep_going = || Err(Failure::Locked);
+    let done = job::run(client, &lease, FILE, want, keep_going, &mut steps);
     if done.is_ok() && !client.is_dead() {
         match keep {
             Some(keep) if steps.truncated => client.world.borrow_mut().truncated(keep),

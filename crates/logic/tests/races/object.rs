@@ -65,11 +65,11 @@ fn status(size: u64) -> Status<Attributes> {
     }
 }
 
-fn read(object: &Arc<Object>, range: Range<u64>, look_ahead: bool) -> Reader {
+fn read(object: &Arc<Object>, range: Range<u64>, read_ahead: bool) -> Reader {
     let ledger = Arc::new(Ledger::default());
     let ticket = Ticket::read(Arc::clone(&ledger), range.clone());
     let object = Arc::clone(object);
-    let thread = thread::spawn(move || object.read(ticket, look_ahead));
+    let thread = thread::spawn(move || object.read(ticket, read_ahead));
     Reader {
         range,
         ledger,
@@ -126,8 +126,8 @@ impl World {
         }
     }
 
-    fn read(&self, range: Range<u64>, look_ahead: bool) -> Reader {
-        read(&self.object, range, look_ahead)
+    fn read(&self, range: Range<u64>, read_ahead: bool) -> Reader {
+        read(&self.object, range, read_ahead)
     }
 
     fn answers(&self, readers: Vec<Reader>) -> Vec<Result<(), i32>> {
@@ -143,19 +143,24 @@ impl World {
         let (object, cancelled) = (Arc::clone(&self.object), Arc::clone(cancelled));
         thread::spawn(move || {
             let (size, mut at) = (object.source.identity.size, 0);
-            let go_on = || match cancelled.load(SeqCst) {
+            let keep_going = || match cancelled.load(SeqCst) {
                 true => Err(why()),
                 false => Ok(()),
             };
-            let done = object.stream(0..size, Use::Recall, &go_on, &mut |start, chunk, which| {
-                assert_eq!(start, at);
-                at += which.len() as u64;
-                let expected: Vec<u8> = (start..at).map(byte).collect();
-                assert_eq!(chunk.buffer().bytes()[which], expected);
-                // On the way to the bricks.
-                thread::yield_now();
-                Ok(())
-            });
+            let done = object.stream(
+                0..size,
+                Use::Recall,
+                &keep_going,
+                &mut |start, chunk, which| {
+                    assert_eq!(start, at);
+                    at += which.len() as u64;
+                    let expected: Vec<u8> = (start..at).map(byte).collect();
+                    assert_eq!(chunk.buffer().bytes()[which], expected);
+                    // On the way to the bricks.
+                    thread::yield_now();
+                    Ok(())
+                },
+            );
             assert!(done.is_err() || at == size, "it ends at {at}");
             done
         })

@@ -95,7 +95,7 @@ fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
     let reading = tracker.read(0..5, &attributes).unwrap();
     let (said, heard) = mpsc::channel();
     let other = Arc::clone(&tracker);
-    let cutter = thread::spawn(move || {
+    let truncation = thread::spawn(move || {
         other.end_reading();
         said.send(()).unwrap();
     });
@@ -103,7 +103,7 @@ fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
     assert!(early.is_err(), "a read is on the bricks");
     drop(reading);
     heard.recv_timeout(Duration::from_secs(20)).unwrap();
-    cutter.join().unwrap();
+    truncation.join().unwrap();
     assert!(tracker.read(0..5, &attributes).is_none());
     tracker.drain();
 }

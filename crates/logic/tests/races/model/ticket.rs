@@ -82,7 +82,7 @@ impl host::Ticket<Host> for Ticket {
         true
     }
 
-    fn cuts(&self) -> bool {
+    fn truncates(&self) -> bool {
         false
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::recall::job::Job;
-use cloudsync_logic::recall::recalls::{Looked, Recalls};
+use cloudsync_logic::recall::recalls::{Checked, Recalls};
 use cloudsync_logic::recall::tracker::Trackers;
 use cloudsync_logic::recall::written::WriteError;
 use cloudsync_logic::sync::{Arc, LazyLock};
@@ -64,10 +64,10 @@ impl Recalls for Volume {
 
     fn count_failure(&self) {}
 
-    fn look(&self, _: &Job<Host>) -> Result<Looked, Failure> {
+    fn check(&self, _: &Job<Host>) -> Result<Checked, Failure> {
         shuttle::thread::yield_now();
         let local = self.local.load(Ordering::SeqCst);
-        Ok(if local { Looked::Done } else { Looked::Small })
+        Ok(if local { Checked::Done } else { Checked::Small })
     }
 
     fn run(self: &Arc<Self>, job: &Job<Host>) -> Result<(), Failure> {

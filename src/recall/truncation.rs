@@ -11,7 +11,7 @@ use cloudsync_logic::errno::{Errno, Failure};
 
 /// The operation and the bricks' answer.
 #[derive(Debug)]
-pub struct Cutter {
+pub struct Truncation {
     ticket: Ticket,
     /// The bricks' answer, if the operation succeeded.
     done: Option<Done>,
@@ -19,11 +19,11 @@ pub struct Cutter {
     late: Option<Late>,
 }
 
-impl Cutter {
+impl Truncation {
     /// Takes the operation from the job's waiters; `None` if it no longer waits.
     #[must_use]
     pub fn of(job: &Job) -> Option<Self> {
-        job.take_cutter().map(|ticket| Self {
+        job.take_truncation().map(|ticket| Self {
             ticket,
             done: None,
             late: None,
@@ -34,8 +34,8 @@ impl Cutter {
     ///
     /// # Errors
     /// [`Failure::NotAccepted`].
-    pub fn cut(&mut self) -> Result<(), Failure> {
-        let _step = crash::step("cut as the caller");
+    pub fn run(&mut self) -> Result<(), Failure> {
+        let _step = crash::step("truncate as the caller");
         match self.ticket.do_as_caller() {
             Ok(done) => {
                 self.done = Some(done);
@@ -68,7 +68,7 @@ impl Cutter {
         if let Some(late) = self.late {
             // Release the file's lock for other clients; the operation continues when the bricks have answered it.
             if let Some((ticket, answer)) = self.ticket.leave(late) {
-                go_on(ticket, answer);
+                resume(ticket, answer);
             }
             return Ok(());
         }
@@ -92,7 +92,7 @@ impl Cutter {
 
 /// Continues an operation that had to wait on the bricks. If it succeeded there, it is run again, because the file's
 /// state may have changed. Never blocks.
-pub fn go_on(ticket: Ticket, answer: Result<(), Errno>) {
+pub fn resume(ticket: Ticket, answer: Result<(), Errno>) {
     match answer {
         Ok(()) => ticket.again(),
         Err(errno) => ticket.fail(errno),
