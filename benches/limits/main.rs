@@ -17,6 +17,7 @@ mod client;
 mod curl;
 mod figures;
 mod first;
+mod headlines;
 mod instructions;
 mod local;
 mod many;
@@ -32,7 +33,7 @@ mod stock;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -127,7 +128,7 @@ fn write(context: &str, settings: &Settings, rows: &[Row], failures: &[String]) 
         text.push_str("\nRow 2 stops below 10 GiB, for which the store needs 12 GiB of memory: --sizes 1M,64M,1G,10G\n");
     }
     println!("{text}");
-    fs::write(folder.join("table.md"), text)?;
+    fs::write(folder.join("table.md"), &text)?;
     let json = report::json(context, rows, failures);
     fs::write(folder.join("figures.json"), format!("{json:#}\n"))?;
     let mut pictures: BTreeMap<(u8, &str), Vec<&Row>> = BTreeMap::new();
@@ -147,5 +148,19 @@ fn write(context: &str, settings: &Settings, rows: &[Row], failures: &[String]) 
         )?;
     }
     println!("{}", folder.display());
+    if settings.save {
+        save(&text, rows)?;
+    }
     Ok(())
+}
+
+/// Replaces what the documents show.
+fn save(text: &str, rows: &[Row]) -> Answer<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/figures");
+    fs::create_dir_all(&folder)?;
+    let head = "<!-- SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later -->\n\
+        # The benchmark's last full run\n\n\
+        Written by `scripts/bench.sh --save`. [BENCHMARKS.md](../BENCHMARKS.md) explains the rows.\n\n";
+    fs::write(folder.join("benchmarks.md"), format!("{head}{text}"))?;
+    headlines::draw(&folder.join("benchmarks.svg"), rows)
 }

@@ -8,12 +8,13 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
 
 const USAGE: &str = "\
-usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk]
+usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk] [--save]
   --quick   small sizes and one run: shows that the programme works, its figures mean nothing
   --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
-  --disk    the brick lies in the temporary directory, not in memory";
+  --disk    the brick lies in the temporary directory, not in memory
+  --save    writes docs/figures/benchmarks.*, which the documents show; needs all rows at full size";
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) rows: Vec<u8>,
     pub(crate) runs: usize,
     pub(crate) disk: bool,
+    /// The run replaces the figures in docs/figures.
+    pub(crate) save: bool,
     /// Row 1: files that are brought back.
     pub(crate) recalled: Vec<u64>,
     /// Row 2: files whose ends are read.
@@ -51,6 +54,7 @@ impl Settings {
             rows: (1..=7).collect(),
             runs: 3,
             disk: false,
+            save: false,
             recalled: vec![GIB, 64 * MIB],
             sizes: vec![MIB, 64 * MIB, GIB],
             small_files: 5000,
@@ -97,13 +101,15 @@ impl Settings {
                 // cargo says it to every bench.
                 "--quick" | "--bench" => {}
                 "--disk" => settings.disk = true,
+                "--save" => settings.save = true,
                 "--runs" => settings.runs = value()?.parse()?,
                 "--rows" => settings.rows = list(value()?, |row| Ok(row.parse()?))?,
                 "--sizes" => settings.sizes = list(value()?, bytes)?,
                 _ => return Err(USAGE.into()),
             }
         }
-        if settings.runs == 0 {
+        let complete = !settings.quick && settings.rows.len() == Self::full().rows.len();
+        if settings.runs == 0 || (settings.save && !complete) {
             return Err(USAGE.into());
         }
         Ok(settings)
