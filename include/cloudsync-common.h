@@ -92,6 +92,34 @@ typedef struct _dict dict_t;
 #include <glusterfs/xlator.h>
 #include <glusterfs/syncop.h>
 #include <glusterfs/compat-errno.h>
+#include <glusterfs/globals.h>
+
+/*
+ * The major version of GlusterFS whose headers these are. Between majors the layouts of the host's structures differ, so
+ * what was compiled for one must not run in another. (On the development branch GD_OP_VERSION_MAX is no macro.)
+ */
+#ifdef GD_OP_VERSION_MAX
+#define CS_HOST_MAJOR (GD_OP_VERSION_MAX / 10000)
+#else
+#define CS_HOST_MAJOR 12
+#endif
+/*
+ * A function that libglusterfs does not export before this major, and 10's not after it. A reference to it makes the
+ * dynamic linker refuse a library that was built for the wrong major, by this name, before the host reads its tables.
+ */
+#if CS_HOST_MAJOR == 10
+#define CS_HOST_SYMBOL gf_d_type_from_st_mode
+#else
+#define CS_HOST_SYMBOL inode_set_namespace_inode
+#endif
+/*
+ * The host's major version and the sizes that plugins depend on, which change within a major, too (xlator_t did between
+ * 10.1 and 10.2, and between 10.3 and 10.4). CS_HOST is the value of store_ops_ext.host.
+ */
+#define CS_HOST_STAMP                                                   \
+    ((uint64_t)CS_HOST_MAJOR << 48 | (uint64_t)sizeof(xlator_t) << 32 | \
+     (uint64_t)offsetof(xlator_t, private) << 16 | (uint64_t)sizeof(call_stack_t))
+#define CS_HOST (&(const uint64_t){CS_HOST_STAMP})
 
 /* Identifies a file for a plugin that does not use the object's key. */
 typedef struct cs_loc_xattr {
@@ -223,11 +251,14 @@ typedef struct cs_fetch {
  *       or a negative errno (-ENODATA: no such object; -ESTALE: another version). May block. Called concurrently, also
  *       for the same object. With it, the translator recalls in parts, in parallel, and fetches only what is needed;
  *       fop_download is then only used by other translators.
+ * host  CS_HOST: the GlusterFS that the plugin was compiled for. The translator refuses the plugin if its own is another
+ *       one. NULL: not checked, for a plugin that uses none of the host's structures.
  */
 typedef struct store_methods_ext {
     size_t size;
     int (*head)(xlator_t *this_xl, void *config, const char *key, cs_object_t *object);
     int (*fetch)(xlator_t *this_xl, void *config, const cs_fetch_t *what);
+    const uint64_t *host;
 } store_methods_ext_t;
 
 #ifdef __cplusplus

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 # Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
 #
-#   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench]     without arguments: all of them
+#   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench] [releases]     without arguments: all of them
 #
 #   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
 #   run    for the demo and the tests on real volumes: GlusterFS's server and client
@@ -10,6 +10,7 @@
 #   acts   programs that the tests let loose on cold files; none of the servers among them is started
 #   check  for the checks that need no volume
 #   bench  for scripts/bench.sh: fio, and valgrind, which counts instructions
+#   releases  for scripts/in-debian.sh: tests on another release of Debian
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -44,6 +45,7 @@ check=(
     pkg-config g++:c++
 )
 bench=(fio valgrind:/usr/include/valgrind/callgrind.h)
+releases=(debootstrap)
 
 installed()
 {
@@ -101,7 +103,7 @@ quietly()
     return $code
 }
 
-[ $# -gt 0 ] || set -- build run s3 acts check bench
+[ $# -gt 0 ] || set -- build run s3 acts check bench releases
 missing=()
 toolchain=no
 for group; do
@@ -112,8 +114,9 @@ for group; do
     check) wanted=("${check[@]}") ;;
     bench) wanted=("${bench[@]}") ;;
     acts) wanted=("${acts[@]}") ;;
+    releases) wanted=("${releases[@]}") ;;
     *)
-        echo "deps: no group $group; there are build, run, s3, acts, check and bench" >&2
+        echo "deps: no group $group; there are build, run, s3, acts, check, bench and releases" >&2
         exit 2
         ;;
     esac

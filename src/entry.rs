@@ -102,7 +102,11 @@ fn host_fits(this: Xlator) -> bool {
     let fops: *mut sys::xlator_fops = &raw mut sys::cs_fops;
     // SAFETY: reads the host's thread-local.
     let current = unsafe { sys::cs_shim_this() };
-    ptr::eq(raw.fops, fops)
+    // SAFETY: returns a function's address. The call keeps the reference by which the dynamic linker refuses another major
+    // version of the host.
+    let symbol = unsafe { sys::cs_shim_host_symbol() };
+    !symbol.is_null()
+        && ptr::eq(raw.fops, fops)
         && ptr::eq(raw.identifier, IDENTIFIER.as_ptr())
         && raw.category == sys::gf_category_t::GF_TECH_PREVIEW
         && !raw.ctx.is_null()

@@ -110,6 +110,14 @@ cs_shim_allow_store(const char *name);
 int32_t
 cs_shim_is_glusterd(void);
 
+/* Returns the address of the host's function that ties this build to one major version of it (CS_HOST_SYMBOL). */
+const void *
+cs_shim_host_symbol(void);
+
+/* Returns CS_HOST_STAMP. */
+uint64_t
+cs_shim_host_stamp(void);
+
 /* ---- an operation's arguments ---- */
 
 /* Takes references to, or copies of, everything that `call` refers to. Returns -1 if out of memory; `call` then refers

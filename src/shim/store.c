@@ -81,6 +81,11 @@ cs_mimic(xlator_t *copy, xlator_t *real)
     copy->mem_acct = real->mem_acct;
     copy->local_pool = real->local_pool;
     copy->xl_id = real->xl_id;
+#if CS_HOST_MAJOR > 10
+    /* The index of an inode's context. */
+    copy->level = real->level;
+    copy->child_count = real->child_count;
+#endif
     copy->identifier = real->identifier;
     copy->category = real->category;
     copy->init_succeeded = 1;

@@ -126,6 +126,18 @@ cs_shim_allow_store(const char *name)
     return -1;
 }
 
+const void *
+cs_shim_host_symbol(void)
+{
+    return CS_HOST_SYMBOL;
+}
+
+uint64_t
+cs_shim_host_stamp(void)
+{
+    return CS_HOST_STAMP;
+}
+
 int32_t
 cs_shim_is_glusterd(void)
 {
@@ -276,7 +288,8 @@ cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes,
 void
 cs_shim_dict_remove(dict_t *dict, const char *key)
 {
-    dict_del(dict, (char *)key);
+    /* Not dict_del, which is inline in 11. */
+    dict_deln(dict, (char *)key, strlen(key));
 }
 
 int32_t

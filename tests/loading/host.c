@@ -21,7 +21,11 @@ main(int argc, char **argv)
     if (!glfs_new("loaded") || gf_log_init(THIS->ctx, argv[2], NULL))
         return 3;
     gf_log_set_loglevel(THIS->ctx, GF_LOG_INFO);
+#ifdef GD_OP_VERSION_11_0
+    gf_log_set_log_buf_size(THIS->ctx, 0);
+#else
     gf_log_set_log_buf_size(0);
+#endif
 
     void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     xlator_api_t *api = library ? dlsym(library, "xlator_api") : NULL;

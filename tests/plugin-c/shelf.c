@@ -221,4 +221,5 @@ store_methods_ext_t store_ops_ext = {
     .size = sizeof(store_methods_ext_t),
     .head = shelf_head,
     .fetch = shelf_fetch,
+    .host = CS_HOST,
 };

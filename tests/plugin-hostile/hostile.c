@@ -214,4 +214,5 @@ hostile_head(xlator_t *this_xl, void *config, const char *key, cs_object_t *obje
 store_methods_ext_t store_ops_ext = {
     .size = sizeof(store_ops_ext),
     .head = hostile_head,
+    .host = CS_HOST,
 };

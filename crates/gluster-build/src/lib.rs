@@ -52,22 +52,28 @@ pub fn flags() -> Vec<String> {
 /// needs them anyway.
 pub const REQUIRE_VARIABLE: &str = "CLOUDSYNC_REQUIRE_GLUSTERFS";
 
+/// The major versions of GlusterFS that this is built for and tested with.
+pub const MAJORS: [u32; 2] = [10, 11];
+
+/// Environment variable that lets a build go on with the headers of another version. It is not tested there.
+pub const UNTESTED_VARIABLE: &str = "CLOUDSYNC_UNTESTED_GLUSTERFS";
+
 /// Whether GlusterFS's headers can be read. If not, `what` is left out of a debug build, and cargo shows a warning that says
 /// so: whoever has no GlusterFS can work on the rest.
 ///
 /// # Panics
-/// When they are missing and required.
+/// When they are missing and required, or are those of a version that is not in [`MAJORS`].
 #[must_use]
 pub fn is_installed(what: &str) -> bool {
     println!("cargo::rerun-if-env-changed={REQUIRE_VARIABLE}");
-    let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    let probe = Path::new(&folder).join("probe.c");
-    fs::write(&probe, "#include <glusterfs/xlator.h>\n").expect("OUT_DIR is writable");
-    let mut build = cc::Build::new();
-    for flag in flags() {
-        build.flag(flag);
-    }
-    if build.warnings(false).file(&probe).try_expand().is_ok() {
+    println!("cargo::rerun-if-env-changed={UNTESTED_VARIABLE}");
+    if let Some(major) = major() {
+        let listed = MAJORS.contains(&major);
+        assert!(
+            listed || env::var(UNTESTED_VARIABLE).is_ok_and(|value| value == "1"),
+            "GlusterFS's headers are of the unknown version {major}: cloudsync is tested with {MAJORS:?} \
+             ({UNTESTED_VARIABLE}=1 builds it anyway)"
+        );
         return true;
     }
     let why = "GlusterFS's headers cannot be read (Debian: libglusterfs-dev liburcu-dev libssl-dev uuid-dev; elsewhere \
@@ -81,6 +87,30 @@ pub fn is_installed(what: &str) -> bool {
     println!("cargo::rerun-if-changed=/usr/include/glusterfs");
     println!("cargo::warning={what} is left out: {why}");
     false
+}
+
+/// The headers' major version, by GD_OP_VERSION_MAX; `None` if they cannot be read. On the development branch that is no
+/// macro, and the next version is assumed, as in cloudsync-common.h.
+fn major() -> Option<u32> {
+    let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let probe = Path::new(&folder).join("probe.c");
+    let source = "#include <glusterfs/xlator.h>\n#include <glusterfs/globals.h>\n\
+        #ifdef GD_OP_VERSION_MAX\ncloudsync_probe GD_OP_VERSION_MAX\n#else\ncloudsync_probe 120000\n#endif\n";
+    fs::write(&probe, source).expect("OUT_DIR is writable");
+    let mut build = cc::Build::new();
+    for flag in flags() {
+        build.flag(flag);
+    }
+    let text = build.warnings(false).file(&probe).try_expand().ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, version) = text.rsplit_once("cloudsync_probe")?;
+    // The preprocessor may put line markers in between.
+    let mut words = version
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace);
+    let version: u32 = words.next()?.parse().ok()?;
+    Some(version / 10_000)
 }
 
 /// Warning flags for our C. All of them are errors where the environment says `CLOUDSYNC_WERROR=1` (CI does).

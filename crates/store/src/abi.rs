@@ -61,6 +61,28 @@ pub struct StoreMethodsExt {
     >,
     /// Reads a part of an object; 0 or a negative errno.
     pub fetch: Option<unsafe extern "C" fn(*mut Xlator, *mut c_void, *const FetchIn) -> c_int>,
+    /// The GlusterFS that the plugin was compiled for.
+    pub host: HostStamp,
+}
+
+/// The address of `CS_HOST_STAMP`, as shim.c was compiled with it.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct HostStamp(*const u64);
+
+impl HostStamp {
+    /// Of the GlusterFS whose headers this was built with.
+    pub const OURS: Self = Self(&raw const css_host);
+}
+
+// SAFETY: points to a constant.
+unsafe impl Sync for HostStamp {}
+
+/// Whether the host is of the major version that this was compiled for. Always true: the dynamic linker refuses the
+/// plugin in another one, because of the function that is referenced here.
+pub(crate) fn host_fits() -> bool {
+    // SAFETY: has no preconditions.
+    !unsafe { css_host_symbol() }.is_null()
 }
 
 /// `cs_object_t`: an object's description for the translator.
@@ -107,6 +129,8 @@ unsafe extern "C" {
         errnum: c_int,
         text: *const c_char,
     );
+    static css_host: u64;
+    fn css_host_symbol() -> *const c_void;
     fn css_log_level() -> c_int;
     fn css_xlator_options(this: *mut Xlator) -> *mut Dict;
     fn css_options(

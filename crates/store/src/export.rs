@@ -53,6 +53,7 @@ pub const fn methods_ext<S: Store>() -> StoreMethodsExt {
         size: size_of::<StoreMethodsExt>(),
         head: Some(head::<S>),
         fetch: Some(fetch::<S>),
+        host: abi::HostStamp::OURS,
     }
 }
 
@@ -121,6 +122,9 @@ unsafe extern "C" fn init<S: Store>(this: *mut Xlator) -> *mut c_void {
             return ptr::null_mut();
         };
         let _entered = host.enter();
+        if !abi::host_fits() {
+            return ptr::null_mut();
+        }
         log_panics();
         abi::install_log();
         let store = open::<S>(host, &host.options(), "the store cannot be used");

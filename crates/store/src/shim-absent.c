@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
 /* In place of shim.c in a debug build on a machine without GlusterFS's headers: what needs no host can be tested there.
  */
+#include <stdint.h>
 #include <stdlib.h>
+
+const uint64_t css_host = 0;
 
 #define ABSENT(name) \
     void name(void)  \
@@ -21,6 +24,7 @@ ABSENT(css_frame_size)
 ABSENT(css_frame_version)
 ABSENT(css_frame_writev)
 ABSENT(css_frame_xlator)
+ABSENT(css_host_symbol)
 ABSENT(css_log)
 ABSENT(css_log_level)
 ABSENT(css_options)

@@ -7,10 +7,19 @@
 
 /* src/abi.rs repeats these layouts. */
 _Static_assert(sizeof(store_methods_t) == 5 * sizeof(void *), "store_methods_t differs from abi.rs");
-_Static_assert(sizeof(store_methods_ext_t) == 3 * sizeof(void *), "store_methods_ext_t differs from abi.rs");
+_Static_assert(sizeof(store_methods_ext_t) == 4 * sizeof(void *), "store_methods_ext_t differs from abi.rs");
 _Static_assert(sizeof(cs_object_t) == 264, "cs_object_t differs from abi.rs");
 _Static_assert(sizeof(cs_fetch_t) == 9 * sizeof(void *), "cs_fetch_t differs from abi.rs");
 _Static_assert(offsetof(cs_object_t, checksum) == 136, "cs_object_t differs from abi.rs");
+
+const uint64_t css_host = CS_HOST_STAMP;
+
+/* The reference makes the dynamic linker refuse the plugin in another major version of the host. */
+const void *
+css_host_symbol(void)
+{
+    return CS_HOST_SYMBOL;
+}
 
 xlator_t *
 css_enter(xlator_t *this)

@@ -24,6 +24,13 @@ css_enter(xlator_t *this);
 void
 css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text);
 
+/* CS_HOST_STAMP of the headers that this was compiled with. */
+extern const uint64_t css_host;
+
+/* The address of CS_HOST_SYMBOL. */
+const void *
+css_host_symbol(void);
+
 /* The process's log level: less important messages are dropped. */
 int
 css_log_level(void);

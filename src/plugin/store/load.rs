@@ -184,6 +184,7 @@ fn open(path: &Path) -> Result<Tables, OpenError> {
         return Err(lacks("a slot of its store_ops is no function"));
     }
     let ext = find(c"store_ops_ext").map(NonNull::cast);
+    ext.map_or(Ok(()), check_host).map_err(OpenError::Lacks)?;
     Ok((ops, ext))
 }
 
@@ -219,6 +220,34 @@ fn check_table(symbol: NonNull<c_void>) -> Result<(), String> {
     }
     Err(format!(
         "store_ops is not a table of {wanted} bytes; it must be compiled with this version's cloudsync-common.h"
+    ))
+}
+
+/// Checks which GlusterFS a plugin was compiled for. Only plugins that record it can be checked.
+fn check_host(ext: NonNull<sys::store_methods_ext_t>) -> Result<(), String> {
+    const WITH_HOST: usize =
+        std::mem::offset_of!(sys::store_methods_ext_t, host) + size_of::<*const u64>();
+    // SAFETY: the plugin ABI defines that a table begins with its size.
+    let size = unsafe { (&raw const (*ext.as_ptr()).size).read() };
+    if size < WITH_HOST {
+        return Ok(());
+    }
+    // SAFETY: the table is large enough for the field, as checked above.
+    let host = unsafe { (&raw const (*ext.as_ptr()).host).read() };
+    // SAFETY: the plugin ABI defines that it points to a constant or is NULL.
+    let Some(theirs) = (unsafe { host.as_ref() }) else {
+        return Ok(());
+    };
+    // SAFETY: has no preconditions.
+    let ours = unsafe { sys::cs_shim_host_stamp() };
+    if *theirs == ours {
+        return Ok(());
+    }
+    let major = |stamp: u64| stamp >> 48;
+    Err(format!(
+        "it was built for another GlusterFS ({}) than this one ({}); install the plugin that was built for this version",
+        major(*theirs),
+        major(ours)
     ))
 }
 
