@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Objects that are read or recalled: what of them is in memory, what is on its way, and who waits for it.
+//! Objects being read or recalled: their bytes in memory, the requests in flight, and the waiting reads.
 //!
-//! Of an [`object`] some bytes are in memory ([`chunk`]), others come by a request ([`get`]) from its [`source`], bounded
-//! by [`limits`]. Readers and the recall of a file share its object, which the [`registry`] has, so nothing is fetched
-//! twice.
+//! An [`object`] holds some of its bytes in memory ([`chunk`]) and requests others ([`get`]) from its [`source`],
+//! within the process-wide [`limits`]. The readers and the recall of a file share one object, found in the
+//! [`registry`], so that nothing is fetched twice.
 
 #![forbid(unsafe_code)]
 

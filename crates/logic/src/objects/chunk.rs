@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bytes of an object that have come, and the memory that they take.
+//! Bytes of an object in memory.
 
 #![forbid(unsafe_code)]
 
 use crate::objects::limits::Lease;
 
-/// See the module. `B`: the host's memory that they are in.
+/// A full buffer and the lease on its memory. `B`: the host's buffer.
 #[derive(Debug)]
 pub struct Chunk<B> {
     buffer: B,
@@ -13,7 +13,7 @@ pub struct Chunk<B> {
 }
 
 impl<B> Chunk<B> {
-    /// A buffer that is full, for whose memory there is a lease.
+    /// Creates a chunk from a full buffer.
     #[must_use]
     pub const fn new(buffer: B, lease: Lease<'static>) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl<B> Chunk<B> {
         }
     }
 
-    /// The memory that they are in.
+    /// The buffer.
     #[must_use]
     pub const fn buffer(&self) -> &B {
         &self.buffer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One request for bytes of an object: from chunks as the network has them to chunks as readers and bricks like them.
+//! One request for bytes of an object: copies the bytes that the plugin delivers into chunks for readers and bricks.
 
 #![forbid(unsafe_code)]
 
@@ -13,62 +13,63 @@ use crate::objects::source::{Source, compare};
 use crate::store::{self, Part, Sink, Store as _};
 use crate::sync::Arc;
 
-/// Threads for requests that readers wait for. With its stack, and what a request allocates, each costs the process some
-/// 400 KiB.
+/// The maximum number of threads for requests that readers wait for. Each costs the process some 400 KiB: its stack,
+/// and what a request allocates.
 const THREADS: usize = 48;
 
-/// Who waits for what is fetched: an object above us, which keeps the bytes and answers its readers.
+/// Receives the bytes of a request: the object, which keeps them and answers its readers.
 pub trait Receiver: Send + Sync + 'static {
-    /// Whose memory the bytes come into.
+    /// The host that provides the buffers.
     type Host: Host;
 
-    /// What is fetched, and where.
+    /// The object's source.
     fn source(&self) -> &Source<Self::Host>;
 
-    /// Bytes have come that were on their way. Answers who waited for them.
-    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<BufferOf<Self>>>);
+    /// A chunk of the requested bytes has arrived. Answers the reads that now have all their bytes.
+    fn received(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<BufferOf<Self>>>);
 
-    /// Bytes that were on their way will not come: who waits for them gets `errno`; `None`: asks again.
-    fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>);
+    /// The rest of the request failed. The reads that wait for it fail with `errno`; with `None` they request their
+    /// bytes again.
+    fn failed(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>);
 }
 
-/// The memory that a receiver gets its bytes in.
+/// The buffers of a receiver's host.
 type BufferOf<R> = <<R as Receiver>::Host as Host>::Buffer;
 
-/// Hears of a chunk that came, and where it begins. `B`: the memory that it is in.
-pub type Came<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>) -> Result<(), Failure> + 'a;
+/// Called with the offset of each chunk and the chunk. `B`: the chunk's buffer.
+pub type OnChunk<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>) -> Result<(), Failure> + 'a;
 
-/// Whether bytes are wanted still, and if not, why not.
+/// Returns an error once the bytes are no longer wanted.
 pub type KeepGoing<'a> = dyn Fn() -> Result<(), Failure> + Sync + 'a;
 
-/// What to get, for whom.
+/// The parameters of a request.
 pub struct Get<'a> {
     range: Range<u64>,
-    /// Bytes of the first chunk, if that is not as large as a piece. Those behind it are.
+    /// The size of the first chunk, if it is smaller than the others ([`Host::PIECE`]).
     first: Option<u64>,
-    what: Use,
+    purpose: Use,
     keep_going: &'a KeepGoing<'a>,
 }
 
 impl std::fmt::Debug for Get<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Get({:?}, {:?})", self.range, self.what)
+        write!(f, "Get({:?}, {:?})", self.range, self.purpose)
     }
 }
 
 impl<'a> Get<'a> {
-    /// Bytes of a file that is brought back.
-    pub fn recall(range: Range<u64>, what: Use, keep_going: &'a KeepGoing<'a>) -> Self {
+    /// A request by a recall.
+    pub fn recall(range: Range<u64>, purpose: Use, keep_going: &'a KeepGoing<'a>) -> Self {
         Self {
             range,
             first: None,
-            what,
+            purpose,
             keep_going,
         }
     }
 }
 
-/// Fetches a range that is on its way, on a thread of its own. Never blocks.
+/// Fetches a range that the receiver has recorded as in flight, on a thread of its own. Never blocks.
 pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
     let task = {
         let (object, range) = (Arc::clone(object), range.clone());
@@ -78,48 +79,51 @@ pub fn start<R: Receiver>(object: &Arc<R>, range: Range<u64>, first: u64) {
             let get = Get {
                 range,
                 first: Some(first),
-                what: Use::Read,
+                purpose: Use::Read,
                 keep_going: &|| match object.source().is_ending() {
                     true => Err(Failure::Cancelled),
                     false => Ok(()),
                 },
             };
-            // Who waits was told.
-            let _told = run(&object, get, &mut |_, _| Ok(()));
+            // A failure has been reported to the object.
+            let _reported = run(&object, get, &mut |_, _| Ok(()));
             drop(object);
             drop(entered);
             drop(running);
         }
     };
     if R::Host::run(Pool::Reads, THREADS, task).is_err() {
-        object.gone(&range, Some(Errno::ENOMEM));
+        object.failed(&range, Some(Errno::ENOMEM));
     }
 }
 
-/// Fetches a range that is on its way. Who waits for it hears how it went; `each` gets the chunks as well. Blocks.
+/// Fetches a range that the receiver has recorded as in flight. Passes chunks and a failure to the receiver, and the
+/// chunks to `on_chunk` as well. Blocks.
 ///
 /// # Errors
-/// Why the bytes did not come, or what `each` said.
+/// Why the request failed, or the error of `on_chunk`.
 pub fn run<R: Receiver>(
     object: &Arc<R>,
     get: Get<'_>,
-    each: &mut Came<'_, BufferOf<R>>,
+    on_chunk: &mut OnChunk<'_, BufferOf<R>>,
 ) -> Result<(), Failure> {
-    let mut coming = Coming {
+    let mut pending = Pending {
         object,
         left: get.range.clone(),
         errno: Some(Errno::EIO),
     };
-    let done = R::Host::catch(Err(Failure::Bug), || fetch(object, &get, &mut coming, each));
+    let done = R::Host::catch(Err(Failure::Bug), || {
+        fetch(object, &get, &mut pending, on_chunk)
+    });
     if let Err(failure) = &done {
-        // A recall that is given up says nothing of the object. (One that lost its lock does: who waits must not get
-        // bytes of what may not be the file any more.)
+        // An abandoned recall does not mean that the object is bad, so its readers request their bytes again. Not after
+        // a lost lock: the object may no longer be the file.
         let ours = matches!(
             failure,
             Failure::Brick { .. } | Failure::Cancelled | Failure::Disconnected
         );
-        coming.errno = (!ours).then(|| failure.errno());
-        if coming.errno.is_some() && get.what == Use::Read {
+        pending.errno = (!ours).then(|| failure.errno());
+        if pending.errno.is_some() && get.purpose == Use::Read {
             let key = object.source().key().to_string_lossy();
             log::log!(
                 failure.level(),
@@ -131,17 +135,17 @@ pub fn run<R: Receiver>(
     done
 }
 
-/// What has not come yet. Whatever happens, it does not stay "on its way".
-struct Coming<'a, R: Receiver> {
+/// The part of the request that has not arrived yet. Reported as failed on drop, so that it never stays in flight.
+struct Pending<'a, R: Receiver> {
     object: &'a Arc<R>,
     left: Range<u64>,
     errno: Option<Errno>,
 }
 
-impl<R: Receiver> Drop for Coming<'_, R> {
+impl<R: Receiver> Drop for Pending<'_, R> {
     fn drop(&mut self) {
         if !self.left.is_empty() {
-            self.object.gone(&self.left, self.errno);
+            self.object.failed(&self.left, self.errno);
         }
     }
 }
@@ -149,11 +153,11 @@ impl<R: Receiver> Drop for Coming<'_, R> {
 fn fetch<R: Receiver>(
     object: &Arc<R>,
     get: &Get<'_>,
-    coming: &mut Coming<'_, R>,
-    each: &mut Came<'_, BufferOf<R>>,
+    pending: &mut Pending<'_, R>,
+    on_chunk: &mut OnChunk<'_, BufferOf<R>>,
 ) -> Result<(), Failure> {
     let bytes = get.range.end - get.range.start;
-    let _connection = LIMITS.connection(get.what, bytes);
+    let _connection = LIMITS.connection(get.purpose, bytes);
     let source = object.source();
     let version = source.version()?;
     let part = |version| Part {
@@ -162,41 +166,41 @@ fn fetch<R: Receiver>(
         size: source.identity.size,
         range: get.range.clone(),
     };
-    let mut filling = Filling {
+    let mut sink = ChunkSink {
         object,
         get,
-        coming,
+        pending,
         buffer: None,
         piece: None,
-        each,
+        on_chunk,
         failed: None,
     };
-    let mut fetched = source.store.fetch(&part(version.as_deref()), &mut filling);
+    let mut fetched = source.store.fetch(&part(version.as_deref()), &mut sink);
     if fetched == Err(Errno::ESTALE)
-        && filling.failed.is_none()
+        && sink.failed.is_none()
         && let Some(adopted) = source.adopt(version.as_deref())?
     {
-        fetched = source.store.fetch(&part(Some(&adopted)), &mut filling);
+        fetched = source.store.fetch(&part(Some(&adopted)), &mut sink);
     }
-    let failed = filling.failed.take();
+    let failed = sink.failed.take();
     if failed.is_none()
         && fetched.is_ok()
-        && let Some(piece) = filling.piece.take()
+        && let Some(piece) = sink.piece.take()
     {
         if let Some(expected) = source.checksum()? {
             let found = expected.algorithm().of(piece.buffer().bytes());
             compare(source.key(), expected, found)?;
         }
-        filling.hand_out(&piece)?;
+        sink.deliver(&piece)?;
     }
-    let left = coming.left.end - coming.left.start;
+    let left = pending.left.end - pending.left.start;
     match (failed, fetched) {
         (Some(failure), _) => Err(failure),
         (None, Err(errno)) => {
-            // The plugin checks this, too; if it stopped for that reason, its error is not about the object.
+            // The plugin checks this too; if it stopped for that reason, its error does not concern the object.
             (get.keep_going)()?;
             if errno == Errno::EREMOTEIO {
-                // Nonsense, as for a range of an object that is not the file. Asking tells.
+                // An invalid response may mean that the object is not the file: its metadata shows that.
                 source.describe()?;
             }
             Err(Failure::Store(errno))
@@ -209,25 +213,27 @@ fn fetch<R: Receiver>(
     }
 }
 
-struct Filling<'a, 'b, 'c, 'd, R: Receiver> {
+/// Copies the plugin's bytes into chunks.
+struct ChunkSink<'a, 'b, 'c, 'd, R: Receiver> {
     object: &'a Arc<R>,
     get: &'a Get<'b>,
-    coming: &'a mut Coming<'c, R>,
+    pending: &'a mut Pending<'c, R>,
+    /// The buffer being filled.
     buffer: Option<(BufferOf<R>, Lease<'static>)>,
-    /// An object of one piece, all of it: nobody sees it before it was compared.
+    /// The whole object, if it is a single piece: not delivered until its checksum is verified.
     piece: Option<Arc<Chunk<BufferOf<R>>>>,
-    each: &'a mut Came<'d, BufferOf<R>>,
-    /// Ours, which the plugin only hands through.
+    on_chunk: &'a mut OnChunk<'d, BufferOf<R>>,
+    /// The sink's own failure, of which the plugin only returns the errno.
     failed: Option<Failure>,
 }
 
-impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
+impl<R: Receiver> ChunkSink<'_, '_, '_, '_, R> {
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
         LIMITS.pace(bytes.len() as u64);
         while !bytes.is_empty() {
             let (mut buffer, lease) = match self.buffer.take() {
-                Some(filling) => filling,
-                None => self.room()?,
+                Some(buffer) => buffer,
+                None => self.new_buffer()?,
             };
             let (now, later) = bytes.split_at(bytes.len().min(buffer.room()));
             buffer.push(now);
@@ -240,27 +246,27 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
             if self.object.source().is_one_piece() {
                 self.piece = Some(chunk);
             } else {
-                self.hand_out(&chunk)?;
+                self.deliver(&chunk)?;
             }
         }
         Ok(())
     }
 
-    fn hand_out(&mut self, chunk: &Arc<Chunk<BufferOf<R>>>) -> Result<(), Failure> {
-        let at = self.coming.left.start;
-        self.coming.left.start += chunk.buffer().bytes().len() as u64;
-        self.object.came(at, Arc::clone(chunk));
-        (self.each)(at, chunk)
+    fn deliver(&mut self, chunk: &Arc<Chunk<BufferOf<R>>>) -> Result<(), Failure> {
+        let at = self.pending.left.start;
+        self.pending.left.start += chunk.buffer().bytes().len() as u64;
+        self.object.received(at, Arc::clone(chunk));
+        (self.on_chunk)(at, chunk)
     }
 
-    fn room(&self) -> Result<(BufferOf<R>, Lease<'static>), Failure> {
-        let left = self.coming.left.end - self.coming.left.start;
-        let begins = self.coming.left.start == self.get.range.start;
-        let most = match self.get.first {
-            Some(first) if begins && !self.object.source().is_one_piece() => first,
+    fn new_buffer(&self) -> Result<(BufferOf<R>, Lease<'static>), Failure> {
+        let left = self.pending.left.end - self.pending.left.start;
+        let is_first = self.pending.left.start == self.get.range.start;
+        let max = match self.get.first {
+            Some(first) if is_first && !self.object.source().is_one_piece() => first,
             _ => R::Host::PIECE,
         };
-        let size = left.min(most);
+        let size = left.min(max);
         if size == 0 || self.piece.is_some() {
             return Err(Failure::TooLong(self.get.range.end));
         }
@@ -268,7 +274,7 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let buffer = BufferOf::<R>::new(self.object.source().this, size).map_err(|errno| {
             Failure::Brick {
-                step: "take memory for a write",
+                step: "allocate memory for a write",
                 errno,
             }
         })?;
@@ -276,7 +282,7 @@ impl<R: Receiver> Filling<'_, '_, '_, '_, R> {
     }
 }
 
-impl<R: Receiver> Sink for Filling<'_, '_, '_, '_, R> {
+impl<R: Receiver> Sink for ChunkSink<'_, '_, '_, '_, R> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Errno> {
         (self.get.keep_going)()
             .and_then(|()| self.take(bytes))

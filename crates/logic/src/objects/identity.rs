@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which object a cold file is, by what the bricks say of it.
+//! Identifies the object of a cold file, from the file's marks on the bricks.
 
 #![forbid(unsafe_code)]
 
@@ -10,22 +10,22 @@ use cloudsync_format::checksum::Checksum;
 use crate::errno::Failure;
 use crate::status::{Attributes, Status};
 
-/// Which object it is.
+/// Identifies one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its key.
     pub key: CString,
-    /// Its only version that will do, if that is known.
+    /// The version that was archived, if it is known.
     pub version: Option<CString>,
-    /// Its size in bytes, which is the file's.
+    /// Its size in bytes, equal to the file's.
     pub size: u64,
-    /// The checksum of the file when it was archived, if its record has one. What has it, and the size, is the object,
-    /// whatever its version.
+    /// The checksum of the file when it was archived, if its record has one. A version with this checksum and size is
+    /// accepted, even if it is not [`Self::version`].
     pub checksum: Option<Checksum>,
 }
 
 impl Identity {
-    /// The object that a cold file is.
+    /// Identifies the object of a cold file.
     ///
     /// # Errors
     /// [`Failure::Damaged`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What this process may take: memory for bytes of objects, connections, bytes in a second. All instances share it; the
-//! settings that were read last hold.
+//! Process-wide budgets: memory for bytes of objects, connections, bytes per second. All instances share them; the most
+//! recently applied settings win.
 
 #![forbid(unsafe_code)]
 
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What keeps bytes that may be thrown away.
+/// A holder of chunks that can be evicted.
 pub trait Evict: std::fmt::Debug + Send + Sync {
-    /// The chunk at `at` is not kept any longer, unless a read that waits for others needs it. Returns whether it is gone.
-    fn forget(&self, at: u64) -> bool;
+    /// Evicts the chunk at `at`, unless a waiting read needs it. Returns whether the holder no longer has it.
+    fn evict(&self, at: u64) -> bool;
 }
 
-/// The process's.
+/// The budgets of this process.
 pub static LIMITS: LazyLock<Limits> = LazyLock::new(Limits::default);
 
-/// See the module.
+/// The budgets, and what is used of them.
 #[derive(Debug, Default)]
 pub struct Limits {
     memory: Mutex<Memory>,
@@ -33,69 +33,70 @@ pub struct Limits {
 #[derive(Debug, Default)]
 struct Memory {
     limit: u64,
-    /// By bytes that came.
+    /// Used by chunks.
     used: u64,
-    /// By connections, for what was read ahead.
+    /// Reserved for the connections' receive buffers.
     buffers: u64,
-    /// What may be thrown away, the oldest first.
-    kept: VecDeque<(Weak<dyn Evict>, u64)>,
+    /// Chunks that may be evicted, oldest first.
+    evictable: VecDeque<(Weak<dyn Evict>, u64)>,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     limit: usize,
     used: usize,
-    /// Bytes that those of readers and those of recalls may hold of what was read ahead.
-    of_reads: u64,
-    of_recalls: u64,
-    most_buffers: u64,
+    /// Bytes reserved for the receive buffers of readers' connections.
+    read_buffers: u64,
+    /// Bytes reserved for the receive buffers of recalls' connections.
+    recall_buffers: u64,
+    /// The memory for all receive buffers.
+    max_buffers: u64,
 }
 
 #[derive(Debug, Default)]
 struct Rate {
-    /// Bytes in a second; 0: as many as come.
+    /// Bytes per second; 0: unlimited.
     limit: u64,
-    /// When what was taken so far is paid for.
+    /// The time until which the bytes received so far use up the rate.
     paid: Option<Instant>,
 }
 
-/// Who wants a connection.
+/// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A reader waits for these bytes.
     Read,
-    /// A file is brought back. A quarter of the connections is kept for readers.
+    /// A recall. A quarter of the connections is reserved for readers.
     Recall,
-    /// The same, by one who has what [`Limits::more`] gave.
+    /// One more connection of a recall, whose receive buffer [`Limits::more`] has reserved.
     More,
 }
 
-/// Memory that is taken; given back on drop.
+/// A reservation of memory, released on drop.
 #[derive(Debug)]
 pub struct Lease<'a> {
     limits: &'a Limits,
     bytes: u64,
 }
 
-/// A connection that is taken; given back on drop.
+/// The permit for a connection, released on drop.
 #[derive(Debug)]
 pub struct Connection<'a> {
     limits: &'a Limits,
     _ahead: Ahead<'a>,
 }
 
-/// Room for what a connection reads ahead; given back on drop. Counted under both locks: some wait for room under the one,
-/// and some for memory under the other.
+/// A reservation for a connection's receive buffer, released on drop. Counted under both locks, because connections
+/// wait under one and chunks under the other.
 #[derive(Debug)]
 pub struct Ahead<'a> {
     limits: &'a Limits,
-    what: Use,
+    purpose: Use,
     bytes: u64,
 }
 
-/// What a connection takes, at most, for bytes that nobody has taken from it yet: in the HTTP client, on the way from it,
-/// what malloc keeps for it, and the thread that waits for it (measured with the S3 plugin: 1.1 MiB, as much again, and the
-/// rest).
+/// The maximum memory of a connection for bytes received but not yet consumed. Measured with the S3 plugin: 1.1 MiB in
+/// the HTTP client, as much again in transit from it, and the rest for malloc's overhead and the waiting thread.
 const BUFFER: u64 = 3 << 20;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,19 +104,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Limits {
-    /// Takes the settings over.
+    /// Applies the settings.
     pub fn set(&self, config: &Config) {
         lock(&self.memory).limit = config.memory;
         let mut connections = lock(&self.connections);
         connections.limit = config.connections;
-        connections.most_buffers = config.memory / 2;
+        connections.max_buffers = config.memory / 2;
         drop(connections);
         lock(&self.rate).limit = config.rate;
         self.freed.notify_all();
         self.closed.notify_all();
     }
 
-    /// Bytes of memory that are taken, and connections.
+    /// The number of bytes of memory and of connections in use.
     #[must_use]
     pub fn used(&self) -> (u64, usize) {
         let memory = lock(&self.memory);
@@ -124,25 +125,25 @@ impl Limits {
         (bytes, lock(&self.connections).used)
     }
 
-    /// Takes memory. Blocks until there is some; what is only kept is thrown away for it.
+    /// Reserves memory. Blocks until enough is free, and evicts chunks for that.
     pub fn memory(&self, bytes: u64) -> Lease<'_> {
         let mut memory = lock(&self.memory);
         let mut needed = 0;
-        // One always goes, however small the limit: it must not wait for itself.
-        while memory.used > 0 && memory.used + bytes > memory.left() {
-            if needed < memory.kept.len()
-                && let Some((kept, at)) = memory.kept.pop_front()
+        // Always admit one request, so that it cannot deadlock on itself.
+        while memory.used > 0 && memory.used + bytes > memory.for_chunks() {
+            if needed < memory.evictable.len()
+                && let Some((holder, at)) = memory.evictable.pop_front()
             {
-                // Gives memory back, which takes the lock.
+                // Evicting releases the chunk's memory, which takes the lock.
                 drop(memory);
-                let stays = kept.upgrade().is_some_and(|object| !object.forget(at));
+                let stays = holder.upgrade().is_some_and(|holder| !holder.evict(at));
                 memory = lock(&self.memory);
                 if stays {
-                    memory.kept.push_back((kept, at));
+                    memory.evictable.push_back((holder, at));
                     needed += 1;
                 }
             } else if needed > 0 {
-                // Readers wait for all of it, and for what this memory is for: they must not wait for each other.
+                // Waiting reads need every chunk in memory and may need this one too: waiting here could deadlock.
                 break;
             } else {
                 memory = self
@@ -158,25 +159,27 @@ impl Limits {
         }
     }
 
-    /// The bytes at `at` of `object` may be thrown away when memory is short.
-    pub fn keep<E: Evict + 'static>(&self, object: &Arc<E>, at: u64) {
+    /// Allows the chunk at `at` of `holder` to be evicted when memory is short.
+    pub fn add_evictable<E: Evict + 'static>(&self, holder: &Arc<E>, at: u64) {
         const MANY: usize = 4096;
-        let kept: Weak<E> = Arc::downgrade(object);
+        let holder: Weak<E> = Arc::downgrade(holder);
         let mut memory = lock(&self.memory);
-        if memory.kept.len() >= MANY {
-            memory.kept.retain(|(object, _)| object.strong_count() > 0);
+        if memory.evictable.len() >= MANY {
+            memory
+                .evictable
+                .retain(|(holder, _)| holder.strong_count() > 0);
         }
-        memory.kept.push_back((kept, at));
+        memory.evictable.push_back((holder, at));
         drop(memory);
         self.freed.notify_all();
     }
 
-    /// Room for one connection more of a recall that has one already, if there is some. Not waited for: others may be slow,
-    /// and it has one.
+    /// Reserves the receive buffer of one more connection for a recall that has one already; `None` if there is no
+    /// room. Does not wait, since the recall can continue with the connections that it has.
     pub fn more(&self) -> Option<Ahead<'_>> {
         let connections = lock(&self.connections);
-        // As with connections, a quarter is not for this.
-        if connections.of_recalls + BUFFER > connections.most_buffers / 4 * 3 {
+        // As of the connections, a quarter is reserved for readers.
+        if connections.recall_buffers + BUFFER > connections.max_buffers / 4 * 3 {
             return None;
         }
         Some(self.ahead(connections, Use::More, BUFFER))
@@ -185,28 +188,28 @@ impl Limits {
     fn ahead(
         &self,
         mut connections: MutexGuard<'_, Connections>,
-        what: Use,
+        purpose: Use,
         bytes: u64,
     ) -> Ahead<'_> {
-        *connections.of(what) += bytes;
+        *connections.buffers(purpose) += bytes;
         drop(connections);
         lock(&self.memory).buffers += bytes;
         Ahead {
             limits: self,
-            what,
+            purpose,
             bytes,
         }
     }
 
-    /// Takes a connection for so many bytes. Blocks until one is free.
-    pub fn connection(&self, what: Use, bytes: u64) -> Connection<'_> {
-        let buffer = match what {
+    /// Takes a connection for a request of `bytes` bytes. Blocks until one is free.
+    pub fn connection(&self, purpose: Use, bytes: u64) -> Connection<'_> {
+        let buffer = match purpose {
             Use::Read | Use::Recall => bytes.min(BUFFER),
             Use::More => 0,
         };
         let mut connections = lock(&self.connections);
         loop {
-            if connections.has_room(what, buffer) {
+            if connections.has_room(purpose, buffer) {
                 break;
             }
             connections = self
@@ -217,11 +220,11 @@ impl Limits {
         connections.used += 1;
         Connection {
             limits: self,
-            _ahead: self.ahead(connections, what, buffer),
+            _ahead: self.ahead(connections, purpose, buffer),
         }
     }
 
-    /// So many bytes have come: waits until the next may.
+    /// Records that `bytes` bytes have arrived, and sleeps until the rate allows more.
     pub fn pace(&self, bytes: u64) {
         let pause = lock(&self.rate).pause(bytes, Instant::now());
         if !pause.is_zero() {
@@ -231,31 +234,31 @@ impl Limits {
 }
 
 impl Memory {
-    /// What there is for bytes that came: half of it, however many connections there are.
-    fn left(&self) -> u64 {
+    /// The memory for chunks: the limit less the receive buffers, but at least half of the limit.
+    fn for_chunks(&self) -> u64 {
         self.limit - self.buffers.min(self.limit / 2)
     }
 }
 
 impl Connections {
-    fn of(&mut self, what: Use) -> &mut u64 {
-        match what {
-            Use::Read => &mut self.of_reads,
-            Use::Recall | Use::More => &mut self.of_recalls,
+    fn buffers(&mut self, purpose: Use) -> &mut u64 {
+        match purpose {
+            Use::Read => &mut self.read_buffers,
+            Use::Recall | Use::More => &mut self.recall_buffers,
         }
     }
 
-    /// Readers do not wait for memory that recalls hold, and a recall for none.
-    fn has_room(&self, what: Use, buffer: u64) -> bool {
-        let of_recalls = self.limit - self.limit / 4;
-        let (most, fits) = match what {
+    /// Readers wait for other readers' receive buffers, not for those of recalls; recalls wait for no buffers.
+    fn has_room(&self, purpose: Use, buffer: u64) -> bool {
+        let for_recalls = self.limit - self.limit / 4;
+        let (max, fits) = match purpose {
             Use::Read => (
                 self.limit,
-                self.of_reads == 0 || self.of_reads + buffer <= self.most_buffers / 2,
+                self.read_buffers == 0 || self.read_buffers + buffer <= self.max_buffers / 2,
             ),
-            Use::Recall | Use::More => (of_recalls, true),
+            Use::Recall | Use::More => (for_recalls, true),
         };
-        self.used < most.max(1) && fits
+        self.used < max.max(1) && fits
     }
 }
 
@@ -280,7 +283,7 @@ impl Drop for Lease<'_> {
 
 impl Drop for Ahead<'_> {
     fn drop(&mut self) {
-        *lock(&self.limits.connections).of(self.what) -= self.bytes;
+        *lock(&self.limits.connections).buffers(self.purpose) -= self.bytes;
         self.limits.closed.notify_all();
         lock(&self.limits.memory).buffers -= self.bytes;
         self.limits.freed.notify_all();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One version of one object: which of its bytes are in memory, which are on their way, and who waits for them.
+//! One version of one object: its bytes in memory, its requests in flight, and the waiting reads.
 //!
-//! Readers of a cold file and its recall meet here, so that nobody fetches what another one fetches already. What there
-//! is and what is on its way is a [`Coverage`]; how bytes come is in [`super::get`].
+//! The readers of a cold file and its recall share the object, so that nothing is fetched twice. A [`Coverage`] records
+//! which bytes are present or in flight; [`super::get`] fetches them.
 
 #![forbid(unsafe_code)]
 
@@ -24,12 +24,12 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
 
-/// See the module.
+/// One version of one object.
 #[derive(Debug)]
 pub struct Object<H: Host> {
-    /// Which it is, and where it comes from.
+    /// Its identity, and the store that has it.
     pub source: Source<H>,
-    /// What an answer shows of the file.
+    /// The file's attributes, for the answers to reads.
     pub attributes: H::Attributes,
     /// A request failed: the next open creates a new `Object` with fresh metadata.
     stale: AtomicBool,
@@ -42,8 +42,9 @@ struct State<H: Host> {
     coverage: Coverage<Arc<Chunk<H::Buffer>>>,
     reads: Vec<Read<H>>,
     ahead: Ahead,
-    /// How many requests failed, and why the last one did.
+    /// The number of failed requests.
     failures: u64,
+    /// The errno of the last one.
     failed: Option<Errno>,
 }
 
@@ -59,27 +60,28 @@ impl<H: Host> Default for State<H> {
     }
 }
 
-/// A read that waits.
+/// A waiting read.
 #[derive(Debug)]
 struct Read<H: Host> {
     ticket: H::Ticket,
     range: Range<u64>,
 }
 
-/// A piece of the object for [`Object::stream`]: where it begins, the chunk, and which of its bytes.
+/// Called by [`Object::stream`] with the offset of the next bytes, the chunk that holds them, and their range in the
+/// chunk.
 pub type Each<'a, B> = dyn FnMut(u64, &Arc<Chunk<B>>, Range<usize>) -> Result<(), Failure> + 'a;
 
 fn length<H: Host>(chunk: &Chunk<H::Buffer>) -> u64 {
     chunk.buffer().bytes().len() as u64
 }
 
-/// Where `at` is in a chunk that begins at `start`.
+/// The index of the object's offset `at` in a chunk that begins at `start`.
 fn within(start: u64, at: u64) -> usize {
     usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX)
 }
 
 impl<H: Host> Object<H> {
-    /// An object of which nothing is there yet.
+    /// Creates an object without bytes.
     #[must_use]
     pub fn new(
         this: H::Instance,
@@ -102,15 +104,15 @@ impl<H: Host> Object<H> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is this object, by way of this store, and nothing is wrong with it so far.
+    /// Whether it is this object in this store, and none of its requests has failed.
     #[must_use]
-    pub fn is(&self, identity: &Identity, store: &Arc<H::Store>) -> bool {
+    pub fn matches(&self, identity: &Identity, store: &Arc<H::Store>) -> bool {
         self.source.identity == *identity
             && Arc::ptr_eq(&self.source.store, store)
             && !self.stale.load(Ordering::Acquire)
     }
 
-    /// The part of the object that a read asks for.
+    /// The part of the object that a read requests.
     #[must_use]
     pub fn range(&self, ticket: &H::Ticket) -> Range<u64> {
         let size = self.source.identity.size;
@@ -119,8 +121,8 @@ impl<H: Host> Object<H> {
         start..end.min(size).max(start)
     }
 
-    /// Answers a read, as soon as its bytes are there. `read_ahead`: what the reader is likely to want next is fetched
-    /// too. Never blocks.
+    /// Answers a read as soon as its bytes are in memory. `read_ahead`: also fetches what the reader is likely to read
+    /// next. Never blocks.
     pub fn read(self: &Arc<Self>, ticket: H::Ticket, read_ahead: bool) {
         let range = self.range(&ticket);
         let mut state = self.lock();
@@ -131,11 +133,11 @@ impl<H: Host> Object<H> {
         } else if read_ahead
             && !state
                 .coverage
-                .gaps(&(range.end..self.beyond(&range, ahead / 2)), H::PART)
+                .gaps(&(range.end..self.ahead_end(&range, ahead / 2)), H::PART)
                 .is_empty()
         {
-            // Not each time: a request for each step of the reader would be a small one.
-            wanted.end = self.beyond(&range, ahead);
+            // Only once less than half of the read-ahead is left: extending it at each read would make small requests.
+            wanted.end = self.ahead_end(&range, ahead);
         }
         let gaps = if range.is_empty() {
             Vec::new()
@@ -157,7 +159,7 @@ impl<H: Host> Object<H> {
         };
         drop(state);
         for gap in gaps {
-            // What is asked for is a chunk of its own: nobody waits for more.
+            // The requested bytes get a chunk of their own, so that the read does not wait for the read-ahead.
             let first = range.end.saturating_sub(gap.start).clamp(1, H::PIECE);
             get::start(self, gap, first);
         }
@@ -166,7 +168,7 @@ impl<H: Host> Object<H> {
         }
     }
 
-    fn beyond(&self, range: &Range<u64>, ahead: u64) -> u64 {
+    fn ahead_end(&self, range: &Range<u64>, ahead: u64) -> u64 {
         range
             .end
             .saturating_add(ahead)
@@ -180,7 +182,7 @@ impl<H: Host> Object<H> {
         extents: &[Extent<Arc<Chunk<H::Buffer>>>],
     ) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        // A copy: a chunk may be much larger, and who is above us may keep what it gets for long.
+        // A copy: a chunk may be much larger, and translators above us may hold the answer's buffer for long.
         let mut buffer = match H::Buffer::new(self.source.this, size.max(1)) {
             Ok(buffer) => buffer,
             Err(errno) => return ticket.fail(errno),
@@ -199,20 +201,20 @@ impl<H: Host> Object<H> {
         );
     }
 
-    /// Gives `each` the bytes of a range in order, as they come: those that are there, those that others fetch, and those
-    /// that it fetches itself, with a connection for `what`. Blocks.
+    /// Passes the bytes of a range to `each`, in order: those in memory, those that other requests fetch, and the
+    /// missing ones, which it fetches itself with a connection for `purpose`. Blocks.
     ///
     /// # Errors
-    /// Why they do not come, or what `each` says.
+    /// Why a request failed, or the error of `each`.
     pub fn stream(
         self: &Arc<Self>,
         range: Range<u64>,
-        what: Use,
+        purpose: Use,
         keep_going: &KeepGoing<'_>,
         each: &mut Each<'_, H::Buffer>,
     ) -> Result<(), Failure> {
-        /// How often somebody who waits for others looks whether he still must.
-        const LOOK: Duration = Duration::from_millis(100);
+        /// The interval at which `keep_going` is checked while another request is in flight.
+        const POLL: Duration = Duration::from_millis(100);
         let mut at = range.start;
         let mut failures = None;
         while at < range.end {
@@ -231,12 +233,12 @@ impl<H: Host> Object<H> {
                     failures.get_or_insert(state.failures);
                     drop(
                         self.changed
-                            .wait_timeout(state, LOOK)
+                            .wait_timeout(state, POLL)
                             .unwrap_or_else(PoisonError::into_inner),
                     );
                 }
                 Place::Missing { .. } if failures.is_some_and(|seen| seen != state.failures) => {
-                    // It was on its way, and will not come.
+                    // It was in flight, and that request failed.
                     return Err(Failure::Store(state.failed.unwrap_or(Errno::EIO)));
                 }
                 Place::Missing { until } => {
@@ -249,7 +251,7 @@ impl<H: Host> Object<H> {
                     drop(state);
                     get::run(
                         self,
-                        Get::recall(at..until, what, keep_going),
+                        Get::recall(at..until, purpose, keep_going),
                         &mut |start, chunk| {
                             let end = range.end.min(start + length::<H>(chunk));
                             each(start, chunk, 0..within(start, end))
@@ -262,7 +264,7 @@ impl<H: Host> Object<H> {
         Ok(())
     }
 
-    /// Waits until nobody waits for bytes.
+    /// Waits until no read is waiting.
     pub(super) fn await_readers(&self, at_most: Duration) {
         let begun = Instant::now();
         let mut state = self.lock();
@@ -274,8 +276,8 @@ impl<H: Host> Object<H> {
         }
     }
 
-    /// Everybody who waits gets `errno`. Returns whether somebody did.
-    pub fn refuse(&self, errno: Errno) -> bool {
+    /// Fails all waiting reads. Returns whether there were any.
+    pub fn fail_reads(&self, errno: Errno) -> bool {
         let reads = std::mem::take(&mut self.lock().reads);
         let waited = !reads.is_empty();
         for read in reads {
@@ -284,7 +286,7 @@ impl<H: Host> Object<H> {
         waited
     }
 
-    /// How many reads wait.
+    /// The number of waiting reads.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().reads.len()

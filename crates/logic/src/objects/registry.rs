@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The objects that an instance has open, one for each file that is read.
+//! The open objects of an instance, one for each file being read.
 
 #![forbid(unsafe_code)]
 
@@ -16,22 +16,22 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
 
-/// The objects that are in use.
+/// The open objects.
 #[derive(Debug)]
 pub struct Objects<H: Host> {
     open: Mutex<HashMap<Gfid, Arc<Object<H>>>>,
-    /// Reads that were answered from memory or by a request.
+    /// The number of reads answered from memory or by a request.
     pub reads: AtomicU64,
     busy: Arc<Busy>,
-    /// No more of them. Objects that were closed look at it too: requests may still be out for them.
+    /// The instance is shutting down. Shared with the objects, since closed ones may still have requests in flight.
     ending: Arc<AtomicBool>,
 }
 
-/// How many may be open before those that nobody uses are closed.
+/// When this many objects are open, unused ones are closed before another is opened.
 const OPEN: usize = 64;
 
 impl<H: Host> Objects<H> {
-    /// None; their requests are counted there.
+    /// Creates an empty registry. `busy` counts the objects' requests.
     #[must_use]
     pub fn new(busy: &Arc<Busy>) -> Self {
         Self {
@@ -50,10 +50,10 @@ impl<H: Host> Objects<H> {
         self.lock().get(&gfid).map(Arc::clone)
     }
 
-    /// The object of a file, by what the bricks said of it just now.
+    /// Opens the object of a file. `status`: the file's current status on the bricks.
     ///
     /// # Errors
-    /// [`Failure::Damaged`], and [`Failure::Cancelled`] once the instance ends.
+    /// [`Failure::Damaged`], and [`Failure::Cancelled`] once the instance is shutting down.
     pub fn open(
         &self,
         this: H::Instance,
@@ -67,7 +67,7 @@ impl<H: Host> Objects<H> {
             return Err(Failure::Cancelled);
         }
         if let Some(object) = open.get(&gfid)
-            && object.is(&identity, store)
+            && object.matches(&identity, store)
         {
             return Ok(Arc::clone(object));
         }
@@ -88,24 +88,24 @@ impl<H: Host> Objects<H> {
             open.insert(gfid, Arc::clone(&object))
                 .map(|old| (gfid, old)),
         );
-        // Outside the lock: the last one may end the store's plugin.
+        // Outside the lock: dropping the last reference to a store unloads it.
         drop(open);
         drop(closed);
         Ok(object)
     }
 
-    /// The file is local, or will be read in another way. Who waits for bytes that are on their way gets them, or
-    /// `refused`.
-    pub fn close(&self, gfid: Gfid, refused: Option<Errno>) {
+    /// Closes a file's object: the file is local, or will be read in another way. Waiting reads fail with `errno`; with
+    /// `None` they still get their bytes.
+    pub fn close(&self, gfid: Gfid, errno: Option<Errno>) {
         let closed = self.lock().remove(&gfid);
-        if let Some((object, errno)) = closed.as_ref().zip(refused) {
-            object.refuse(errno);
+        if let Some((object, errno)) = closed.as_ref().zip(errno) {
+            object.fail_reads(errno);
         }
         drop(closed);
     }
 
-    /// Waits, but not long, until everybody has what they wait for of this file: a recall takes what the machine has, and
-    /// is in less of a hurry than who reads. Blocks.
+    /// Waits a short time for the file's waiting reads to be answered: a recall competes with them for the machine, and
+    /// is less urgent. Blocks.
     pub fn let_readers_first(&self, gfid: Gfid) {
         const AT_MOST: Duration = Duration::from_millis(20);
         if let Some(object) = self.get(gfid) {
@@ -113,7 +113,7 @@ impl<H: Host> Objects<H> {
         }
     }
 
-    /// The instance ends: no requests begin, those that there are end soon, and who waits for them gets ECANCELED.
+    /// Shuts down: no request starts any more, those in flight are cancelled, and waiting reads fail with ECANCELED.
     pub fn end(&self) {
         let closed = {
             let mut open = self.lock();
@@ -121,18 +121,18 @@ impl<H: Host> Objects<H> {
             std::mem::take(&mut *open)
         };
         for object in closed.values() {
-            object.refuse(Errno::ECANCELED);
+            object.fail_reads(Errno::ECANCELED);
         }
         drop(closed);
     }
 
-    /// Everybody who waits for bytes of this file gets ECANCELED. Returns whether somebody did.
+    /// Fails the file's waiting reads with ECANCELED. Returns whether there were any.
     pub fn cancel(&self, gfid: Gfid) -> bool {
         self.get(gfid)
-            .is_some_and(|object| object.refuse(Errno::ECANCELED))
+            .is_some_and(|object| object.fail_reads(Errno::ECANCELED))
     }
 
-    /// How many reads wait for bytes; `None` when that cannot be told without waiting.
+    /// The number of waiting reads; `None` if it cannot be determined without blocking.
     #[must_use]
     pub fn waiting(&self) -> Option<usize> {
         let open = self.open.try_lock().ok()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which object it is and where it comes from: what its store says of it, and whether that is the file.
+//! Where an object comes from: queries the store for its metadata, and checks that it is the file's object.
 
 #![forbid(unsafe_code)]
 
@@ -15,26 +15,27 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::work::busy::Busy;
 
-/// See the module.
+/// An object's identity, and the store that has it.
 #[derive(Debug)]
 pub struct Source<H: Host> {
-    /// Which it is.
+    /// The object that the file needs.
     pub identity: Identity,
     /// The instance that reads it.
     pub this: H::Instance,
     pub(super) store: Arc<H::Store>,
     /// Counts the requests that run on threads of their own.
     pub(super) busy: Arc<Busy>,
-    /// The instance ends: so do the requests.
+    /// The instance is shutting down: requests are cancelled.
     ending: Arc<AtomicBool>,
-    /// What the store said of it.
+    /// The store's metadata of the object.
     described: Mutex<Option<store::Object>>,
-    /// The version that the store has of it now, if that is another one and was proven to be the same object.
+    /// The object's current version in the store, if it differs from the archived one but is proven to be the same
+    /// bytes.
     adopted: Mutex<Option<CString>>,
 }
 
 impl<H: Host> Source<H> {
-    /// An object that nobody has asked for yet.
+    /// Creates a source. Does not query the store.
     #[must_use]
     pub fn new(
         this: H::Instance,
@@ -54,16 +55,16 @@ impl<H: Host> Source<H> {
         }
     }
 
-    /// Whether it is fetched as a whole and compared before it is shown.
+    /// Whether the object is fetched as a whole, and its checksum verified before any byte is returned.
     #[must_use]
     pub const fn is_one_piece(&self) -> bool {
         self.identity.size <= H::PIECE
     }
 
-    /// What the object is, if that is the file. Asks the store, unless it has told with the bytes that came first. Blocks.
+    /// Returns the store's metadata of the object. Queries the store, unless it sent them along with bytes. Blocks.
     ///
     /// # Errors
-    /// Why not.
+    /// The object is not the file's, or the query failed.
     pub fn describe(&self) -> Result<store::Object, Failure> {
         let mut described = self
             .described
@@ -77,11 +78,11 @@ impl<H: Host> Source<H> {
         Ok(found)
     }
 
-    /// The checksum that its bytes must have, if that is known: by the file's record, or else by the store. Blocks if that
-    /// must be asked.
+    /// The expected checksum of the object, if known: from the file's record, otherwise from the store. Blocks if the
+    /// store must be queried.
     ///
     /// # Errors
-    /// Why the store does not say.
+    /// Those of [`Self::describe`].
     pub fn checksum(&self) -> Result<Option<Checksum>, Failure> {
         match self.identity.checksum {
             Some(checksum) => Ok(Some(checksum)),
@@ -89,9 +90,9 @@ impl<H: Host> Source<H> {
         }
     }
 
-    /// The store told it beside bytes of the object.
+    /// Remembers metadata that the store sent along with bytes of the object.
     pub(super) fn learn(&self, found: store::Object) {
-        // One that is not the file is none that we know: whoever needs to know more asks, and hears why.
+        // If it is not the file's object, it is ignored here: the next query reports why.
         if let Ok(found) = self.checked(found) {
             self.described
                 .lock()
@@ -100,13 +101,13 @@ impl<H: Host> Source<H> {
         }
     }
 
-    /// Whether the instance ends: requests are given up, and who waits for them gets ECANCELED.
+    /// Whether the instance is shutting down: requests are cancelled, and waiting reads fail with ECANCELED.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// The version that the store has of it now, if it is not the one that the file was archived as.
+    /// The object's current version in the store, if it differs from the archived one and was accepted.
     #[must_use]
     pub fn adopted(&self) -> Option<CString> {
         self.adopted
@@ -115,7 +116,7 @@ impl<H: Host> Source<H> {
             .clone()
     }
 
-    /// The version to insist on. Blocks if it must be asked for.
+    /// The version to require in requests. Blocks if the store must be queried for it.
     pub(super) fn version(&self) -> Result<Option<CString>, Failure> {
         if let Some(adopted) = self.adopted() {
             return Ok(Some(adopted));
@@ -133,11 +134,11 @@ impl<H: Host> Source<H> {
         &self.identity.key
     }
 
-    /// The store says that it is another version than `refused`: asks whether it is the same object all the same. `None`: it
-    /// cannot be told.
+    /// Called when the store no longer has version `refused`: returns the current version, if its checksum and size
+    /// prove that it is the same object. `None`: the store has no other version that was accepted.
     ///
     /// # Errors
-    /// It is not, or why the store does not say.
+    /// It is another object, or the query failed.
     pub(super) fn adopt(&self, refused: Option<&CStr>) -> Result<Option<CString>, Failure> {
         self.head()?;
         Ok(self
@@ -145,10 +146,10 @@ impl<H: Host> Source<H> {
             .filter(|adopted| refused != Some(adopted.as_c_str())))
     }
 
-    /// Asks the store what the object is, and whether that is the file.
+    /// Queries the store for the object's metadata, and checks them.
     ///
     /// # Errors
-    /// Why not.
+    /// The object is not the file's, or the query failed.
     fn head(&self) -> Result<store::Object, Failure> {
         let found = self
             .store
@@ -158,7 +159,7 @@ impl<H: Host> Source<H> {
         self.checked(found)
     }
 
-    /// What the store says of the object, if that is the file.
+    /// Checks that the object with these metadata is the file's.
     fn checked(&self, found: store::Object) -> Result<store::Object, Failure> {
         let identity = &self.identity;
         let other = |why: String, errno| Failure::Object {
@@ -184,7 +185,7 @@ impl<H: Host> Source<H> {
             };
             if self.adopted().as_ref() != Some(&adopted) {
                 log::info!(
-                    "object {}: it is version {now} now, it was {version}; size and checksum are the file's",
+                    "object {}: its version in the store is {now}, no longer {version}; size and checksum are the file's",
                     identity.key.to_string_lossy()
                 );
                 *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(adopted);
@@ -199,7 +200,7 @@ impl<H: Host> Source<H> {
     }
 }
 
-/// Whether an object's checksum is what it should be.
+/// Checks that an object has the expected checksum.
 ///
 /// # Errors
 /// [`Failure::Object`].

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bytes of an object come, fail to come, or are evicted.
+//! What happens when bytes of an object arrive, fail to arrive, or are evicted.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +22,7 @@ impl<H: Host> Receiver for Object<H> {
         &self.source
     }
 
-    fn came(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<H::Buffer>>) {
+    fn received(self: &Arc<Self>, at: u64, chunk: Arc<Chunk<H::Buffer>>) {
         let mut state = self.lock();
         state.coverage.arrive(at..at + length::<H>(&chunk), chunk);
         let mut ready = Vec::new();
@@ -38,10 +38,10 @@ impl<H: Host> Receiver for Object<H> {
         for (read, extents) in ready {
             self.answer(read.ticket, &read.range, &extents);
         }
-        LIMITS.keep(self, at);
+        LIMITS.add_evictable(self, at);
     }
 
-    fn gone(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
+    fn failed(self: &Arc<Self>, range: &Range<u64>, errno: Option<Errno>) {
         self.stale.fetch_or(errno.is_some(), Ordering::AcqRel);
         let ending = self.source.is_ending().then_some(Errno::ECANCELED);
         let errno = errno.or(ending);
@@ -52,13 +52,13 @@ impl<H: Host> Receiver for Object<H> {
             state.failed = errno;
         }
         let reads = std::mem::take(&mut state.reads);
-        let (hit, other): (Vec<_>, Vec<_>) = reads
+        let (affected, others): (Vec<_>, Vec<_>) = reads
             .into_iter()
             .partition(|read| read.range.start < range.end && range.start < read.range.end);
-        state.reads = other;
+        state.reads = others;
         drop(state);
         self.changed.notify_all();
-        for read in hit {
+        for read in affected {
             match errno {
                 Some(errno) => read.ticket.fail(errno),
                 None => self.read(read.ticket, false),
@@ -68,7 +68,7 @@ impl<H: Host> Receiver for Object<H> {
 }
 
 impl<H: Host> Evict for Object<H> {
-    fn forget(&self, at: u64) -> bool {
+    fn evict(&self, at: u64) -> bool {
         let mut state = self.lock();
         let Some(range) = state.coverage.extent_at(at) else {
             return true;
