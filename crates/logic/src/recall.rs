@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Recalls of files: one [`job`] for each, which operations wait for, started and ended by the [`engine`]. What a job does
-//! on its volume is behind [`recalls`]. The [`tracker`] counts its writes and says what came of them ([`written`]).
+//! Recalls of files. The [`engine`] runs one [`job`] for each file, for which operations wait. What a job does on its
+//! volume is behind the trait in [`recalls`]. The [`tracker`] tracks a recall's writes, and [`written`] is their
+//! outcome.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One job for each file: it starts, runs on threads of ours, and ends, and so do those who wait for it.
+//! Starts and ends jobs, at most one for each file, and resumes or fails the operations that wait for them.
 
 #![forbid(unsafe_code)]
 
@@ -25,12 +25,12 @@ type JobOf<V> = Job<<V as Recalls>::Host>;
 /// The jobs of one volume.
 #[derive(Debug)]
 pub struct Engine<V: Recalls> {
-    /// Whose files they bring back.
+    /// The volume whose files are recalled.
     pub volume: Arc<V>,
     jobs: Mutex<HashMap<Gfid, Arc<JobOf<V>>>>,
-    /// No more of them.
+    /// No job starts any more.
     ending: AtomicBool,
-    /// When the bricks were last full.
+    /// When a job last found the bricks full.
     full: Mutex<Option<Instant>>,
 }
 
@@ -42,8 +42,8 @@ struct NewJob<V: Recalls> {
     inode: InodeOf<V>,
     gfid: Gfid,
     want: Want,
-    asked: bool,
-    /// A check would show it.
+    requested: bool,
+    /// Known to be small: skips the check without the lock.
     small: bool,
 }
 
@@ -52,7 +52,7 @@ fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Op
         inode,
         gfid,
         want,
-        asked,
+        requested,
         small,
     } = new;
     let mut jobs = lock(&engine.jobs);
@@ -64,32 +64,32 @@ fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Op
         return;
     }
     if let Some(job) = jobs.get(&gfid) {
-        // Under the lock of the map: a job leaves the map before it takes its waiters.
+        // Under the map's lock: a job leaves the map before its waiters are taken, so none is lost.
         job.join(ticket);
         return;
     }
-    // Until a thread counts for it; dropped after our reference to the job.
-    let _beginning = engine.volume.busy().begin();
-    let job = Arc::new(Job::new(gfid, inode, want, asked, ticket));
+    // Counts the job until its task does; dropped after our reference to the job.
+    let _running = engine.volume.busy().begin();
+    let job = Arc::new(Job::new(gfid, inode, want, requested, ticket));
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
     if small {
         let recalls = engine.volume.recalls();
-        on_a_thread(engine, &job, Pool::Small, recalls, run);
+        run_on(engine, &job, Pool::Small, recalls, run);
     } else {
-        on_a_thread(engine, &job, Pool::Bricks, LIMIT, check);
+        run_on(engine, &job, Pool::Bricks, LIMIT, check);
     }
 }
 
-/// Runs a step of a job on a thread of that pool.
-fn on_a_thread<V: Recalls>(
+/// Runs a step of a job on a thread of the pool.
+fn run_on<V: Recalls>(
     engine: &Arc<Engine<V>>,
     job: &Arc<JobOf<V>>,
     pool: Pool,
     limit: usize,
     step: fn(&Arc<Engine<V>>, &Arc<JobOf<V>>),
 ) {
-    // A job gives references back to the host, which must know who does.
+    // Enters the translator, because dropping a job releases references to the host's objects.
     let task = task(engine, Arc::clone(job), move |engine, job| {
         step(engine, &job);
     });
@@ -105,14 +105,14 @@ fn on_a_thread<V: Recalls>(
 fn check<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
     let checked = V::Host::catch(Err(Failure::Bug), || engine.volume.check(job));
     let recalls = engine.volume.recalls();
-    // Files of one part have threads of their own: they must not wait until large ones have come.
+    // Small files have threads of their own, so that they do not wait for large ones.
     let large = (recalls / 2).max(1);
     match checked {
         Ok(Checked::Done) => finish(engine, job, Ok(())),
-        Ok(Checked::Small) => on_a_thread(engine, job, Pool::Small, recalls, run),
-        Ok(Checked::Large) => on_a_thread(engine, job, Pool::Large, large, run),
-        Ok(Checked::NoStore) => on_a_thread(engine, job, Pool::Locks, LIMIT, run),
-        // Nobody said that the file is cold, or a lookup waits: they must not fail over a question of ours.
+        Ok(Checked::Small) => run_on(engine, job, Pool::Small, recalls, run),
+        Ok(Checked::Large) => run_on(engine, job, Pool::Large, large, run),
+        Ok(Checked::NoStore) => run_on(engine, job, Pool::Locks, LIMIT, run),
+        // The file is not known to be cold, or a lookup waits: they must not fail because our own query failed.
         Err(failure) if matches!(job.want, Want::Check | Want::Tidy | Want::Inspect) => {
             log::debug!("{}: {failure}", job.inode.path());
             finish(engine, job, Ok(()));
@@ -126,7 +126,7 @@ fn run<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
     finish(engine, job, outcome);
 }
 
-/// Ends the job and answers or resumes everybody who waits for it.
+/// Ends the job, and resumes or fails the operations that wait for it.
 fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Result<(), Failure>) {
     let waiters = {
         let mut jobs = lock(&engine.jobs);
@@ -145,17 +145,17 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
         );
     }
     let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
-    // Others may have room though this one never will.
+    // A file larger than its bricks does not mean that the bricks are full.
     if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
         *lock(&engine.full) = Some(Instant::now());
     }
     let can_serve = full && engine.volume.can_serve();
     let _step = crash::step("resume");
-    // No lock is held: resuming winds and unwinds, and may bring new operations back to us at once.
+    // No lock is held here: resuming winds and unwinds, and new operations may arrive on this thread at once.
     for ticket in waiters {
         match &outcome {
             Ok(()) => ticket.again(),
-            // There is no room for the file, but a reader needs none.
+            // There is no room for the file, but a read can be served without.
             Err(_) if can_serve && ticket.is_read() => {
                 ticket.read_again();
             }
@@ -169,7 +169,7 @@ fn is_full(errno: Errno) -> bool {
 }
 
 impl<V: Recalls> Engine<V> {
-    /// No jobs.
+    /// Creates an engine without jobs.
     #[must_use]
     pub fn new(volume: &Arc<V>) -> Arc<Self> {
         Arc::new(Self {
@@ -180,8 +180,8 @@ impl<V: Recalls> Engine<V> {
         })
     }
 
-    /// Parks `ticket` until `want` holds for the file of `inode`, whose identity is `gfid` if an answer has told it, else
-    /// the inode's. Never blocks.
+    /// Parks `ticket` until `want` holds for the file of `inode`. `gfid`: the file's, if known from an answer;
+    /// otherwise the inode's is used. Never blocks.
     pub fn park(
         self: &Arc<Self>,
         ticket: TicketOf<V>,
@@ -196,7 +196,7 @@ impl<V: Recalls> Engine<V> {
                     inode,
                     gfid,
                     want,
-                    asked: false,
+                    requested: false,
                     small: false,
                 };
                 start_or_join(self, new, Some(ticket));
@@ -205,50 +205,50 @@ impl<V: Recalls> Engine<V> {
         }
     }
 
-    /// Parks a read until the file is local, of a small file that was cold when last checked: then taking the lock
-    /// is cheaper than checking again first. Never blocks.
+    /// Parks a read of a small file that was cold when last checked, until it is local: taking the lock at once is
+    /// cheaper than checking again first. Never blocks.
     pub fn park_small(self: &Arc<Self>, ticket: TicketOf<V>, inode: InodeOf<V>) {
         let new = NewJob {
             gfid: inode.gfid(),
             inode,
             want: Want::Bytes,
-            asked: false,
+            requested: false,
             small: true,
         };
         start_or_join(self, new, Some(ticket));
     }
 
-    /// Starts bringing the file back, if that is not under way, and waits for nothing. `asked`: somebody wants the file to
-    /// come, and not only to read.
-    pub fn start(self: &Arc<Self>, inode: InodeOf<V>, asked: bool) {
+    /// Starts a recall of the file, unless one is running. Nothing waits for it. `requested`: a user requested the
+    /// recall, so it continues even if nobody reads the file.
+    pub fn start(self: &Arc<Self>, inode: InodeOf<V>, requested: bool) {
         let gfid = inode.gfid();
         let want = Want::Bytes;
         let new = NewJob {
             inode,
             gfid,
             want,
-            asked,
+            requested,
             small: false,
         };
         start_or_join(self, new, None);
     }
 
-    /// Whether the bricks had no room a moment ago.
+    /// Whether the bricks were full a moment ago.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        /// The interval between checks for free space.
-        const AGAIN: Duration = Duration::from_secs(10);
-        lock(&self.full).is_some_and(|when| when.elapsed() < AGAIN)
+        /// How long the bricks count as full.
+        const RECENT: Duration = Duration::from_secs(10);
+        lock(&self.full).is_some_and(|when| when.elapsed() < RECENT)
     }
 
-    /// Cancels every job: their waiters get ECANCELED.
+    /// Cancels every job; their waiters get ECANCELED.
     pub fn cancel_all(&self) {
         for job in lock(&self.jobs).values() {
             job.cancel();
         }
     }
 
-    /// The instance ends: so do its jobs, and none begins any more.
+    /// Shuts down: cancels every job, and starts no more.
     pub fn end(&self) {
         let jobs = lock(&self.jobs);
         self.ending.store(true, Ordering::Release);
@@ -257,7 +257,7 @@ impl<V: Recalls> Engine<V> {
         }
     }
 
-    /// A brick disconnected: recalls write nothing until they know that their lock is still theirs.
+    /// A brick disconnected: pauses the recalls' writes until each has verified that it still has its lock.
     pub fn a_brick_disconnected(&self) {
         for job in lock(&self.jobs).values() {
             job.lose();
@@ -270,8 +270,7 @@ impl<V: Recalls> Engine<V> {
         lock(&self.jobs).get(&gfid).map(Arc::clone)
     }
 
-    /// How many jobs there are, and how many operations wait for them; `None` when that cannot be told without
-    /// waiting.
+    /// The number of jobs, and of operations that wait for them; `None` if it cannot be determined without blocking.
     #[must_use]
     pub fn load(&self) -> Option<(usize, usize)> {
         let jobs = self.jobs.try_lock().ok()?;

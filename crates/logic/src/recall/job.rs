@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A job: who waits for a file, who is served beside its recall, and whether it is still wanted.
+//! A job on a file: its waiting operations, how readers are served during its recall, and whether it is still wanted.
 
 #![forbid(unsafe_code)]
 
@@ -16,40 +16,40 @@ use crate::recall::tracker::Tracker;
 use crate::sync::atomic::{AtomicI32, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What counts the writes of a recall.
+/// The tracker of a recall's writes.
 type TrackerOf<H> = Tracker<Chunk<<H as Host>::Buffer>>;
 
-/// A job and who waits for it.
+/// A job on a file, and the operations that wait for it.
 #[derive(Debug)]
 pub struct Job<H: Host> {
     /// The file.
     pub gfid: Gfid,
-    /// Its inode in this client; a lookup's own is not linked yet.
+    /// Its inode in this client; during a lookup, it is not linked yet.
     pub inode: H::Inode,
     /// What its first waiter waits for.
     pub want: Want,
     /// Whether it has the file's lock.
     pub lease: Lease,
-    /// Not 0 once it is cancelled; a plugin may look at it.
+    /// Not 0 once the job is cancelled. Plugins can read it.
     pub cancelled: AtomicI32,
-    /// Somebody asked for the file itself, and does not wait.
-    asked: bool,
-    /// When somebody last read beside it.
-    read: Mutex<Option<Instant>>,
-    /// The writes of the recall, while it fetches.
+    /// A user requested the recall and does not wait for it.
+    requested: bool,
+    /// When the file was last read during the job.
+    last_read: Mutex<Option<Instant>>,
+    /// Tracks the recall's writes, while it fetches.
     tracker: Mutex<Option<Arc<TrackerOf<H>>>>,
     serving: Mutex<Option<Serving<H>>>,
     waiters: Mutex<Vec<H::Ticket>>,
 }
 
-/// What a recall serves readers with, while it holds the lock and brings the whole file.
+/// Serves reads during a recall of the whole file, while it holds the lock.
 #[derive(Debug)]
 pub struct Serving<H: Host> {
-    /// Which bytes are on the bricks.
+    /// Knows which bytes are on the bricks.
     pub tracker: Arc<TrackerOf<H>>,
-    /// Where the others come from.
+    /// Provides the other bytes.
     pub object: Arc<Object<H>>,
-    /// In which order.
+    /// The recall's queue, in which requested parts move to the front.
     pub parts: Arc<Parts>,
 }
 
@@ -77,7 +77,7 @@ impl<H: Host> Serving<H> {
     }
 }
 
-/// How long a recall counts as wanted after a read beside it.
+/// How long a recall counts as wanted after a read during it.
 const LINGER: Duration = Duration::from_secs(5);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,13 +85,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<H: Host> Job<H> {
-    /// A job for which `ticket` waits, if there is one. `asked`: somebody wants the file to come, and not only to read.
+    /// Creates a job for which `ticket` waits, if there is one. `requested`: see
+    /// [`crate::recall::engine::Engine::start`].
     #[must_use]
     pub fn new(
         gfid: Gfid,
         inode: H::Inode,
         want: Want,
-        asked: bool,
+        requested: bool,
         ticket: Option<H::Ticket>,
     ) -> Self {
         Self {
@@ -100,27 +101,27 @@ impl<H: Host> Job<H> {
             want,
             lease: Lease::default(),
             cancelled: AtomicI32::new(0),
-            asked,
-            read: Mutex::new((!asked).then(Instant::now)),
+            requested,
+            last_read: Mutex::new((!requested).then(Instant::now)),
             tracker: Mutex::new(None),
             serving: Mutex::new(None),
             waiters: Mutex::new(ticket.into_iter().collect()),
         }
     }
 
-    /// One more waits for it, or only wants it.
+    /// Adds a waiter, if there is one, and records that the job is wanted.
     pub fn join(&self, ticket: Option<H::Ticket>) {
         lock(&self.waiters).extend(ticket);
         self.touch();
     }
 
-    /// Nobody waits for it any more: those that did are the caller's to answer.
+    /// Removes and returns all waiters, which the caller must answer.
     #[must_use]
     pub fn take_waiters(&self) -> Vec<H::Ticket> {
         std::mem::take(&mut *lock(&self.waiters))
     }
 
-    /// How many operations wait for it; `None` when that cannot be told without waiting.
+    /// The number of waiters; `None` if it cannot be determined without blocking.
     #[must_use]
     pub fn waiting(&self) -> Option<usize> {
         Some(self.waiters.try_lock().ok()?.len())
@@ -133,54 +134,54 @@ impl<H: Host> Job<H> {
         }
     }
 
-    /// Takes the operation that cuts the file, and that the job was started for, from those that wait.
+    /// Removes and returns the truncating operation for which the job was started, if it still waits.
     #[must_use]
     pub fn take_truncation(&self) -> Option<H::Ticket> {
         let mut waiters = lock(&self.waiters);
-        // It came first.
+        // It is the first of them, since the job was started for it.
         let place = waiters.iter().position(|ticket| ticket.truncates())?;
         Some(waiters.remove(place))
     }
 
-    /// The file is local: whoever waits for it need not wait for the job's end.
+    /// Resumes all waiters: the file is local, so they need not wait for the end of the job.
     pub fn resume(&self) {
         for ticket in self.take_waiters() {
             ticket.again();
         }
     }
 
-    /// It waits as before.
+    /// Puts back the operation that [`Self::take_truncation`] removed.
     pub fn wait_again(&self, ticket: H::Ticket) {
         lock(&self.waiters).insert(0, ticket);
     }
 
-    /// Somebody reads beside it.
+    /// Records that the file is being read.
     fn touch(&self) {
-        *lock(&self.read) = Some(Instant::now());
+        *lock(&self.last_read) = Some(Instant::now());
     }
 
-    /// Whether somebody asked for the file, an operation waits for it, or somebody has just read what it brings.
+    /// Whether a user requested the recall, an operation waits for it, or the file was read recently.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.asked
-            || lock(&self.read).is_some_and(|when| when.elapsed() < LINGER)
+        self.requested
+            || lock(&self.last_read).is_some_and(|when| when.elapsed() < LINGER)
             || !lock(&self.waiters).is_empty()
     }
 
-    /// Readers are served from now on, or, with `None`, not any more.
+    /// Starts serving reads, or, with `None`, stops.
     pub fn serve(&self, serving: Option<Serving<H>>) {
         let old = std::mem::replace(&mut *lock(&self.serving), serving);
         drop(old);
     }
 
-    /// Those that wait for the file and only read need not wait for it any longer: all its bytes are in memory. For the
-    /// job's own thread.
+    /// Serves the waiting reads: all bytes of the file are in memory. Called on the job's own thread.
     pub fn serve_readers(&self) {
         let mut waiters = lock(&self.waiters);
         let reads = waiters.extract_if(.., |ticket| ticket.is_read());
         let reads: Vec<_> = reads.collect();
         drop(waiters);
-        // In this order: who came after the lock was lost may have seen what another client wrote.
+        // Only checked now that the reads are taken: one that arrived after the lock was lost may follow another
+        // client's write, which our bytes do not include.
         let Some(serving) = self.serving() else {
             lock(&self.waiters).extend(reads);
             return;
@@ -190,7 +191,7 @@ impl<H: Host> Job<H> {
         }
     }
 
-    /// Readers are not served any more, and those that are on the bricks are waited for.
+    /// Stops serving reads, and waits for those in flight to the bricks.
     pub fn end_reading(&self) {
         self.serve(None);
         let tracker = lock(&self.tracker).clone();
@@ -199,7 +200,7 @@ impl<H: Host> Job<H> {
         }
     }
 
-    /// What readers are served with.
+    /// How to serve reads; `None` if they must wait for the recall.
     #[must_use]
     pub fn serving(&self) -> Option<Serving<H>> {
         let serving = lock(&self.serving).clone();
@@ -210,7 +211,7 @@ impl<H: Host> Job<H> {
         serving
     }
 
-    /// Makes it end soon, with ECANCELED for everybody who waits for it.
+    /// Cancels the job; its waiters get ECANCELED when it ends.
     pub fn cancel(&self) {
         self.cancelled.store(1, Ordering::Release);
         if let Some(tracker) = &*lock(&self.tracker) {
@@ -218,16 +219,16 @@ impl<H: Host> Job<H> {
         }
     }
 
-    /// Its writes go through `tracker` from now on.
+    /// Sets the tracker of the recall's writes.
     pub fn follow(&self, tracker: &Arc<TrackerOf<H>>) {
         *lock(&self.tracker) = Some(Arc::clone(tracker));
-        // Cancelled in between?
+        // The job may have been cancelled just before.
         if self.cancelled.load(Ordering::Acquire) != 0 {
             tracker.cancel();
         }
     }
 
-    /// Bytes that are on the bricks, and bytes in all; `None` while it does not fetch.
+    /// The number of bytes on the bricks, and the number to recall; `None` if the job is not fetching.
     #[must_use]
     pub fn progress(&self) -> Option<(u64, u64)> {
         lock(&self.tracker)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the engine needs of a volume, and what a job does on it.
+//! The volume as the engine sees it.
 
 #![forbid(unsafe_code)]
 
@@ -17,25 +17,25 @@ pub trait Recalls: Home + Debug {
     /// Its host.
     type Host: Host;
 
-    /// How many recalls of small files may run at once.
+    /// The maximum number of concurrent recalls of small files.
     fn recalls(&self) -> usize;
 
-    /// Whether it has a store that can serve readers.
+    /// Whether its store can serve reads of cold files.
     fn can_serve(&self) -> bool;
 
     /// Counts a job that failed.
     fn count_failure(&self);
 
-    /// Checks without the file's lock whether the job is done already. Blocks, but needs no store.
+    /// Checks, without the file's lock, whether anything is left to do. Blocks, but needs no store.
     ///
     /// # Errors
-    /// Why it can never be done.
+    /// The job cannot succeed.
     fn check(&self, job: &Job<Self::Host>) -> Result<Checked, Failure>;
 
-    /// Does what the job's waiters wait for. Blocks.
+    /// Runs the job. Blocks.
     ///
     /// # Errors
-    /// Why not; the file is then as cold as it was, or what another client made of it.
+    /// The job failed. The file is as cold as before, or in the state in which another client left it.
     fn run(self: &Arc<Self>, job: &Job<Self::Host>) -> Result<(), Failure>;
 }
 
@@ -44,16 +44,16 @@ pub trait Recalls: Home + Debug {
 pub enum Checked {
     /// Nothing is left to do.
     Done,
-    /// There is, and it needs no store.
+    /// The rest of the work needs no store.
     NoStore,
-    /// A file of at most a part is to be brought back.
+    /// At most [`PART`] bytes are to be recalled or compared.
     Small,
-    /// A larger one is.
+    /// More bytes are.
     Large,
 }
 
 impl Checked {
-    /// `size` bytes are to be brought back or compared.
+    /// `size` bytes are to be recalled or compared.
     #[must_use]
     pub const fn of(size: u64) -> Self {
         if size <= PART {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a plugin writes, counted: bytes in flight are bounded, acknowledged ranges and the first error remembered.
+//! Tracks the writes of recalls: limits the bytes in flight, and records the acknowledged ranges and the first error.
 //!
-//! The plugin winds its writes to a child that is ours (shim/store.c), so one that fires writes and never looks back
-//! is as safe as one that waits. A write that is not part of a running recall is refused: a late one, from a
-//! plugin that returned too early, can never reach a brick.
+//! A plugin's writes pass through a translator of ours (shim/store.c), so a plugin that ignores their results is as
+//! safe as one that waits for them. A write outside a running recall is refused, so a late one, from a plugin that
+//! returned too early, never reaches a brick.
 
 #![forbid(unsafe_code)]
 
@@ -16,10 +16,10 @@ use crate::ranges::Ranges;
 use crate::recall::written::{WriteError, Written};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Recalls that accept writes, by the address of their descriptor. A recall holds a reference to its descriptor
-/// while it is listed, so no other descriptor can have the address.
+/// The trackers of all recalls that accept writes, by the address of their descriptor. A recall holds a reference to
+/// its descriptor while it is listed, so no other descriptor can have the same address.
 ///
-/// `C`: the memory that writes are made of.
+/// `C`: the chunks that the writes are made from.
 #[derive(Debug)]
 pub struct Trackers<C: 'static>(Mutex<HashMap<usize, Arc<Tracker<C>>>>);
 
@@ -33,10 +33,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The writes of one recall.
+/// Tracks the writes of one recall.
 #[derive(Debug)]
 pub struct Tracker<C: 'static> {
-    /// Where it is listed.
+    /// The list that contains it.
     all: &'static Trackers<C>,
     descriptor: usize,
     size: u64,
@@ -47,20 +47,21 @@ pub struct Tracker<C: 'static> {
 
 #[derive(Debug)]
 struct State<C> {
-    /// Reads of applications that are on the bricks at this moment.
+    /// The number of applications' reads in flight to the bricks.
     readers: usize,
-    /// No more of them.
-    readers_end: bool,
-    flying_bytes: u64,
-    flying: usize,
-    /// Memory that writes in flight are made of, by their offset.
+    /// No more reads are admitted.
+    reading_ended: bool,
+    bytes_in_flight: u64,
+    /// The number of writes in flight.
+    in_flight: usize,
+    /// The chunks of the writes in flight, by offset.
     held: HashMap<u64, Arc<C>>,
     acknowledged: Ranges,
     failed: Option<WriteError>,
     moved_mtime: bool,
     /// A brick disconnected.
     lost: bool,
-    /// The lock may be lost.
+    /// Writes fail, because the lock may be lost.
     paused: bool,
     closed: bool,
 }
@@ -69,9 +70,9 @@ impl<C> Default for State<C> {
     fn default() -> Self {
         Self {
             readers: 0,
-            readers_end: false,
-            flying_bytes: 0,
-            flying: 0,
+            reading_ended: false,
+            bytes_in_flight: 0,
+            in_flight: 0,
             held: HashMap::new(),
             acknowledged: Ranges::default(),
             failed: None,
@@ -83,7 +84,7 @@ impl<C> Default for State<C> {
     }
 }
 
-/// A read that is on the bricks while the file is recalled. As long as there is one, the recall cuts nothing.
+/// A read in flight to the bricks during the recall. The recall does not truncate the file while there is one.
 #[derive(Debug)]
 pub struct Reading<C: 'static, A> {
     tracker: Arc<Tracker<C>>,
@@ -91,13 +92,13 @@ pub struct Reading<C: 'static, A> {
 }
 
 impl<C, A: Copy> Reading<C, A> {
-    /// What the file's attributes are.
+    /// The file's attributes.
     #[must_use]
     pub const fn attributes(&self) -> A {
         self.attributes
     }
 
-    /// Whether the recall still has its lock.
+    /// Whether no brick has disconnected, so that the recall still has its lock.
     #[must_use]
     pub fn is_sure(&self) -> bool {
         !self.tracker.is_lost()
@@ -111,7 +112,7 @@ impl<C, A> Drop for Reading<C, A> {
     }
 }
 
-/// One write in flight.
+/// A write in flight.
 #[derive(Debug)]
 pub struct Slot<C: 'static> {
     tracker: Arc<Tracker<C>>,
@@ -119,8 +120,8 @@ pub struct Slot<C: 'static> {
 }
 
 impl<C> Trackers<C> {
-    /// Accepts writes to `descriptor` (its address) of a file of `size` bytes from now on, with at most `window`
-    /// bytes in flight.
+    /// Starts accepting writes to `descriptor` (its address) of a file of `size` bytes, with at most `window` bytes in
+    /// flight.
     #[must_use]
     pub fn open(&'static self, descriptor: usize, size: u64, window: u64) -> Arc<Tracker<C>> {
         let tracker = Arc::new(Tracker {
@@ -135,10 +136,11 @@ impl<C> Trackers<C> {
         tracker
     }
 
-    /// A plugin writes `length` bytes at `offset` to the descriptor at this address. Blocks while too much is in flight.
+    /// Begins a plugin's write of `length` bytes at `offset` to the descriptor at this address. Blocks while the window
+    /// is full.
     ///
     /// # Errors
-    /// ESTALE outside a recall, EBADMSG past the file's end, or the errno of the recall's first failed write.
+    /// ESTALE outside a recall, otherwise those of [`Tracker::begin`].
     pub fn begin(&self, descriptor: usize, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
         let tracker = lock(&self.0)
             .get(&descriptor)
@@ -155,7 +157,7 @@ impl<C> Tracker<C> {
         self.size
     }
 
-    /// Makes the plugin's next write fail, and wakes one that waits.
+    /// Makes further writes fail, including those that wait for the window.
     pub fn cancel(&self) {
         lock(&self.state)
             .failed
@@ -163,13 +165,13 @@ impl<C> Tracker<C> {
         self.changed.notify_all();
     }
 
-    /// Holds the memory of the write at `offset`, which is about to begin, until it is answered.
+    /// Holds the chunk of the write at `offset`, which is about to begin, until it is answered.
     pub fn hold(&self, offset: u64, chunk: &Arc<C>) {
         lock(&self.state).held.insert(offset, Arc::clone(chunk));
     }
 
-    /// A read of these bytes may go to the bricks: they have them. Not one of nothing, behind the end: a brick would say where
-    /// its end is now.
+    /// Admits a read of `range` to the bricks, if they have all of it. An empty range, past the file's end, is not
+    /// admitted: the answer would show the size that the file has on the brick at the moment.
     #[must_use]
     pub fn read<A: Copy>(
         self: &Arc<Self>,
@@ -177,7 +179,7 @@ impl<C> Tracker<C> {
         attributes: &A,
     ) -> Option<Reading<C, A>> {
         let mut state = lock(&self.state);
-        if state.readers_end
+        if state.reading_ended
             || state.lost
             || state.failed.is_some()
             || range.is_empty()
@@ -192,10 +194,10 @@ impl<C> Tracker<C> {
         })
     }
 
-    /// Lets no more reads to the bricks, and waits until those that are there are answered.
+    /// Admits no more reads, and waits until those in flight are answered.
     pub fn end_reading(&self) {
         let mut state = lock(&self.state);
-        state.readers_end = true;
+        state.reading_ended = true;
         while state.readers > 0 {
             state = self
                 .changed
@@ -204,8 +206,8 @@ impl<C> Tracker<C> {
         }
     }
 
-    /// A brick disconnected: the lock may be lost, and acknowledged bytes. Writes fail with EAGAIN until [`Self::trust`], and
-    /// nothing is read from the bricks beside the recall any more.
+    /// A brick disconnected: the lock and acknowledged bytes may be lost. Writes fail with EAGAIN until
+    /// [`Self::trust`], and no more reads are admitted.
     pub fn lose(&self) {
         let mut state = lock(&self.state);
         state.lost = true;
@@ -214,7 +216,7 @@ impl<C> Tracker<C> {
         self.changed.notify_all();
     }
 
-    /// The lock is not lost: writes go on.
+    /// The lock is not lost: accepts writes again.
     pub fn trust(&self) {
         lock(&self.state).paused = false;
     }
@@ -231,26 +233,26 @@ impl<C> Tracker<C> {
         lock(&self.state).lost
     }
 
-    /// Refuses further writes and waits until every one that was accepted is answered.
+    /// Refuses further writes, and waits until all accepted ones are answered.
     pub fn drain(&self) {
         let _step = crash::step("drain");
         lock(&self.all.0).remove(&self.descriptor);
         let mut state = lock(&self.state);
         state.closed = true;
         self.changed.notify_all();
-        while state.flying > 0 {
+        while state.in_flight > 0 {
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        // Of writes that were refused.
+        // Chunks of refused writes.
         let held = std::mem::take(&mut state.held);
         drop(state);
         drop(held);
     }
 
-    /// What came of it all; call after [`Self::drain`].
+    /// The outcome of the writes. Final after [`Self::drain`].
     #[must_use]
     pub fn written(&self) -> Written {
         let state = lock(&self.state);
@@ -263,10 +265,11 @@ impl<C> Tracker<C> {
         }
     }
 
-    /// Begins a write of `length` bytes at `offset`. Blocks while too much is in flight.
+    /// Begins a write of `length` bytes at `offset`. Blocks while the window is full.
     ///
     /// # Errors
-    /// ESTALE after [`Self::drain`], EBADMSG past the file's end, or the errno of the recall's first failed write.
+    /// ESTALE after [`Self::drain`], EBADMSG past the file's end, EAGAIN after [`Self::lose`], or the errno of the
+    /// recall's first failed write.
     pub fn begin(self: &Arc<Self>, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
         let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
         let range = offset..end;
@@ -284,8 +287,8 @@ impl<C> Tracker<C> {
             if state.closed {
                 return Err(Errno::ESTALE);
             }
-            // One write always goes, however small the window: it must not wait for itself.
-            if state.flying == 0 || state.flying_bytes + length <= self.window {
+            // Always admit one write, so that it cannot deadlock on itself.
+            if state.in_flight == 0 || state.bytes_in_flight + length <= self.window {
                 break;
             }
             state = self
@@ -293,8 +296,8 @@ impl<C> Tracker<C> {
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        state.flying += 1;
-        state.flying_bytes += length;
+        state.in_flight += 1;
+        state.bytes_in_flight += length;
         drop(state);
         Ok(Slot {
             tracker: Arc::clone(self),
@@ -304,20 +307,20 @@ impl<C> Tracker<C> {
 }
 
 impl<C> Slot<C> {
-    /// The write was answered: `result` is the number of bytes or the errno, `moved_mtime` whether the file's
-    /// modification time was another afterwards.
+    /// The write was answered. `result`: the number of bytes written, or the errno. `moved_mtime`: whether the write
+    /// changed the file's mtime.
     pub fn end(self, result: Result<u64, Errno>, moved_mtime: bool) {
         let length = self.range.end - self.range.start;
         let mut state = lock(&self.tracker.state);
-        state.flying -= 1;
-        state.flying_bytes -= length;
+        state.in_flight -= 1;
+        state.bytes_in_flight -= length;
         let held = state.held.remove(&self.range.start);
         match result {
             Ok(bytes) if bytes == length => {
                 state.acknowledged.insert(self.range.clone());
                 state.moved_mtime |= moved_mtime;
             }
-            // Written in part: there is no room for the rest.
+            // A short write: there is no space for the rest.
             Ok(_) => {
                 state.failed.get_or_insert(WriteError::Brick(Errno::ENOSPC));
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What came of a recall's writes.
+//! The outcome of a recall's writes.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::errno::Errno;
 /// Why a recall's writes failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// The bricks refused one.
+    /// A write failed on the bricks.
     Brick(Errno),
     /// The plugin wrote past the file's end.
     TooLong,
@@ -17,7 +17,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// What the plugin gets for its next write.
+    /// The errno for the plugin's further writes.
     #[must_use]
     pub const fn errno(self) -> Errno {
         match self {
@@ -28,17 +28,17 @@ impl WriteError {
     }
 }
 
-/// What came of a recall's writes.
+/// The outcome of a recall's writes.
 #[derive(Debug)]
 pub struct Written {
     /// Whether every byte of the file was acknowledged.
     pub complete: bool,
-    /// How many bytes were.
+    /// The number of acknowledged bytes.
     pub bytes: u64,
     /// The first error.
     pub error: Option<WriteError>,
-    /// Whether a brick disconnected: it may have lost acknowledged bytes.
+    /// Whether a brick disconnected, and so may have lost acknowledged bytes.
     pub lost: bool,
-    /// Whether writing moved the file's modification time (it does not where the volume keeps its own times).
+    /// Whether the writes changed the file's mtime (never where the volume keeps its own times).
     pub moved_mtime: bool,
 }
