@@ -110,7 +110,7 @@ struct Handshake<'a> {
 }
 
 impl Archive<Attributes> for Handshake<'_> {
-    fn vouch(&mut self, status: &Status) -> Result<Object, Failure> {
+    fn confirm_object(&mut self, status: &Status) -> Result<Object, Failure> {
         check_object(self.volume, self.claim, self.file, status)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::protocol::heal::{Marks, Whose, conclude, without_parts};
+use cloudsync_logic::protocol::heal::{Marks, Origin, conclude, without_parts};
 
 use crate::bricks::file::File;
 use crate::host::child::Status;
@@ -28,7 +28,7 @@ pub fn compare(
     gfid: Gfid,
     status: &Status,
     marks: Marks,
-) -> Result<Whose, Failure> {
+) -> Result<Origin, Failure> {
     let own_times = volume.keeps_own_times();
     let compared = match volume.store() {
         None => Err(Failure::NoStore),
@@ -46,7 +46,7 @@ pub fn compare(
 /// Whether the first `bytes` bytes of the file equal the object's. `holes`: zeros are not compared.
 ///
 /// # Errors
-/// Where that cannot be known.
+/// The file or the object cannot be read.
 pub fn is_in(
     object: &Arc<Object>,
     file: &File<'_>,
@@ -66,8 +66,8 @@ pub fn is_in(
         let end = bytes.min(at + PART);
         let mine = &mut mine[..usize::try_from(end - at).unwrap_or(0)];
         file.child.read_exact(fd, at, mine)?;
-        let says_nothing = holes && mine.iter().all(|byte| *byte == 0);
-        if !says_nothing && !is_same_as(object, at, mine, holes)? {
+        let ignored = holes && mine.iter().all(|byte| *byte == 0);
+        if !ignored && !is_same_as(object, at, mine, holes)? {
             return Ok(false);
         }
         at = end;

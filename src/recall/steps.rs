@@ -11,7 +11,7 @@ use cloudsync_format::xattr::State;
 use cloudsync_logic::decision::{Known, Want};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::protocol::brick_file::BrickFile;
-use cloudsync_logic::protocol::heal::{Marks, Whose, is_unexplained};
+use cloudsync_logic::protocol::heal::{Marks, Origin, is_unexplained};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::recall::{Fetch, Plan};
 use cloudsync_logic::recall::recalls::Checked;
@@ -62,11 +62,11 @@ const MOMENT: Duration = Duration::from_secs(5);
 pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
     volume.objects.let_readers_first(job.gfid);
     let file = volume.file(&job.inode, job.gfid, job)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let keep_going = || match job.want {
         _ if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
         Want::Inspect | Want::SettleNow => Err(Failure::Locked),
-        Want::Tidy if begun.elapsed() > MOMENT => Err(Failure::Locked),
+        Want::Tidy if started.elapsed() > MOMENT => Err(Failure::Locked),
         _ => Ok(()),
     };
     let mut steps = Steps {
@@ -147,7 +147,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         }
     }
 
-    fn compare(&mut self, fd: &Fd, status: &Status, marks: Marks) -> Result<Whose, Failure> {
+    fn compare(&mut self, fd: &Fd, status: &Status, marks: Marks) -> Result<Origin, Failure> {
         evidence::compare(self.volume, self.file, fd, self.job.gfid, status, marks)
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What jobs ask of the bricks.
+//! The operations of jobs on the bricks, as a trait.
 
 #![forbid(unsafe_code)]
 
@@ -9,12 +9,13 @@ use std::time::Duration;
 use crate::errno::Failure;
 use crate::status::{Attributes, Reading, Status};
 
-/// One file on the bricks, for one job. Each operation blocks until the bricks have answered, and acts whatever the
-/// file's state: none carries the key that makes bricks check it. `step` names the operation in errors and crash points.
+/// One file on the bricks, for one job. Each operation blocks until the bricks have answered. Unless noted otherwise,
+/// it is carried out in any state of the file, because it lacks the key that makes the bricks check the state. `step`
+/// names the operation in errors and crash points.
 ///
 /// # Errors
-/// [`Failure::Brick`] unless an operation says otherwise. The operation may have been carried out all the same: an answer
-/// can be lost.
+/// [`Failure::Brick`], unless noted otherwise. The operation may have succeeded nevertheless, since answers can be
+/// lost.
 #[allow(clippy::missing_errors_doc)]
 pub trait BrickFile {
     /// A file's attributes.
@@ -25,30 +26,30 @@ pub trait BrickFile {
     /// The file's path, for messages.
     fn path(&self) -> String;
 
-    /// How often bricks have disconnected so far. A brick that disconnects forgets this client's locks, and operations in
+    /// How often bricks have disconnected so far. A brick that disconnects drops this client's locks, and operations in
     /// flight to it fail.
     fn disconnects(&self) -> u64;
 
     /// The file's state, attributes and marks.
     fn status(&self) -> Result<Status<Self::Attributes>, Failure>;
 
-    /// The value of an extended attribute; `None` if the file has none of that name.
+    /// The value of an extended attribute; `None` if the file does not have it.
     fn attribute(&self, name: &CStr) -> Result<Option<Vec<u8>>, Failure>;
 
-    /// Takes the file's lock. Never waits for another client: [`Failure::Locked`] if one has it.
+    /// Takes the file's lock. Does not wait: [`Failure::Locked`] if another client has it.
     fn try_lock(&self) -> Result<(), Failure>;
 
-    /// Takes the lock once more. A brick grants it if it still holds our lock or nobody has taken it since;
-    /// [`Failure::Brick`] with EAGAIN otherwise.
+    /// Takes the lock once more, after a disconnect. A brick grants it if it still holds our lock or nobody has taken
+    /// it since; [`Failure::Brick`] with EAGAIN otherwise.
     fn lock_again(&self) -> Result<(), Failure>;
 
-    /// Gives back one lock. If that fails, the lock dies with the client's connection.
+    /// Releases the lock once. If that fails, the lock is released when the client's connection closes.
     fn unlock(&self) -> Result<(), Failure>;
 
-    /// Opens the file, also if it has lost its last name while somebody has it open.
+    /// Opens the file, even if it has no name any more and is only held open.
     fn open(&self) -> Result<Self::Fd, Failure>;
 
-    /// A descriptor for a few operations, if possible without an open on the bricks.
+    /// Returns a descriptor for a few operations, if possible without an open on the bricks.
     fn open_briefly(&self) -> Result<Self::Fd, Failure>;
 
     /// Sets extended attributes, in one operation.
@@ -67,22 +68,22 @@ pub trait BrickFile {
     fn remove_all(&self, fd: &Self::Fd, step: &'static str, names: &[&CStr])
     -> Result<(), Failure>;
 
-    /// Gives the file `size` bytes. Returns whether that moved its mtime.
+    /// Truncates or extends the file to `size` bytes. Returns whether that changed its mtime.
     fn resize(&self, fd: &Self::Fd, step: &'static str, size: u64) -> Result<bool, Failure>;
 
     /// Waits until everything written is on the bricks' disks, and replication and erasure coding have recorded it.
     fn fsync(&self, fd: &Self::Fd) -> Result<(), Failure>;
 
-    /// Sets access and modification time to those in `attributes`.
+    /// Sets the access and modification time to those in `attributes`.
     fn set_times(&self, fd: &Self::Fd, attributes: &Self::Attributes) -> Result<(), Failure>;
 
-    /// Waits for writes that a brick had admitted before this: writes no bytes.
+    /// Waits for the writes that a brick has admitted before, by an empty write.
     fn await_writes(&self, fd: &Self::Fd) -> Result<(), Failure>;
 
-    /// Tries to read a byte, with the key that makes bricks check the state.
+    /// Tries to read a byte, with the key that makes the bricks check the state.
     fn try_to_read(&self, fd: &Self::Fd) -> Result<Reading, Failure>;
 
-    /// Looks the file up, which makes a replicated volume compare its copies.
+    /// Sends a lookup, which makes a replicated volume compare its copies.
     fn look_up(&self) -> Result<(), Failure>;
 
     /// Sleeps.

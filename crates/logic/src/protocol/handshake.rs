@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The handshake with the archiver: it has uploaded a file and says what it saw. The file becomes cold only if that is
-//! still so and the store holds the whole object.
+//! The handshake with the archiver, which has uploaded a file and passes the attributes that the file had then. The
+//! file becomes cold only if it has not changed since and the store has the whole object.
 //!
-//! The stock translator leaves the check and the truncation to the bricks, which compare whole seconds and know nothing of
-//! the store, of a second copy or of an erasure code. We do both ourselves, under the lock that recalls take:
+//! The stock translator leaves the check and the truncation to the bricks, which compare whole seconds and know nothing
+//! of the store, of other copies or of erasure coding. We do both ourselves, under the lock that recalls take:
 //!
 //! ```text
-//! lock -> compare with what the archiver saw -> ask the store (law 2) -> mark -> wait for writers -> compare again
-//!      -> write key, version, size -> set cs.remote -> truncate -> times -> unmark -> unlock
+//! lock -> compare with the archiver's attributes -> query the store (law 2) -> mark -> wait for writers
+//!      -> compare again -> write key, version, size -> set cs.remote -> truncate -> times -> unmark -> unlock
 //! ```
 //!
 //! The mark makes the bricks refuse every other operation on the bytes: a write that arrives now waits for the lock and
-//! recalls the file. A crash leaves a local file with a mark (the next job removes it) or, once `cs.remote` is set, a cold
-//! one with bytes (the next job removes them: the store has vouched for the object).
+//! recalls the file. A crash leaves a local file with a mark (the next job removes it) or, once `cs.remote` is set, a
+//! cold one with bytes (the next job removes them: the store has confirmed the object).
 //!
 //! # Why no write is lost
 //!
-//! A write whose caller was told that it succeeded, and that is not in the object, must make the second comparison fail.
-//! A brick checks a file's state and then writes; so on each brick a write is *early* (checked before the mark arrived) or
-//! refused. Our own write of no bytes ([`BrickFile::await_writes`]) is sent after the mark was answered, and everything
-//! that is compared is asked for after it.
+//! A write that succeeded for its caller but is not in the object must make the second comparison fail. A brick checks
+//! a file's state and then writes; so on each brick, a write is either *early* (checked before the mark arrived) or
+//! refused. Our own empty write ([`BrickFile::await_writes`]) is sent after the mark was answered, and everything that
+//! is compared is queried after it.
 //!
-//! - **One brick** (and distribution over such). Clients ask the brick to check and write in one step (the atomic key): it
-//!   holds a lock of the file's meanwhile, and our write takes the same lock. So early writes are over when ours is
-//!   answered. A truncation has no such lock: [`STRAGGLERS`] is all there is.
+//! - **One brick** (and distribution over such). Clients request that the brick checks and writes in one step (the atomic
+//!   key): the brick holds a lock on the file meanwhile, and our write takes the same lock. So early writes are complete
+//!   when ours is answered. A truncation takes no such lock: there, [`STRAGGLERS`] is the only protection.
 //! - **Replication.** The mark arrives at the bricks one after the other, and a write in between may be early on most of
-//!   them and refused by the rest: it succeeds, and its client records on the bricks that took it that the others have
-//!   not got it before it answers its caller. Every change of bytes, truncations included, happens under a lock of the
-//!   replication's own, taken on most bricks and kept until that record is written; ours takes it too. So, of any other
-//!   change: if its turn was before ours, the record is there when we are answered, the lookup reads it from all bricks,
-//!   and the attributes that are compared then are those of a brick that has the change. If its turn is after ours, it
-//!   finds the mark on most bricks and fails. This needs what replication needs itself, a quorum (default for three
-//!   bricks): two majorities have a brick in common.
+//!   them and refused by the rest: it succeeds, and before its client answers its caller, it records on the bricks that
+//!   have the write that the others lack it. Every change of bytes, truncations included, happens under a lock of
+//!   replication itself, taken on most bricks and held until that record is written; our write takes it too. So any other
+//!   change is ordered: if it took the lock before our write, the record exists when ours is answered, the lookup reads it
+//!   from all bricks, and the attributes compared then are those of a brick that has the change. If it takes the lock
+//!   after our write, it finds the mark on most bricks and fails. This requires a quorum (the default for three bricks),
+//!   as replication itself does: two majorities have a brick in common.
 //! - **Erasure coding.** The mark itself is set under the lock that every change takes, over the whole file: a change is
-//!   on all bricks before it, or refused by all that have it, and then too few are left for it to succeed.
+//!   on all bricks before the mark, or refused by all bricks that have the mark, and then too few are left for it to
+//!   succeed.
 //!
-//! The comparison is of size, mtime and, where the volume keeps its own times, ctime. It is blind to a write that moves
-//! none of them; see docs/SEMANTICS.md.
+//! Size, mtime and, where the volume keeps its own times, ctime are compared. A write that changes none of them is not
+//! detected; see docs/SEMANTICS.md.
 
 #![forbid(unsafe_code)]
 
@@ -55,41 +56,41 @@ use crate::protocol::brick_file::BrickFile;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Reading, Status};
 
-/// How long a truncation may take on a brick from its check of the state to its effect. It is two system calls; this is
-/// a thousand times as long.
+/// How long a truncation may take on a brick from its check of the state to its effect. That is two system calls; this
+/// is a thousand times as long.
 pub const STRAGGLERS: Duration = Duration::from_millis(20);
 
-/// The object that a file becomes.
+/// The object of an archived file.
 #[derive(Clone, Debug)]
 pub struct Object {
     /// Its key.
     pub key: String,
-    /// Its version (etag); empty if the store cannot tell.
+    /// Its version (etag); empty if the store does not report one.
     pub version: String,
-    /// Of the whole object, if the store or the archiver knows it.
+    /// The checksum of the whole object, if the store or the archiver knows it.
     pub checksum: Option<Checksum>,
 }
 
-/// What a handshake needs beside the bricks.
+/// What a handshake needs besides the bricks.
 pub trait Archive<A> {
-    /// Law 2: the store says itself that it has the whole object.
+    /// Law 2: the store itself must confirm that it has the whole object.
     ///
     /// # Errors
-    /// It does not.
-    fn vouch(&mut self, status: &Status<A>) -> Result<Object, Failure>;
+    /// It does not confirm that.
+    fn confirm_object(&mut self, status: &Status<A>) -> Result<Object, Failure>;
 
-    /// Sets the mark as the caller of the handshake: where the bricks refuse that caller a change, nothing is removed for
-    /// it (law 9).
+    /// Sets the mark with the identity of the handshake's caller: if the bricks do not let the caller change the file,
+    /// no bytes are removed (law 9).
     ///
     /// # Errors
     /// [`Failure::Brick`].
     fn mark_as_caller(&mut self, mark: &str) -> Result<(), Failure>;
 
-    /// The bricks read without checking a file's state.
+    /// Records that the bricks read without checking a file's state.
     fn bricks_do_not_check(&mut self);
 }
 
-/// A handshake that is refused: why, and what setxattr answers.
+/// The failure of a refused handshake: the reason, and the errno of the setxattr.
 pub fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
     Failure::Refused {
         reason: reason.into(),
@@ -97,10 +98,11 @@ pub fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
     }
 }
 
-/// Does the handshake. Call only under the lock; any disconnect since counts as its loss. `own_times`: the volume keeps its own times. Returns what the file was, and the object that it is now.
+/// Runs the handshake. Requires the lock; any disconnect counts as its loss. `own_times`: the volume keeps its own
+/// times. Returns the file's status before, and its object.
 ///
 /// # Errors
-/// Why not: the file is what it was.
+/// The handshake was refused or failed; the file is restored.
 pub fn run<F: BrickFile>(
     held: Held<'_, F>,
     claim: &Claim,
@@ -112,9 +114,9 @@ pub fn run<F: BrickFile>(
     let status = file.status()?;
     check_file(&status)?;
     check_claim(claim, &status)?;
-    let object = work.vouch(&status)?;
+    let object = work.confirm_object(&status)?;
     let fd = file.open()?;
-    // The store may have taken its time. What is there by now may be another client's recall.
+    // The store may have been slow, and another client may be recalling the file by now.
     held.check()?;
     let mark = Mark::new(gfid, status.attributes.ctime()).to_string();
     let done = work
@@ -123,7 +125,7 @@ pub fn run<F: BrickFile>(
         .and_then(|()| check_again(file, &status, own_times))
         .and_then(|()| make_cold(held, &fd, gfid, &status, &object));
     if let Err(failure) = done {
-        // If it may be another client's by now, that one mends it, or the next.
+        // If the lock is lost, the next client that takes it cleans up.
         if held.check().is_ok() {
             undo(held, &fd, &status.attributes);
         }
@@ -136,17 +138,23 @@ fn check_file<A: Attributes>(status: &Status<A>) -> Result<(), Failure> {
     if !status.attributes.is_file() {
         return Err(refused(Errno::EINVAL, "not a regular file"));
     }
-    // features/shard is above us: the file that we see is the first block, and the others are files of their own.
+    // features/shard is above us: we see the first block as the file, and the other blocks as separate files.
     if status
         .sharded_size
         .is_some_and(|size| size != status.attributes.size())
     {
-        return Err(refused(Errno::EOPNOTSUPP, "it has more than one shard"));
+        return Err(refused(
+            Errno::EOPNOTSUPP,
+            "the file has more than one shard",
+        ));
     }
     match status.state {
         State::Local => Ok(()),
-        State::Remote | State::Repair => Err(refused(Errno::EALREADY, "it is cold already")),
-        State::Downloading | State::Error => Err(refused(Errno::EBUSY, "its state is not settled")),
+        State::Remote | State::Repair => Err(refused(Errno::EALREADY, "the file is already cold")),
+        State::Downloading | State::Error => Err(refused(
+            Errno::EBUSY,
+            "the file is being recalled or archived, or was interrupted",
+        )),
     }
 }
 
@@ -154,7 +162,7 @@ fn check_claim<A: Attributes>(claim: &Claim, status: &Status<A>) -> Result<(), F
     let changed = |what: &str| {
         Err(refused(
             Errno::EBUSY,
-            format!("its {what} is another than when it was read"),
+            format!("its {what} has changed since the archiver read it"),
         ))
     };
     let attributes = &status.attributes;
@@ -176,7 +184,7 @@ fn check_claim<A: Attributes>(claim: &Claim, status: &Status<A>) -> Result<(), F
     Ok(())
 }
 
-/// The mark is set: waits for the writes before it, and makes sure that none comes after it.
+/// Called once the mark is set: waits for earlier writes, and verifies that the bricks refuse later ones.
 fn stop_writers<F: BrickFile>(
     file: &F,
     fd: &F::Fd,
@@ -186,7 +194,7 @@ fn stop_writers<F: BrickFile>(
     file.pause(STRAGGLERS);
     match file.try_to_read(fd)? {
         Reading::Refused => file.look_up(),
-        Reading::Checked => Err(refused(Errno::EBUSY, "another client removed its mark")),
+        Reading::Checked => Err(refused(Errno::EBUSY, "another client removed the mark")),
         Reading::Unchecked => {
             work.bricks_do_not_check();
             Err(refused(
@@ -197,7 +205,7 @@ fn stop_writers<F: BrickFile>(
     }
 }
 
-/// Nobody can change the file any more, but somebody may have until a moment ago.
+/// Compares once more: no client can change the file any more, but one may have until a moment ago.
 fn check_again<F: BrickFile>(
     file: &F,
     before: &Status<F::Attributes>,
@@ -205,8 +213,8 @@ fn check_again<F: BrickFile>(
 ) -> Result<(), Failure> {
     let _step = crash::step("compare");
     let now = file.status()?;
-    // Writing does not move an mtime that lies in the future where the volume keeps its own times. Where it does not,
-    // our mark has moved the ctime.
+    // Where the volume keeps its own times, a write does not change an mtime that is in the future, so the ctime is
+    // compared too. Elsewhere it cannot be, because our mark has changed it.
     let same = now.state == State::Downloading
         && now.attributes.size() == before.attributes.size()
         && now.attributes.mtime() == before.attributes.mtime()
@@ -214,8 +222,11 @@ fn check_again<F: BrickFile>(
     if same {
         Ok(())
     } else {
-        // Not ESTALE: at that the kernel makes the call again, and the seconds of the claim may still fit.
-        Err(refused(Errno::EBUSY, "it changed just now"))
+        // Not ESTALE: the kernel would repeat the call, and the claim's time in seconds may still match.
+        Err(refused(
+            Errno::EBUSY,
+            "the file changed during the handshake",
+        ))
     }
 }
 
@@ -234,8 +245,8 @@ fn make_cold<F: BrickFile>(
         checksum: object.checksum,
         key: Record::sum_of(object.key.as_bytes()),
     };
-    // What the bricks write in the stock handshake, so that its translator can recall the file too; and which object
-    // the file is, because names change, and so may what is at a name.
+    // The attributes that the bricks write in the stock handshake, so that the stock translator can recall the file
+    // too; and those that identify the object, because the file may be renamed and another one take its name.
     held.set(
         fd,
         "write down the object",
@@ -255,18 +266,18 @@ fn make_cold<F: BrickFile>(
         // A straggler after all. Its bytes are not in the object, so the file must not stay as it is.
         return Err(refused(
             Errno::EBUSY,
-            "somebody wrote to it while it was being truncated",
+            "the file was written to while it was being truncated",
         ));
     }
-    // Without features.ctime truncating moves the file's times.
+    // Without features.ctime, truncating changes the file's times.
     if after.attributes.mtime() != attributes.mtime() {
         held.set_times(fd, attributes)?;
     }
     held.remove(fd, "unmark", xattr::DOWNLOADING)
 }
 
-/// Makes the file what it was. Past the truncation there is no way back, and no need of one: it is cold then, and heals,
-/// but only we know its times.
+/// Restores the file. After the truncation that is neither possible nor necessary: the file is cold then, and the next
+/// job heals it. But only we know its times, so they are restored.
 fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
     let result = held.file.status().and_then(|status| {
         if status.remote.is_some() && status.on_bricks != status.attributes.size() {
@@ -275,7 +286,7 @@ fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
                 false => held.set_times(fd, before),
             };
         }
-        // cs.remote goes first: left-overs on a local file are harmless.
+        // cs.remote first: the other marks are harmless on a local file.
         held.remove(fd, "undo", xattr::REMOTE)?;
         for name in xattr::LEFT_OVERS {
             held.remove(fd, "undo", name)?;
@@ -284,7 +295,7 @@ fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
     });
     if let Err(failure) = result {
         log::warn!(
-            "{}: cannot clean up after a refused handshake: {failure}; the next job does it",
+            "{}: cannot clean up after a refused handshake: {failure}; the next job will",
             held.file.path()
         );
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bytes in a cold file: whose are they, and what becomes of them?
+//! Settles bytes in a cold file: determines their origin, and removes or keeps them.
 //!
-//! A recall that died leaves bytes that are worth nothing: the object has them. But a copy of a file with its marks, a
-//! restored backup, and bytes written while the feature was off look the same, and there the bytes are all that somebody
-//! has. So bytes are removed only after they were compared with the object (law 10). Where a recall has begun, zeros prove
-//! nothing: it has made room for bytes that did not arrive. Bytes that differ are kept: the file becomes local with them,
-//! as everybody sees it who mounts the volume without us, and [`xattr::KEPT`] records the object that it was.
+//! A recall that died leaves bytes that can be removed, because the object has them. But a copy of a file with its
+//! marks, a restored backup, and bytes written while the feature was off look the same, and there the bytes may be the
+//! only copy. So bytes are removed only after a comparison with the object (law 10). Where a recall has begun, zeros
+//! prove nothing: it has extended the file for bytes that did not arrive. Bytes that differ are kept: the file becomes
+//! local with them, which is how clients without our translator see it, and [`xattr::KEPT`] records its former object.
 //!
-//! The mark of a recall names the file and the ctime that it had. Where the volume keeps its own times, no operation of
-//! ours moves the ctime, so a matching mark explains the bytes well enough to read from the object beside it. It is no
-//! reason to remove them: a write by a client whose clock is behind does not move the ctime either.
+//! The mark of a recall contains the file's gfid and its ctime at that time. Where the volume keeps its own times, our
+//! operations do not change the ctime, so a matching mark explains the bytes well enough to serve reads from the
+//! object. It does not justify removing them: a write by a client whose clock is behind does not change the ctime
+//! either.
 
 #![forbid(unsafe_code)]
 
@@ -23,33 +24,33 @@ use crate::protocol::brick_file::BrickFile;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
 
-/// Whose the bytes in a cold file are.
+/// The origin of the bytes in a cold file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// A recall's of ours, or the object has them too: they may be removed.
+pub enum Origin {
+    /// A recall wrote them, or the object has them too: they may be removed.
     Ours,
-    /// Somebody's, for this reason.
+    /// Something else wrote them; the reason for this conclusion.
     Foreign(&'static str),
 }
 
-const DIFFERENT: Whose = Whose::Foreign("it has bytes that its object has not");
-const COPIED: Whose = Whose::Foreign("its marks are another file's");
+const DIFFERENT: Origin = Origin::Foreign("it has bytes that its object does not have");
+const COPIED: Origin = Origin::Foreign("its marks are another file's");
 
-/// What the marks say, whatever the bytes are.
+/// What the file's marks show, regardless of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// The record or the mark is another file's.
     pub copied: bool,
-    /// A recall has begun on it: zeros may be the room that it made.
+    /// A recall has begun on it: zeros may be where it extended the file.
     pub recalled: bool,
-    /// The recall was one of ours, on this file, and by its ctime nobody has changed the file since.
+    /// The recall was one of ours on this file, and by its ctime the file has not changed since.
     pub explained: bool,
     /// Its mtime differs from the archived one.
     pub changed: bool,
 }
 
 impl Marks {
-    /// Those of the file `gfid`.
+    /// Evaluates the marks of the file `gfid`.
     #[must_use]
     pub fn of<A: Attributes>(status: &Status<A>, gfid: Gfid) -> Self {
         let of_gfid = gfid.to_string();
@@ -68,15 +69,15 @@ impl Marks {
     }
 }
 
-/// Whether the bytes must be settled before anybody reads the file from its object: they are not those of a recall that is
-/// in progress, or died.
+/// Whether the bytes must be settled before reads are served from the object: no recall that is in progress, or died,
+/// explains them.
 #[must_use]
 pub fn is_unexplained<A: Attributes>(status: &Status<A>, gfid: Gfid) -> bool {
     status.state == State::Repair && status.on_bricks > 0 && !Marks::of(status, gfid).explained
 }
 
-/// Whether the bytes in a file in [`State::Repair`] are those of a recall that is in progress, or died, by its marks.
-/// `own_times`: the volume keeps its own times. Where it does not, the marks only say that a recall has begun.
+/// Whether, by its marks, the bytes in a file in [`State::Repair`] are those of a recall that is in progress, or died.
+/// `own_times`: the volume keeps its own times. Where it does not, the marks only show that a recall has begun.
 #[must_use]
 pub fn is_by_recall<A: Attributes>(own_times: bool, status: &Status<A>, gfid: Gfid) -> bool {
     let marks = Marks::of(status, gfid);
@@ -87,25 +88,25 @@ pub fn is_by_recall<A: Attributes>(own_times: bool, status: &Status<A>, gfid: Gf
     }
 }
 
-/// Whose they are, when they were compared with the object, or could not be (an error).
+/// Determines the origin of the bytes. `compared`: whether they equal the object's, or why the comparison failed.
 ///
 /// # Errors
-/// That error, where nothing can be concluded.
+/// That failure, if nothing can be concluded from it.
 pub fn conclude<A: Attributes>(
     compared: Result<bool, Failure>,
     status: &Status<A>,
     marks: Marks,
     own_times: bool,
-) -> Result<Whose, Failure> {
+) -> Result<Origin, Failure> {
     match compared {
-        Ok(true) => Ok(Whose::Ours),
+        Ok(true) => Ok(Origin::Ours),
         Ok(false) => Ok(DIFFERENT),
-        Err(failure) => when_it_fails(status, marks, own_times, &failure).ok_or(failure),
+        Err(failure) => without_comparison(status, marks, own_times, &failure).ok_or(failure),
     }
 }
 
-/// Whose they are, by the marks alone: a plugin of the stock ABI writes into the file or does nothing, and cannot be asked
-/// for the object's bytes. Its recalls are always marked, and make room for all of the file.
+/// Determines the origin from the marks alone. A plugin of the stock ABI can only write the object into the file, so
+/// its bytes cannot be compared. Its recalls are always marked, and extend the file to its full size first.
 ///
 /// # Errors
 /// [`Failure::Damaged`] where the marks contradict each other.
@@ -113,95 +114,96 @@ pub fn without_parts<A: Attributes>(
     status: &Status<A>,
     marks: Marks,
     own_times: bool,
-) -> Result<Whose, Failure> {
+) -> Result<Origin, Failure> {
     let whole = status.on_bricks == status.attributes.size();
     match marks {
         Marks { copied: true, .. } => Ok(COPIED),
         Marks {
             recalled: false, ..
         } => Ok(DIFFERENT),
-        Marks { changed, .. } if !own_times || !changed => Ok(Whose::Ours),
+        Marks { changed, .. } if !own_times || !changed => Ok(Origin::Ours),
         _ if !whole => Ok(DIFFERENT),
         _ => Err(Failure::Damaged(
-            "a recall died in it, and somebody has touched it or written to it since; look at it on a brick",
+            "a recall of it was interrupted, and it was touched or written to since; examine it on a brick",
         )),
     }
 }
 
-/// What can be concluded although they could not be compared.
-fn when_it_fails<A: Attributes>(
+/// Determines the origin although the comparison failed; `None` if that is not possible.
+fn without_comparison<A: Attributes>(
     status: &Status<A>,
     marks: Marks,
     own_times: bool,
     failure: &Failure,
-) -> Option<Whose> {
+) -> Option<Origin> {
     let whole = status.on_bricks == status.attributes.size();
     match failure {
         _ if marks.copied && !marks.recalled => Some(COPIED),
-        // Fragments of an erasure-coded volume that do not agree: nobody can read them. A client died in its only write,
-        // or in one of many.
+        // The fragments of an erasure-coded volume do not agree, so nothing can read them: a client died during a
+        // write.
         Failure::Brick { errno, .. } if *errno == Errno::EIO => {
             let ours = marks.explained || (!marks.changed && status.record.is_some());
-            ours.then_some(Whose::Ours)
+            ours.then_some(Origin::Ours)
         }
-        // Nothing is left to compare with. Part of a file must not pass for it: a recall that died makes room for all.
+        // There is nothing to compare with. Part of a file must not become the file: a recall that died has extended it
+        // to its full size.
         failure if failure.errno() == Errno::ENODATA => {
             let theirs = if marks.recalled {
                 own_times && marks.changed && !whole
             } else {
                 marks.changed || whole
             };
-            theirs.then_some(Whose::Foreign("its object is not in the store"))
+            theirs.then_some(Origin::Foreign("its object is not in the store"))
         }
         _ => None,
     }
 }
 
-/// What [`settle`] made of a file.
+/// The result of [`settle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Cold, without bytes.
+    /// The bytes were removed; the file is cold.
     Cold,
-    /// Local, with the bytes that it had.
+    /// The bytes were kept; the file is local.
     Kept,
 }
 
-/// Makes a cold file that has bytes cold without them, or local with them. `compare` says whose they are; it is asked only
-/// if that is in doubt. Call only under the lock.
+/// Removes the bytes of a cold file, or makes it local with them. `compare` determines their origin; it is called only
+/// if that is in doubt. Requires the lock.
 ///
 /// # Errors
-/// Why not: nothing is removed then.
+/// The origin is not known, or an operation failed.
 pub fn settle<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
     gfid: Gfid,
     status: &Status<F::Attributes>,
-    compare: impl FnOnce(Marks) -> Result<Whose, Failure>,
+    compare: impl FnOnce(Marks) -> Result<Origin, Failure>,
 ) -> Result<Settled, Failure> {
     let marks = Marks::of(status, gfid);
-    let whose = match status.on_bricks {
-        0 => Whose::Ours,
+    let origin = match status.on_bricks {
+        0 => Origin::Ours,
         bytes if bytes > status.attributes.size() => {
-            Whose::Foreign("it has more bytes than were archived")
+            Origin::Foreign("it has more bytes than were archived")
         }
         _ => compare(marks)?,
     };
-    match whose {
-        Whose::Foreign(why) => keep(held, fd, gfid, status, why).map(|()| Settled::Kept),
-        Whose::Ours => {
-            // First: the client whose bytes they are may be back, and takes its mark for a proof that nobody else was
-            // at work.
+    match origin {
+        Origin::Foreign(why) => keep(held, fd, gfid, status, why).map(|()| Settled::Kept),
+        Origin::Ours => {
+            // Replaces the mark first: the client that wrote the bytes may reconnect, and would take its own mark as
+            // proof that no other client has changed the file.
             held.lease.mark(held.file, fd, gfid, status)?;
             make_cold_again(held, fd, &status.attributes, false).map(|()| Settled::Cold)
         }
     }
 }
 
-/// Makes a half-recalled file cold again, with the times in `keep` if it was `moved` off them or removing the bytes does
-/// that (it does not where the volume keeps its own). Call only under the lock.
+/// Makes a partly recalled file cold again. Restores the times in `keep` if the recall changed them (`moved`) or
+/// removing the bytes does (it does not where the volume keeps its own times). Requires the lock.
 ///
-/// The bricks could do it (the repair key), but on a replicated volume only the brick that happens to be asked. Does
-/// nothing once the file's commit has begun: the error that leads here may have been the answer to it.
+/// The bricks can do this themselves (the repair key), but on a replicated volume only one of them would. Does nothing
+/// once the file's commit has begun: the commit may have succeeded although its answer was an error.
 ///
 /// # Errors
 /// [`Failure::Brick`].
@@ -215,7 +217,7 @@ pub fn make_cold_again<F: BrickFile>(
     if !matches!(before.state, State::Remote | State::Repair) {
         return Ok(());
     }
-    // Even if there seems to be nothing to remove: an erasure-coded volume knows a file's size late.
+    // Even if there seem to be no bytes: an erasure-coded volume updates a file's size late.
     held.empty(fd)?;
     if moved || held.file.status()?.attributes.mtime() != before.attributes.mtime() {
         held.set_times(fd, keep)?;
@@ -223,7 +225,7 @@ pub fn make_cold_again<F: BrickFile>(
     held.remove(fd, "unmark", xattr::DOWNLOADING)
 }
 
-/// The file is local from now on, with the bytes that it has.
+/// Makes the file local with the bytes that it has.
 fn keep<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
@@ -234,7 +236,7 @@ fn keep<F: BrickFile>(
     let key = status.key.as_ref().or(status.remote.as_ref());
     let key = key.map(|key| String::from_utf8_lossy(key).into_owned());
     let key = key.unwrap_or_default();
-    // Whichever file's object it was: this may be the last file that names it.
+    // Even if the marks are another file's: this may be the last file that refers to the object.
     if !key.is_empty() {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         let kept = Kept {
@@ -249,8 +251,8 @@ fn keep<F: BrickFile>(
     }
     held.remove_all(fd, "commit", &xattr::COMMIT)?;
     log::warn!(
-        "{} (gfid {gfid}): {why}; its {} bytes are not from a recall and are kept: they are the file now. Its marks named \
-         object {key}, of {} bytes. See 'Bytes that are not ours' in SEMANTICS.md",
+        "{} (gfid {gfid}): {why}; its {} bytes are not from a recall, so they are kept and the file is local now. Its \
+         marks named object {key}, of {} bytes. See 'Bytes that are not ours' in SEMANTICS.md",
         held.file.path(),
         status.on_bricks,
         status.attributes.size(),

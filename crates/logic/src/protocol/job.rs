@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One job on one file: lock, heal what a dead client left, do what the job is for, unlock; and all of it again if the
+//! One job on one file: lock, heal what a dead client left, do the job's own work, unlock; and retry all of it if the
 //! lock was lost meanwhile.
 
 #![forbid(unsafe_code)]
@@ -10,51 +10,51 @@ use crate::decision::Want;
 use crate::errno::Failure;
 use crate::gfid::Gfid;
 use crate::protocol::brick_file::BrickFile;
-use crate::protocol::heal::{Marks, Settled, Whose, settle};
+use crate::protocol::heal::{Marks, Origin, Settled, settle};
 use crate::protocol::lease::{Held, Lease};
 use crate::protocol::lock;
-use crate::protocol::recall::{Fetch, Plan, bring_back, empty};
+use crate::protocol::recall::{Fetch, Plan, empty, fetch_and_commit};
 use crate::status::Status;
 
-/// What a job needs beside the bricks.
+/// What a job needs besides the bricks.
 pub trait Work<F: BrickFile>: Fetch<F> {
-    /// The job starts, or starts again: nothing counts that was done before.
+    /// The job starts, or retries: discards what an earlier attempt has done.
     fn begin(&mut self);
 
-    /// Whose the bytes in the file are: see [`crate::protocol::heal`].
+    /// Determines the origin of the bytes in the file: see [`crate::protocol::heal`].
     ///
     /// # Errors
-    /// Where that is not known.
+    /// It is not known.
     fn compare(
         &mut self,
         fd: &F::Fd,
         status: &Status<F::Attributes>,
         marks: Marks,
-    ) -> Result<Whose, Failure>;
+    ) -> Result<Origin, Failure>;
 
-    /// The bytes were kept: they are the file.
+    /// The bytes in the file were kept, and the file is local with them.
     fn kept(&mut self);
 
-    /// How the file is to be brought back; `keep`: only so many bytes are wanted.
+    /// Plans the recall. `keep`: only this many bytes are needed, because the rest will be truncated.
     ///
     /// # Errors
-    /// No store, no room.
+    /// There is no store, or no space.
     fn plan(&mut self, status: &Status<F::Attributes>, keep: Option<u64>) -> Result<Plan, Failure>;
 
-    /// Whether the operation that truncates the file, and that the job was started for, still waits.
+    /// Takes the truncating operation for which the job was started. Returns false if it no longer waits.
     fn take_truncation(&mut self) -> bool;
 
-    /// The file is local. `recalled`: that is this job's doing, which brought back so many bytes.
+    /// The file is local. `recalled`: the number of bytes, if this job has recalled it.
     fn local(&mut self, recalled: Option<u64>);
 }
 
-/// How often a job whose lock was lost starts again.
-const AGAIN: usize = 3;
+/// How often a job retries after it lost its lock.
+const RETRIES: usize = 3;
 
-/// Does what the job is for. `keep_going` is asked while another client has the lock.
+/// Runs the job. `keep_going` is called while another client has the lock, and ends the wait with an error.
 ///
 /// # Errors
-/// Why not; the file is as cold as it was then, or what another client made of it.
+/// The job failed. The file is as cold as before, or in the state in which another client left it.
 pub fn run<F: BrickFile>(
     file: &F,
     lease: &Lease,
@@ -63,7 +63,7 @@ pub fn run<F: BrickFile>(
     keep_going: impl Fn() -> Result<(), Failure>,
     work: &mut dyn Work<F>,
 ) -> Result<(), Failure> {
-    let mut left = AGAIN;
+    let mut left = RETRIES;
     loop {
         work.begin();
         lease.begin(file);
@@ -74,9 +74,9 @@ pub fn run<F: BrickFile>(
             outcome
         });
         match outcome {
-            // Whoever had the lock meanwhile may have done it all; if not, the job starts again.
+            // If another client has not done the work meanwhile, the retry does it.
             Err(Failure::LockLost) if left > 0 => left -= 1,
-            // As often as bricks disconnect: in an upgrade each of them does, one after the other.
+            // Not limited: during an upgrade, every brick disconnects, one after the other.
             Err(Failure::Disconnected) => {}
             outcome => return outcome,
         }
@@ -89,7 +89,7 @@ fn with_lock<F: BrickFile>(
     want: Want,
     work: &mut dyn Work<F>,
 ) -> Result<(), Failure> {
-    let status = healed(held, gfid, work)?;
+    let status = heal(held, gfid, work)?;
     match (status.state, want) {
         (State::Local, _) => {
             if status.has_left_overs {
@@ -101,11 +101,12 @@ fn with_lock<F: BrickFile>(
         (_, Want::Tidy | Want::Inspect | Want::SettleNow | Want::Settle) => Ok(()),
         (State::Remote, Want::Bytes | Want::Check | Want::Read) => {
             let plan = work.plan(&status, None)?;
-            bring_back(held, gfid, &status, plan, work)?;
+            fetch_and_commit(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));
             Ok(())
         }
-        // Without it everybody who waits goes on, and finds the file as it is.
+        // Without the truncation there is nothing to do: the other waiters resume, and start a job of their own if
+        // needed.
         (State::Remote, Want::First(_)) if !work.take_truncation() => Ok(()),
         (State::Remote, Want::First(0)) => {
             empty(held, work)?;
@@ -114,16 +115,16 @@ fn with_lock<F: BrickFile>(
         }
         (State::Remote, Want::First(keep)) => {
             let plan = work.plan(&status, Some(keep))?;
-            bring_back(held, gfid, &status, plan, work)?;
+            fetch_and_commit(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));
             Ok(())
         }
-        _ => Err(Failure::Damaged("the bricks cannot tell its state")),
+        _ => Err(Failure::Damaged("the bricks cannot determine its state")),
     }
 }
 
-/// The file's status, after what a dead client left was mended. We hold the lock, so nobody is at work.
-fn healed<F: BrickFile>(
+/// Heals what a dead client left, and returns the file's status then. We hold the lock, so no client is working on it.
+fn heal<F: BrickFile>(
     held: Held<'_, F>,
     gfid: Gfid,
     work: &mut dyn Work<F>,
@@ -138,8 +139,8 @@ fn healed<F: BrickFile>(
             }
             held.file.status()
         }
-        // The bytes are whole: a commit did not finish, or a handshake did not begin to truncate. Recalls of the stock
-        // translator that died near their end leave this, too.
+        // The file has all its bytes: a commit did not finish, or a handshake died before it truncated. Recalls of the
+        // stock translator that died near their end leave this state too.
         State::Downloading => {
             let fd = held.file.open()?;
             held.remove_all(&fd, "unmark", &xattr::COMMIT)?;

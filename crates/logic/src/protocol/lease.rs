@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether a job still has its file's lock.
+//! Determines whether a job still has its file's lock.
 //!
-//! A brick forgets a client's locks when their connection breaks, and does not say so when it is back: the host opens
-//! descriptors again, but does not take locks again. Meanwhile another client may have recalled the file and an
-//! application may have changed it, or another recall is in progress and the file is half there. So when a brick has
-//! disconnected since the job took its lock, the job takes the lock once more, which a brick grants if it still holds our
-//! lock or nobody has taken it since, and checks that the file's mark is still the job's own. If so, nobody else was at
-//! work.
+//! A brick drops a client's locks when their connection breaks, and the client is not informed when it reconnects: the
+//! host reopens descriptors, but does not take locks again. Meanwhile another client may have recalled the file and an
+//! application changed it, or another recall may be in progress and have written part of the file. So if a brick has
+//! disconnected since the job took its lock, the job takes the lock once more, which a brick grants if it still holds
+//! our lock or nobody has taken it since, and checks that the file's mark is still the job's own. If so, no other
+//! client has worked on the file.
 //!
-//! Every change of a file under its lock goes through [`Held`], which checks first. Nothing slips through between the
-//! check and the change: a connection that breaks fails the operations in flight, and the host reports the break before it
-//! reconnects, which takes seconds. On a volume of several bricks an operation succeeds though one of them disconnects, so
-//! the next change must not rely on the last one's success.
+//! Every change of a file under its lock goes through [`Held`], which checks first. The lock cannot be lost unnoticed
+//! between the check and the change: a connection that breaks fails the operations in flight, and the host reports the
+//! break before it reconnects, which takes seconds. On a volume of several bricks, an operation succeeds even if one of
+//! them disconnects, so its success does not prove that the lock is still held for the next change.
 
 #![forbid(unsafe_code)]
 
@@ -28,14 +28,14 @@ use crate::marks::Mark;
 use crate::protocol::brick_file::BrickFile;
 use crate::status::{Attributes, Status};
 
-/// See the module.
+/// Whether a job still has its file's lock.
 #[derive(Debug, Default)]
 pub struct Lease {
-    /// The value of the job's mark, once it is set. No other job's mark has it.
+    /// The value of the job's mark, once it is set. It is unique to the job.
     mark: Mutex<Option<String>>,
-    /// The count of disconnects when the lock was last known to be ours.
+    /// The number of disconnects when the lock was last known to be ours.
     disconnects: AtomicU64,
-    /// How often the lock was taken beyond the first time.
+    /// How often the lock was taken again.
     again: AtomicU32,
 }
 
@@ -56,7 +56,7 @@ impl Lease {
             .store(file.disconnects(), Ordering::Release);
     }
 
-    /// Sets the mark on the file `gfid`; `now` is its status under the lock.
+    /// Sets the job's mark on the file `gfid`. `now`: its status under the lock.
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -74,17 +74,17 @@ impl Lease {
         Ok(())
     }
 
-    /// Whether no brick has disconnected since the lock was known to be ours; `disconnects` is the count now.
+    /// Whether no brick has disconnected since the lock was last known to be ours. `disconnects`: the current number.
     #[must_use]
     pub fn is_sure(&self, disconnects: u64) -> bool {
         self.disconnects.load(Ordering::Acquire) == disconnects
     }
 
-    /// Makes sure that the lock is ours. After a disconnect the mark decides, and without a mark the lock counts as lost.
-    /// Blocks.
+    /// Verifies that the lock is ours. After a disconnect, the job's mark must still be on the file; if it was not set
+    /// yet, the lock counts as lost. Blocks.
     ///
     /// # Errors
-    /// [`Failure::LockLost`]: the job must not touch the file any more.
+    /// [`Failure::LockLost`]: the job must not change the file any more.
     pub fn check(&self, file: &impl BrickFile) -> Result<(), Failure> {
         loop {
             let disconnects = file.disconnects();
@@ -102,17 +102,17 @@ impl Lease {
             self.again.fetch_add(1, Ordering::AcqRel);
             let status = file.status().map_err(lost)?;
             if status.remote.is_none() || status.mark.as_deref() != Some(ours.as_bytes()) {
-                log::warn!("{}: another client had its lock meanwhile", file.path());
+                log::warn!("{}: another client had the lock meanwhile", file.path());
                 return Err(Failure::LockLost);
             }
             self.disconnects.store(disconnects, Ordering::Release);
         }
     }
 
-    /// Gives back the locks that [`Self::check`] took.
+    /// Releases the locks that [`Self::check`] took.
     pub fn end(&self, file: &impl BrickFile) {
         for _ in 0..self.again.swap(0, Ordering::AcqRel) {
-            // A brick that had disconnected holds it one time less than the others, and refuses the last.
+            // A brick that had disconnected holds one lock less than the others, and refuses the last release.
             let _ = file.unlock();
         }
     }
@@ -121,7 +121,7 @@ impl Lease {
 /// A file whose lock a job has.
 #[derive(Debug)]
 pub struct Held<'a, F> {
-    /// The file: what does not change it needs no check.
+    /// The file. Operations that do not change it need no check.
     pub file: &'a F,
     /// Whether the lock is still ours.
     pub lease: &'a Lease,
@@ -135,13 +135,13 @@ impl<F> Clone for Held<'_, F> {
 
 impl<F> Copy for Held<'_, F> {}
 
-/// Changes. Each is that of [`BrickFile`], after a check.
+/// The changes of [`BrickFile`], each after a check.
 ///
 /// # Errors
-/// [`Failure::LockLost`]: nothing was changed. [`Failure::Brick`].
+/// [`Failure::LockLost`], before anything was changed; [`Failure::Brick`].
 #[allow(clippy::missing_errors_doc)]
 impl<F: BrickFile> Held<'_, F> {
-    /// Makes sure that the lock is ours.
+    /// Verifies that the lock is ours.
     pub fn check(&self) -> Result<(), Failure> {
         self.lease.check(self.file)
     }
@@ -163,8 +163,8 @@ impl<F: BrickFile> Held<'_, F> {
         self.file.remove_one(fd, step, name)
     }
 
-    /// Removes extended attributes in one operation, in any order, or one after the other in this order where the volume
-    /// cannot do that.
+    /// Removes extended attributes in one operation, in any order; where the volume does not support that, one after
+    /// the other, in the given order.
     pub fn remove_all(
         &self,
         fd: &F::Fd,
@@ -180,25 +180,26 @@ impl<F: BrickFile> Held<'_, F> {
         }
     }
 
-    /// Removes what a cold file has and a local one has not; last the attribute by which a lookup sees that some are left.
+    /// Removes the marks that a local file must not have, and last the one by which a lookup notices that some are
+    /// left.
     pub fn tidy(&self, fd: &F::Fd) -> Result<(), Failure> {
         self.remove_all(fd, "tidy up", xattr::LEFT_OVERS)
     }
 
-    /// Gives the file `size` bytes. Returns whether that moved its mtime.
+    /// Truncates or extends the file to `size` bytes. Returns whether that changed its mtime.
     pub fn resize(&self, fd: &F::Fd, step: &'static str, size: u64) -> Result<bool, Failure> {
         self.check()?;
         self.file.resize(fd, step, size)
     }
 
-    /// Removes all bytes and waits until that is on disk: an erasure-coded volume records a file's new size and version
-    /// late, and a brick that was down heals by them.
+    /// Removes all bytes and waits until that is on disk: an erasure-coded volume updates a file's size and version
+    /// late, and uses them to heal a brick that was down.
     pub fn empty(&self, fd: &F::Fd) -> Result<(), Failure> {
         self.resize(fd, "cut", 0)?;
         self.file.fsync(fd)
     }
 
-    /// Sets access and modification time.
+    /// Sets the access and modification time.
     pub fn set_times(&self, fd: &F::Fd, attributes: &F::Attributes) -> Result<(), Failure> {
         self.check()?;
         self.file.set_times(fd, attributes)

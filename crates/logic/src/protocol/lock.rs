@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The lock that serialises archive and recall of a file between all clients. It dies with its client's connection.
+//! The lock that serialises archive and recall of a file between all clients. It is released when its client's
+//! connection closes.
 //!
-//! No request ever waits for it on a brick: one that waits longer than the volume's `network.frame-timeout` makes the
-//! host drop the whole connection. So it is polled.
+//! It is polled. No request waits for it on a brick, because a request that waits longer than the volume's
+//! `network.frame-timeout` makes the host drop the whole connection.
 
 #![forbid(unsafe_code)]
 
@@ -20,7 +21,7 @@ impl<F: BrickFile> Drop for Locked<'_, F> {
     fn drop(&mut self) {
         let _step = crash::step("unlock");
         match self.0.unlock() {
-            // A file that was removed meanwhile has taken its lock along.
+            // The file was removed meanwhile, and its lock with it.
             Err(failure) if !matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
                 log::warn!("{}: {failure}", self.0.path());
             }
@@ -55,7 +56,7 @@ pub fn lock<F: BrickFile>(
             locked => return locked,
         }
         keep_going()?;
-        // Two clients that poll several bricks in step could refuse each other for ever.
+        // With jitter, because clients that poll several bricks in step could block each other forever.
         file.pause(pause + pause.mul_f32(jitter(file)));
         pause = (pause * 3 / 2).min(LAST);
     }
@@ -66,14 +67,14 @@ pub fn lock<F: BrickFile>(
 /// # Errors
 /// [`Failure::Locked`], [`Failure::Brick`].
 pub fn lock_within<F: BrickFile>(file: &F, at_most: Duration) -> Result<Locked<'_, F>, Failure> {
-    let begun = Instant::now();
-    lock(file, || match begun.elapsed() < at_most {
+    let started = Instant::now();
+    lock(file, || match started.elapsed() < at_most {
         true => Ok(()),
         false => Err(Failure::Locked),
     })
 }
 
-/// From 0 to 1.
+/// A pseudo-random number from 0 to 1.
 fn jitter<F>(file: &F) -> f32 {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     let mixed = u64::from(now.subsec_nanos()) ^ (std::ptr::from_ref(file).addr() as u64 >> 4);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Brings a file back, or truncates it: what happens between healing and the end of the lock.
+//! Recalls or truncates a file, after healing and under the lock.
 //!
 //! ```text
-//! mark -> make room -> fetch (drained and checked) -> commit
+//! mark -> extend -> fetch (drained and checked) -> commit
 //! commit: fsync -> times -> truncate as the caller -> remove the marks
 //! ```
 //!
 //! Before each change it is checked that the lock is still ours ([`Held`]).
 //!
-//! Law 9: nothing is removed that the bricks have not accepted as the caller's. So a truncation is done on the bricks as
-//! its caller's *before* the file stops being cold: on the empty stub, or on the bytes in front of the cut once they are
-//! there. It hurts nothing there. If the bricks refuse it, the file is as cold as it was.
+//! Law 9: nothing is removed unless the bricks have accepted the operation with its caller's identity. So a truncation
+//! is done on the bricks as its caller *before* the file stops being cold: on the empty stub, or on a file that has the
+//! bytes to be kept. There it removes nothing. If the bricks refuse it, the file is as cold as before.
 
 #![forbid(unsafe_code)]
 
@@ -23,23 +23,23 @@ use crate::protocol::heal::make_cold_again;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
 
-/// How a file is brought back.
+/// How a file is recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How many bytes, from the beginning.
+    /// How many bytes, from the start of the file.
     pub size: u64,
-    /// Whether they arrive in one write. Such a recall needs no mark to be told from a whole file: a brick has the write or
-    /// not.
+    /// Whether they are written in one write. Such a recall needs no mark, because a brick has either all bytes or
+    /// none.
     pub one_write: bool,
 }
 
-/// What a recall needs beside the bricks.
+/// What a recall needs besides the bricks.
 pub trait Fetch<F: BrickFile> {
-    /// Writes the planned bytes. On success every write was acknowledged and the bytes are the object's. Returns whether
-    /// that moved the file's mtime.
+    /// Writes the planned bytes. On success, every write was acknowledged and the bytes are the object's. Returns
+    /// whether that changed the file's mtime.
     ///
     /// # Errors
-    /// Why not: what was written is worth nothing then.
+    /// The recall failed; the bytes written must be discarded.
     fn fetch(
         &mut self,
         fd: &F::Fd,
@@ -58,28 +58,27 @@ pub trait Fetch<F: BrickFile> {
         plan: Plan,
     ) -> Result<(), Failure>;
 
-    /// Has the bricks do the caller's own truncation, if the job is for one.
+    /// Runs the truncation on the bricks with its caller's identity, if the job was started for one.
     ///
     /// # Errors
     /// [`Failure::NotAccepted`].
     fn truncate_as_caller(&mut self) -> Result<(), Failure>;
 
-    /// The order of the commit. Tests change it.
+    /// The order of the commit's steps. Tests override it.
     fn commit(&self) -> &'static [Step] {
         &COMMIT
     }
 
-    /// Readers are not served from the bricks beside the recall any more; waits for those that are. `failed`: why the
-    /// recall failed, if it did.
+    /// Stops serving reads from the bricks during the recall, and waits for those in flight. `failed`: why the recall
+    /// failed, if it did.
     fn end_reading(&mut self, failed: Option<&Failure>);
 }
 
-/// Fetches the file, or as much of it as `plan` says, and commits. Call only under the lock, on a file that is cold and has
-/// no bytes.
+/// Fetches the bytes of a cold file according to `plan`, and commits. Requires the lock, and a file without bytes.
 ///
 /// # Errors
-/// Why not; the file is cold then, or what another client made of it.
-pub fn bring_back<F: BrickFile>(
+/// The recall failed. The file is cold, or in the state in which another client left it.
+pub fn fetch_and_commit<F: BrickFile>(
     held: Held<'_, F>,
     gfid: Gfid,
     status: &Status<F::Attributes>,
@@ -101,9 +100,9 @@ pub fn bring_back<F: BrickFile>(
         moved |= work.fetch(&fd, status, plan)?;
         commit(held, &fd, status, plan, moved, before, work)
     });
-    // Another client may have brought it back.
+    // If the lock is lost, another client may have recalled the file.
     let lost = done.is_err() && held.check().is_err();
-    // Readers that were served beside it are answered before anything is removed, and before another client may remove it.
+    // Reads in flight are answered before anything is removed, by us or, after the unlock, by another client.
     work.end_reading(match lost {
         true => Some(&Failure::LockLost),
         false => done.as_ref().err(),
@@ -117,25 +116,25 @@ pub fn bring_back<F: BrickFile>(
             _ => Failure::LockLost,
         });
     }
-    // If this fails too, the next recall starts with it.
+    // If this fails too, the next recall does it first.
     if let Err(second) = make_cold_again(held, &fd, &status.attributes, moved) {
         log::warn!(
-            "{}: cannot clean up after a failed recall: {second}; the next recall does it",
+            "{}: cannot clean up after a failed recall: {second}; the next recall will",
             file.path()
         );
     }
     Err(failure)
 }
 
-/// Returns whether that moved the file's mtime.
+/// Prepares the file for the recall's writes. Returns whether that changed its mtime.
 ///
-/// A recall of many writes gives the file its size first. Erasure-coded volumes answer EIO to everything for ever once too
-/// few bricks agree on how long their fragments are (they ask for it along with the version, and compare the answers). A
-/// client that dies in the middle of many writes that each make the file longer leaves every fragment at a length of its
-/// own. So one operation makes all of them as long as they will be.
+/// If there are several writes, the file is extended to its final size first. An erasure-coded volume queries the
+/// length of the fragments along with their version, and once too few bricks agree on it, it answers EIO to everything
+/// forever. A client that died amid writes that each extend the file would leave fragments of different lengths. So a
+/// single operation extends all of them to their final length.
 ///
-/// A recall of one write needs none of that. But if it brings less than the whole file, it first removes what a client may
-/// have left that died in its only write: that may have reached some bricks of a file that looks cold by the others.
+/// A single write does not need that. But if it is less than the whole file, bytes that another client left are removed
+/// first: one that died during its single write may have reached some bricks, while by the others the file looks cold.
 fn prepare<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
@@ -152,24 +151,24 @@ fn prepare<F: BrickFile>(
 /// A step of the commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The bytes are on disk.
+    /// Writes the bytes to disk.
     Fsync,
-    /// The times are what they were.
+    /// Restores the times.
     Times,
-    /// The caller's truncation is accepted, and done.
+    /// Runs the caller's truncation.
     Truncate,
-    /// **The commit**: the marks are gone, `cs.remote` among them.
+    /// **The commit**: removes the marks, `cs.remote` among them.
     Unmark,
 }
 
-/// The order of the commit (law 3). tests/protocol tries every other: it survives only if the marks go last and the times
-/// are restored before the truncation moves them.
+/// The order of the commit (law 3). tests/protocol tries all others: they are correct only if the marks are removed
+/// last and the times restored before the truncation changes them.
 pub const COMMIT: [Step; 4] = [Step::Fsync, Step::Times, Step::Truncate, Step::Unmark];
 
-/// Commits what was written since bricks had disconnected `before` times.
+/// Commits the bytes written. `before`: the number of disconnects before the first write.
 ///
-/// Wherever a brick dies in the last step, it has all the bytes, and the next client goes on with it: without the recorded
-/// size the bytes are not removed any more, and without `cs.remote` the file is local.
+/// A brick that dies at any point of the last step has all the bytes, and the next client completes the step: without
+/// the recorded size, the bytes are no longer removed, and without `cs.remote`, the file is local.
 fn commit<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
@@ -206,21 +205,21 @@ fn commit<F: BrickFile>(
     Ok(())
 }
 
-/// Truncates a cold file to nothing. Fetches nothing. Call only under the lock.
+/// Truncates a cold file to 0 bytes, without fetching any. Requires the lock.
 ///
 /// # Errors
-/// Why not; the file is as cold as it was.
+/// The file is as cold as before.
 pub fn empty<F: BrickFile>(held: Held<'_, F>, work: &mut dyn Fetch<F>) -> Result<(), Failure> {
     let fd = held.file.open()?;
-    // There is no mark: it starts again if a brick disconnected since the status was asked for. Another client's recall
-    // would go on writing into what is to be empty.
+    // There is no mark, so any disconnect since the status was queried makes the job retry: another client's recall
+    // could still be writing to the file that must be empty.
     held.check()?;
     work.truncate_as_caller()?;
     held.remove(&fd, "commit", xattr::REMOTE)?;
-    // The file is empty and local, whatever comes of this.
+    // The file is empty and local even if this fails.
     if let Err(failure) = held.tidy(&fd) {
         log::warn!(
-            "{}: marks are left, which the next lookup removes: {failure}",
+            "{}: cannot remove the remaining marks: {failure}; the next lookup will",
             held.file.path()
         );
     }

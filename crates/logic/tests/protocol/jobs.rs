@@ -7,7 +7,7 @@ use cloudsync_logic::decision::Want;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::handshake::{self, Archive, Object};
-use cloudsync_logic::protocol::heal::{Marks, Whose, conclude};
+use cloudsync_logic::protocol::heal::{Marks, Origin, conclude};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::try_lock;
@@ -95,7 +95,7 @@ impl Work<Client<'_>> for Steps<'_, '_> {
         (): &(),
         status: &Status<Attributes>,
         marks: Marks,
-    ) -> Result<Whose, Failure> {
+    ) -> Result<Origin, Failure> {
         let compared = self.client.wait("the store sends").map(|()| {
             let world = self.client.world.borrow();
             let key = status.key.as_ref().or(status.remote.as_ref()).unwrap();
@@ -178,7 +178,7 @@ struct Handshake<'c, 'w> {
 }
 
 impl Archive<Attributes> for Handshake<'_, '_> {
-    fn vouch(&mut self, _: &Status<Attributes>) -> Result<Object, Failure> {
+    fn confirm_object(&mut self, _: &Status<Attributes>) -> Result<Object, Failure> {
         self.client.wait("the store answers")?;
         Ok(Object {
             key: self.key.clone(),

@@ -92,7 +92,7 @@ fn only_a_recall_of_ours_on_this_file_explains_bytes() {
 fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
     let say = |bytes, mark, record, failure: &Failure| {
         let status = status(bytes, mark, record);
-        when_it_fails(&status, Marks::of(&status, GFID), true, failure)
+        without_comparison(&status, Marks::of(&status, GFID), true, failure)
     };
     for (bytes, mark, record, failure) in [
         (50, None, Some(GFID), STORE_AWAY),
@@ -113,7 +113,7 @@ fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
     ] {
         let said = say(bytes, None, record, &failure);
         assert!(
-            matches!(said, Some(Whose::Foreign(_))),
+            matches!(said, Some(Origin::Foreign(_))),
             "{bytes} {record:?}"
         );
     }
@@ -129,15 +129,15 @@ fn a_plugin_that_cannot_be_asked_costs_nobody_s_bytes() {
         without_parts(&status, Marks::of(&status, GFID), own_times)
     };
     let ours = say(50, mark(GFID, 0), Some(GFID), false);
-    assert!(matches!(ours, Ok(Whose::Ours)));
+    assert!(matches!(ours, Ok(Origin::Ours)));
     let written = say(50, mark(GFID, 0), Some(GFID), true);
-    assert!(matches!(written, Ok(Whose::Foreign(_))));
+    assert!(matches!(written, Ok(Origin::Foreign(_))));
     assert!(say(100, mark(GFID, 0), Some(GFID), true).is_err());
-    assert!(matches!(say(50, None, None, true), Ok(Whose::Foreign(_))));
+    assert!(matches!(say(50, None, None, true), Ok(Origin::Foreign(_))));
     assert!(matches!(
         say(50, mark(GFID, 0), None, true),
-        Ok(Whose::Ours)
+        Ok(Origin::Ours)
     ));
     let copied = say(50, mark(GFID, 0), Some(OTHER), false);
-    assert!(matches!(copied, Ok(Whose::Foreign(_))));
+    assert!(matches!(copied, Ok(Origin::Foreign(_))));
 }
