@@ -24,7 +24,7 @@ pub struct Allowance {
     used: VecDeque<(Instant, u64)>,
     bytes: u64,
     /// When the exhaustion was last reported.
-    said: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 /// Whether a file may be recalled.
@@ -58,11 +58,11 @@ impl Allowance {
             self.bytes += size;
             return Answer::Yes;
         }
-        let said = |when: Instant| now.saturating_duration_since(when) < allowed.window;
-        if self.said.is_some_and(said) {
+        let recent = |when: Instant| now.saturating_duration_since(when) < allowed.window;
+        if self.reported.is_some_and(recent) {
             return Answer::No;
         }
-        self.said = Some(now);
+        self.reported = Some(now);
         Answer::NoMore
     }
 }

@@ -160,8 +160,14 @@ pub const fn source(small: bool, can_fetch: bool, may_recall: bool, checked: boo
 /// The brick checks the state, reads, and gets the size, in this order. After a truncation in between, the read does
 /// not end at the size.
 #[must_use]
-pub const fn read_is_suspicious(asked: u64, offset: u64, got: u64, size: u64, attempt: u8) -> bool {
-    attempt == 0 && got < asked && (size == 0 || offset + got < size)
+pub const fn read_is_suspicious(
+    requested: u64,
+    offset: u64,
+    got: u64,
+    size: u64,
+    attempt: u8,
+) -> bool {
+    attempt == 0 && got < requested && (size == 0 || offset + got < size)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::fmt;
 pub struct Gfid(pub [u8; 16]);
 
 impl Gfid {
-    /// Whether it is no file's: all zeros.
+    /// Whether it is all zeros, which identifies no file.
     #[must_use]
     pub const fn is_none(self) -> bool {
         u128::from_ne_bytes(self.0) == 0

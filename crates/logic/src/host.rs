@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What objects and recalls need of the host: its operations, its memory, its threads. The translator implements this
-//! with GlusterFS, the tests that explore orders of events with a model.
+//! The host as objects and recalls see it: its operations, buffers and threads. The translator implements these traits
+//! with GlusterFS, and tests/races with a model.
 
 #![forbid(unsafe_code)]
 
@@ -16,19 +16,19 @@ use crate::store::Store;
 
 /// A host.
 pub trait Host: Debug + Send + Sync + Sized + 'static {
-    /// The most that one request asks for.
+    /// See [`sizes::PART`]. Tests use a smaller size.
     const PART: u64 = sizes::PART;
 
-    /// A file of at most so many bytes is fetched as a whole, and compared with its checksum before a byte of it is read.
+    /// See [`sizes::PIECE`]. Tests use a smaller size.
     const PIECE: u64 = sizes::PIECE;
 
-    /// The instance of the translator that works.
+    /// An instance of the translator.
     type Instance: Copy + Debug + Send + Sync + 'static;
-    /// Makes it the current one of its thread until it is dropped.
+    /// Keeps the instance current on its thread until it is dropped.
     type Entered;
     /// A file's attributes.
     type Attributes: status::Attributes + Send + Sync + 'static;
-    /// Memory that operations are answered with.
+    /// A buffer with which operations can be answered.
     type Buffer: Buffer<Self>;
     /// A reference to a file.
     type Inode: Inode;
@@ -37,7 +37,7 @@ pub trait Host: Debug + Send + Sync + Sized + 'static {
     /// A store.
     type Store: Store;
 
-    /// Makes `instance` the current one of this thread.
+    /// Makes `instance` the current one on this thread.
     fn enter(instance: Self::Instance) -> Self::Entered;
 
     /// Runs `body`; a panic in it is logged and becomes `otherwise`.
@@ -50,43 +50,43 @@ pub trait Host: Debug + Send + Sync + Sized + 'static {
     fn run(pool: Pool, limit: usize, task: impl FnOnce() + Send + 'static) -> Result<(), NoThread>;
 }
 
-/// Threads for one kind of work.
+/// A pool of threads for one kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Recalls of files that are small.
+    /// Recalls of small files.
     Small,
     /// Recalls of large files.
     Large,
     /// Requests to the store that readers wait for.
     Reads,
-    /// What asks or changes something on the bricks only.
+    /// Short work on the bricks, such as queries of a file's state.
     Bricks,
-    /// What waits for the lock of a file that another client may be recalling, and then needs no store.
+    /// Work under the file's lock that needs no store. It may wait while another client recalls the file.
     Locks,
 }
 
-/// How many threads [`Pool::Bricks`] and [`Pool::Locks`] may have.
+/// The maximum number of threads of [`Pool::Bricks`], and of [`Pool::Locks`].
 pub const LIMIT: usize = 16;
 
 /// No thread could be started, and none exists to run the task.
 #[derive(Debug)]
 pub struct NoThread;
 
-/// Memory that is filled from its beginning on.
+/// A buffer of fixed capacity, to which bytes are appended.
 pub trait Buffer<H: Host>: Debug + Send + Sync + Sized + 'static {
-    /// Empty, with room for `size` bytes.
+    /// Allocates an empty buffer for `size` bytes.
     ///
     /// # Errors
     /// ENOMEM.
     fn new(instance: H::Instance, size: usize) -> Result<Self, Errno>;
 
-    /// How many bytes there is room for.
+    /// The number of bytes that can still be appended.
     fn room(&self) -> usize;
 
-    /// Adds a copy of `bytes`, for which there must be room.
+    /// Appends a copy of `bytes`, for which there must be room.
     fn push(&mut self, bytes: &[u8]);
 
-    /// What is in it.
+    /// The bytes appended so far.
     fn bytes(&self) -> &[u8];
 }
 
@@ -104,27 +104,27 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
     /// Whether it is a read.
     fn is_read(&self) -> bool;
 
-    /// Whether it is one of those that can truncate a file: by path, by descriptor or with `O_TRUNC`.
+    /// Whether it can truncate a file: by path, by descriptor or with `O_TRUNC`.
     fn truncates(&self) -> bool;
 
-    /// Where a read begins.
+    /// The offset of a read.
     fn offset(&self) -> u64;
 
-    /// How many bytes a read wants.
+    /// The number of bytes that a read requests.
     fn size(&self) -> u64;
 
-    /// Answers a read with what is in `buffer`. `at_end`: the file has no more. The answer shows `attributes`.
+    /// Answers a read with the bytes in `buffer` and with `attributes`. `at_end`: they end at the end of the file.
     fn answer_bytes(self, buffer: &H::Buffer, at_end: bool, attributes: &H::Attributes);
 
     /// Answers with an error.
     fn fail(self, errno: Errno);
 
-    /// Goes on as if it had just arrived, since what it waited for has happened. Never blocks.
+    /// Continues the operation as if it had just arrived, after the wait has ended. Never blocks.
     fn again(self);
 
-    /// A read goes on though its file is not recalled. Never blocks.
+    /// Continues a read although its file was not recalled. Never blocks.
     fn read_again(self);
 
-    /// Reads from the bricks, which have these bytes, while the recall goes on. Never blocks.
+    /// Sends a read to the bricks, which have its bytes, while the recall continues. Never blocks.
     fn read_beside(self, reading: Reading<Chunk<H::Buffer>, H::Attributes>);
 }

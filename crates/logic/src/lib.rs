@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The translator's decisions and protocols, its objects in memory and its jobs, without GlusterFS: it builds and is tested
-//! on any machine, in seconds. What they need of GlusterFS is behind traits ([`host::Host`], [`recall::recalls::Recalls`],
+//! The translator's decisions and protocols, its objects in memory and its jobs, without GlusterFS, so that they build
+//! and are tested on any machine, in seconds. GlusterFS is behind traits ([`host::Host`], [`recall::recalls::Recalls`],
 //! [`store::Store`], [`protocol::brick_file::BrickFile`]).
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy |
-//! | [`config`] | the volume's options, parsed |
+//! | [`config`] | the parser of the volume's options |
 //! | [`allowance`] | how much reads may recall within a time window |
-//! | [`protocol`] | the operations of jobs on the bricks, in their order: recall, truncation, handshake, healing |
-//! | [`status`] | what the bricks say of a file |
+//! | [`protocol`] | the order of a job's operations on the bricks: recall, truncation, handshake, healing |
+//! | [`status`] | a file's state, attributes and marks on the bricks |
 //! | [`queue`] | the parts of an object that are not fetched yet, in order of demand |
-//! | [`coverage`] | which ranges of an object are in memory or requested |
+//! | [`coverage`] | which ranges of an object are in memory or in flight |
 //! | [`ahead`] | how far to read ahead of each reader |
-//! | [`ranges`] | which bytes were written |
+//! | [`ranges`] | a set of byte ranges |
 //! | [`marks`] | the values of the marks that the translator writes |
 //! | [`sizes`] | sizes of parts and requests |
-//! | [`host`] | what objects and recalls need of the host |
-//! | [`store`] | what is asked of a store |
-//! | [`objects`] | objects that are read or recalled, shared by their readers and recalls |
-//! | [`recall`] | jobs that bring files back, and the count of their writes |
-//! | [`work`] | work on threads, and the count of it |
-//! | [`sync`] | locks: the standard library's, or those of the tests that explore orders of events |
+//! | [`host`] | the host as objects and recalls see it |
+//! | [`store`] | the store as objects see it |
+//! | [`objects`] | objects being read or recalled, shared by readers and recalls |
+//! | [`recall`] | jobs that recall files, and the tracker of their writes |
+//! | [`work`] | tasks for worker threads, and the count of work in progress |
+//! | [`sync`] | locks: the standard library's, or those of `shuttle` for tests/races |
 //! | [`gfid`] | a file's identity |
-//! | [`errno`] | what can fail, and the errno that an application gets for it |
+//! | [`errno`] | failures, and the errno that the application gets for each |
 //! | [`crash`] | the steps at which tests kill the process |
 
 pub mod ahead;

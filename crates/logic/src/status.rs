@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the bricks say of a file.
+//! A file's status on the bricks: its state, attributes and marks.
 
 #![forbid(unsafe_code)]
 
@@ -14,46 +14,47 @@ use crate::errno::Failure;
 
 /// A file's attributes, as the host passes them.
 pub trait Attributes: Copy + Debug {
-    /// Bytes.
+    /// The size in bytes.
     fn size(&self) -> u64;
-    /// 512-byte blocks.
+    /// The number of 512-byte blocks.
     fn blocks(&self) -> u64;
     /// The preferred size of a transfer, in bytes.
     fn block_size(&self) -> u32;
-    /// How many names it has.
+    /// The number of hard links.
     fn links(&self) -> u32;
     /// Whether it is a regular file.
     fn is_file(&self) -> bool;
-    /// The last change of its bytes.
+    /// The time of the last change of the bytes.
     fn mtime(&self) -> Time;
-    /// The last change of bytes or attributes.
+    /// The time of the last change of bytes or attributes.
     fn ctime(&self) -> Time;
-    /// Makes them those of a cold file of `size` bytes.
+    /// Changes the attributes to those shown for a cold file of `size` bytes.
     fn show_cold(&mut self, size: u64);
 }
 
 /// A file's state, attributes and marks.
 #[derive(Clone, Debug)]
 pub struct Status<A> {
-    /// Where its bytes are.
+    /// Its state.
     pub state: State,
-    /// Its attributes. The size is the archived file's also when it is cold.
+    /// Its attributes. For a cold file, the size is that of the archived file.
     pub attributes: A,
-    /// Bytes that are on the bricks, whatever the state.
+    /// The size on the bricks, in any state.
     pub on_bricks: u64,
-    /// The key of its object, as the bricks know it (`cs.remote`).
+    /// The key of its object for the bricks (`cs.remote`).
     pub remote: Option<Vec<u8>>,
-    /// The key of its object, as our archiver wrote it (`cs.key`).
+    /// The key of its object as written by our archiver (`cs.key`).
     pub key: Option<Vec<u8>>,
-    /// Whether our handshake archived it, which writes the object's key to `remote` too. Anybody may set `key` later.
+    /// Whether our handshake archived it. It writes the object's key to `remote` too, while `key` may be set by others
+    /// later.
     pub archived_by_us: bool,
-    /// The value of the mark that a job sets on the file (`cs.downloading`).
+    /// The value of a job's mark on the file (`cs.downloading`).
     pub mark: Option<Vec<u8>>,
     /// The version (etag) of its object when the file was archived.
     pub version: Option<Vec<u8>>,
     /// The record of what was archived.
     pub record: Option<Record>,
-    /// The whole file's size, if this is the first shard of one.
+    /// The size of the whole file, if this is the first shard of one.
     pub sharded_size: Option<u64>,
     /// Whether it has the size attribute of a cold file (`cs.object_size`).
     pub has_left_overs: bool,
@@ -71,10 +72,11 @@ pub const MARKS: &[&CStr] = &[
 ];
 
 impl<A: Attributes> Status<A> {
-    /// From the attributes that the bricks answer, of a stub those of the stub, and the file's extended attributes.
+    /// Determines a file's status. `attributes`: as answered by the bricks, so those of the stub if it is cold. `value`
+    /// returns an extended attribute.
     ///
     /// # Errors
-    /// [`Failure::Damaged`]: a cold file without a size.
+    /// [`Failure::Damaged`]: the file is cold and has no valid size.
     pub fn of(
         mut attributes: A,
         value: impl Fn(&CStr) -> Option<Vec<u8>>,
@@ -92,7 +94,7 @@ impl<A: Attributes> Status<A> {
         if matches!(state, State::Remote | State::Repair) {
             let size = recorded.as_deref().and_then(xattr::size);
             attributes.show_cold(size.ok_or(Failure::Damaged(
-                "its recorded size is missing or no number",
+                "its recorded size is missing or not a number",
             ))?);
         }
         Ok(Self {
@@ -113,16 +115,15 @@ impl<A: Attributes> Status<A> {
         })
     }
 
-    /// Whether a brick died in the middle of a commit: all bytes are there, and `remote` still says that they are not.
+    /// Whether a brick died during a commit: the file has all its bytes, but still `remote`.
     #[must_use]
     pub fn is_half_committed(&self) -> bool {
         self.state == State::Downloading && self.remote.is_some()
     }
 }
 
-/// A file's state, from its marks and the bytes on the bricks. As posix on the bricks concludes it
-/// (`posix_cs_check_status`), except for a file that has bytes and no recorded size: only a commit removes the size, so a
-/// brick died in the middle of one.
+/// Determines a file's state from its marks and the bytes on the bricks, as the bricks do (`posix_cs_check_status`),
+/// except for a file that has bytes and no recorded size: only a commit removes the size, so a brick died during one.
 #[must_use]
 pub const fn state(remote: bool, marked: bool, on_bricks: u64, has_size: bool) -> State {
     match (remote, marked, on_bricks) {

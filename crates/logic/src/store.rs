@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The questions to a store, and its answers.
+//! A store as objects see it: queries and requests, and the answers.
 
 #![forbid(unsafe_code)]
 
@@ -11,18 +11,18 @@ use cloudsync_format::checksum::Checksum;
 
 use crate::errno::Errno;
 
-/// A store that is up.
+/// A loaded store.
 pub trait Store: Debug + Send + Sync + 'static {
-    /// Asks for an object; `Ok(None)` if the store cannot be asked. Blocks.
+    /// Queries an object's metadata; `Ok(None)` if the store does not support that. Blocks.
     ///
     /// # Errors
-    /// ENODATA if there is none, otherwise what the store says.
+    /// ENODATA if there is no such object, otherwise the store's errno.
     fn head(&self, key: &CStr) -> Result<Option<Object>, Errno>;
 
-    /// Gives `sink` the bytes of a part, each once, in order. Blocks.
+    /// Passes the bytes of a part to `sink`, each once and in order. Blocks.
     ///
     /// # Errors
-    /// What the store or the sink says, and EOPNOTSUPP if the store cannot fetch parts.
+    /// The store's or the sink's errno; EOPNOTSUPP if the store cannot fetch parts.
     fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno>;
 }
 
@@ -33,7 +33,7 @@ pub struct Object {
     pub size: u64,
     /// The store's version of the object; empty if the store has none.
     pub etag: String,
-    /// Checksum of the whole object, if the store has one of a kind that we can compute.
+    /// Checksum of the whole object, if the store has one that we can compute.
     pub checksum: Option<Checksum>,
 }
 
@@ -52,7 +52,7 @@ pub struct Part<'a> {
 
 /// Receives the bytes of a part.
 pub trait Sink {
-    /// Takes the next bytes. May block.
+    /// Receives the next bytes. May block.
     ///
     /// # Errors
     /// The errno with which the plugin must give up.
@@ -61,6 +61,6 @@ pub trait Sink {
     /// Whether the bytes are no longer needed.
     fn cancelled(&self) -> bool;
 
-    /// Takes the store's description of the whole object, received with its bytes.
+    /// Receives the store's metadata of the whole object, if they are sent along with its bytes.
     fn describe(&mut self, object: Object);
 }

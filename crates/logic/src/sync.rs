@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Locks, condition variables and atomics. The standard library's, or, with the feature `shuttle`, those of the crate
-//! `shuttle`, whose scheduler explores orders of events in tests/races.
+//! Locks, condition variables and atomics: the standard library's, or, with the feature `shuttle`, those of the crate
+//! `shuttle`, whose scheduler explores the interleavings of threads in tests/races.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Work on threads of the translator: the count of what is under way ([`busy`]), and a [`task`] for one of them.
+//! Work on the translator's threads: a [`task`] for one of them, and the count of work in progress ([`busy`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The locks of the crate `shuttle`: its scheduler may run another thread whenever one takes a lock or waits.
+//! The locks of the crate `shuttle`, whose scheduler may switch threads whenever one takes a lock or waits.
 
 #![forbid(unsafe_code)]
 
@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, atomic};
 
 thread_local! {
-    // shuttle runs all threads of an execution on one of the system's.
+    // shuttle runs all threads of an execution on one system thread.
     static EXECUTION: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Call it first in each execution, so that each has statics of its own.
+/// Gives the current execution its own statics. Must be called first in each.
 pub fn new_execution() {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     EXECUTION.set(NEXT.fetch_add(1, Ordering::Relaxed));
 }
 
-/// One value for each execution. It is never dropped: keep it small.
+/// A lazily created value for each execution. It is never dropped, so it should be small.
 pub struct LazyLock<T: 'static> {
     init: fn() -> T,
     made: std::sync::Mutex<Option<HashMap<u64, &'static T>>>,
@@ -36,7 +36,7 @@ impl<T> fmt::Debug for LazyLock<T> {
 }
 
 impl<T> LazyLock<T> {
-    /// As the standard library's.
+    /// See [`std::sync::LazyLock::new`].
     pub const fn new(init: fn() -> T) -> Self {
         Self {
             init,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What of an instance is at work: it must not be taken apart under it.
+//! Counts an instance's work in progress, so that it is not torn down during it.
 
 #![forbid(unsafe_code)]
 
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// See the module.
+/// The count of work in progress.
 #[derive(Debug, Default)]
 pub struct Busy {
     count: Mutex<usize>,
     idle: Condvar,
 }
 
-/// One of them, until it is dropped.
+/// Counts one piece of work until it is dropped.
 #[derive(Debug)]
 pub struct Running(Arc<Busy>);
 
@@ -23,14 +23,14 @@ impl Busy {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more.
+    /// Counts one more piece of work.
     #[must_use]
     pub fn begin(self: &Arc<Self>) -> Running {
         *self.lock() += 1;
         Running(Arc::clone(self))
     }
 
-    /// Waits until there is none. Returns whether that happened in time.
+    /// Waits until no work is in progress. Returns false if some still is after `at_most`.
     #[must_use]
     pub fn wait_until_idle(&self, at_most: Duration) -> bool {
         let end = Instant::now() + at_most;

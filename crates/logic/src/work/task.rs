@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Work on an operation, for a thread of ours.
+//! Tasks for worker threads.
 
 #![forbid(unsafe_code)]
 
 use crate::sync::Arc;
 use crate::work::busy::Busy;
 
-/// What work is done for. It is not taken apart before that is done.
+/// An instance for which tasks work. It is not torn down while one is in progress.
 pub trait Home: Send + Sync + 'static {
-    /// Makes the instance the current one of its thread until it is dropped.
+    /// Keeps the instance current on its thread until it is dropped.
     type Entered;
 
-    /// Makes the instance the current one of this thread.
+    /// Makes the instance the current one on this thread.
     fn enter(&self) -> Self::Entered;
 
-    /// Counts the work.
+    /// The count of its work in progress.
     fn busy(&self) -> &Arc<Busy>;
 }
 
-/// Work on an operation for one of our threads, which enters the translator, and gives everything back in this order.
+/// Creates a task that enters the translator and works on an operation. The order in which it releases everything
+/// matters: the translator is left last.
 pub fn task<H: Home, T: Send + 'static>(
     home: &Arc<H>,
     ticket: T,
