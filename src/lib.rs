@@ -2,7 +2,7 @@
 //! `cloudsync`: the GlusterFS translator that recalls a cold file from the object store when it is used.
 //!
 //! A cold file's bytes are in an object store; on the bricks it is an empty stub whose extended attributes hold its
-//! size and key. An operation takes one way through this crate:
+//! size and key. An operation takes one path through this crate:
 //!
 //! ```text
 //! host -> shim (C macros) -> entry (panics stop here) -> fops (class of the operation) -> decision (one table)

@@ -19,11 +19,11 @@ use cloudsync_logic::objects::{chunk, object, registry};
 use cloudsync_logic::recall::tracker::Reading;
 use cloudsync_logic::store::{self, Part, Sink, Store};
 
-/// Bytes of an object that have come.
+/// Bytes of an object in memory.
 pub type Chunk = chunk::Chunk<Buffer>;
 /// One version of one object.
 pub type Object = object::Object<Gluster>;
-/// The objects that an instance has open.
+/// The open objects of an instance.
 pub type Objects = registry::Objects<Gluster>;
 
 /// The host.

@@ -25,7 +25,7 @@ pub struct Space(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// Reserved bytes, by place.
-    coming: HashMap<usize, u64>,
+    reserved: HashMap<usize, u64>,
     /// When the bricks were last queried.
     checked: Option<Instant>,
     /// Space was short then, so it is queried for every file.
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TIGHT: u64 = 1 << 30;
 
 const FULL: Failure = Failure::Brick {
-    step: "find room",
+    step: "reserve space",
     errno: Errno::ENOSPC,
 };
 
@@ -85,8 +85,11 @@ impl Space {
     fn admit(&self, room: Room, bytes: u64, keep: KeepFree) -> Result<Taken<'_>, Failure> {
         let Room { free, total, place } = room;
         let mut state = self.lock();
-        let coming = state.coming.get(&place).copied().unwrap_or(0);
-        let needed = keep.of(total).saturating_add(coming).saturating_add(bytes);
+        let reserved = state.reserved.get(&place).copied().unwrap_or(0);
+        let needed = keep
+            .of(total)
+            .saturating_add(reserved)
+            .saturating_add(bytes);
         if bytes > total {
             return Err(Failure::TooLarge(bytes));
         }
@@ -95,7 +98,7 @@ impl Space {
         if free < needed {
             return Err(FULL);
         }
-        *state.coming.entry(place).or_default() += bytes;
+        *state.reserved.entry(place).or_default() += bytes;
         drop(state);
         Ok(Taken {
             space: self,
@@ -119,10 +122,10 @@ pub fn recheck(file: &File<'_>, keep: KeepFree) -> Result<(), Failure> {
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         let mut state = self.space.lock();
-        if let Some(coming) = state.coming.get_mut(&self.place) {
-            *coming -= self.bytes;
-            if *coming == 0 {
-                state.coming.remove(&self.place);
+        if let Some(reserved) = state.reserved.get_mut(&self.place) {
+            *reserved -= self.bytes;
+            if *reserved == 0 {
+                state.reserved.remove(&self.place);
             }
         }
     }
@@ -152,7 +155,7 @@ mod tests {
         drop(first);
         drop(space.admit(room(10 * GIB, 1), 4 * GIB, keep).unwrap());
         drop(other);
-        assert!(space.lock().coming.is_empty());
+        assert!(space.lock().reserved.is_empty());
     }
 
     #[test]

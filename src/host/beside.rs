@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A read that is on the bricks beside a recall of the file. The recall is above us; here is what its answer needs of it.
+//! A read in flight to the bricks during a recall of its file: what its answer needs of the recall, which is on a
+//! higher floor.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +9,12 @@ use std::fmt::Debug;
 use crate::host::attributes::Attributes;
 use cloudsync_logic::recall::tracker::Reading;
 
-/// What a recall vouches for while the read is on the bricks. The recall cuts nothing until it is dropped.
+/// The recall during which a read is in flight. It does not truncate the file until this is dropped.
 pub trait Beside: Debug + Send + Sync {
-    /// What the file's attributes are; those on the bricks change as the recall writes.
+    /// The file's attributes. Those on the bricks change as the recall writes.
     fn attributes(&self) -> Attributes;
 
-    /// Whether the recall has its lock still: if not, what was read may be what another client made of the file.
+    /// Whether the recall still has its lock. If not, another client may have changed the bytes that were read.
     fn is_sure(&self) -> bool;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A write on its way to the bricks: whoever counts it hears of its answer.
+//! A recall's write in flight to the bricks, which reports its answer to the tracker.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -11,18 +11,18 @@ use cloudsync_logic::errno::Errno;
 
 /// A write in flight.
 pub trait InFlight: Send {
-    /// The write was answered: `result` is the number of bytes or the errno, `moved_mtime` whether the file's
-    /// modification time was another afterwards.
+    /// The write was answered. `result`: the number of bytes written, or the errno. `moved_mtime`: whether the write
+    /// changed the file's mtime.
     fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool);
 }
 
-/// The write begins: what C keeps with it until [`end`].
+/// Begins the write. Returns the pointer that C passes to [`end`].
 pub(crate) fn begin(write: Box<dyn InFlight>) -> NonNull<c_void> {
     crash::before("write");
     NonNull::from(Box::leak(Box::new(write))).cast()
 }
 
-/// What C calls when it was answered.
+/// Called by C when the write was answered.
 pub(crate) unsafe extern "C" fn end(
     write: *mut c_void,
     op_ret: i32,
@@ -34,10 +34,10 @@ pub(crate) unsafe extern "C" fn end(
         return;
     };
     guard::catch((), || {
-        // SAFETY: `begin` made it; each comes back once.
+        // SAFETY: `begin` leaked it; C passes each pointer to us once.
         let write = unsafe { Box::from_raw(write.cast::<Box<dyn InFlight>>().as_ptr()) };
         let result = u64::try_from(op_ret).map_err(|_| Errno::new(op_errno));
-        // SAFETY: NULL or variables of the shim's.
+        // SAFETY: NULL, or variables of the shim.
         let times = unsafe { before.as_ref() }.zip(unsafe { after.as_ref() });
         let moved = times.is_some_and(|(before, after)| {
             (before.ia_mtime, before.ia_mtime_nsec) != (after.ia_mtime, after.ia_mtime_nsec)

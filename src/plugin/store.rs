@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Calls a loaded plugin with its configuration. A plugin is third-party native code, called through its C table
-//! `store_ops`; everything it returns is checked. [`load`] finds and starts a plugin, [`cloudsync_logic::store`] has the
-//! types passed to and from it, [`part`] fetches a part.
+//! `store_ops`; everything it returns is checked. [`load`] finds and starts a plugin, [`cloudsync_logic::store`] has
+//! the types passed to and from it, [`part`] fetches a part.
 
 mod load;
 mod part;
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Download<'_> {
     }
 }
 
-/// What the plugin says of an object.
+/// Converts the plugin's metadata of an object.
 fn described(raw: &sys::cs_object_t) -> Object {
     Object {
         size: raw.size,

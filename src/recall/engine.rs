@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The engine of a volume's jobs ([`cloudsync_logic::recall::engine`]), and what it asks of the volume.
+//! The engine of a volume's jobs ([`cloudsync_logic::recall::engine`]), and the volume as the engine sees it.
 
 #![forbid(unsafe_code)]
 

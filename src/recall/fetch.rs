@@ -130,12 +130,12 @@ impl Fetching<'_> {
     }
 
     /// Fetches parts until none is left or one failed.
-    fn run(&self, what: Use) {
+    fn run(&self, purpose: Use) {
         let _entered = self.object.source.this.enter();
         while !self.stopped.load(Ordering::Acquire)
             && let Some(range) = self.parts.next()
         {
-            if let Err(failure) = self.part(range, what) {
+            if let Err(failure) = self.part(range, purpose) {
                 // In this order, because the threads that this stops fail too, and must not be recorded as the first
                 // failure.
                 self.done().failed.get_or_insert(failure);
@@ -146,9 +146,9 @@ impl Fetching<'_> {
 
     fn keep_going(&self) -> Result<(), Failure> {
         let Target { job, tracker, .. } = self.target;
-        // Checked here too, because the next write may be a long way off.
+        // Checked here too, because it may be long until the next write.
         if tracker.is_paused() {
-            self.make_sure()?;
+            self.verify_lock()?;
         }
         if self.stopped.load(Ordering::Acquire) || job.cancelled.load(Ordering::Acquire) != 0 {
             return Err(Failure::Cancelled);
@@ -156,8 +156,8 @@ impl Fetching<'_> {
         Ok(())
     }
 
-    /// A brick disconnected: writing goes on if the lock is still ours.
-    fn make_sure(&self) -> Result<(), Failure> {
+    /// Called after a brick disconnected: resumes the writes if the lock is still ours.
+    fn verify_lock(&self) -> Result<(), Failure> {
         let Target {
             volume,
             job,
@@ -168,7 +168,7 @@ impl Fetching<'_> {
         loop {
             job.lease.check(&file)?;
             tracker.trust();
-            // A disconnect in between would be forgotten.
+            // Otherwise, a disconnect between the check and `trust` would go unnoticed.
             if job.lease.is_sure(volume.bricks.disconnects()) {
                 return Ok(());
             }
@@ -177,8 +177,8 @@ impl Fetching<'_> {
     }
 
     /// Checks the free space at most once a second, because others write to the bricks too.
-    fn find_room(&self) -> Result<(), Failure> {
-        const EACH: Duration = Duration::from_secs(1);
+    fn check_space(&self) -> Result<(), Failure> {
+        const INTERVAL: Duration = Duration::from_secs(1);
         let Target { volume, job, .. } = self.target;
         let config = volume.config();
         if config.over_limits {
@@ -186,7 +186,7 @@ impl Fetching<'_> {
         }
         {
             let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-            if checked.elapsed() < EACH {
+            if checked.elapsed() < INTERVAL {
                 return Ok(());
             }
             *checked = Instant::now();
@@ -214,7 +214,7 @@ impl Fetching<'_> {
                 .begin(at, which.len() as u64)
                 .and_then(|slot| buffer.write(this, fd, which.clone(), at, urgent, Box::new(slot)));
             match sent {
-                Err(_) if tracker.is_paused() => self.make_sure()?,
+                Err(_) if tracker.is_paused() => self.verify_lock()?,
                 written => break written,
             }
         };
@@ -227,12 +227,12 @@ impl Fetching<'_> {
         })
     }
 
-    fn part(&self, range: Range<u64>, what: Use) -> Result<(), Failure> {
-        self.find_room()?;
+    fn part(&self, range: Range<u64>, purpose: Use) -> Result<(), Failure> {
+        self.check_space()?;
         let mut sum = self.algorithm.map(Algorithm::compute);
         self.object.stream(
             range.clone(),
-            what,
+            purpose,
             &|| self.keep_going(),
             &mut |at, chunk, which| {
                 if let Some(sum) = &mut sum {

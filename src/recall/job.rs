@@ -6,7 +6,7 @@
 use crate::objects::Gluster;
 use cloudsync_logic::recall::job;
 
-/// A job and who waits for it.
+/// A job on a file, and the operations that wait for it.
 pub type Job = job::Job<Gluster>;
-/// What a recall serves readers with, while it holds the lock and brings the whole file.
+/// Serves reads during a recall of the whole file.
 pub type Serving = job::Serving<Gluster>;

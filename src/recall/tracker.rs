@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The tracker of writes ([`cloudsync_logic::recall::tracker`]), whose memory is the host's.
+//! The tracker of a recall's writes ([`cloudsync_logic::recall::tracker`]) for the host's buffers.
 
 #![forbid(unsafe_code)]
 
@@ -13,12 +13,12 @@ use cloudsync_logic::sync::LazyLock;
 
 pub use cloudsync_logic::recall::written::{WriteError, Written};
 
-/// The writes of one recall.
+/// Tracks the writes of one recall.
 pub type Tracker = logic::Tracker<Chunk>;
-/// One write in flight.
+/// A write in flight.
 pub type Slot = logic::Slot<Chunk>;
 
-/// The recalls of the process that accept writes.
+/// The trackers of all recalls of the process that accept writes.
 static OPEN: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
 
 /// See [`Trackers::open`].
@@ -27,10 +27,10 @@ pub fn open(descriptor: usize, size: u64, window: u64) -> Arc<Tracker> {
     OPEN.open(descriptor, size, window)
 }
 
-/// A plugin writes: see [`Trackers::begin`].
+/// Begins a plugin's write: see [`Trackers::begin`].
 ///
 /// # Errors
-/// Why it may not.
+/// The write is refused.
 pub fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot, Errno> {
     OPEN.begin(descriptor, offset, length)
 }

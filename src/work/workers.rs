@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The threads that jobs run on: pools of the process, because the host never tells an instance that its graph
-//! was replaced. Threads are made when there is work and end when there has been none for a while.
+//! The pools of worker threads. They belong to the process, because the host does not notify an instance when its graph
+//! is replaced. Threads are started on demand and end after they have been idle for a while.
 //!
-//! Recalls and handshakes wait for the store, and only so many may do that at once. What needs no store has pools of
-//! their own: a question must not wait for somebody else's bytes.
+//! Recalls and handshakes wait for the store, and their number is limited. Work that needs no store has pools of its
+//! own, so that a query never waits for a transfer.
 
 #![forbid(unsafe_code)]
 
@@ -15,12 +15,12 @@ use crate::host::guard;
 use crate::host::thread;
 use cloudsync_logic::host::NoThread;
 
-/// How long a thread waits for work before it ends.
+/// How long an idle thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(30);
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Threads for one kind of work.
+/// A pool of threads for one kind of work.
 pub struct Pool {
     name: &'static str,
     state: Mutex<State>,
@@ -41,10 +41,10 @@ struct State {
     started: usize,
 }
 
-/// Recalls of files that are small: what they wait for is the store.
+/// Recalls of small files.
 pub static SMALL: Pool = Pool::new("glfs_csrec");
 
-/// Handshakes: they ask the store.
+/// Handshakes, which query the store.
 pub static ARCHIVES: Pool = Pool::new("glfs_csarc");
 
 /// Recalls of large files.
@@ -53,10 +53,10 @@ pub static LARGE: Pool = Pool::new("glfs_csbig");
 /// Requests to the store that readers wait for.
 pub static READS: Pool = Pool::new("glfs_csget");
 
-/// What asks or changes something on the bricks only.
+/// Short work on the bricks, such as queries of a file's state.
 pub static BRICKS: Pool = Pool::new("glfs_csask");
 
-/// What waits for the lock of a file that another client may be recalling, and then needs no store.
+/// Work under a file's lock that needs no store. It may wait while another client recalls the file.
 pub static LOCKS: Pool = Pool::new("glfs_cslck");
 
 impl Pool {
@@ -96,7 +96,7 @@ impl Pool {
         let name = format!("{}{}", self.name, pool.started);
         pool.threads += 1;
         pool.started += 1;
-        // Under the lock: a thread that cannot be started must not be counted by anybody.
+        // Under the lock, so that nobody counts a thread that cannot be started.
         if thread::spawn(name, || self.serve()).is_ok() {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Pool {
         Err(NoThread)
     }
 
-    /// How many tasks wait for a thread.
+    /// The number of tasks that wait for a thread.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.state().queue.len()
