@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Fuzzing of the parsers, in their unit tests: texts of a corpus, changed a little or a lot.
+//! Fuzzes parsers in their unit tests, with texts mutated from a corpus.
 //!
-//! With proptest and not with `cargo fuzz`, which needs a nightly compiler. A run begins with the same seed every time,
-//! so that CI is the same twice; `CLOUDSYNC_FUZZ_CASES=1000000 CLOUDSYNC_FUZZ_SEED=7 cargo test fuzz` goes on from
-//! there. A text that failed once is added to the corpus of its parser, which is tried first, unchanged.
+//! Uses proptest rather than `cargo fuzz`, which needs a nightly compiler. Every run starts with the same seed, so that
+//! CI is reproducible; `CLOUDSYNC_FUZZ_CASES=1000000 CLOUDSYNC_FUZZ_SEED=7 cargo test fuzz` tries more. The corpus is
+//! tried first, unchanged: a text that has failed once is added to it.
 
 #![forbid(unsafe_code)]
 
@@ -19,19 +19,19 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// One change of a text.
+/// A mutation of a text.
 #[derive(Clone, Debug)]
 enum Change {
     Insert(Index, char),
     Remove(Index),
     Replace(Index, char),
-    /// A part of it, again, elsewhere.
+    /// Inserts a copy of a part of the text elsewhere.
     Repeat(Index, Index, Index),
-    Cut(Index),
+    Truncate(Index),
     Append(&'static str),
 }
 
-/// Pieces that parsers stumble over.
+/// Pieces that parsers often get wrong.
 const PIECES: &[&str] = &[
     "",
     ",",
@@ -69,7 +69,7 @@ fn change() -> impl Strategy<Value = Change> {
         at().prop_map(Change::Remove),
         (at(), character()).prop_map(|(at, c)| Change::Replace(at, c)),
         (at(), at(), at()).prop_map(|(from, to, at)| Change::Repeat(from, to, at)),
-        at().prop_map(Change::Cut),
+        at().prop_map(Change::Truncate),
         select(PIECES).prop_map(Change::Append),
     ]
 }
@@ -91,7 +91,7 @@ fn apply(text: &mut Vec<char>, change: &Change) {
             let part = text[from.min(to)..from.max(to)].to_vec();
             text.splice(at..at, part);
         }
-        Change::Cut(at) => text.truncate(place(at)),
+        Change::Truncate(at) => text.truncate(place(at)),
         Change::Append(piece) => text.extend(piece.chars()),
     }
 }
@@ -110,19 +110,19 @@ fn texts(corpus: &'static [&'static str]) -> impl Strategy<Value = String> {
     ]
 }
 
-/// Calls `check` with every text of the corpus and with thousands that are like them. It panics where one is not handled
-/// as it should be; the text, made as short as it can be, is in the message.
+/// Calls `check` with every text of the corpus and with thousands of mutations. If `check` panics, the message contains
+/// the shortest such text found.
 ///
 /// # Panics
-/// When `check` does.
+/// If `check` does.
 pub fn fuzz(corpus: &'static [&'static str], check: impl Fn(&str)) {
     fuzz_slow(4000, corpus, check);
 }
 
-/// The same for a check that takes long: so many texts, unless the environment says how many.
+/// As [`fuzz`], for a slow check: tries `cases` texts, unless `CLOUDSYNC_FUZZ_CASES` is set.
 ///
 /// # Panics
-/// When `check` does.
+/// If `check` does.
 pub fn fuzz_slow(cases: u64, corpus: &'static [&'static str], check: impl Fn(&str)) {
     corpus.iter().for_each(|text| check(text));
     let cases = number("CLOUDSYNC_FUZZ_CASES", cases);

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How the headers of the *installed* GlusterFS must be read: one list of flags for bindgen and cc alike,
-//! used by every build script of the workspace, so that Rust, our C and the host agree on every layout.
+//! Compiler flags for the headers of the *installed* GlusterFS. Every build script of the workspace uses them, for
+//! bindgen and cc alike, so that Rust, our C code and the host agree on every layout.
 //!
-//! GlusterFS installs its headers without the config.h that it was built with. The macros below stand for it;
-//! a missing one can change a layout silently (without `HAVE_ATOMIC_BUILTINS` an `xlator_t` is three times as
-//! large), which is why the translator checks the layout again in its `init`.
+//! GlusterFS installs its headers without the config.h that it was built with. The macros below replace it; a missing
+//! one can change a layout silently (without `HAVE_ATOMIC_BUILTINS`, an `xlator_t` is three times as large), so the
+//! translator checks the layout again in its `init`.
 
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Macros of the host's config.h and compiler command line that its public headers depend on.
+/// Macros from the host's config.h and compiler command line on which its public headers depend, with Debian's values
+/// for 64-bit Linux.
 ///
-/// They are Debian's for 64-bit Linux. `DEBUG` must never be here: it changes the layout of memory pools.
+/// `DEBUG` must never be here: it changes the layout of memory pools.
 const HOST_MACROS: &[&str] = &[
     "_FILE_OFFSET_BITS=64",
     "_GNU_SOURCE",
@@ -32,11 +33,11 @@ const HOST_MACROS: &[&str] = &[
     "HAVE_PTHREAD_SETNAME_NP_TWO_ARGS=1",
 ];
 
-/// Environment variable with further flags (`-I...`, `-D...`, separated by white space). `configure` sets it
-/// when the headers are not where the compiler looks.
+/// Environment variable with further flags (`-I...`, `-D...`, separated by white space). `configure` sets it if the
+/// headers are not on the compiler's search path.
 pub const FLAGS_VARIABLE: &str = "CLOUDSYNC_GF_CPPFLAGS";
 
-/// The preprocessor flags with which the host's headers must be read, by bindgen and by cc.
+/// The preprocessor flags for the host's headers.
 #[must_use]
 pub fn flags() -> Vec<String> {
     println!("cargo::rerun-if-env-changed={FLAGS_VARIABLE}");
@@ -48,8 +49,8 @@ pub fn flags() -> Vec<String> {
         .collect()
 }
 
-/// Environment variable that makes it an error when GlusterFS's headers are missing. CI sets it to 1. A release build
-/// needs them anyway.
+/// Environment variable that makes missing GlusterFS headers an error. CI sets it to 1. In a release build they are
+/// always required.
 pub const REQUIRE_VARIABLE: &str = "CLOUDSYNC_REQUIRE_GLUSTERFS";
 
 /// The major versions of GlusterFS that this is built for and tested with.
@@ -58,11 +59,11 @@ pub const MAJORS: [u32; 2] = [10, 11];
 /// Environment variable that lets a build go on with the headers of another version. It is not tested there.
 pub const UNTESTED_VARIABLE: &str = "CLOUDSYNC_UNTESTED_GLUSTERFS";
 
-/// Whether GlusterFS's headers can be read. If not, `what` is left out of a debug build, and cargo shows a warning that says
-/// so: whoever has no GlusterFS can work on the rest.
+/// Whether GlusterFS's headers are available. If not, `what` is left out of a debug build and cargo shows a warning, so
+/// that the rest can be built without GlusterFS.
 ///
 /// # Panics
-/// When they are missing and required, or are those of a version that is not in [`MAJORS`].
+/// If they are missing and required, or are those of a version that is not in [`MAJORS`].
 #[must_use]
 pub fn is_installed(what: &str) -> bool {
     println!("cargo::rerun-if-env-changed={REQUIRE_VARIABLE}");
@@ -113,7 +114,7 @@ fn major() -> Option<u32> {
     Some(version / 10_000)
 }
 
-/// Warning flags for our C. All of them are errors where the environment says `CLOUDSYNC_WERROR=1` (CI does).
+/// Warning flags for our C code. With `CLOUDSYNC_WERROR=1` in the environment, as in CI, all warnings are errors.
 #[must_use]
 pub fn warnings() -> Vec<&'static str> {
     println!("cargo::rerun-if-env-changed=CLOUDSYNC_WERROR");
@@ -124,10 +125,10 @@ pub fn warnings() -> Vec<&'static str> {
     list
 }
 
-/// Tells cargo how a shared object that the host loads must be linked.
+/// Sets the linker flags of a shared object that the host loads.
 ///
-/// - `nodelete`: the host unloads translators while threads of ours may still run their code;
-/// - `now` and `defs`: a symbol that the host lacks is an error at link or load time, never in the middle of a read.
+/// - `nodelete`: the host unloads translators while our threads may still run their code;
+/// - `now` and `defs`: a symbol that the host lacks is an error at link or load time, not during a read.
 pub fn link_args(soname: &str) {
     for arg in ["-z,nodelete", "-z,now", "-z,defs"] {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{arg}");
@@ -138,12 +139,13 @@ pub fn link_args(soname: &str) {
     }
 }
 
-/// C functions that crc-fast, deep inside AWS's SDK and in ours, marks for export from whatever it is linked into.
+/// C functions of crc-fast, a dependency of AWS's SDK and of our plugin SDK, that are exported from every library into
+/// which it is linked.
 ///
-/// In a process that loads many shared objects such names are a danger: the first one loaded serves all. A version
-/// script of our own would hide them, but GNU ld takes no second one beside rustc's. What every linker obeys is the
-/// most hidden of the visibilities that the objects give a symbol, so one object more names them all as hidden.
-/// tests/symbols.rs notices when a new one appears.
+/// In a process that loads many shared objects, such exports are dangerous: the first one loaded serves all. A version
+/// script of our own would hide them, but GNU ld does not accept a second one beside rustc's. All linkers give a symbol
+/// the most restrictive visibility of all objects, so one more object declares these as hidden. tests/symbols.rs
+/// detects new ones.
 const LEAKED: &[&str] = &[
     "crc_fast_checksum",
     "crc_fast_checksum_combine",
@@ -173,21 +175,21 @@ const LEAKED: &[&str] = &[
     "crc_fast_get_version",
 ];
 
-/// Keeps the C functions of dependencies out of a cdylib's table of symbols. A plugin that does not depend on crc-fast's
-/// C functions itself needs it all the same: cargo builds a crate once for the whole workspace, with all features that
-/// anybody asks for.
+/// Keeps the C functions of dependencies out of a cdylib's symbol table. A plugin needs this even if it does not enable
+/// crc-fast's C functions itself, because cargo builds a crate once for the whole workspace, with all features that any
+/// member enables.
 pub fn hide_what_dependencies_export() {
     for object in hide(LEAKED) {
         println!("cargo::rustc-cdylib-link-arg={}", object.display());
     }
 }
 
-/// Objects that define nothing and make `names` hidden wherever they are defined. Weak, so that a name that is gone
-/// one day is no error.
+/// Creates objects that define nothing but declare `names` as hidden. Weak, so that a name that no longer exists is not
+/// an error.
 fn hide(names: &[&str]) -> Vec<PathBuf> {
     let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     let source = Path::new(&folder).join("hide.s");
-    // Only a name that is used gets into the object; this section uses them and is left out by the linker ("e").
+    // Only names that are used get into the object. This section uses them; the linker excludes it ("e").
     let mut text = String::from(".section .hide,\"e\",@progbits\n");
     for name in names {
         text += &format!(".weak {name}\n.hidden {name}\n.quad {name}\n");
