@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-/// Returns how many bytes to skip at the beginning of a response's body, for a request of the bytes `asked` of an
+/// Returns how many bytes to skip at the beginning of a response's body, for a request of the bytes `requested` of an
 /// object of `size` bytes. The error describes what is wrong with the response.
 pub(crate) fn bytes_to_skip(
-    asked: &Range<u64>,
+    requested: &Range<u64>,
     size: u64,
     content_range: Option<&str>,
     content_length: Option<i64>,
@@ -20,17 +20,17 @@ pub(crate) fn bytes_to_skip(
     let (skip, expected) = match content_range {
         Some(text) => {
             let right = parse(text).is_some_and(|(range, total)| {
-                range == *asked && total.is_none_or(|total| total == size)
+                range == *requested && total.is_none_or(|total| total == size)
             });
             if !right {
                 return Err(format!(
-                    "it sent the range '{text}' of an object of {size} bytes for a request of {asked:?}"
+                    "it sent the range '{text}' of an object of {size} bytes for a request of {requested:?}"
                 ));
             }
-            (0, asked.end - asked.start)
+            (0, requested.end - requested.start)
         }
         // The whole object, which contains the range.
-        None => (asked.start, size),
+        None => (requested.start, size),
     };
     match length {
         Some(length) if length != expected => {
@@ -106,7 +106,7 @@ mod tests {
         "bytes 0-18446744073709551615/*",
     ];
 
-    /// An answer that is taken names exactly the range that was asked for.
+    /// An accepted response has exactly the requested range.
     #[test]
     fn fuzz() {
         cloudsync_fuzz::fuzz(CORPUS, |text| {

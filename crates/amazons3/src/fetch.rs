@@ -95,9 +95,9 @@ async fn once(
     }
 
     let mut body = answer.body;
-    let (mut waited, mut came) = (Duration::ZERO, 0);
+    let (mut waited, mut received) = (Duration::ZERO, 0);
     while !left.is_empty() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let next = timeout(store.settings.stall_timeout, body.next());
         let chunk = match while_wanted(sink, next).await.map_err(Failure::final_)? {
             Ok(Some(Ok(chunk))) => chunk,
@@ -114,8 +114,8 @@ async fn once(
                 return Err(Failure::passing(&why, &store.place));
             }
         };
-        waited += begun.elapsed();
-        came += chunk.len();
+        waited += started.elapsed();
+        received += chunk.len();
         let mut bytes: &[u8] = &chunk;
         let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
         skip -= skipped as u64;
@@ -127,10 +127,10 @@ async fn once(
             sink.write(bytes).map_err(Failure::final_)?;
             left.start += bytes.len() as u64;
         }
-        if came >= TRICKLE {
-            (waited, came) = (Duration::ZERO, 0);
+        if received >= TRICKLE {
+            (waited, received) = (Duration::ZERO, 0);
         } else if waited >= store.settings.stall_timeout && !left.is_empty() {
-            let why = format!("only {came} bytes received in {waited:?}");
+            let why = format!("only {received} bytes received in {waited:?}");
             return Err(Failure::passing(&why, &store.place));
         }
     }

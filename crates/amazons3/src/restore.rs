@@ -47,21 +47,21 @@ pub(crate) async fn restore(
     if settings.tier.is_none() && settings.wait.is_zero() {
         return Err(refusal);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut pause = FIRST_PAUSE;
-    let mut asked = false;
+    let mut requested = false;
     loop {
         let state = state(store, key).await?;
         match (state, &settings.tier) {
             (State::Done, _) => return Ok(()),
             (State::Archived { .. }, None) => return Err(refusal),
-            (State::Archived { tiered }, Some(tier)) if !asked => {
+            (State::Archived { tiered }, Some(tier)) if !requested => {
                 ask(store, key, tier, tiered).await?;
-                asked = true;
+                requested = true;
             }
             (State::Archived { .. } | State::Ongoing, _) => {}
         }
-        let left = settings.wait.saturating_sub(begun.elapsed());
+        let left = settings.wait.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(StoreError::Archived(under_way(store, state)));
         }

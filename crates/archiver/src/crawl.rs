@@ -32,7 +32,7 @@ const THREADS: usize = 4;
 pub(crate) enum State {
     Local,
     Cold,
-    /// Neither: a recall or a handshake is under way, or was interrupted.
+    /// Neither: a recall or a handshake is in progress, or was interrupted.
     Between,
 }
 

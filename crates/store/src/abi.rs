@@ -233,7 +233,7 @@ fn log(
 /// `dict` is NULL or a dictionary that does not change during the call.
 pub(crate) unsafe fn options(dict: *mut Dict) -> Options {
     let mut pairs: Vec<(String, String)> = Vec::new();
-    // SAFETY: the caller vouches for `dict`; `pairs` outlives the call and is what `found_option` expects.
+    // SAFETY: the caller guarantees what `dict` is; `pairs` outlives the call and is what `found_option` expects.
     unsafe { css_options(dict, found_option, (&raw mut pairs).cast()) };
     pairs.into_iter().collect()
 }

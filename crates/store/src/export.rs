@@ -223,8 +223,8 @@ unsafe extern "C" fn head<S: Store>(
         let _entered = host.enter();
         // SAFETY: the host passes a string that outlives the call.
         let key = unsafe { CStr::from_ptr(key) };
-        let asked: Result<Object, _> = text(key).and_then(|text| config.store().head(text));
-        match asked {
+        let found: Result<Object, _> = text(key).and_then(|text| config.store().head(text));
+        match found {
             Ok(found) => {
                 // SAFETY: not NULL, and the host provides space for one.
                 unsafe { object.write(ObjectOut::of(&found)) };

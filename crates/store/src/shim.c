@@ -120,7 +120,7 @@ css_frame_cancelled(call_frame_t *frame)
 
     if (local->cancelled && __atomic_load_n(local->cancelled, __ATOMIC_ACQUIRE))
         return 1;
-    /* Without priv->lock, which the stock translator never initialises, so that locking it would spin for ever. */
+    /* Without priv->lock, which the stock translator never initialises, so that locking it would spin forever. */
     return priv && __atomic_load_n(&priv->abortdl, __ATOMIC_ACQUIRE);
 }
 

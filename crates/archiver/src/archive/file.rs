@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The key is written to the file *before* the stat. After it, the archiver changes nothing on the file until the
-//! handshake, so any change by somebody else is visible in ctime. The key is the archiver's own note
+//! handshake, so any change by others is visible in ctime. The key is the archiver's own note
 //! (`trusted.cloudsync.last`), which no recall reads; the handshake carries the key itself. A run that is killed leaves
 //! at most that note: if the object is complete by the next run and the file is unchanged, the file is truncated
 //! without another upload.

@@ -16,7 +16,7 @@ use crate::exit::Ended;
 use crate::interrupt::interrupted;
 use crate::volume::Target;
 
-/// Consecutive files for which the store did not answer or had no room. After this number the run stops, because the
+/// Consecutive files for which the store did not answer or had no space. After this number the run stops, because the
 /// next files would fail the same way.
 const MOST_IN_A_ROW: u64 = 16;
 /// How often to query the free space.

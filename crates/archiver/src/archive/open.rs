@@ -88,7 +88,7 @@ impl Place {
         format!("/proc/self/fd/{}", self.0.as_raw_fd())
     }
 
-    /// Opens the file for reading, unless somebody else has it open.
+    /// Opens the file for reading, unless another process has it open.
     pub(super) fn open(&self) -> Result<File, Problem> {
         let path = self.path();
         let failed = |doing, error: io::Error| match error.raw_os_error() {
