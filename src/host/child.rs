@@ -271,7 +271,7 @@ impl Child {
     pub fn check_name(&self, loc: &Loc) -> Result<(), Failure> {
         // SAFETY: child and loc are live; blocks until the bricks answer.
         let result = unsafe { sys::cs_shim_check_name(self.as_ptr(), loc.as_ptr()) };
-        brick("look at its name", result)
+        brick("check its path", result)
     }
 
     /// Checks that the caller of `ticket` may access the file as in `what` (`R_OK`, `W_OK`).

@@ -7,13 +7,13 @@ struct cs_outcome {
     struct iatt before;
     struct iatt after;
     int32_t errnum;
-    gf_boolean_t came;
+    gf_boolean_t arrived;
     void *ticket;
 };
 
 /* One lock for all outcomes: these operations are rare, and a lock in the outcome would be freed while it is held. */
 static pthread_mutex_t cs_outcomes = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cs_outcome_came = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t cs_outcome_arrived = PTHREAD_COND_INITIALIZER;
 
 static void
 cs_report(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32_t op_errno, const struct iatt *before,
@@ -31,8 +31,8 @@ cs_report(call_frame_t *frame, struct cs_outcome *outcome, int32_t op_ret, int32
             outcome->before = *before;
         if (after)
             outcome->after = *after;
-        outcome->came = _gf_true;
-        pthread_cond_broadcast(&cs_outcome_came);
+        outcome->arrived = _gf_true;
+        pthread_cond_broadcast(&cs_outcome_arrived);
     }
     pthread_mutex_unlock(&cs_outcomes);
     if (ticket) {
@@ -70,16 +70,16 @@ static gf_boolean_t
 cs_await(struct cs_outcome *outcome, uint32_t seconds)
 {
     struct timespec until = {0};
-    gf_boolean_t came = _gf_false;
+    gf_boolean_t arrived = _gf_false;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
     pthread_mutex_lock(&cs_outcomes);
-    while (!outcome->came && !pthread_cond_clockwait(&cs_outcome_came, &cs_outcomes, CLOCK_MONOTONIC, &until))
+    while (!outcome->arrived && !pthread_cond_clockwait(&cs_outcome_arrived, &cs_outcomes, CLOCK_MONOTONIC, &until))
         ;
-    came = outcome->came;
+    arrived = outcome->arrived;
     pthread_mutex_unlock(&cs_outcomes);
-    return came;
+    return arrived;
 }
 
 /* Returns the answer and frees the outcome. */
@@ -159,14 +159,14 @@ int32_t
 cs_shim_leave_call(void *late, void *ticket, struct iatt *before, struct iatt *after)
 {
     struct cs_outcome *outcome = late;
-    gf_boolean_t came = _gf_false;
+    gf_boolean_t arrived = _gf_false;
 
     pthread_mutex_lock(&cs_outcomes);
-    came = outcome->came;
-    if (!came)
+    arrived = outcome->arrived;
+    if (!arrived)
         outcome->ticket = ticket;
     pthread_mutex_unlock(&cs_outcomes);
-    return came ? cs_take(outcome, before, after) : -EINPROGRESS;
+    return arrived ? cs_take(outcome, before, after) : -EINPROGRESS;
 }
 
 int32_t

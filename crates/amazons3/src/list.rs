@@ -150,8 +150,8 @@ pub(crate) async fn unfinished(
 }
 
 fn abandoned(store: &S3, upload: &MultipartUpload, before: SystemTime) -> Option<String> {
-    let begun = SystemTime::try_from(*upload.initiated()?).ok()?;
-    if begun > before {
+    let started = SystemTime::try_from(*upload.initiated()?).ok()?;
+    if started > before {
         return None;
     }
     own(store, upload.key()?)

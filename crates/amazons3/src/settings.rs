@@ -88,8 +88,8 @@ impl Settings {
         keys: Option<(Secret, Secret)>,
         text: &str,
     ) -> Result<Self, String> {
-        let say = |error: list::Error| error.to_string();
-        let mut list = list::Settings::parse(text).map_err(say)?;
+        let text_of = |error: list::Error| error.to_string();
+        let mut list = list::Settings::parse(text).map_err(text_of)?;
         let region = match (list.text("region"), host.region) {
             (Some(given), Some(named)) if given != named => {
                 return Err(format!("region={given}: the host name says {named}"));
@@ -97,7 +97,10 @@ impl Settings {
             (Some(region), _) | (None, Some(region)) => region,
             (None, None) => region_of_the_environment(),
         };
-        let path_style = list.switch("path-style").map_err(say)?.unwrap_or(!host.aws);
+        let path_style = list
+            .switch("path-style")
+            .map_err(text_of)?
+            .unwrap_or(!host.aws);
         let ca = list
             .text("ca")
             .map(|path| certificates(&path))
@@ -105,8 +108,8 @@ impl Settings {
         let choices = &["when_required", "when_supported"];
         let checksum = list
             .choice("checksum", choices, "when_required or when_supported")
-            .map_err(say)?;
-        let mut duration = |key, default| match list.duration(key).map_err(say)? {
+            .map_err(text_of)?;
+        let mut duration = |key, default| match list.duration(key).map_err(text_of)? {
             Some(time) if time.is_zero() => Err(format!("{key}: must be more than 0")),
             // The SDK does not support all durations that the syntax allows.
             Some(time) if time > LONGEST => Err(format!("{key}: must be at most 1d")),
@@ -117,9 +120,9 @@ impl Settings {
         let stall_timeout = duration("stall-timeout", SECONDS_10)?;
         let retries = list
             .number("retries", 0, 100, "a number between 0 and 100")
-            .map_err(say)?;
-        let restore = Restore::take(&mut list).map_err(say)?;
-        list.finish().map_err(say)?;
+            .map_err(text_of)?;
+        let restore = Restore::take(&mut list).map_err(text_of)?;
+        list.finish().map_err(text_of)?;
         Ok(Self {
             endpoint: host.endpoint,
             bucket,

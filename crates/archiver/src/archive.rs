@@ -78,7 +78,7 @@ pub(crate) fn command(args: &ArchiveArgs, output: &OutputFlags) -> Result<Ended,
 
 /// Archives the files of one task. Per-file failures are counted and printed; an error means it could not start.
 pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), Error> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let selection = Selection::new(task.select)?;
     let target = Target::find(task.target)?;
     let volume = &target.volume;
@@ -126,7 +126,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
         through(feed, task.pace.jobs.into(), &limits, &tally, &one)?;
     }
     screen.clear();
-    let mut summary = tally.summary(begun.elapsed());
+    let mut summary = tally.summary(started.elapsed());
     summary.dry_run = task.dry_run;
     summary.stopped = limits.why();
     Ok((summary, limits.ended(&tally)))

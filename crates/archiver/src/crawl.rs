@@ -27,7 +27,7 @@ const HOSTS_OWN: [&str; 4] = [
 const LINK_TO: &str = "trusted.glusterfs.dht.linkto";
 const THREADS: usize = 4;
 
-/// Where a file's bytes are, as its marks or the translator say.
+/// Where a file's bytes are, according to its marks or the translator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Local,

@@ -47,7 +47,7 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
     let started = now();
     let mut runs = Vec::new();
     let mut worst = Ended::Well;
-    let mut not_begun = None;
+    let mut start_error = None;
     for rule in &policy.rules {
         for target in &rule.targets {
             if interrupted() {
@@ -59,7 +59,7 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
             }
             match ended {
                 Ok(ended) => worst = worst.max(ended),
-                Err(error) => not_begun = Some(error),
+                Err(error) => start_error = Some(error),
             }
             runs.push(run);
         }
@@ -80,7 +80,7 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
     if let Some(path) = args.report.as_ref().or(policy.report.as_ref()) {
         write(path, &report).map_err(|error| Error::start(path.display(), error))?;
     }
-    match not_begun {
+    match start_error {
         // Worse than failed files, but an early stop or an interruption takes precedence.
         Some(error) if worst < Ended::Early => Err(error),
         _ => Ok(worst),

@@ -133,7 +133,7 @@ impl Child {
         let mut done = 0;
         while done < bytes.len() {
             match self.read(fd, offset + done as u64, &mut bytes[done..])? {
-                0 => return Err(Failure::Damaged("it has fewer bytes than its size says")),
+                0 => return Err(Failure::Damaged("it has fewer bytes than its size")),
                 more => done += more,
             }
         }

@@ -55,8 +55,8 @@ pub(super) fn settle(file: &File) -> Result<(), Problem> {
     }
     file.set_xattr(text(command::RECALL), b"1")
         .map_err(failed)?;
-    let begun = Instant::now();
-    while begun.elapsed() < SETTLING && check_local(file).is_err() {
+    let started = Instant::now();
+    while started.elapsed() < SETTLING && check_local(file).is_err() {
         thread::sleep(SETTLED / 10);
     }
     Ok(())

@@ -70,7 +70,7 @@ pub(crate) fn command(name: &str) -> Result<Ended, Error> {
 
 /// Finds a cold file on a brick of this host; logs if the time limit ends the search.
 fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let found = Mutex::new(None);
     let slot = || found.lock().unwrap_or_else(PoisonError::into_inner);
     for brick in volume.bricks_of_this_host() {
@@ -81,13 +81,13 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
                 slot().get_or_insert_with(|| path.to_owned());
                 return false;
             }
-            begun.elapsed() < limit
+            started.elapsed() < limit
         });
         if let Some(path) = slot().take() {
             return Some(path);
         }
     }
-    if begun.elapsed() >= limit {
+    if started.elapsed() >= limit {
         log(
             &volume.name,
             &format!(

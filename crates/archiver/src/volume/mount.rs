@@ -113,7 +113,7 @@ impl Mount {
 
     /// Waits until the mount point shows the volume.
     fn wait(&mut self, log: &str) -> Result<(), Error> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let device = fs::metadata(HOME).map(|home| home.dev()).ok();
         let failed = |why: &str| Error::Start(format!("cannot mount the volume: {why}; see {log}"));
         loop {
@@ -124,7 +124,7 @@ impl Mount {
             if root.is_some_and(|root| Some(root.dev()) != device) {
                 return Ok(());
             }
-            if begun.elapsed() > MOUNT_TIMEOUT {
+            if started.elapsed() > MOUNT_TIMEOUT {
                 return Err(failed("it is not ready after 60 s"));
             }
             thread::sleep(Duration::from_millis(20));
@@ -135,8 +135,8 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         unmount(&self.point);
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(5) {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(5) {
             if !matches!(self.client.try_wait(), Ok(None)) {
                 break;
             }

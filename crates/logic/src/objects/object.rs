@@ -266,10 +266,10 @@ impl<H: Host> Object<H> {
 
     /// Waits until no read is waiting.
     pub(super) fn await_readers(&self, at_most: Duration) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut state = self.lock();
         while !state.reads.is_empty()
-            && let Some(left) = at_most.checked_sub(begun.elapsed())
+            && let Some(left) = at_most.checked_sub(started.elapsed())
         {
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
