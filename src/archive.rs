@@ -26,33 +26,35 @@ use crate::host::child::Status;
 use crate::host::guard;
 use crate::host::ticket::Ticket;
 use crate::volume::Volume;
-use crate::work::task::task;
+use crate::work::task::on_thread_of;
 use crate::work::workers;
 
 /// Runs the handshake on a worker thread and answers the operation. Never blocks.
 pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
     let limit = volume.config().recalls;
-    let task = task(volume, ticket, |volume, ticket| {
-        let outcome = guard::catch(Err(Failure::Bug), || run(volume, &ticket));
-        let _step = crash::step("answer");
-        match outcome {
-            Ok(attributes) => ticket.answer_showing(&attributes),
-            Err(failure) => {
-                log::log!(
-                    failure.level(),
-                    "{}: {failure}",
-                    ticket
-                        .inode()
-                        .map_or_else(String::new, |inode| inode.path())
-                );
-                ticket.fail(failure.errno());
+    on_thread_of(
+        &workers::ARCHIVES,
+        limit,
+        volume,
+        ticket,
+        |volume, ticket| {
+            let outcome = guard::catch(Err(Failure::Bug), || run(volume, &ticket));
+            let _step = crash::step("answer");
+            match outcome {
+                Ok(attributes) => ticket.answer_showing(&attributes),
+                Err(failure) => {
+                    log::log!(
+                        failure.level(),
+                        "{}: {failure}",
+                        ticket
+                            .inode()
+                            .map_or_else(String::new, |inode| inode.path())
+                    );
+                    ticket.fail(failure.errno());
+                }
             }
-        }
-    });
-    // If no thread can be started, dropping the task drops the ticket, which answers EIO.
-    if workers::ARCHIVES.run(limit, task).is_err() {
-        log::error!("cannot start a thread for a handshake");
-    }
+        },
+    );
 }
 
 /// How long a handshake waits for a recall of the file before it fails; the archiver then retries later.

@@ -26,8 +26,10 @@ use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;
-use crate::work::task::on_a_thread;
+use crate::work::task::on_thread_of;
+use crate::work::workers;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::host::LIMIT;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
 enum Outcome {
@@ -37,7 +39,12 @@ enum Outcome {
 
 /// Answers the operation on a thread of ours. Never blocks.
 pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
-    on_a_thread(engine, ticket, |engine, ticket| {
+    // To adopt an object, the store is queried and the file's lock waited for, as in a handshake.
+    let (pool, limit) = match ticket.arguments().xattr().and_then(commands::command) {
+        Some(Command::Adopt) => (&workers::ARCHIVES, engine.volume.config().recalls),
+        _ => (&workers::BRICKS, LIMIT),
+    };
+    on_thread_of(pool, limit, engine, ticket, |engine, ticket| {
         let outcome = guard::catch(Err(Failure::Bug), || answer(engine, &ticket));
         match outcome {
             Ok(Outcome::Done) => ticket.answer(),

@@ -16,7 +16,6 @@ use crate::host::inode::Inode;
 use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
-use crate::work::task::Home;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
@@ -24,6 +23,7 @@ use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::objects::limits::LIMITS;
 use cloudsync_logic::work::busy::Busy;
+use cloudsync_logic::work::task::Home;
 
 /// The state of one volume.
 #[derive(Debug)]
