@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Programs that nobody wrote for cold files, at work on them: those that run on a mount, and the servers that bring
-//! libgfapi along.
+//! Ordinary programs working on cold files: some on a mount, and servers that use libgfapi.
 
 mod daemon;
 mod ganesha;
@@ -14,8 +13,8 @@ use cloudsync_lab::Outcome;
 
 use crate::scene::{Scene, lab};
 
-/// Whether the lab has that program; a test that goes without it says so.
-fn there_is(program: &str, package: &str) -> bool {
+/// Whether the lab has a program; if not, reports that the test is skipped.
+fn has_program(program: &str, package: &str) -> bool {
     let found = lab().run("which", [program]).unwrap().success();
     if !found {
         eprintln!("SKIPPED: no {program} here; scripts/deps.sh acts installs {package}");
@@ -23,7 +22,7 @@ fn there_is(program: &str, package: &str) -> bool {
     found
 }
 
-/// Runs a script in the mount's root, with $scratch, a directory outside, and a home of its own.
+/// Runs a script in the mount's root, with `$scratch`, a directory outside the mount, which is also its home.
 fn shell(scene: &Scene, script: &str) -> Outcome {
     let scratch = lab().scratch(&format!("acts-{}", scene.volume.name()));
     let script = format!(
@@ -36,23 +35,23 @@ fn shell(scene: &Scene, script: &str) -> Outcome {
         .unwrap()
 }
 
-/// The same, which must do all of it; returns what it printed.
+/// Runs a script like [`shell`], expects success, and returns its output.
 #[track_caller]
-fn done(scene: &Scene, script: &str) -> String {
+fn succeeds(scene: &Scene, script: &str) -> String {
     let ran = shell(scene, script);
     assert!(ran.success(), "{ran}\n{}", scene.mount().report());
     ran.text()
 }
 
-/// The same, which must not say that all is well.
+/// Runs a script like [`shell`] and expects a failure, but no hang.
 #[track_caller]
 fn fails(scene: &Scene, script: &str) {
     let ran = shell(scene, script);
-    assert!(ran.status.is_some(), "it hangs: {ran}");
+    assert!(ran.status.is_some(), "the script hangs: {ran}");
     assert!(!ran.success(), "{ran}");
 }
 
-/// Empties the store.
+/// Deletes every object of the store.
 fn lose_all_objects(scene: &Scene) {
     for object in scene.bucket.list("").unwrap() {
         scene.bucket.delete(&object).unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Copies of cold files, made as root with all extended attributes by the programs that people use: each has the bytes
-//! and none of the marks, and lives on when its source and the source's object are gone.
+//! Copies of cold files, made as root with all extended attributes by common tools: each copy has the bytes and none of
+//! the marks, and stays readable when its source and the source's object are deleted.
 
 mod marks;
 mod tools;
@@ -12,7 +12,7 @@ use cloudsync_lab::Backing;
 
 use crate::scene::{Scene, lab, pattern};
 
-/// Name and size; the last is archived by nobody.
+/// Name and size; the last file is never archived.
 const FILES: [(&str, usize); 4] = [
     ("small", 700),
     ("dir/middle", 200_000),
@@ -24,28 +24,28 @@ fn bytes(number: usize) -> Vec<u8> {
     pattern(number as u64 + 1, FILES[number].1)
 }
 
-/// A program that copies, or moves, what is below one directory into another.
+/// A program that copies or moves the content of one directory to another.
 struct Tool {
     /// For bash, with $from, $to (an empty directory) and $scratch.
     script: &'static str,
     moves: bool,
 }
 
-/// The copies below `folder` of which something is not right.
-fn wrong(scene: &Scene, folder: &str, when: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// Reports the copies below `folder` that do not read back correctly.
+fn unreadable(scene: &Scene, folder: &str, when: &str) -> Vec<String> {
+    let mut unreadable = Vec::new();
     for (number, (name, _)) in FILES.iter().enumerate() {
         let name = format!("{folder}/{name}");
         match scene.read(&name) {
             Ok(read) if read == bytes(number) => {}
-            Ok(read) => wrong.push(format!("{name}, {when}: {} other bytes", read.len())),
-            Err(error) => wrong.push(format!("{name}, {when}: {error}")),
+            Ok(read) => unreadable.push(format!("{name}, {when}: {} wrong bytes", read.len())),
+            Err(error) => unreadable.push(format!("{name}, {when}: {error}")),
         }
     }
-    wrong
+    unreadable
 }
 
-/// The copies whose bricks' files have a mark.
+/// Reports the copies whose files on the bricks have marks.
 fn marked(scene: &Scene, folder: &str) -> Vec<String> {
     let names = FILES.iter().map(|(name, _)| format!("{folder}/{name}"));
     let of = |name: String| {
@@ -60,9 +60,10 @@ fn marked(scene: &Scene, folder: &str) -> Vec<String> {
     names.filter_map(of).collect()
 }
 
-/// Copies a tree of cold files to another volume and one within their own, and lives the copies' lives to the end.
+/// Copies a tree of cold files to another volume and another tree within its own volume; checks the copies right away,
+/// after the sources and their objects are deleted, and after the copies themselves were archived.
 #[track_caller]
-fn copies(name: &str, remote_read: bool, tool: &Tool) {
+fn check_copies(name: &str, remote_read: bool, tool: &Tool) {
     let on = [("features.cloudsync-remote-read", "on")];
     let settings = if remote_read { &on[..] } else { &[] };
     let mut here = Scene::with(&format!("{name}-here"), settings, Backing::Ram);
@@ -94,7 +95,7 @@ fn copies(name: &str, remote_read: bool, tool: &Tool) {
         if !ran.success() {
             found.push(ran.to_string());
         }
-        found.extend(wrong(to, "copy", &format!("just copied from {tree}")));
+        found.extend(unreadable(to, "copy", &format!("just copied from {tree}")));
     }
     found.extend(marked(&there, "copy"));
     if !tool.moves {
@@ -103,7 +104,7 @@ fn copies(name: &str, remote_read: bool, tool: &Tool) {
     here.remount();
     there.remount();
     for scene in [&there, &here] {
-        found.extend(wrong(scene, "copy", "after a remount"));
+        found.extend(unreadable(scene, "copy", "after a remount"));
     }
 
     let trees = ["one", "two"].map(|tree| here.path(tree));
@@ -115,13 +116,13 @@ fn copies(name: &str, remote_read: bool, tool: &Tool) {
     for (scene, what) in [(&mut there, "there"), (&mut here, "here")] {
         scene.gc();
         scene.remount();
-        let when = format!("{what}, when the sources and their objects are gone");
-        found.extend(wrong(scene, "copy", &when));
+        let when = format!("{what}, after the sources and their objects were deleted");
+        found.extend(unreadable(scene, "copy", &when));
         scene.archive_all("copy");
         scene.gc();
         scene.remount();
-        let when = format!("{what}, archived in its turn");
-        found.extend(wrong(scene, "copy", &when));
+        let when = format!("{what}, archived and remounted");
+        found.extend(unreadable(scene, "copy", &when));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Tries to cut files in every way there is, and to change them, each a file of its own below DIR, and says of each what came of it:
+/* Tries every way to truncate or change a file, each on its own file below DIR, and prints the outcome of each:
  *
  *   guards fuse UID DIR                  (through a mount)
  *   guards VOLUME HOST LOG UID DIR       (through gfapi)
  *
- * What it holds open it opens first; then it says `ready` and waits for a line before it does the rest. All is opened
- * with O_NONBLOCK: without it, a mandatory lock is waited for and refuses nothing.
+ * It first opens the files of the `held` actions, prints `ready`, and waits for a line before it does the rest.
+ * Everything is opened with O_NONBLOCK: without it, an operation waits for a mandatory lock instead of being refused.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,22 +23,22 @@ static glfs_t *fs;
 static const char *dir;
 static char path[4096];
 
-/* A descriptor of either kind; NULL when there is none. */
+/* A file descriptor or a gfapi descriptor. */
 struct file {
     int fd;
     glfs_fd_t *gfd;
 };
 
 static void
-name(const char *act)
+set_path(const char *action)
 {
-    snprintf(path, sizeof(path), "%s/%s", dir, act);
+    snprintf(path, sizeof(path), "%s/%s", dir, action);
 }
 
 static int
-open_file(const char *act, int flags, struct file *file)
+open_file(const char *action, int flags, struct file *file)
 {
-    name(act);
+    set_path(action);
     flags |= O_NONBLOCK;
     if (!fs)
         return file->fd = open(path, flags, 0644);
@@ -47,19 +47,19 @@ open_file(const char *act, int flags, struct file *file)
 }
 
 static int
-cut_file(struct file *file, off_t size)
+truncate_file(struct file *file, off_t size)
 {
     return fs ? glfs_ftruncate(file->gfd, size, NULL, NULL) : ftruncate(file->fd, size);
 }
 
 static int
-cut_path(const char *act, off_t size)
+truncate_path(const char *action, off_t size)
 {
-    name(act);
+    set_path(action);
     return fs ? glfs_truncate(fs, path, size) : truncate(path, size);
 }
 
-/* A close may hear of what went wrong before. */
+/* An earlier error may be reported only by the close. */
 static int
 close_file(struct file *file)
 {
@@ -67,50 +67,50 @@ close_file(struct file *file)
 }
 
 static void
-say(const char *act, int result)
+report(const char *action, int result)
 {
-    printf("%s %s\n", act, result < 0 ? strerrorname_np(errno) : "done");
+    printf("%s %s\n", action, result < 0 ? strerrorname_np(errno) : "done");
 }
 
 static void
-by_descriptor(const char *act, off_t size)
+by_descriptor(const char *action, off_t size)
 {
     struct file file = {0};
 
-    if (open_file(act, O_WRONLY, &file) < 0)
-        return say(act, -1);
-    say(act, cut_file(&file, size));
+    if (open_file(action, O_WRONLY, &file) < 0)
+        return report(action, -1);
+    report(action, truncate_file(&file, size));
     close_file(&file);
 }
 
 static void
-by_open(const char *act, int flags)
+by_open(const char *action, int flags)
 {
     struct file file = {0};
-    int result = open_file(act, O_WRONLY | O_TRUNC | flags, &file);
+    int result = open_file(action, O_WRONLY | O_TRUNC | flags, &file);
 
     if (result >= 0)
         result = close_file(&file);
-    say(act, result);
+    report(action, result);
 }
 
-/* What is written may be refused as late as at the close. */
+/* A write may be refused as late as at the close. */
 static void
-by_change(const char *act, int (*change)(struct file *))
+by_change(const char *action, int (*change)(struct file *))
 {
     struct file file = {0};
     int result, error;
 
-    if (open_file(act, O_WRONLY, &file) < 0)
-        return say(act, -1);
+    if (open_file(action, O_WRONLY, &file) < 0)
+        return report(action, -1);
     result = change(&file);
     if (result >= 0)
         result = fs ? glfs_fsync(file.gfd, NULL, NULL) : fsync(file.fd);
     error = errno;
     if (close_file(&file) < 0 && result >= 0)
-        return say(act, -1);
+        return report(action, -1);
     errno = error;
-    say(act, result);
+    report(action, result);
 }
 
 static int
@@ -128,18 +128,18 @@ discard_some(struct file *file)
               : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SOME, SOME);
 }
 
-/* An open that was refused counts as its cut. */
+/* If the open was refused, that is the result of the action. */
 static void
-by_held(const char *act, struct file *file, int error, off_t size)
+by_held(const char *action, struct file *file, int error, off_t size)
 {
     errno = error;
-    say(act, error ? -1 : cut_file(file, size));
+    report(action, error ? -1 : truncate_file(file, size));
 }
 
 static int
-hold(const char *act, struct file *file)
+open_held(const char *action, struct file *file)
 {
-    return open_file(act, O_WRONLY, file) < 0 ? errno : 0;
+    return open_file(action, O_WRONLY, file) < 0 ? errno : 0;
 }
 
 int
@@ -157,13 +157,13 @@ main(int argc, char **argv)
     } else if (user && (setgroups(0, NULL) || setgid(user) || setuid(user))) {
         die("user");
     }
-    int none_error = hold("held-0", &none);
-    int some_error = hold("held-n", &some);
+    int none_error = open_held("held-0", &none);
+    int some_error = open_held("held-n", &some);
 
     puts("ready");
     getchar();
-    say("truncate-0", cut_path("truncate-0", 0));
-    say("truncate-n", cut_path("truncate-n", SOME));
+    report("truncate-0", truncate_path("truncate-0", 0));
+    report("truncate-n", truncate_path("truncate-n", SOME));
     by_descriptor("ftruncate-0", 0);
     by_descriptor("ftruncate-n", SOME);
     by_open("open", 0);
@@ -172,7 +172,7 @@ main(int argc, char **argv)
     by_change("discard", discard_some);
     by_held("held-0", &none, none_error, 0);
     by_held("held-n", &some, some_error, SOME);
-    /* The end of a gfapi volume takes ten seconds and is another test's. */
+    /* Closing a gfapi volume takes ten seconds; another test covers it. */
     fflush(stdout);
     _exit(0);
 }

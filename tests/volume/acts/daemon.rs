@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Servers that run in the lab for one test.
+//! Servers that run in the lab during one test.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use cloudsync_lab::{ADDRESS, Outcome, until};
 
 use crate::scene::lab;
 
-/// A program in the background of the lab. Dropping it ends it.
+/// A background program in the lab. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    /// As the lab counts.
+    /// Its process id in the lab's namespace.
     pid: String,
     output: PathBuf,
 }
 
 impl Daemon {
-    /// Starts it and waits until its port answers; says why not, if it does not.
+    /// Starts it and waits until its port accepts connections; otherwise returns the reason and its output.
     pub(super) fn start(name: &str, command: &str, port: u16) -> Result<Self, String> {
         let output = lab().scratch(&format!("log/{name}.out"));
         let script = format!(
@@ -27,17 +27,17 @@ impl Daemon {
         );
         let pid = lab().sh(&script).unwrap().trim().to_owned();
         let daemon = Self { pid, output };
-        let knock = format!("exec 3<>/dev/tcp/{ADDRESS}/{port}");
-        let answers = until(Duration::from_secs(40), "its port", || {
-            let knocked = lab().run("bash", ["-c", &knock]);
-            if knocked.as_ref().is_ok_and(Outcome::success) {
+        let probe = format!("exec 3<>/dev/tcp/{ADDRESS}/{port}");
+        let answers = until(Duration::from_secs(40), "the daemon's port", || {
+            let probed = lab().run("bash", ["-c", &probe]);
+            if probed.as_ref().is_ok_and(Outcome::success) {
                 return Some(true);
             }
             (!daemon.runs()).then_some(false)
         });
         match answers {
             Ok(true) => Ok(daemon),
-            answer => Err(format!("{answer:?}\n{}", daemon.said())),
+            answer => Err(format!("{answer:?}\n{}", daemon.printed())),
         }
     }
 
@@ -45,7 +45,7 @@ impl Daemon {
         lab().run("kill", ["-0", &self.pid]).unwrap().success()
     }
 
-    pub(super) fn said(&self) -> String {
+    pub(super) fn printed(&self) -> String {
         fs::read_to_string(lab().outer(&self.output)).unwrap_or_default()
     }
 }
@@ -53,11 +53,11 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- {}\n{}", self.output.display(), self.said());
+            eprintln!("--- {}\n{}", self.output.display(), self.printed());
         }
         let group = format!("-{}", self.pid);
         let _ = lab().run("kill", ["-TERM", "--", &group]);
-        let ended = until(Duration::from_secs(20), "its end", || {
+        let ended = until(Duration::from_secs(20), "the daemon's end", || {
             (!self.runs()).then_some(())
         });
         if ended.is_err() {

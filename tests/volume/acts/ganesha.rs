@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! NFS-Ganesha with its module for GlusterFS.
+//! NFS-Ganesha with its GlusterFS module.
 
 use std::fs;
 
 use cloudsync_lab::ADDRESS;
 
 use super::daemon::Daemon;
-use super::{done, fails, lose_all_objects, there_is};
+use super::{fails, has_program, lose_all_objects, succeeds};
 use crate::scene::{Scene, assert_same, lab, pattern};
 
 const PORT: u16 = 20_490;
 
-/// ganesha.nfsd for the volume: NFS 4 alone, which needs no rpcbind.
+/// Starts ganesha.nfsd for the volume, with NFSv4 only, which needs no rpcbind.
 fn serve(scene: &Scene) -> Daemon {
     let home = lab().scratch(&format!("ganesha-{}", scene.volume.name()));
     let outer = lab().outer(&home);
@@ -37,7 +37,9 @@ fn serve(scene: &Scene) -> Daemon {
 
 #[test]
 fn ganesha_serves_cold_files() {
-    if !there_is("ganesha.nfsd", "nfs-ganesha-gluster") || !there_is("nfs-cat", "libnfs-utils") {
+    if !has_program("ganesha.nfsd", "nfs-ganesha-gluster")
+        || !has_program("nfs-cat", "libnfs-utils")
+    {
         return;
     }
     let mut scene = Scene::new("ganesha");
@@ -50,10 +52,10 @@ fn ganesha_serves_cold_files() {
     let ganesha = serve(&scene);
     let url = |name: &str| format!("'nfs://{ADDRESS}/export/{name}?version=4&nfsport={PORT}'");
     let scratch = lab().outer(lab().scratch(&format!("acts-{}", scene.volume.name())));
-    let listed = done(&scene, &format!("nfs-ls {}", url("")));
+    let listed = succeeds(&scene, &format!("nfs-ls {}", url("")));
     assert!(listed.contains("3000000"), "sizes: {listed}");
-    // nfs-cp neither replaces a file nor writes one of more than a block over NFS 4.
-    done(
+    // nfs-cp neither replaces a file nor writes one larger than a block over NFSv4.
+    succeeds(
         &scene,
         &format!(
             "nfs-cat {} >$scratch/read

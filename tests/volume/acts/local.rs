@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Programs with data of their own, which is archived between two uses of it.
+//! Programs with data files of their own, which are archived between two uses.
 
-use super::{done, fails, lose_all_objects, there_is};
+use super::{fails, has_program, lose_all_objects, succeeds};
 use crate::scene::Scene;
 
 #[test]
-fn git_finds_its_history_in_archived_packs() {
-    if !there_is("git", "git") {
+fn git_works_on_archived_packs() {
+    if !has_program("git", "git") {
         return;
     }
     let mut scene = Scene::new("git");
     let git = "git() { command git -c user.name=a -c user.email=a@b -c gc.auto=0 \"$@\"; }; ";
-    let done = |scene: &Scene, script: &str| done(scene, &format!("{git}{script}"));
-    done(
+    let succeeds = |scene: &Scene, script: &str| succeeds(scene, &format!("{git}{script}"));
+    succeeds(
         &scene,
         "git init -q work; cd work
          for i in $(seq 20); do
@@ -22,7 +22,7 @@ fn git_finds_its_history_in_archived_packs() {
     );
     scene.archive_all("work");
     scene.remount();
-    done(
+    succeeds(
         &scene,
         "cd work; git fsck --full --strict
          test $(git rev-list --count HEAD) = 20
@@ -31,8 +31,8 @@ fn git_finds_its_history_in_archived_packs() {
     );
     scene.archive_all("work");
     scene.remount();
-    // A clone beside it, which links or copies the cold packs, and one elsewhere.
-    done(
+    // One clone on the volume, which links or copies the cold packs, and one outside it.
+    succeeds(
         &scene,
         "git clone -q work beside; git clone -q --no-local work $scratch/elsewhere
          for clone in beside $scratch/elsewhere; do
@@ -41,7 +41,7 @@ fn git_finds_its_history_in_archived_packs() {
     );
     scene.archive_all("");
     scene.remount();
-    done(
+    succeeds(
         &scene,
         "cd work; echo more >>file-1; git commit -q -a -m more
          git log -p >/dev/null; git repack -q -a -d -f; git fsck --full --strict
@@ -55,13 +55,13 @@ fn git_finds_its_history_in_archived_packs() {
 }
 
 #[test]
-fn sqlite_finds_its_rows_in_an_archived_database() {
-    if !there_is("sqlite3", "sqlite3") {
+fn sqlite_works_on_an_archived_database() {
+    if !has_program("sqlite3", "sqlite3") {
         return;
     }
     for mode in ["delete", "wal"] {
         let mut scene = Scene::new(&format!("sqlite-{mode}"));
-        done(
+        succeeds(
             &scene,
             &format!(
                 "sqlite3 db \"pragma journal_mode={mode};
@@ -74,7 +74,7 @@ fn sqlite_finds_its_rows_in_an_archived_database() {
         for round in 1..4 {
             scene.archive_all("");
             scene.remount();
-            let said = done(
+            let checked = succeeds(
                 &scene,
                 &format!(
                     "test $(sqlite3 db 'select count(*) from t') = $((19999 + {round}))
@@ -84,7 +84,7 @@ fn sqlite_finds_its_rows_in_an_archived_database() {
                      sqlite3 db 'pragma integrity_check'"
                 ),
             );
-            assert_eq!(said.trim(), "ok", "{mode}, round {round}");
+            assert_eq!(checked.trim(), "ok", "{mode}, round {round}");
         }
         scene.archive_all("");
         scene.remount();

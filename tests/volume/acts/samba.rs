@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Samba with its module for GlusterFS.
+//! Samba with its GlusterFS module.
 
 use std::fs;
 
 use cloudsync_lab::ADDRESS;
 
 use super::daemon::Daemon;
-use super::{done, fails, lose_all_objects, there_is};
+use super::{fails, has_program, lose_all_objects, succeeds};
 use crate::scene::{Scene, assert_same, lab, pattern};
 
 const PORT: u16 = 4450;
 
-/// smbd for the volume, with all that it keeps in a directory of its own.
+/// Starts smbd for the volume, with all its state in a directory of its own.
 fn serve(scene: &Scene) -> Daemon {
     let home = lab().scratch(&format!("samba-{}", scene.volume.name()));
     let outer = lab().outer(&home);
@@ -68,7 +68,7 @@ fn serve(scene: &Scene) -> Daemon {
 
 #[test]
 fn samba_serves_cold_files() {
-    if !there_is("smbd", "samba samba-vfs-modules") || !there_is("smbclient", "smbclient") {
+    if !has_program("smbd", "samba samba-vfs-modules") || !has_program("smbclient", "smbclient") {
         return;
     }
     let mut scene = Scene::new("samba");
@@ -82,10 +82,10 @@ fn samba_serves_cold_files() {
     let client = |commands: &str| {
         format!("cd $scratch; smbclient -N -U% -p {PORT} //{ADDRESS}/share -c '{commands}'")
     };
-    let listed = done(&scene, &client("ls"));
+    let listed = succeeds(&scene, &client("ls"));
     assert!(listed.contains("5000000"), "sizes: {listed}");
-    done(&scene, "head -c 300000 /dev/urandom >$scratch/new");
-    done(
+    succeeds(&scene, "head -c 300000 /dev/urandom >$scratch/new");
+    succeeds(
         &scene,
         &client(
             "get read; put new replaced; rename renamed moved; get moved; put new fresh; get fresh again",
@@ -97,8 +97,8 @@ fn samba_serves_cold_files() {
     assert_same(&got("read"), &bytes, "read");
     assert_same(&got("moved"), &bytes, "renamed");
     assert_same(&got("again"), &new, "written and read");
-    // In the middle: the rest has to come from the store.
-    done(
+    // Resuming a download: the rest has to come from the store.
+    succeeds(
         &scene,
         &format!(
             "{}; cmp -n 5000000 read $scratch/read",

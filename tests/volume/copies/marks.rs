@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The marks themselves: who sees them, who sets them, and what one proves that stands on another file.
+//! The marks themselves: who can see and set them, and what happens to a file that carries another file's marks.
 
 use cloudsync_lab::marks;
 
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 const REMOTE: &str = "trusted.glusterfs.cs.remote";
-/// What is ours, and the host's for us.
+/// Our marks, and those that GlusterFS sets for us.
 const NAMES: [&str; 10] = [
     "trusted.glusterfs.cs.remote",
     "trusted.glusterfs.cs.downloading",
@@ -19,11 +19,11 @@ const NAMES: [&str; 10] = [
     "trusted.cloudsync.last",
     "trusted.cloudsync.kept",
 ];
-/// The word with which the client's log tells that bytes in a cold file were not its own.
-const SAYS: &str = "kept";
+/// The word in the client's log line when a cold file turns out to hold bytes that are not from its object.
+const LOGGED: &str = "kept";
 
-/// A cold file `cold` of 50000 bytes and files of somebody with its marks: one as long, one longer, one shorter.
-fn copied(name: &str) -> (Scene, Vec<(&'static str, Vec<u8>)>) {
+/// A cold file `cold` of 50000 bytes, and local files that got a copy of its marks: of the same size, longer, shorter.
+fn with_copied_marks(name: &str) -> (Scene, Vec<(&'static str, Vec<u8>)>) {
     let mut scene = Scene::new(name);
     scene.write("cold", &pattern(1, 50_000));
     scene.archive_all("");
@@ -49,10 +49,7 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
     for (file, bytes) in files {
         assert_same(&scene.read(file).unwrap(), bytes, file);
         assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
-        assert!(
-            scene.tells_of(file, SAYS),
-            "the log does not tell of {file}"
-        );
+        assert!(scene.tells_of(file, LOGGED), "no log line about {file}");
         assert!(scene.is_plain(file), "{}", scene.marks(file));
     }
     scene.remount();
@@ -64,15 +61,15 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
 }
 
 #[test]
-fn bytes_under_the_marks_of_another_file_are_what_reads() {
-    let (mut scene, files) = copied("marked");
+fn a_file_with_copied_marks_keeps_its_bytes() {
+    let (mut scene, files) = with_copied_marks("marked");
     assert_kept(&mut scene, &files);
     assert_same(&scene.read("cold").unwrap(), &pattern(1, 50_000), "cold");
 }
 
 #[test]
-fn so_they_are_when_its_object_is_gone() {
-    let (mut scene, files) = copied("marked-gone");
+fn a_file_with_copied_marks_reads_without_the_object() {
+    let (mut scene, files) = with_copied_marks("marked-gone");
     for object in scene.bucket.list("").unwrap() {
         scene.bucket.delete(&object).unwrap();
     }
@@ -81,9 +78,9 @@ fn so_they_are_when_its_object_is_gone() {
 }
 
 #[test]
-fn a_write_into_such_a_file_finds_its_bytes() {
+fn a_write_to_a_file_with_copied_marks_keeps_its_bytes() {
     use std::os::unix::fs::FileExt;
-    let (mut scene, files) = copied("marked-write");
+    let (mut scene, files) = with_copied_marks("marked-write");
     for (file, _) in &files {
         let path = scene.path(file);
         scene
@@ -102,7 +99,7 @@ fn a_write_into_such_a_file_finds_its_bytes() {
 }
 
 #[test]
-fn no_listing_shows_them_and_the_seed_s_question_is_answered() {
+fn marks_are_not_listed_but_cs_remote_can_be_read() {
     let mut scene = Scene::new("listed");
     for name in ["cold", "back"] {
         scene.write(name, &pattern(1, 50_000));
@@ -132,7 +129,7 @@ fn no_listing_shows_them_and_the_seed_s_question_is_answered() {
 }
 
 #[test]
-fn to_set_one_answers_success_and_does_nothing() {
+fn setting_a_mark_succeeds_and_does_nothing() {
     let mut scene = Scene::new("set");
     for name in ["cold", "local"] {
         scene.write(name, &pattern(1, 50_000));
@@ -158,7 +155,7 @@ fn to_set_one_answers_success_and_does_nothing() {
 }
 
 #[test]
-fn to_remove_one_is_not_permitted() {
+fn removing_a_mark_fails_with_eperm() {
     let mut scene = Scene::new("removed");
     scene.write("cold", &pattern(1, 50_000));
     scene.archive_all("");

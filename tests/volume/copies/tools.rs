@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The programs, each with the options that copy all there is, with reads from the store off and on.
+//! The tools, each with the options that copy all metadata, with remote reads off and on.
 
-use super::{Tool, copies};
+use super::{Tool, check_copies};
 
 const RSYNC: Tool = Tool {
     script: "rsync -aHAX $from/ $to/",
@@ -37,61 +37,61 @@ const MV: Tool = Tool {
 };
 
 #[test]
-fn by_rsync() {
-    copies("rsync", false, &RSYNC);
+fn rsync_copies_cold_files() {
+    check_copies("rsync", false, &RSYNC);
 }
 
 #[test]
-fn by_rsync_with_reads_from_the_store() {
-    copies("rsync-far", true, &RSYNC);
+fn rsync_copies_cold_files_with_remote_read() {
+    check_copies("rsync-far", true, &RSYNC);
 }
 
 #[test]
-fn by_cp() {
-    copies("cp", false, &CP);
+fn cp_copies_cold_files() {
+    check_copies("cp", false, &CP);
 }
 
 #[test]
-fn by_cp_with_reads_from_the_store() {
-    copies("cp-far", true, &CP);
+fn cp_copies_cold_files_with_remote_read() {
+    check_copies("cp-far", true, &CP);
 }
 
 #[test]
-fn by_tar() {
-    copies("tar", false, &TAR);
+fn tar_copies_cold_files() {
+    check_copies("tar", false, &TAR);
 }
 
 #[test]
-fn by_tar_with_reads_from_the_store() {
-    copies("tar-far", true, &TAR);
+fn tar_copies_cold_files_with_remote_read() {
+    check_copies("tar-far", true, &TAR);
 }
 
 #[test]
-fn by_restic() {
-    copies("restic", false, &RESTIC);
+fn restic_copies_cold_files() {
+    check_copies("restic", false, &RESTIC);
 }
 
 #[test]
-fn by_restic_with_reads_from_the_store() {
-    copies("restic-far", true, &RESTIC);
+fn restic_copies_cold_files_with_remote_read() {
+    check_copies("restic-far", true, &RESTIC);
 }
 
 #[test]
-fn by_borg() {
-    copies("borg", false, &BORG);
+fn borg_copies_cold_files() {
+    check_copies("borg", false, &BORG);
 }
 
 #[test]
-fn by_borg_with_reads_from_the_store() {
-    copies("borg-far", true, &BORG);
+fn borg_copies_cold_files_with_remote_read() {
+    check_copies("borg-far", true, &BORG);
 }
 
 #[test]
-fn by_mv() {
-    copies("mv", false, &MV);
+fn mv_moves_cold_files() {
+    check_copies("mv", false, &MV);
 }
 
 #[test]
-fn by_mv_with_reads_from_the_store() {
-    copies("mv-far", true, &MV);
+fn mv_moves_cold_files_with_remote_read() {
+    check_copies("mv-far", true, &MV);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The guards.
+//! One test for each guard.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use cloudsync_lab::{MountOptions, until};
 
-use super::tries::{ACTS, Client};
-use super::{Guard, hold};
+use super::tries::{ACTIONS, Client};
+use super::{Guard, check};
 use crate::scene::{PATIENCE, Scene, lab};
 
 const NOBODY: u32 = 65_534;
@@ -20,12 +20,12 @@ const ALL: &[&str] = &[
     "create",
     "write",
 ];
-/// What needs no open: a guard at the open is not asked there.
+/// Without the opens: this guard does not check them.
 const BY_NAME: &[&str] = &["truncate-0", "truncate-n"];
 
-fn ordinary(_: &Scene, _: &str) {}
+fn unchanged(_: &Scene, _: &str) {}
 
-fn mode(scene: &Scene, name: &str, mode: u32) {
+fn set_mode(scene: &Scene, name: &str, mode: u32) {
     let path = scene.path(name);
     scene
         .within("chmod", move || {
@@ -34,14 +34,14 @@ fn mode(scene: &Scene, name: &str, mode: u32) {
         .unwrap();
 }
 
-/// Switches an option and waits until the bricks do as it says: they hear of it later.
+/// Sets an option and waits until the bricks apply it, which takes a moment.
 fn switch(scene: &Scene, option: &str, value: &str) {
     scene.volume.set(option, value).unwrap();
     let path = scene.path("probe");
     let (on, what) = (value == "on", format!("{option} {value}"));
     until(PATIENCE, &what, || {
         let path = path.clone();
-        // Not the open: open-behind answers that without the bricks.
+        // Not the open: open-behind answers it without the bricks.
         let tried = scene.within("probe", move || {
             File::options().write(true).open(path)?.set_len(0)
         });
@@ -51,42 +51,43 @@ fn switch(scene: &Scene, option: &str, value: &str) {
 }
 
 #[test]
-fn a_volume_that_is_read_only() {
+fn a_read_only_volume_keeps_cold_files_intact() {
     read_only(Scene::new("read-only"));
 }
 
 pub(super) fn read_only(mut scene: Scene) {
-    no_writes(&mut scene, "features.read-only");
+    refuses_every_change(&mut scene, "features.read-only");
 }
 
-/// While `option` is on, the bricks change nothing.
-fn no_writes(scene: &mut Scene, option: &str) {
+/// While `option` is on, the bricks refuse every change.
+fn refuses_every_change(scene: &mut Scene, option: &str) {
     scene.write("probe", b"");
     let guard = Guard {
         user: 0,
-        says: &["EROFS"],
+        errnos: &["EROFS"],
         refuses: ALL,
     };
-    hold(
+    check(
         scene,
         &guard,
-        ordinary,
+        unchanged,
         |scene| switch(scene, option, "on"),
         |scene, ()| switch(scene, option, "off"),
     );
 }
 
 #[test]
-fn a_volume_that_is_written_once() {
-    no_writes(&mut Scene::new("worm"), "features.worm");
+fn a_worm_volume_keeps_cold_files_intact() {
+    refuses_every_change(&mut Scene::new("worm"), "features.worm");
 }
 
 #[test]
-fn a_file_that_is_retained() {
+fn a_retained_cold_file_stays_intact() {
     retained(Scene::new("retained"));
 }
 
-/// A file without a bit to write is retained from then on. Who opens it to cut it is not asked: see the local one.
+/// A file becomes retained when its write permission is removed. It does not guard against an open with O_TRUNC, as
+/// the local file shows.
 pub(super) fn retained(mut scene: Scene) {
     let settings = [
         ("features.worm-file-level", "on"),
@@ -94,7 +95,7 @@ pub(super) fn retained(mut scene: Scene) {
         ("features.auto-commit-period", "3600"),
     ];
     scene.volume.set_all(&settings).unwrap();
-    // Only what is made after the bricks have heard of it can be retained.
+    // Only files created after the bricks have applied the option can be retained.
     let path = scene.path("probe");
     let mut number = 0;
     until(PATIENCE, "files that can be retained", || {
@@ -108,18 +109,18 @@ pub(super) fn retained(mut scene: Scene) {
     .unwrap();
     let guard = Guard {
         user: 0,
-        says: &["EROFS"],
+        errnos: &["EROFS"],
         refuses: BY_NAME,
     };
-    hold(
+    check(
         &mut scene,
         &guard,
-        ordinary,
+        unchanged,
         |scene| {
             for client in Client::ALL {
                 for state in ["local", "cold"] {
-                    for act in ACTS {
-                        mode(scene, &client.file(state, act), 0o444);
+                    for action in ACTIONS {
+                        set_mode(scene, &client.file(state, action), 0o444);
                     }
                 }
             }
@@ -131,14 +132,14 @@ pub(super) fn retained(mut scene: Scene) {
 }
 
 #[test]
-fn a_root_that_is_nobody_here() {
+fn root_squash_keeps_cold_files_intact() {
     squash(Scene::new("squash"));
 }
 
 pub(super) fn squash(mut scene: Scene) {
     let guard = Guard {
         user: 0,
-        says: &["EACCES", "EPERM"],
+        errnos: &["EACCES", "EPERM"],
         refuses: BY_NAME,
     };
     let others = |scene: &Scene, name: &str| {
@@ -147,13 +148,13 @@ pub(super) fn squash(mut scene: Scene) {
             .within("chown", move || chown(path, Some(1234), Some(1234)))
             .unwrap();
     };
-    hold(
+    check(
         &mut scene,
         &guard,
         others,
         |scene| {
             scene.volume.set("server.root-squash", "on").unwrap();
-            // In a folder that is root's alone, nobody makes a file.
+            // Root cannot create a file in a directory that only root may write to.
             let path = scene.path("fuse-local/new");
             until(PATIENCE, "the squash", || {
                 let path = path.clone();
@@ -167,7 +168,7 @@ pub(super) fn squash(mut scene: Scene) {
 }
 
 #[test]
-fn a_lock_of_somebody_else() {
+fn a_mandatory_lock_keeps_a_cold_file_intact() {
     locked(Scene::new("locked"));
 }
 
@@ -176,27 +177,27 @@ pub(super) fn locked(mut scene: Scene) {
         .volume
         .set("locks.mandatory-locking", "forced")
         .unwrap();
-    // The bricks look at it when they start.
+    // Bricks read this option when they start.
     scene.volume.stop().unwrap();
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     scene.remount();
     let guard = Guard {
         user: 0,
-        says: &["EAGAIN"],
+        errnos: &["EAGAIN"],
         refuses: BY_NAME,
     };
-    hold(
+    check(
         &mut scene,
         &guard,
-        ordinary,
+        unchanged,
         |scene| {
             let other = scene.volume.mount(&MountOptions::default()).unwrap();
             let mut held = Vec::new();
             for client in Client::ALL {
                 for state in ["local", "cold"] {
-                    for act in ACTS {
-                        let path = other.path().join(client.file(state, act));
+                    for action in ACTIONS {
+                        let path = other.path().join(client.file(state, action));
                         held.push(other.within(PATIENCE, "lock", move || {
                             let file = File::open(path).unwrap();
                             let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
@@ -216,35 +217,35 @@ pub(super) fn locked(mut scene: Scene) {
 }
 
 #[test]
-fn a_file_of_somebody_else() {
+fn file_permissions_keep_a_cold_file_intact() {
     let mut scene = Scene::new("owner");
     let guard = Guard {
         user: NOBODY,
-        says: &["EACCES"],
+        errnos: &["EACCES"],
         refuses: ALL,
     };
-    hold(
+    check(
         &mut scene,
         &guard,
-        |scene, name| mode(scene, name, 0o644),
+        |scene, name| set_mode(scene, name, 0o644),
         |_| (),
         |_, ()| (),
     );
 }
 
-/// The mode would let everybody write; what the list says is known to the bricks alone.
+/// The mode allows everybody to write; only the bricks know the ACL.
 #[test]
-fn a_list_that_only_the_bricks_know() {
+fn an_acl_keeps_a_cold_file_intact() {
     let mut scene = Scene::new("acl");
     let guard = Guard {
         user: NOBODY,
-        says: &["EACCES"],
+        errnos: &["EACCES"],
         refuses: BY_NAME,
     };
-    hold(
+    check(
         &mut scene,
         &guard,
-        |scene, name| mode(scene, name, 0o666),
+        |scene, name| set_mode(scene, name, 0o666),
         |scene| {
             let options = MountOptions::default().arg("--acl");
             let with_lists = scene.volume.mount(&options).unwrap();

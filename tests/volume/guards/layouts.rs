@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The same where a file has several copies, is cut into fragments or blocks, or lies on one of several bricks: a guard
-//! may speak on one brick and act on another.
+//! The same guards on replicated, dispersed, distributed and sharded volumes: one brick may refuse what another one has
+//! already done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +12,7 @@ use crate::scene::Scene;
 type Named = (&'static str, fn(Scene));
 
 #[track_caller]
-fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
+fn on_each_guard(name: &str, layout: Layout, settings: &[(&str, &str)]) {
     let guards: [Named; 4] = [
         ("ro", read_only),
         ("squash", squash),
@@ -20,13 +20,13 @@ fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
         ("worm", retained),
     ];
     let name_of = |(guard, _): &Named| format!("{name}-{guard}");
-    let fails = |guard: &Named| {
+    let failed_on = |guard: &Named| {
         let scene = Scene::on(&name_of(guard), layout, settings, Backing::Ram);
         catch_unwind(AssertUnwindSafe(|| guard.1(scene))).is_err()
     };
     let failed: Vec<_> = guards
         .iter()
-        .filter(|guard| fails(guard))
+        .filter(|guard| failed_on(guard))
         .map(name_of)
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
@@ -34,7 +34,7 @@ fn each(name: &str, layout: Layout, settings: &[(&str, &str)]) {
 
 #[test]
 fn on_replica_3() {
-    each("copies", Layout::Replica(3), &[]);
+    on_each_guard("copies", Layout::Replica(3), &[]);
 }
 
 #[test]
@@ -43,15 +43,15 @@ fn on_a_dispersed_volume() {
         bricks: 3,
         redundancy: 1,
     };
-    each("fragments", layout, &[]);
+    on_each_guard("fragments", layout, &[]);
 }
 
 #[test]
 fn on_a_distributed_volume() {
-    each("spread", Layout::Distribute(2), &[]);
+    on_each_guard("spread", Layout::Distribute(2), &[]);
 }
 
 #[test]
 fn with_shard() {
-    each("blocks", Layout::Single, &[("features.shard", "on")]);
+    on_each_guard("blocks", Layout::Single, &[("features.shard", "on")]);
 }

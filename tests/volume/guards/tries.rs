@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The program that tries to cut files, and what it says.
+//! The program that tries the actions, and its results.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,8 +12,8 @@ use cloudsync_lab::ADDRESS;
 use crate::native::compiled;
 use crate::scene::{Scene, lab};
 
-/// The ways to cut a file, to nothing or to the first 1000 bytes, and two that change its second 1000.
-pub(super) const ACTS: &[&str] = &[
+/// The ways to truncate a file, to zero or to its first 1000 bytes, and two that change its second 1000.
+pub(super) const ACTIONS: &[&str] = &[
     "truncate-0",
     "truncate-n",
     "ftruncate-0",
@@ -26,19 +26,19 @@ pub(super) const ACTS: &[&str] = &[
     "discard",
 ];
 
-/// What a file is after the act.
-pub(super) fn after(act: &str, verdict: &str, mut bytes: Vec<u8>) -> Vec<u8> {
-    match act {
+/// The expected content after an action.
+pub(super) fn after(action: &str, verdict: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    match action {
         _ if verdict != "done" => {}
         "write" => bytes[1000..1007].copy_from_slice(b"WRITTEN"),
         "discard" => bytes[1000..2000].fill(0),
-        act if act.ends_with("-n") => bytes.truncate(1000),
+        action if action.ends_with("-n") => bytes.truncate(1000),
         _ => bytes.clear(),
     }
     bytes
 }
 
-/// Through what.
+/// How the program accesses the volume.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Client {
     Fuse,
@@ -48,8 +48,8 @@ pub(super) enum Client {
 impl Client {
     pub(super) const ALL: [Self; 2] = [Self::Fuse, Self::Api];
 
-    pub(super) fn file(self, state: &str, act: &str) -> String {
-        format!("{}/{act}", self.folder(state))
+    pub(super) fn file(self, state: &str, action: &str) -> String {
+        format!("{}/{action}", self.folder(state))
     }
 
     fn folder(self, state: &str) -> String {
@@ -60,12 +60,12 @@ impl Client {
     }
 }
 
-/// The program, with what it holds open, waiting for the word to begin.
+/// The running program; it has its files open and waits for the signal to start.
 #[derive(Debug)]
 pub(super) struct Tries {
     pub(super) client: Client,
     child: Child,
-    said: Option<BufReader<ChildStdout>>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Tries {
@@ -86,42 +86,42 @@ impl Tries {
         };
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        let (first, said) = scene.within("the program's start", move || {
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (first, output) = scene.within("the program's start", move || {
             let mut line = String::new();
-            said.read_line(&mut line).unwrap();
-            (line, said)
+            output.read_line(&mut line).unwrap();
+            (line, output)
         });
         assert_eq!(first, "ready\n", "{command:?}");
         Self {
             client,
             child,
-            said: Some(said),
+            output: Some(output),
         }
     }
 
-    /// Has it begin, and waits for its end.
+    /// Starts the actions and returns the outcome of each.
     pub(super) fn verdicts(&mut self, scene: &Scene) -> HashMap<String, String> {
         let mut input = self.child.stdin.take().unwrap();
         input.write_all(b"\n").unwrap();
-        let said = self.said.take().unwrap();
+        let output = self.output.take().unwrap();
         let lines = scene.within("the program's tries", move || {
-            let lines = said.lines().map_while(Result::ok);
+            let lines = output.lines().map_while(Result::ok);
             lines.collect::<Vec<_>>()
         });
         let verdict = |line: &String| {
-            let (act, verdict) = line.split_once(' ').unwrap();
-            (act.to_owned(), verdict.to_owned())
+            let (action, verdict) = line.split_once(' ').unwrap();
+            (action.to_owned(), verdict.to_owned())
         };
         let verdicts: HashMap<_, _> = lines.iter().map(verdict).collect();
-        assert_eq!(verdicts.len(), ACTS.len(), "{verdicts:?}");
+        assert_eq!(verdicts.len(), ACTIONS.len(), "{verdicts:?}");
         verdicts
     }
 }
 
 impl Drop for Tries {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // It exits at the end of its input.
         drop(self.child.stdin.take());
         if thread::panicking() {
             let _ = self.child.kill();
