@@ -125,11 +125,11 @@ fn holes_are_punched_into_the_real_bytes() {
 /// B14: attributes and names change without a byte being moved, and the file stays readable.
 #[test]
 fn chmod_touch_link_and_rename_move_no_bytes() {
-    let scene = attributes_and_names_move_no_bytes(Scene::new("attributes"), LENGTH);
+    let scene = metadata_changes_recall_nothing(Scene::new("attributes"), LENGTH);
     assert_eq!(scene.stat("moved").mtime(), 1_500_000_000);
 }
 
-pub(crate) fn attributes_and_names_move_no_bytes(mut scene: Scene, length: usize) -> Scene {
+pub(crate) fn metadata_changes_recall_nothing(mut scene: Scene, length: usize) -> Scene {
     scene.write("file", &pattern(1, length));
     scene.archive("file");
     scene.remount();

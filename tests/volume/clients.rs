@@ -115,10 +115,10 @@ fn names_and_attributes_changed_with_an_old_view_do_not_show_an_empty_file() {
 
 #[test]
 fn two_clients_that_read_at_once_both_get_the_bytes() {
-    two_clients_read_at_once(&mut Scene::new("two"));
+    two_clients_read_concurrently(&mut Scene::new("two"));
 }
 
-pub(crate) fn two_clients_read_at_once(scene: &mut Scene) {
+pub(crate) fn two_clients_read_concurrently(scene: &mut Scene) {
     let bytes = pattern(2, 16 << 20);
     scene.write("file", &bytes);
     scene.archive("file");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Faults of the host: bricks, network, space, options, clients. Each ends in the file's bytes or an errno, in time, and
-//! with nothing lost.
+//! Faults of GlusterFS: bricks, network, space, options, clients. Every operation ends in the file's bytes or an errno, in
+//! time, and nothing is lost.
 
 mod bricks;
 mod ending;

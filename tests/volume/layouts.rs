@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The same on every layout of a volume: what a cold file is must not depend on how its bytes are spread.
+//! The same tests on every layout of a volume: cold files must behave the same however their bytes are spread.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -25,16 +25,16 @@ const DISPERSE: Layout = Layout::Disperse {
     redundancy: 1,
 };
 
-/// The tests of this file and of `clients` that hold on every layout, and `more`, on one.
+/// Instantiates for a layout the tests of this file and of `clients` that hold on every layout, and `more`.
 macro_rules! on_layout {
     ($name:ident, $layout:expr, $settings:expr, $($more:ident)*) => {
         on_layout!(@ $name, $layout, $settings,
             cold_files_read_back
             changes_keep_the_other_bytes
-            attributes_and_names_move_no_bytes
-            a_removed_file_that_is_open_reads_and_writes
-            two_clients_read_at_once
-            a_writer_with_an_old_view_is_refused_by_every_brick
+            metadata_changes_recall_nothing
+            an_unlinked_open_file_can_be_read_and_written
+            two_clients_read_concurrently
+            a_stale_client_s_write_is_refused_by_every_brick
             $($more)*
         );
     };
@@ -51,16 +51,16 @@ macro_rules! on_layout {
 }
 
 on_layout!(replica, REPLICA, &[],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
+    a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 on_layout!(distribute, DISTRIBUTE, &[],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
+    a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 on_layout!(disperse, DISPERSE, &[],
-    no_write_of_a_recall_makes_the_file_longer
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
+    recall_writes_do_not_extend_the_file
+    a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
-    a_killed_client_leaves_a_file_that_reads what_a_killed_client_left_is_not_the_file_while_its_object_is_gone);
+    a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 
-/// One byte, more than a page, more than the host's usual buffer, and many of those.
+/// One byte, more than a page, more than GlusterFS's usual buffer, and many of those.
 const SIZES: [usize; 4] = [1, 4097, 131_073, (8 << 20) + 13];
 
 fn mtime(data: &fs::Metadata) -> (i64, i64) {
@@ -77,7 +77,7 @@ fn cold_files_read_back(mut scene: Scene) {
         let touch = move || File::options().write(true).open(path)?.set_modified(then);
         scene.within("utime", touch).unwrap();
     }
-    // On a sharded volume the client that sets an mtime goes on showing the old one.
+    // On a sharded volume, the client that sets an mtime keeps showing the old one.
     scene.remount();
     for size in SIZES {
         scene.archive(&name(size));
@@ -97,18 +97,18 @@ fn cold_files_read_back(mut scene: Scene) {
         let name = name(size);
         let cold = scene.stat(&name);
         assert_eq!(cold.len(), size as u64, "{name}");
-        // Sharding, above us, keeps a count of its own.
+        // The shard translator, above ours, counts blocks itself.
         assert!(
             cold.blocks() == 1 || sharded && cold.blocks() > 1,
             "{name}: {}",
             cold.blocks()
         );
-        assert!(scene.is_cold(&name), "looking at {name} does not recall it");
+        assert!(scene.is_cold(&name), "stat of {name} must not recall it");
         assert_same(&scene.read(&name).unwrap(), &bytes(size), &name);
         scene.await_plain(&name);
     }
     scene.assert_idle();
-    // Reads of local files say so, and nothing on the way here must have eaten what tells it.
+    // The client learns from reads of local files that the bricks check the state; no translator in between may drop that.
     scene.write("local", &pattern(1, 200_000));
     scene.remount();
     let path = scene.path("local");
@@ -140,7 +140,7 @@ fn cold_files_read_back(mut scene: Scene) {
     }
 }
 
-/// A file's name, what is done to it, and its bytes then.
+/// A file's name, a change, and the expected content.
 type Change = (&'static str, Box<dyn FnOnce(&Path) + Send>, Vec<u8>);
 
 fn changes_keep_the_other_bytes(mut scene: Scene) {
@@ -192,8 +192,8 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
     scene.assert_idle();
 }
 
-fn attributes_and_names_move_no_bytes(scene: Scene) {
-    let scene = crate::change::attributes_and_names_move_no_bytes(scene, 300_000);
+fn metadata_changes_recall_nothing(scene: Scene) {
+    let scene = crate::change::metadata_changes_recall_nothing(scene, 300_000);
     assert_eq!(mtime(&scene.stat("moved")), (1_500_000_000, 0));
     scene.await_plain("moved");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bricks that die in the middle of a recall or of an archive, and come back.
+//! Bricks that die during a recall or an archive, and restart.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloudsync_lab::{Backing, Layout};
 
-use super::held::{assert_under_way, begin, bytes, read_again, scene};
+use super::held::{assert_recalling, bytes, read_again, scene, start_recall};
 use super::wire::await_connection;
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
@@ -18,51 +18,51 @@ const DISPERSE: Layout = Layout::Disperse {
     redundancy: 1,
 };
 
-fn start_again(scene: &Scene) {
+fn restart_bricks(scene: &Scene) {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
 }
 
-/// The volume can do without it, so the recall can.
-fn one_of_three(stem: &str, layout: Layout) {
+/// The volume survives the loss of one brick, and so does the recall.
+fn one_brick_of_three(stem: &str, layout: Layout) {
     let (scene, gate) = scene(stem, layout, &["held/file"]);
-    let reader = begin(&scene, &gate, "held/file");
-    assert_under_way(&scene, "held/file");
+    let reader = start_recall(&scene, &gate, "held/file");
+    assert_recalling(&scene, "held/file");
     scene.volume.kill_brick(1).unwrap();
-    // The client has noticed, and the recall goes on.
+    // The client has noticed by now, and the recall continues.
     thread::sleep(Duration::from_millis(500));
-    assert_under_way(&scene, "held/file");
+    assert_recalling(&scene, "held/file");
     gate.open();
-    let came = reader.end(
+    let errno = reader.end(
         scene.mount(),
         &format!("{stem}: one of three bricks is killed"),
     );
-    assert_eq!(came, None, "an error that the volume would not have given");
+    assert_eq!(errno, None, "the volume itself would not have failed");
     scene.assert_idle();
-    start_again(&scene);
+    restart_bricks(&scene);
     read_again(&scene, "held/file");
 }
 
 #[test]
-fn a_replica_that_dies_in_mid_recall_costs_its_reader_nothing() {
-    one_of_three("host-replica", REPLICA);
+fn a_recall_survives_the_loss_of_a_replica() {
+    one_brick_of_three("host-replica", REPLICA);
 }
 
 #[test]
-fn a_fragment_that_dies_in_mid_recall_costs_its_reader_nothing() {
-    one_of_three("host-disperse", DISPERSE);
+fn a_recall_survives_the_loss_of_a_fragment() {
+    one_brick_of_three("host-disperse", DISPERSE);
 }
 
-/// The brick's machine loses power, and with it what it had acknowledged and not yet synced; its marks are there. It is back
-/// before the store sends more.
+/// The brick's machine loses power, and with it the writes that were acknowledged but not synced; the marks survive. The
+/// brick is back before the store sends more.
 #[test]
-fn what_a_brick_lost_with_its_power_is_fetched_again() {
+fn bytes_lost_in_a_power_failure_are_fetched_again() {
     let (scene, gate) = scene("host-power", Layout::Single, &["held/file"]);
-    let reader = begin(&scene, &gate, "held/file");
+    let reader = start_recall(&scene, &gate, "held/file");
     gate.silence();
     let copy = scene.brick("held/file");
     let written = || fs::metadata(&copy).unwrap().blocks();
-    // What was on its way is answered.
+    // Wait until pending writes are done.
     let mut before = 0;
     while written() != before {
         before = written();
@@ -71,10 +71,10 @@ fn what_a_brick_lost_with_its_power_is_fetched_again() {
     scene.volume.kill_brick(0).unwrap();
     let lost = vec![0; fs::metadata(&copy).unwrap().len().try_into().unwrap()];
     fs::write(&copy, lost).unwrap();
-    start_again(&scene);
+    restart_bricks(&scene);
     await_connection(scene.mount(), &scene, true);
     gate.open();
-    // The bytes, or an errno.
+    // Either the bytes or an errno.
     reader.end(scene.mount(), "the brick loses power");
     read_again(&scene, "held/file");
     scene.assert_idle();
@@ -82,15 +82,15 @@ fn what_a_brick_lost_with_its_power_is_fetched_again() {
     assert_same(&fs::read(&copy).unwrap(), &bytes(), "on the brick");
 }
 
-/// One after the other, as in an upgrade: at no time was more than one away, and yet none has the first lock any more.
+/// As in a rolling upgrade: never more than one brick is down, but in the end none holds the original lock.
 #[test]
-fn bricks_that_are_restarted_one_by_one_cost_a_recall_nothing() {
+fn a_recall_survives_a_rolling_restart_of_all_bricks() {
     let (scene, gate) = scene("host-rolling", REPLICA, &["held/file"]);
-    let reader = begin(&scene, &gate, "held/file");
+    let reader = start_recall(&scene, &gate, "held/file");
     for brick in 0..3 {
         scene.volume.kill_brick(brick).unwrap();
         thread::sleep(Duration::from_millis(300));
-        start_again(&scene);
+        restart_bricks(&scene);
         let file = format!(
             "graphs/active/{}-client-{brick}/private",
             scene.volume.name()
@@ -101,46 +101,46 @@ fn bricks_that_are_restarted_one_by_one_cost_a_recall_nothing() {
         };
         cloudsync_lab::until(PATIENCE, "the brick", connected).unwrap();
     }
-    assert_under_way(&scene, "held/file");
+    assert_recalling(&scene, "held/file");
     gate.open();
-    let came = reader.end(
+    let errno = reader.end(
         scene.mount(),
         "replica: every brick is restarted, one by one",
     );
-    assert_eq!(came, None, "an error that the volume would not have given");
+    assert_eq!(errno, None, "the volume itself would not have failed");
     scene.assert_idle();
     read_again(&scene, "held/file");
 }
 
-fn all(stem: &str, layout: Layout, bricks: usize) {
+fn all_bricks(stem: &str, layout: Layout, bricks: usize) {
     let (scene, gate) = scene(stem, layout, &["held/file"]);
-    let reader = begin(&scene, &gate, "held/file");
-    assert_under_way(&scene, "held/file");
+    let reader = start_recall(&scene, &gate, "held/file");
+    assert_recalling(&scene, "held/file");
     for brick in 0..bricks {
         scene.volume.kill_brick(brick).unwrap();
     }
-    let came = reader.end(scene.mount(), &format!("{stem}: all bricks are killed"));
-    assert_eq!(came, Some(libc::ENOTCONN));
+    let errno = reader.end(scene.mount(), &format!("{stem}: all bricks are killed"));
+    assert_eq!(errno, Some(libc::ENOTCONN));
     gate.open();
-    start_again(&scene);
+    restart_bricks(&scene);
     read_again(&scene, "held/file");
     scene.await_plain("held/file");
     scene.assert_idle();
 }
 
 #[test]
-fn the_only_brick_goes_in_mid_recall_and_comes_back() {
-    all("host-single", Layout::Single, 1);
+fn the_only_brick_restarts_during_a_recall() {
+    all_bricks("host-single", Layout::Single, 1);
 }
 
 #[test]
-fn all_bricks_go_in_mid_recall_and_come_back() {
-    all("host-all", REPLICA, 3);
+fn all_bricks_restart_during_a_recall() {
+    all_bricks("host-all", REPLICA, 3);
 }
 
 const FILES: usize = 24;
 
-/// One file after the other is archived while a brick goes and comes: each is cold or local, and has its bytes.
+/// Archives files one by one while a brick restarts: each file is cold or local afterwards, and has its bytes.
 fn while_archiving(stem: &str, layout: Layout) {
     let mut scene = Scene::on(stem, layout, &[("network.ping-timeout", "3")], Backing::Ram);
     let bytes = |number: usize| pattern(number as u64, 70_000 + number);
@@ -164,10 +164,10 @@ fn while_archiving(stem: &str, layout: Layout) {
         };
         (0..FILES).filter(|number| archive(*number)).count()
     });
-    // In the middle of it.
-    let begun = std::time::Instant::now();
+    // Kill the brick in the middle of it.
+    let started = std::time::Instant::now();
     while !scene.is_cold(&name(3)) {
-        assert!(begun.elapsed() < PATIENCE, "it does not begin");
+        assert!(started.elapsed() < PATIENCE, "archiving does not start");
         thread::sleep(Duration::from_millis(1));
     }
     scene.volume.kill_brick(0).unwrap();
@@ -179,18 +179,18 @@ fn while_archiving(stem: &str, layout: Layout) {
     let before = cold(&scene);
     assert!(
         before < FILES,
-        "the brick went too late: the test proves nothing"
+        "the brick died too late: the test proves nothing"
     );
-    start_again(&scene);
+    restart_bricks(&scene);
     let archived = scene.within("archiving", move || archiver.join().unwrap());
     eprintln!(
-        "| {stem}: a brick goes and comes while files are archived | {archived} of {FILES} archived, {before} of them before |"
+        "| {stem}: a brick restarts while files are archived | {archived} of {FILES} archived, {before} of them before |"
     );
     scene.remount();
     for number in 0..FILES {
         let name = name(number);
         scene.assert_has(&name, &bytes(number));
-        // And nothing keeps it from being changed.
+        // And it can be changed.
         let path = scene.path(&name);
         scene
             .within("write", move || fs::write(path, b"new"))
@@ -200,16 +200,16 @@ fn while_archiving(stem: &str, layout: Layout) {
 }
 
 #[test]
-fn the_only_brick_goes_and_comes_while_files_are_archived() {
+fn the_only_brick_restarts_while_files_are_archived() {
     while_archiving("host-archive", Layout::Single);
 }
 
 #[test]
-fn a_replica_goes_and_comes_while_files_are_archived() {
+fn a_replica_restarts_while_files_are_archived() {
     while_archiving("host-archive-replica", REPLICA);
 }
 
 #[test]
-fn a_fragment_goes_and_comes_while_files_are_archived() {
+fn a_fragment_restarts_while_files_are_archived() {
     while_archiving("host-archive-disperse", DISPERSE);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client is ended while it recalls fifty files: it ends in time, and every file reads afterwards.
+//! A client is terminated while it recalls fifty files: it ends in time, and every file can be read afterwards.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::scene::{PATIENCE, Scene, assert_same, claim, lab, pattern};
 
 const FILES: usize = 50;
-/// More than the gate lets through at once, and what is left takes minutes.
+/// More than the gate passes in its first burst; the rest would take minutes.
 const LENGTH: usize = crate::gate::AT_ONCE + (1 << 20);
 
 fn name(number: usize) -> String {
@@ -34,7 +34,7 @@ fn scene() -> (Scene, Gate) {
     (scene, gate)
 }
 
-/// One object for all files: it is only read.
+/// All files share one object, which is only read.
 fn archive(scene: &mut Scene) {
     for number in 0..FILES {
         let name = name(number);
@@ -47,7 +47,7 @@ fn archive(scene: &mut Scene) {
     scene.remount();
 }
 
-fn in_mid_recall(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&Scene)) {
+fn during_recalls(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&Scene)) {
     archive(scene);
     gate.hold();
     let paths: Vec<PathBuf> = (0..FILES).map(|number| scene.path(&name(number))).collect();
@@ -62,24 +62,24 @@ fn in_mid_recall(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&S
         let jobs = format!("jobs = {FILES}");
         last.lines().any(|line| line == jobs).then_some(())
     };
-    let begun = until(PATIENCE, "fifty recalls", busy);
-    begun.unwrap_or_else(|failure| panic!("{failure}\n{last}"));
+    let started = until(PATIENCE, "fifty recalls", busy);
+    started.unwrap_or_else(|failure| panic!("{failure}\n{last}"));
     let partly = (0..FILES).filter(|number| !scene.volume.is_cold_now(&name(*number)));
     let partly = partly.count();
-    let begun = Instant::now();
+    let started = Instant::now();
     end(scene);
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let bytes = pattern(3, LENGTH);
-    let mut came = 0;
+    let mut complete = 0;
     for reader in readers {
         if let Ok(read) = reader.join().unwrap() {
             assert_same(&read, &bytes, what);
-            came += 1;
+            complete += 1;
         }
     }
     eprintln!(
-        "| {what} during {FILES} recalls | over after {took:.1?}; {came} readers got the bytes, the others an errno; \
-         before, {partly} files were there in part |"
+        "| {what} during {FILES} recalls | ended after {took:.1?}; {complete} readers got the bytes, the others an errno; \
+         before, {partly} files had been written in part |"
     );
     gate.open();
     scene.crash_and_remount();
@@ -109,26 +109,26 @@ fn umount(scene: &Scene, how: &str) -> Outcome {
 }
 
 #[test]
-fn a_client_is_ended_during_fifty_recalls() {
+fn a_client_is_terminated_during_fifty_recalls() {
     let (mut scene, gate) = scene();
-    in_mid_recall(&mut scene, &gate, "SIGTERM", |scene| {
+    during_recalls(&mut scene, &gate, "SIGTERM", |scene| {
         terminate(scene);
         await_end(scene);
     });
-    // The mount is gone from the tree; the client lives on for its readers, and they get their bytes.
-    in_mid_recall(&mut scene, &gate, "umount -l", |scene| {
-        let said = umount(scene, "-l");
-        assert!(said.success(), "{said}");
-        assert!(scene.mount().alive(), "it has readers");
+    // The mount disappears from the tree; the client lives on for its readers, which get their bytes.
+    during_recalls(&mut scene, &gate, "umount -l", |scene| {
+        let output = umount(scene, "-l");
+        assert!(output.success(), "{output}");
+        assert!(scene.mount().alive(), "it still has readers");
         gate.open();
         await_end(scene);
     });
-    // In use, as any other; then the client is ended, as a shutdown does it.
-    in_mid_recall(&mut scene, &gate, "umount", |scene| {
-        let said = umount(scene, "-v");
+    // umount fails because the mount is in use; then the client is terminated, as in a shutdown.
+    during_recalls(&mut scene, &gate, "umount", |scene| {
+        let output = umount(scene, "-v");
         assert!(
-            !said.success() && said.to_string().contains("busy"),
-            "{said}"
+            !output.success() && output.to_string().contains("busy"),
+            "{output}"
         );
         terminate(scene);
         await_end(scene);

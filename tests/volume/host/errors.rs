@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host's own translators for injecting faults, error-gen and delay-gen, below us.
+//! GlusterFS's fault injection translators, error-gen and delay-gen, below ours.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ fn name(number: usize) -> String {
     format!("file-{number}")
 }
 
-/// Too large for quick-read, which would answer out of the lookup. Half of them come in one write, which needs no mark.
+/// Too large for quick-read, which would answer from the lookup. Half of the files are recalled in one write, without a
+/// mark.
 fn bytes(number: usize) -> Vec<u8> {
     let least = if number.is_multiple_of(2) {
         100_000
@@ -24,7 +25,8 @@ fn bytes(number: usize) -> Vec<u8> {
     pattern(number as u64, least + number)
 }
 
-/// Sets debugging options one at a time: the first makes the others known. Bricks take them up when they start.
+/// Sets debugging options one at a time, since the first one makes the others known, and restarts the bricks, which
+/// read them at their start.
 fn set(scene: &mut Scene, settings: &[(&str, &str)]) {
     for (key, value) in settings {
         scene.volume.set(key, value).unwrap();
@@ -37,7 +39,7 @@ fn set(scene: &mut Scene, settings: &[(&str, &str)]) {
     scene.remount();
 }
 
-/// Operations of a kind fail at random on the brick; recalls and handshakes fail there or pass, and nothing is lost.
+/// Some operations fail at random on the brick; recalls and handshakes may fail, but nothing is lost.
 fn at_random(stem: &str, fops: &str, errno: &str) {
     let mut scene = Scene::on(stem, Layout::Single, &[], Backing::Ram);
     for number in 0..FILES {
@@ -61,18 +63,18 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
             assert_same(&read, &bytes(number), &name);
             right += 1;
         }
-        // And back, if it will.
+        // Archive it again, if possible.
         if number % 4 < 2 && scene.is_plain_now(&name) {
             let _ = scene.cut(&name);
         }
     }
     scene.assert_idle();
-    // A reader need not hear of it: where there is no room, which is one of the errors, it is served from the store.
+    // The reader need not notice: on ENOSPC, one of the errors, it is served from the store.
     let failed = scene.figure("recalls-failed");
     eprintln!(
-        "| error-gen: {fops} fail with {errno}, at random | {right} of {FILES} reads got the bytes; {failed} recalls failed |"
+        "| error-gen: {fops} fail with {errno} at random | {right} of {FILES} reads got the bytes; {failed} recalls failed |"
     );
-    assert!(failed > 0, "no error came: the test proves nothing");
+    assert!(failed > 0, "no error occurred: the test proves nothing");
     set(
         &mut scene,
         &[("debug.error-failure", "0"), ("debug.error-fops", "none")],
@@ -87,8 +89,8 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
     scene.assert_idle();
     for number in 0..FILES {
         let name = name(number);
-        // A key or a version may be left on a local file, where nobody looks at them; what says where its bytes are,
-        // and how many, may not.
+        // A key or a version may be left on a local file, where it has no effect; a mark that tells where the bytes are,
+        // or how many, may not.
         for mark in ["remote", "downloading", "object_size"] {
             let left = has(&scene.brick(&name), mark);
             assert!(!left, "{name}: {}", scene.marks(&name));
@@ -97,12 +99,12 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
 }
 
 #[test]
-fn writes_and_cuts_that_fail_at_random_lose_nothing() {
+fn random_write_and_truncate_errors_lose_nothing() {
     at_random("host-errors", "write,ftruncate,fsync", "EIO");
 }
 
 #[test]
-fn marks_that_fail_at_random_lose_nothing() {
+fn random_errors_of_mark_operations_lose_nothing() {
     at_random(
         "host-marks",
         "fsetxattr,fremovexattr,open,inodelk",
@@ -110,9 +112,9 @@ fn marks_that_fail_at_random_lose_nothing() {
     );
 }
 
-/// Whatever is slow on the bricks makes a recall slow, and nothing else.
+/// Slow operations on the bricks make a recall slow, and nothing else.
 #[test]
-fn slow_bricks_cost_time_only() {
+fn slow_bricks_only_slow_recalls_down() {
     let mut scene = Scene::on("host-delay", Layout::Single, &[], Backing::Ram);
     for number in 0..6 {
         scene.write(&name(number), &bytes(number));
@@ -128,15 +130,15 @@ fn slow_bricks_cost_time_only() {
         ],
     );
     let paths: Vec<_> = (0..6).map(|number| scene.path(&name(number))).collect();
-    let begun = Instant::now();
+    let started = Instant::now();
     let read = scene.read_at_once(paths);
     scene.assert_idle();
-    let took = begun.elapsed();
+    let took = started.elapsed();
     for (number, read) in read.into_iter().enumerate() {
         assert_same(&read.unwrap(), &bytes(number), &name(number));
     }
     eprintln!(
-        "| delay-gen: everything that changes a file takes 0.2 s | six recalls at once took {took:.1?} |"
+        "| delay-gen: every change of a file takes 0.2 s | six concurrent recalls took {took:.1?} |"
     );
-    assert!(took > Duration::from_millis(600), "nothing was slow");
+    assert!(took > Duration::from_millis(600), "no operation was slow");
 }

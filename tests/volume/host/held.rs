@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A recall that is under way for as long as a test likes, and its reader.
+//! A recall that a test can keep running as long as it needs, and its reader.
 
 use std::fs;
 use std::io;
@@ -13,23 +13,23 @@ use cloudsync_lab::{Backing, Layout, Mount};
 use crate::gate::{AT_ONCE, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
-/// Bytes of such a file: more than the gate lets through at once.
+/// Size of such a file: more than the gate passes in its first burst.
 pub(super) const LENGTH: usize = 2 * AT_ONCE + 13;
 
 pub(super) fn bytes() -> Vec<u8> {
     pattern(1, LENGTH)
 }
 
-/// What came of a read, and after what time it was there.
+/// A read in the background: its result, and how long it took.
 pub(super) struct Reader(JoinHandle<(io::Result<Vec<u8>>, Duration)>);
 
 impl Reader {
     pub(super) fn start(path: PathBuf) -> Self {
-        let begun = Instant::now();
-        Self(thread::spawn(move || (fs::read(path), begun.elapsed())))
+        let started = Instant::now();
+        Self(thread::spawn(move || (fs::read(path), started.elapsed())))
     }
 
-    /// The right bytes, or an errno; anything else fails, and so does one that does not end.
+    /// Expects the right bytes or an errno, within the time limit.
     pub(super) fn end(self, mount: &Mount, what: &str) -> Option<i32> {
         let (read, took) = mount.within(PATIENCE, what, move || self.0.join().unwrap());
         let errno = match read {
@@ -39,16 +39,16 @@ impl Reader {
             }
             Err(error) => error.raw_os_error(),
         };
-        let came = errno.map_or_else(
+        let outcome = errno.map_or_else(
             || "bytes".to_owned(),
             |errno| io::Error::from_raw_os_error(errno).to_string(),
         );
-        eprintln!("| {what} | {came}, {took:.1?} after the read began |");
+        eprintln!("| {what} | {outcome}, {took:.1?} after the start of the read |");
         errno
     }
 }
 
-/// A volume with cold files whose recalls the gate can hold.
+/// A volume with cold files whose recalls the gate can delay.
 pub(super) fn scene(stem: &str, layout: Layout, names: &[&str]) -> (Scene, Gate) {
     let gate = Gate::new();
     let settings = [
@@ -64,8 +64,8 @@ pub(super) fn scene(stem: &str, layout: Layout, names: &[&str]) -> (Scene, Gate)
     (scene, gate)
 }
 
-/// Starts a recall and returns in the middle of it.
-pub(super) fn begin(scene: &Scene, gate: &Gate, name: &str) -> Reader {
+/// Starts a recall and returns while it runs.
+pub(super) fn start_recall(scene: &Scene, gate: &Gate, name: &str) -> Reader {
     gate.hold();
     let reader = Reader::start(scene.path(name));
     await_bytes(scene, name);
@@ -73,21 +73,21 @@ pub(super) fn begin(scene: &Scene, gate: &Gate, name: &str) -> Reader {
 }
 
 pub(super) fn await_bytes(scene: &Scene, name: &str) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let copies = scene.copies(name);
     let cold = |copy: &PathBuf| fs::metadata(copy).unwrap().blocks() == 0;
     while copies.iter().all(cold) {
         assert!(
-            begun.elapsed() < PATIENCE,
-            "the recall of {name} does not begin"
+            started.elapsed() < PATIENCE,
+            "the recall of {name} does not start"
         );
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The recall has not ended: what is done to it now is done in its middle.
+/// The recall has not ended: whatever happens now happens during it.
 #[track_caller]
-pub(super) fn assert_under_way(scene: &Scene, name: &str) {
+pub(super) fn assert_recalling(scene: &Scene, name: &str) {
     assert!(
         !scene.is_plain_now(name) && !scene.is_cold(name),
         "{name} is not being recalled: {}",
@@ -95,7 +95,7 @@ pub(super) fn assert_under_way(scene: &Scene, name: &str) {
     );
 }
 
-/// Reads until it works: a client may be connecting again.
+/// Retries until the read succeeds: a client may be reconnecting.
 pub(super) fn read_again(scene: &Scene, name: &str) {
     let path = scene.path(name);
     let read = scene.within("read again", move || {

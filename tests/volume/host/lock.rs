@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client loses its connection in mid-recall, and with it the lock. Another recalls the file and an application
-//! writes to it. Then the first one comes back, and must not touch what is no longer its own. The same in a handshake,
-//! while the store is asked for the object.
+//! A client loses its connection during a recall, and with it the lock. Another client recalls the file, and an application
+//! writes to it. Then the first client reconnects, and must not change a file whose lock it no longer holds. The same
+//! for a handshake, while it waits for the store's reply about the object.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -22,12 +22,12 @@ use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, lab, pattern};
 const LENGTH: usize = 2 * AT_ONCE;
 const NEW: &[u8] = b"written after the other client's recall";
 
-/// How the recall that lost its lock comes to its end.
+/// How the recall that lost its lock ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// It is cancelled, and would cut what it wrote.
+    /// It is cancelled, and would truncate what it wrote.
     Cancelled,
-    /// Its object comes, and it would write the rest and commit.
+    /// The rest of its object arrives, and it would write it and commit.
     Complete,
 }
 
@@ -35,8 +35,8 @@ fn start(path: PathBuf) -> JoinHandle<std::io::Result<Vec<u8>>> {
     thread::spawn(move || fs::read(path))
 }
 
-fn round(end: End) {
-    // The volume's clients go through one gate, the one that loses its lock through another.
+fn lose_lock(end: End) {
+    // The client that loses its lock reaches the store through a gate of its own.
     let (ours, theirs) = (Gate::new(), Gate::new());
     let settings = [("features.s3plugin-hostname", ours.url())];
     let scene = Scene::with("lost-lock", &settings, Backing::Ram);
@@ -53,9 +53,9 @@ fn round(end: End) {
     await_bytes(&scene, "held/under-way");
     wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "no connection was cut");
 
-    // One is back, and an application has changed it.
+    // One file is recalled by the other client, and an application changes it.
     let path = scene.path("held/back");
     scene.within("recall and write", move || {
         assert_same(
@@ -67,7 +67,7 @@ fn round(end: End) {
         file.write_all_at(NEW, 5 << 20).unwrap();
         file.sync_all().unwrap();
     });
-    // The other one's recall by the other client is under way.
+    // The other file's recall by the other client is still running.
     ours.hold();
     let other = start(scene.path("held/under-way"));
     thread::sleep(Duration::from_millis(500));
@@ -83,7 +83,7 @@ fn round(end: End) {
         let read = lost.within(PATIENCE, "the reader that lost its lock", move || {
             reader.join().unwrap()
         });
-        // An error will do. Bytes are those of either moment, by what it had got when the lock was lost.
+        // An error is fine. Bytes may be from before or after, depending on what it had when it lost the lock.
         if let Ok(read) = read {
             assert_eq!(read.len(), LENGTH);
             assert_same(
@@ -93,7 +93,7 @@ fn round(end: End) {
             );
         }
     }
-    // Whatever it still wants to do, it has done.
+    // Wait until it has done whatever it still does.
     thread::sleep(Duration::from_millis(500));
     let committed = scene.is_plain_now("held/under-way");
     ours.open();
@@ -101,7 +101,7 @@ fn round(end: End) {
     assert_same(&read.unwrap(), &bytes, "under way");
     assert!(
         !committed,
-        "{end:?}: the one that lost its lock has committed half a file"
+        "{end:?}: the recall that lost its lock committed a partial file"
     );
     drop(lost);
 
@@ -120,7 +120,7 @@ fn round(end: End) {
 fn cancel(mount: &Mount) {
     for name in ["held/back", "held/under-way"] {
         let path = mount.path().join(name);
-        // There may be nothing to cancel any more.
+        // The recall may have ended already.
         let _ = mount.within(PATIENCE, "cancel", move || {
             xattr::set(path, "glusterfs.cloudsync.cancel", b"1")
         });
@@ -128,18 +128,18 @@ fn cancel(mount: &Mount) {
 }
 
 #[test]
-fn a_cancelled_recall_that_lost_its_lock_cuts_nothing() {
-    round(End::Cancelled);
+fn a_cancelled_recall_that_lost_its_lock_does_not_truncate() {
+    lose_lock(End::Cancelled);
 }
 
 #[test]
-fn a_recall_that_lost_its_lock_writes_and_commits_nothing() {
-    round(End::Complete);
+fn a_recall_that_lost_its_lock_does_not_write_or_commit() {
+    lose_lock(End::Complete);
 }
 
-/// A file that comes in one write has no mark by which its client could tell that it is its own still: that begins anew.
+/// A recall of one write has no mark by which its client could tell that the file is still its own, so it starts again.
 #[test]
-fn a_small_recall_that_lost_its_lock_begins_anew() {
+fn a_small_recall_that_lost_its_lock_starts_again() {
     const NAMES: [&str; 2] = ["small/back", "small/cold"];
     let (ours, theirs) = (Gate::new(), Gate::new());
     let settings = [("features.s3plugin-hostname", ours.url())];
@@ -156,7 +156,7 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
     theirs.await_requests(NAMES.len());
     wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "no connection was cut");
     let path = scene.path(NAMES[0]);
     scene.within("recall and write", move || {
         assert_same(&fs::read(&path).unwrap(), &pattern(7, 100_000), "back");
@@ -171,7 +171,7 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
     changed[5000..][..NEW.len()].copy_from_slice(NEW);
     for ((reader, name), want) in readers.into_iter().zip(NAMES).zip([&changed, &bytes]) {
         let read = lost.within(PATIENCE, name, move || reader.join().unwrap());
-        // An error will do.
+        // An error is fine.
         if let Ok(read) = read {
             assert_same(&read, want, name);
         }
@@ -186,10 +186,10 @@ fn a_small_recall_that_lost_its_lock_begins_anew() {
     drop(lost);
 }
 
-/// Meanwhile another client has archived the file and is in the middle of bringing it back, with its full length on the
-/// brick already: who takes that for a handshake of its own to be undone makes half a file of it.
+/// Meanwhile another client has archived the file and is recalling it, with its full size on the brick already. A client
+/// that took this for its own handshake and undid it would leave a partial file.
 #[test]
-fn a_handshake_that_lost_its_lock_touches_nothing() {
+fn a_handshake_that_lost_its_lock_changes_nothing() {
     const NAME: &str = "held/archived";
     let (ours, theirs) = (Gate::new(), Gate::new());
     let settings = [("features.s3plugin-hostname", ours.url())];
@@ -212,12 +212,12 @@ fn a_handshake_that_lost_its_lock_touches_nothing() {
     theirs.await_requests(1);
     wire.relay.cut();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "nothing was cut");
+    assert!(wire.relay.struck() > 0, "no connection was cut");
 
     scene.cut_with_key(NAME).unwrap();
     assert!(scene.is_cold(NAME));
     ours.hold();
-    // One whose kernel has none of its bytes.
+    // A client whose kernel has none of the file's bytes cached.
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     let reader = start(other.path().join(NAME));
     await_bytes(&scene, NAME);
@@ -227,7 +227,7 @@ fn a_handshake_that_lost_its_lock_touches_nothing() {
     let outcome = lost.within(PATIENCE, "the handshake", move || handshake.join().unwrap());
     assert_eq!(errno(outcome), libc::ENOTCONN);
     let marks = scene.marks(NAME);
-    assert!(marks.contains("cs.remote"), "it is half a file: {marks}");
+    assert!(marks.contains("cs.remote"), "a partial file: {marks}");
     ours.open();
     let read = other.within(PATIENCE, "the recall", move || reader.join().unwrap());
     assert_same(&read.unwrap(), &bytes, "beside the lost handshake");
@@ -239,11 +239,10 @@ fn a_handshake_that_lost_its_lock_touches_nothing() {
     assert_same(&read.unwrap(), &bytes, "afterwards");
 }
 
-/// A plugin of the stock ABI brings a whole file, and does not hear that its writes are refused. So the recall begins
-/// anew, and finds that the file is as it was, or that another client has brought it back and an application has changed
-/// it.
+/// A plugin of the stock ABI recalls whole files and does not learn that its writes are refused. So the recall starts again,
+/// and finds the file either unchanged, or recalled by another client and changed by an application.
 #[test]
-fn a_plugin_that_brings_whole_files_begins_anew() {
+fn a_whole_file_recall_that_lost_its_lock_starts_again() {
     const NAMES: [&str; 2] = ["alone", "taken"];
     install_plugin("stock", "plugin-c/stock.c", &[]);
     let scene = Scene::with("lost-stock", &[], Backing::Ram);
@@ -254,7 +253,7 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
     for name in NAMES {
         scene.write(name, &bytes);
         scene.archive(name);
-        // What the plugin reads, and whoever feeds it decides how fast.
+        // The plugin reads from this pipe, so the test decides how fast.
         rustix::fs::mkfifoat(rustix::fs::CWD, here.join(name), 0o600.into()).unwrap();
     }
     let wire = Wire::new(&scene);
@@ -292,11 +291,11 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
     wire.relay.open();
     await_connection(&lost, &scene, true);
     for (mut feed, name) in feeds.into_iter().zip(NAMES) {
-        // What it finds when it comes again.
+        // What the plugin reads when the recall starts again.
         let again = here.join("again");
         fs::write(&again, &bytes).unwrap();
         fs::rename(again, here.join(name)).unwrap();
-        // Nobody may take this for the file's. The plugin may have given up by now.
+        // These bytes must not become the file's. The plugin may have given up by now.
         let rest = pattern(6, LENGTH / 2);
         let _ = lost.within(PATIENCE, "the plugin", move || {
             File::write_all(&mut feed, &rest)
@@ -318,10 +317,10 @@ fn a_plugin_that_brings_whole_files_begins_anew() {
     }
 }
 
-/// A lock request that waits on a brick longer than `network.frame-timeout` has the host drop the client's connection, and
-/// with it whatever else is under way.
+/// If a lock request waits on a brick for longer than `network.frame-timeout`, GlusterFS drops the client's connection, and
+/// all its other operations with it.
 #[test]
-fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
+fn waiting_for_another_clients_recall_blocks_nothing_else() {
     let gate = Gate::new();
     let settings = [
         ("features.s3plugin-hostname", gate.url()),
@@ -336,7 +335,7 @@ fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
     gate.hold();
     let reader = start(scene.path("held/file"));
     await_bytes(&scene, "held/file");
-    // It wants the whole file, and waits for it; the host looks for requests that are too old every ten seconds.
+    // The writer waits for the whole file; GlusterFS checks for timed-out requests every ten seconds.
     let writer = {
         let path = other.path().join("held/file");
         thread::spawn(move || {
@@ -347,9 +346,9 @@ fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
     };
     let path = other.path().to_owned();
     let written = other.within(PATIENCE, "writes beside it", move || {
-        let begun = Instant::now();
+        let started = Instant::now();
         for number in 0.. {
-            if begun.elapsed() > Duration::from_secs(25) {
+            if started.elapsed() > Duration::from_secs(25) {
                 break;
             }
             thread::sleep(Duration::from_millis(100));
@@ -372,13 +371,13 @@ fn who_waits_for_a_recall_of_another_client_disturbs_nobody() {
     assert_same(&read.unwrap(), &[&bytes[..], NEW].concat(), "appended");
 }
 
-/// A brick has a truncation by a blocking descriptor wait for another client's mandatory lock. Meanwhile whoever has that
-/// lock may want the file, and must get it.
+/// A truncation by a blocking descriptor waits on the brick for another client's mandatory lock. Meanwhile the holder
+/// of that lock must be able to read the file.
 #[test]
-fn a_truncation_that_waits_for_a_mandatory_lock_keeps_the_file_from_nobody() {
+fn a_truncation_waiting_for_a_lock_does_not_block_its_holder() {
     let settings = [("locks.mandatory-locking", "forced")];
     let mut scene = Scene::with("mandatory", &settings, Backing::Ram);
-    // The bricks look at it when they start.
+    // Bricks read this option when they start.
     scene.volume.stop().unwrap();
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
@@ -396,20 +395,20 @@ fn a_truncation_that_waits_for_a_mandatory_lock_keeps_the_file_from_nobody() {
     });
     let held = held.unwrap();
     let path = scene.path("file");
-    let cutter = thread::spawn(move || {
+    let truncater = thread::spawn(move || {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(0)
     });
-    // It is on the brick, or was refused: how GlusterFS answers it is GlusterFS's affair.
+    // By now it waits on the brick, or was refused: either is up to GlusterFS.
     thread::sleep(Duration::from_secs(1));
-    let (held, read) = holder.within(PATIENCE, "read under its own lock", move || {
+    let (held, read) = holder.within(PATIENCE, "read under the lock", move || {
         let mut read = vec![0; 300_000];
         let result = held.read_exact_at(&mut read, 0).map(|()| read);
         (held, result)
     });
-    assert_same(&read.unwrap(), &bytes, "read by who has the lock");
+    assert_same(&read.unwrap(), &bytes, "read by the lock's holder");
     drop(held);
-    let cut = scene.within("the truncation", move || cutter.join().unwrap());
+    let cut = scene.within("the truncation", move || truncater.join().unwrap());
     eprintln!("| a truncation under a mandatory lock | {cut:?} |");
     scene.remount();
     let left = scene.read("file").unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Cold files are moved to other bricks: rebalance, and a brick that is taken out.
+//! Cold files are moved to other bricks, by rebalance and by remove-brick.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn bytes(number: usize) -> Vec<u8> {
     pattern(number as u64, 50_000 + number)
 }
 
-/// Waits until a task of glusterd's is over. `words` ask for its state.
+/// Waits until a task of glusterd has completed. `words` query its state.
 fn await_task(words: &[&str]) -> String {
     let mut last = String::new();
     until(PATIENCE, "the task", || {
@@ -32,7 +32,7 @@ fn await_task(words: &[&str]) -> String {
     last
 }
 
-/// The files of one brick that are files there and no pointers.
+/// Counts the files on a brick, without DHT's link files.
 fn on_brick(brick: &Path) -> usize {
     let names = fs::read_dir(brick.join("dir"))
         .into_iter()
@@ -46,11 +46,11 @@ fn on_brick(brick: &Path) -> usize {
 }
 
 #[test]
-fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
+fn rebalance_and_remove_brick_move_cold_files() {
     let mut scene = Scene::on("host-moving", Layout::Distribute(2), &[], Backing::Ram);
     for number in 0..FILES {
         scene.write(&name(number), &bytes(number));
-        // Every third stays local, for comparison.
+        // Every third file stays local, for comparison.
         if number % 3 > 0 {
             scene.archive(&name(number));
         }
@@ -65,7 +65,7 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
     lab()
         .gluster(["volume", "add-brick", &volume, &new, "force"])
         .unwrap();
-    // Also what the new brick has less room for.
+    // "force" also moves files to a brick with less free space.
     lab()
         .gluster(["volume", "rebalance", &volume, "start", "force"])
         .unwrap();
@@ -81,7 +81,7 @@ fn cold_files_are_moved_to_a_new_brick_and_away_from_an_old_one() {
         let name = name(number);
         scene.assert_has(&name, &bytes(number));
     }
-    // Now the first brick goes, with whatever is on it.
+    // Now remove the first brick and move its files away.
     let before = on_brick(&first);
     assert!(before > 0, "nothing is on the first brick");
     let old = brick(&first);

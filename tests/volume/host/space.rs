@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! No room: a quota, and the bricks' reserve. The bricks let our writes pass both, so it is we who keep them. (A brick
-//! that is full: `failures`.)
+//! Limited space: a quota, and the bricks' reserve. Bricks exempt our writes from both, so we enforce them ourselves.
+//! (`failures` tests a full brick.)
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use cloudsync_lab::{Backing, Layout};
 use crate::scene::{Scene, assert_same, lab, pattern};
 
 #[test]
-fn a_file_that_its_directory_s_quota_has_no_room_for_is_read_and_stays_cold() {
+fn a_read_over_quota_succeeds_and_the_file_stays_cold() {
     let mut scene = Scene::on("host-quota", Layout::Single, &[], Backing::Ram);
     let large = pattern(1, 20 << 20);
     scene.write("dir/file", &large);
@@ -31,7 +31,7 @@ fn a_file_that_its_directory_s_quota_has_no_room_for_is_read_and_stays_cold() {
     assert_same(&scene.read("dir/file").unwrap(), &large, "dir/file");
     scene.assert_idle();
     assert!(scene.is_cold("dir/file"));
-    // It is at work: who writes more is refused, once the daemon has counted.
+    // The quota works: other writes are refused as soon as the daemon has counted.
     let path = scene.path("dir/more");
     let refused = scene.within("write over quota", move || {
         (0..60).find_map(|number| {
@@ -44,10 +44,10 @@ fn a_file_that_its_directory_s_quota_has_no_room_for_is_read_and_stays_cold() {
             write.err()
         })
     });
-    let refused = refused.expect("the quota refuses nothing: the test proves nothing");
+    let refused = refused.expect("the quota refused nothing: the test proves nothing");
     assert_eq!(refused.raw_os_error(), Some(libc::EDQUOT));
     eprintln!("| a recall over quota | bytes; a write there: {refused} |");
-    // Who wants it all the same says so.
+    // An option allows recalls over quota.
     scene
         .volume
         .set("features.cloudsync-product-id", "over-limits=recall")
@@ -59,9 +59,9 @@ fn a_file_that_its_directory_s_quota_has_no_room_for_is_read_and_stays_cold() {
     quota(&["disable"]);
 }
 
-/// 64 MiB, of which 20 % are the bricks' reserve.
+/// 64 MiB, 20 % of them reserved.
 #[test]
-fn a_mass_of_readers_leaves_the_bricks_reserve_and_what_is_to_stay_free() {
+fn many_recalls_leave_the_reserve_and_keep_free_untouched() {
     const FILES: usize = 12;
     let settings = [
         ("storage.reserve", "20"),
@@ -88,8 +88,8 @@ fn a_mass_of_readers_leaves_the_bricks_reserve_and_what_is_to_stay_free() {
     }
     scene.assert_idle();
     let back = names.iter().filter(|name| scene.is_plain(name)).count();
-    // 64 less 20 %, less 8, less what the brick itself needs.
-    assert!((3..=8).contains(&back), "{back} of {FILES} are back");
-    // Others can write: the reserve is theirs to keep, too.
+    // 64 MiB minus 20 %, minus 8 MiB, minus what the brick itself needs.
+    assert!((3..=8).contains(&back), "{back} of {FILES} were recalled");
+    // Others can still write: the reserve is kept for them, too.
     scene.write("written", &pattern(99, 2 << 20));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client whose way to the bricks goes through this program, which can cut it: with a reset, or silently, as a cable
-//! that is pulled. Other clients of the volume go their own way.
+//! A client whose connections to the bricks pass through this program, which can break them: with a reset, or silently,
+//! like a pulled cable. Other clients of the volume are not affected.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use cloudsync_lab::{Mount, MountOptions, Relay, until};
 
 use crate::scene::{PATIENCE, Scene, lab};
 
-/// See the module. It serves until the test program ends.
+/// See the module. It runs until the test program ends.
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) relay: Relay,
@@ -20,7 +20,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Open, to every brick of the volume.
+    /// Relays to every brick of the volume, open at first.
     pub(super) fn new(scene: &Scene) -> Self {
         let relay = Relay::default();
         let name = scene.volume.name();
@@ -40,7 +40,7 @@ impl Wire {
         }
     }
 
-    /// A client at the end of it, whose volume file has been changed further by `edit`. It notices silence after two
+    /// Mounts a client that uses the relays. `edit` may change its volume file further. It notices silence after two
     /// seconds.
     pub(super) fn mount(&self, scene: &Scene, edit: impl FnOnce(String) -> String) -> Mount {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -68,7 +68,7 @@ impl Wire {
     }
 }
 
-/// Where glusterd writes down what it knows of a brick.
+/// The file in which glusterd records a brick.
 fn brick_info(volume: &Path, number: usize) -> PathBuf {
     let ending = format!("-{number}-brick");
     let mut found = fs::read_dir(volume.join("bricks"))
@@ -79,7 +79,7 @@ fn brick_info(volume: &Path, number: usize) -> PathBuf {
         .unwrap()
 }
 
-/// The port changes when a brick is started again.
+/// The port changes when a brick restarts.
 fn port(info: &Path) -> io::Result<u16> {
     let text = fs::read_to_string(info)?;
     let port = text
@@ -89,7 +89,7 @@ fn port(info: &Path) -> io::Result<u16> {
         .ok_or_else(|| ErrorKind::NotFound.into())
 }
 
-/// Waits until the client has, or has not, a connection to a brick.
+/// Waits until the client is connected to the first brick, or is not.
 pub(super) fn await_connection(mount: &Mount, scene: &Scene, connected: bool) {
     let file = format!("graphs/active/{}-client-0/private", scene.volume.name());
     let wanted = format!("connected = {}", u8::from(connected));

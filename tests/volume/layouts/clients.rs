@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients that die in mid-recall, and two clients of one file, on every layout.
+//! Clients that die during a recall, and two clients of one file, on every layout.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -11,20 +11,20 @@ use cloudsync_lab::{MountOptions, until};
 
 use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
 
-/// Waits until a recall has begun to write, and not a moment longer.
+/// Waits until a recall starts to write, and returns right then.
 pub(super) fn await_first_byte(scene: &Scene, name: &str) {
     let copies = scene.copies(name);
-    let begun = Instant::now();
+    let started = Instant::now();
     while copies
         .iter()
         .all(|path| fs::metadata(path).unwrap().blocks() == 0)
     {
-        assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
+        assert!(started.elapsed() < PATIENCE, "the recall does not start");
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Archives a file and kills the client that recalls it. Returns whether that was before the recall's end.
+/// Archives a file and kills the client that recalls it. Returns whether that was before the end of the recall.
 fn kill_in_mid_recall(scene: &mut Scene, name: &str, bytes: &[u8], after: Duration) -> bool {
     scene.write(name, bytes);
     scene.archive(name);
@@ -42,7 +42,7 @@ fn kill_in_mid_recall(scene: &mut Scene, name: &str, bytes: &[u8], after: Durati
     !scene.is_plain_now(name)
 }
 
-pub(super) fn a_killed_client_leaves_a_file_that_reads(mut scene: Scene) {
+pub(super) fn a_file_reads_after_its_client_is_killed(mut scene: Scene) {
     let bytes = pattern(2, 48 << 20);
     let mut partly = 0;
     for round in 0..3 {
@@ -52,38 +52,41 @@ pub(super) fn a_killed_client_leaves_a_file_that_reads(mut scene: Scene) {
         assert_eq!(scene.stat(&name).len(), bytes.len() as u64, "{name}");
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
         scene.await_plain(&name);
-        // What was acknowledged must not hang on what the client still has to do.
+        // What was acknowledged must not depend on work that the client has yet to do.
         scene.crash_and_remount();
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
     }
     assert!(
         partly > 0,
-        "no kill came in the middle of a recall: the test proves nothing"
+        "no kill hit a running recall: the test proves nothing"
     );
     scene.assert_idle();
 }
 
-/// With nothing to compare it with, it is neither cut nor shown: the file must not pass for local.
-pub(super) fn what_a_killed_client_left_is_not_the_file_while_its_object_is_gone(mut scene: Scene) {
+/// Without an object to compare it with, the partial file is neither truncated nor shown: it must not pass for local.
+pub(super) fn a_partial_recall_is_unreadable_without_its_object(mut scene: Scene) {
     let bytes = pattern(2, 48 << 20);
     let names = ["one", "two", "three"];
     let partly = |name: &&str| kill_in_mid_recall(&mut scene, name, &bytes, Duration::ZERO);
     let name = names
         .into_iter()
         .find(partly)
-        .expect("no kill came in the middle of a recall");
+        .expect("no kill hit a running recall");
     scene.bucket.delete(name).unwrap();
     assert_eq!(errno(scene.read(name)), libc::ENODATA);
     scene.assert_idle();
-    assert!(!scene.is_plain_now(name), "a part passes for the file");
+    assert!(
+        !scene.is_plain_now(name),
+        "a partial file is shown as local"
+    );
     assert_eq!(scene.stat(name).len(), bytes.len() as u64);
     scene.bucket.put(name, &bytes).unwrap();
     assert_same(&scene.read(name).unwrap(), &bytes, name);
     scene.await_plain(name);
 }
 
-/// An erasure-coded volume gives a file up for good whose fragments are of different lengths.
-pub(super) fn no_write_of_a_recall_makes_the_file_longer(mut scene: Scene) {
+/// A dispersed volume cannot repair a file whose fragments differ in length.
+pub(super) fn recall_writes_do_not_extend_the_file(mut scene: Scene) {
     let bytes = pattern(5, 48 << 20);
     scene.write("file", &bytes);
     let copies = scene.copies("file");
@@ -107,16 +110,16 @@ pub(super) fn no_write_of_a_recall_makes_the_file_longer(mut scene: Scene) {
         seen += u32::from(now == whole);
     }
     assert_same(&reader.join().unwrap().unwrap(), &bytes, "file");
-    assert!(seen > 0, "nobody looked during the recall");
+    assert!(seen > 0, "no check happened during the recall");
 }
 
-pub(super) fn two_clients_read_at_once(mut scene: Scene) {
-    crate::clients::two_clients_read_at_once(&mut scene);
+pub(super) fn two_clients_read_concurrently(mut scene: Scene) {
+    crate::clients::two_clients_read_concurrently(&mut scene);
     scene.assert_idle();
 }
 
-/// It knows the file as local: the bricks must refuse it, and not disagree because of that.
-pub(super) fn a_writer_with_an_old_view_is_refused_by_every_brick(mut scene: Scene) {
+/// The client believes that the file is local: every brick must refuse its write, and the bricks must stay consistent.
+pub(super) fn a_stale_client_s_write_is_refused_by_every_brick(mut scene: Scene) {
     let mut want = pattern(4, 300_000);
     scene.write("file", &want);
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
@@ -143,7 +146,7 @@ pub(super) fn a_writer_with_an_old_view_is_refused_by_every_brick(mut scene: Sce
     await_nothing_pending(&scene, "file");
 }
 
-/// Waits until no brick says that something is pending for another. Clients say so a second after a write.
+/// Waits until no brick records a pending change. Clients clear these records a second after a write.
 fn await_nothing_pending(scene: &Scene, name: &str) {
     let mut last = None;
     let settled = until(PATIENCE, "the bricks", || {
@@ -153,23 +156,23 @@ fn await_nothing_pending(scene: &Scene, name: &str) {
     assert!(settled.is_ok(), "{name}: {last:?}");
 }
 
-/// What a copy says of itself or of another: that a change is not, or may not be, everywhere.
+/// A record on a copy that a change has not reached, or may not have reached, every copy.
 pub(super) fn pending(copy: &Path) -> Option<String> {
     let names = xattr::list(copy)
         .unwrap()
         .map(|name| name.to_string_lossy().into_owned());
-    let mut tell =
+    let mut records =
         names.filter(|name| name.starts_with("trusted.afr.") || name == "trusted.ec.dirty");
-    tell.find_map(|name| {
+    records.find_map(|name| {
         let value = xattr::get(copy, &name).unwrap().unwrap_or_default();
         let is_pending = value.iter().any(|byte| *byte != 0);
         is_pending.then(|| format!("{}: {name} is {value:?}", copy.display()))
     })
 }
 
-/// Nobody finds it by name any more, but an empty answer is looked at again, and so is a file before its client's first
-/// write.
-pub(super) fn a_removed_file_that_is_open_reads_and_writes(mut scene: Scene) {
+/// It can no longer be found by name, but an empty reply to a read makes the client check the file again, and so does
+/// its first write.
+pub(super) fn an_unlinked_open_file_can_be_read_and_written(mut scene: Scene) {
     scene.remount();
     let path = scene.path("file");
     let (got, end) = scene.within("a removed file", move || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A brick is away while a file is archived or recalled. When it is back and healed, it has what the others have.
+//! A brick is down while a file is archived or recalled. Once restarted and healed, it has the same as the others.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::clients::{await_first_byte, pending};
 use super::{DISPERSE, REPLICA};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// These tests on a layout that can lose a brick.
+/// Instantiates these tests for a layout that survives the loss of a brick.
 macro_rules! with_a_brick_down {
     ($name:ident, $layout:expr, $($test:ident)*) => {
         mod $name {
@@ -25,33 +25,32 @@ macro_rules! with_a_brick_down {
     };
 }
 
-with_a_brick_down!(replica, REPLICA, during_archive during_recall from_the_middle_of_a_recall);
-with_a_brick_down!(disperse, DISPERSE, during_archive during_recall from_the_middle_of_a_recall);
+with_a_brick_down!(replica, REPLICA, during_archive during_recall after_dying_in_mid_recall);
+with_a_brick_down!(disperse, DISPERSE, during_archive during_recall after_dying_in_mid_recall);
 
 const LENGTH: usize = 1_000_000;
 
-/// Brings the dead brick back and waits until `names` were healed: `heal info` counts what is pending, but not what
-/// is just being healed.
-fn bring_back(scene: &mut Scene, names: &[&str]) {
+/// Restarts the dead brick and waits until `names` are healed: `heal info` counts pending files, but not those being healed.
+fn restart_and_heal(scene: &mut Scene, names: &[&str]) {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     scene.remount();
     let volume = scene.volume.name();
-    let mut unlike = String::new();
+    let mut differs = String::new();
     let healed = until(PATIENCE, "self-heal", || {
-        match names.iter().try_for_each(|name| alike(scene, name)) {
+        match names.iter().try_for_each(|name| check_alike(scene, name)) {
             Ok(()) => return Some(()),
-            Err(why) => unlike = why,
+            Err(why) => differs = why,
         }
         let _ = lab().gluster(["volume", "heal", volume]);
         thread::sleep(Duration::from_secs(1));
         None
     });
-    healed.unwrap_or_else(|failure| panic!("{failure}\n{unlike}"));
+    healed.unwrap_or_else(|failure| panic!("{failure}\n{differs}"));
 }
 
-/// Whether all bricks say the same of a file, and none that something is pending.
-fn alike(scene: &Scene, name: &str) -> Result<(), String> {
+/// Whether all bricks have the same data and marks of a file, and none records a pending change.
+fn check_alike(scene: &Scene, name: &str) -> Result<(), String> {
     let copies = scene.copies(name);
     if copies.len() != 3 {
         return Err(format!("{name} is on {copies:?}"));
@@ -80,9 +79,9 @@ fn alike(scene: &Scene, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Local on all bricks, and the bytes are right whichever brick is asked.
-fn assert_local(scene: &mut Scene, name: &str, bytes: &[u8]) {
-    bring_back(scene, &[name]);
+/// The file is local on all bricks and reads correctly without any one of them.
+fn assert_local_on_all(scene: &mut Scene, name: &str, bytes: &[u8]) {
+    restart_and_heal(scene, &[name]);
     scene.await_plain(name);
     for brick in 0..3 {
         scene.volume.kill_brick(brick).unwrap();
@@ -107,20 +106,20 @@ fn during_archive(mut scene: Scene) {
         scene.bucket.put(name, &scene.read(name).unwrap()).unwrap();
         scene.cut(name).unwrap();
     }
-    // What the other bricks owe the dead one must not hang on what the client still has to do.
+    // The records that let the dead brick be healed must not depend on work that the client has yet to do.
     scene.crash_and_remount();
     assert_same(&scene.read("at-once").unwrap(), &bytes, "at-once");
     assert_eq!(scene.stat("later").len(), LENGTH as u64);
-    bring_back(&mut scene, &["at-once", "later"]);
+    restart_and_heal(&mut scene, &["at-once", "later"]);
     assert!(
         scene.is_cold("later"),
-        "healing does not recall: {}",
+        "healing must not recall: {}",
         scene.marks("later")
     );
     assert_eq!(scene.stat("later").len(), LENGTH as u64);
     assert_same(&scene.read("later").unwrap(), &bytes, "later");
-    assert_local(&mut scene, "at-once", &bytes);
-    assert_local(&mut scene, "later", &bytes);
+    assert_local_on_all(&mut scene, "at-once", &bytes);
+    assert_local_on_all(&mut scene, "later", &bytes);
 }
 
 fn during_recall(mut scene: Scene) {
@@ -131,12 +130,12 @@ fn during_recall(mut scene: Scene) {
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
     scene.crash_and_remount();
-    bring_back(&mut scene, &["file"]);
+    restart_and_heal(&mut scene, &["file"]);
     assert_same(&scene.read("file").unwrap(), &bytes, "file, healed");
-    assert_local(&mut scene, "file", &bytes);
+    assert_local_on_all(&mut scene, "file", &bytes);
 }
 
-fn from_the_middle_of_a_recall(mut scene: Scene) {
+fn after_dying_in_mid_recall(mut scene: Scene) {
     let bytes = pattern(3, 48 << 20);
     scene.write("file", &bytes);
     scene.archive("file");
@@ -145,14 +144,14 @@ fn from_the_middle_of_a_recall(mut scene: Scene) {
     let reader = thread::spawn(move || fs::read(path));
     await_first_byte(&scene, "file");
     scene.volume.kill_brick(1).unwrap();
-    let read = scene.within("the read that the brick left", move || {
+    let read = scene.within("the read during the brick's death", move || {
         reader.join().unwrap()
     });
-    // It may fail; what it gives must be right, and the next one must not fail.
+    // It may fail; if not, the bytes must be right. The next read must succeed.
     if let Ok(read) = read {
-        assert_same(&read, &bytes, "the read that the brick left");
+        assert_same(&read, &bytes, "the read during the brick's death");
     }
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
-    bring_back(&mut scene, &["file"]);
-    assert_local(&mut scene, "file", &bytes);
+    restart_and_heal(&mut scene, &["file"]);
+    assert_local_on_all(&mut scene, "file", &bytes);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A handshake and a writer at the same time, on a replicated volume whose bricks learn of the handshake one after
-//! the other.
+//! A handshake and a concurrent write, on a replicated volume whose bricks get the handshake's mark one after the other.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,11 +12,11 @@ use cloudsync_lab::{Backing, MountOptions};
 use super::REPLICA;
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// How much later the mark arrives at the other bricks, and the records of a write, before it and after it. A busy machine
-/// may take a good part of it between two steps of this test.
+/// How much later the mark arrives at the other bricks, as do a write's changelog records, before and after it. A busy
+/// machine may spend a good part of it between two steps of this test.
 const LATE: Duration = Duration::from_millis(1500);
 
-/// A volume on which attributes take their time on all bricks but the last, which all clients read from.
+/// A volume whose bricks set attributes slowly, except for the last one, from which all clients read.
 fn scene_with_late_marks() -> Scene {
     let settings = [
         ("cluster.choose-local", "off"),
@@ -59,8 +58,8 @@ fn scene_with_late_marks() -> Scene {
     scene
 }
 
-/// The last brick has the mark and refuses a write that the others take. It is acknowledged, and so the file has
-/// changed, whatever the last brick says.
+/// The last brick has the mark and refuses a write that the others accept. The write is acknowledged, so the file has
+/// changed, whatever state the last brick has.
 #[test]
 fn a_write_that_one_brick_refused_is_not_lost() {
     let mut scene = scene_with_late_marks();
@@ -70,7 +69,7 @@ fn a_write_that_one_brick_refused_is_not_lost() {
         scene.write(name, &want);
         scene.bucket.put(name, &want).unwrap();
         if name == "of-tomorrow" {
-            // Writing does not move such an mtime where the volume keeps its own times.
+            // A write does not change such an mtime on a volume with ctime.
             let path = scene.path(name);
             let later = SystemTime::now() + Duration::from_secs(86_400);
             let touch = move || File::options().write(true).open(path)?.set_modified(later);
@@ -79,7 +78,7 @@ fn a_write_that_one_brick_refused_is_not_lost() {
         let other = scene.volume.mount(&MountOptions::default()).unwrap();
         let (path, first) = (other.path().join(name), other.path().join("first"));
         let file = other.within(PATIENCE, "open", move || {
-            // A client's first write looks at the file before.
+            // Before its first write, a client checks the file's state.
             fs::write(first, b"first")?;
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             file.read_exact_at(&mut [0; 10], 0)?;
@@ -91,21 +90,21 @@ fn a_write_that_one_brick_refused_is_not_lost() {
             file.write_all_at(b"late", 10_000)?;
             file.sync_all()
         });
-        // It writes LATE after that: in the LATE in which only the last brick has the mark. Until its client has recorded
-        // that the last brick has not got it, another LATE goes by.
+        // The write happens LATE after that, while only the last brick has the mark. It takes another LATE until its client
+        // has recorded that the last brick missed it.
         thread::sleep(Duration::from_millis(head_start));
         let cut = scene.complete(name, &seconds);
         other
             .within(PATIENCE, "write", move || writer.join().unwrap())
             .unwrap();
         want[10_000..10_004].copy_from_slice(b"late");
-        // Its own mount has the bytes in its cache; what counts is what the bricks say.
+        // The mount that wrote has the bytes in its cache; what counts is what the bricks have.
         scene.remount();
         assert_same(&scene.read(name).unwrap(), &want, name);
         between += u32::from(cut.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)));
     }
     assert!(
         between > 0,
-        "no write came between the marks: the test proves nothing"
+        "no write happened between the marks: the test proves nothing"
     );
 }

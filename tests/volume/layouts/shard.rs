@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A sharded volume: what we see of a file is its first block; the others are files of their own below `.shard`.
+//! A sharded volume: our translator sees the first block of a file; the others are separate files below `.shard`.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -10,10 +10,10 @@ use crate::scene::{Scene, assert_same, errno, pattern};
 
 const BLOCK: usize = 4 << 20;
 
-/// One write at a time: of those that come at once into a new block GlusterFS 10.3 loses one now and then, with us and
-/// without (16 writers, 192 files of two blocks, the feature off: two files with zeros).
-/// While one makes the block's file, another looks it up and gives it another gfid; then the brick's mknod fails with
-/// EEXIST ("setting gfid on ... failed" in its log) and removes the file that the other has written to.
+/// No concurrent writes: of several writes into a new block, GlusterFS 10.3 occasionally loses one, with and without
+/// this feature (16 writers, 192 files of two blocks, feature off: two files with zeros). While one write creates the
+/// block's file, another looks it up and assigns another gfid; then the brick's mknod fails with EEXIST ("setting gfid
+/// on ... failed" in its log) and removes the file that the other write went to.
 fn scene(name: &str) -> Scene {
     let settings = [
         ("features.shard", "on"),
@@ -23,9 +23,9 @@ fn scene(name: &str) -> Scene {
     Scene::on(name, Layout::Single, &settings, Backing::Ram)
 }
 
-/// Cutting the first block of a file whose object is the whole file would lose the block.
+/// Truncating the first block of a file whose object is the whole file would lose the block.
 #[test]
-fn a_file_of_more_than_a_block_is_refused_and_stays_as_it_is() {
+fn archiving_a_file_of_several_blocks_is_refused() {
     let mut scene = scene("shards");
     let bytes = pattern(1, 2 * BLOCK + 13);
     scene.write("file", &bytes);
@@ -38,9 +38,9 @@ fn a_file_of_more_than_a_block_is_refused_and_stays_as_it_is() {
     scene.await_plain("file");
 }
 
-/// An object of the first block's size is not the file: half an upload must not count as all of it.
+/// An object of the first block's size is not the whole file: a partial upload must not be accepted.
 #[test]
-fn the_first_block_s_object_is_not_the_file() {
+fn an_object_of_the_first_block_alone_is_refused() {
     let mut scene = scene("first-block");
     let bytes = pattern(3, 2 * BLOCK + 13);
     scene.write("file", &bytes);
@@ -52,9 +52,9 @@ fn the_first_block_s_object_is_not_the_file() {
     scene.await_plain("file");
 }
 
-/// What grows after it was archived is a cold first block and local others.
+/// A file that grows after it was archived has a cold first block and further local blocks.
 #[test]
-fn a_cold_file_of_one_block_grows_beyond_it() {
+fn a_cold_file_of_one_block_can_grow_beyond_it() {
     let mut scene = scene("grow");
     let mut want = pattern(2, BLOCK);
     for name in ["file", "hole"] {
