@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* What the answers of operations show of a file where a mount hides it, and an operation that no mount has: asks the
- * top of a client's graph, as fuse and gfapi themselves do.
+/* Shows attributes in replies that a mount does not pass on, and calls operations that no mount uses: it calls the top of
+ * a client's graph, as fuse and gfapi do.
  *
- *   answers VOLUME HOST LOG shown PATH       (of a directory for itself)
+ *   answers VOLUME HOST LOG shown PATH       (in a directory of its own)
  *   answers VOLUME HOST LOG rchecksum PATH OFFSET LENGTH
  *   answers VOLUME HOST LOG zerofill PATH OFFSET LENGTH
- *   answers VOLUME HOST LOG create PATH FLAGS (over what exists, as a client does that knows of no such file)
+ *   answers VOLUME HOST LOG create PATH FLAGS (of an existing file, as by a client that does not know it)
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #include <glusterfs/syncop.h>
 #include "gfapi.h"
 
-/* Exported for gluster's own programs, in no header. */
+/* Exported for gluster's own programs, but declared in no header. */
 xlator_t *
 glfs_active_subvol(struct glfs *fs);
 int
@@ -62,9 +62,9 @@ find(const char *path)
     return loc;
 }
 
-/* The same file under another name of its directory. */
+/* The same file under another name in its directory. */
 static loc_t
-named(const loc_t *loc, const char *path, int inode)
+sibling(const loc_t *loc, const char *path, int inode)
 {
     loc_t new = {
         0,
@@ -81,24 +81,24 @@ named(const loc_t *loc, const char *path, int inode)
     return new;
 }
 
-/* An operation that has no function of the host's that waits. */
+/* The result of an operation without a syncop function. */
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t told;
+    pthread_cond_t signal;
     int done, result, error;
     uint32_t weak;
     struct iatt after;
 } waited = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
 static int
-tell(call_frame_t *frame, int result, int error)
+finish(call_frame_t *frame, int result, int error)
 {
     STACK_DESTROY(frame->root);
     pthread_mutex_lock(&waited.lock);
     waited.done = 1;
     waited.result = result;
     waited.error = error;
-    pthread_cond_signal(&waited.told);
+    pthread_cond_signal(&waited.signal);
     pthread_mutex_unlock(&waited.lock);
     return 0;
 }
@@ -108,7 +108,7 @@ await(const char *what)
 {
     pthread_mutex_lock(&waited.lock);
     while (!waited.done)
-        pthread_cond_wait(&waited.told, &waited.lock);
+        pthread_cond_wait(&waited.signal, &waited.lock);
     waited.done = 0;
     pthread_mutex_unlock(&waited.lock);
     if (waited.result < 0)
@@ -116,22 +116,22 @@ await(const char *what)
 }
 
 static int
-renamed(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, struct iatt *iatt, struct iatt *preold, struct iatt *postold, struct iatt *prenew, struct iatt *postnew, dict_t *xdata)
+rename_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, struct iatt *iatt, struct iatt *preold, struct iatt *postold, struct iatt *prenew, struct iatt *postnew, dict_t *xdata)
 {
     if (iatt)
         waited.after = *iatt;
-    return tell(frame, result, error);
+    return finish(frame, result, error);
 }
 
 static int
-summed(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, uint32_t weak, uint8_t *strong, dict_t *xdata)
+rchecksum_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t result, int32_t error, uint32_t weak, uint8_t *strong, dict_t *xdata)
 {
     waited.weak = weak;
-    return tell(frame, result, error);
+    return finish(frame, result, error);
 }
 
 static fd_t *
-opened(loc_t *loc)
+open_file(loc_t *loc)
 {
     fd_t *fd = fd_create(loc->inode, getpid());
 
@@ -150,7 +150,7 @@ shown(const char *path)
         0,
     };
     loc_t loc = find(path);
-    fd_t *fd = opened(&loc);
+    fd_t *fd = open_file(&loc);
     char other[4096];
 
     need("stat", syncop_stat(top, &loc, &one, NULL, NULL));
@@ -185,7 +185,7 @@ shown(const char *path)
         show("fsetxattr-after", &one);
 
     snprintf(other, sizeof(other), "%s.link", path);
-    loc_t link = named(&loc, other, 1);
+    loc_t link = sibling(&loc, other, 1);
     need("link", syncop_link(top, &loc, &link, &one, NULL, NULL));
     show("link", &one);
     need("unlink", syncop_unlink(top, &link, NULL, NULL));
@@ -193,9 +193,9 @@ shown(const char *path)
     show("unlink-then-stat", &one);
 
     snprintf(other, sizeof(other), "%s.moved", path);
-    loc_t moved = named(&loc, other, 0);
+    loc_t moved = sibling(&loc, other, 0);
     call_frame_t *frame = create_frame(top, top->ctx->pool);
-    STACK_WIND(frame, renamed, top, top->fops->rename, &loc, &moved, NULL);
+    STACK_WIND(frame, rename_done, top, top->fops->rename, &loc, &moved, NULL);
     await("rename");
     show("rename", &waited.after);
 }
@@ -204,12 +204,12 @@ static void
 checksum(const char *path, off_t offset, int length)
 {
     loc_t loc = find(path);
-    fd_t *fd = opened(&loc);
+    fd_t *fd = open_file(&loc);
     call_frame_t *frame = create_frame(top, top->ctx->pool);
 
-    /* open-behind opens late, and does not know this operation. */
+    /* open-behind delays the open, and does not implement this operation. */
     need("fsync", syncop_fsync(top, fd, 0, NULL, NULL, NULL, NULL));
-    STACK_WIND(frame, summed, top, top->fops->rchecksum, fd, offset, length, NULL);
+    STACK_WIND(frame, rchecksum_done, top, top->fops->rchecksum, fd, offset, length, NULL);
     await("rchecksum");
     printf("weak %" PRIu32 "\n", waited.weak);
 }
@@ -222,7 +222,7 @@ zerofill(const char *path, off_t offset, off_t length)
         0,
     };
 
-    need("zerofill", syncop_zerofill(top, opened(&loc), offset, length, NULL, NULL));
+    need("zerofill", syncop_zerofill(top, open_file(&loc), offset, length, NULL, NULL));
     need("stat", syncop_stat(top, &loc, &iatt, NULL, NULL));
     show("zerofill-then-stat", &iatt);
 }
@@ -271,7 +271,7 @@ main(int argc, char **argv)
         zerofill(path, first, second);
     else if (!strcmp(what, "create"))
         create(path, (int)first);
-    /* The end of gfapi takes ten seconds, and is not what is looked at here. */
+    /* Closing gfapi takes ten seconds and is not tested here. */
     fflush(stdout);
     _exit(0);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a client's graph answers, asked at its top: what a mount hides of the answers, and what no mount asks for.
+//! Replies of a client's graph, called at its top: what a mount does not pass on, and operations that no mount uses.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -16,13 +16,13 @@ fn scene() -> &'static Scene {
     SCENE.get_or_init(|| Scene::new("answers"))
 }
 
-/// A cold file.
+/// Creates a cold file.
 fn cold(name: &str) {
     scene().write(name, &pattern(1, LENGTH));
     scene().archive(name);
 }
 
-/// Runs answers.c in a client of its own. Returns what it printed, a line a word and its numbers.
+/// Runs answers.c as a separate client. Returns each line that it printed: a word and its numbers.
 fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
@@ -47,8 +47,8 @@ fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
     said.lines().map(line).collect()
 }
 
-/// answers.c ends as soon as it was answered, as a client that is killed: what it did not come to tidy up, the next one
-/// that looks at the file does.
+/// answers.c exits right after the reply, like a killed client: leftovers are removed by the next client that looks the
+/// file up.
 fn await_plain(name: &str) {
     scene()
         .volume
@@ -57,9 +57,9 @@ fn await_plain(name: &str) {
         });
 }
 
-/// B14: the bricks answer most of these with what the stub has.
+/// B14 in docs/SEMANTICS.md: most of the bricks' replies have the attributes of the truncated file.
 #[test]
-fn every_answer_that_shows_a_cold_file_shows_its_size_and_a_block() {
+fn every_reply_shows_a_cold_file_s_size_and_one_block() {
     cold("shown");
     let shown = ask(&["shown", "/shown"]);
     for (name, numbers) in &shown {
@@ -76,7 +76,7 @@ fn every_answer_that_shows_a_cold_file_shows_its_size_and_a_block() {
     ] {
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
-    assert!(scene().is_cold("shown.moved"), "no byte was moved");
+    assert!(scene().is_cold("shown.moved"), "it must not be recalled");
     assert_same(
         &scene().read("shown.moved").unwrap(),
         &pattern(1, LENGTH),
@@ -85,7 +85,7 @@ fn every_answer_that_shows_a_cold_file_shows_its_size_and_a_block() {
 }
 
 #[test]
-fn the_checksum_of_a_range_is_that_of_the_real_bytes() {
+fn rchecksum_covers_the_real_bytes() {
     cold("summed");
     scene().write("whole", &pattern(1, LENGTH));
     let sum = |path: &str| {
@@ -97,7 +97,7 @@ fn the_checksum_of_a_range_is_that_of_the_real_bytes() {
 }
 
 #[test]
-fn zeros_are_filled_into_the_real_bytes() {
+fn zerofill_keeps_the_other_bytes() {
     let mut want = pattern(1, LENGTH);
     want.resize(LENGTH + 5000, 0);
     want[LENGTH - 10_000..].fill(0);
@@ -111,10 +111,10 @@ fn zeros_are_filled_into_the_real_bytes() {
     await_plain("zeroed");
 }
 
-/// A client that has not looked, or looked before another made the file, creates what is there already. On ESTALE the
-/// kernel and gfapi look again, and open it.
+/// A client without the entry, or with one from before another client created the file, creates a file that exists. On ESTALE
+/// the kernel and gfapi look it up again and open it.
 #[test]
-fn creating_over_a_cold_file_is_sent_back_to_look_again() {
+fn creating_over_a_cold_file_fails_with_estale() {
     let create = |path: &str, flags: i32| {
         let said = ask(&["create", path, &flags.to_string()]);
         said.iter().find(|line| line.0 == "create").unwrap().1[0]
@@ -131,7 +131,7 @@ fn creating_over_a_cold_file_is_sent_back_to_look_again() {
             "{name}"
         );
         assert!(scene().is_cold(name), "{}", scene().marks(name));
-        // Not by the mount that archived it, which still has its bytes.
+        // Not through the mount that archived it, which still has its bytes cached.
         let path = other.path().join(name);
         let read = other.within(PATIENCE, name, || std::fs::read(path));
         assert_same(&read.unwrap(), &pattern(1, LENGTH), name);

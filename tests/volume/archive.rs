@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The handshake with the archiver: what it lets through, and what it must not.
+//! The handshake with the archiver: what it accepts and what it must refuse.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +10,9 @@ use cloudsync_lab::MountOptions;
 
 use crate::scene::{Scene, assert_same, claim, errno, lab, pattern};
 
-/// Word for word: `aws s3 cp`, `stat -c %Y`, `setfattr`, then `cat` from another client.
+/// Literally: `aws s3 cp`, `stat -c %Y`, `setfattr`, then `cat` from another client.
 #[test]
-fn the_seed_s_own_commands() {
+fn the_stock_translator_s_shell_commands_work() {
     let mut scene = Scene::new("seed");
     let bytes = pattern(1, 500_000);
     scene.write("dir/data.bin", &bytes);
@@ -38,23 +38,23 @@ fn the_seed_s_own_commands() {
     assert_eq!(sum.split_whitespace().next().map(str::len), Some(64));
 }
 
-/// Law 2: the seed's script goes on after a failed upload.
+/// Scripts for the stock translator go on after a failed upload.
 #[test]
-fn a_file_that_the_store_does_not_have_is_not_cut() {
+fn a_handshake_without_a_matching_object_is_refused() {
     let scene = Scene::new("nothing");
     scene.write("file", &pattern(2, 10_000));
-    assert_eq!(errno(scene.cut("file")), libc::ENODATA);
+    assert_eq!(errno(scene.handshake("file")), libc::ENODATA);
     scene.bucket.put("file", &pattern(2, 9_999)).unwrap();
-    assert_eq!(errno(scene.cut("file")), libc::EBADMSG);
+    assert_eq!(errno(scene.handshake("file")), libc::EBADMSG);
     scene.bucket.put("file", &pattern(2, 10_000)).unwrap();
-    scene.cut("file").unwrap();
+    scene.handshake("file").unwrap();
     assert!(scene.is_cold("file"));
-    assert_eq!(errno(scene.cut("file")), libc::EALREADY);
+    assert_eq!(errno(scene.handshake("file")), libc::EALREADY);
     assert_same(&scene.read("file").unwrap(), &pattern(2, 10_000), "file");
 }
 
 #[test]
-fn a_file_that_changed_since_it_was_read_is_not_cut() {
+fn a_handshake_for_a_changed_file_is_refused() {
     let scene = Scene::new("changed");
     scene.write("file", &pattern(3, 10_000));
     scene.bucket.put("file", &pattern(3, 10_000)).unwrap();
@@ -73,7 +73,7 @@ fn a_file_that_changed_since_it_was_read_is_not_cut() {
 }
 
 #[test]
-fn the_exact_form_compares_nanoseconds_ctime_and_size() {
+fn an_exact_claim_compares_nanoseconds_ctime_and_size() {
     let mut scene = Scene::new("exact");
     scene.write("file", &pattern(4, 10_000));
     scene.bucket.put("vol/gfid/1", &pattern(4, 10_000)).unwrap();
@@ -113,7 +113,7 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
     scene.complete("file", &right.to_string()).unwrap();
     assert!(scene.is_cold("file"));
     scene.remount();
-    // The key is not the path, and the path may change.
+    // The key differs from the path, which may change.
     let (from, to) = (scene.path("file"), scene.path("renamed"));
     scene
         .within("rename", move || fs::rename(from, to))
@@ -126,9 +126,9 @@ fn the_exact_form_compares_nanoseconds_ctime_and_size() {
     scene.await_plain("renamed");
 }
 
-/// A recall that is just ending removes the key from the file, and another archiver writes its own.
+/// A recall that is about to end removes the key from the file, and another archiver writes its own.
 #[test]
-fn a_key_in_the_value_goes_before_the_file_s() {
+fn a_claim_s_key_takes_precedence_over_the_file_s() {
     let mut scene = Scene::new("keyed");
     scene.write("file", &pattern(8, 10_000));
     let key = "v/g, with=commas; 2";
@@ -149,9 +149,9 @@ fn a_key_in_the_value_goes_before_the_file_s() {
     assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
 }
 
-/// As long as the file, and something else.
+/// An object of the file's size with other content.
 #[test]
-fn a_checksum_in_the_value_is_compared_with_the_object_s() {
+fn a_claim_s_checksum_is_compared_with_the_object_s() {
     let scene = Scene::new("summed");
     scene.write("file", &pattern(8, 10_000));
     scene.bucket.put("key", &pattern(9, 10_000)).unwrap();
@@ -166,9 +166,9 @@ fn a_checksum_in_the_value_is_compared_with_the_object_s() {
     assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
 }
 
-/// The key of an archive that was given up must not be taken for the path's object later.
+/// The key of an abandoned archive must not be used by a later handshake in the stock form.
 #[test]
-fn a_key_that_was_left_behind_does_not_count_for_the_stock_form() {
+fn the_stock_handshake_ignores_a_left_over_key() {
     let mut scene = Scene::new("stale-key");
     scene.write("file", &pattern(5, 10_000));
     scene.bucket.put("old", &pattern(6, 10_000)).unwrap();
@@ -178,9 +178,9 @@ fn a_key_that_was_left_behind_does_not_count_for_the_stock_form() {
     assert_same(&scene.read("file").unwrap(), &pattern(5, 10_000), "file");
 }
 
-/// Which of the names was uploaded nobody can tell, and the object at the other one's path may be older.
+/// Which of the names was uploaded is unknown, and the object at the other name's path may be older.
 #[test]
-fn the_path_is_no_key_for_a_file_with_two_names() {
+fn the_stock_handshake_refuses_a_file_with_two_names() {
     let scene = Scene::new("two-names");
     scene.write("one", &pattern(1, 10_000));
     let (one, two) = (scene.path("one"), scene.path("two"));
@@ -189,14 +189,14 @@ fn the_path_is_no_key_for_a_file_with_two_names() {
         .unwrap();
     for name in ["one", "two"] {
         scene.bucket.put(name, &pattern(2, 10_000)).unwrap();
-        assert_eq!(errno(scene.cut(name)), libc::EMLINK);
+        assert_eq!(errno(scene.handshake(name)), libc::EMLINK);
     }
     assert_same(&scene.read("two").unwrap(), &pattern(1, 10_000), "two");
 }
 
-/// This client still knows the file by its old name, at which an older file's object lies.
+/// This client still knows the file by its old name, whose object belongs to an older file.
 #[test]
-fn the_path_that_another_client_changed_is_no_key() {
+fn the_stock_handshake_does_not_use_a_stale_path() {
     let scene = Scene::new("old-name");
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     scene.write("old", &pattern(1, 10_000));
@@ -218,11 +218,11 @@ fn the_path_that_another_client_changed_is_no_key() {
 }
 
 #[test]
-fn only_root_archives_and_only_regular_files() {
+fn only_root_can_archive_and_only_regular_files() {
     let scene = Scene::new("who");
     scene.write("dir/file", &pattern(7, 1000));
     scene.bucket.put("dir", b"x").unwrap();
-    let error = errno(scene.cut("dir"));
+    let error = errno(scene.handshake("dir"));
     assert!([libc::EINVAL, libc::EISDIR].contains(&error), "{error}");
     assert!(!scene.stat("dir").is_file());
     assert_same(
@@ -238,9 +238,9 @@ fn only_root_archives_and_only_regular_files() {
     assert_eq!(lab().sh(&as_nobody).unwrap().trim(), "refused");
 }
 
-/// Law 2: nobody vouches for the object, so nothing is cut.
+/// The store does not confirm that it has the object, so the file is not truncated.
 #[test]
-fn without_the_store_s_word_nothing_is_cut() {
+fn a_handshake_that_the_store_does_not_confirm_is_refused() {
     let mut scene = Scene::new("no-word");
     scene.write("file", &pattern(8, 10_000));
     scene.bucket.put("file", &pattern(8, 10_000)).unwrap();
@@ -263,15 +263,15 @@ fn without_the_store_s_word_nothing_is_cut() {
         }
         scene.volume.set_all(&settings).unwrap();
         scene.remount();
-        assert_eq!(errno(scene.cut("file")), error, "{address} {key}");
+        assert_eq!(errno(scene.handshake("file")), error, "{address} {key}");
         assert!(!scene.is_cold("file"));
         assert_same(&scene.read("file").unwrap(), &pattern(8, 10_000), "file");
     }
 }
 
-/// A second archiver, or one with an old view, writes its key to a file that is cold already.
+/// A second archiver, or one with stale data, sets its key on a file that is cold already.
 #[test]
-fn a_key_that_is_set_on_a_cold_file_does_not_lead_away_from_its_object() {
+fn a_key_set_on_a_cold_file_does_not_change_its_object() {
     let mut scene = Scene::new("key-on-cold");
     scene.write("file", &pattern(9, 10_000));
     scene.archive("file");

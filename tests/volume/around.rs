@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What is around a cold file's bytes: names, attributes, rights, locks, and the programs that look at them.
+//! A cold file's metadata: names, attributes, permissions, locks, and programs that check them.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::operations::{LENGTH, assert_became, cold, old, on, scene};
 use crate::scene::{PATIENCE, assert_same, pattern};
 
 #[test]
-fn every_name_of_a_cold_file_is_the_file() {
+fn every_hard_link_of_a_cold_file_reads_and_writes_it() {
     let mount = cold(&["first-name"]);
     let (first, second) = (scene().path("first-name"), mount.path().join("second-name"));
     let link = first.with_file_name("second-name");
@@ -23,7 +23,7 @@ fn every_name_of_a_cold_file_is_the_file() {
     let read = mount.within(PATIENCE, "read", || fs::read(second)).unwrap();
     assert_same(&read, &old(), "the second name");
     assert_became(&mount, "first-name", &old());
-    // And a file that had both names before it was cut.
+    // The same for a file that had both names before it was archived.
     scene().archive("second-name");
     assert!(scene().is_cold("first-name"));
     let append = |path: PathBuf| {
@@ -35,9 +35,9 @@ fn every_name_of_a_cold_file_is_the_file() {
     assert_became(&mount, "second-name", &want);
 }
 
-/// As every file. One comes in one write and one does not.
+/// One file is recalled in one write and one is not.
 #[test]
-fn a_cold_file_that_is_open_and_unlinked_reads_and_takes_writes() {
+fn an_unlinked_open_cold_file_can_be_read_and_written() {
     for (name, length) in [("unlinked", LENGTH), ("unlinked-large", 3 << 20)] {
         let bytes = pattern(1, length);
         scene().write(name, &bytes);
@@ -50,7 +50,7 @@ fn a_cold_file_that_is_open_and_unlinked_reads_and_takes_writes() {
             let mut read = vec![0; length];
             file.read_exact_at(&mut read, 0).unwrap();
             assert_same(&read, &bytes, "without a name");
-            // write-behind says what became of a write when the file is synced.
+            // write-behind reports a failed write when the file is synced.
             file.write_all_at(b"x", 0).unwrap();
             file.sync_all().unwrap();
             file.read_exact_at(&mut read, 0).unwrap();
@@ -60,9 +60,9 @@ fn a_cold_file_that_is_open_and_unlinked_reads_and_takes_writes() {
     }
 }
 
-/// Whatever is not about bytes is as on any file: attributes, rights, locks, flushing, the names in a directory.
+/// Operations that need no bytes work as on any file: attributes, permissions, locks, flush, readdir.
 #[test]
-fn attributes_rights_and_locks_of_a_cold_file_need_no_bytes() {
+fn metadata_operations_and_locks_recall_nothing() {
     let mount = cold(&["other/file"]);
     on(&mount, "other/file", |path| {
         let file = OpenOptions::new()
@@ -90,7 +90,7 @@ fn attributes_rights_and_locks_of_a_cold_file_need_no_bytes() {
         drop(file);
         assert_eq!(fs::metadata(path).unwrap().len(), LENGTH as u64);
     });
-    assert!(scene().is_cold("other/file"), "no byte was moved");
+    assert!(scene().is_cold("other/file"), "it must not be recalled");
     let read = on(&mount, "other/file", |path| fs::read(path).unwrap());
     assert_same(&read, &old(), "other/file");
 }
@@ -102,9 +102,9 @@ fn output(program: &str, words: &[&str], path: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// They look at the blocks that a file occupies before they read it.
+/// They check how many blocks a file occupies before they read it.
 #[test]
-fn programs_that_spare_holes_copy_the_real_bytes() {
+fn hole_aware_programs_copy_the_real_bytes() {
     let mount = cold(&["tools/listed", "tools/tar", "tools/sparse", "tools/auto"]);
     on(&mount, "tools", |dir| {
         let file = dir.join("listed");
@@ -123,7 +123,7 @@ fn programs_that_spare_holes_copy_the_real_bytes() {
         assert_eq!(used(&["-B1"]), 512);
         assert_eq!(used(&["-B1", "--apparent-size"]), LENGTH as u64);
     });
-    assert!(scene().is_cold("tools/listed"), "looking does not recall");
+    assert!(scene().is_cold("tools/listed"), "stat must not recall");
     let archive = on(&mount, "tools/tar", |path| {
         output("tar", &["--sparse", "-P", "-cf", "-"], &path)
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client that keeps what it knows above us: the kernel, md-cache, quick-read, open-behind, io-cache, write-behind.
-//! Another client archives the file meanwhile.
+//! A client with caches above our translator: the kernel, md-cache, quick-read, open-behind, io-cache, write-behind. Another
+//! client archives the file meanwhile.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -19,13 +19,13 @@ use crate::scene::{PATIENCE, Scene, assert_same, claim, pattern};
 
 const LENGTH: usize = 300_000;
 
-/// Its own mount is the one that archives.
+/// Its own mount does the archiving.
 fn scene() -> &'static Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| Scene::new("caches"))
 }
 
-/// A client whose kernel believes for ten minutes what it was told, names that do not exist among it.
+/// A client whose kernel caches attributes and entries, also negative ones, for ten minutes.
 fn believer() -> Mount {
     let options = ["attribute", "entry", "negative"]
         .iter()
@@ -43,9 +43,9 @@ fn read(mount: &Mount, name: &str) -> Vec<u8> {
     on(mount, name, |path| fs::read(path).unwrap())
 }
 
-/// Small enough for quick-read, and larger; read before, so that everybody above us has the bytes.
+/// A file small enough for quick-read, and a larger one; both were read before, so that every cache has the bytes.
 #[test]
-fn a_client_that_believes_its_kernel_for_long_still_gets_the_bytes() {
+fn a_client_with_long_cache_timeouts_reads_the_bytes() {
     let mount = believer();
     for (name, length) in [("believed-small", 1000), ("believed", LENGTH)] {
         let bytes = pattern(1, length);
@@ -66,9 +66,9 @@ fn a_client_that_believes_its_kernel_for_long_still_gets_the_bytes() {
     }
 }
 
-/// The kernel asks for the file to be created: it believes that there is none.
+/// The kernel sends a create, because it has a negative entry.
 #[test]
-fn a_client_that_believes_that_there_is_no_file_opens_the_cold_one() {
+fn a_cold_file_behind_a_negative_entry_can_be_opened() {
     let mount = believer();
     assert!(on(&mount, "created-elsewhere", |path| fs::metadata(path)
         .is_err()));
@@ -89,7 +89,7 @@ fn a_client_that_believes_that_there_is_no_file_opens_the_cold_one() {
 }
 
 #[test]
-fn a_client_that_believes_that_there_is_no_file_replaces_the_cold_one() {
+fn a_cold_file_behind_a_negative_entry_can_be_replaced() {
     let mount = believer();
     assert!(on(&mount, "replaced-elsewhere", |path| fs::metadata(path)
         .is_err()));
@@ -101,9 +101,9 @@ fn a_client_that_believes_that_there_is_no_file_replaces_the_cold_one() {
     assert_same(&read(&client(), "replaced-elsewhere"), b"new", "file");
 }
 
-/// md-cache takes the attributes that come with these answers for the file's.
+/// md-cache caches the attributes in these replies.
 #[test]
-fn an_attribute_set_on_a_cold_file_does_not_make_it_look_empty() {
+fn setting_an_xattr_does_not_make_a_cold_file_look_empty() {
     let names = ["set", "fset", "removed"];
     for name in names {
         scene().write(name, &pattern(4, LENGTH));
@@ -138,7 +138,7 @@ fn read_past_caches(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As our archiver does it: first looks at the file, then reads and uploads it, each time under a key of its own.
+/// Archives as our archiver does: stats the file, then reads and uploads it, each time under a new key.
 fn archive_exactly(name: &str) -> std::io::Result<()> {
     if has(&scene().brick(name), "remote") {
         return Err(std::io::Error::from_raw_os_error(libc::EALREADY));
@@ -150,16 +150,16 @@ fn archive_exactly(name: &str) -> std::io::Result<()> {
         ..claim(&scene().stat(name))
     };
     let path = scene().path(name);
-    // Past the caches of this client, which may be older than what it was shown last.
+    // Bypassing this client's caches, which may be older than its last stat.
     let read = move || read_past_caches(&path);
     let bytes = scene().within("read", read)?;
     scene().bucket.put(&key, &bytes).unwrap();
     scene().complete(name, &seen.to_string())
 }
 
-/// open-behind has not opened it on the bricks when it is archived.
+/// open-behind has not opened the file on the bricks yet when it is archived.
 #[test]
-fn a_descriptor_that_was_never_used_reads_and_writes_after_an_archive() {
+fn an_unused_descriptor_works_after_an_archive() {
     scene().write("behind", &pattern(5, LENGTH));
     let mount = client();
     let file = on(&mount, "behind", |path| {
@@ -170,7 +170,7 @@ fn a_descriptor_that_was_never_used_reads_and_writes_after_an_archive() {
             .unwrap()
     });
     scene().archive("behind");
-    let (length, bytes) = mount.within(PATIENCE, "use it", move || {
+    let (length, bytes) = mount.within(PATIENCE, "use the descriptor", move || {
         let length = file.metadata().unwrap().len();
         let mut bytes = vec![0; LENGTH];
         file.read_exact_at(&mut bytes, 0).unwrap();
@@ -185,9 +185,9 @@ fn a_descriptor_that_was_never_used_reads_and_writes_after_an_archive() {
     assert_same(&read(&client(), "behind"), &want, "file");
 }
 
-/// write-behind has accepted bytes that are not on the bricks when the file is archived, or that come in between.
+/// write-behind has accepted bytes that are not on the bricks yet when the file is archived, or that arrive meanwhile.
 #[test]
-fn no_write_is_lost_while_another_client_archives_again_and_again() {
+fn no_write_is_lost_while_another_client_keeps_archiving() {
     scene().write("written", &pattern(6, LENGTH));
     let mount = client();
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -207,7 +207,7 @@ fn no_write_is_lost_while_another_client_archives_again_and_again() {
                 file.sync_all().unwrap();
                 let mut seen = vec![0; LENGTH];
                 file.read_exact_at(&mut seen, 0).unwrap();
-                assert_same(&seen, &want, "what the writer sees");
+                assert_same(&seen, &want, "what the writer reads");
                 thread::sleep(Duration::from_millis(200));
             }
         }
@@ -217,7 +217,7 @@ fn no_write_is_lost_while_another_client_archives_again_and_again() {
     });
     let mut archived = 0;
     while !DONE.load(Ordering::Relaxed) && !writer.is_finished() {
-        // What changed since it was looked at is refused, to the nanosecond.
+        // A change since the stat is refused, to the nanosecond.
         archived += u32::from(archive_exactly("written").is_ok());
         thread::sleep(Duration::from_millis(10));
     }
@@ -225,12 +225,12 @@ fn no_write_is_lost_while_another_client_archives_again_and_again() {
     assert_same(&read(&client(), "written"), &want, "file");
     assert!(
         archived > 0,
-        "no archive came between the writes: the test proves nothing"
+        "no archive succeeded between the writes: the test proves nothing"
     );
 }
 
 #[test]
-fn a_reader_sees_the_bytes_while_another_client_archives_again_and_again() {
+fn reads_are_right_while_another_client_keeps_archiving() {
     scene().write("watched", &pattern(7, LENGTH));
     let mount = client();
     static DONE: AtomicBool = AtomicBool::new(false);
@@ -252,7 +252,7 @@ fn a_reader_sees_the_bytes_while_another_client_archives_again_and_again() {
     });
     let mut archived = 0;
     while archived < 5 && !reader.is_finished() {
-        // While nobody has read it since it is cold still.
+        // Refused if it is still cold because nothing has read it since.
         archived += u32::from(archive_exactly("watched").is_ok());
         thread::sleep(Duration::from_millis(10));
     }

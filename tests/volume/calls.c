@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* One system call on a file, which std has no safe name for. What is read goes to standard output, what is written
- * comes from standard input; both are pipes.
+/* Makes one system call for which std has no safe function. Data read goes to standard output, data to write comes from
+ * standard input; both are pipes.
  *
  *   calls truncate PATH LENGTH
  *   calls mmap-read PATH OFFSET LENGTH
@@ -19,7 +19,7 @@
  *   calls copy-from PATH OFFSET INTO LENGTH (copy_file_range)
  *   calls copy-into PATH OFFSET FROM LENGTH
  *
- * Ends with the errno as its exit code; an access to memory that fails ends it by SIGBUS.
+ * Exits with the errno; a failed memory access kills it with SIGBUS.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -90,7 +90,7 @@ map(const char *path, off_t offset, size_t length, const char *new)
     }
 }
 
-/* Through the pipe, either way, until `length` bytes went or the pipe is empty. */
+/* Splices in either direction until `length` bytes are moved or the pipe is empty. */
 static void
 splice_all(const char *path, int from, off_t offset, size_t length)
 {

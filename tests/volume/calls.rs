@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! System calls that std has no safe name for, by a program of their own (calls.c): a fault in mapped memory ends the
-//! program and not the tests.
+//! System calls for which std has no safe function, made by a separate program (calls.c): a fault in mapped memory kills
+//! the program, not the tests.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use std::thread;
 use crate::native::compiled;
 use crate::scene::lab;
 
-/// What a call gave: its bytes; or the errno that it failed with, EFAULT where that was a SIGBUS.
+/// Makes a call and returns its bytes, or the errno; EFAULT for SIGBUS.
 pub(crate) fn call<S: AsRef<OsStr>>(words: &[S], input: &[u8]) -> io::Result<Vec<u8>> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| lab().outer(compiled("calls", &[])));
@@ -24,7 +24,7 @@ pub(crate) fn call<S: AsRef<OsStr>>(words: &[S], input: &[u8]) -> io::Result<Vec
         .spawn()?;
     let mut pipe = child.stdin.take().unwrap();
     let input = input.to_vec();
-    // A program that fails does not read it.
+    // A program that fails may not read it.
     let writer = thread::spawn(move || pipe.write_all(&input).is_ok());
     let output = child.wait_with_output()?;
     writer.join().unwrap();
@@ -32,11 +32,11 @@ pub(crate) fn call<S: AsRef<OsStr>>(words: &[S], input: &[u8]) -> io::Result<Vec
         (Some(0), _) => Ok(output.stdout),
         (Some(errno), _) => Err(io::Error::from_raw_os_error(errno)),
         (None, Some(libc::SIGBUS)) => Err(io::Error::from_raw_os_error(libc::EFAULT)),
-        (None, _) => panic!("the program ended by {}", output.status),
+        (None, _) => panic!("calls ended with {}", output.status),
     }
 }
 
-/// The words of a call on a file, with numbers behind it.
+/// The arguments of a call: its name, a path, and numbers.
 pub(crate) fn words(what: &str, path: &Path, numbers: &[usize]) -> Vec<String> {
     let mut words = vec![what.to_owned(), path.to_str().unwrap().to_owned()];
     words.extend(numbers.iter().map(usize::to_string));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Changing a cold file: its bytes come back first, its attributes and names change as they are.
+//! Changes of cold files: a change of bytes recalls the file first, a change of metadata does not.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,7 +11,7 @@ use crate::scene::{Scene, assert_same, errno, pattern};
 
 const LENGTH: usize = 100_000;
 
-/// A cold file in a fresh client; `change` works on it; the result must be `want`, here and after a remount.
+/// Applies `change` to a cold file in a new client; the file must read as `want`, in this mount and after a remount.
 fn changed(name: &str, change: impl FnOnce(PathBuf) + Send + 'static, want: &[u8]) -> Scene {
     let mut scene = Scene::new(name);
     scene.write("file", &pattern(1, LENGTH));
@@ -42,9 +42,9 @@ fn a_write_in_the_middle_keeps_the_bytes_around_it() {
     );
 }
 
-/// B3: the size that the bricks remember must not hide what is appended.
+/// B3 in docs/SEMANTICS.md: the recorded size must not hide appended bytes.
 #[test]
-fn an_append_is_seen_afterwards() {
+fn appended_bytes_can_be_read() {
     let mut want = pattern(1, LENGTH);
     want.extend_from_slice(b"APPENDED");
     let scene = changed(
@@ -60,7 +60,7 @@ fn an_append_is_seen_afterwards() {
 }
 
 #[test]
-fn truncation_keeps_what_is_before_it() {
+fn truncation_keeps_the_bytes_before_the_new_end() {
     changed(
         "truncate",
         |path| {
@@ -75,9 +75,9 @@ fn truncation_keeps_what_is_before_it() {
     );
 }
 
-/// B11: truncate(2) has no descriptor.
+/// B11 in docs/SEMANTICS.md: truncate(2) has no descriptor.
 #[test]
-fn truncation_by_path_works_too() {
+fn truncation_by_path_keeps_the_bytes_before_the_new_end() {
     changed(
         "by-path",
         |path| drop(call(&words("truncate", &path, &[40_000]), b"").unwrap()),
@@ -86,12 +86,12 @@ fn truncation_by_path_works_too() {
 }
 
 #[test]
-fn an_open_that_truncates_leaves_only_what_is_written() {
+fn an_open_with_o_trunc_leaves_only_new_bytes() {
     changed("o-trunc", |path| fs::write(path, b"new").unwrap(), b"new");
 }
 
 #[test]
-fn growing_adds_zeros() {
+fn extending_a_cold_file_adds_zeros() {
     let mut want = pattern(1, LENGTH);
     want.resize(LENGTH + 5000, 0);
     changed(
@@ -105,7 +105,7 @@ fn growing_adds_zeros() {
 }
 
 #[test]
-fn holes_are_punched_into_the_real_bytes() {
+fn punching_a_hole_keeps_the_other_bytes() {
     let mut want = pattern(1, LENGTH);
     want[4096..8192].fill(0);
     changed(
@@ -122,9 +122,9 @@ fn holes_are_punched_into_the_real_bytes() {
     );
 }
 
-/// B14: attributes and names change without a byte being moved, and the file stays readable.
+/// B14 in docs/SEMANTICS.md: metadata changes do not recall the file, and it stays readable.
 #[test]
-fn chmod_touch_link_and_rename_move_no_bytes() {
+fn chmod_touch_link_and_rename_recall_nothing() {
     let scene = metadata_changes_recall_nothing(Scene::new("attributes"), LENGTH);
     assert_eq!(scene.stat("moved").mtime(), 1_500_000_000);
 }
@@ -151,7 +151,7 @@ pub(crate) fn metadata_changes_recall_nothing(mut scene: Scene, length: usize) -
     assert_eq!(sizes, [length as u64; 5], "chmod, touch, chown, ln, mv");
     assert!(
         scene.is_cold("moved") && scene.is_cold("link"),
-        "no byte was moved"
+        "they must not be recalled"
     );
     scene.remount();
     let data = scene.stat("moved");
@@ -171,13 +171,13 @@ pub(crate) fn metadata_changes_recall_nothing(mut scene: Scene, length: usize) -
 }
 
 #[test]
-fn copying_reads_the_real_bytes() {
+fn copying_a_cold_file_reads_the_real_bytes() {
     let mut scene = Scene::new("copy");
     scene.write("file", &pattern(1, LENGTH));
     scene.archive("file");
     scene.remount();
     let (from, to) = (scene.path("file"), scene.path("copy"));
-    // std::fs::copy is copy_file_range where the kernel has it.
+    // std::fs::copy uses copy_file_range if the kernel has it.
     assert_eq!(
         scene.within("copy", move || fs::copy(from, to)).unwrap(),
         LENGTH as u64
@@ -186,7 +186,7 @@ fn copying_reads_the_real_bytes() {
 }
 
 #[test]
-fn copying_into_a_cold_file_changes_only_what_is_copied() {
+fn copying_into_a_cold_file_keeps_the_other_bytes() {
     let mut scene = Scene::new("copy-into");
     scene.write("from", &pattern(2, 8192));
     scene.write("into", &pattern(1, LENGTH));
@@ -207,7 +207,7 @@ fn copying_into_a_cold_file_changes_only_what_is_copied() {
 }
 
 #[test]
-fn a_removed_cold_file_is_gone() {
+fn a_cold_file_can_be_removed() {
     let mut scene = Scene::new("remove");
     scene.write("file", &pattern(1, LENGTH));
     scene.archive("file");
@@ -220,9 +220,9 @@ fn a_removed_cold_file_is_gone() {
     assert!(!scene.brick("file").exists());
 }
 
-/// mmap, exec and O_DIRECT come down to reads, but by other ways through the kernel.
+/// mmap and exec result in reads, too, but take other paths through the kernel.
 #[test]
-fn a_cold_program_runs_and_a_reader_in_the_middle_gets_the_middle() {
+fn exec_and_reads_at_an_offset_get_the_real_bytes() {
     let mut scene = Scene::new("exec");
     let program = fs::read("/bin/true").unwrap();
     scene.write("true", &program);

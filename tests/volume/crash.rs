@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients that die in the middle of a recall or a handshake: at every step of it, and at random. They run a translator
-//! of their own, built with the feature `crash-points`; whoever looks at what they left does not die.
+//! Clients that die during a recall or a handshake, at every step of it and at random. They run a translator built with
+//! the feature `crash-points`; the client that checks afterwards does not die.
 
 mod acts;
 mod kills;
@@ -17,10 +17,10 @@ use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Mount, MountOptions, Option
 
 use crate::scene::PATIENCE;
 
-/// What only a build with the feature contains.
+/// A string that only a build with the feature contains.
 const VARIABLE: &str = "CLOUDSYNC_CRASH_AT";
 
-/// The translator with crash points. scripts/test.sh has built it already, by the same command.
+/// Builds the translator with crash points. scripts/test.sh has already built it with the same command.
 fn translator() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash-points");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -31,12 +31,12 @@ fn translator() -> PathBuf {
         .arg("--target-dir")
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    let said = build.output().unwrap();
-    assert!(said.status.success(), "{build:?}: {said:?}");
+    let output = build.output().unwrap();
+    assert!(output.status.success(), "{build:?}: {output:?}");
     target.join("debug/libcloudsync.so")
 }
 
-/// A lab of these tests' own, because of the translator.
+/// A separate lab for these tests, because of their translator.
 fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
@@ -51,10 +51,10 @@ fn lab() -> &'static Lab {
     })
 }
 
-/// A volume whose cold files lie in a folder of the lab.
+/// A volume whose cold files are stored in a directory of the lab.
 struct Stage {
     volume: Volume,
-    /// The objects, each under its file's path; for this process.
+    /// The objects, each under its file's path, as this process sees them.
     folder: PathBuf,
 }
 
@@ -82,7 +82,7 @@ impl Stage {
         }
     }
 
-    /// A client that shows what the bricks have: the kernel keeps no bytes for it.
+    /// A client that shows what the bricks have: the kernel caches no bytes.
     fn mount(&self) -> Mount {
         let options = MountOptions::default().arg("--direct-io-mode=enable");
         self.volume.mount(&options).unwrap()
@@ -92,8 +92,8 @@ impl Stage {
         self.folder.join(name)
     }
 
-    /// Has the store not answer, or answer again.
-    fn take_away(&self, away: bool) {
+    /// Makes the store unavailable, or available again.
+    fn set_store_away(&self, away: bool) {
         let there = self.folder.parent().unwrap();
         let elsewhere = there.with_extension("away");
         if away {
@@ -108,13 +108,13 @@ impl Stage {
     }
 }
 
-/// The handshake, with the mtime that the file has now.
-fn cut(path: &Path) -> io::Result<()> {
+/// The handshake, with the file's current mtime.
+fn handshake(path: &Path) -> io::Result<()> {
     let seconds = fs::metadata(path)?.mtime().to_string();
     xattr::set(path, "trusted.glusterfs.csou.complete", seconds.as_bytes())
 }
 
-/// Runs `work` below a mount that must not hang.
+/// Runs `work` below a mount, which must not hang.
 #[track_caller]
 fn within<T: Send + 'static>(
     mount: &Mount,

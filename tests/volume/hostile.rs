@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Attributes on the bricks that make no sense, or that somebody wrote to do harm. The reader gets the file's bytes or an
-//! error, nobody dies, other files do not notice, and with the right attribute the file is back.
+//! Malformed or malicious attributes on the bricks. A read gets the file's bytes or an error, no process dies, other files
+//! are not affected, and with the right attribute the file can be read again.
 
 mod plugin;
 
@@ -16,21 +16,21 @@ use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 const LENGTH: usize = 100_000;
 
-/// What may come of a read: the bytes, or one of these.
+/// How a read may end: with the bytes, or as stated.
 #[derive(Clone, Copy, Debug)]
 enum May {
     Read,
-    /// No bytes: see the row.
+    /// With no bytes: see the row.
     Empty,
     Fail(&'static [i32]),
 }
 use May::{Empty, Fail, Read};
 
-/// Says that the file itself is damaged.
+/// The file's attributes are damaged.
 const DAMAGED: May = Fail(&[libc::EIO]);
-/// Nothing in the store has this name, or the store refuses such names.
-const NOT_THERE: May = Fail(&[libc::ENODATA, libc::EREMOTEIO]);
-/// The object has another size than this.
+/// The store has no object of this name, or refuses such names.
+const NO_OBJECT: May = Fail(&[libc::ENODATA, libc::EREMOTEIO]);
+/// The object has another size.
 const OTHER_SIZE: May = Fail(&[libc::EBADMSG]);
 /// No volume has room for a file of this size.
 const NO_ROOM: May = Fail(&[libc::EFBIG, libc::ENOSPC, libc::EINVAL, libc::EBADMSG]);
@@ -39,49 +39,49 @@ const OTHER_VERSION: May = Fail(&[libc::ESTALE]);
 /// The largest value that an attribute can have.
 const MOST: usize = 64 << 10;
 
-/// Name of the file, attribute, value, what may come of it.
+/// File name, attribute, value, and how a read may end.
 fn rows() -> Vec<(&'static str, &'static str, Vec<u8>, May)> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
-        // The key of another bucket's object with the right size: it must not be reached.
-        ("climbs", "remote", text("../OTHER/secret"), NOT_THERE),
+        // The key of another bucket's object of the right size: it must not be reachable.
+        ("climbs", "remote", text("../OTHER/secret"), NO_OBJECT),
         (
             "climbs-far",
             "remote",
             text("../../../OTHER/secret"),
-            NOT_THERE,
+            NO_OBJECT,
         ),
         (
             "climbs-coded",
             "remote",
             text("%2e%2e/OTHER/secret"),
-            NOT_THERE,
+            NO_OBJECT,
         ),
-        ("rooted", "remote", text("/OTHER/secret"), NOT_THERE),
+        ("rooted", "remote", text("/OTHER/secret"), NO_OBJECT),
         (
             "asks",
             "remote",
             text("climbs?versionId=1&x=y#z"),
-            NOT_THERE,
+            NO_OBJECT,
         ),
         (
             "splits",
             "remote",
             text("a\r\nx-amz-acl: public-read\r\n\r\n"),
-            NOT_THERE,
+            NO_OBJECT,
         ),
         ("nul", "remote", text("cli\0mbs"), DAMAGED),
-        // As C programs write it.
+        // With a trailing NUL, as C programs write it.
         ("nul-end", "remote", text("nul-end\0"), Read),
         ("nameless", "remote", text(""), DAMAGED),
-        ("slashes", "remote", text("////"), NOT_THERE),
+        ("slashes", "remote", text("////"), NO_OBJECT),
         (
             "not-utf8",
             "remote",
             vec![0xff, 0xfe, 0x80],
             Fail(&[libc::EINVAL, libc::EIO, libc::ENODATA, libc::EREMOTEIO]),
         ),
-        ("long", "remote", vec![b'k'; 4000], NOT_THERE),
+        ("long", "remote", vec![b'k'; 4000], NO_OBJECT),
         (
             "longest",
             "remote",
@@ -116,9 +116,9 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u8>, May)> {
         ),
         ("size-one-more", "object_size", text("100001"), OTHER_SIZE),
         ("size-one-less", "object_size", text("99999"), OTHER_SIZE),
-        // Well-formed, and nobody reads an empty file: who writes on the bricks can make a file look empty.
+        // Valid, and an empty file is not recalled: write access to the bricks is enough to make a file look empty.
         ("size-none", "object_size", text("0"), Empty),
-        // Size and checksum in the file's record prove the object, whatever its version.
+        // Size and checksum in the file's record identify the object, whatever its version.
         ("proven-other", "version", text("\"not this one\""), Read),
         ("proven-line", "version", text("a\r\nb"), Read),
         (
@@ -136,7 +136,7 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u8>, May)> {
             vec![b'v'; MOST],
             OTHER_VERSION,
         ),
-        // Says that it is not known which.
+        // An empty version stands for "unknown".
         ("version-none", "version", text(""), Read),
         ("blocks-text", "num_blocks", text("many"), Read),
         (
@@ -152,7 +152,7 @@ fn rows() -> Vec<(&'static str, &'static str, Vec<u8>, May)> {
 }
 
 #[test]
-fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
+fn malformed_attributes_fail_only_reads_of_their_file() {
     let scene = Scene::new("hostile");
     let bytes = pattern(1, LENGTH);
     let other = lab().s3().unwrap().bucket("other").unwrap();
@@ -168,7 +168,7 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
         if value.windows(5).any(|window| window == b"OTHER") {
             let text = String::from_utf8(value.clone()).unwrap();
             *value = text.replace("OTHER", other.name()).into_bytes();
-            // Not even the version keeps it from being read, and no key of ours goes before it.
+            // Without version and key, nothing else keeps the object from being read.
             let brick = scene.brick(name);
             for other in ["version", "key"] {
                 let other = format!("trusted.glusterfs.cs.{other}");
@@ -203,9 +203,9 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
     let reads = mount.within(PATIENCE, "the reads", move || {
         let read = |path: PathBuf| {
             thread::spawn(move || {
-                // What it shows may be an error, or nonsense; it is an answer.
+                // It may fail or show a wrong size, but it must return.
                 let size = fs::metadata(&path).map(|file| file.len());
-                // Not with the size that it shows: that may be more than there is memory.
+                // Not into a buffer of the size shown, which may exceed memory.
                 let mut bytes = Vec::new();
                 let read = fs::File::open(&path)
                     .and_then(|file| file.take(2 * LENGTH as u64).read_to_end(&mut bytes));
@@ -216,7 +216,7 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
         let reads = threads.into_iter().map(|thread| thread.join().unwrap());
         reads.collect::<Vec<_>>()
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     let root = mount.path();
     let (local, neighbour) = mount.within(PATIENCE, "others", move || {
         (
@@ -226,7 +226,7 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
     });
     assert_eq!(local.unwrap(), b"local");
     assert_same(&neighbour.unwrap(), &bytes, "neighbour");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(10));
 
     let mut wrong = Vec::new();
     for ((name, attribute, _, may), (size, read)) in rows.iter().zip(&reads) {
@@ -245,10 +245,7 @@ fn attributes_that_make_no_sense_cost_an_error_and_nothing_else() {
             .map_or_else(ToString::to_string, ToString::to_string);
         eprintln!("{name}, cs.{attribute}: shows {size}; {text}");
         if !good {
-            wrong.push(format!(
-                "{name}: {text} and not {may:?}{}",
-                scene.marks(name)
-            ));
+            wrong.push(format!("{name}: {text}, not {may:?}{}", scene.marks(name)));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", mount.log());

@@ -229,7 +229,7 @@ fn another_client_changes_a_file_in_mid_recall() {
         let then = format!("held/{then}");
         scene.await_plain(&then);
         scene.bucket.put(&then, want).unwrap();
-        scene.cut_with_key(&then).unwrap();
+        scene.handshake_with_key(&then).unwrap();
         let path = third.path().join(&then);
         let bytes = third.within(PATIENCE, name, || fs::read(path)).unwrap();
         assert_same(&bytes, want, &format!("{name}, again"));

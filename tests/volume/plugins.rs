@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Stores are plugins: ours for folders, others' in C in both styles, Debian's own, and broken ones.
+//! Stores are plugins: ours for directories, third-party ones in C for both ABIs, Debian's, and broken ones.
 
 mod broken;
 mod foreign;
@@ -20,7 +20,7 @@ use cloudsync_store_conformance::Bytes;
 
 use crate::scene::{PATIENCE, assert_same, errno, pattern};
 
-/// A lab of these tests' own: glusterd looks once which plugins there are, when it starts.
+/// A separate lab for these tests: glusterd checks only at its start which plugins are installed.
 fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| {
@@ -44,20 +44,20 @@ fn lab() -> &'static Lab {
     })
 }
 
-/// The plugin folder, as the lab sees it: with the same path as the one outside.
+/// The plugin directory as the lab sees it; it has the same path outside.
 fn plugin_folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let said = Command::new("glusterfs")
+        let output = Command::new("glusterfs")
             .arg("--print-xlatordir")
             .output()
             .unwrap();
-        let xlators = PathBuf::from(String::from_utf8(said.stdout).unwrap().trim());
+        let xlators = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
         xlators.parent().unwrap().join("cloudsync-plugins")
     })
 }
 
-/// Puts a plugin into the plugin folder, as an installation does it.
+/// Puts a plugin into the plugin directory, as an installation does.
 fn install(file: &Path) {
     let to = lab().outer(plugin_folder().join(file.file_name().unwrap()));
     let fresh = to.with_extension("fresh");
@@ -65,9 +65,9 @@ fn install(file: &Path) {
     fs::rename(fresh, to).unwrap();
 }
 
-/// Makes what a plugin's author has: the header below an include folder, and cloudsync.pc, found by `PKG_CONFIG_PATH`.
-/// `make install` makes them of the same files (tests/install.sh tests that).
-fn developer_files(at: &Path, seen_as: &Path) {
+/// Creates a plugin author's files: the header below an include directory, and cloudsync.pc, found by `PKG_CONFIG_PATH`.
+/// `make install` generates them from the same sources (tested by tests/install.sh).
+fn write_developer_files(at: &Path, seen_as: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     let include = at.join("include/cloudsync");
     fs::create_dir_all(&include).unwrap();
@@ -93,7 +93,7 @@ fn developer_files(at: &Path, seen_as: &Path) {
 
 /// Builds the plugins of tests/plugin-c in `folder`, with their own Makefile.
 fn c_plugins(folder: &Path) -> [PathBuf; 3] {
-    developer_files(folder, folder);
+    write_developer_files(folder, folder);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugin-c");
     let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/volume/plugins/whole.c");
     let script = format!(
@@ -105,14 +105,14 @@ fn c_plugins(folder: &Path) -> [PathBuf; 3] {
         .args(["-c", &script])
         .current_dir(folder)
         .env("PKG_CONFIG_PATH", folder);
-    let said = shell.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     ["shelf", "stock", "whole"].map(|name| folder.join(format!("plugin-c/lib{name}.so")))
 }
 
-/// The header has the macros as well, for who has no pkg-config.
+/// The header defines the macros as well, for builds without pkg-config.
 #[test]
-fn the_header_has_the_macros_of_the_build() {
+fn the_header_defines_the_macros_of_the_build() {
     let header = include_str!("../../include/cloudsync-common.h");
     for flag in gluster_build::flags()
         .iter()
@@ -123,16 +123,16 @@ fn the_header_has_the_macros_of_the_build() {
     }
 }
 
-/// A volume whose cold files lie in a folder of the lab, and a client of it.
+/// A volume whose cold files are stored in a directory of the lab, and a client.
 struct Shelf {
     volume: Volume,
-    /// The folder as the lab sees it.
+    /// The directory as the lab sees it.
     folder: PathBuf,
     mount: Option<Mount>,
 }
 
 impl Shelf {
-    /// With the store of that name; `%` in the settings' values stands for the folder.
+    /// A volume with this store; `%` in the settings' values stands for the directory.
     fn new(store: &str, settings: &[(&str, &str)]) -> Self {
         Self::on(store, settings, Backing::Ram)
     }
@@ -170,7 +170,7 @@ impl Shelf {
         self.mount().path().join(name)
     }
 
-    /// An object's place, for a store that keeps it under its path.
+    /// An object's path, for a store that keeps objects under their keys.
     fn object(&self, key: &str) -> PathBuf {
         lab().outer(&self.folder).join(key)
     }
@@ -200,8 +200,8 @@ impl Shelf {
         self.within("read", move || fs::read(path))
     }
 
-    /// The handshake, with the mtime that the file has now.
-    fn cut(&self, name: &str) -> io::Result<()> {
+    /// The handshake, with the file's current mtime.
+    fn handshake(&self, name: &str) -> io::Result<()> {
         let path = self.path(name);
         self.within("csou.complete", move || {
             let seconds = fs::metadata(&path)?.mtime().to_string();
@@ -209,10 +209,10 @@ impl Shelf {
         })
     }
 
-    /// Uploads a file to `plain` and cuts it.
+    /// Uploads a file to `plain` and performs the handshake.
     fn archive(&self, name: &str, plain: &str) {
         self.put(&format!("{plain}{name}"), &self.read(name).unwrap());
-        self.cut(name).unwrap();
+        self.handshake(name).unwrap();
         assert!(self.is_cold(name), "{name}");
     }
 
@@ -236,30 +236,30 @@ fn directory(shelf: &Shelf) -> Directory {
     .unwrap()
 }
 
-/// What the archiver does: an object of its own name, then the handshake in its exact form.
+/// As the archiver does: an object under a key of its own, then the handshake with the exact claim.
 #[test]
-fn a_folder_is_a_store() {
+fn a_directory_works_as_a_store() {
     let settings = [
         ("features.cloudsync-store-id", "path=%"),
-        // Or what is damaged behind the first bytes is noticed when they were read.
+        // Otherwise damage behind the first bytes is noticed only after those were read.
         ("features.cloudsync-product-id", "reads=checked"),
     ];
     let mut shelf = Shelf::new("directory", &settings);
     let bytes = pattern(1, 9_000_001);
     shelf.write("file", &bytes);
     let store = directory(&shelf);
-    // Nothing is there under its path: nothing is cut.
-    assert_eq!(errno(shelf.cut("file")), libc::ENODATA);
+    // There is no object under the file's path, so the handshake fails.
+    assert_eq!(errno(shelf.handshake("file")), libc::ENODATA);
     store
         .put("file", &Bytes::new(bytes.clone()).upload())
         .unwrap();
-    shelf.cut("file").unwrap();
+    shelf.handshake("file").unwrap();
     assert!(shelf.is_cold("file"));
     shelf.remount();
     assert_same(&shelf.read("file").unwrap(), &bytes, "file");
 
-    // Damage is noticed by the checksum, though the size is right.
-    shelf.cut("file").unwrap();
+    // The checksum reveals the damage, although the size is right.
+    shelf.handshake("file").unwrap();
     shelf.remount();
     let data = lab()
         .sh(&format!("find {} -name data", shelf.folder.display()))
@@ -274,12 +274,12 @@ fn a_folder_is_a_store() {
     assert_same(&shelf.read("file").unwrap(), &bytes, "file");
 }
 
-/// By hand: copy the file into `plain`, then the handshake. And what goes wrong with a folder.
+/// Without the archiver: copy the file to `plain`, then perform the handshake. Also errors of the directory.
 #[test]
-fn a_file_that_was_copied_into_the_folder_by_hand_comes_back() {
+fn an_object_copied_in_by_hand_is_recalled() {
     let settings = [
         ("features.cloudsync-store-id", "path=%"),
-        // Or what is damaged behind the first bytes is noticed when they were read.
+        // Otherwise damage behind the first bytes is noticed only after those were read.
         ("features.cloudsync-product-id", "reads=checked"),
     ];
     let mut shelf = Shelf::new("directory", &settings);
@@ -293,16 +293,16 @@ fn a_file_that_was_copied_into_the_folder_by_hand_comes_back() {
     assert_eq!(
         errno(shelf.read("two")),
         libc::ESTALE,
-        "another file is there"
+        "the object is another file"
     );
-    // The folder is away, and comes back.
+    // The directory disappears and is restored.
     let here = lab().outer(&shelf.folder);
     let there = here.with_extension("away");
     fs::rename(&here, &there).unwrap();
     assert_eq!(errno(shelf.read("three")), libc::EHOSTUNREACH);
     fs::rename(&there, &here).unwrap();
     assert_same(&shelf.read("three").unwrap(), &pattern(2, 100_000), "three");
-    // Settings change while it runs: a wrong one keeps the old one.
+    // Settings change on a running volume: invalid ones are ignored.
     shelf
         .volume
         .set("features.cloudsync-store-id", "path=relative")

@@ -174,9 +174,9 @@ impl Scene {
         let headers = [("x-amz-meta-cloudsync-checksum", checksum.as_str())];
         self.bucket.put_with(name, &bytes, &headers).unwrap();
         if self.stat(name).nlink() > 1 {
-            self.cut_with_key(name).unwrap();
+            self.handshake_with_key(name).unwrap();
         } else {
-            self.cut(name).unwrap();
+            self.handshake(name).unwrap();
         }
         assert!(self.is_cold(name), "{name} is not cold after the handshake");
     }
@@ -194,13 +194,13 @@ impl Scene {
     }
 
     /// The handshake alone, with the mtime that the file has now.
-    pub(crate) fn cut(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn handshake(&self, name: &str) -> io::Result<()> {
         let seconds = self.stat(name).mtime().to_string();
         self.complete(name, &seconds)
     }
 
     /// The exact form of it, which says that the object is called as the file: of a file with two names the path is no key.
-    pub(crate) fn cut_with_key(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn handshake_with_key(&self, name: &str) -> io::Result<()> {
         let keyed = Claim {
             key: Some(name.to_owned()),
             ..claim(&self.stat(name))

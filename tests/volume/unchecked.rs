@@ -69,7 +69,7 @@ fn nothing_is_archived_and_old_views_do_no_harm() {
     );
     scene.write("local", &bytes);
     scene.bucket.put("local", &bytes).unwrap();
-    assert_eq!(errno(scene.cut("local")), libc::EOPNOTSUPP);
+    assert_eq!(errno(scene.handshake("local")), libc::EOPNOTSUPP);
     scene.await_plain("local");
     scene.await_log(NOTICE);
 

@@ -8,57 +8,57 @@ use std::path::Path;
 
 use cloudsync_lab::{Layout, Mount};
 
-use super::{Stage, cut, within};
+use super::{Stage, handshake, within};
 use crate::scene::pattern;
 
-/// Three writes.
+/// Recalled in three writes.
 const LENGTH: usize = (2 << 20) + 500_000;
-/// What is left by the truncation that leaves something.
+/// How much the truncation keeps.
 const KEEP: usize = (1 << 20) + 1000;
-/// What a client does when it dies.
-pub(super) struct Act {
+/// An operation during which clients die.
+pub(super) struct Scenario {
     pub(super) name: &'static str,
-    /// Makes the file, by a client that lives.
+    /// Creates the file, through a client that does not die.
     pub(super) prepare: fn(&Stage, &Mount, &str),
-    /// What the client does that may die.
-    pub(super) act: fn(&Path) -> io::Result<()>,
-    /// How that ends, if it does not.
-    pub(super) ends: Option<i32>,
-    /// The last point of it.
-    pub(super) last: &'static str,
-    /// Whether the store is away meanwhile.
+    /// The operation.
+    pub(super) operation: fn(&Path) -> io::Result<()>,
+    /// The errno it ends with if the client survives; none on success.
+    pub(super) errno: Option<i32>,
+    /// The last point that it passes.
+    pub(super) last_point: &'static str,
+    /// Whether the store is unavailable meanwhile.
     pub(super) store_away: bool,
-    /// Of the points, those at which clients die.
-    pub(super) dies: fn(&[String]) -> Vec<String>,
-    /// What the file may be afterwards.
-    pub(super) fits: fn(&[u8], &[u8]) -> bool,
-    /// How the next handshake ends.
-    pub(super) next: Option<i32>,
+    /// Selects the points at which clients die.
+    pub(super) dies_at: fn(&[String]) -> Vec<String>,
+    /// Whether the file may have this content afterwards.
+    pub(super) allows: fn(&[u8], &[u8]) -> bool,
+    /// The errno of the next handshake; none on success.
+    pub(super) next_errno: Option<i32>,
 }
 
-const RECALL: Act = Act {
+const RECALL: Scenario = Scenario {
     name: "recall",
     prepare: make_cold,
-    act: |path| fs::read(path).map(drop),
-    ends: None,
-    last: "after resume#1",
+    operation: |path| fs::read(path).map(drop),
+    errno: None,
+    last_point: "after resume#1",
     store_away: false,
-    dies: sure,
-    fits: |got, bytes| got == bytes,
-    next: None,
+    dies_at: sure,
+    allows: |got, bytes| got == bytes,
+    next_errno: None,
 };
 
-const ARCHIVE: Act = Act {
+const ARCHIVE: Scenario = Scenario {
     name: "archive",
     prepare: make_local,
-    act: cut,
-    last: "after answer#1",
+    operation: handshake,
+    last_point: "after answer#1",
     ..RECALL
 };
 
-/// A recall that finds what another client left that died in one: some of the object's bytes, and a mark that does not say
-/// whose it is.
-const HEAL: Act = Act {
+/// A recall after another client died during one: the file has some of the object's bytes, and a mark that does not name
+/// its owner.
+const HEAL: Scenario = Scenario {
     name: "heal",
     prepare: |stage, mount, name| {
         make_cold(stage, mount, name);
@@ -66,61 +66,61 @@ const HEAL: Act = Act {
             xattr::set(&copy, "trusted.glusterfs.cs.downloading", b"1").unwrap();
             let file = File::options().write(true).open(copy).unwrap();
             file.set_len(LENGTH as u64).unwrap();
-            let came = &content(name)[1 << 20..][..100_000];
-            file.write_all_at(came, 1 << 20).unwrap();
+            let passed = &content(name)[1 << 20..][..100_000];
+            file.write_all_at(passed, 1 << 20).unwrap();
         }
     },
-    dies: |points| ends(until_point(points, "before mark#1")),
+    dies_at: |points| after_each(until_point(points, "before mark#1")),
     ..RECALL
 };
 
-/// A recall of a file that comes in one write, which has no mark.
-const SMALL: Act = Act {
+/// A recall of a small file: one write, no mark.
+const SMALL: Scenario = Scenario {
     name: "small",
     ..RECALL
 };
 
-/// The same of what a truncation keeps of one.
-const SMALL_KEEPING: Act = Act {
+/// A truncation of a small file, which recalls what it keeps.
+const SMALL_KEEPING: Scenario = Scenario {
     name: "small-keep",
-    act: |path| File::options().write(true).open(path)?.set_len(1000),
-    dies: |points| ends(from_point(points, "before lock#1")),
-    fits: |got, bytes| got == bytes || got == &bytes[..1000],
+    operation: |path| File::options().write(true).open(path)?.set_len(1000),
+    dies_at: |points| after_each(from_point(points, "before lock#1")),
+    allows: |got, bytes| got == bytes || got == &bytes[..1000],
     ..RECALL
 };
 
-/// A reader finds bytes in a cold file that no recall has written: they are the file.
-const FOREIGN: Act = Act {
+/// A read finds bytes in a cold file that no recall has written: they become the file.
+const FOREIGN: Scenario = Scenario {
     name: "foreign",
     prepare: |stage, mount, name| {
         make_cold(stage, mount, name);
         for copy in stage.volume.copies(name) {
-            fs::write(copy, SOMEBODY_S).unwrap();
+            fs::write(copy, FOREIGN_BYTES).unwrap();
         }
     },
-    dies: |points| with(points, &["note the object", "commit"]),
-    fits: |got, _| got == SOMEBODY_S,
-    last: "after unlock#1",
+    dies_at: |points| with(points, &["note the object", "commit"]),
+    allows: |got, _| got == FOREIGN_BYTES,
+    last_point: "after unlock#1",
     ..RECALL
 };
-const SOMEBODY_S: &[u8] = b"written while the feature was off";
+const FOREIGN_BYTES: &[u8] = b"written while the feature was off";
 
-/// Root says that the object has another version now.
-const ADOPT: Act = Act {
+/// Root accepts another version of the object.
+const ADOPT: Scenario = Scenario {
     name: "adopt",
     prepare: make_cold,
-    act: |path| {
+    operation: |path| {
         let version = xattr::get(path, "trusted.glusterfs.cs.version")?.unwrap();
         let value = [b"etag=", version.as_slice()].concat();
         xattr::set(path, "glusterfs.cloudsync.adopt", &value)
     },
-    dies: |points| ends(points.to_vec()),
-    last: "after unlock#1",
+    dies_at: |points| after_each(points.to_vec()),
+    last_point: "after unlock#1",
     ..RECALL
 };
 
-/// The same of a handshake.
-const UNMARK: Act = Act {
+/// A lookup finds the mark of a handshake whose client died.
+const UNMARK: Scenario = Scenario {
     name: "unmark",
     prepare: |stage, mount, name| {
         make_local(stage, mount, name);
@@ -128,12 +128,12 @@ const UNMARK: Act = Act {
             xattr::set(copy, "trusted.glusterfs.cs.downloading", b"1").unwrap();
         }
     },
-    dies: |points| ends(points.to_vec()),
+    dies_at: |points| after_each(points.to_vec()),
     ..RECALL
 };
 
-/// The points that there are each time: how many requests and writes a file takes depends on what its readers have
-/// fetched of it.
+/// The points that are passed in every run: the number of requests and writes depends on what readers have fetched
+/// already.
 fn sure(points: &[String]) -> Vec<String> {
     let few = |point: &&String| match point.split_once('#') {
         Some((point, number)) if point.ends_with(" write") => matches!(number, "1" | "2" | "3"),
@@ -143,52 +143,52 @@ fn sure(points: &[String]) -> Vec<String> {
     points.iter().filter(few).cloned().collect()
 }
 
-/// A recall that fails cuts what it wrote.
-const FAILED: Act = Act {
+/// A recall that fails truncates what it wrote.
+const FAILED: Scenario = Scenario {
     name: "failed",
-    ends: Some(libc::EHOSTUNREACH),
+    errno: Some(libc::EHOSTUNREACH),
     store_away: true,
-    dies: |points| {
-        let mut mending = ends(from_point(points, "after fetch#1"));
-        // The kernel may ask again, which starts another recall, or not.
+    dies_at: |points| {
+        let mut mending = after_each(from_point(points, "after fetch#1"));
+        // The kernel may or may not ask again, which starts another recall.
         mending.retain(|point| point.ends_with("#1"));
         with(&mending, &["fetch", "cut", "fsync", "unmark"])
     },
     ..RECALL
 };
 
-/// A handshake that is refused after it has marked the file.
-const REFUSED: Act = Act {
+/// A handshake that is refused after it marked the file.
+const REFUSED: Scenario = Scenario {
     name: "refused",
-    ends: Some(libc::EOPNOTSUPP),
-    dies: |points| ends(from_point(points, "before undo#1")),
-    next: Some(libc::EOPNOTSUPP),
+    errno: Some(libc::EOPNOTSUPP),
+    dies_at: |points| after_each(from_point(points, "before undo#1")),
+    next_errno: Some(libc::EOPNOTSUPP),
     ..ARCHIVE
 };
 
-/// Emptying a cold file fetches nothing.
-const EMPTY: Act = Act {
+/// Truncating a cold file to zero fetches nothing.
+const EMPTY: Scenario = Scenario {
     name: "empty",
-    act: |path| {
+    operation: |path| {
         let mut options = File::options();
         options.write(true).truncate(true).open(path).map(drop)
     },
-    dies: |points| ends(from_point(points, "after open#1")),
-    fits: |got, bytes| got.is_empty() || got == bytes,
+    dies_at: |points| after_each(from_point(points, "after open#1")),
+    allows: |got, bytes| got.is_empty() || got == bytes,
     ..RECALL
 };
 
 /// A truncation fetches what it keeps.
-const KEEPING: Act = Act {
+const KEEPING: Scenario = Scenario {
     name: "keep",
-    act: |path| File::options().write(true).open(path)?.set_len(KEEP as u64),
-    dies: |points| ends(from_point(points, "before fsync#1")),
-    fits: |got, bytes| got == bytes || got == &bytes[..KEEP],
+    operation: |path| File::options().write(true).open(path)?.set_len(KEEP as u64),
+    dies_at: |points| after_each(from_point(points, "before fsync#1")),
+    allows: |got, bytes| got == bytes || got == &bytes[..KEEP],
     ..RECALL
 };
 
-/// A lookup finds what a client left that died after its commit.
-const TIDY: Act = Act {
+/// A lookup finds what a client left behind that died after its commit.
+const TIDY: Scenario = Scenario {
     name: "tidy",
     prepare: |stage, mount, name| {
         make_local(stage, mount, name);
@@ -198,35 +198,35 @@ const TIDY: Act = Act {
             }
         }
     },
-    act: |path| {
+    operation: |path| {
         assert_eq!(fs::metadata(path)?.len(), LENGTH as u64);
         Ok(())
     },
-    dies: |points| ends(points.to_vec()),
+    dies_at: |points| after_each(points.to_vec()),
     ..RECALL
 };
 
-/// Where the bricks keep the times (features.ctime off), a recall and a handshake put them back.
-const TIMES: Act = Act {
+/// Where the bricks keep the times (features.ctime off), recalls and handshakes restore them.
+const TIMES: Scenario = Scenario {
     name: "times",
-    dies: |points| with(points, &["restore the times", "unmark"]),
+    dies_at: |points| with(points, &["restore the times", "unmark"]),
     ..RECALL
 };
-const CUT_TIMES: Act = Act {
+const CUT_TIMES: Scenario = Scenario {
     name: "cut-times",
-    dies: |points| with(points, &["restore the times", "unmark"]),
+    dies_at: |points| with(points, &["restore the times", "unmark"]),
     ..ARCHIVE
 };
 
-/// Where a client does not die at every point: what is not done yet is there what the step before has done.
-fn ends(points: Vec<String>) -> Vec<String> {
-    let ends = sure(&points)
+/// Only the points after each step: a death before a step leaves the same state as one after the step before it.
+fn after_each(points: Vec<String>) -> Vec<String> {
+    let after_each = sure(&points)
         .into_iter()
         .filter(|point| point.starts_with("after"));
-    ends.collect()
+    after_each.collect()
 }
 
-/// On layouts with several bricks: the steps after which these have something else than before.
+/// The points after the steps that change the bricks, for layouts with several bricks.
 fn changes(points: &[String]) -> Vec<String> {
     let steps = [
         "mark",
@@ -239,32 +239,32 @@ fn changes(points: &[String]) -> Vec<String> {
         "set cs.remote",
         "cut",
     ];
-    let changes = ends(with(points, &steps)).into_iter();
+    let changes = after_each(with(points, &steps)).into_iter();
     changes
         .filter(|point| step(point) != "tidy up" || point.ends_with("#1"))
         .collect()
 }
 
-/// The steps of all bricks of a volume with several.
-const RECALL_CHANGES: Act = Act {
-    dies: changes,
+/// The steps that change bricks, on a volume with several.
+const RECALL_CHANGES: Scenario = Scenario {
+    dies_at: changes,
     ..RECALL
 };
-const SMALL_CHANGES: Act = Act {
-    dies: changes,
+const SMALL_CHANGES: Scenario = Scenario {
+    dies_at: changes,
     ..SMALL
 };
-const ARCHIVE_CHANGES: Act = Act {
-    dies: changes,
+const ARCHIVE_CHANGES: Scenario = Scenario {
+    dies_at: changes,
     ..ARCHIVE
 };
 
-/// A volume, and what is done on it.
-pub(super) type Play = (
+/// A volume, and the scenarios on it.
+pub(super) type Suite = (
     &'static str,
     Layout,
     &'static [(&'static str, &'static str)],
-    &'static [Act],
+    &'static [Scenario],
 );
 
 const DISPERSE: Layout = Layout::Disperse {
@@ -272,7 +272,7 @@ const DISPERSE: Layout = Layout::Disperse {
     redundancy: 1,
 };
 
-pub(super) const PLAYS: [Play; 5] = [
+pub(super) const SUITES: [Suite; 5] = [
     (
         "crash",
         Layout::Single,
@@ -347,7 +347,7 @@ fn make_local(stage: &Stage, mount: &Mount, name: &str) {
 
 fn make_cold(stage: &Stage, mount: &Mount, name: &str) {
     make_local(stage, mount, name);
-    within(mount, "archive", name, |path| cut(&path)).unwrap();
+    within(mount, "archive", name, |path| handshake(&path)).unwrap();
     assert!(stage.volume.is_cold(name), "{name}");
 }
 

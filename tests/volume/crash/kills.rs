@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients that are killed at random moments of a recall or a handshake, many times; and each time the file has its
-//! bytes. More of it: `CLOUDSYNC_KILLS=10000`, the number of recalls to strike.
+//! Clients are killed at random moments of recalls and handshakes, many times; each time the file must read correctly.
+//! `CLOUDSYNC_KILLS=10000` sets the number of recalls to interrupt.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,36 +14,36 @@ use cloudsync_lab::marks::has;
 use cloudsync_lab::{ADDRESS, Layout, Mount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Stage, cut, lab, within};
+use super::{Stage, handshake, lab, within};
 use crate::native::compiled_in;
 use crate::scene::{PATIENCE, assert_same, pattern};
 
-/// Recalls to strike, unless the variable says more.
+/// Recalls to interrupt, unless the variable gives a number.
 const KILLS: usize = 340;
-/// Handshakes: one for so many recalls.
-const HAND_SHAKES: usize = 6;
-/// Files and their clients at once.
-const AT_ONCE: usize = 4;
-/// Twelve writes, in two parts.
+/// One handshake per this many recalls.
+const HANDSHAKES: usize = 6;
+/// How many files and clients at a time.
+const CONCURRENT: usize = 4;
+/// Recalled in twelve writes, in two parts.
 const LENGTH: usize = (12 << 20) - 4321;
-/// What a handshake has done, one after the other.
+/// What a handshake has done so far, in its order.
 const STEPS: [&str; 4] = ["marked", "object written down", "cs.remote set", "cut"];
 
 /// What a client was doing when it was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Struck {
+enum Killed {
     /// A recall, in this tenth of its bytes.
     Recall(usize),
-    /// A handshake: which of its steps it had done last.
-    HandShake(usize),
-    /// Nothing any more, or not yet.
+    /// A handshake, after this step.
+    Handshake(usize),
+    /// It had finished, or not started.
     Nothing,
 }
 
-/// A small linear congruential generator: the same numbers in every run.
-struct Dice(u64);
+/// A small linear congruential generator, which returns the same numbers in every run.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, most: usize) -> usize {
         self.0 = self
             .0
@@ -53,7 +53,7 @@ impl Dice {
     }
 }
 
-/// What the brick has of the file.
+/// The state of the file on the brick.
 #[derive(Debug)]
 struct Seen {
     marked: bool,
@@ -62,7 +62,7 @@ struct Seen {
     bytes: usize,
 }
 
-fn see(copy: &Path) -> Seen {
+fn inspect(copy: &Path) -> Seen {
     let blocks = fs::metadata(copy).unwrap().blocks();
     Seen {
         marked: has(copy, "downloading"),
@@ -72,7 +72,7 @@ fn see(copy: &Path) -> Seen {
     }
 }
 
-/// Of [`STEPS`], while the file is marked.
+/// The index in [`STEPS`] of the handshake's last step, while the file is marked.
 fn seen_step(seen: &Seen) -> Option<usize> {
     match seen {
         Seen { marked: false, .. } => None,
@@ -87,9 +87,9 @@ fn seen_step(seen: &Seen) -> Option<usize> {
     }
 }
 
-/// A client without a mount. It is ready long before one with a mount is.
+/// A client without a mount, which is ready much sooner than one with a mount.
 struct Client {
-    /// What brings it into the lab, and waits for it.
+    /// The process that enters the lab and waits for the client.
     child: Child,
     pid: Option<Pid>,
 }
@@ -104,9 +104,9 @@ impl Client {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().unwrap();
         let mut client = Self { child, pid: None };
-        let begun = Instant::now();
+        let started = Instant::now();
         while client.pid.is_none() && !client.ended() {
-            assert!(begun.elapsed() < PATIENCE, "no client");
+            assert!(started.elapsed() < PATIENCE, "the client does not start");
             client.find();
         }
         client
@@ -116,7 +116,7 @@ impl Client {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Looks for it below the one that brought it in.
+    /// Finds the client's pid among the children of the process that started it.
     fn find(&mut self) {
         let parent = self.child.id();
         let children = format!("/proc/{parent}/task/{parent}/children");
@@ -127,7 +127,7 @@ impl Client {
 
     fn kill(&mut self) {
         if let Some(pid) = self.pid.take() {
-            // Its parent reaps it, and ends then: as long as that one is there, the pid is no other's.
+            // Its parent exits after reaping it: as long as the parent runs, the pid cannot have been reused.
             if !self.ended() {
                 let _ = kill_process(pid, Signal::KILL);
             }
@@ -142,16 +142,16 @@ impl Drop for Client {
     }
 }
 
-/// A file that is archived and recalled again and again, and what is needed for that.
+/// A file that is archived and recalled again and again.
 struct Victim<'a> {
     stage: &'a Stage,
     program: &'a Path,
-    /// Of the client that lives.
+    /// Of the client that stays alive.
     mount: &'a Mount,
     name: String,
     copy: PathBuf,
     bytes: Vec<u8>,
-    dice: Dice,
+    random: Random,
 }
 
 impl<'a> Victim<'a> {
@@ -169,60 +169,68 @@ impl<'a> Victim<'a> {
             name,
             copy,
             bytes,
-            dice: Dice(number as u64 + 1),
+            random: Random(number as u64 + 1),
         }
     }
 
-    /// Kills a client in a recall, once it has brought a random number of bytes.
-    fn strike_recall(&mut self) -> Struck {
-        within(self.mount, "archive", &self.name, |path| cut(&path)).unwrap();
-        let target = self.dice.below(LENGTH);
+    /// Kills a client during a recall, after a random number of bytes.
+    fn kill_in_recall(&mut self) -> Killed {
+        within(self.mount, "archive", &self.name, |path| handshake(&path)).unwrap();
+        let target = self.random.below(LENGTH);
         let file = format!("/{}", self.name);
         let mut client = Client::start(self.program, self.stage.volume.name(), &["read", &file]);
-        let begun = Instant::now();
+        let started = Instant::now();
         let reached = |seen: &Seen| seen.marked && seen.bytes >= target;
-        while !reached(&see(&self.copy)) && !client.ended() {
-            assert!(begun.elapsed() < PATIENCE, "{}: no recall", self.name);
+        while !reached(&inspect(&self.copy)) && !client.ended() {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{}: the recall does not start",
+                self.name
+            );
             thread::sleep(Duration::from_micros(200));
         }
         client.kill();
-        let seen = see(&self.copy);
+        let seen = inspect(&self.copy);
         if seen.marked && seen.remote {
-            Struck::Recall((seen.bytes * 10 / LENGTH).min(9))
+            Killed::Recall((seen.bytes * 10 / LENGTH).min(9))
         } else {
-            Struck::Nothing
+            Killed::Nothing
         }
     }
 
-    /// Kills a client in a handshake, a random time after a random step of it.
-    fn strike_handshake(&mut self) -> Struck {
+    /// Kills a client during a handshake, a random time after a random step.
+    fn kill_in_handshake(&mut self) -> Killed {
         let file = format!("/{}", self.name);
         let seconds = within(self.mount, "stat", &self.name, |path| {
             fs::metadata(path).unwrap().mtime().to_string()
         });
         let words = ["archive", &file, "0", &seconds];
         let mut client = Client::start(self.program, self.stage.volume.name(), &words);
-        let begun = Instant::now();
-        let (step, micros) = (self.dice.below(STEPS.len()), self.dice.below(4000));
-        while seen_step(&see(&self.copy)) < Some(step) && !client.ended() {
-            assert!(begun.elapsed() < PATIENCE, "{}: no handshake", self.name);
+        let started = Instant::now();
+        let (step, micros) = (self.random.below(STEPS.len()), self.random.below(4000));
+        while seen_step(&inspect(&self.copy)) < Some(step) && !client.ended() {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{}: the handshake does not start",
+                self.name
+            );
             thread::sleep(Duration::from_micros(200));
         }
         thread::sleep(Duration::from_micros(micros as u64));
         client.kill();
-        seen_step(&see(&self.copy)).map_or(Struck::Nothing, Struck::HandShake)
+        seen_step(&inspect(&self.copy)).map_or(Killed::Nothing, Killed::Handshake)
     }
 
-    /// The other client finds the bytes, and the brick has them. Returns how long that took.
-    fn check(&self, struck: Struck) -> Duration {
+    /// Another client reads the right bytes, and the brick has them afterwards. Returns how long the read took.
+    fn check(&self, killed: Killed) -> Duration {
         let what = format!(
-            "{}, {struck:?}: {}",
+            "{}, {killed:?}: {}",
             self.name,
             self.stage.volume.marks(&self.name)
         );
-        let begun = Instant::now();
+        let started = Instant::now();
         let read = within(self.mount, &what, &self.name, fs::read);
-        let took = begun.elapsed();
+        let took = started.elapsed();
         let read = read.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.mount.log()));
         assert_same(&read, &self.bytes, &what);
         self.stage.volume.await_plain(&self.name, &what);
@@ -231,17 +239,17 @@ impl<'a> Victim<'a> {
     }
 }
 
-fn count(all: &[Struck], which: impl Fn(&Struck) -> bool) -> usize {
-    all.iter().filter(|struck| which(struck)).count()
+fn count(all: &[Killed], which: impl Fn(&Killed) -> bool) -> usize {
+    all.iter().filter(|killed| which(killed)).count()
 }
 
 #[test]
-fn clients_that_are_killed_at_random_leave_files_that_read() {
+fn files_read_correctly_after_clients_are_killed_at_random() {
     let recalls = std::env::var("CLOUDSYNC_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let stage = Stage::new("kills", Layout::Single, &[]);
     let program = compiled_in(lab(), "gfapi", &["-lgfapi"]);
     let mount = stage.mount();
-    let begun = Instant::now();
+    let started = Instant::now();
     let next = AtomicUsize::new(0);
     let all = thread::scope(|scope| {
         let work = |number| {
@@ -249,48 +257,48 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
             move || {
                 let mut victim = Victim::new(stage, program, mount, number);
                 let before = fs::metadata(mount.path().join(&victim.name)).unwrap();
-                let (mut struck, mut longest) = (Vec::new(), Duration::ZERO);
+                let (mut killed, mut longest) = (Vec::new(), Duration::ZERO);
                 loop {
                     let turn = next.fetch_add(1, Ordering::Relaxed);
-                    if turn >= recalls + recalls / HAND_SHAKES {
+                    if turn >= recalls + recalls / HANDSHAKES {
                         break;
                     }
-                    let is_recall = turn % (HAND_SHAKES + 1) != 0;
+                    let is_recall = turn % (HANDSHAKES + 1) != 0;
                     let this = if is_recall {
-                        victim.strike_recall()
+                        victim.kill_in_recall()
                     } else {
-                        victim.strike_handshake()
+                        victim.kill_in_handshake()
                     };
                     longest = longest.max(victim.check(this));
-                    struck.push((is_recall, this));
+                    killed.push((is_recall, this));
                 }
                 let after = fs::metadata(mount.path().join(&victim.name)).unwrap();
                 let times = |data: &fs::Metadata| (data.mtime(), data.mtime_nsec());
                 assert_eq!(times(&after), times(&before), "{}", victim.name);
-                (struck, longest)
+                (killed, longest)
             }
         };
-        let threads: Vec<_> = (0..AT_ONCE)
+        let threads: Vec<_> = (0..CONCURRENT)
             .map(|number| scope.spawn(work(number)))
             .collect();
         let ended = threads.into_iter().map(|thread| thread.join().unwrap());
         ended.collect::<Vec<_>>()
     });
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let longest = all.iter().map(|(_, longest)| *longest).max().unwrap();
-    let of = |recall: bool| -> Vec<Struck> {
-        let all = all.iter().flat_map(|(struck, _)| struck);
+    let of = |recall: bool| -> Vec<Killed> {
+        let all = all.iter().flat_map(|(killed, _)| killed);
         let these = all.filter(|(is_recall, _)| *is_recall == recall);
-        these.map(|(_, struck)| *struck).collect()
+        these.map(|(_, killed)| *killed).collect()
     };
     let (recalls, handshakes) = (of(true), of(false));
 
     let tenths: Vec<usize> = (0..10)
-        .map(|tenth| count(&recalls, |struck| *struck == Struck::Recall(tenth)))
+        .map(|tenth| count(&recalls, |killed| *killed == Killed::Recall(tenth)))
         .collect();
     let hit: usize = tenths.iter().sum();
     eprintln!(
-        "{} clients were killed for a recall, {hit} in the middle of it, in {took:.0?}",
+        "{} clients were killed for a recall, {hit} of them during it, in {took:.0?}",
         recalls.len()
     );
     eprintln!("bytes on the brick when the client died, in tenths: {tenths:?}");
@@ -298,29 +306,29 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
         .map(|step| {
             (
                 STEPS[step],
-                count(&handshakes, |struck| *struck == Struck::HandShake(step)),
+                count(&handshakes, |killed| *killed == Killed::Handshake(step)),
             )
         })
         .collect();
-    let shaken: usize = steps.iter().map(|(_, times)| times).sum();
+    let in_handshake: usize = steps.iter().map(|(_, times)| times).sum();
     eprintln!(
-        "{} clients were killed for a handshake, {shaken} in the middle of it: {steps:?}",
+        "{} clients were killed for a handshake, {in_handshake} of them during it: {steps:?}",
         handshakes.len()
     );
     eprintln!("the next read took {longest:.1?} at most");
 
     assert!(
         hit * 10 >= recalls.len() * 9,
-        "too many kills struck nothing"
+        "too many kills missed the recall"
     );
     let spread = tenths.iter().filter(|times| **times > 0).count();
     assert!(spread >= 7, "the kills are not spread over the recall");
     assert!(
-        shaken * 2 >= handshakes.len(),
-        "too many kills struck nothing"
+        in_handshake * 2 >= handshakes.len(),
+        "too many kills missed the handshake"
     );
 
-    // No temporary is left, and a client that knows nothing finds the same.
+    // No temporary files are left, and a new client reads the same.
     let bricks = stage.volume.bricks();
     let mut names: Vec<_> = fs::read_dir(&bricks[0])
         .unwrap()
@@ -328,7 +336,7 @@ fn clients_that_are_killed_at_random_leave_files_that_read() {
         .filter(|name| name != ".glusterfs")
         .collect();
     names.sort();
-    let victims: Vec<_> = (0..AT_ONCE)
+    let victims: Vec<_> = (0..CONCURRENT)
         .map(|number| format!("victim-{number}"))
         .collect();
     assert_eq!(names, victims);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client dies before and after each step. Which points there are is not written here: a client that is left alone
-//! tells the points that it comes to, and then for each of them another dies there.
+//! A client dies before and after each step. The points are not listed here: a client that survives records the points
+//! that it passes, and then for each of them another client dies there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,21 +13,21 @@ use std::time::{Duration, Instant};
 use cloudsync_lab::{Artifacts, Mount, MountOptions, until};
 use cloudsync_logic::crash::STEPS;
 
-use super::acts::{Act, PLAYS, content, step};
-use super::{Stage, VARIABLE, cut, lab, translator, within};
+use super::acts::{SUITES, Scenario, content, step};
+use super::{Stage, VARIABLE, handshake, lab, translator, within};
 use crate::scene::{PATIENCE, assert_same};
 
-/// Clients that die at once.
-const AT_ONCE: usize = 4;
-/// "At once", for a lock that a dead client had: less than a brick would wait for it to come back.
-const AT_MOST: Duration = Duration::from_secs(10);
+/// How many clients die at a time.
+const CONCURRENT: usize = 4;
+/// Time limit for a check. It shows that a dead client's lock was free: a brick would wait longer for its reconnect.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// Does it for each, some at once.
+/// Runs `work` for each, some of them concurrently.
 fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
     let left = Mutex::new(all.iter());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONCURRENT {
             scope.spawn(|| {
                 while let Some(one) = next() {
                     work(one);
@@ -37,8 +37,8 @@ fn for_each<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
     });
 }
 
-impl Act {
-    /// Has a client of its own do it, with this in its environment.
+impl Scenario {
+    /// Runs the operation through a client of its own, with a variable in its environment.
     fn run(
         &self,
         stage: &Stage,
@@ -48,17 +48,17 @@ impl Act {
     ) -> (Mount, io::Result<()>) {
         let options = MountOptions::default().env(variable, value);
         let mount = stage.volume.mount(&options).unwrap();
-        let act = self.act;
-        let result = within(&mount, self.name, name, move |path| act(&path));
+        let scenario = self.operation;
+        let result = within(&mount, self.name, name, move |path| scenario(&path));
         (mount, result)
     }
 
-    /// The points that a client comes to which lives.
+    /// The points that a surviving client passes.
     fn trace(&self, stage: &Stage, mount: &Mount) -> Vec<String> {
         let name = format!("{}-lives", self.name);
         (self.prepare)(stage, mount, &name);
         let file = lab().scratch(&format!("{}-{}.trace", stage.volume.name(), self.name));
-        stage.take_away(self.store_away);
+        stage.set_store_away(self.store_away);
         let (client, result) = self.run(
             stage,
             &name,
@@ -66,9 +66,9 @@ impl Act {
             file.to_str().unwrap(),
         );
         let ended = result.err().and_then(|error| error.raw_os_error());
-        assert_eq!(ended, self.ends, "{name}\n{}", client.log());
-        let last = self.last;
-        stage.take_away(false);
+        assert_eq!(ended, self.errno, "{name}\n{}", client.log());
+        let last = self.last_point;
+        stage.set_store_away(false);
         let points = until(PATIENCE, last, || {
             let text = fs::read_to_string(lab().outer(&file)).ok()?;
             text.lines().any(|line| line == last).then_some(text)
@@ -76,14 +76,14 @@ impl Act {
         points.unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// Clients die at all points of it, and others find everything as it should be. Returns the points that there are,
-    /// and at how many of them a client died.
-    fn play(&self, stage: &Stage) -> (Vec<String>, usize) {
+    /// Clients die at all selected points, and another one checks the files. Returns the points that there are and at how
+    /// many of them a client died.
+    fn run_all(&self, stage: &Stage) -> (Vec<String>, usize) {
         let mount = stage.mount();
         let points = self.trace(stage, &mount);
-        let dies = (self.dies)(&points);
-        assert!(!dies.is_empty(), "{}: {points:?}", self.name);
-        let cases: Vec<_> = dies
+        let dies_at = (self.dies_at)(&points);
+        assert!(!dies_at.is_empty(), "{}: {points:?}", self.name);
+        let cases: Vec<_> = dies_at
             .iter()
             .enumerate()
             .map(|(number, point)| (format!("{}-{number}", self.name), point))
@@ -91,9 +91,9 @@ impl Act {
         for (name, _) in &cases {
             (self.prepare)(stage, &mount, name);
         }
-        stage.take_away(self.store_away);
+        stage.set_store_away(self.store_away);
         for_each(&cases, |(name, point)| self.die(stage, name, point));
-        stage.take_away(false);
+        stage.set_store_away(false);
         drop(mount);
         let mount = stage.mount();
         for_each(&cases, |(name, point)| {
@@ -104,82 +104,84 @@ impl Act {
 
     fn die(&self, stage: &Stage, name: &str, point: &str) {
         let (client, result) = self.run(stage, name, VARIABLE, point);
-        let dead = until(PATIENCE, "its death", || (!client.alive()).then_some(()));
+        let dead = until(PATIENCE, "the client's death", || {
+            (!client.alive()).then_some(())
+        });
         dead.unwrap_or_else(|_| {
             let log = client.log();
             panic!("{name}: the client did not die {point}: {result:?}\n{log}")
         });
     }
 
-    /// Another client finds no lock, the bytes, and nothing that anybody can trip over.
+    /// Another client finds no lock held, the right bytes, and no leftovers.
     fn check(&self, stage: &Stage, mount: &Mount, name: &str, point: &str) {
         let what = format!("{name}, died {point}: {}", stage.volume.marks(name));
         let bytes = content(name);
-        let begun = Instant::now();
+        let started = Instant::now();
         let (shown, read) = within(mount, &what, name, |path| {
             let shown = fs::metadata(&path).unwrap().len();
             (shown, fs::read(path))
         });
         let read = read.unwrap_or_else(|error| panic!("{what}: {error}\n{}", mount.log()));
-        if !(self.fits)(&read, &bytes) {
+        if !(self.allows)(&read, &bytes) {
             assert_same(&read, &bytes, &what);
         }
         assert_eq!(shown, read.len() as u64, "{what}");
-        // An erasure-coded volume may not show it to the first who looks.
+        // A dispersed volume may not show it to the first lookup.
         stage.volume.await_tidied(name, &what, || {
             within(mount, &what, name, fs::metadata).unwrap();
         });
-        // Whatever it was that takes the lock: it is free.
+        // The lock is free, whichever operation takes it.
         stage.put(name, &read);
-        let next = within(mount, &what, name, |path| cut(&path));
+        let next = within(mount, &what, name, |path| handshake(&path));
         let next = next.err().and_then(|error| error.raw_os_error());
-        assert_eq!(next, self.next, "{what}\n{}", mount.log());
+        assert_eq!(next, self.next_errno, "{what}\n{}", mount.log());
         assert_eq!(stage.volume.is_cold(name), next.is_none(), "{what}");
         let again = within(mount, &what, name, fs::read);
         assert_same(&again.unwrap(), &read, &what);
         stage.volume.await_plain(name, &what);
-        let took = begun.elapsed();
-        assert!(took < AT_MOST, "{what}: {took:?}");
+        let took = started.elapsed();
+        assert!(took < TIME_LIMIT, "{what}: {took:?}");
     }
 }
 
-/// For each point: the client dies there, another comes, and the file has its bytes or is cold and is recalled.
+/// For each point: the client dies there, and another one reads the file's bytes, recalling them if it is cold.
 #[test]
-fn a_client_that_dies_at_any_step_leaves_a_file_that_reads() {
-    let mut came = BTreeSet::new();
+fn a_file_reads_correctly_after_a_client_dies_at_any_step() {
+    let mut passed = BTreeSet::new();
     let mut deaths = 0;
-    for (volume, layout, settings, acts) in PLAYS {
+    for (volume, layout, settings, scenarios) in SUITES {
         let stage = Stage::new(volume, layout, settings);
-        for act in acts {
-            let begun = Instant::now();
-            let (points, died) = act.play(&stage);
+        for scenario in scenarios {
+            let started = Instant::now();
+            let (points, died) = scenario.run_all(&stage);
             eprintln!(
                 "{volume}, {}: {} points, {died} clients died, {:.1?}",
-                act.name,
+                scenario.name,
                 points.len(),
-                begun.elapsed()
+                started.elapsed()
             );
-            came.extend(points.iter().map(|point| step(point).to_owned()));
+            passed.extend(points.iter().map(|point| step(point).to_owned()));
             deaths += died;
         }
     }
     eprintln!("{deaths} clients died");
     let all: BTreeSet<_> = STEPS.iter().map(|step| (*step).to_owned()).collect();
     assert_eq!(
-        came, all,
-        "the steps that clients came to, and those of crates/logic/src/crash.rs"
+        passed, all,
+        "the steps that clients passed, and those of crates/logic/src/crash.rs"
     );
 }
 
-/// The points are in the build of these tests, which shows that they can be found, and in no other.
+/// The build for these tests has the points, which shows that the search works; no other build has them.
 #[test]
-fn what_is_installed_has_no_crash_points() {
+fn released_builds_have_no_crash_points() {
     let has = |file: &Path| {
         let bytes = fs::read(file).unwrap();
         let mut places = bytes.windows(VARIABLE.len());
         places.any(|place| place == VARIABLE.as_bytes())
     };
-    assert!(has(&translator()), "not found where they are");
+    assert!(has(&translator()), "the search does not find them");
     let shipped = Artifacts::find(&["amazons3", "directory"]).unwrap();
     for file in shipped.plugins.iter().chain([&shipped.translator]) {
         assert!(!has(file), "{}", file.display());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A way to the S3 server on which things go wrong: each object has a fault of its own, and every time that it strikes
-//! is counted, because a fault that never struck has tested nothing.
+//! A faulty proxy to the S3 server: each object can have a fault, and injections are counted, because a fault that never
+//! occurred has tested nothing.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use cloudsync_lab::relay::{Exchange, reset};
 
 use crate::gate::before_the_store;
 
-/// How long an answer that stalls stalls: far longer than anybody waits.
+/// How long a stalled response stalls: far longer than any client waits.
 pub(crate) const STALL: Duration = Duration::from_secs(60);
 
 /// How a connection ends.
@@ -23,55 +23,55 @@ pub(crate) enum End {
     Reset,
 }
 
-/// What goes wrong with an object. GET means: the answers that carry its bytes.
+/// What goes wrong with an object. "GET" stands for responses that carry its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// So many of 100 requests are answered with 503 SlowDown.
+    /// This percentage of requests is answered with 503 SlowDown.
     SlowDown(u64),
-    /// So many times, a request is answered with this status and code.
+    /// This many requests are answered with this status and code.
     Refused(u32, u16, &'static str),
-    /// The same, but HEAD goes well.
+    /// The same, but HEAD succeeds.
     GetRefused(u32, u16, &'static str),
-    /// 403 and something that is not S3's.
+    /// 403 with a body that is not S3's.
     Page,
-    /// So many times, GET ends after so many bytes.
+    /// This many times, GET breaks off after this many bytes.
     Breaks(u32, usize, End),
-    /// So many times, GET stalls after so many bytes.
+    /// This many times, GET stalls after this many bytes.
     Stalls(u32, usize),
-    /// GET brings a byte now and then.
+    /// GET sends a byte now and then.
     Trickles,
-    /// So many times, a request is not answered.
+    /// This many requests are not answered.
     Silent(u32),
-    /// So many times, what comes is not HTTP.
+    /// This many responses are not HTTP.
     Noise(u32),
-    /// One bit of this byte is another.
+    /// One bit of this byte is flipped.
     Flipped(usize),
-    /// HEAD's Content-Length is so much off.
+    /// HEAD's Content-Length is off by this much.
     HeadLength(i64),
-    /// GET's Content-Length is so much off.
+    /// GET's Content-Length is off by this much.
     GetLength(i64),
-    /// GET has no Content-Length, its body ends with the connection.
+    /// GET has no Content-Length; its body ends with the connection.
     NoLength,
-    /// GET says that it is a range that begins later.
+    /// GET's Content-Range names a range that begins later.
     NamesAnotherRange,
-    /// GET says that the object is longer.
+    /// GET's Content-Range names a larger object.
     NamesAnotherTotal,
-    /// GET sends other bytes of the object than it says.
+    /// GET sends other bytes of the object than it names.
     SendsAnotherRange,
-    /// GET ignores that a range was asked for.
+    /// GET ignores the requested range.
     Whole,
-    /// GET is of another version.
+    /// GET's ETag is of another version.
     AnotherVersion,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     faults: Mutex<HashMap<String, (Fault, u32)>>,
-    /// All requests, and the state of the dice.
+    /// How many requests there were, and the state of the random generator.
     requests: Mutex<(u32, u64)>,
 }
 
-/// See the module. It serves until the test program ends.
+/// See the module. It runs until the test program ends.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     url: String,
@@ -79,7 +79,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Without faults.
+    /// A proxy without faults.
     pub(crate) fn new() -> Self {
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
@@ -89,34 +89,34 @@ impl Proxy {
         }
     }
 
-    /// What to set as the server's address.
+    /// The value for the server's address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on this goes wrong with the object of this name.
+    /// From now on, requests for this object have this fault.
     pub(crate) fn set(&self, name: &str, fault: Fault) {
         let mut faults = self.shared.faults.lock().unwrap();
         faults.insert(name.to_owned(), (fault, 0));
     }
 
-    /// How often that struck.
-    pub(crate) fn struck(&self, name: &str) -> u32 {
+    /// How often the fault was injected.
+    pub(crate) fn hits(&self, name: &str) -> u32 {
         self.shared.faults.lock().unwrap()[name].1
     }
 
-    /// All goes well from now on.
-    pub(crate) fn mend(&self) {
+    /// Removes all faults.
+    pub(crate) fn clear_faults(&self) {
         self.shared.faults.lock().unwrap().clear();
     }
 
-    /// All requests so far.
+    /// How many requests there were.
     pub(crate) fn requests(&self) -> u32 {
         self.shared.requests.lock().unwrap().0
     }
 }
 
-/// An answer, whole in memory.
+/// A response, with its body in memory.
 struct Answer {
     head: String,
     body: Vec<u8>,
@@ -164,10 +164,10 @@ impl Answer {
     }
 }
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after a response.
 enum After {
-    GoesOn,
-    /// So many bytes of the body are sent before this.
+    Continues,
+    /// It ends after this many bytes of the body.
     Ends(usize, End),
     Stalls(usize),
     Trickles,
@@ -176,28 +176,28 @@ enum After {
 impl Shared {
     fn answer(&self, exchange: Exchange<'_>) -> io::Result<()> {
         self.requests.lock().unwrap().0 += 1;
-        let (asked, to_client) = (exchange.request, exchange.client);
+        let (request, to_client) = (exchange.request, exchange.client);
         let mut answer = Answer {
             head: exchange.answer,
             body: Vec::new(),
         };
-        let is_head = asked.method == "HEAD";
+        let is_head = request.method == "HEAD";
         if !is_head {
             let length = header(&answer.head, "content-length").parse();
             answer.body = vec![0; length.map_err(io::Error::other)?];
             exchange.server.read_exact(&mut answer.body)?;
         }
-        let path = asked.target.split('?').next().unwrap_or_default();
+        let path = request.target.split('?').next().unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
-        let after = self.spoil(name, is_head, &mut answer);
+        let after = self.apply(name, is_head, &mut answer);
         to_client.write_all(answer.head.as_bytes())?;
         let body = if is_head { &[][..] } else { &answer.body };
         match after {
-            After::GoesOn => to_client.write_all(body)?,
+            After::Continues => to_client.write_all(body)?,
             After::Ends(bytes, end) => {
                 to_client.write_all(&body[..bytes.min(body.len())])?;
                 if end == End::Reset {
-                    // So that what was sent is not thrown away with it.
+                    // Lets the client receive what was sent; a reset would discard it.
                     thread::sleep(Duration::from_millis(20));
                     reset(to_client)?;
                 }
@@ -212,7 +212,7 @@ impl Shared {
             }
             After::Stalls(bytes) => {
                 to_client.write_all(&body[..bytes.min(body.len())])?;
-                // Until the client gives up, or the time is over.
+                // Until the client gives up, or the time is up.
                 to_client.set_read_timeout(Some(STALL))?;
                 if matches!(to_client.read(&mut [0]), Ok(0)) {
                     return Err(ErrorKind::ConnectionAborted.into());
@@ -224,30 +224,30 @@ impl Shared {
         Ok(())
     }
 
-    /// Does to the answer what is wrong with the object.
-    fn spoil(&self, name: &str, is_head: bool, answer: &mut Answer) -> After {
+    /// Applies the object's fault to the response.
+    fn apply(&self, name: &str, is_head: bool, answer: &mut Answer) -> After {
         let mut faults = self.faults.lock().unwrap();
-        let Some((fault, struck)) = faults.get_mut(name) else {
-            return After::GoesOn;
+        let Some((fault, hits)) = faults.get_mut(name) else {
+            return After::Continues;
         };
         let good = answer.head.starts_with("HTTP/1.1 2");
-        // What HEAD is spared from, and what answers without the object's bytes are.
-        let spared = match *fault {
-            Fault::SlowDown(percent) => self.dice() >= percent,
+        // Not every fault applies to HEAD, or to responses without the object's bytes.
+        let exempt = match *fault {
+            Fault::SlowDown(percent) => self.random() >= percent,
             Fault::Refused(times, ..) | Fault::Silent(times) | Fault::Noise(times) => {
-                *struck >= times
+                *hits >= times
             }
             Fault::GetRefused(times, ..) | Fault::Breaks(times, ..) | Fault::Stalls(times, _) => {
-                is_head || !good || *struck >= times
+                is_head || !good || *hits >= times
             }
             Fault::Page => false,
             Fault::HeadLength(_) => !is_head || !good,
             _ => is_head || !good,
         };
-        if spared {
-            return After::GoesOn;
+        if exempt {
+            return After::Continues;
         }
-        *struck += 1;
+        *hits += 1;
         match *fault {
             Fault::SlowDown(_) => *answer = Answer::refusal(503, "SlowDown"),
             Fault::Refused(_, status, code) | Fault::GetRefused(_, status, code) => {
@@ -292,11 +292,11 @@ impl Shared {
             }
             Fault::AnotherVersion => answer.set("etag", Some("\"another\"")),
         }
-        After::GoesOn
+        After::Continues
     }
 
-    /// 0 to 99, the same in every run that asks as often.
-    fn dice(&self) -> u64 {
+    /// 0 to 99, from the same sequence in every run.
+    fn random(&self) -> u64 {
         let mut requests = self.requests.lock().unwrap();
         requests.1 = requests
             .1

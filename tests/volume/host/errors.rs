@@ -65,7 +65,7 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
         }
         // Archive it again, if possible.
         if number % 4 < 2 && scene.is_plain_now(&name) {
-            let _ = scene.cut(&name);
+            let _ = scene.handshake(&name);
         }
     }
     scene.assert_idle();

@@ -214,7 +214,7 @@ fn a_handshake_that_lost_its_lock_changes_nothing() {
     await_connection(&lost, &scene, false);
     assert!(wire.relay.struck() > 0, "no connection was cut");
 
-    scene.cut_with_key(NAME).unwrap();
+    scene.handshake_with_key(NAME).unwrap();
     assert!(scene.is_cold(NAME));
     ours.hold();
     // A client whose kernel has none of the file's bytes cached.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A plugin that writes too much, too little, twice, elsewhere and too late, and says what is not so. (A plugin that
-//! breaks the process's memory breaks the process: nothing can be promised there.)
+//! A plugin that writes too much, too little, twice, elsewhere and too late, and returns wrong results. (Nothing can be
+//! promised for a plugin that corrupts the process's memory.)
 
 use std::fs;
 use std::io;
@@ -15,12 +15,12 @@ use super::LENGTH;
 use crate::native::install_plugin;
 use crate::scene::{PATIENCE, assert_same, errno, lab};
 
-/// What every object of tests/plugin-hostile is.
+/// The content of every object of tests/plugin-hostile.
 fn object() -> Vec<u8> {
     (0..LENGTH).map(|place| (place % 251) as u8).collect()
 }
 
-/// How the read of a file ends: with its bytes, or with this errno.
+/// How the read of a file ends: with its bytes (none), or with this errno.
 const READS: [(&str, Option<i32>); 22] = [
     ("honest", None),
     ("nothing", Some(libc::EBADMSG)),
@@ -37,7 +37,7 @@ const READS: [(&str, Option<i32>); 22] = [
     ("rubbish", Some(libc::EREMOTEIO)),
     ("no-errno", Some(libc::EREMOTEIO)),
     ("negative-errno", Some(libc::ENODATA)),
-    // No errno that the kernel lets pass: of an answer with such a one it takes no notice, and waits for another.
+    // Errnos that the kernel does not accept: it would ignore the reply and wait forever.
     ("huge-errno", Some(libc::EIO)),
     ("kernel-errno", Some(libc::EIO)),
     ("least-errno", Some(libc::EIO)),
@@ -47,7 +47,7 @@ const READS: [(&str, Option<i32>); 22] = [
     ("head-endless", None),
 ];
 
-/// How the handshake ends.
+/// The errno with which the handshake ends.
 const REFUSED: [(&str, i32); 4] = [
     ("head-positive", libc::EBADMSG),
     ("head-huge", libc::EBADMSG),
@@ -55,7 +55,7 @@ const REFUSED: [(&str, i32); 4] = [
     ("head-least-errno", libc::EIO),
 ];
 
-fn cut(mount: &Mount, name: &str) -> io::Result<()> {
+fn handshake(mount: &Mount, name: &str) -> io::Result<()> {
     let path = mount.path().join(name);
     mount.within(PATIENCE, "the handshake", move || {
         let seconds = fs::metadata(&path)?.mtime().to_string();
@@ -64,7 +64,7 @@ fn cut(mount: &Mount, name: &str) -> io::Result<()> {
 }
 
 #[test]
-fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
+fn a_misbehaving_plugin_fails_only_reads_of_its_files() {
     install_plugin("hostile", "plugin-hostile/hostile.c", &[]);
     let volume = lab()
         .volume("misled", Layout::Single, Backing::Ram)
@@ -85,11 +85,11 @@ fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
             .unwrap();
     }
     for (name, expected) in REFUSED {
-        assert_eq!(errno(cut(&mount, name)), expected, "{name}");
+        assert_eq!(errno(handshake(&mount, name)), expected, "{name}");
         assert_same(&fs::read(brick.join(name)).unwrap(), &object(), name);
     }
     for (name, _) in READS {
-        cut(&mount, name).unwrap();
+        handshake(&mount, name).unwrap();
         assert_eq!(fs::metadata(brick.join(name)).unwrap().len(), 0, "{name}");
     }
     mount.unmount().unwrap();
@@ -114,13 +114,11 @@ fn a_plugin_that_does_everything_wrong_costs_an_error_and_nothing_else() {
                 .map_or_else(ToString::to_string, |_| "bytes".to_owned())
         );
         if got != expected || cold != expected.is_some() {
-            wrong.push(format!(
-                "{name}: {read:?} and not {expected:?}, cold: {cold}"
-            ));
+            wrong.push(format!("{name}: {read:?}, not {expected:?}, cold: {cold}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", mount.log());
-    // What comes late comes now, and changes nothing.
+    // By now the late writes have arrived, and must not have changed anything.
     thread::sleep(Duration::from_secs(1));
     for (name, expected) in READS {
         let (now, cold) = (fs::read(brick.join(name)).unwrap(), expected.is_some());

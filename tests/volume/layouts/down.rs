@@ -104,7 +104,7 @@ fn during_archive(mut scene: Scene) {
     scene.volume.kill_brick(2).unwrap();
     for name in ["at-once", "later"] {
         scene.bucket.put(name, &scene.read(name).unwrap()).unwrap();
-        scene.cut(name).unwrap();
+        scene.handshake(name).unwrap();
     }
     // The records that let the dead brick be healed must not depend on work that the client has yet to do.
     scene.crash_and_remount();

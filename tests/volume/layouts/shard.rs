@@ -30,7 +30,7 @@ fn archiving_a_file_of_several_blocks_is_refused() {
     let bytes = pattern(1, 2 * BLOCK + 13);
     scene.write("file", &bytes);
     scene.bucket.put("file", &bytes).unwrap();
-    let refused = errno(scene.cut("file"));
+    let refused = errno(scene.handshake("file"));
     assert_eq!(refused, libc::EOPNOTSUPP);
     scene.remount();
     assert_eq!(scene.stat("file").len(), bytes.len() as u64);
@@ -45,7 +45,7 @@ fn an_object_of_the_first_block_alone_is_refused() {
     let bytes = pattern(3, 2 * BLOCK + 13);
     scene.write("file", &bytes);
     scene.bucket.put("file", &bytes[..BLOCK]).unwrap();
-    let refused = scene.cut("file");
+    let refused = scene.handshake("file");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
     assert_eq!(errno(refused), libc::EOPNOTSUPP);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Names that mean nothing and plugins that cannot be used: one clear line each, and local files work.
+//! Invalid store names and unusable plugins: one clear log line each, and local files keep working.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use cloudsync_lab::{Mount, MountOptions};
 use super::{Shelf, install, lab, plugin_folder};
 use crate::scene::{PATIENCE, errno, pattern};
 
-/// Compiles a line of C into the plugin folder.
+/// Compiles a line of C into the plugin directory.
 fn compile(name: &str, text: &str, flags: &[&str]) {
     let scratch = lab().outer(lab().scratch("broken"));
     fs::create_dir_all(&scratch).unwrap();
@@ -28,14 +28,14 @@ fn compile(name: &str, text: &str, flags: &[&str]) {
     install(&library);
 }
 
-/// Puts bytes there that are no library.
-fn forge(name: &str, bytes: &[u8]) {
+/// Installs a file that is not a library.
+fn install_file(name: &str, bytes: &[u8]) {
     let file = lab().outer(lab().scratch(&format!("lib{name}.so")));
     fs::write(&file, bytes).unwrap();
     install(&file);
 }
 
-/// A client of its own whose store is that one, whatever the volume says.
+/// A separate client with this store, whatever the volume's settings are.
 fn with_store(shelf: &Shelf, name: &str, list: &str) -> Mount {
     let option = |key: &str, value| format!("--xlator-option=*cloudsync.cloudsync-{key}={value}");
     let mut options = MountOptions::default().arg(option("storetype", name));
@@ -45,7 +45,7 @@ fn with_store(shelf: &Shelf, name: &str, list: &str) -> Mount {
     shelf.volume.mount(&options).unwrap()
 }
 
-/// The lines in a client's log that are about stores, but for those that only show the volume file.
+/// The lines of a client's log about stores, without those that show the volume file.
 fn lines(mount: &Mount) -> Vec<String> {
     let log = mount.log();
     let ours = |line: &&str| line.starts_with('[') && line.contains("store '");
@@ -53,16 +53,16 @@ fn lines(mount: &Mount) -> Vec<String> {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_plugin_is_said_in_one_line_and_local_files_work() {
+fn a_broken_plugin_logs_one_line_and_local_files_work() {
     let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
     shelf.write("cold", &pattern(1, 1000));
     shelf.archive("cold", "");
-    // A 32-bit library as far as anybody looks.
+    // A 32-bit library, going by its ELF header.
     let mut other = fs::read(lab().outer(plugin_folder().join("libshelf.so"))).unwrap();
     other[4] = 1;
-    forge("narrow", &other);
-    forge("garbage", &pattern(2, 5000));
-    forge("empty", b"");
+    install_file("narrow", &other);
+    install_file("garbage", &pattern(2, 5000));
+    install_file("empty", b"");
     compile("symbolless", "int other;", &[]);
     compile(
         "needs",
@@ -108,7 +108,7 @@ fn whatever_is_wrong_with_a_plugin_is_said_in_one_line_and_local_files_work() {
             Ok::<_, std::io::Error>(fs::read(&cold))
         });
         assert_eq!(errno(read.unwrap()), libc::EREMOTE, "{name}");
-        let said = if cause.contains("name") && !cause.contains("nobody") {
+        let logged = if cause.contains("name") && !cause.contains("nobody") {
             let log = mount.log();
             log.lines()
                 .filter(|line| line.contains(cause))
@@ -117,9 +117,9 @@ fn whatever_is_wrong_with_a_plugin_is_said_in_one_line_and_local_files_work() {
         } else {
             lines(&mount)
         };
-        assert_eq!(said.len(), 1, "{name}: {said:?}\n{}", mount.log());
-        assert!(said[0].contains(cause), "{name}: {said:?}");
-        assert!(said[0].contains("local files work"), "{name}: {said:?}");
+        assert_eq!(logged.len(), 1, "{name}: {logged:?}\n{}", mount.log());
+        assert!(logged[0].contains(cause), "{name}: {logged:?}");
+        assert!(logged[0].contains("local files work"), "{name}: {logged:?}");
         assert!(mount.alive());
         if name == "panics" {
             let log = mount.log();
@@ -132,7 +132,7 @@ fn whatever_is_wrong_with_a_plugin_is_said_in_one_line_and_local_files_work() {
 }
 
 #[test]
-fn a_panic_in_a_plugin_costs_an_errno_and_not_the_mount() {
+fn a_panic_in_a_plugin_fails_the_operation_not_the_mount() {
     let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
     shelf.write("cold", &pattern(1, 1000));
     shelf.archive("cold", "");
@@ -151,21 +151,21 @@ fn a_panic_in_a_plugin_costs_an_errno_and_not_the_mount() {
             "{log}"
         );
         assert!(mount.alive() && shelf.is_cold("cold"));
-        // What the plugin itself says, in the name of the volume.
+        // What the plugin itself logs, under the volume's name.
         let own = format!("0-{}-cloudsync: ", shelf.volume.name());
-        let said = |what: &str| {
+        let logged = |what: &str| {
             let line = |line: &&str| line.contains(&own) && line.contains(what);
             log.lines().filter(line).count()
         };
-        assert_eq!(said("asked to panic in Some("), 1, "{log}");
-        assert!(said("asked for \"") > 0, "{log}");
+        assert_eq!(logged("asked to panic in Some("), 1, "{log}");
+        assert!(logged("asked for \"") > 0, "{log}");
         assert!(!log.contains("nobody wants to know") && !log.contains("secrets and all"));
     }
     assert_eq!(shelf.read("cold").unwrap(), pattern(1, 1000));
 }
 
 #[test]
-fn glusterd_refuses_names_and_lists_what_is_installed() {
+fn glusterd_refuses_unknown_stores_and_lists_installed_ones() {
     let shelf = Shelf::new("shelf", &[("features.cloudsync-store-id", "path=%")]);
     for wrong in ["../libshelf", "lib/shelf", "Shelf", "shelf.so", "nothing"] {
         let refusal = shelf

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Plugins that others wrote: in C, for us and for the stock translator; and the one that the distribution ships.
+//! Third-party plugins: in C, for our ABI and for the stock translator's, and the one that the distribution ships.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,15 +15,15 @@ use crate::scene::{PATIENCE, assert_same, claim, errno, pattern};
 const STORE_ID: (&str, &str) = ("features.cloudsync-store-id", "path=%");
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
 
-/// It gives the parts that are asked for, and describes objects.
+/// Serves requested ranges and describes objects.
 #[test]
-fn a_plugin_in_c_that_fetches_parts() {
+fn a_c_plugin_that_fetches_parts_recalls_files() {
     recalls_and_refuses("shelf");
 }
 
-/// It brings whole files: blocks, and returns what happened.
+/// Downloads whole files: blocks, and returns the result.
 #[test]
-fn a_plugin_in_c_that_blocks_and_returns() {
+fn a_c_plugin_that_downloads_whole_files_recalls_them() {
     recalls_and_refuses("whole");
 }
 
@@ -31,7 +31,11 @@ fn recalls_and_refuses(store: &str) {
     let mut shelf = Shelf::new(store, &[STORE_ID]);
     let bytes = pattern(1, 5_000_001);
     shelf.write("file", &bytes);
-    assert_eq!(errno(shelf.cut("file")), libc::ENODATA, "its head is asked");
+    assert_eq!(
+        errno(shelf.handshake("file")),
+        libc::ENODATA,
+        "head is called"
+    );
     shelf.archive("file", "");
     shelf.write("other", &pattern(2, 300_000));
     shelf.archive("other", "");
@@ -41,11 +45,11 @@ fn recalls_and_refuses(store: &str) {
     assert_eq!(
         errno(shelf.read("other")),
         libc::ESTALE,
-        "it compares versions"
+        "versions are compared"
     );
     fs::remove_file(shelf.object("other")).unwrap();
     assert_eq!(errno(shelf.read("other")), libc::ENODATA);
-    // Another folder, while it runs.
+    // Another directory, set on the running volume.
     let elsewhere = shelf.folder.join("elsewhere");
     let list = format!("path={}", elsewhere.display());
     shelf
@@ -63,9 +67,9 @@ fn recalls_and_refuses(store: &str) {
     assert!(shelf.mount().log().contains("expected path=/folder"));
 }
 
-/// It winds writes and never waits for one, and does not know what became of them.
+/// Winds writes without waiting for any, and does not learn their results.
 #[test]
-fn a_plugin_in_c_of_the_stock_style() {
+fn a_c_plugin_of_the_stock_abi_recalls_files() {
     let mut shelf = Shelf::new("stock", &[BUCKET]);
     let bytes = pattern(5, 12_000_003);
     shelf.write("file", &bytes);
@@ -75,19 +79,19 @@ fn a_plugin_in_c_of_the_stock_style() {
     }
     shelf.remount();
     assert_same(&shelf.read("file").unwrap(), &bytes, "file");
-    // Half an object, which it takes for the whole.
+    // Half an object, which the plugin takes for the whole.
     shelf.put("lost", &bytes[..6_000_000]);
     assert_eq!(errno(shelf.read("lost")), libc::EBADMSG);
     fs::remove_file(shelf.object("lost")).unwrap();
     assert_eq!(
         errno(shelf.read("lost")),
         libc::EREMOTEIO,
-        "it gives no errno"
+        "the plugin returns no errno"
     );
     assert!(shelf.is_cold("lost"));
     shelf.put("lost", &bytes);
     assert_same(&shelf.read("lost").unwrap(), &bytes, "lost");
-    // Whoever says a checksum relies on it that somebody compares it.
+    // A claim with a checksum relies on the checksum being compared.
     shelf.write("summed", &bytes);
     let path = shelf.path("summed");
     let refused = shelf.within("csou.complete", move || {
@@ -103,9 +107,9 @@ fn a_plugin_in_c_of_the_stock_style() {
     assert!(!shelf.is_cold("summed"));
 }
 
-/// It says that all went well while the volume refuses what it writes.
+/// The plugin reports success although the volume refuses its writes.
 #[test]
-fn a_full_brick_is_noticed_for_a_plugin_that_does_not_look() {
+fn a_full_brick_is_detected_for_a_plugin_that_ignores_it() {
     let mut shelf = Shelf::on("stock", &[BUCKET], Backing::Sized(48 << 20));
     shelf.write("file", &pattern(6, 20 << 20));
     shelf.archive("file", "");
@@ -115,9 +119,9 @@ fn a_full_brick_is_noticed_for_a_plugin_that_does_not_look() {
     assert!(shelf.is_cold("file"));
 }
 
-/// A built plugin for the stock translator: Debian's. Its back-end is a library that Debian does not have.
+/// A compiled plugin for the stock translator: Debian's. It needs a library that Debian does not ship.
 #[test]
-fn the_distribution_s_own_plugin_loads_and_its_missing_back_end_is_named() {
+fn a_missing_library_of_the_shipped_plugin_is_named() {
     let shipped = plugin_folder().join("cloudsynccvlt.so");
     assert!(lab().outer(&shipped).is_file(), "{}", shipped.display());
     let shelf = Shelf::new("shelf", &[STORE_ID]);
@@ -133,20 +137,20 @@ fn the_distribution_s_own_plugin_loads_and_its_missing_back_end_is_named() {
     assert_eq!(fs::read(path.join("local")).unwrap(), b"local");
     assert_eq!(errno(fs::read(path.join("cold"))), libc::EREMOTE);
     let log = mount.log();
-    let said: Vec<_> = log
+    let logged: Vec<_> = log
         .lines()
         .filter(|line| line.contains("store 'cvlt'"))
         .collect();
-    assert_eq!(said.len(), 1, "{log}");
+    assert_eq!(logged.len(), 1, "{log}");
     let clear = "needs libopenarchive.so, which cannot be loaded: libopenarchive.so: cannot open shared object file";
     assert!(
-        said[0].contains(clear) && said[0].contains("local files work"),
-        "{said:?}"
+        logged[0].contains(clear) && logged[0].contains("local files work"),
+        "{logged:?}"
     );
 }
 
-/// A back-end for it that starts, and nothing more.
-const BACK_END: &str = "
+/// A stand-in for that library, which initializes and does nothing else.
+const LIBRARY: &str = "
     #include <stdint.h>
     typedef int32_t (*function)(void);
     static int32_t fine(void) { return 0; }
@@ -154,13 +158,13 @@ const BACK_END: &str = "
     int32_t get_archstore_methods(function *table) { for (int i = 0; i < 8; i++) table[i] = fine; return 0; }
 ";
 
-/// With a back-end, its own init runs to the end and reads our options.
+/// With the library, the plugin's own init completes and reads our options.
 #[test]
-fn the_distribution_s_own_plugin_runs_when_its_back_end_is_there() {
+fn the_shipped_plugin_runs_with_its_library() {
     let folder = lab().outer(lab().scratch("back-end"));
     fs::create_dir_all(&folder).unwrap();
     let (source, library) = (folder.join("back-end.c"), folder.join("libopenarchive.so"));
-    fs::write(&source, BACK_END).unwrap();
+    fs::write(&source, LIBRARY).unwrap();
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
         .arg(&library)
@@ -180,13 +184,13 @@ fn the_distribution_s_own_plugin_runs_when_its_back_end_is_there() {
     assert!(log.contains("store 'cvlt' is up"), "{log}");
     assert!(
         log.contains("store id is : path="),
-        "its option was read\n{log}"
+        "the plugin read its option\n{log}"
     );
 }
 
-/// Such a plugin cannot be asked for a part of an object, so nothing can be compared. What is another size is somebody's.
+/// Such a plugin cannot fetch a part of an object, so nothing can be compared. Content of another size is kept.
 #[test]
-fn what_was_written_after_its_recall_died_is_the_file() {
+fn bytes_written_after_a_recall_died_are_kept() {
     let mut shelf = Shelf::new("stock", &[BUCKET]);
     let (bytes, new) = (pattern(5, 96 << 20), pattern(6, 5_000_000));
     shelf.write("file", &bytes);
@@ -195,8 +199,8 @@ fn what_was_written_after_its_recall_died_is_the_file() {
     let path = shelf.path("file");
     let reader = std::thread::spawn(move || fs::read(path));
     let brick = shelf.volume.bricks()[0].join("file");
-    let begun = || (fs::metadata(&brick).unwrap().blocks() > 4096).then_some(());
-    until(PATIENCE, "the first bytes", begun).unwrap();
+    let started = || (fs::metadata(&brick).unwrap().blocks() > 4096).then_some(());
+    until(PATIENCE, "the first bytes", started).unwrap();
     shelf.mount.take().unwrap().kill9().unwrap();
     let _ = reader.join();
     shelf.volume.set("features.cloudsync", "off").unwrap();

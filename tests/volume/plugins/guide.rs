@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! docs/STORE-PLUGINS.md, followed to the letter: what it shows is what the files say, and its commands lead from an
-//! empty folder to a recalled file.
+//! Follows docs/STORE-PLUGINS.md to the letter: its snippets equal the source files, and its commands lead from an empty
+//! directory to a recalled file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use cloudsync_lab::{ADDRESS, Artifacts, Backing, Lab, Layout, Options};
 
-use super::developer_files;
+use super::write_developer_files;
 
 const GUIDE: &str = include_str!("../../../docs/STORE-PLUGINS.md");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The fenced blocks of the guide, with what the comment before each says that it is.
+/// The fenced blocks of the guide, each with the comment before it, which tells its kind.
 fn blocks() -> Vec<(&'static str, String)> {
     let mut blocks = Vec::new();
     let mut lines = GUIDE.lines();
@@ -25,8 +25,8 @@ fn blocks() -> Vec<(&'static str, String)> {
             let mark = before
                 .strip_prefix("<!-- ")
                 .and_then(|mark| mark.strip_suffix(" -->"));
-            let mark =
-                mark.unwrap_or_else(|| panic!("no test knows what this is:\n{}", block.join("\n")));
+            let mark = mark
+                .unwrap_or_else(|| panic!("no comment before this block:\n{}", block.join("\n")));
             blocks.push((mark, block.join("\n")));
         }
         before = line;
@@ -34,7 +34,7 @@ fn blocks() -> Vec<(&'static str, String)> {
     blocks
 }
 
-/// The commands of the guide, by the name of what they are for, in order.
+/// The commands of the guide, by purpose, in order.
 fn commands() -> BTreeMap<&'static str, String> {
     let mut commands: BTreeMap<_, String> = BTreeMap::new();
     for (mark, block) in blocks() {
@@ -46,7 +46,7 @@ fn commands() -> BTreeMap<&'static str, String> {
 }
 
 #[test]
-fn every_snippet_is_a_file_of_the_tree_or_a_command_that_is_run() {
+fn every_snippet_is_a_source_file_or_a_tested_command() {
     let mut files = 0;
     for (mark, block) in blocks() {
         let Some(path) = mark.strip_prefix("file ") else {
@@ -81,9 +81,9 @@ fn run(lab: &Lab, script: &str, volume: &str, store: &str, minutes: u64) -> Stri
             let path = std::env::var("PATH").unwrap_or_default();
             shell
                 .env("PATH", format!("{}:{path}", folder.display()))
-                // The lab has no way to a registry, and needs none: it is all here since this was built.
+                // The lab cannot reach a registry and needs none: everything was fetched to build these tests.
                 .env("CARGO_NET_OFFLINE", "true")
-                // What is compiled here is not measured.
+                // Speed does not matter here.
                 .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
                 .env_remove("CARGO_TARGET_DIR")
                 .env("PKG_CONFIG_PATH", lab.scratch("developer"))
@@ -97,9 +97,9 @@ fn run(lab: &Lab, script: &str, volume: &str, store: &str, minutes: u64) -> Stri
 }
 
 #[test]
-fn a_newcomer_who_follows_the_guide_gets_the_file_back() {
+fn the_guide_s_commands_archive_and_recall_a_file() {
     let commands = commands();
-    // Its own lab: restarting glusterd would disturb the other tests.
+    // A separate lab: restarting glusterd would disturb the other tests.
     let lab = Lab::start(Options {
         artifacts: Some(Artifacts::find(&[]).unwrap()),
         ..Options::default()
@@ -107,8 +107,8 @@ fn a_newcomer_who_follows_the_guide_gets_the_file_back() {
     .unwrap();
     let (home, files) = (lab.scratch("guide"), lab.scratch("developer"));
     fs::create_dir_all(lab.outer(&home)).unwrap();
-    developer_files(&lab.outer(&files), &files);
-    // Folders of the machine that the guide uses, as the lab's own.
+    write_developer_files(&lab.outer(&files), &files);
+    // The lab's own /srv and /mnt, which the guide uses.
     let own = home.join("own").display().to_string();
     lab.sh(&format!(
         "set -e; mkdir -p {own}/srv {own}/mnt; mount --bind {own}/srv /srv; mount --bind {own}/mnt /mnt"
@@ -119,17 +119,17 @@ fn a_newcomer_who_follows_the_guide_gets_the_file_back() {
     run(&lab, &at_home(&commands["test-rust"]), "", "", 5);
     run(&lab, &at_home(&commands["install-rust"]), "", "", 1);
     run(&lab, &at_home(&commands["build-c"]), "", "", 1);
-    // As `systemctl restart glusterd` does; there is no systemd in the lab.
+    // Like `systemctl restart glusterd`; the lab has no systemd.
     lab.restart_glusterd().unwrap();
     for store in ["mystore", "shelf"] {
         let volume = lab.volume("guide", Layout::Single, Backing::Ram).unwrap();
-        let said = run(&lab, &commands["use"], volume.name(), store, 2);
-        let told: Vec<_> = ["cold", "Nothing is lost.", "local"]
-            .map(|text| said.find(text))
+        let output = run(&lab, &commands["use"], volume.name(), store, 2);
+        let found: Vec<_> = ["cold", "Nothing is lost.", "local"]
+            .map(|text| output.find(text))
             .to_vec();
         assert!(
-            told.iter().all(Option::is_some) && told.is_sorted(),
-            "{store}: {said}"
+            found.iter().all(Option::is_some) && found.is_sorted(),
+            "{store}: {output}"
         );
         lab.sh("umount /mnt; rm -r /srv/objects").unwrap();
     }

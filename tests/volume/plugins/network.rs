@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store 'directory' on a network file system that two clients have mounted: a GlusterFS volume is one,
-//! with renames, locks and caches of its own. Every store opened in turn goes through the other client.
+//! The store 'directory' on a network file system that two clients have mounted: a GlusterFS volume, with renames, locks
+//! and caches of its own. Each store that is opened uses the other client than the one before.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ fn mounts() -> &'static [Mount; 2] {
         let volume = lab()
             .volume("network", Layout::Single, Backing::Ram)
             .unwrap();
-        // As with NFS: a client must not remember what was not there.
+        // As with NFS: a client must not cache negative entries.
         let options = MountOptions::default()
             .arg("--entry-timeout=0")
             .arg("--negative-timeout=0")
@@ -33,7 +33,7 @@ fn mounts() -> &'static [Mount; 2] {
     &made.1
 }
 
-/// A folder of its own for each test.
+/// A separate directory for each test.
 struct Network(String);
 
 impl Network {

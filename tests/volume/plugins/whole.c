@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* The store of shelf.c as it was before there was a `fetch`: its second table is that much shorter. */
+/* The store of shelf.c as compiled against a header without `fetch`: its second table is shorter by that. */
 #define store_ops_ext shelf_ops_ext
 #include "shelf.c"
 #undef store_ops_ext
