@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What docs/SEMANTICS.md and docs/RELIABILITY.md promise names the tests that prove it: each must be there, and no
+//! docs/SEMANTICS.md and docs/RELIABILITY.md name the tests that prove their promises: each test must exist, and no
 //! promise may lack one.
 
 // A test has no better answer to an error than to fail.
@@ -57,7 +57,7 @@ fn source(name: &str) -> (PathBuf, &str) {
 }
 
 #[test]
-fn every_test_that_the_semantics_name_is_there() {
+fn every_test_that_the_documents_name_exists() {
     let mut found = 0;
     for row in rows() {
         for name in tests_in(&row[1]) {

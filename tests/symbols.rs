@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What our shared objects show to the process that loads them: their .sym file, and nothing else.
+//! What our shared objects export: the symbols of their .sym file, and nothing else.
 
 #![cfg(not(without_glusterfs))]
 // A test has no better answer to an error than to fail.
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use cloudsync_lab::Artifacts;
 
-/// What `make install` installs.
+/// The plugins that `make install` installs.
 const PLUGINS: &[&str] = &["amazons3", "azureblob", "directory", "googlecloud"];
 
 fn output(program: &str, args: &[&str], file: &Path) -> String {
@@ -58,7 +58,7 @@ fn each_shared_object_exports_its_sym_file_and_nothing_else() {
     }
 }
 
-/// Threads of ours may run our code when the host closes us.
+/// Our threads may still run our code when GlusterFS closes the library.
 #[test]
 fn no_shared_object_is_ever_unloaded() {
     let built = Artifacts::find(PLUGINS).unwrap();
@@ -68,9 +68,9 @@ fn no_shared_object_is_ever_unloaded() {
     }
 }
 
-/// OpenSSL's exit handlers run while our threads live; rustls has none.
+/// OpenSSL's exit handlers would run while our threads live; rustls has none.
 #[test]
-fn nothing_is_linked_that_the_host_does_not_bring_or_libc_is() {
+fn only_libraries_of_glusterfs_and_libc_are_linked() {
     let built = Artifacts::find(PLUGINS).unwrap();
     for file in built.plugins.iter().chain([&built.translator]) {
         for line in output("readelf", &["-d"], file)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Loads our translator and starts it as GlusterFS does; or as one would that has something elsewhere in its xlator_t, so
- * that we find something else there.
+/* Loads our translator and starts it as GlusterFS does, or with a changed xlator_t, like a GlusterFS whose structures
+ * differ.
  *
  *   host LIBRARY LOG same|fops|identifier|category
  *
@@ -17,7 +17,7 @@ main(int argc, char **argv)
     if (argc != 4)
         return 2;
 
-    /* It makes what a process of GlusterFS's has. */
+    /* Creates the context that a GlusterFS process has. */
     if (!glfs_new("loaded") || gf_log_init(THIS->ctx, argv[2], NULL))
         return 3;
     gf_log_set_loglevel(THIS->ctx, GF_LOG_INFO);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the translator says to a GlusterFS whose structures are not those of the headers that it was built with. (No such
-//! GlusterFS is at hand: a program of a page, host.c, does what one does.)
+//! The translator refuses a GlusterFS whose structures differ from those of the headers that it was built with. (No such
+//! GlusterFS is at hand; a small program, host.c, imitates one.)
 
 #![cfg(not(without_glusterfs))]
 // A test has no better answer to an error than to fail.
@@ -114,7 +114,7 @@ fn a_build_for_another_major_version_is_refused_by_the_linker() {
 }
 
 #[test]
-fn a_host_of_another_shape_is_refused_by_name() {
+fn a_glusterfs_with_other_structures_is_refused() {
     let folder = folder("another-shape");
     let log = folder.join("host.log");
     let program = host(&folder);
@@ -122,11 +122,11 @@ fn a_host_of_another_shape_is_refused_by_name() {
     let starts = |how: &str| {
         fs::write(&log, "").unwrap();
         let mut host = Command::new(&program);
-        let said = host.arg(&translator).arg(&log).arg(how).output().unwrap();
+        let output = host.arg(&translator).arg(&log).arg(how).output().unwrap();
         let log = fs::read_to_string(&log).unwrap();
-        assert!(said.status.success(), "{how}: {said:?}\n{log}");
+        assert!(output.status.success(), "{how}: {output:?}\n{log}");
         assert_eq!(
-            String::from_utf8_lossy(&said.stdout),
+            String::from_utf8_lossy(&output.stdout),
             "-1\n",
             "{how}: {log}"
         );
@@ -136,7 +136,7 @@ fn a_host_of_another_shape_is_refused_by_name() {
         let log = starts(how);
         assert!(log.contains(OTHER), "{how}: {log}");
     }
-    // This one it takes, and looks further: nothing is below.
+    // This one is accepted; init fails later, because there is no translator below.
     let log = starts("same");
     assert!(!log.contains(OTHER), "{log}");
     assert!(log.contains("needs exactly one translator below"), "{log}");

@@ -35,7 +35,7 @@ fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
     let log = lab().scratch(&format!("log/answers-{name}.log"));
     let first = [scene().volume.name(), ADDRESS, log.to_str().unwrap()];
     let args = first.into_iter().chain(words.iter().copied());
-    let said = lab()
+    let output = lab()
         .run_with(PATIENCE, program.to_str().unwrap(), args, |_| {})
         .and_then(Outcome::check)
         .unwrap_or_else(|failure| panic!("{words:?}: {failure}"));
@@ -44,7 +44,7 @@ fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
         let name = fields.next().unwrap();
         (name, fields.map(|field| field.parse().unwrap()).collect())
     };
-    said.lines().map(line).collect()
+    output.lines().map(line).collect()
 }
 
 /// answers.c exits right after the reply, like a killed client: leftovers are removed by the next client that looks the
@@ -89,8 +89,8 @@ fn rchecksum_covers_the_real_bytes() {
     cold("summed");
     scene().write("whole", &pattern(1, LENGTH));
     let sum = |path: &str| {
-        let said = ask(&["rchecksum", path, "50000", "40000"]);
-        said.iter().find(|line| line.0 == "weak").unwrap().1[0]
+        let output = ask(&["rchecksum", path, "50000", "40000"]);
+        output.iter().find(|line| line.0 == "weak").unwrap().1[0]
     };
     assert_eq!(sum("/summed"), sum("/whole"));
     await_plain("summed");
@@ -116,8 +116,8 @@ fn zerofill_keeps_the_other_bytes() {
 #[test]
 fn creating_over_a_cold_file_fails_with_estale() {
     let create = |path: &str, flags: i32| {
-        let said = ask(&["create", path, &flags.to_string()]);
-        said.iter().find(|line| line.0 == "create").unwrap().1[0]
+        let output = ask(&["create", path, &flags.to_string()]);
+        output.iter().find(|line| line.0 == "create").unwrap().1[0]
     };
     let other = scene().volume.mount(&MountOptions::default()).unwrap();
     for (name, flags) in [

@@ -26,7 +26,7 @@ fn scene() -> &'static Scene {
 }
 
 /// A client whose kernel caches attributes and entries, also negative ones, for ten minutes.
-fn believer() -> Mount {
+fn client_with_long_timeouts() -> Mount {
     let options = ["attribute", "entry", "negative"]
         .iter()
         .fold(MountOptions::default(), |options, what| {
@@ -46,7 +46,7 @@ fn read(mount: &Mount, name: &str) -> Vec<u8> {
 /// A file small enough for quick-read, and a larger one; both were read before, so that every cache has the bytes.
 #[test]
 fn a_client_with_long_cache_timeouts_reads_the_bytes() {
-    let mount = believer();
+    let mount = client_with_long_timeouts();
     for (name, length) in [("believed-small", 1000), ("believed", LENGTH)] {
         let bytes = pattern(1, length);
         scene().write(name, &bytes);
@@ -69,7 +69,7 @@ fn a_client_with_long_cache_timeouts_reads_the_bytes() {
 /// The kernel sends a create, because it has a negative entry.
 #[test]
 fn a_cold_file_behind_a_negative_entry_can_be_opened() {
-    let mount = believer();
+    let mount = client_with_long_timeouts();
     assert!(on(&mount, "created-elsewhere", |path| fs::metadata(path)
         .is_err()));
     scene().write("created-elsewhere", &pattern(2, LENGTH));
@@ -90,7 +90,7 @@ fn a_cold_file_behind_a_negative_entry_can_be_opened() {
 
 #[test]
 fn a_cold_file_behind_a_negative_entry_can_be_replaced() {
-    let mount = believer();
+    let mount = client_with_long_timeouts();
     assert!(on(&mount, "replaced-elsewhere", |path| fs::metadata(path)
         .is_err()));
     scene().write("replaced-elsewhere", &pattern(3, LENGTH));
@@ -128,7 +128,7 @@ fn setting_an_xattr_does_not_make_a_cold_file_look_empty() {
     }
 }
 
-fn read_past_caches(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_bypassing_caches(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECT)
@@ -151,7 +151,7 @@ fn archive_exactly(name: &str) -> std::io::Result<()> {
     };
     let path = scene().path(name);
     // Bypassing this client's caches, which may be older than its last stat.
-    let read = move || read_past_caches(&path);
+    let read = move || read_bypassing_caches(&path);
     let bytes = scene().within("read", read)?;
     scene().bucket.put(&key, &bytes).unwrap();
     scene().complete(name, &seen.to_string())
@@ -244,7 +244,7 @@ fn reads_are_right_while_another_client_keeps_archiving() {
             assert_eq!(held.metadata().unwrap().len(), LENGTH as u64);
             held.read_exact_at(&mut seen, 0).unwrap();
             assert_same(&seen, &want, "through the descriptor");
-            let direct = read_past_caches(&path).unwrap();
+            let direct = read_bypassing_caches(&path).unwrap();
             assert_same(&direct, &want, "by name, past the kernel's pages");
             reads += 1;
         }

@@ -11,9 +11,9 @@ use cloudsync_lab::MountOptions;
 
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// B15 and the caches above: a client that knows the file as local reads it after another archived it.
+/// B15 in docs/SEMANTICS.md: a client that believes the file to be local reads it after another client archived it.
 #[test]
-fn a_reader_with_an_old_view_gets_the_bytes() {
+fn a_stale_client_reads_the_bytes() {
     let scene = Scene::new("old-view");
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     for round in 0..5 {
@@ -35,16 +35,12 @@ fn a_reader_with_an_old_view_gets_the_bytes() {
             (fs::read(path), from_held)
         });
         assert_same(&again.unwrap(), &bytes, "by name");
-        assert_same(
-            &from_held.unwrap(),
-            &bytes,
-            "through the descriptor that was open",
-        );
+        assert_same(&from_held.unwrap(), &bytes, "through the open descriptor");
     }
 }
 
 #[test]
-fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
+fn a_stale_client_does_not_write_to_a_truncated_file() {
     let mut scene = Scene::new("old-writer");
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     scene.write("file", &pattern(1, 30_000));
@@ -68,9 +64,9 @@ fn a_writer_with_an_old_view_does_not_write_into_the_stub() {
     scene.await_plain("file");
 }
 
-/// B14: the bricks answer these with the stub's attributes, which the kernel and md-cache keep for a second.
+/// B14 in docs/SEMANTICS.md: the bricks' replies have the truncated file's attributes, which the kernel and md-cache would cache.
 #[test]
-fn names_and_attributes_changed_with_an_old_view_do_not_show_an_empty_file() {
+fn metadata_changes_by_a_stale_client_show_the_true_size() {
     type Change = fn(&Path) -> PathBuf;
     let changes: [(&str, Change); 4] = [
         ("ln", |path| {
@@ -114,7 +110,7 @@ fn names_and_attributes_changed_with_an_old_view_do_not_show_an_empty_file() {
 }
 
 #[test]
-fn two_clients_that_read_at_once_both_get_the_bytes() {
+fn two_concurrent_clients_both_read_the_bytes() {
     two_clients_read_concurrently(&mut Scene::new("two"));
 }
 
@@ -125,15 +121,15 @@ pub(crate) fn two_clients_read_concurrently(scene: &mut Scene) {
     scene.remount();
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
     let paths = vec![scene.path("file"), other.path().join("file")];
-    for got in scene.read_at_once(paths) {
+    for got in scene.read_concurrently(paths) {
         assert_same(&got.unwrap(), &bytes, "file");
     }
     scene.await_plain("file");
 }
 
-/// B1: REMOTE + DOWNLOADING + some bytes is what a killed client leaves.
+/// B1 in docs/SEMANTICS.md: a killed client leaves cs.remote, cs.downloading and some bytes.
 #[test]
-fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
+fn a_file_reads_after_a_kill_during_its_recall() {
     let mut scene = Scene::new("killed");
     let bytes = pattern(3, 48 << 20);
     let mut partly = 0;
@@ -144,10 +140,10 @@ fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
         scene.remount();
         let path = scene.path(&name);
         let reader = thread::spawn(move || fs::read(path));
-        // Wait until the recall has begun to write, and not a moment longer.
-        let begun = Instant::now();
+        // Wait until the recall starts to write, and kill right then.
+        let started = Instant::now();
         while fs::metadata(scene.brick(&name)).unwrap().blocks() == 0 {
-            assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
+            assert!(started.elapsed() < PATIENCE, "the recall does not start");
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_millis(5 * round));
@@ -159,15 +155,15 @@ fn a_client_that_is_killed_in_mid_recall_leaves_a_file_that_reads() {
     }
     assert!(
         partly > 0,
-        "no kill came in the middle of a recall: the test proves nothing"
+        "no kill hit a running recall: the test proves nothing"
     );
 }
 
-/// B2: the mark without cs.remote is what the stock translator leaves when it dies next to its end.
+/// B2 in docs/SEMANTICS.md: cs.downloading without cs.remote is left by a stock translator that dies near the end of a recall.
 #[test]
-fn a_mark_that_was_left_behind_is_removed() {
+fn a_left_over_mark_is_removed() {
     let mut scene = Scene::new("mark");
-    // Too large for quick-read, which would answer it out of the lookup.
+    // Too large for quick-read, which would answer from the lookup.
     scene.write("file", &pattern(4, 200_000));
     xattr::set(
         scene.brick("file"),
@@ -180,13 +176,13 @@ fn a_mark_that_was_left_behind_is_removed() {
     scene.await_plain("file");
 }
 
-/// A commit is one operation that removes all marks one after the other; the bytes are on the disk by then.
+/// The commit is one operation, but the brick removes the marks one by one; the bytes are on disk by then.
 #[test]
-fn a_brick_that_died_in_a_commit_leaves_a_file_that_reads() {
+fn a_file_reads_after_its_brick_died_during_a_commit() {
     let names = cloudsync_format::xattr::COMMIT.map(|name| name.to_str().unwrap());
     let mut scene = Scene::new("commit");
     let bytes = pattern(6, 200_000);
-    // In its order, or in another one.
+    // In the commit's order, and in the reverse order.
     let states = (0..=names.len()).flat_map(|gone| [&names[gone..], &names[..gone]]);
     let states: Vec<_> = states.enumerate().collect();
     for (number, left) in &states {
@@ -205,7 +201,7 @@ fn a_brick_that_died_in_a_commit_leaves_a_file_that_reads() {
     for (number, left) in &states {
         let name = format!("file-{number}");
         assert_eq!(scene.stat(&name).len(), 200_000, "with {left:?}");
-        // Where the commit had begun to show, the lookup had the rest removed.
+        // If the commit was visibly incomplete, the lookup has had the other marks removed.
         let has = |mark: &str| left.contains(&format!("trusted.glusterfs.cs.{mark}").as_str());
         if has("remote") != has("object_size") {
             assert!(scene.is_plain_now(&name), "with {left:?}");
@@ -215,9 +211,9 @@ fn a_brick_that_died_in_a_commit_leaves_a_file_that_reads() {
     }
 }
 
-/// B3: the stock translator never removes the size; ours may die before it does.
+/// B3 in docs/SEMANTICS.md: the stock translator never removes the size; ours may die before it does.
 #[test]
-fn a_size_that_was_left_behind_is_never_shown() {
+fn a_left_over_size_is_never_shown() {
     let mut scene = Scene::new("size");
     scene.write("file", &pattern(5, 20_000));
     xattr::set(
@@ -233,7 +229,7 @@ fn a_size_that_was_left_behind_is_never_shown() {
 }
 
 #[test]
-fn unmounting_in_mid_recall_leaves_a_file_that_reads() {
+fn a_file_reads_after_an_unmount_during_its_recall() {
     let mut scene = Scene::new("umount");
     let bytes = pattern(6, 32 << 20);
     scene.write("file", &bytes);
@@ -243,7 +239,7 @@ fn unmounting_in_mid_recall_leaves_a_file_that_reads() {
     let path = scene.path("file");
     let reader = thread::spawn(move || fs::read(path));
     thread::sleep(Duration::from_millis(30));
-    // SIGTERM, as umount and a shutdown send it.
+    // SIGTERM, as from umount or a shutdown.
     lab().sh(":").unwrap();
     std::process::Command::new("kill")
         .arg(pid.to_string())

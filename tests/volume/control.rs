@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What users ask and tell about a file, and operations that need none of its bytes.
+//! Commands and queries about a file, and operations that need none of its bytes.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::{Backing, until};
 
-use crate::gate::{AT_ONCE, Gate};
+use crate::gate::{BURST, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const STATE: &str = "glusterfs.cloudsync.state";
@@ -15,18 +15,18 @@ const STATE: &str = "glusterfs.cloudsync.state";
 pub(crate) fn state(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
     let value = scene
-        .within("ask for the state", move || xattr::get(path, STATE))
+        .within("query the state", move || xattr::get(path, STATE))
         .unwrap();
     String::from_utf8(value.unwrap()).unwrap()
 }
 
-pub(crate) fn tell(scene: &Scene, name: &str, what: &str) -> std::io::Result<()> {
+pub(crate) fn command(scene: &Scene, name: &str, what: &str) -> std::io::Result<()> {
     let (path, what) = (scene.path(name), format!("glusterfs.cloudsync.{what}"));
-    scene.within("tell", move || xattr::set(path, what, b"1"))
+    scene.within("command", move || xattr::set(path, what, b"1"))
 }
 
 #[test]
-fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
+fn the_state_can_be_queried_and_a_recall_started() {
     let mut scene = Scene::new("state");
     let bytes = pattern(1, 24 << 20);
     scene.write("dir/file", &bytes);
@@ -45,17 +45,17 @@ fn the_state_is_told_and_a_recall_can_be_started_without_waiting() {
     assert_eq!(
         lab().sh(&nobody).unwrap(),
         "cold",
-        "key and size are for root"
+        "key and size are only for root"
     );
-    tell(&scene, "dir/file", "recall").unwrap();
-    let begun = Instant::now();
+    command(&scene, "dir/file", "recall").unwrap();
+    let started = Instant::now();
     let mut seen = Vec::new();
     while state(&scene, "dir/file") != "local" {
         seen.push(state(&scene, "dir/file"));
-        assert!(begun.elapsed() < PATIENCE, "{seen:?}");
+        assert!(started.elapsed() < PATIENCE, "{seen:?}");
         std::thread::sleep(Duration::from_millis(2));
     }
-    // It is local before the last of its marks is gone.
+    // It becomes local before the last mark is removed.
     until(PATIENCE, "the end of the recall", || {
         scene.is_plain_now("dir/file").then_some(())
     })
@@ -75,11 +75,11 @@ fn a_recall_can_be_cancelled() {
     scene.archive("file");
     scene.remount();
     assert_eq!(
-        errno(tell(&scene, "file", "cancel")),
+        errno(command(&scene, "file", "cancel")),
         libc::ENODATA,
         "nothing to cancel"
     );
-    // O_DIRECT: through the page cache the kernel itself would ask again, and start another recall.
+    // O_DIRECT: through the page cache, the kernel would retry and start another recall.
     let path = scene.path("file");
     let reader = std::thread::spawn(move || {
         let file = OpenOptions::new()
@@ -88,23 +88,23 @@ fn a_recall_can_be_cancelled() {
             .open(path)?;
         file.read_at(&mut vec![0; 4096], 0)
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     while !state(&scene, "file").starts_with("recalling") {
-        assert!(begun.elapsed() < PATIENCE, "the recall does not begin");
+        assert!(started.elapsed() < PATIENCE, "the recall does not start");
     }
-    tell(&scene, "file", "cancel").unwrap();
+    command(&scene, "file", "cancel").unwrap();
     assert_eq!(errno(reader.join().unwrap()), libc::ECANCELED);
     assert!(scene.is_cold("file"));
-    assert_same(&scene.read("file").unwrap(), &bytes, "and it reads later");
+    assert_same(&scene.read("file").unwrap(), &bytes, "read later");
 }
 
-/// The kernel holds a file's lock as long as a write to it waits, and setting an attribute needs that lock.
+/// The kernel holds the inode's lock while a write waits, and setting an attribute needs that lock.
 #[test]
 fn a_recall_that_a_write_waits_for_can_be_cancelled() {
     let gate = Gate::new();
     let settings = [("features.s3plugin-hostname", gate.url())];
     let mut scene = Scene::with("cancel-write", &settings, Backing::Ram);
-    let bytes = pattern(2, 2 * AT_ONCE);
+    let bytes = pattern(2, 2 * BURST);
     scene.write("held/file", &bytes);
     scene.archive("held/file");
     scene.remount();
@@ -113,7 +113,7 @@ fn a_recall_that_a_write_waits_for_can_be_cancelled() {
     let writer = std::thread::spawn(move || {
         let file = OpenOptions::new().write(true).open(path)?;
         file.write_all_at(&[7; 4096], 4096)?;
-        // write-behind has taken the write; what waits for it has the lock, too.
+        // write-behind has accepted the write; the fsync waits, and holds the lock, too.
         file.sync_all()
     });
     until(PATIENCE, "the recall", || {
@@ -129,14 +129,14 @@ fn a_recall_that_a_write_waits_for_can_be_cancelled() {
     let written = scene.within("the writer", move || writer.join().unwrap());
     assert_eq!(errno(written), libc::ECANCELED);
     gate.open();
-    // As after any write that failed, this client's kernel shows what it could not write.
+    // As after any failed write, this client's kernel still caches what it could not write.
     scene.remount();
     assert_same(&scene.read("held/file").unwrap(), &bytes, "file");
 }
 
-/// Nothing is fetched for what cuts everything: the object may even be gone.
+/// Truncating to zero fetches nothing: the object may even be missing.
 #[test]
-fn cutting_all_bytes_needs_no_store() {
+fn truncating_to_zero_needs_no_object() {
     let mut scene = Scene::new("cut-all");
     for name in ["o-trunc", "truncate", "ftruncate"] {
         scene.write(name, &pattern(3, 100_000));
@@ -145,7 +145,7 @@ fn cutting_all_bytes_needs_no_store() {
     }
     scene.remount();
     let paths = ["o-trunc", "truncate", "ftruncate"].map(|name| scene.path(name));
-    scene.within("cut", move || {
+    scene.within("truncate", move || {
         fs::write(&paths[0], b"new").unwrap();
         let truncated = std::process::Command::new("truncate")
             .args(["-s", "0"])
@@ -168,7 +168,7 @@ fn cutting_all_bytes_needs_no_store() {
 }
 
 #[test]
-fn who_may_not_write_cannot_empty_a_cold_file() {
+fn truncating_a_cold_file_needs_write_permission() {
     let mut scene = Scene::new("not-allowed");
     scene.write("file", &pattern(4, 50_000));
     scene.archive("file");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Geo-replication's worker is a client with a process id of its own (`--client-pid=-1`) that copies what has changed to
-//! another volume. It sees no marks, and what it reads stays cold.
+//! Geo-replication's worker is a client with a special process id (`--client-pid=-1`) that copies changes to another
+//! volume. It sees no marks, and its reads do not recall.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use cloudsync_lab::{MountOptions, until};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 #[test]
-fn a_worker_of_geo_replication_copies_cold_files_and_brings_none_back() {
+fn geo_replication_copies_cold_files_without_recalling_them() {
     let mut scene = Scene::new("copier");
     let files = [("small", 20_000), ("large", 5 << 20)];
     for (name, length) in files {
@@ -20,7 +20,7 @@ fn a_worker_of_geo_replication_copies_cold_files_and_brings_none_back() {
     let worker = scene.volume.mount(&worker).unwrap();
     let to = lab().scratch("copied");
     let from = worker.inside().display().to_string();
-    // As gsyncd calls it, but for its list of files.
+    // As gsyncd calls it, except for its list of files.
     lab()
         .sh(&format!(
             "mkdir -p {to}; rsync -aR0 --inplace --super --numeric-ids --no-implied-dirs --xattrs --acls {from}/./ {to}/",
@@ -38,13 +38,13 @@ fn a_worker_of_geo_replication_copies_cold_files_and_brings_none_back() {
             })
             .collect();
         assert!(marks.is_empty(), "{marks:?}");
-        assert!(scene.is_cold(name), "{name} came back");
+        assert!(scene.is_cold(name), "{name} was recalled");
     }
     drop(worker);
-    // The same read by anybody else brings it back.
+    // The same read by any other client recalls the file.
     scene.remount();
     assert_same(&scene.read("small").unwrap(), &pattern(1, 20_000), "small");
-    until(PATIENCE, "its recall", || {
+    until(PATIENCE, "the recall", || {
         scene.is_plain_now("small").then_some(())
     })
     .unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bytes in a cold file that a recall has begun on: some are the recall's, some are somebody's. What somebody has written is
-//! the file, whatever the marks on it say, and nobody reads anything else meanwhile.
+//! A cold file whose recall was interrupted and which was then written to: some bytes are the recall's, some are not. Bytes
+//! that somebody wrote are kept, whatever the file's marks are, and nothing else can be read meanwhile.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 const NAME: &str = "held/file";
 const FEATURE: &str = "features.cloudsync";
 
-/// A cold file, and a client that died in the middle of its recall. Nothing is mounted.
+/// A cold file, and a client that died during its recall. Nothing is mounted.
 fn died_in_a_recall(stem: &str) -> Scene {
     let gate = Gate::new();
     let (mut scene, names) = held(stem, &gate, &["file"]);
@@ -32,11 +32,11 @@ fn died_in_a_recall(stem: &str) -> Scene {
     scene
 }
 
-/// Does it through a mount without the translator.
-fn while_off(scene: &Scene, act: impl FnOnce(&Mount)) {
+/// Does something through a mount without the translator.
+fn while_off(scene: &Scene, change: impl FnOnce(&Mount)) {
     scene.volume.set(FEATURE, "off").unwrap();
     let without = scene.volume.mount(&MountOptions::default()).unwrap();
-    act(&without);
+    change(&without);
     without.unmount().unwrap();
     scene.volume.set(FEATURE, "on").unwrap();
 }
@@ -48,9 +48,9 @@ fn assert_reads(scene: &mut Scene, want: &[u8]) {
     scene.await_plain(NAME);
 }
 
-/// The host notes a file's times only while features.ctime is on.
+/// GlusterFS records a file's times only while features.ctime is on.
 #[test]
-fn what_was_written_while_times_were_not_noted_is_the_file() {
+fn bytes_written_while_ctime_was_off_are_kept() {
     let mut scene = died_in_a_recall("untimed");
     let new = pattern(78, LENGTH - 5);
     scene.volume.set("features.ctime", "off").unwrap();
@@ -62,7 +62,7 @@ fn what_was_written_while_times_were_not_noted_is_the_file() {
 }
 
 #[test]
-fn what_was_put_onto_the_brick_is_the_file() {
+fn bytes_written_directly_to_the_brick_are_kept() {
     let mut scene = died_in_a_recall("restored");
     let new = pattern(79, LENGTH - 5);
     fs::write(scene.brick(NAME), &new).unwrap();
@@ -70,7 +70,7 @@ fn what_was_put_onto_the_brick_is_the_file() {
 }
 
 #[test]
-fn what_was_written_reads_though_the_object_is_gone() {
+fn written_bytes_are_kept_when_the_object_is_missing() {
     let mut scene = died_in_a_recall("gone");
     let new = pattern(80, 1_000_000);
     while_off(&scene, |mount| {
@@ -80,9 +80,9 @@ fn what_was_written_reads_though_the_object_is_gone() {
     assert_reads(&mut scene, &new);
 }
 
-/// The copy has the marks, and as many bytes as had come back.
+/// The copy has the marks, and as many bytes as had been recalled.
 #[test]
-fn a_copy_of_a_file_that_is_half_back_is_the_whole_file() {
+fn a_copy_of_a_partly_recalled_file_reads_completely() {
     let mut scene = died_in_a_recall("copied");
     while_off(&scene, |mount| {
         let file = mount.inside().join(NAME).display().to_string();
@@ -92,9 +92,9 @@ fn a_copy_of_a_file_that_is_half_back_is_the_whole_file() {
     assert_reads(&mut scene, &old());
 }
 
-/// Replication refuses to show such a file by its id alone. A first lookup knows no more.
+/// Replication does not return such a file for a lookup by gfid alone, and a first lookup may know no more.
 #[test]
-fn a_file_with_bytes_is_found_while_a_brick_is_away() {
+fn a_written_cold_file_is_found_while_a_brick_is_down() {
     let mut scene = Scene::on("away", Layout::Replica(3), &[], Backing::Ram);
     scene.write(NAME, &old());
     scene.archive(NAME);
@@ -111,8 +111,8 @@ fn a_file_with_bytes_is_found_while_a_brick_is_away() {
     assert_same(&scene.read(NAME).unwrap(), new, &scene.marks(NAME));
 }
 
-/// One client finds out whose the bytes are, and is slow. Another one reads.
-fn read_beside_a_comparison(stem: &str, settings: &[(&str, &str)]) {
+/// One client compares the bytes with the object, and is slow. Another one reads.
+fn read_during_a_comparison(stem: &str, settings: &[(&str, &str)]) {
     let gate = Gate::new();
     let mut scene = Scene::with(stem, settings, Backing::Ram);
     scene.write(NAME, &old());
@@ -136,30 +136,30 @@ fn read_beside_a_comparison(stem: &str, settings: &[(&str, &str)]) {
     kill_process(pid, Signal::STOP).unwrap();
     gate.open();
     let path = other.path().join(NAME);
-    let (said, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let second = thread::spawn(move || {
         let mut piece = vec![0; 100_000];
         let read = File::open(path).and_then(|file| file.read_exact_at(&mut piece, 0));
-        said.send(read.map(|()| piece)).unwrap();
+        sender.send(read.map(|()| piece)).unwrap();
     });
-    // An answer that comes now must be right, too.
-    let early = heard.recv_timeout(Duration::from_secs(3)).ok();
+    // A reply before the comparison ends must be right, too.
+    let early = receiver.recv_timeout(Duration::from_secs(3)).ok();
     kill_process(pid, Signal::CONT).unwrap();
-    let read = early.unwrap_or_else(|| heard.recv_timeout(PATIENCE).unwrap());
+    let read = early.unwrap_or_else(|| receiver.recv_timeout(PATIENCE).unwrap());
     second.join().unwrap();
-    assert_same(&read.unwrap(), &new[..100_000], "beside the comparison");
+    assert_same(&read.unwrap(), &new[..100_000], "during the comparison");
     let first = slow.within(PATIENCE, "the slow client", move || first.join().unwrap());
     assert_same(&first.unwrap(), &new, "the slow client");
 }
 
 #[test]
-fn nobody_reads_the_old_bytes_while_another_client_compares() {
-    read_beside_a_comparison("compares", &[]);
+fn no_client_reads_old_bytes_during_a_comparison() {
+    read_during_a_comparison("compares", &[]);
 }
 
 #[test]
-fn nor_with_reads_from_the_store() {
-    read_beside_a_comparison(
+fn no_client_reads_old_bytes_with_remote_read() {
+    read_during_a_comparison(
         "compares-remote",
         &[("features.cloudsync-remote-read", "on")],
     );

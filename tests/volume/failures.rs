@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What goes wrong at the store: the reader gets an errno, the file stays cold, nobody else notices.
+//! Store failures: the read gets an errno, the file stays cold, and nothing else is affected.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,7 +10,7 @@ use cloudsync_lab::Backing;
 use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
 
 #[test]
-fn a_missing_object_fails_its_reader_and_no_neighbour() {
+fn a_missing_object_fails_only_reads_of_its_file() {
     let mut scene = Scene::new("missing");
     for name in ["lost", "fine", "local"] {
         scene.write(name, &pattern(1, 50_000));
@@ -22,17 +22,17 @@ fn a_missing_object_fails_its_reader_and_no_neighbour() {
     assert_eq!(errno(scene.read("lost")), libc::ENODATA);
     assert_same(&scene.read("fine").unwrap(), &pattern(1, 50_000), "fine");
     assert_same(&scene.read("local").unwrap(), &pattern(1, 50_000), "local");
-    assert!(scene.is_cold("lost"), "it stays cold");
+    assert!(scene.is_cold("lost"), "the file must stay cold");
     let log = scene.await_log("not recalled, it stays cold");
-    assert!(log.contains("/lost"), "the log names the file");
-    // The same object again: the file reads.
+    assert!(log.contains("/lost"), "the log must name the file");
+    // With the object restored, the file can be read.
     scene.bucket.put("lost", &pattern(1, 50_000)).unwrap();
     assert_same(&scene.read("lost").unwrap(), &pattern(1, 50_000), "lost");
     scene.assert_idle();
 }
 
 #[test]
-fn a_short_or_long_object_is_not_the_file() {
+fn an_object_of_the_wrong_size_is_refused() {
     let mut scene = Scene::new("short");
     for (name, length) in [("short", 99_999), ("long", 100_001)] {
         scene.write(name, &pattern(2, 100_000));
@@ -46,12 +46,12 @@ fn a_short_or_long_object_is_not_the_file() {
             [libc::EBADMSG, libc::ESTALE].contains(&error),
             "{name}: {error}"
         );
-        assert!(scene.is_cold(name), "{name} stays cold");
+        assert!(scene.is_cold(name), "{name} must stay cold");
     }
     scene.assert_idle();
 }
 
-/// The seed's keys are paths: a new file at an old name overwrites the old file's object.
+/// Keys of stock scripts are paths: a new file under an old name overwrites the old file's object.
 #[test]
 fn another_file_s_object_of_the_same_size_is_refused() {
     let mut scene = Scene::new("other");
@@ -74,7 +74,7 @@ fn another_file_s_object_of_the_same_size_is_refused() {
 }
 
 #[test]
-fn no_permission_says_so() {
+fn store_permission_errors_are_reported() {
     let mut scene = Scene::new("forbidden");
     scene.write("file", &pattern(5, 10_000));
     scene.archive("file");
@@ -96,13 +96,13 @@ fn no_permission_says_so() {
     let log = scene.mount().log();
     assert!(
         !log.contains(&stranger.secret),
-        "the log holds the secret key"
+        "the log contains the secret key"
     );
 }
 
 #[test]
-fn the_store_goes_and_comes_back() {
-    // Its own store would cost seconds; these tests share one, so it is unplugged by its address.
+fn files_read_again_once_the_store_is_back() {
+    // Starting another store would take seconds, so the shared one is made unreachable by changing its address.
     let mut scene = Scene::new("unplugged");
     for name in ["one", "two"] {
         scene.write(name, &pattern(6, 400_000));
@@ -125,13 +125,13 @@ fn the_store_goes_and_comes_back() {
     assert!(scene.is_cold("one"));
     scene.write("local", b"local files work");
     assert_eq!(scene.read("local").unwrap(), b"local files work");
-    // Back, without a remount.
+    // It becomes reachable again, without a remount.
     scene
         .volume
         .set("features.s3plugin-hostname", &url)
         .unwrap();
     let path = scene.path("one");
-    let bytes = scene.within("read until the new address is known", move || {
+    let bytes = scene.within("read until the new address is in use", move || {
         let end = std::time::Instant::now() + PATIENCE / 2;
         loop {
             match fs::read(&path) {
@@ -147,9 +147,9 @@ fn the_store_goes_and_comes_back() {
     scene.assert_idle();
 }
 
-/// The bricks' own times move when bytes are written or cut.
+/// The bricks' own times change when bytes are written or truncated.
 #[test]
-fn a_failed_recall_does_not_move_the_mtime() {
+fn a_failed_recall_does_not_change_the_mtime() {
     let mut scene = Scene::with(
         "times",
         &[("features.ctime", "off")],
@@ -172,7 +172,7 @@ fn a_failed_recall_does_not_move_the_mtime() {
     assert_eq!(times(&scene), before);
 }
 
-/// Writes the first byte of the file again, for which it must be local.
+/// Rewrites the first byte of the file, which must be local for that.
 fn touch(scene: &Scene, name: &str) -> std::io::Result<()> {
     let path = scene.path(name);
     scene.within("write", move || {
@@ -185,16 +185,19 @@ fn touch(scene: &Scene, name: &str) -> std::io::Result<()> {
 }
 
 #[test]
-fn a_full_brick_fails_the_writer_and_not_the_reader_and_the_file_stays_cold() {
+fn a_full_brick_fails_writes_but_not_reads_of_a_cold_file() {
     let mut scene = Scene::with("full", &[], Backing::Sized(48 << 20));
     let bytes = pattern(7, 20 << 20);
     scene.write("file", &bytes);
     scene.archive("file");
     scene.write("filler", &pattern(8, 30 << 20));
     scene.remount();
-    assert_same(&scene.read("file").unwrap(), &bytes, "there is no room");
+    assert_same(&scene.read("file").unwrap(), &bytes, "on a full brick");
     assert_eq!(errno(touch(&scene, "file")), libc::ENOSPC);
-    assert!(scene.is_cold("file"), "what was written is cut again");
+    assert!(
+        scene.is_cold("file"),
+        "what was written must be truncated again"
+    );
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "after the failure");
     scene.assert_idle();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A way to the S3 server that a test can narrow: an object that is held comes so slowly that its recall is under way
-//! for as long as the test likes. The connection never stalls, so nobody gives it up.
+//! A proxy to the S3 server that can delay objects, so that a recall runs as long as a test needs. The connection never stalls,
+//! so it does not time out.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,33 +13,33 @@ use cloudsync_lab::until;
 
 use crate::scene::{PATIENCE, lab};
 
-/// So much of the beginning of a held object comes at once: more than is gathered before it is written.
-pub(crate) const AT_ONCE: usize = 3 << 20;
-/// And then so much in each pause.
+/// This much of the beginning of a held object passes at full speed: more than the client gathers before it writes.
+pub(crate) const BURST: usize = 3 << 20;
+/// After that, this much in each pause.
 const TRICKLE: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum State {
     Open,
     Held,
-    /// Nobody hears anything.
+    /// No request is answered.
     Silent,
-    /// Connections with a held object are broken; what is asked for then passes.
+    /// Connections with a held object are broken; later requests pass.
     Broken,
 }
 
 #[derive(Debug)]
 struct Shared {
-    way: Mutex<Way>,
+    state: Mutex<State>,
     changed: Condvar,
-    /// The first byte that each request for an object asked for.
+    /// The first byte of each range requested so far.
     ranges: Mutex<Vec<u64>>,
-    /// Requests that came when none was answered.
+    /// How many requests arrived while none was answered.
     unanswered: AtomicUsize,
 }
 
-/// See the module. It serves until the test program ends.
+/// See the module. It runs until the test program ends.
 #[derive(Debug)]
 pub(crate) struct Gate {
     url: String,
@@ -47,62 +47,62 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Open.
+    /// An open gate.
     pub(crate) fn new() -> Self {
         let shared = Arc::new(Shared {
-            way: Mutex::new(Way::Open),
+            state: Mutex::new(State::Open),
             changed: Condvar::new(),
             ranges: Mutex::default(),
             unanswered: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&shared);
         Self {
-            url: before_the_store(move |exchange| serving.answer(exchange)),
+            url: store_proxy(move |exchange| serving.answer(exchange)),
             shared,
         }
     }
 
-    /// What to set as the server's address.
+    /// The value for the server's address.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on the objects below `held/` come slowly.
+    /// From now on, objects below `held/` are delayed.
     pub(crate) fn hold(&self) {
-        self.shared.become_(Way::Held);
+        self.shared.switch_to(State::Held);
     }
 
-    /// From now on no request is answered.
+    /// From now on, no request is answered.
     pub(crate) fn silence(&self) {
-        self.shared.become_(Way::Silent);
+        self.shared.switch_to(State::Silent);
     }
 
-    /// Waits for so many requests that are not answered.
+    /// Waits until this many requests are unanswered.
     pub(crate) fn await_requests(&self, number: usize) {
-        until(PATIENCE, "a request", || {
+        until(PATIENCE, "unanswered requests", || {
             (self.shared.unanswered.load(Ordering::SeqCst) >= number).then_some(())
         })
         .unwrap();
     }
 
-    /// They come as fast as they can.
+    /// From now on, everything passes at full speed.
     pub(crate) fn open(&self) {
-        self.shared.become_(Way::Open);
+        self.shared.switch_to(State::Open);
     }
 
-    /// The first byte that each request so far asked for.
+    /// The first byte of each range requested so far.
     pub(crate) fn ranges(&self) -> Vec<u64> {
         self.shared.ranges.lock().unwrap().clone()
     }
 
-    /// The connections on which they come break.
+    /// Breaks the connections on which held objects are transferred.
     pub(crate) fn break_off(&self) {
-        self.shared.become_(Way::Broken);
+        self.shared.switch_to(State::Broken);
     }
 }
 
-/// A proxy in front of the S3 server, whose answers `answer` forwards. Returns its URL.
-pub(crate) fn before_the_store(
+/// A proxy to the S3 server; `answer` forwards the responses. Returns its URL.
+pub(crate) fn store_proxy(
     answer: impl Fn(Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
 ) -> String {
     let port = lab().s3().unwrap().http_port();
@@ -110,7 +110,7 @@ pub(crate) fn before_the_store(
     format!("http://{}", listening.unwrap())
 }
 
-/// A test that fails leaves nothing that waits.
+/// Lets waiting requests end if a test fails.
 impl Drop for Gate {
     fn drop(&mut self) {
         self.open();
@@ -118,51 +118,51 @@ impl Drop for Gate {
 }
 
 impl Shared {
-    fn become_(&self, way: Way) {
-        *self.way.lock().unwrap() = way;
+    fn switch_to(&self, state: State) {
+        *self.state.lock().unwrap() = state;
         self.changed.notify_all();
     }
 
     fn answer(&self, exchange: Exchange<'_>) -> io::Result<()> {
         self.keep_silent();
         exchange.client.write_all(exchange.answer.as_bytes())?;
-        let asked = exchange.request;
-        if asked.method == "HEAD" {
+        let request = exchange.request;
+        if request.method == "HEAD" {
             return Ok(());
         }
-        let first = asked.range().map(|(first, _)| first);
+        let first = request.range().map(|(first, _)| first);
         self.ranges
             .lock()
             .unwrap()
             .extend(first.map(|first| first as u64));
         let length = header(&exchange.answer, "content-length").and_then(|text| text.parse().ok());
         let length = length.ok_or(io::ErrorKind::InvalidData)?;
-        let held = asked.target.contains("/held/") && *self.way.lock().unwrap() == Way::Held;
-        let narrow = held.then(|| AT_ONCE.saturating_sub(first.unwrap_or_default()));
-        self.body(exchange.server, exchange.client, length, narrow)
+        let held = request.target.contains("/held/") && *self.state.lock().unwrap() == State::Held;
+        let slow_from = held.then(|| BURST.saturating_sub(first.unwrap_or_default()));
+        self.body(exchange.server, exchange.client, length, slow_from)
     }
 
     fn keep_silent(&self) {
-        let way = self.way.lock().unwrap();
-        if *way == Way::Silent {
+        let state = self.state.lock().unwrap();
+        if *state == State::Silent {
             self.unanswered.fetch_add(1, Ordering::SeqCst);
         }
-        let waiting = |way: &mut Way| *way == Way::Silent;
-        drop(self.changed.wait_while(way, waiting).unwrap());
+        let waiting = |state: &mut State| *state == State::Silent;
+        drop(self.changed.wait_while(state, waiting).unwrap());
     }
 
-    /// Passes a body on; from `narrow` bytes on, if so, slowly.
+    /// Forwards a body; from `narrow` bytes on, if given, slowly.
     fn body(
         &self,
         from: &mut impl Read,
         to: &mut impl Write,
         length: usize,
-        narrow: Option<usize>,
+        slow_from: Option<usize>,
     ) -> io::Result<()> {
         let mut done = 0;
         let mut buffer = vec![0; 64 << 10];
         while done < length {
-            let most = self.most(narrow.is_some_and(|from| done >= from))?;
+            let most = self.most(slow_from.is_some_and(|from| done >= from))?;
             let most = most.min(length - done).min(buffer.len());
             let got = from.read(&mut buffer[..most])?;
             if got == 0 {
@@ -174,21 +174,21 @@ impl Shared {
         Ok(())
     }
 
-    /// How much may go now. Waits where the way is narrow.
-    fn most(&self, narrow: bool) -> io::Result<usize> {
-        let way = self.way.lock().unwrap();
-        if !narrow || matches!(*way, Way::Open | Way::Silent) {
+    /// How much may pass now. Waits if the body is delayed.
+    fn most(&self, slow_from: bool) -> io::Result<usize> {
+        let state = self.state.lock().unwrap();
+        if !slow_from || matches!(*state, State::Open | State::Silent) {
             return Ok(usize::MAX);
         }
-        let waiting = |way: &mut Way| *way == Way::Held;
-        let (way, _) = self
+        let waiting = |state: &mut State| *state == State::Held;
+        let (state, _) = self
             .changed
-            .wait_timeout_while(way, PAUSE, waiting)
+            .wait_timeout_while(state, PAUSE, waiting)
             .unwrap();
-        match *way {
-            Way::Held => Ok(TRICKLE),
-            Way::Open | Way::Silent => Ok(usize::MAX),
-            Way::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+        match *state {
+            State::Held => Ok(TRICKLE),
+            State::Open | State::Silent => Ok(usize::MAX),
+            State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 }

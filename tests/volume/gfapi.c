@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* A client without a mount, as Samba, Ganesha and qemu are. Reads a file, or changes and reads it, and says what it
- * read:
+/* A client without a mount, like Samba, Ganesha and qemu. Reads a file, or changes and reads it, and prints the size and
+ * checksum of what it read:
  *
  *   gfapi VOLUME HOST LOG read PATH
  *   gfapi VOLUME HOST LOG write PATH OFFSET TEXT
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
- *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the handshake; reads nothing)
- *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, and ends the volume before that is answered)
+ *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the handshake, without a read)
+ *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, closing the volume before it is answered)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ archive(glfs_t *fs, const char *path, const char *text)
         die("archive");
 }
 
-/* What a thread archives, and whether it was told what came of it. */
+/* What a thread archives, and whether it was answered. */
 static struct leaving {
     glfs_t *fs;
     const char *path;
@@ -50,7 +50,7 @@ static struct leaving {
 } leaving;
 
 static void *
-archive_and_say(void *arg)
+archive_in_thread(void *arg)
 {
     glfs_setxattr(leaving.fs, leaving.path, "trusted.glusterfs.csou.complete", leaving.text, strlen(leaving.text), 0);
     __atomic_store_n(&leaving.answered, 1, __ATOMIC_RELEASE);
@@ -65,12 +65,12 @@ leave(glfs_t *fs, const char *path, const char *text)
     leaving.fs = fs;
     leaving.path = path;
     leaving.text = text;
-    if (pthread_create(&thread, NULL, archive_and_say, NULL))
+    if (pthread_create(&thread, NULL, archive_in_thread, NULL))
         die("thread");
     sleep(1);
 }
 
-/* FNV-1a: the test computes the same. */
+/* FNV-1a, as in the test. */
 static void
 checksum(glfs_t *fs, const char *path)
 {
@@ -111,10 +111,10 @@ main(int argc, char **argv)
     else
         checksum(fs, argv[5]);
 
-    time_t begun = time(NULL);
+    time_t started = time(NULL);
     int result = glfs_fini(fs);
     if (leaving.fs)
         printf("%s\n", __atomic_load_n(&leaving.answered, __ATOMIC_ACQUIRE) ? "answered" : "not answered");
-    printf("fini %d after %ld s\n", result, (long)(time(NULL) - begun));
+    printf("fini %d after %ld s\n", result, (long)(time(NULL) - started));
     return 0;
 }

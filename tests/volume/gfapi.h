@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Shared by the programs that are clients without a mount. */
+/* Shared by the gfapi programs. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ die(const char *what)
     exit(1);
 }
 
-/* Connects to a volume, or says what failed and ends the program. */
+/* Connects to a volume, or prints what failed and exits. */
 static glfs_t *
 client(const char *volume, const char *host, const char *log)
 {

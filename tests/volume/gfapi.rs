@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients without a mount: libgfapi loads us into a program that goes on after its volume, and ends by itself.
+//! Clients without a mount: libgfapi loads our translator into a program that outlives its volume.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use crate::gate::Gate;
 use crate::native::compiled;
 use crate::scene::{Scene, claim, lab, pattern};
 
-/// glfs_fini takes 10 s without us, and waits for what is under way.
+/// glfs_fini takes 10 s without us, and waits for running operations.
 const BOUND: Duration = Duration::from_secs(45);
 
-/// The program, as the lab sees it.
+/// The program's path in the lab.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| compiled("gfapi", &["-lgfapi", "-lpthread"]))
 }
 
-/// Runs it. Returns what it printed: of the file it read, and of its end.
+/// Runs the program. Returns its two lines: what it read, and how it ended.
 fn run(scene: &Scene, words: &[&str]) -> (String, String) {
     let log = lab().scratch(&format!("log/gfapi-{}.log", scene.volume.name()));
     let log = log.to_str().unwrap();
@@ -37,8 +37,8 @@ fn run(scene: &Scene, words: &[&str]) -> (String, String) {
         "{outcome}\n{}",
         fs::read_to_string(lab().outer(log)).unwrap()
     );
-    let said = outcome.check().unwrap_or_else(|_| panic!("{failed}"));
-    let (read, end) = said.split_once('\n').unwrap();
+    let output = outcome.check().unwrap_or_else(|_| panic!("{failed}"));
+    let (read, end) = output.split_once('\n').unwrap();
     (read.to_owned(), end.trim().to_owned())
 }
 
@@ -53,7 +53,7 @@ fn assert_ended(end: &str) {
 }
 
 #[test]
-fn a_program_reads_a_cold_file_and_ends() {
+fn a_gfapi_program_reads_a_cold_file_and_exits() {
     let scene = Scene::new("api-read");
     let bytes = pattern(1, (8 << 20) + 13);
     scene.write("dir/file", &bytes);
@@ -61,12 +61,12 @@ fn a_program_reads_a_cold_file_and_ends() {
     let (read, end) = run(&scene, &["read", "/dir/file"]);
     assert_eq!(read, sum(&bytes));
     assert_ended(&end);
-    // The program had what it wanted; its end ends the recall, if that takes longer.
+    // The program does not wait for the recall, but closing the volume does.
     assert!(scene.is_plain("dir/file") || scene.is_cold("dir/file"));
 }
 
 #[test]
-fn a_program_writes_into_a_cold_file() {
+fn a_gfapi_program_writes_to_a_cold_file() {
     let mut scene = Scene::new("api-write");
     let mut want = pattern(2, 300_000);
     scene.write("file", &want);
@@ -80,7 +80,7 @@ fn a_program_writes_into_a_cold_file() {
 }
 
 #[test]
-fn a_program_replaces_a_cold_file() {
+fn a_gfapi_program_replaces_a_cold_file() {
     let mut scene = Scene::new("api-replace");
     scene.write("file", &pattern(3, 300_000));
     scene.archive("file");
@@ -92,9 +92,9 @@ fn a_program_replaces_a_cold_file() {
     scene.await_plain("file");
 }
 
-/// The host waits ten seconds for what is under way and then takes the volume apart, unless `fini` waits.
+/// GlusterFS waits ten seconds for running operations and then frees the volume, unless `fini` waits.
 #[test]
-fn a_volume_is_not_taken_apart_under_a_handshake() {
+fn glfs_fini_waits_for_a_running_handshake() {
     let gate = Gate::new();
     let settings = [("features.s3plugin-hostname", gate.url())];
     let scene = Scene::with("api-leave", &settings, Backing::Ram);
@@ -114,9 +114,9 @@ fn a_volume_is_not_taken_apart_under_a_handshake() {
         let (answered, end) = run(&scene, &["leave", "/file", "0", &seen.to_string()]);
         assert_eq!(
             answered, "answered",
-            "the volume was gone before its operation was"
+            "the volume was freed before its operation ended"
         );
-        // -1: the host has noticed that something was under way after its ten seconds.
+        // -1: GlusterFS found an operation still running after its ten seconds.
         assert!(end.starts_with("fini -1 after "), "{end}");
     });
     let read = scene.read("file").unwrap();

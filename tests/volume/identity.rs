@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which object is the file? Its version (etag) is a hint: an object that was copied to another provider, in other parts
-//! or encrypted anew, has another one. Size and checksum, as the file's record has them, prove it.
+//! Which object belongs to a file? Its version (etag) is only a hint, since an object that was copied to another provider,
+//! re-encrypted or uploaded in other parts has another one. Size and checksum in the file's record prove it.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -13,7 +13,7 @@ use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
 const LENGTH: usize = 20 << 20;
 const VERSION: &str = "trusted.glusterfs.cs.version";
 
-/// Replaces an object by one of other parts, as another provider would have it.
+/// Replaces an object by one uploaded in other parts, as at another provider.
 fn upload_in_parts(scene: &Scene, name: &str, bytes: &[u8], checksum: bool) {
     let before = scene.bucket.head(name).unwrap().unwrap();
     let folder = scene.mount().path().join("copies");
@@ -32,7 +32,7 @@ fn upload_in_parts(scene: &Scene, name: &str, bytes: &[u8], checksum: bool) {
     assert_ne!(
         before.header("etag"),
         after.header("etag"),
-        "it has the same etag: the test proves nothing"
+        "the etag is the same: the test proves nothing"
     );
 }
 
@@ -51,7 +51,7 @@ fn archived(stem: &str, names: &[&str]) -> Scene {
 }
 
 #[test]
-fn an_object_in_other_parts_is_the_file() {
+fn an_object_uploaded_in_other_parts_is_accepted() {
     let mut scene = archived("parts", &["recalled", "remote"]);
     for (name, seed) in [("recalled", 0), ("remote", 1)] {
         upload_in_parts(&scene, name, &pattern(seed, LENGTH), true);
@@ -71,9 +71,9 @@ fn an_object_in_other_parts_is_the_file() {
         .unwrap();
     scene.remount();
     let path = scene.path("remote");
-    // The new version is written down by whoever reads next.
+    // The next reads record the new version.
     let written = scene.within("read", move || {
-        // Past the kernel's pages: each read asks.
+        // Bypassing the page cache, so that each read reaches the translator.
         let mut options = File::options();
         let file = options.read(true).custom_flags(libc::O_DIRECT);
         let file = file.open(&path).unwrap();
@@ -91,7 +91,7 @@ fn an_object_in_other_parts_is_the_file() {
 }
 
 #[test]
-fn what_nothing_proves_is_refused_until_root_vouches_for_it() {
+fn an_unproven_object_is_refused_until_root_adopts_it() {
     let mut scene = archived("unproven", &["other", "unsaid"]);
     upload_in_parts(&scene, "other", &pattern(7, LENGTH), true);
     upload_in_parts(&scene, "unsaid", &pattern(1, LENGTH), false);
@@ -115,7 +115,7 @@ fn what_nothing_proves_is_refused_until_root_vouches_for_it() {
     assert_eq!(
         errno(adopt("other", &etag("other"))),
         libc::EBADMSG,
-        "its checksum says that it is another file's"
+        "its checksum is another file's"
     );
     adopt("unsaid", &etag("unsaid")).unwrap();
     assert_same(

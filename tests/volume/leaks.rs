@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client that recalls for months must not grow: what it holds after many recalls is what it held before.
+//! A client must not grow over months of recalls: after many of them it holds the same resources as before.
 //!
 //! A thousand recalls in a normal run; `CLOUDSYNC_RECALLS=10000` for more.
 
@@ -16,11 +16,11 @@ use crate::scene::{PATIENCE, Scene, claim, pattern};
 
 const FILES: usize = 50;
 const LENGTH: usize = 20_000;
-/// How many files are archived and read at once.
-const AT_ONCE: usize = 5;
-/// What may come and go by itself: a lookup that is under way, a table that doubles.
+/// How many files are archived and read concurrently.
+const CONCURRENT: usize = 5;
+/// Allowed growth: a lookup in progress, a table that doubles.
 const SLACK: u64 = 12;
-/// The heap's own holes, in KiB.
+/// Allowed heap fragmentation, in KiB.
 const RSS_SLACK: u64 = 16 << 10;
 
 fn recalls() -> usize {
@@ -32,11 +32,11 @@ fn name(number: usize) -> String {
     format!("file-{number}")
 }
 
-/// What a client holds, by name.
+/// What a client holds: counts by name.
 type Holding = BTreeMap<String, u64>;
 
-/// From the statedump: objects of the host's in use, by pool, and allocations of our translator, by type; and what the
-/// kernel knows.
+/// From the statedump, GlusterFS's objects in use, by pool, and our translator's allocations, by type; and from the
+/// kernel, descriptors, threads and memory.
 fn holding(mount: &Mount) -> Holding {
     let dump = mount.statedump().unwrap();
     let mut held = Holding::new();
@@ -80,7 +80,7 @@ fn holding(mount: &Mount) -> Holding {
     held
 }
 
-/// What there is more of, beyond what may be.
+/// What has grown by more than the allowance.
 fn grown(before: &Holding, after: &Holding) -> Vec<String> {
     let slack = |name: &str| {
         if name.starts_with("RSS") {
@@ -98,13 +98,13 @@ fn grown(before: &Holding, after: &Holding) -> Vec<String> {
 }
 
 /// Archives all files and reads them, which recalls each.
-fn once(scene: &Scene) {
+fn archive_and_recall_all(scene: &Scene) {
     let root = scene.path("");
     let work = move || {
         let files = |first: usize| {
             let root = root.clone();
             move || {
-                for number in (first..FILES).step_by(AT_ONCE) {
+                for number in (first..FILES).step_by(CONCURRENT) {
                     let path = root.join(name(number));
                     let keyed = Claim {
                         key: Some("object".to_owned()),
@@ -118,7 +118,7 @@ fn once(scene: &Scene) {
                 }
             }
         };
-        let threads: Vec<_> = (0..AT_ONCE)
+        let threads: Vec<_> = (0..CONCURRENT)
             .map(|first| thread::spawn(files(first)))
             .collect();
         threads
@@ -136,7 +136,7 @@ fn recalled(scene: &Scene) -> usize {
     line.and_then(|text| text.parse().ok()).unwrap()
 }
 
-/// The host answers a release or a forget a little later.
+/// Waits a little, since GlusterFS processes releases and forgets with a delay.
 fn settled(mount: &Mount, before: &Holding) -> (Holding, Vec<String>) {
     let mut last = (Holding::new(), Vec::new());
     let _ = until(Duration::from_secs(10), "rest", || {
@@ -148,8 +148,8 @@ fn settled(mount: &Mount, before: &Holding) -> (Holding, Vec<String>) {
 }
 
 #[test]
-fn a_client_holds_after_many_recalls_what_it_held_before() {
-    // Nothing above us may answer a read.
+fn a_client_does_not_grow_over_many_recalls() {
+    // No translator above ours may answer a read.
     let settings = ["quick-read", "io-cache", "read-ahead", "open-behind"]
         .map(|name| (format!("performance.{name}"), "off"));
     let settings: Vec<_> = settings
@@ -164,9 +164,9 @@ fn a_client_holds_after_many_recalls_what_it_held_before() {
         scene.write(&name(number), &pattern(1, LENGTH));
     }
     scene.bucket.put("object", &pattern(1, LENGTH)).unwrap();
-    // Pools, connections and threads come with the first ones.
+    // The first recalls create pools, connections and threads.
     let warm = 4;
-    (0..warm).for_each(|_| once(&scene));
+    (0..warm).for_each(|_| archive_and_recall_all(&scene));
     let before = holding(scene.mount());
     for name in [
         "fd_t",
@@ -179,13 +179,13 @@ fn a_client_holds_after_many_recalls_what_it_held_before() {
         assert!(before.contains_key(name), "no {name} in {before:?}");
     }
     let rounds = recalls().div_ceil(FILES);
-    let begun = Instant::now();
-    (0..rounds).for_each(|_| once(&scene));
-    let took = begun.elapsed();
+    let started = Instant::now();
+    (0..rounds).for_each(|_| archive_and_recall_all(&scene));
+    let took = started.elapsed();
     assert_eq!(
         recalled(&scene),
         (warm + rounds) * FILES,
-        "each read recalled"
+        "every read must recall"
     );
     let (after, more) = settled(scene.mount(), &before);
     eprintln!("- {} recalls in {took:.1?}:", rounds * FILES);
@@ -202,7 +202,7 @@ fn a_client_holds_after_many_recalls_what_it_held_before() {
     );
     scene.assert_idle();
 
-    // Would it be noticed? What is open is held.
+    // Would growth be noticed? Open files are.
     let paths: Vec<_> = (0..FILES).map(|number| scene.path(&name(number))).collect();
     let open =
         move || -> Vec<File> { paths.iter().map(|path| File::open(path).unwrap()).collect() };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests on real parts: glusterd, bricks, FUSE clients and a real S3 server, in namespaces of their own.
-//! One file a topic. They need root and the packages that scripts/deps.sh installs, and the shared objects of this
-//! build (`cargo build --workspace`).
+//! Tests on real components: glusterd, bricks, FUSE clients and a real S3 server, in namespaces of their own. One topic per
+//! file. They need root, the packages that scripts/deps.sh installs, and the shared objects of this build (`cargo build
+//! --workspace`).
 
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! While one client recalls a file, another changes it: its name, its attributes, its bytes, or that it is there.
+//! While one client recalls a file, another one changes its name, attributes or bytes, or replaces it.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::MountOptions;
 
-use crate::gate::{AT_ONCE, Gate};
+use crate::gate::{BURST, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// More than comes at once through a narrow gate.
-pub(crate) const LENGTH: usize = AT_ONCE + (1 << 20);
+/// More than a held object passes at full speed.
+pub(crate) const LENGTH: usize = BURST + (1 << 20);
 
 pub(crate) fn old() -> Vec<u8> {
     pattern(1, LENGTH)
 }
 
-/// What another client does to a file of this name; whether it must wait for the recall; where its bytes are then, and
-/// which.
+/// A change's name (which is also the file's), what the other client does, whether that waits for the recall, and the
+/// file's name and bytes afterwards.
 type Change = (&'static str, fn(&Path), bool, &'static str, Vec<u8>);
 
 fn writable(path: &Path) -> fs::File {
@@ -124,22 +124,22 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// Waits until the recall of each has begun to write. (Its size a file has before that.)
+/// Waits until each recall has started to write. (The file has its full size before that.)
 pub(crate) fn await_first_bytes(scene: &Scene, names: &[String]) {
-    let begun = Instant::now();
+    let started = Instant::now();
     for name in names {
         let copy = scene.brick(name);
         while fs::metadata(&copy).unwrap().blocks() == 0 {
             assert!(
-                begun.elapsed() < PATIENCE,
-                "the recall of {name} does not begin"
+                started.elapsed() < PATIENCE,
+                "the recall of {name} does not start"
             );
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// Cold files below `held/`, and the way to the store is `gate`.
+/// Cold files below `held/`, whose recalls go through `gate`, which is closed.
 pub(crate) fn held(name: &str, gate: &Gate, files: &[&str]) -> (Scene, Vec<String>) {
     let mut scene = Scene::new(name);
     let names: Vec<_> = files.iter().map(|file| format!("held/{file}")).collect();
@@ -151,7 +151,7 @@ pub(crate) fn held(name: &str, gate: &Gate, files: &[&str]) -> (Scene, Vec<Strin
     (scene, names)
 }
 
-/// From now on the way to the store is `gate`, which is closed.
+/// From now on, recalls go through `gate`, which is closed.
 pub(crate) fn hold(scene: &mut Scene, gate: &Gate) {
     scene
         .volume
@@ -162,7 +162,7 @@ pub(crate) fn hold(scene: &mut Scene, gate: &Gate) {
 }
 
 #[test]
-fn another_client_changes_a_file_in_mid_recall() {
+fn another_client_changes_a_file_during_its_recall() {
     let gate = Gate::new();
     let changes = changes();
     let files: Vec<_> = changes.iter().map(|change| change.0).collect();
@@ -180,16 +180,16 @@ fn another_client_changes_a_file_in_mid_recall() {
             thread::spawn(move || change(&path))
         })
         .collect();
-    // Those that need no bytes must be done while the recall still runs.
+    // Changes that need no bytes must complete while the recall still runs.
     for (change, changer) in changes
         .iter()
         .zip(&changers)
         .filter(|(change, _)| !change.2)
     {
-        let begun = Instant::now();
+        let started = Instant::now();
         while !changer.is_finished() {
             assert!(
-                begun.elapsed() < PATIENCE,
+                started.elapsed() < PATIENCE,
                 "{} waits for the recall",
                 change.0
             );
@@ -217,10 +217,10 @@ fn another_client_changes_a_file_in_mid_recall() {
             .collect::<Vec<_>>()
     });
     for (read, change) in read.into_iter().zip(&changes) {
-        assert_a_reader_s(read, change);
+        assert_valid_read(read, change);
     }
 
-    // Nobody holds a lock on any of them: they can be archived and recalled again, by a third client.
+    // No lock is left: the files can be archived and recalled again, by a third client.
     let third = scene.volume.mount(&MountOptions::default()).unwrap();
     for (name, _, _, then, want) in &changes {
         let path = third.path().join("held").join(then);
@@ -239,11 +239,11 @@ fn another_client_changes_a_file_in_mid_recall() {
     assert_no_lock(&scene);
 }
 
-/// What the reader got whose recall was disturbed: the old bytes, or the new ones in their place, never anything else.
-fn assert_a_reader_s(read: std::io::Result<Vec<u8>>, (name, _, _, _, want): &Change) {
+/// The reader whose recall was disturbed got the old bytes, or the new ones in their place, and nothing else.
+fn assert_valid_read(read: std::io::Result<Vec<u8>>, (name, _, _, _, want): &Change) {
     let bytes = match read {
         Ok(bytes) => bytes,
-        // There is no such file any more.
+        // The file no longer exists.
         Err(error) if *name == "replaced" => {
             assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{name}");
             return;
@@ -254,21 +254,21 @@ fn assert_a_reader_s(read: std::io::Result<Vec<u8>>, (name, _, _, _, want): &Cha
     let strange = bytes
         .iter()
         .enumerate()
-        // When a read ends early because the file was just cut, and the kernel knows only the old size, it pads the page
-        // with zeros; of a file that never was cold, too.
+        // When a read ends early at a truncation and the kernel knows only the old size, it pads the page with zeros; so
+        // it does for files that were never cold.
         .filter(|(place, byte)| **byte != 0 || *place < want.len())
         .find(|(place, byte)| old.get(*place) != Some(*byte) && want.get(*place) != Some(*byte));
     assert!(strange.is_none(), "{name}: {strange:?}");
     let least = match *name {
         "replaced" => LENGTH,
-        // Emptied, and not yet written.
+        // Truncated, and not written yet.
         "emptied" => 0,
         _ => LENGTH.min(want.len()),
     };
     assert!(bytes.len() >= least, "{name}: {} bytes", bytes.len());
 }
 
-/// The bricks know of no lock in the domain that archive and recall take.
+/// The bricks hold no lock in the domain that archives and recalls use.
 fn assert_no_lock(scene: &Scene) {
     let pid = scene.volume.brick_pid(0).unwrap();
     let inner = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

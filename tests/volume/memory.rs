@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients under valgrind's memcheck: no report may be ours. And a plugin that does what memcheck must report.
-//! `scripts/memcheck.sh` runs the other tests' clients under it.
+//! Clients under valgrind's memcheck, which must report no error of ours; and a plugin whose errors it must report.
+//! `scripts/memcheck.sh` runs the other tests' clients under memcheck.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -16,21 +16,21 @@ use crate::gate::Gate;
 use crate::native::install_plugin;
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
-/// It is twenty to fifty times as slow.
+/// Memcheck is twenty to fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How to run a client under it, with its reports in files of this name and more behind it.
+/// Options that run a client under memcheck, with its reports in files whose names begin like this.
 fn options(reports: &Path) -> MountOptions {
     let words = memcheck::words(reports);
     MountOptions::default().under(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The reports that are ours, of a client that has ended.
+/// Our reports, after the client has ended.
 fn reports(name: &Path) -> Vec<Report> {
     let folder = lab().outer(name.parent().unwrap());
     let stem = name.file_name().unwrap().to_str().unwrap();
     let found = memcheck::reports(&folder, stem).unwrap();
-    assert!(found.ended > 0, "no client has ended in order");
+    assert!(found.ended > 0, "no client exited normally");
     eprintln!(
         "- memcheck: {} reports, {} of them ours ({stem})",
         found.all,
@@ -47,9 +47,9 @@ fn within<T: Send + 'static>(
     mount.within(PATIENCE, what, work)
 }
 
-/// Reads, writes, cuts, failures, a handshake, a cancelled recall: what there is, once.
+/// Reads, writes, truncations, failures, a handshake, a cancelled recall: each once.
 #[test]
-fn the_checker_reports_nothing_of_ours() {
+fn memcheck_reports_no_error_of_ours() {
     let gate = Gate::new();
     let settings = [("features.s3plugin-hostname", gate.url())];
     let mut scene = Scene::with("memcheck", &settings, Backing::Ram);
@@ -145,7 +145,7 @@ fn the_checker_reports_nothing_of_ours() {
 }
 
 #[test]
-fn the_checker_bites() {
+fn memcheck_reports_the_errors_of_an_invalid_plugin() {
     install_plugin("invalid", "plugin-invalid/invalid.c", &["-g", "-O0"]);
     let volume = lab()
         .volume("invalid", Layout::Single, Backing::Ram)

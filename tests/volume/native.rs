@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The C in the tests: compiled while they run, into a lab.
+//! Compiles the tests' C programs and plugins into a lab.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use cloudsync_lab::Lab;
 
 use crate::scene::lab;
 
-/// Compiles a C program of this folder, once, into the lab's memory. Returns its path in the lab.
+/// Compiles a C program of this directory into the lab's scratch directory. Returns its path in the lab.
 pub(crate) fn compiled(name: &str, flags: &[&str]) -> PathBuf {
     compiled_in(lab(), name, flags)
 }
@@ -27,14 +27,14 @@ pub(crate) fn compiled_in(lab: &Lab, name: &str, flags: &[&str]) -> PathBuf {
     program
 }
 
-/// Compiles a plugin, `source` below tests/, and puts it where the lab's clients look for the store `name`.
+/// Compiles a plugin, `source` below tests/, and installs it in the lab as the store `name`.
 pub(crate) fn install_plugin(name: &str, source: &str, flags: &[&str]) {
     let lab = lab();
     let xlators = lab.run("glusterfs", ["--print-xlatordir"]).unwrap();
     let xlators = PathBuf::from(xlators.check().unwrap().trim());
     let folder = lab.outer(xlators.parent().unwrap().join("cloudsync-plugins"));
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Never half there: other clients may look.
+    // Never visible half-written: other clients may load it.
     let fresh = folder.join(format!("{name}.fresh"));
     let mut compiler = Command::new("cc");
     compiler
@@ -46,7 +46,7 @@ pub(crate) fn install_plugin(name: &str, source: &str, flags: &[&str]) {
         .arg("-o")
         .arg(&fresh)
         .arg(here.join("tests").join(source));
-    let said = compiler.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
+    let output = compiler.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     fs::rename(fresh, folder.join(format!("lib{name}.so"))).unwrap();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The feature switched off, cold files written to by clients without the translator, and the feature on again: what
-//! was written is what reads, the old object stays, and the brick and the log tell its key.
+//! The feature is switched off, cold files are written to by clients without the translator, and it is switched on again:
+//! the new bytes can be read, the old object stays, and the brick and the log name its key.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,11 +13,11 @@ use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 const KEPT: &str = "trusted.cloudsync.kept";
 const KEY: &str = "trusted.glusterfs.cs.key";
 
-/// What is done to a cold file while the feature is off, and what it is then. All of them begin as empty files to those
-/// who do it.
-struct Act {
+/// What is done to a cold file while the feature is off, and its content afterwards. Without the feature, every file is
+/// empty.
+struct Change {
     name: &'static str,
-    act: fn(&std::path::Path) -> io::Result<()>,
+    change: fn(&std::path::Path) -> io::Result<()>,
     after: fn() -> Vec<u8>,
 }
 
@@ -27,30 +27,30 @@ fn old() -> Vec<u8> {
     pattern(1, SIZE)
 }
 
-const ACTS: [Act; 5] = [
-    Act {
+const CHANGES: [Change; 5] = [
+    Change {
         name: "append",
-        act: |path| {
+        change: |path| {
             let mut file = File::options().append(true).open(path)?;
             file.write_all(b"a line\n")?;
             file.sync_all()
         },
         after: || b"a line\n".to_vec(),
     },
-    Act {
+    Change {
         name: "overwrite",
-        act: |path| fs::write(path, pattern(2, 70_000)),
+        change: |path| fs::write(path, pattern(2, 70_000)),
         after: || pattern(2, 70_000),
     },
-    // As long as the object is: nothing but the bytes tells them apart.
-    Act {
+    // As long as the object: only the bytes differ.
+    Change {
         name: "same-size",
-        act: |path| fs::write(path, pattern(3, SIZE)),
+        change: |path| fs::write(path, pattern(3, SIZE)),
         after: || pattern(3, SIZE),
     },
-    Act {
+    Change {
         name: "in-the-middle",
-        act: |path| {
+        change: |path| {
             let file = File::options().write(true).open(path)?;
             file.write_all_at(&pattern(4, 3000), 10_000)
         },
@@ -60,10 +60,10 @@ const ACTS: [Act; 5] = [
             bytes
         },
     },
-    // What is said of a file's time proves nothing.
-    Act {
+    // A restored mtime must prove nothing.
+    Change {
         name: "same-time",
-        act: |path| {
+        change: |path| {
             let before = fs::metadata(path)?.modified()?;
             let mut file = File::options().write(true).open(path)?;
             file.write_all(&pattern(5, SIZE))?;
@@ -73,11 +73,11 @@ const ACTS: [Act; 5] = [
     },
 ];
 
-/// A cold file for each act, and two that nobody touches.
+/// A cold file for each act, and two that are not changed.
 fn cold(name: &str) -> Scene {
     let mut scene = Scene::new(name);
     let untouched = ["untouched", "copied-from"];
-    for name in ACTS.iter().map(|act| act.name).chain(untouched) {
+    for name in CHANGES.iter().map(|change| change.name).chain(untouched) {
         scene.write(name, &old());
     }
     scene.archive_all("");
@@ -85,13 +85,13 @@ fn cold(name: &str) -> Scene {
     scene
 }
 
-/// The keys of the objects, as the bricks have them.
+/// The objects' keys, from the marks on the bricks.
 fn keys(scene: &Scene) -> Vec<Vec<u8>> {
-    let key = |act: &Act| xattr::get(scene.brick(act.name), KEY).unwrap().unwrap();
-    ACTS.iter().map(key).collect()
+    let key = |change: &Change| xattr::get(scene.brick(change.name), KEY).unwrap().unwrap();
+    CHANGES.iter().map(key).collect()
 }
 
-/// Switches the feature off as `off` does it, has a client without the translator do the acts, and switches it on.
+/// Switches the feature off with `off`, makes the changes through a client without the translator, and switches it on.
 #[track_caller]
 fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
     scene.take_mount().unmount().unwrap();
@@ -99,14 +99,14 @@ fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
     let stock = scene.volume.mount(&MountOptions::default()).unwrap();
     assert!(
         stock.meta(&scene.private()).is_err(),
-        "the translator is there"
+        "the translator is still loaded"
     );
     let root = stock.path();
     stock.within(PATIENCE, "write without the translator", move || {
-        for act in &ACTS {
-            let path = root.join(act.name);
-            assert_eq!(fs::metadata(&path).unwrap().len(), 0, "{}", act.name);
-            (act.act)(&path).unwrap_or_else(|error| panic!("{}: {error}", act.name));
+        for change in &CHANGES {
+            let path = root.join(change.name);
+            assert_eq!(fs::metadata(&path).unwrap().len(), 0, "{}", change.name);
+            (change.change)(&path).unwrap_or_else(|error| panic!("{}: {error}", change.name));
         }
         fs::metadata(root.join("untouched")).unwrap();
         fs::read(root.join("copied-from")).unwrap()
@@ -120,8 +120,8 @@ fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
 fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
     let mut wrong = Vec::new();
     let objects = scene.bucket.list("").unwrap();
-    for (act, key) in ACTS.iter().zip(keys) {
-        let (name, want) = (act.name, (act.after)());
+    for (change, key) in CHANGES.iter().zip(keys) {
+        let (name, want) = (change.name, (change.after)());
         match scene.read(name) {
             Ok(read) if read == want => {}
             Ok(read) if read == old() => wrong.push(format!("{name}: the old bytes")),
@@ -130,7 +130,7 @@ fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
         }
         let size = scene.stat(name).size();
         if size != want.len() as u64 {
-            wrong.push(format!("{name}: its size is told as {size}"));
+            wrong.push(format!("{name}: its size is shown as {size}"));
         }
         if !scene.is_plain(name) {
             wrong.push(format!("{name} is not local: {}", scene.marks(name)));
@@ -142,18 +142,18 @@ fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
             wrong.push(format!("{name}: kept is '{kept}', without {key}"));
         }
         if !objects.iter().any(|object| key.ends_with(object.as_str())) {
-            wrong.push(format!("{name}: its object is gone"));
+            wrong.push(format!("{name}: its object is missing"));
         }
-        if !scene.tells_of(name, "kept") {
-            wrong.push(format!("{name}: the log does not tell"));
+        if !scene.logs_about(name, "kept") {
+            wrong.push(format!("{name}: no log line"));
         }
     }
     scene.remount();
-    for act in &ACTS {
-        match scene.read(act.name) {
-            Ok(read) if read == (act.after)() => {}
-            Ok(read) => wrong.push(format!("{}, remounted: {} bytes", act.name, read.len())),
-            Err(error) => wrong.push(format!("{}, remounted: {error}", act.name)),
+    for change in &CHANGES {
+        match scene.read(change.name) {
+            Ok(read) if read == (change.after)() => {}
+            Ok(read) => wrong.push(format!("{}, remounted: {} bytes", change.name, read.len())),
+            Err(error) => wrong.push(format!("{}, remounted: {error}", change.name)),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -163,7 +163,7 @@ fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
 }
 
 #[test]
-fn what_was_written_while_it_was_off_is_the_file() {
+fn bytes_written_while_the_feature_was_off_are_kept() {
     let mut scene = cold("off");
     let keys = keys(&scene);
     off_and_on(&mut scene, |scene| {
@@ -172,9 +172,9 @@ fn what_was_written_while_it_was_off_is_the_file() {
     assert_new_content(&mut scene, &keys);
 }
 
-/// `gluster volume reset VOL` asks nothing and forgets all settings.
+/// `gluster volume reset VOL` resets all settings without asking.
 #[test]
-fn what_was_written_after_a_reset_is_the_file() {
+fn bytes_written_after_a_volume_reset_are_kept() {
     let mut scene = cold("reset");
     let keys = keys(&scene);
     off_and_on(&mut scene, |scene| {
@@ -186,7 +186,7 @@ fn what_was_written_after_a_reset_is_the_file() {
 }
 
 #[test]
-fn what_nobody_touched_stays_cold_and_reads_whole() {
+fn untouched_files_stay_cold_and_read_completely() {
     let mut scene = cold("off-untouched");
     let before = scene.marks("untouched");
     off_and_on(&mut scene, |scene| {
@@ -198,12 +198,12 @@ fn what_nobody_touched_stays_cold_and_reads_whole() {
     assert_same(&scene.read("untouched").unwrap(), &old(), "untouched");
     scene.await_plain("untouched");
     let kept = xattr::get(scene.brick("untouched"), KEPT).unwrap();
-    assert_eq!(kept, None, "nothing was kept");
+    assert_eq!(kept, None, "nothing must be kept");
 }
 
-/// The graph of a mount that stays changes under it.
+/// The mount switches its graph while it is in use.
 #[test]
-fn a_mount_that_stays_sees_the_new_content() {
+fn a_mount_kept_across_the_switch_reads_the_new_bytes() {
     let scene = cold("off-stays");
     let has = |want: bool| {
         until(PATIENCE, "the other graph", || {
@@ -216,7 +216,7 @@ fn a_mount_that_stays_sees_the_new_content() {
     has(false);
     let path = scene.path("append");
     scene
-        .within("append", move || (ACTS[0].act)(&path))
+        .within("append", move || (CHANGES[0].change)(&path))
         .unwrap();
     scene.volume.set("features.cloudsync", "on").unwrap();
     has(true);
@@ -224,9 +224,9 @@ fn a_mount_that_stays_sees_the_new_content() {
     assert_same(&scene.read("untouched").unwrap(), &old(), "untouched");
 }
 
-/// As a nightly job does it, which found the file empty: same name, same time, other bytes.
+/// As by a nightly job that found the file empty: same name, same time, other bytes.
 #[test]
-fn a_file_that_rsync_replaced_in_place_is_the_new_one() {
+fn a_file_replaced_in_place_by_rsync_keeps_the_new_bytes() {
     let mut scene = cold("off-rsync");
     let source = lab().scratch("off-rsync-source");
     fs::create_dir(lab().outer(&source)).unwrap();
@@ -253,10 +253,10 @@ fn a_file_that_rsync_replaced_in_place_is_the_new_one() {
     fs::remove_dir_all(lab().outer(&source)).unwrap();
 }
 
-/// The first bytes of the object and no more, which a recall that was killed leaves too. Nobody has lost a byte when the
-/// rest is there; what must not be is a third thing.
+/// The content is a prefix of the object, as after a killed recall. The file may keep it or become the whole object, but
+/// nothing else.
 #[test]
-fn a_beginning_of_the_old_bytes_is_that_or_the_whole() {
+fn a_prefix_of_the_object_reads_as_itself_or_the_whole() {
     let mut scene = cold("off-beginning");
     scene.take_mount().unmount().unwrap();
     scene.volume.set("features.cloudsync", "off").unwrap();

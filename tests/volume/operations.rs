@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The ways into a file that the kernel knows besides read and write: each finds a cold file's bytes, or works on them.
+//! Ways to read and write files other than read and write: each must work on a cold file's real bytes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -18,13 +18,13 @@ pub(crate) fn old() -> Vec<u8> {
     pattern(1, LENGTH)
 }
 
-/// One volume for all of them.
+/// One volume for all these tests.
 pub(crate) fn scene() -> &'static Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| Scene::new("operations"))
 }
 
-/// Cold files in a client that has not seen them.
+/// Cold files, and a client that does not know them yet.
 pub(crate) fn cold(names: &[&str]) -> Mount {
     for name in names {
         scene().write(name, &old());
@@ -33,7 +33,7 @@ pub(crate) fn cold(names: &[&str]) -> Mount {
     scene().volume.mount(&MountOptions::default()).unwrap()
 }
 
-/// Runs `work` on a file of that client.
+/// Runs `work` on a file of a client.
 pub(crate) fn on<T: Send + 'static>(
     mount: &Mount,
     name: &str,
@@ -43,7 +43,7 @@ pub(crate) fn on<T: Send + 'static>(
     mount.within(PATIENCE, name, move || work(path))
 }
 
-/// The file is local, and `want` is what the client sees and what the brick has.
+/// The file is local, and both the client and the brick have `want`.
 #[track_caller]
 pub(crate) fn assert_became(mount: &Mount, name: &str, want: &[u8]) {
     scene().await_plain(name);
@@ -63,7 +63,7 @@ fn with(new: &[u8], offset: usize) -> Vec<u8> {
     bytes
 }
 
-/// A program's call that reads, whose name is the file's.
+/// Tests calls that read. Each file is named after its call.
 fn reads(names: &[&'static str], offset: usize, length: usize) {
     let mount = cold(names);
     for &name in names {
@@ -74,7 +74,7 @@ fn reads(names: &[&'static str], offset: usize, length: usize) {
     }
 }
 
-/// A program's call that writes, whose name is the file's.
+/// Tests calls that write. Each file is named after its call.
 fn writes(names: &[&'static str], offset: usize, new: &'static [u8]) {
     let mount = cold(names);
     for &name in names {
@@ -85,13 +85,13 @@ fn writes(names: &[&'static str], offset: usize, new: &'static [u8]) {
 }
 
 #[test]
-fn mapped_memory_shows_and_takes_the_real_bytes() {
+fn mmap_reads_and_writes_the_real_bytes() {
     reads(&["mmap-read"], 77_777, 50_000);
     writes(&["mmap-write"], 77_777, b"WRITTEN INTO MAPPED MEMORY");
 }
 
 #[test]
-fn pipes_and_sendfile_carry_the_real_bytes() {
+fn splice_and_sendfile_transfer_the_real_bytes() {
     reads(&["splice-from", "sendfile-from"], 10_001, 150_000);
     writes(&["splice-into"], 10_001, b"SPLICED");
     let mount = cold(&["sendfile-into"]);
@@ -107,14 +107,14 @@ fn pipes_and_sendfile_carry_the_real_bytes() {
 }
 
 #[test]
-fn direct_reads_and_writes_pass_the_kernel_s_cache_and_not_us() {
+fn direct_io_reads_and_writes_the_real_bytes() {
     reads(&["direct-read"], 8192, 65_536);
     writes(&["direct-write"], 8192, &[b'D'; 4096]);
 }
 
-/// O_APPEND: the end is the file's, not the stub's.
+/// O_APPEND: at the end of the real file, not of the truncated one.
 #[test]
-fn what_is_appended_twice_is_there_in_order() {
+fn two_appends_keep_their_order() {
     let mount = cold(&["appended"]);
     on(&mount, "appended", |path| {
         for text in ["first, ", "second"] {
@@ -126,10 +126,10 @@ fn what_is_appended_twice_is_there_in_order() {
     assert_became(&mount, "appended", &want);
 }
 
-/// Every mode that the host passes on from a mount (FALLOC_FL_ZERO_RANGE it takes for an allocation, of local files too:
-/// see gfapi.rs for zerofill).
+/// Every mode that GlusterFS passes on from a mount. (It treats FALLOC_FL_ZERO_RANGE as an allocation, for local files,
+/// too; answers.rs tests zerofill.)
 #[test]
-fn ranges_are_allocated_and_punched_in_the_real_bytes() {
+fn fallocate_works_on_the_real_bytes() {
     const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
     const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
     let zeros = |bytes: usize, offset| with(&vec![0; bytes], offset);
@@ -151,7 +151,7 @@ fn ranges_are_allocated_and_punched_in_the_real_bytes() {
     }
 }
 
-/// Where data and holes begin, seen from here and there.
+/// Where data and holes begin, from several offsets.
 fn map_of(path: &Path) -> Vec<Result<u64, rustix::io::Errno>> {
     let file = File::open(path).unwrap();
     let places = [
@@ -169,20 +169,20 @@ fn map_of(path: &Path) -> Vec<Result<u64, rustix::io::Errno>> {
 }
 
 #[test]
-fn data_and_holes_are_where_a_local_file_has_them() {
+fn seek_data_and_seek_hole_match_a_local_file() {
     let mount = cold(&["sought"]);
     fs::write(mount.path().join("whole"), old()).unwrap();
     let found = on(&mount, "sought", |path| map_of(&path));
     let whole = on(&mount, "whole", |path| map_of(&path));
     assert_eq!(found, whole);
-    assert_eq!(found[0], Ok(0), "data from the first byte on");
+    assert_eq!(found[0], Ok(0), "data from the first byte");
     assert_eq!(found[1], Ok(LENGTH as u64), "no hole before the end");
     assert_became(&mount, "sought", &old());
 }
 
-/// An object has no holes.
+/// Objects have no holes.
 #[test]
-fn a_file_with_holes_comes_back_with_zeros_in_them() {
+fn a_sparse_file_is_recalled_with_zeros_in_its_holes() {
     let file = File::create(scene().path("sparse")).unwrap();
     file.set_len(1 << 20).unwrap();
     drop(file);
@@ -193,7 +193,7 @@ fn a_file_with_holes_comes_back_with_zeros_in_them() {
 }
 
 #[test]
-fn ranges_are_copied_out_of_and_between_cold_files() {
+fn copy_file_range_works_between_cold_files() {
     let mount = cold(&["copied-from", "copied-into"]);
     let other = mount.path().join("copied-into");
     let copied = on(&mount, "copied-from", move |path| {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an administrator sets, and gets told.
+//! Volume options and what the administrator is told about them.
 
 use cloudsync_lab::{Backing, Layout, MountOptions};
 
 use crate::scene::{Scene, assert_same, errno, lab, pattern};
 
 #[test]
-fn glusterd_refuses_a_wrong_store_and_names_the_right_ones() {
+fn glusterd_refuses_an_unknown_store_and_names_valid_ones() {
     let scene = Scene::new("bogus");
     for wrong in ["bogus", "../amazons3", "amazons"] {
         let refusal = format!(
@@ -36,7 +36,7 @@ fn glusterd_refuses_a_wrong_store_and_names_the_right_ones() {
 }
 
 #[test]
-fn without_a_store_local_files_work_and_options_change() {
+fn local_files_and_options_work_without_a_store() {
     let lab = lab();
     let volume = lab.volume("bare", Layout::Single, Backing::Ram).unwrap();
     volume.set("features.cloudsync", "on").unwrap();
@@ -77,7 +77,7 @@ fn a_store_that_cannot_start_does_not_fail_the_mount() {
         "{}",
         scene.mount().log()
     );
-    // The next good setting brings it up, without a remount.
+    // The next valid setting starts the store, without a remount.
     let url = lab().s3().unwrap().http_url();
     scene
         .volume
@@ -88,7 +88,7 @@ fn a_store_that_cannot_start_does_not_fail_the_mount() {
 }
 
 #[test]
-fn a_bad_setting_keeps_the_old_ones_and_is_named() {
+fn an_invalid_setting_is_logged_and_ignored() {
     let scene = Scene::new("bad");
     scene.write("cold", &pattern(2, 100_000));
     scene.archive("cold");
@@ -106,7 +106,7 @@ fn a_bad_setting_keeps_the_old_ones_and_is_named() {
 }
 
 #[test]
-fn the_store_is_reached_over_https_with_a_certificate_of_one_s_own_authority() {
+fn https_works_with_a_private_certificate_authority() {
     let mut scene = Scene::new("https");
     scene.write("cold", &pattern(3, 3 << 20));
     scene.archive("cold");
@@ -119,7 +119,7 @@ fn the_store_is_reached_over_https_with_a_certificate_of_one_s_own_authority() {
     assert_eq!(
         errno(scene.read("cold")),
         libc::EHOSTUNREACH,
-        "the authority is not known yet"
+        "the authority is not configured yet"
     );
     let ca = format!("ca={}", s3.ca_pem().display());
     scene
@@ -131,7 +131,7 @@ fn the_store_is_reached_over_https_with_a_certificate_of_one_s_own_authority() {
 }
 
 #[test]
-fn the_feature_can_be_switched_on_a_mounted_volume() {
+fn the_feature_can_be_switched_while_mounted() {
     let lab = lab();
     let volume = lab.volume("switch", Layout::Single, Backing::Ram).unwrap();
     let bucket = lab.s3().unwrap().bucket("switch").unwrap();

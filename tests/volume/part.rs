@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! While one client recalls a file a part of it is on the bricks. One that knows the file as local, because another
-//! archived it since, must not take the part for the file.
+//! During a recall by one client, a part of the file is on the bricks. A client that believes the file to be local, because
+//! another client archived it since, must not take that part for the file.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -14,9 +14,9 @@ use crate::meanwhile::{LENGTH, await_first_bytes, hold, old};
 use crate::scene::{PATIENCE, Scene, assert_same};
 
 #[test]
-fn a_client_with_an_old_view_does_not_see_the_part_that_is_there() {
-    type Look = fn(&Path, &fs::File) -> PathBuf;
-    let looks: [(&str, Look); 5] = [
+fn a_stale_client_does_not_see_a_partly_recalled_file() {
+    type Operation = fn(&Path, &fs::File) -> PathBuf;
+    let operations: [(&str, Operation); 5] = [
         ("setfattr", |path, _| {
             xattr::set(path, "user.colour", b"blue").unwrap();
             path.to_owned()
@@ -42,15 +42,15 @@ fn a_client_with_an_old_view_does_not_see_the_part_that_is_there() {
     ];
     let gate = Gate::new();
     let mut scene = Scene::new("old-view");
-    let names: Vec<_> = looks
+    let names: Vec<_> = operations
         .iter()
-        .map(|look| format!("held/{}", look.0))
+        .map(|operation| format!("held/{}", operation.0))
         .collect();
     names.iter().for_each(|name| scene.write(name, &old()));
-    let believer = MountOptions::default()
+    let options = MountOptions::default()
         .arg("--attribute-timeout=600")
         .arg("--entry-timeout=600");
-    let other = scene.volume.mount(&believer).unwrap();
+    let other = scene.volume.mount(&options).unwrap();
     let files: Vec<_> = names
         .iter()
         .map(|name| {
@@ -70,17 +70,17 @@ fn a_client_with_an_old_view_does_not_see_the_part_that_is_there() {
     let readers: Vec<_> = names.iter().map(|name| read(scene.path(name))).collect();
     await_first_bytes(&scene, &names);
     let paths: Vec<_> = names.iter().map(|name| other.path().join(name)).collect();
-    let seen = other.within(PATIENCE, "look", move || {
-        let looked = looks
+    let seen = other.within(PATIENCE, "stat", move || {
+        let results = operations
             .iter()
             .zip(paths)
             .zip(files)
-            .map(|((look, path), file)| {
-                let path = look.1(&path, &file);
+            .map(|((operation, path), file)| {
+                let path = operation.1(&path, &file);
                 let length = fs::metadata(&path).unwrap().len();
-                (look.0, path, file, length)
+                (operation.0, path, file, length)
             });
-        looked.collect::<Vec<_>>()
+        results.collect::<Vec<_>>()
     });
     gate.open();
     for reader in readers {

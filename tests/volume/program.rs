@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The archiver's program, for what only both of them together can lose.
+//! The archiver's program, for tests of losses that only both together could cause.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use cloudsync_lab::Outcome;
 
 use crate::scene::{PATIENCE, Scene, lab};
 
-/// Where it was built: beside the translator, or else beside this test.
+/// The built program: beside the translator's artifacts, or else beside this test.
 fn program() -> PathBuf {
     let folder = std::env::var_os("CLOUDSYNC_ARTIFACTS").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| {
@@ -23,7 +23,7 @@ fn program() -> PathBuf {
     program
 }
 
-/// Runs it in the lab; it may end as it likes.
+/// Runs it in the lab, whatever its exit status.
 pub(crate) fn cloudsync(args: &[&str]) -> Outcome {
     let program = program();
     lab()
@@ -32,7 +32,7 @@ pub(crate) fn cloudsync(args: &[&str]) -> Outcome {
 }
 
 impl Scene {
-    /// Archives every local file of the volume below `name`, as an administrator does it.
+    /// Archives every local file of the volume below `name`, as an administrator does.
     #[track_caller]
     pub(crate) fn archive_all(&self, name: &str) {
         let folder = self.mount().inside().join(name).display().to_string();
@@ -41,7 +41,7 @@ impl Scene {
             .unwrap();
     }
 
-    /// Deletes every object that no file of the volume names.
+    /// Deletes every object that no file of the volume refers to.
     #[track_caller]
     pub(crate) fn gc(&self) {
         let brick = lab().inner(&self.volume.bricks()[0]).display().to_string();

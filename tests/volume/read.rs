@@ -9,7 +9,7 @@ use cloudsync_lab::Backing;
 use crate::scene::{Scene, assert_same, pattern};
 
 #[test]
-fn a_cold_file_reads_back_after_a_remount_with_all_default_options() {
+fn a_cold_file_reads_after_a_remount_with_default_options() {
     let mut scene = Scene::new("read");
     let bytes = pattern(1, 300_000);
     scene.write("file", &bytes);
@@ -26,7 +26,7 @@ fn a_cold_file_reads_back_after_a_remount_with_all_default_options() {
 }
 
 #[test]
-fn a_cold_file_reads_back_through_the_mount_that_archived_it() {
+fn a_cold_file_reads_through_the_mount_that_archived_it() {
     let scene = Scene::new("same");
     let bytes = pattern(2, 200_000);
     scene.write("file", &bytes);
@@ -34,9 +34,9 @@ fn a_cold_file_reads_back_through_the_mount_that_archived_it() {
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
 }
 
-/// quick-read answers small files out of the lookup; a page, the host's usual buffer, and many of each.
+/// quick-read answers reads of small files from the lookup; sizes around a page and GlusterFS's usual buffer, and larger.
 #[test]
-fn files_of_every_size_come_back() {
+fn files_of_every_size_are_recalled() {
     let mut scene = Scene::new("sizes");
     let sizes = [
         0,
@@ -64,7 +64,7 @@ fn files_of_every_size_come_back() {
             &name,
         );
         assert_eq!(scene.stat(&name).len(), size as u64, "{name}");
-        // Nobody asks for the bytes of an empty file, so nothing brings it back.
+        // A read of an empty file needs no bytes, so it is not recalled.
         if size > 0 {
             scene.await_plain(&name);
         }
@@ -73,7 +73,7 @@ fn files_of_every_size_come_back() {
 }
 
 #[test]
-fn sixteen_cold_files_at_once() {
+fn sixteen_cold_files_are_recalled_concurrently() {
     let mut scene = Scene::new("sixteen");
     for number in 0..16 {
         let name = format!("file-{number}");
@@ -84,7 +84,7 @@ fn sixteen_cold_files_at_once() {
     let paths: Vec<_> = (0..16)
         .map(|number| scene.path(&format!("file-{number}")))
         .collect();
-    let read = scene.read_at_once(paths);
+    let read = scene.read_concurrently(paths);
     for (number, bytes) in read.into_iter().enumerate() {
         assert_same(
             &bytes.unwrap(),
@@ -102,7 +102,7 @@ fn sixteen_readers_of_one_cold_file_recall_it_once() {
     scene.write("file", &bytes);
     scene.archive("file");
     scene.remount();
-    let read = scene.read_at_once(vec![scene.path("file"); 16]);
+    let read = scene.read_concurrently(vec![scene.path("file"); 16]);
     for got in read {
         assert_same(&got.unwrap(), &bytes, "file");
     }
@@ -111,7 +111,7 @@ fn sixteen_readers_of_one_cold_file_recall_it_once() {
 }
 
 #[test]
-fn names_of_every_kind() {
+fn unusual_file_names_work() {
     let mut scene = Scene::new("names");
     let long = format!(
         "{}/{}/{}",
@@ -146,7 +146,7 @@ fn names_of_every_kind() {
     }
 }
 
-fn times_stay(name: &str, settings: &[(&str, &str)]) {
+fn check_times(name: &str, settings: &[(&str, &str)]) {
     let mut scene = Scene::with(name, settings, Backing::Ram);
     scene.write("file", &pattern(4, 150_000));
     let path = scene.path("file");
@@ -181,16 +181,16 @@ fn times_stay(name: &str, settings: &[(&str, &str)]) {
 }
 
 #[test]
-fn mtime_and_ctime_stay_with_the_volume_s_own_times() {
-    times_stay("ctime-on", &[]);
+fn mtime_and_ctime_are_kept_with_features_ctime() {
+    check_times("ctime-on", &[]);
 }
 
 #[test]
-fn mtime_stays_with_the_bricks_times() {
-    times_stay("ctime-off", &[("features.ctime", "off")]);
+fn mtime_is_kept_without_features_ctime() {
+    check_times("ctime-off", &[("features.ctime", "off")]);
 }
 
-/// A file without blocks is a hole to `tar --sparse` and `cp`.
+/// `tar --sparse` and `cp` take a file without blocks for a hole.
 #[test]
 fn a_cold_file_shows_its_size_and_one_block() {
     let mut scene = Scene::new("blocks");
@@ -209,5 +209,5 @@ fn a_cold_file_shows_its_size_and_one_block() {
     assert_eq!(listed, [100_000]);
     let data = scene.stat("dir/file");
     assert_eq!((data.len(), data.blocks()), (100_000, 1));
-    assert!(scene.is_cold("dir/file"), "looking does not recall");
+    assert!(scene.is_cold("dir/file"), "stat must not recall");
 }

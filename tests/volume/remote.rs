@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Reads of a cold file that wait for what they read and not for the file: beside its recall, and without one.
+//! Reads of a cold file that wait only for the bytes they read: during a recall, and without one.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::MountOptions;
 
-use crate::control::{state, tell};
+use crate::control::{command, state};
 use crate::gate::Gate;
 use crate::meanwhile::{LENGTH, held, old};
 use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
@@ -18,7 +18,7 @@ const MB: usize = 1 << 20;
 const SETTINGS: &str = "features.cloudsync-product-id";
 const REMOTE_READ: &str = "features.cloudsync-remote-read";
 
-/// Past the kernel's page cache: what is read is asked for.
+/// Reads past the kernel's page cache, so that exactly this range is requested.
 fn read_at(path: &Path, at: usize, length: usize) -> std::io::Result<Vec<u8>> {
     let file = File::options()
         .read(true)
@@ -30,7 +30,7 @@ fn read_at(path: &Path, at: usize, length: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Cold files of these sizes, and a client that has not seen them.
+/// Cold files of these sizes, and a client that does not know them yet.
 fn cold(name: &str, settings: &[(&str, &str)], sizes: &[usize]) -> (Scene, Vec<String>) {
     let mut scene = Scene::new(name);
     for (key, value) in settings {
@@ -47,15 +47,15 @@ fn cold(name: &str, settings: &[(&str, &str)], sizes: &[usize]) -> (Scene, Vec<S
     (scene, names)
 }
 
-/// Changes a setting and waits until the client has it: it says so in its log.
+/// Changes a setting and waits until the client has probably applied it.
 fn set(scene: &Scene, key: &str, value: &str) {
     scene.volume.set(key, value).unwrap();
-    // The client is told some time after glusterd has answered.
+    // The client is notified some time after glusterd replies.
     thread::sleep(Duration::from_secs(2));
 }
 
 #[test]
-fn a_reader_gets_what_it_reads_before_the_file_has_come() {
+fn a_read_is_answered_before_the_recall_ends() {
     let gate = Gate::new();
     let (scene, names) = held("first-bytes", &gate, &["file"]);
     let path = scene.path(&names[0]);
@@ -64,7 +64,7 @@ fn a_reader_gets_what_it_reads_before_the_file_has_come() {
         move || read_at(&path, 0, 4096)
     });
     assert_same(&begin.unwrap(), &old()[..4096], "the first bytes");
-    // A reader that goes on is served by what the recall has brought.
+    // A reader that continues is served from what the recall has fetched.
     let middle = scene.within("the middle", move || read_at(&path, 2 * MB, 128 << 10));
     let want = &old()[2 * MB..2 * MB + (128 << 10)];
     assert_same(&middle.unwrap(), want, "the middle");
@@ -77,24 +77,27 @@ fn a_reader_gets_what_it_reads_before_the_file_has_come() {
 }
 
 #[test]
-fn the_end_of_a_file_is_read_by_one_request() {
+fn the_end_of_a_file_is_read_with_one_request() {
     let gate = Gate::new();
     let (scene, names) = held("last-bytes", &gate, &["file"]);
-    // What comes from the end of it comes slowly: ask for little.
+    // The end of the object is delayed, so read only a little.
     let at = LENGTH - 512;
     let path = scene.path(&names[0]);
     let end = scene.within("the last bytes", move || read_at(&path, at, 512));
     assert_same(&end.unwrap(), &old()[at..], "the last bytes");
-    assert!(!scene.is_plain_now(&names[0]), "the others have not come");
+    assert!(
+        !scene.is_plain_now(&names[0]),
+        "the rest must not have arrived yet"
+    );
     assert!(gate.ranges().contains(&(at as u64)), "{:?}", gate.ranges());
     gate.open();
     scene.assert_idle();
 }
 
-/// Readers jump and go straight on while the file is brought back, slowly. What they get comes from the bricks, from
-/// memory, or by requests of their own.
+/// Random and sequential readers during a slow recall. They are served from the bricks, from memory, or by requests of their
+/// own.
 #[test]
-fn readers_beside_a_recall_get_the_file_s_bytes() {
+fn reads_during_a_recall_get_the_right_bytes() {
     let size = 40 * MB + 12_345;
     let (scene, names) = cold("beside", &[(SETTINGS, "rate=10M,memory=2M")], &[size]);
     let (path, bytes) = (scene.path(&names[0]), pattern(0, size));
@@ -121,15 +124,15 @@ fn readers_beside_a_recall_get_the_file_s_bytes() {
             .into_iter()
             .for_each(|reader| reader.join().unwrap());
     });
-    assert!(scene.figure("memory-of-objects") <= 8 * MB as u64);
+    assert!(scene.counter("memory-of-objects") <= 8 * MB as u64);
     scene.await_plain(&names[0]);
     assert_same(&scene.read(&names[0]).unwrap(), &bytes, "afterwards");
-    assert_eq!(scene.figure("files-recalled"), 1);
+    assert_eq!(scene.counter("files-recalled"), 1);
     scene.assert_idle();
 }
 
 #[test]
-fn with_remote_read_a_file_is_read_and_stays_cold() {
+fn with_remote_read_a_file_can_be_read_and_stays_cold() {
     let sizes = [100, 600_000, 20 * MB + 77];
     let (scene, names) = cold("remote-read", &[(REMOTE_READ, "on")], &sizes);
     for (number, (name, size)) in names.iter().zip(sizes).enumerate() {
@@ -142,10 +145,10 @@ fn with_remote_read_a_file_is_read_and_stays_cold() {
         assert!(scene.is_cold(name), "{name}: {}", scene.marks(name));
         assert_eq!(scene.stat(name).len(), size as u64);
     }
-    assert_eq!(scene.figure("files-recalled"), 0);
-    assert!(scene.figure("reads-from-the-store") >= 3);
+    assert_eq!(scene.counter("files-recalled"), 0);
+    assert!(scene.counter("reads-from-the-store") >= 3);
 
-    // A change brings the file back.
+    // A change recalls the file.
     let path = scene.path(&names[1]);
     scene.within("a change", move || {
         let file = OpenOptions::new().write(true).open(path).unwrap();
@@ -157,7 +160,7 @@ fn with_remote_read_a_file_is_read_and_stays_cold() {
     assert_same(&scene.read(&names[1]).unwrap(), &bytes, "changed");
     scene.await_plain(&names[1]);
 
-    // Switched off while files are open.
+    // Remote reads are switched off while files are open.
     set(&scene, REMOTE_READ, "off");
     let path = scene.path(&names[2]);
     scene
@@ -167,9 +170,9 @@ fn with_remote_read_a_file_is_read_and_stays_cold() {
     scene.assert_idle();
 }
 
-/// What a client has in memory of an object is not shown once the file is another one.
+/// Bytes of an object in memory must not be returned once the file has changed.
 #[test]
-fn a_remote_reader_sees_what_another_client_writes() {
+fn a_remote_read_sees_another_client_s_write() {
     let size = 6 * MB;
     let (scene, names) = cold("remote-agree", &[(REMOTE_READ, "on")], &[size]);
     let other = scene.volume.mount(&MountOptions::default()).unwrap();
@@ -185,7 +188,7 @@ fn a_remote_reader_sees_what_another_client_writes() {
     });
     let second = read(scene.path(&names[0]), "after").unwrap();
     assert_eq!(&second[..3], b"NEW");
-    // Archived again, as another object: the bytes of the first one are not its.
+    // Archived again, as another object: the old object's bytes must not be returned.
     let mut new = bytes.clone();
     new[2 * MB..2 * MB + 3].copy_from_slice(b"NEW");
     scene.bucket.put("another", &new).unwrap();
@@ -204,7 +207,7 @@ fn a_remote_reader_sees_what_another_client_writes() {
 }
 
 #[test]
-fn an_object_that_is_replaced_between_two_remote_reads_is_refused() {
+fn an_object_replaced_between_remote_reads_is_refused() {
     let size = 6 * MB;
     let (scene, names) = cold("remote-replaced", &[(REMOTE_READ, "on")], &[size]);
     let read = |at: usize| {
@@ -221,7 +224,7 @@ fn an_object_that_is_replaced_between_two_remote_reads_is_refused() {
 }
 
 #[test]
-fn a_mass_of_readers_is_served_and_does_not_bring_everything_back() {
+fn the_guard_serves_mass_reads_without_recalling_all_files() {
     let sizes = [50_000, 3 * MB, 50_000, 3 * MB, 50_000];
     let (scene, names) = cold(
         "guard",
@@ -239,31 +242,31 @@ fn a_mass_of_readers_is_served_and_does_not_bring_everything_back() {
     let cold: Vec<_> = names.iter().filter(|name| scene.is_cold(name)).collect();
     assert_eq!(cold, [&names[2], &names[3], &names[4]]);
     let log = scene.await_log("guard-files");
-    let said = log
+    let lines = log
         .lines()
         .filter(|line| line.contains("more files are served"))
         .count();
-    assert_eq!(said, 1, "{log}");
-    // Who asks for the file itself gets it.
-    tell(&scene, &names[3], "recall").unwrap();
+    assert_eq!(lines, 1, "{log}");
+    // An explicit recall is still honoured.
+    command(&scene, &names[3], "recall").unwrap();
     scene.await_plain(&names[3]);
 }
 
 #[test]
-fn a_recall_that_nobody_wants_any_more_is_given_up_if_so_set() {
+fn with_abandoned_cancel_an_unwanted_recall_is_cancelled() {
     let gate = Gate::new();
     let (scene, names) = held("abandoned", &gate, &["file", "asked"]);
     set(&scene, SETTINGS, "abandoned=cancel");
     let path = scene.path(&names[0]);
     let got = scene.within("the first bytes", move || read_at(&path, 0, 4096));
     assert_same(&got.unwrap(), &old()[..4096], "the first bytes");
-    tell(&scene, &names[1], "recall").unwrap();
-    let begun = Instant::now();
-    // It comes slowly; when it may come fast, the first one is not wanted any more.
+    command(&scene, &names[1], "recall").unwrap();
+    let started = Instant::now();
+    // Its recall is delayed; by the time it could proceed, nothing wants the first file any more.
     thread::sleep(Duration::from_secs(7));
     gate.open();
     scene.await_plain(&names[1]);
     scene.assert_idle();
-    assert!(scene.is_cold(&names[0]), "after {:?}", begun.elapsed());
+    assert!(scene.is_cold(&names[0]), "after {:?}", started.elapsed());
     assert_same(&fs::read(scene.path(&names[0])).unwrap(), &old(), "later");
 }

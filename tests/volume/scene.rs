@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the tests share: a volume with the feature on, a bucket, a mount, and the words for what is done to files.
+//! What the tests share: a volume with the feature on, a bucket, a mount, and common operations on files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use cloudsync_lab::{
 
 pub(crate) use cloudsync_store_conformance::pattern;
 
-/// Longer than anything may take on a slow machine; a hang is a failure with the client's log and frames.
+/// Longer than anything takes on a slow machine; a hang fails the test with the client's log and frames.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The lab of this test program, with our builds in it.
+/// This test program's lab, with our builds installed.
 pub(crate) fn lab() -> &'static Lab {
     Lab::shared(|| Options {
         artifacts: Some(Artifacts::find(&["amazons3"]).unwrap()),
@@ -29,27 +29,27 @@ pub(crate) fn lab() -> &'static Lab {
     })
 }
 
-/// A volume whose cold files lie in a bucket of the S3 server, and a client of it.
+/// A volume whose cold files are stored in a bucket of the S3 server, and a client.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) volume: Volume,
     pub(crate) bucket: Bucket,
-    /// Taken out and put back by [`Scene::remount`]; there otherwise.
+    /// None only after [`Scene::take_mount`], until [`Scene::put_mount`].
     mount: Option<Mount>,
 }
 
 impl Scene {
-    /// One brick, all volume options at their defaults but for those that the feature needs.
+    /// One brick, with default volume options except for those that the feature needs.
     pub(crate) fn new(name: &str) -> Self {
         Self::with(name, &[], Backing::Ram)
     }
 
-    /// The same with more volume options.
+    /// Like [`Scene::new`], with more volume options and a backing for the bricks.
     pub(crate) fn with(name: &str, settings: &[(&str, &str)], backing: Backing) -> Self {
         Self::on(name, Layout::Single, settings, backing)
     }
 
-    /// The same with a layout of its own.
+    /// Like [`Scene::with`], on a given layout.
     pub(crate) fn on(
         name: &str,
         layout: Layout,
@@ -72,46 +72,46 @@ impl Scene {
         self.mount.as_ref().unwrap()
     }
 
-    /// The mount, for a test that keeps it with others. The scene has none then.
+    /// Takes the mount out of the scene, which then has none.
     pub(crate) fn take_mount(&mut self) -> Mount {
         self.mount.take().unwrap()
     }
 
-    /// A mount with options of its own, after [`Scene::take_mount`].
+    /// Sets the mount, for example one with other options, after [`Scene::take_mount`].
     pub(crate) fn put_mount(&mut self, mount: Mount) {
         self.mount = Some(mount);
     }
 
-    /// A path below the mount, for this process.
+    /// A path below the mount, as this process sees it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.mount().path().join(name)
     }
 
-    /// A path below the mount, for programs that run in the lab.
+    /// A path below the mount, as programs in the lab see it.
     pub(crate) fn inside(&self, name: &str) -> String {
         self.mount().inside().join(name).display().to_string()
     }
 
-    /// What the bricks have of a file, for this process: copies, fragments, or one file on one of them. The empty
-    /// files with which a distributed volume points to another brick are not among them.
+    /// Paths of the file on the bricks, as this process sees them: copies, fragments, or one file on one brick; without
+    /// DHT's link files.
     pub(crate) fn copies(&self, name: &str) -> Vec<PathBuf> {
         self.volume.copies(name)
     }
 
-    /// The file on the first brick that has it, for this process; on the first brick if none has.
+    /// The file on the first brick that has it, or its path on the first brick if none has.
     pub(crate) fn brick(&self, name: &str) -> PathBuf {
         let copies = self.copies(name).into_iter();
         let first = || self.volume.bricks()[0].join(name);
         copies.into_iter().next().unwrap_or_else(first)
     }
 
-    /// A new client: nothing is cached, nothing is known.
+    /// Starts a new client, without cached data.
     pub(crate) fn remount(&mut self) {
         self.mount.take().unwrap().unmount().unwrap();
         self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
     }
 
-    /// The client dies as in a crash, and a new one comes.
+    /// Kills the client and starts a new one.
     pub(crate) fn crash_and_remount(&mut self) {
         self.mount.take().unwrap().kill9().unwrap();
         self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
@@ -142,9 +142,9 @@ impl Scene {
         self.within("read", move || fs::read(path))
     }
 
-    /// Reads all files at once, each on its own thread.
-    pub(crate) fn read_at_once(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
-        self.within("reads at once", move || {
+    /// Reads files concurrently, each on its own thread.
+    pub(crate) fn read_concurrently(&self, paths: Vec<PathBuf>) -> Vec<io::Result<Vec<u8>>> {
+        self.within("concurrent reads", move || {
             let start = |path| thread::spawn(|| fs::read(path));
             let readers: Vec<_> = paths.into_iter().map(start).collect();
             readers
@@ -159,17 +159,17 @@ impl Scene {
         self.within("stat", move || fs::metadata(path)).unwrap()
     }
 
-    /// The client shows the size of `bytes`, and reads them.
+    /// The client shows the size of `bytes` and reads them.
     #[track_caller]
     pub(crate) fn assert_has(&self, name: &str, bytes: &[u8]) {
         assert_eq!(self.stat(name).len(), bytes.len() as u64, "{name}");
         assert_same(&self.read(name).unwrap(), bytes, name);
     }
 
-    /// What the seed's script means: the object is uploaded under the file's path, then the file is cut.
+    /// Uploads the file under its path, with a checksum as the archiver does, and performs the handshake.
     pub(crate) fn archive(&self, name: &str) {
         let bytes = self.read(name).unwrap();
-        // As the archiver does.
+        // The archiver's metadata.
         let checksum = Algorithm::Crc64Nvme.of(&bytes).to_string();
         let headers = [("x-amz-meta-cloudsync-checksum", checksum.as_str())];
         self.bucket.put_with(name, &bytes, &headers).unwrap();
@@ -181,8 +181,8 @@ impl Scene {
         assert!(self.is_cold(name), "{name} is not cold after the handshake");
     }
 
-    /// A line of the translator's own in `.meta`.
-    pub(crate) fn figure(&self, name: &str) -> u64 {
+    /// A counter of our translator in `.meta`.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         let private = self.mount().meta(&self.private()).unwrap();
         let line = private
             .lines()
@@ -193,13 +193,13 @@ impl Scene {
             .unwrap()
     }
 
-    /// The handshake alone, with the mtime that the file has now.
+    /// The stock handshake, with the file's current mtime.
     pub(crate) fn handshake(&self, name: &str) -> io::Result<()> {
         let seconds = self.stat(name).mtime().to_string();
         self.complete(name, &seconds)
     }
 
-    /// The exact form of it, which says that the object is called as the file: of a file with two names the path is no key.
+    /// The exact handshake, with the file's path as the key; needed for a file with two names, whose path is no key.
     pub(crate) fn handshake_with_key(&self, name: &str) -> io::Result<()> {
         let keyed = Claim {
             key: Some(name.to_owned()),
@@ -216,27 +216,27 @@ impl Scene {
         })
     }
 
-    /// Whether every brick that has the file says that it is in the store, and has not one byte of it.
+    /// Whether every brick that has the file marks it as archived and has none of its bytes.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
         self.volume.is_cold(name)
     }
 
-    /// What every brick says of the file, for a failure's text.
+    /// The file's marks on every brick, for failure messages.
     pub(crate) fn marks(&self, name: &str) -> String {
         self.volume.marks(name)
     }
 
-    /// Whether nothing on any brick says that the file was ever in the store, or soon will.
+    /// Whether no brick has a mark on the file, or soon none has.
     pub(crate) fn is_plain(&self, name: &str) -> bool {
         self.volume.is_plain(name)
     }
 
-    /// The same at this moment.
+    /// Whether no brick has a mark on the file right now.
     pub(crate) fn is_plain_now(&self, name: &str) -> bool {
         self.volume.is_plain_now(name)
     }
 
-    /// Waits until the file is local and nothing of a recall is left: readers may be answered before that.
+    /// Waits until the file is local and no mark is left: readers may be answered before that.
     pub(crate) fn await_plain(&self, name: &str) {
         self.volume.await_plain(name, "the end of the recall");
     }
@@ -250,32 +250,32 @@ impl Scene {
         .unwrap_or_else(|failure| panic!("no '{text}': {failure}\n{}", self.mount().log()))
     }
 
-    /// Whether the client's log has a line with `word` about the file, or soon will. The log may call the file by its
-    /// gfid: a name is not always known.
-    pub(crate) fn tells_of(&self, name: &str, word: &str) -> bool {
+    /// Whether the client's log has, or soon has, a line with `word` about the file. The log may name it by its gfid if the
+    /// path is unknown.
+    pub(crate) fn logs_about(&self, name: &str, word: &str) -> bool {
         let gfid = xattr::get(self.brick(name), "trusted.gfid").unwrap();
         let hex: String = gfid
             .unwrap()
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        let told = |line: &str| {
+        let mentions = |line: &str| {
             line.contains(word) && (line.contains(name) || line.replace('-', "").contains(&hex))
         };
         until(
             Duration::from_secs(10),
             "a line in the client's log",
-            || self.mount().log().lines().any(told).then_some(()),
+            || self.mount().log().lines().any(mentions).then_some(()),
         )
         .is_ok()
     }
 
-    /// No operation is blocked and no job runs.
+    /// Waits until no operation is blocked and no job runs.
     pub(crate) fn assert_idle(&self) {
         await_idle(self.mount(), &self.volume);
     }
 
-    /// Where the translator shows its state below .meta.
+    /// The path of our translator's state below .meta.
     pub(crate) fn private(&self) -> String {
         private(&self.volume)
     }
@@ -285,8 +285,7 @@ fn private(volume: &Volume) -> String {
     format!("graphs/active/{}-cloudsync/private", volume.name())
 }
 
-/// Waits until no operation of a client is blocked and no job of it runs: readers are answered before the recall beside
-/// them ends.
+/// Waits until no operation of a client is blocked and no job runs: readers are answered before the recall ends.
 pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
     let mut last = String::new();
     until(PATIENCE, "the end of all jobs", || {
@@ -301,16 +300,16 @@ pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
     .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
 }
 
-/// Closes it. A volume may tell of a write that failed as late as here, where dropping a file hears nothing.
+/// Closes a file. A failed write may be reported only here, and dropping a file ignores that.
 pub(crate) fn close(file: File) -> io::Result<()> {
-    // SAFETY: the descriptor was the file's, which is no more.
+    // SAFETY: the descriptor was the file's, which no longer owns it.
     if unsafe { libc::close(file.into_raw_fd()) } == 0 {
         return Ok(());
     }
     Err(io::Error::last_os_error())
 }
 
-/// Fails with a short text: the bytes themselves help nobody.
+/// Fails with a summary of the difference: the bytes themselves are of no use.
 #[track_caller]
 pub(crate) fn assert_same(got: &[u8], want: &[u8], what: &str) {
     if got == want {

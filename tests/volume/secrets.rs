@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Law 7: a key that the volume only points to is in no log, dump, volume file, `.meta` or process list, at the highest
-//! log level, whether recalls work or fail. Where the host itself shows a key that is written into the option.
+//! A secret key that the volume only refers to must not appear in any log, dump, volume file, `.meta` or process list, at
+//! the highest log level, whether recalls work or fail. And where GlusterFS itself shows a key that is in the option.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use cloudsync_lab::{Backing, Mount, MountOptions, until};
 
 use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
-/// Of a key pair that only these tests use, and never on a command line of GlusterFS's.
+/// Secrets of key pairs that only these tests use, never passed on a command line of GlusterFS.
 const SECRET: &str = "hush/0123+this-is-only-in-a-file";
 const WRONG: &str = "hush/4567+this-is-only-in-a-file-too";
 const IN_ENVIRONMENT: &str = "hush/89ab+this-is-only-in-the-environment";
-/// Written into the option, for the host to show.
+/// Set in the option, which GlusterFS shows.
 const LITERAL: &str = "spoken/cdef+this-is-in-the-option";
 
-/// Gives the store's owner another key pair.
+/// Creates another key pair for the store's owner.
 fn add_key(id: &str, secret: &str) {
     let config = lab().scratch("store/ceph.conf");
     lab().s3().unwrap();
@@ -28,29 +28,32 @@ fn add_key(id: &str, secret: &str) {
 }
 
 /// Everything that GlusterFS wrote or shows in this lab, by name.
-fn all_that_shows(scene: &Scene, mounts: &[Mount]) -> Vec<(String, String)> {
+fn everything_shown(scene: &Scene, mounts: &[Mount]) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let mut add = |name: &str, text: String| all.push((name.to_owned(), text));
     for mount in mounts {
         add("client's statedump", mount.statedump().unwrap());
-        // What .meta has of the graph. Some files of it cannot be read; grep goes on.
+        // The graphs in .meta. Some files there cannot be read; grep continues.
         let meta = mount.inside().join(".meta/graphs");
         let words = ["20", "grep", "-r", "-a", "-e", ""].map(AsRef::as_ref);
         let words = words.into_iter().chain([meta.as_os_str()]);
-        let said = lab().run("timeout", words).unwrap();
-        add(".meta", String::from_utf8_lossy(&said.stdout).into_owned());
+        let output = lab().run("timeout", words).unwrap();
+        add(
+            ".meta",
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        );
     }
     add("volume info", scene.volume.info().unwrap());
     let name = scene.volume.name();
     let get = lab().gluster(["volume", "get", name, "all"]).unwrap();
     add("volume get", get);
-    // Bricks and glusterd write theirs into a folder that is read below.
+    // Bricks and glusterd write theirs to a directory that is read below.
     lab().gluster(["volume", "statedump", name]).unwrap();
     let state = lab().gluster(["get-state"]).unwrap();
-    add("what get-state says", state);
+    add("get-state", state);
     for pid in lab().processes() {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        // Ceph's tools and the tests' own curl are not GlusterFS's.
+        // Ceph's tools and the tests' curl are not GlusterFS's.
         let line = String::from_utf8_lossy(&line).into_owned();
         if line.contains("gluster") {
             all.push((format!("command line of {pid}"), line));
@@ -62,7 +65,7 @@ fn all_that_shows(scene: &Scene, mounts: &[Mount]) -> Vec<(String, String)> {
     all
 }
 
-/// Adds every plain file below a folder.
+/// Adds every regular file below a directory.
 fn files(folder: &Path, to: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
@@ -76,13 +79,13 @@ fn files(folder: &Path, to: &mut Vec<(String, String)>) {
     }
 }
 
-/// The names of those that hold the text.
-fn holders(all: &[(String, String)], text: &str) -> Vec<String> {
+/// The names of the texts that contain `text`.
+fn containing(all: &[(String, String)], text: &str) -> Vec<String> {
     let found = all.iter().filter(|(_, shown)| shown.contains(text));
     found.map(|(name, _)| name.clone()).collect()
 }
 
-/// A file with a secret, as the lab sees it.
+/// Writes a secret to a file. Returns its path in the lab.
 fn secret_file(name: &str, secret: &str) -> PathBuf {
     let path = lab().scratch(name);
     fs::write(lab().outer(&path), format!("{secret}\n")).unwrap();
@@ -102,7 +105,7 @@ fn scene(name: &str, file: &Path) -> Scene {
         ("diagnostics.client-log-level", "TRACE"),
         ("diagnostics.brick-log-level", "TRACE"),
     ];
-    // Its bucket and the rest; the key in the option is nobody's.
+    // The settings name the key's file, not the bucket's default key.
     let scene = Scene::with(name, &settings, Backing::Ram);
     for name in ["file", "lost"] {
         scene.write(name, &pattern(1, 300_000));
@@ -113,7 +116,7 @@ fn scene(name: &str, file: &Path) -> Scene {
 }
 
 #[test]
-fn a_key_that_is_in_a_file_is_nowhere_else() {
+fn a_key_in_a_file_appears_nowhere_else() {
     add_key("LABHUSHEDKEY", SECRET);
     let file = secret_file("hushed", SECRET);
     let mut scene = scene("hushed", &file);
@@ -121,9 +124,9 @@ fn a_key_that_is_in_a_file_is_nowhere_else() {
     assert_same(
         &scene.read("file").unwrap(),
         &pattern(1, 300_000),
-        "the key in the file is the right one",
+        "read with the key from the file",
     );
-    // What fails has the most to say.
+    // Failures log the most.
     assert_eq!(errno(scene.read("lost")), libc::ENODATA);
     fs::write(lab().outer(&file), WRONG).unwrap();
     let environment = MountOptions::default()
@@ -154,23 +157,23 @@ fn a_key_that_is_in_a_file_is_nowhere_else() {
         let error = read.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(wanted), "{what}: {error}");
         assert!(String::from_utf8_lossy(&state).starts_with("cold"));
-        // The reader may hear of it before the recall.
-        let told = || mount.log().contains("it stays cold").then_some(());
-        until(PATIENCE, "the failure in the log", told).unwrap();
+        // The reader may be answered before the failure is logged.
+        let logged = || mount.log().contains("it stays cold").then_some(());
+        until(PATIENCE, "the failure in the log", logged).unwrap();
         assert!(
             mount.log().contains(" T ["),
-            "{what}: the log is at the highest level"
+            "{what}: the log must be at the highest level"
         );
         mounts.push(mount);
     }
 
     mounts.push(scene.take_mount());
-    let all = all_that_shows(&scene, &mounts);
+    let all = everything_shown(&scene, &mounts);
     for secret in [SECRET, WRONG, IN_ENVIRONMENT] {
-        assert_eq!(holders(&all, secret), Vec::<String>::new());
+        assert_eq!(containing(&all, secret), Vec::<String>::new());
     }
-    // It does look, and in the right places: where the file's name is, a key in its place would be too.
-    let shown = holders(&all, file.to_str().unwrap());
+    // Check that the right places were searched: where the file's path appears, a key would appear, too.
+    let shown = containing(&all, file.to_str().unwrap());
     for place in [
         "volume info",
         "/var/log/glusterfs/mount-",
@@ -180,26 +183,23 @@ fn a_key_that_is_in_a_file_is_nowhere_else() {
     ] {
         assert!(
             shown.iter().any(|name| name.starts_with(place)),
-            "not looked at: {place}\n{shown:?}"
+            "not searched: {place}\n{shown:?}"
         );
     }
-    let dumps = holders(&all, "DUMP-START-TIME").len();
-    assert!(
-        dumps > mounts.len(),
-        "the clients' and the brick's: {dumps}"
-    );
+    let dumps = containing(&all, "DUMP-START-TIME").len();
+    assert!(dumps > mounts.len(), "dumps of clients and bricks: {dumps}");
     let read: usize = all.iter().map(|(_, text)| text.len()).sum();
     eprintln!(
-        "looked through {} places, {} KiB, {dumps} of them statedumps; the name of the key's file is in {}",
+        "searched {} places, {} KiB, {dumps} of them statedumps; the path of the key's file is in {}",
         all.len(),
         read >> 10,
         shown.len()
     );
 }
 
-/// A key that is written into the option is the host's to show: it is said in docs/OPTIONS.md, and this is where.
+/// GlusterFS shows a key that is in the option; docs/OPTIONS.md warns of that, and this test lists the places.
 #[test]
-fn a_key_in_the_option_is_shown_by_the_host_and_not_by_us() {
+fn a_key_in_the_option_is_shown_only_by_glusterfs() {
     add_key("LABSPOKENKEY", LITERAL);
     let scene = Scene::with(
         "spoken",
@@ -220,25 +220,25 @@ fn a_key_in_the_option_is_shown_by_the_host_and_not_by_us() {
     let read = mount.within(PATIENCE, "read", move || fs::read(path));
     assert_eq!(errno(read), libc::ENODATA);
 
-    // Whoever reaches the mount reads it there: not only root.
+    // Everybody who can access the mount can read it there, not only root.
     let shown = mount.inside().join(".meta/graphs/active");
     let shown = shown.join(format!("{}-cloudsync/options", scene.volume.name()));
     let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups cat";
-    let said = lab().sh(&format!("{nobody} {}/s3plugin-seckey", shown.display()));
-    assert!(said.unwrap().contains(LITERAL));
+    let output = lab().sh(&format!("{nobody} {}/s3plugin-seckey", shown.display()));
+    assert!(output.unwrap().contains(LITERAL));
 
-    let all = all_that_shows(&scene, &[mount]);
+    let all = everything_shown(&scene, &[mount]);
     let mut places = std::collections::BTreeSet::new();
     for (name, text) in &all {
         for line in text.lines().filter(|line| line.contains(LITERAL)) {
-            places.insert(host_s_place(name, line));
+            places.insert(glusterfs_place(name, line));
         }
     }
-    assert_eq!(places.into_iter().collect::<Vec<_>>(), HOST_S_PLACES);
+    assert_eq!(places.into_iter().collect::<Vec<_>>(), GLUSTERFS_PLACES);
 }
 
-/// What docs/OPTIONS.md warns of, and docs/RELIABILITY.md lists.
-const HOST_S_PLACES: [&str; 8] = [
+/// The places of which docs/OPTIONS.md warns and which docs/RELIABILITY.md lists.
+const GLUSTERFS_PLACES: [&str; 8] = [
     ".meta of a mount, for everybody who reaches it: options and volfile",
     "a client's log at TRACE: the parser",
     "a client's log: the graph",
@@ -249,8 +249,8 @@ const HOST_S_PLACES: [&str; 8] = [
     "the volume's files of glusterd",
 ];
 
-/// The host's own way to show an option. Fails on any other: that would be ours.
-fn host_s_place(name: &str, line: &str) -> &'static str {
+/// Which of GlusterFS's own ways to show an option this line is. Fails on any other, which would be ours.
+fn glusterfs_place(name: &str, line: &str) -> &'static str {
     let graph_line = |line: &str| {
         let number = line.split_once(':').map(|(number, _)| number.trim());
         number.is_some_and(|number| number.parse::<u32>().is_ok())
@@ -268,5 +268,5 @@ fn host_s_place(name: &str, line: &str) -> &'static str {
         _ if name.starts_with("/var/lib/glusterd/vols/") => 7,
         _ => panic!("{name}: {line}"),
     };
-    HOST_S_PLACES[kind]
+    GLUSTERFS_PLACES[kind]
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later */
-/* Threads of one program that create the same new file at once and each append to it, as GlusterFS's own
- * shard-append-test does:
+/* Threads of one program that concurrently create the same new file and each append to it, like GlusterFS's own
+ * shard-append-test:
  *
  *   threads VOLUME HOST LOG PATH THREADS RECORDS SIZE [created]
  *
- * All begin together, with the first operation of this client; with "created", this client creates the file before.
- * Says which calls failed, and how many bytes the file has.
+ * All threads start together, with the client's first operation; with "created", the client creates the file first.
+ * Prints the calls that failed, and the file's size.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,7 +35,7 @@ append(void *number)
 
     memset(record, 'a' + (int)(long)number, size);
     pthread_barrier_wait(&together);
-    /* The host's own race: once in a thousand times, whoever finds the name taken is told so in spite of no O_EXCL. */
+    /* A race in GlusterFS: once in a thousand runs, creating an existing name fails with EEXIST although O_EXCL is not set. */
     glfs_fd_t *fd = NULL;
     for (int tries = 0; !fd && tries < 5; tries++) {
         fd = glfs_creat(fs, path, O_RDWR | O_APPEND, 0644);
@@ -83,7 +83,7 @@ main(int argc, char **argv)
         failed("stat");
     else
         printf("%s has %lld bytes\n", path, (long long)stat.st_size);
-    /* The end of the volume takes ten seconds and is another test's. */
+    /* Closing the volume takes ten seconds; another test covers it. */
     fflush(stdout);
     _exit(0);
 }

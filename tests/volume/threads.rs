@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Many threads of one client and one new file, which was never cold: they create it at once, and each appends.
+//! Many threads of one client create the same new file concurrently, and each appends to it. It is never cold.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ const THREADS: usize = 10;
 const RECORDS: usize = 10;
 const SIZE: usize = 205;
 
-/// Who creates the file, and what must be in it.
+/// Who creates the file, and which bytes it must have.
 #[derive(Clone, Copy, PartialEq)]
 enum Created {
-    /// All threads, at once. Nothing that was written may be missing.
+    /// All threads, concurrently. No written byte may be missing.
     Together,
-    /// The same, and bytes may be missing: shard loses appends to a file that two threads create at once, without us
-    /// too (6 of 2,100 runs with the feature off, none of 1,500 when the file was there before).
+    /// All threads, concurrently, on a sharded volume. Bytes may be missing: shard loses appends to a file that two threads
+    /// create concurrently, also without us (6 of 2,100 runs with the feature off, none of 1,500 if the file existed).
     TogetherOnShard,
-    /// The client, before its threads begin. Nothing that was written may be missing.
+    /// The client, before its threads start. No written byte may be missing.
     Before,
 }
 
-/// Runs it: each run is a client of its own, whose first operations these are. In every run every call must succeed.
+/// Each run is a separate client, whose first operations these are. Every call must succeed.
 #[track_caller]
 fn append(scene: &mut Scene, what: &str, created: Created) {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -44,19 +44,19 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
         let ran = lab()
             .run_with(PATIENCE, program.to_str().unwrap(), args, |_| {})
             .unwrap();
-        let said = ran.check().unwrap();
-        // Once in a hundred runs the host itself gives some threads a descriptor that is none, without us too.
-        if said.contains("EBADFD") {
+        let output = ran.check().unwrap();
+        // Once in a hundred runs, GlusterFS gives some threads an invalid descriptor, also without us.
+        if output.contains("EBADFD") {
             odd.push(run);
             continue;
         }
         let good = match created {
-            Created::TogetherOnShard => said.starts_with(&format!("{path} has ")),
-            _ => said == format!("{path} has {size} bytes\n"),
+            Created::TogetherOnShard => output.starts_with(&format!("{path} has ")),
+            _ => output == format!("{path} has {size} bytes\n"),
         };
         if !good {
             let mut counted = BTreeMap::new();
-            for line in said.lines() {
+            for line in output.lines() {
                 *counted.entry(line.to_owned()).or_insert(0) += 1;
             }
             bad.push(counted);
@@ -71,7 +71,7 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
     if created == Created::TogetherOnShard {
         return;
     }
-    // Another client, which has nothing of it in memory.
+    // Read through another client, which has nothing cached.
     scene.remount();
     for run in (0..RUNS).filter(|run| !odd.contains(run)) {
         let bytes = scene.read(&format!("{what}-{run}")).unwrap();
@@ -97,7 +97,7 @@ fn on_replica_3() {
 
 #[test]
 fn with_shard() {
-    // As GlusterFS's test has them. With write-behind off, shard itself loses appends, as that test says.
+    // As in GlusterFS's test. With write-behind off, shard itself loses appends, as that test documents.
     let settings = [
         ("features.shard", "on"),
         ("features.shard-block-size", "4MB"),
@@ -112,9 +112,9 @@ fn with_shard() {
     append(&mut scene, "before", Created::Before);
 }
 
-/// What is created through a mount by one client and appended to by another.
+/// Two mounts create and append to the same files.
 #[test]
-fn by_programs_of_two_mounts() {
+fn through_two_mounts() {
     use cloudsync_lab::MountOptions;
     use std::fs::File;
     use std::io::Write;
@@ -129,7 +129,7 @@ fn by_programs_of_two_mounts() {
                     scope.spawn(move || {
                         let mut options = File::options();
                         options.append(true).create(true);
-                        // The host's own race, without us too: the name is taken in spite of no O_EXCL.
+                        // A race in GlusterFS, also without us: EEXIST although O_EXCL is not set.
                         let mut file = options.open(path).or_else(|_| options.open(path)).unwrap();
                         for _ in 0..RECORDS {
                             file.write_all(&[b'a'; SIZE]).unwrap();
@@ -144,7 +144,7 @@ fn by_programs_of_two_mounts() {
     scene.remount();
     for run in 0..RUNS {
         let bytes = scene.read(&run.to_string()).unwrap();
-        // Appends of two kernels race for the end of the file; each of one kernel's must be there.
+        // Appends through two kernels race for the end of the file; at least those of one kernel must be there.
         assert!(
             bytes.len() >= THREADS / 2 * RECORDS * SIZE,
             "run {run}: {}",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Bricks that do not check a file's state before they read and write: `storage.linux-aio on`.
+//! Bricks that do not check a file's state before they read and write, because of `storage.linux-aio on`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,10 +10,10 @@ use cloudsync_lab::{Mount, MountOptions, until};
 
 use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
 
-/// What the client says when it notices.
+/// The client's log line when it notices.
 const NOTICE: &str = "the bricks do not check whether a file is cold";
 
-/// The clients stay where they are.
+/// Restarts the volume with a setting; the clients stay mounted.
 fn restart_with(scene: &Scene, setting: (&str, &str), clients: &[&Mount]) {
     scene.volume.stop().unwrap();
     scene.volume.set(setting.0, setting.1).unwrap();
@@ -36,14 +36,14 @@ fn open(path: PathBuf) -> io::Result<File> {
 }
 
 #[test]
-fn nothing_is_archived_and_old_views_do_no_harm() {
+fn nothing_is_archived_and_stale_clients_lose_nothing() {
     let mut scene = Scene::new("unchecked");
     let bytes = pattern(1, 300_000);
     for name in ["read", "written", "written-first", "whole"] {
         scene.write(name, &bytes);
     }
-    // Both know the files as local. One has read and written already, so it knows the bricks as checking; the other
-    // has only opened a file.
+    // Both clients believe that the files are local. One has read and written already, so it knows that the bricks check the
+    // state; the other one has only opened a file.
     let [old, new] = [(); 2].map(|()| scene.volume.mount(&MountOptions::default()).unwrap());
     let paths = ["read", "written"].map(|name| old.path().join(name));
     let warm = old.path().join("warm");
@@ -80,7 +80,7 @@ fn nothing_is_archived_and_old_views_do_no_harm() {
         Ok::<_, io::Error>((tail, fs::read(path)?))
     });
     let (tail, whole) = got.unwrap();
-    assert_same(&tail, &bytes[200_000..], "read through an old view");
+    assert_same(&tail, &bytes[200_000..], "read by a stale client");
     assert_same(&whole, &bytes, "whole");
     let write = |file: File| {
         move || {

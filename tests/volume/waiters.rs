@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A recall that fails answers everybody who waits for it, whatever the operation. The file stays as it was.
+//! A failed recall fails every operation that waits for it. The file stays cold.
 
 use std::thread;
 use std::time::Duration;
 use std::{fs, io};
 
 use crate::calls::{call, words};
-use crate::gate::{AT_ONCE, Gate};
+use crate::gate::{BURST, Gate};
 use crate::meanwhile::{await_first_bytes, held};
 use crate::scene::{Scene, assert_same, errno, pattern};
 
-const LENGTH: usize = AT_ONCE + (1 << 20);
+const LENGTH: usize = BURST + (1 << 20);
 
 fn old() -> Vec<u8> {
     pattern(1, LENGTH)
 }
 
-/// Each of a class of its own on its way through the kernel and the host. In programs of their own: what this one starts
-/// while it has a file open flushes that file, and would wait too.
+/// Each operation takes another path through the kernel and GlusterFS. They run as separate programs: a program that this
+/// process starts while it has a file open flushes that file, and would wait, too.
 const OPERATIONS: [(&str, &[usize]); 13] = [
-    // What is at the beginning is read at once.
+    // Near the end: bytes at the beginning are read without waiting.
     ("read", &[LENGTH - 4096, 4096]),
     ("mmap-read", &[LENGTH - 4096, 10]),
     ("direct-read", &[LENGTH - 4096, 4096]),
     ("splice-from", &[LENGTH - 4096, 4096]),
     ("write", &[5]),
     ("mmap-write", &[LENGTH - 4096]),
-    // What is kept is more than comes at once.
+    // They keep more than passes the gate at full speed.
     ("truncate", &[LENGTH - 100_000]),
     ("ftruncate", &[LENGTH - 100_000]),
     ("fallocate", &[0, LENGTH, 4096]),
@@ -39,13 +39,13 @@ const OPERATIONS: [(&str, &[usize]); 13] = [
 /// FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
 const PUNCH: usize = 3;
 
-/// Starts every operation on a file of its own, breaks their recalls off in the middle, and returns what they got.
-/// Meanwhile another cold file and a local one are served.
-fn fail(
+/// Starts every operation on a file of its own, breaks their recalls off halfway, and returns the results. Meanwhile another
+/// cold file and a local one are served.
+fn break_recalls(
     scene: &Scene,
     gate: &Gate,
     names: &[String],
-    spoil: impl Fn(&str),
+    damage: impl Fn(&str),
 ) -> Vec<io::Result<Vec<u8>>> {
     let small = scene.path("small");
     let start = |((what, numbers), name): (&(&'static str, &[usize]), &String)| {
@@ -68,15 +68,15 @@ fn fail(
     for (operation, one) in OPERATIONS.iter().zip(&waiting) {
         assert!(!one.is_finished(), "{} does not wait", operation.0);
     }
-    names.iter().for_each(|name| spoil(name));
+    names.iter().for_each(|name| damage(name));
     gate.break_off();
-    scene.within("the operations that wait", move || {
+    scene.within("the waiting operations", move || {
         waiting.into_iter().map(|one| one.join().unwrap()).collect()
     })
 }
 
 #[test]
-fn every_operation_that_waits_for_a_recall_that_fails_gets_its_errno() {
+fn a_failed_recall_fails_every_waiting_operation() {
     let gate = Gate::new();
     let files: Vec<_> = (0..OPERATIONS.len())
         .map(|number| format!("file-{number}"))
@@ -89,13 +89,13 @@ fn every_operation_that_waits_for_a_recall_that_fails_gets_its_errno() {
     scene.archive("fine");
     scene.remount();
     gate.hold();
-    let got = fail(&scene, &gate, &names, |name| {
+    let got = break_recalls(&scene, &gate, &names, |name| {
         scene.bucket.delete(name).unwrap()
     });
     scene.assert_idle();
     for ((operation, error), name) in OPERATIONS.iter().zip(got).zip(&names) {
         // A fault in mapped memory has no errno: it is a SIGBUS.
-        // write-behind takes a copy's bytes as it takes a write's.
+        // write-behind accepts the bytes of a copy like those of a write.
         let want = if operation.0.starts_with("mmap") {
             libc::EFAULT
         } else {
@@ -108,20 +108,20 @@ fn every_operation_that_waits_for_a_recall_that_fails_gets_its_errno() {
         );
         assert!(
             scene.is_cold(name),
-            "{name} stays cold: {}",
+            "{name} must stay cold: {}",
             scene.marks(name)
         );
         assert_eq!(scene.stat(name).len(), LENGTH as u64, "{name}");
     }
     scene.assert_idle();
-    // The objects come back, and so do the files.
+    // The objects are restored, and the files can be read.
     for name in &names {
         scene.bucket.put(name, &old()).unwrap();
         assert_same(&scene.read(name).unwrap(), &old(), name);
     }
 }
 
-/// The object was overwritten while it was being fetched.
+/// The object is overwritten while it is fetched.
 #[test]
 fn a_recall_does_not_mix_two_versions_of_an_object() {
     let gate = Gate::new();
@@ -137,9 +137,9 @@ fn a_recall_does_not_mix_two_versions_of_an_object() {
     assert!(scene.is_cold(&names[0]), "{}", scene.marks(&names[0]));
 }
 
-/// B16: the stock translator starts from the first byte again.
+/// B16 in docs/SEMANTICS.md: the stock translator starts again from the first byte.
 #[test]
-fn a_connection_that_breaks_costs_nobody_anything() {
+fn a_recall_continues_after_a_broken_connection() {
     let gate = Gate::new();
     let (scene, names) = held("broken-off", &gate, &["file"]);
     let path = scene.path(&names[0]);
@@ -152,18 +152,18 @@ fn a_connection_that_breaks_costs_nobody_anything() {
     assert!(private.contains("recalls-failed = 0\n"), "{private}");
     assert!(
         gate.ranges().iter().any(|first| *first > 0),
-        "it begins where it broke off"
+        "the next request must continue where the connection broke"
     );
 }
 
-/// What is cut off does not come through the gate.
+/// The bytes that the truncation removes cannot pass the gate.
 #[test]
-fn cutting_a_cold_file_fetches_only_what_is_kept() {
+fn a_truncation_fetches_only_what_it_keeps() {
     let gate = Gate::new();
     let (scene, names) = held("cut", &gate, &["file"]);
     let path = scene.path(&names[0]);
-    let keep = AT_ONCE - 4321;
-    let kept = scene.within("the cut", move || {
+    let keep = BURST - 4321;
+    let kept = scene.within("the truncation", move || {
         fs::OpenOptions::new()
             .write(true)
             .open(&path)?
@@ -178,9 +178,9 @@ fn cutting_a_cold_file_fetches_only_what_is_kept() {
     );
 }
 
-/// As many recalls as there may be are under way, and none gets on.
+/// The maximum number of recalls is running, and none makes progress.
 #[test]
-fn questions_commands_and_names_do_not_wait_for_recalls() {
+fn queries_commands_and_renames_do_not_wait_for_recalls() {
     let gate = Gate::new();
     let (mut scene, names) = held("busy", &gate, &["one", "two"]);
     gate.open();
@@ -201,34 +201,37 @@ fn questions_commands_and_names_do_not_wait_for_recalls() {
         scene.path(&names[0]),
         scene.path("old"),
     );
-    let (said, heard) = std::sync::mpsc::channel();
-    let asker = thread::spawn(move || {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let requester = thread::spawn(move || {
         let state = |path| {
             xattr::get(path, "glusterfs.cloudsync.state")
                 .unwrap()
                 .unwrap()
         };
-        said.send(("state of a local file", state(&local) == b"local"))
+        sender
+            .send(("state of a local file", state(&local) == b"local"))
             .unwrap();
-        said.send((
-            "state of the held file",
-            state(&held).starts_with(b"recalling"),
-        ))
-        .unwrap();
-        said.send(("emptying a cold file", fs::write(&old, b"new").is_ok()))
+        sender
+            .send((
+                "state of the held file",
+                state(&held).starts_with(b"recalling"),
+            ))
+            .unwrap();
+        sender
+            .send(("emptying a cold file", fs::write(&old, b"new").is_ok()))
             .unwrap();
         fs::rename(&old, old.with_extension("moved")).unwrap();
         let cancelled = xattr::set(&held, "glusterfs.cloudsync.cancel", b"1");
-        said.send(("cancelling", cancelled.is_ok())).unwrap();
+        sender.send(("cancelling", cancelled.is_ok())).unwrap();
     });
     for _ in 0..4 {
-        let (what, good) = heard
+        let (what, good) = receiver
             .recv_timeout(Duration::from_secs(10))
-            .expect("it waits for the recall");
+            .expect("the request waits for the recall");
         assert!(good, "{what}");
     }
-    asker.join().unwrap();
+    requester.join().unwrap();
     gate.open();
-    // The kernel may have asked again.
+    // The kernel may have retried.
     let _ = scene.within("the read", move || reader.join().unwrap());
 }

@@ -49,7 +49,7 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
     for (file, bytes) in files {
         assert_same(&scene.read(file).unwrap(), bytes, file);
         assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
-        assert!(scene.tells_of(file, LOGGED), "no log line about {file}");
+        assert!(scene.logs_about(file, LOGGED), "no log line about {file}");
         assert!(scene.is_plain(file), "{}", scene.marks(file));
     }
     scene.remount();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cloudsync_lab::http;
 use cloudsync_lab::relay::{Exchange, reset};
 
-use crate::gate::before_the_store;
+use crate::gate::store_proxy;
 
 /// How long a stalled response stalls: far longer than any client waits.
 pub(crate) const STALL: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl Proxy {
         let shared = Arc::new(Shared::default());
         let serving = Arc::clone(&shared);
         Self {
-            url: before_the_store(move |exchange| serving.answer(exchange)),
+            url: store_proxy(move |exchange| serving.answer(exchange)),
             shared,
         }
     }

@@ -15,7 +15,7 @@ use crate::scene::{PATIENCE, Scene, assert_same, claim, lab, pattern};
 
 const FILES: usize = 50;
 /// More than the gate passes in its first burst; the rest would take minutes.
-const LENGTH: usize = crate::gate::AT_ONCE + (1 << 20);
+const LENGTH: usize = crate::gate::BURST + (1 << 20);
 
 fn name(number: usize) -> String {
     format!("held/file-{number}")

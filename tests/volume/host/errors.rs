@@ -70,7 +70,7 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
     }
     scene.assert_idle();
     // The reader need not notice: on ENOSPC, one of the errors, it is served from the store.
-    let failed = scene.figure("recalls-failed");
+    let failed = scene.counter("recalls-failed");
     eprintln!(
         "| error-gen: {fops} fail with {errno} at random | {right} of {FILES} reads got the bytes; {failed} recalls failed |"
     );
@@ -131,7 +131,7 @@ fn slow_bricks_only_slow_recalls_down() {
     );
     let paths: Vec<_> = (0..6).map(|number| scene.path(&name(number))).collect();
     let started = Instant::now();
-    let read = scene.read_at_once(paths);
+    let read = scene.read_concurrently(paths);
     scene.assert_idle();
     let took = started.elapsed();
     for (number, read) in read.into_iter().enumerate() {

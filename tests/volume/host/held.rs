@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::{Backing, Layout, Mount};
 
-use crate::gate::{AT_ONCE, Gate};
+use crate::gate::{BURST, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
 /// Size of such a file: more than the gate passes in its first burst.
-pub(super) const LENGTH: usize = 2 * AT_ONCE + 13;
+pub(super) const LENGTH: usize = 2 * BURST + 13;
 
 pub(super) fn bytes() -> Vec<u8> {
     pattern(1, LENGTH)

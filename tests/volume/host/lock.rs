@@ -15,11 +15,11 @@ use cloudsync_lab::{Backing, Mount, MountOptions};
 
 use super::held::await_bytes;
 use super::wire::{Wire, await_connection};
-use crate::gate::{AT_ONCE, Gate};
+use crate::gate::{BURST, Gate};
 use crate::native::install_plugin;
 use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, lab, pattern};
 
-const LENGTH: usize = 2 * AT_ONCE;
+const LENGTH: usize = 2 * BURST;
 const NEW: &[u8] = b"written after the other client's recall";
 
 /// How the recall that lost its lock ends.
