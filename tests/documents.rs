@@ -36,7 +36,7 @@ fn rows() -> Vec<Vec<String>> {
     rows
 }
 
-/// Names in backticks that look like a test's: `file::function`, `folder::file::function`; those of
+/// Names of tests in backticks: `file::function`, `folder::file::function`; those of
 /// crates/logic/tests/races begin with `races`, those of crates/logic/tests/protocol with `protocol`, those of
 /// tests/loading with `loading`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
@@ -44,7 +44,7 @@ fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     quoted.filter(|name| name.contains("::"))
 }
 
-/// The source that a test's name says it is in.
+/// The source file and function that a test's name refers to.
 fn source(name: &str) -> (PathBuf, &str) {
     let (modules, function) = name.rsplit_once("::").unwrap();
     let path = match (modules, modules.strip_prefix("races::")) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The map in src/lib.rs says on which floor each module stands, and a module uses only modules of lower floors. In every
-//! crate, no more than two files use each other in a circle, and only in one folder.
+//! The map in src/lib.rs assigns each module a layer, called floor, and a module uses only modules of lower floors. In
+//! every crate, a dependency cycle has at most two files, both in the same directory.
 
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a file uses: the paths behind `crate::`, as lists of names.
+/// The paths that a file uses, without `crate::`, as lists of names.
 type Used = BTreeSet<Vec<String>>;
 
 fn root() -> &'static Path {
@@ -49,7 +49,7 @@ fn files(source: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// A string that holds `//` loses its end: none of them names a module.
+/// Also drops the end of a string that contains `//`; none of those names a module.
 fn without_comments(text: &str) -> String {
     let code = text.lines().map(|line| line.split("//").next().unwrap());
     code.collect::<Vec<_>>().join("\n")
@@ -90,7 +90,7 @@ fn expand(tree: &str, before: &[String], found: &mut Used) {
     }
 }
 
-/// What the text of the module `name` uses: its `use` lines, and paths that begin with `crate::` anywhere else.
+/// The paths that the module `name` uses: in its `use` lines, and elsewhere if they begin with `crate::`.
 fn used(name: &str, text: &str) -> Used {
     let mut found = Used::new();
     let here: Vec<String> = name.split("::").map(str::to_owned).collect();
@@ -120,14 +120,14 @@ fn used(name: &str, text: &str) -> Used {
     found
 }
 
-/// The file that a path names: the longest beginning that is one.
+/// The file that a path names: its longest prefix that is a file.
 fn file_of(path: &[String], files: &BTreeMap<String, String>) -> Option<String> {
     let all = (1..=path.len()).rev().map(|names| path[..names].join("::"));
     all.into_iter().find(|name| files.contains_key(name))
 }
 
-/// Which files each file uses.
-fn arrows(files: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+/// The files that each file uses.
+fn uses(files: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
     let of = |(name, text): (&String, &String)| {
         let used = used(name, text);
         let mut to: BTreeSet<_> = used
@@ -141,12 +141,12 @@ fn arrows(files: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>
     files.iter().map(of).collect()
 }
 
-/// The files that use each other, directly or not.
-fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
+/// Groups of files that use each other, directly or not.
+fn cycles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reach = |from: &String| {
         let (mut seen, mut left) = (BTreeSet::new(), vec![from.clone()]);
         while let Some(name) = left.pop() {
-            for next in arrows.get(&name).into_iter().flatten() {
+            for next in uses.get(&name).into_iter().flatten() {
                 if seen.insert(next.clone()) {
                     left.push(next.clone());
                 }
@@ -154,23 +154,23 @@ fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
         }
         seen
     };
-    let reached: BTreeMap<_, _> = arrows.keys().map(|name| (name, reach(name))).collect();
+    let reached: BTreeMap<_, _> = uses.keys().map(|name| (name, reach(name))).collect();
     let mut found = BTreeSet::new();
     for (name, reaches) in &reached {
-        let mut circle: Vec<String> = reaches
+        let mut cycle: Vec<String> = reaches
             .iter()
             .filter(|other| reached.get(other).is_some_and(|back| back.contains(*name)))
             .cloned()
             .collect();
-        circle.sort();
-        if circle.len() > 1 {
-            found.insert(circle);
+        cycle.sort();
+        if cycle.len() > 1 {
+            found.insert(cycle);
         }
     }
     found.into_iter().collect()
 }
 
-/// The floor of each module of the crate, as the map says: the larger, the higher.
+/// The floor of each module of the crate, from the map.
 fn floors() -> BTreeMap<String, u32> {
     let text = fs::read_to_string(source().join("lib.rs")).unwrap();
     let mut floors = BTreeMap::new();
@@ -187,11 +187,14 @@ fn floors() -> BTreeMap<String, u32> {
     floors
 }
 
-/// The arrows from a module to one that does not stand below it.
-fn up(arrows: &BTreeMap<String, BTreeSet<String>>, floors: &BTreeMap<String, u32>) -> Vec<String> {
+/// Uses of a module that is not on a lower floor.
+fn upward(
+    uses: &BTreeMap<String, BTreeSet<String>>,
+    floors: &BTreeMap<String, u32>,
+) -> Vec<String> {
     let top = |name: &str| name.split("::").next().unwrap().to_owned();
     let mut found = Vec::new();
-    for (from, all) in arrows.iter().filter(|(from, _)| *from != "lib") {
+    for (from, all) in uses.iter().filter(|(from, _)| *from != "lib") {
         for to in all {
             let (above, below) = (top(from), top(to));
             if above != below && floors[&above] <= floors[&below] {
@@ -214,29 +217,28 @@ fn the_map_has_every_module_and_no_other() {
 
 #[test]
 fn every_module_uses_only_modules_below_it() {
-    let up = up(&arrows(&files(&source())), &floors());
-    assert!(up.is_empty(), "{up:#?}");
+    let upward = upward(&uses(&files(&source())), &floors());
+    assert!(upward.is_empty(), "{upward:#?}");
 }
 
 #[test]
-fn no_circle_has_more_than_two_files() {
+fn no_cycle_has_more_than_two_files() {
     let folder = |name: &String| name.split("::").next().unwrap().to_owned();
-    let one_folder =
-        |circle: &[String]| circle.iter().all(|name| folder(name) == folder(&circle[0]));
-    let mut bad = Vec::new();
+    let one_folder = |cycle: &[String]| cycle.iter().all(|name| folder(name) == folder(&cycle[0]));
+    let mut wrong = Vec::new();
     for source in crates() {
-        let circles = circles(&arrows(&files(&source)));
-        let fine = |circle: &Vec<String>| circle.len() == 2 && one_folder(circle);
-        let of_this = circles.into_iter().filter(|circle| !fine(circle));
+        let cycles = cycles(&uses(&files(&source)));
+        let fine = |cycle: &Vec<String>| cycle.len() == 2 && one_folder(cycle);
+        let of_this = cycles.into_iter().filter(|cycle| !fine(cycle));
         let name = source.strip_prefix(root()).unwrap().to_owned();
-        bad.extend(of_this.map(|circle| (name.clone(), circle)));
+        wrong.extend(of_this.map(|cycle| (name.clone(), cycle)));
     }
-    assert!(bad.is_empty(), "{bad:#?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What these tests would say of a house whose walls stand in the wrong places.
+/// Checks that an upward use and a cycle would be found.
 #[test]
-fn a_call_up_and_a_circle_are_found() {
+fn an_upward_use_and_a_cycle_are_found() {
     let files: BTreeMap<String, String> = [
         ("low", "use crate::{high::part::Name, sys};"),
         ("sys", ""),
@@ -250,26 +252,26 @@ fn a_call_up_and_a_circle_are_found() {
     .into();
     let floors = [("sys", 0), ("low", 1), ("high", 2)];
     let floors = floors.map(|(name, floor)| (name.to_owned(), floor)).into();
-    let arrows = arrows(&files);
-    assert_eq!(up(&arrows, &floors), ["low uses high::part"]);
-    let circle = ["high", "high::part", "low"].map(str::to_owned).to_vec();
-    assert_eq!(circles(&arrows), [circle]);
-    assert!(arrows.values().map(BTreeSet::len).sum::<usize>() > 4);
+    let uses = uses(&files);
+    assert_eq!(upward(&uses, &floors), ["low uses high::part"]);
+    let cycle = ["high", "high::part", "low"].map(str::to_owned).to_vec();
+    assert_eq!(cycles(&uses), [cycle]);
+    assert!(uses.values().map(BTreeSet::len).sum::<usize>() > 4);
 }
 
-/// Guards against a test that reads nothing.
+/// Guards against parsing nothing.
 #[test]
-fn the_use_lines_of_the_translator_are_understood() {
+fn the_use_lines_of_the_translator_are_parsed() {
     let (translator, logic) = (files(&source()), files(&root().join("crates/logic/src")));
-    let (arrows, logic_arrows) = (arrows(&translator), arrows(&logic));
-    let both = arrows.values().chain(logic_arrows.values());
+    let (uses, logic_uses) = (uses(&translator), uses(&logic));
+    let both = uses.values().chain(logic_uses.values());
     let (files, all) = (
         translator.len() + logic.len(),
         both.map(BTreeSet::len).sum::<usize>(),
     );
-    assert!(files > 90 && all > 300, "{files} files, {all} arrows");
-    assert!(arrows["recall::engine"].contains("recall::steps"));
-    assert!(arrows["entry"].contains("instance"));
-    assert!(logic_arrows["objects::object"].contains("objects::get"));
+    assert!(files > 90 && all > 300, "{files} files, {all} uses");
+    assert!(uses["recall::engine"].contains("recall::steps"));
+    assert!(uses["entry"].contains("instance"));
+    assert!(logic_uses["objects::object"].contains("objects::get"));
     assert!(crates().len() > 10, "{:?}", crates());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What our shared objects export: the symbols of their .sym file, and nothing else.
+//! Our shared objects export the symbols of their .sym file, and nothing else.
 
 #![cfg(not(without_glusterfs))]
 // A test has no better answer to an error than to fail.

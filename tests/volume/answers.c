@@ -241,14 +241,14 @@ create(const char *path, int flags)
         0,
     };
     uuid_t gfid = {7};
-    dict_t *asked = dict_new();
+    dict_t *xdata = dict_new();
     fd_t *fd = NULL;
 
     loc.name = strrchr(loc.path, '/') + 1;
     memcpy(loc.pargfid, parent.inode->gfid, sizeof(uuid_t));
     fd = fd_create(loc.inode, getpid());
-    need("dict", dict_set_gfuuid(asked, "gfid-req", gfid, false));
-    printf("create %d\n", -syncop_create(top, &loc, flags | O_CREAT, 0644, fd, &iatt, asked, NULL));
+    need("dict", dict_set_gfuuid(xdata, "gfid-req", gfid, false));
+    printf("create %d\n", -syncop_create(top, &loc, flags | O_CREAT, 0644, fd, &iatt, xdata, NULL));
 }
 
 int

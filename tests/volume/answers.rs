@@ -59,7 +59,7 @@ fn await_plain(name: &str) {
 
 /// B14 in docs/SEMANTICS.md: most of the bricks' replies have the attributes of the truncated file.
 #[test]
-fn every_reply_shows_a_cold_file_s_size_and_one_block() {
+fn every_reply_shows_the_true_size_and_one_block() {
     cold("shown");
     let shown = ask(&["shown", "/shown"]);
     for (name, numbers) in &shown {

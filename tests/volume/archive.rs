@@ -12,7 +12,7 @@ use crate::scene::{Scene, assert_same, claim, errno, lab, pattern};
 
 /// Literally: `aws s3 cp`, `stat -c %Y`, `setfattr`, then `cat` from another client.
 #[test]
-fn the_stock_translator_s_shell_commands_work() {
+fn the_shell_commands_for_the_stock_translator_work() {
     let mut scene = Scene::new("seed");
     let bytes = pattern(1, 500_000);
     scene.write("dir/data.bin", &bytes);
@@ -128,7 +128,7 @@ fn an_exact_claim_compares_nanoseconds_ctime_and_size() {
 
 /// A recall that is about to end removes the key from the file, and another archiver writes its own.
 #[test]
-fn a_claim_s_key_takes_precedence_over_the_file_s() {
+fn the_key_in_a_claim_overrides_the_key_on_the_file() {
     let mut scene = Scene::new("keyed");
     scene.write("file", &pattern(8, 10_000));
     let key = "v/g, with=commas; 2";
@@ -151,7 +151,7 @@ fn a_claim_s_key_takes_precedence_over_the_file_s() {
 
 /// An object of the file's size with other content.
 #[test]
-fn a_claim_s_checksum_is_compared_with_the_object_s() {
+fn the_checksum_in_a_claim_is_compared_with_the_object() {
     let scene = Scene::new("summed");
     scene.write("file", &pattern(8, 10_000));
     scene.bucket.put("key", &pattern(9, 10_000)).unwrap();
@@ -178,7 +178,7 @@ fn the_stock_handshake_ignores_a_left_over_key() {
     assert_same(&scene.read("file").unwrap(), &pattern(5, 10_000), "file");
 }
 
-/// Which of the names was uploaded is unknown, and the object at the other name's path may be older.
+/// It is unknown which of the names was uploaded, and the object at the other name's path may be older.
 #[test]
 fn the_stock_handshake_refuses_a_file_with_two_names() {
     let scene = Scene::new("two-names");

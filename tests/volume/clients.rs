@@ -11,7 +11,7 @@ use cloudsync_lab::MountOptions;
 
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// B15 in docs/SEMANTICS.md: a client that believes the file to be local reads it after another client archived it.
+/// A client that believes the file to be local reads it after another client archived it.
 #[test]
 fn a_stale_client_reads_the_bytes() {
     let scene = Scene::new("old-view");
@@ -64,7 +64,8 @@ fn a_stale_client_does_not_write_to_a_truncated_file() {
     scene.await_plain("file");
 }
 
-/// B14 in docs/SEMANTICS.md: the bricks' replies have the truncated file's attributes, which the kernel and md-cache would cache.
+/// B14 in docs/SEMANTICS.md: the bricks' replies have the attributes of the truncated file, and the kernel and md-cache
+/// would cache them.
 #[test]
 fn metadata_changes_by_a_stale_client_show_the_true_size() {
     type Change = fn(&Path) -> PathBuf;
@@ -159,7 +160,7 @@ fn a_file_reads_after_a_kill_during_its_recall() {
     );
 }
 
-/// B2 in docs/SEMANTICS.md: cs.downloading without cs.remote is left by a stock translator that dies near the end of a recall.
+/// B2 in docs/SEMANTICS.md: a stock translator that dies near the end of a recall leaves cs.downloading without cs.remote.
 #[test]
 fn a_left_over_mark_is_removed() {
     let mut scene = Scene::new("mark");
@@ -183,7 +184,7 @@ fn a_file_reads_after_its_brick_died_during_a_commit() {
     let mut scene = Scene::new("commit");
     let bytes = pattern(6, 200_000);
     // In the commit's order, and in the reverse order.
-    let states = (0..=names.len()).flat_map(|gone| [&names[gone..], &names[..gone]]);
+    let states = (0..=names.len()).flat_map(|removed| [&names[removed..], &names[..removed]]);
     let states: Vec<_> = states.enumerate().collect();
     for (number, left) in &states {
         let name = format!("file-{number}");
@@ -193,8 +194,8 @@ fn a_file_reads_after_its_brick_died_during_a_commit() {
         let file = File::options().write(true).open(&brick).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
         xattr::set(&brick, names[0], b"1").unwrap();
-        for gone in names.iter().filter(|name| !left.contains(name)) {
-            xattr::remove(&brick, gone).unwrap();
+        for removed in names.iter().filter(|name| !left.contains(name)) {
+            xattr::remove(&brick, removed).unwrap();
         }
     }
     scene.remount();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A cold file whose recall was interrupted and which was then written to: some bytes are the recall's, some are not. Bytes
-//! that somebody wrote are kept, whatever the file's marks are, and nothing else can be read meanwhile.
+//! A cold file whose recall was interrupted and which was then written to: some bytes are the recall's, others are not.
+//! Bytes written by an application are kept, whatever the file's marks are, and no read returns anything else.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -53,7 +53,7 @@ fn an_object_of_the_wrong_size_is_refused() {
 
 /// Keys of stock scripts are paths: a new file under an old name overwrites the old file's object.
 #[test]
-fn another_file_s_object_of_the_same_size_is_refused() {
+fn an_object_of_another_file_of_the_same_size_is_refused() {
     let mut scene = Scene::new("other");
     scene.write("name", &pattern(3, 70_000));
     scene.archive("name");

@@ -23,7 +23,7 @@ const LENGTH: usize = 600_000;
 /// Short timeouts and few retries, so that giving up takes seconds.
 const SHORT: &str = "retries=3,connect-timeout=1s,read-timeout=1s,stall-timeout=1s";
 
-/// What a busy machine may add to any of the times below.
+/// Tolerance of all time limits below, for a busy machine.
 const BUSY: Duration = Duration::from_secs(8);
 
 /// With [`SHORT`]: a request without progress is tried four times, each at most 1 s to connect, 1 s for a response and

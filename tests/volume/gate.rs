@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A proxy to the S3 server that can delay objects, so that a recall runs as long as a test needs. The connection never stalls,
-//! so it does not time out.
+//! A proxy to the S3 server that can delay objects, so that a recall runs as long as a test needs. The connection never
+//! stalls, so it does not time out.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -41,7 +41,7 @@ archive(glfs_t *fs, const char *path, const char *text)
         die("archive");
 }
 
-/* What a thread archives, and whether it was answered. */
+/* The handshake of a thread, and whether it was answered. */
 static struct leaving {
     glfs_t *fs;
     const char *path;

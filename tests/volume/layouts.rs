@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The same tests on every layout of a volume: cold files must behave the same however their bytes are spread.
+//! Tests that run on every layout of a volume: cold files must behave the same however their bytes are spread.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ macro_rules! on_layout {
             metadata_changes_recall_nothing
             an_unlinked_open_file_can_be_read_and_written
             two_clients_read_concurrently
-            a_stale_client_s_write_is_refused_by_every_brick
+            a_stale_write_is_refused_by_every_brick
             $($more)*
         );
     };
@@ -161,8 +161,8 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
     let want = [was.as_slice(), b"APPENDED"].concat();
     changes.push(("append", Box::new(append), want));
 
-    let cut = move |path: &Path| writable(path).set_len(100_001).unwrap();
-    changes.push(("truncate", Box::new(cut), was[..100_001].to_vec()));
+    let truncate = move |path: &Path| writable(path).set_len(100_001).unwrap();
+    changes.push(("truncate", Box::new(truncate), was[..100_001].to_vec()));
     let empty = move |path: &Path| writable(path).set_len(0).unwrap();
     changes.push(("empty", Box::new(empty), Vec::new()));
     let grow = move |path: &Path| writable(path).set_len(400_000).unwrap();

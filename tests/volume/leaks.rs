@@ -32,7 +32,7 @@ fn name(number: usize) -> String {
     format!("file-{number}")
 }
 
-/// What a client holds: counts by name.
+/// The resources that a client holds: counts by name.
 type Holding = BTreeMap<String, u64>;
 
 /// From the statedump, GlusterFS's objects in use, by pool, and our translator's allocations, by type; and from the
@@ -80,7 +80,7 @@ fn holding(mount: &Mount) -> Holding {
     held
 }
 
-/// What has grown by more than the allowance.
+/// Lists the resources that have grown by more than the allowance.
 fn grown(before: &Holding, after: &Holding) -> Vec<String> {
     let slack = |name: &str| {
         if name.starts_with("RSS") {

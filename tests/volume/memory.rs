@@ -19,7 +19,7 @@ use crate::scene::{Scene, assert_same, errno, lab, pattern};
 /// Memcheck is twenty to fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Options that run a client under memcheck, with its reports in files whose names begin like this.
+/// Options that run a client under memcheck, with its reports in files named `reports` plus a suffix.
 fn options(reports: &Path) -> MountOptions {
     let words = memcheck::words(reports);
     MountOptions::default().under(&words.iter().map(String::as_str).collect::<Vec<_>>())

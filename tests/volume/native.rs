@@ -14,7 +14,7 @@ pub(crate) fn compiled(name: &str, flags: &[&str]) -> PathBuf {
     compiled_in(lab(), name, flags)
 }
 
-/// The same in another lab.
+/// Like [`compiled`], in another lab.
 pub(crate) fn compiled_in(lab: &Lab, name: &str, flags: &[&str]) -> PathBuf {
     let program = lab.scratch(name);
     let source = format!("{}/tests/volume/{name}.c", env!("CARGO_MANIFEST_DIR"));

@@ -13,11 +13,11 @@ use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 const KEPT: &str = "trusted.cloudsync.kept";
 const KEY: &str = "trusted.glusterfs.cs.key";
 
-/// What is done to a cold file while the feature is off, and its content afterwards. Without the feature, every file is
+/// A change made to a cold file while the feature is off, and the content afterwards. Without the feature, cold files look
 /// empty.
 struct Change {
     name: &'static str,
-    change: fn(&std::path::Path) -> io::Result<()>,
+    apply: fn(&std::path::Path) -> io::Result<()>,
     after: fn() -> Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ fn old() -> Vec<u8> {
 const CHANGES: [Change; 5] = [
     Change {
         name: "append",
-        change: |path| {
+        apply: |path| {
             let mut file = File::options().append(true).open(path)?;
             file.write_all(b"a line\n")?;
             file.sync_all()
@@ -39,18 +39,18 @@ const CHANGES: [Change; 5] = [
     },
     Change {
         name: "overwrite",
-        change: |path| fs::write(path, pattern(2, 70_000)),
+        apply: |path| fs::write(path, pattern(2, 70_000)),
         after: || pattern(2, 70_000),
     },
     // As long as the object: only the bytes differ.
     Change {
         name: "same-size",
-        change: |path| fs::write(path, pattern(3, SIZE)),
+        apply: |path| fs::write(path, pattern(3, SIZE)),
         after: || pattern(3, SIZE),
     },
     Change {
         name: "in-the-middle",
-        change: |path| {
+        apply: |path| {
             let file = File::options().write(true).open(path)?;
             file.write_all_at(&pattern(4, 3000), 10_000)
         },
@@ -63,7 +63,7 @@ const CHANGES: [Change; 5] = [
     // A restored mtime must prove nothing.
     Change {
         name: "same-time",
-        change: |path| {
+        apply: |path| {
             let before = fs::metadata(path)?.modified()?;
             let mut file = File::options().write(true).open(path)?;
             file.write_all(&pattern(5, SIZE))?;
@@ -73,7 +73,7 @@ const CHANGES: [Change; 5] = [
     },
 ];
 
-/// A cold file for each act, and two that are not changed.
+/// A cold file for each change, and two that are not changed.
 fn cold(name: &str) -> Scene {
     let mut scene = Scene::new(name);
     let untouched = ["untouched", "copied-from"];
@@ -106,7 +106,7 @@ fn off_and_on(scene: &mut Scene, off: impl FnOnce(&Scene)) {
         for change in &CHANGES {
             let path = root.join(change.name);
             assert_eq!(fs::metadata(&path).unwrap().len(), 0, "{}", change.name);
-            (change.change)(&path).unwrap_or_else(|error| panic!("{}: {error}", change.name));
+            (change.apply)(&path).unwrap_or_else(|error| panic!("{}: {error}", change.name));
         }
         fs::metadata(root.join("untouched")).unwrap();
         fs::read(root.join("copied-from")).unwrap()
@@ -216,7 +216,7 @@ fn a_mount_kept_across_the_switch_reads_the_new_bytes() {
     has(false);
     let path = scene.path("append");
     scene
-        .within("append", move || (CHANGES[0].change)(&path))
+        .within("append", move || (CHANGES[0].apply)(&path))
         .unwrap();
     scene.volume.set("features.cloudsync", "on").unwrap();
     has(true);

@@ -164,8 +164,8 @@ fn map_of(path: &Path) -> Vec<Result<u64, rustix::io::Errno>> {
         1 << 30,
     ];
     let both = |place| [SeekFrom::Data(place), SeekFrom::Hole(place)];
-    let asked = places.into_iter().flat_map(both);
-    asked.map(|place| seek(&file, place)).collect()
+    let positions = places.into_iter().flat_map(both);
+    positions.map(|place| seek(&file, place)).collect()
 }
 
 #[test]

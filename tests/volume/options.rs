@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Volume options and what the administrator is told about them.
+//! Volume options, and the messages that administrators get.
 
 use cloudsync_lab::{Backing, Layout, MountOptions};
 

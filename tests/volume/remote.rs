@@ -59,11 +59,11 @@ fn a_read_is_answered_before_the_recall_ends() {
     let gate = Gate::new();
     let (scene, names) = held("first-bytes", &gate, &["file"]);
     let path = scene.path(&names[0]);
-    let begin = scene.within("the first bytes", {
+    let first = scene.within("the first bytes", {
         let path = path.clone();
         move || read_at(&path, 0, 4096)
     });
-    assert_same(&begin.unwrap(), &old()[..4096], "the first bytes");
+    assert_same(&first.unwrap(), &old()[..4096], "the first bytes");
     // A reader that continues is served from what the recall has fetched.
     let middle = scene.within("the middle", move || read_at(&path, 2 * MB, 128 << 10));
     let want = &old()[2 * MB..2 * MB + (128 << 10)];
@@ -172,7 +172,7 @@ fn with_remote_read_a_file_can_be_read_and_stays_cold() {
 
 /// Bytes of an object in memory must not be returned once the file has changed.
 #[test]
-fn a_remote_read_sees_another_client_s_write() {
+fn a_remote_read_sees_writes_of_another_client() {
     let size = 6 * MB;
     let (scene, names) = cold("remote-agree", &[(REMOTE_READ, "on")], &[size]);
     let other = scene.volume.mount(&MountOptions::default()).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the tests share: a volume with the feature on, a bucket, a mount, and common operations on files.
+//! Shared by the tests: a volume with the feature on, a bucket, a mount, and common operations on files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

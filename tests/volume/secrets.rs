@@ -249,7 +249,7 @@ const GLUSTERFS_PLACES: [&str; 8] = [
     "the volume's files of glusterd",
 ];
 
-/// Which of GlusterFS's own ways to show an option this line is. Fails on any other, which would be ours.
+/// Maps a line to the way in which GlusterFS itself shows an option. Fails if there is none: then it is our leak.
 fn glusterfs_place(name: &str, line: &str) -> &'static str {
     let graph_line = |line: &str| {
         let number = line.split_once(':').map(|(number, _)| number.trim());

@@ -35,7 +35,7 @@ append(void *number)
 
     memset(record, 'a' + (int)(long)number, size);
     pthread_barrier_wait(&together);
-    /* A race in GlusterFS: once in a thousand runs, creating an existing name fails with EEXIST although O_EXCL is not set. */
+    /* A race in GlusterFS: once in a thousand runs, create fails with EEXIST although O_EXCL is not set. */
     glfs_fd_t *fd = NULL;
     for (int tries = 0; !fd && tries < 5; tries++) {
         fd = glfs_creat(fs, path, O_RDWR | O_APPEND, 0644);

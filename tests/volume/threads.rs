@@ -15,7 +15,7 @@ const THREADS: usize = 10;
 const RECORDS: usize = 10;
 const SIZE: usize = 205;
 
-/// Who creates the file, and which bytes it must have.
+/// How the file is created, and which bytes it must have.
 #[derive(Clone, Copy, PartialEq)]
 enum Created {
     /// All threads, concurrently. No written byte may be missing.
@@ -34,7 +34,7 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
     let program = PROGRAM.get_or_init(|| compiled("threads", &["-lgfapi", "-lpthread"]));
     let log = lab().scratch(&format!("log/threads-{}.log", scene.volume.name()));
     let size = THREADS * RECORDS * SIZE;
-    let (mut bad, mut odd) = (Vec::new(), Vec::new());
+    let (mut failed, mut invalid_descriptors) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
         let path = format!("/{what}-{run}");
         let numbers = [THREADS, RECORDS, SIZE].map(|number| number.to_string());
@@ -47,7 +47,7 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
         let output = ran.check().unwrap();
         // Once in a hundred runs, GlusterFS gives some threads an invalid descriptor, also without us.
         if output.contains("EBADFD") {
-            odd.push(run);
+            invalid_descriptors.push(run);
             continue;
         }
         let good = match created {
@@ -59,21 +59,24 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
             for line in output.lines() {
                 *counted.entry(line.to_owned()).or_insert(0) += 1;
             }
-            bad.push(counted);
+            failed.push(counted);
         }
     }
     assert!(
-        bad.is_empty(),
-        "{what}: {} of {RUNS} runs: {bad:?}",
-        bad.len()
+        failed.is_empty(),
+        "{what}: {} of {RUNS} runs: {failed:?}",
+        failed.len()
     );
-    assert!(odd.len() <= 3, "{what}: EBADFD in runs {odd:?}");
+    assert!(
+        invalid_descriptors.len() <= 3,
+        "{what}: EBADFD in runs {invalid_descriptors:?}"
+    );
     if created == Created::TogetherOnShard {
         return;
     }
     // Read through another client, which has nothing cached.
     scene.remount();
-    for run in (0..RUNS).filter(|run| !odd.contains(run)) {
+    for run in (0..RUNS).filter(|run| !invalid_descriptors.contains(run)) {
         let bytes = scene.read(&format!("{what}-{run}")).unwrap();
         let of = |number: usize| {
             let letter = b'a' + u8::try_from(number).unwrap();
@@ -85,18 +88,18 @@ fn append(scene: &mut Scene, what: &str, created: Created) {
 }
 
 #[test]
-fn on_one_brick() {
+fn concurrent_appends_on_one_brick() {
     append(&mut Scene::new("threads"), "brick", Created::Together);
 }
 
 #[test]
-fn on_replica_3() {
+fn concurrent_appends_on_replica_3() {
     let mut scene = Scene::on("threads-copies", Layout::Replica(3), &[], Backing::Ram);
     append(&mut scene, "replica", Created::Together);
 }
 
 #[test]
-fn with_shard() {
+fn concurrent_appends_with_shard() {
     // As in GlusterFS's test. With write-behind off, shard itself loses appends, as that test documents.
     let settings = [
         ("features.shard", "on"),
@@ -114,7 +117,7 @@ fn with_shard() {
 
 /// Two mounts create and append to the same files.
 #[test]
-fn through_two_mounts() {
+fn concurrent_appends_through_two_mounts() {
     use cloudsync_lab::MountOptions;
     use std::fs::File;
     use std::io::Write;

@@ -56,11 +56,11 @@ fn qemu_img_reads_a_cold_image_through_gfapi() {
     }
     let mut scene = image("qemu-api");
     let url = format!("gluster://{ADDRESS}/{}/disk.qcow2", scene.volume.name());
-    let asked = shell(
+    let probe = shell(
         &scene,
         &format!("qemu-img info gluster://{ADDRESS}/none/none"),
     );
-    if String::from_utf8_lossy(&asked.stderr).contains("Unknown protocol") {
+    if String::from_utf8_lossy(&probe.stderr).contains("Unknown protocol") {
         eprintln!("SKIPPED: this qemu-img does not know gluster://; qemu-block-extra provides it");
         return;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What clients do when they die, and on which volumes.
+//! The operations during which clients die, and the volumes.
 
 use std::fs::{self, File};
 use std::io;

@@ -26,10 +26,10 @@ const HANDSHAKES: usize = 6;
 const CONCURRENT: usize = 4;
 /// Recalled in twelve writes, in two parts.
 const LENGTH: usize = (12 << 20) - 4321;
-/// What a handshake has done so far, in its order.
+/// The visible steps of a handshake, in order.
 const STEPS: [&str; 4] = ["marked", "object written down", "cs.remote set", "cut"];
 
-/// What a client was doing when it was killed.
+/// The work that a kill interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
     /// A recall, in this tenth of its bytes.

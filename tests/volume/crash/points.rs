@@ -53,7 +53,7 @@ impl Scenario {
         (mount, result)
     }
 
-    /// The points that a surviving client passes.
+    /// Records the points that a surviving client passes.
     fn trace(&self, stage: &Stage, mount: &Mount) -> Vec<String> {
         let name = format!("{}-lives", self.name);
         (self.prepare)(stage, mount, &name);

@@ -23,14 +23,14 @@ pub(crate) enum End {
     Reset,
 }
 
-/// What goes wrong with an object. "GET" stands for responses that carry its bytes.
+/// A fault of an object. "GET" stands for responses that carry its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     /// This percentage of requests is answered with 503 SlowDown.
     SlowDown(u64),
     /// This many requests are answered with this status and code.
     Refused(u32, u16, &'static str),
-    /// The same, but HEAD succeeds.
+    /// Like `Refused`, but HEAD succeeds.
     GetRefused(u32, u16, &'static str),
     /// 403 with a body that is not S3's.
     Page,
@@ -164,7 +164,7 @@ impl Answer {
     }
 }
 
-/// What happens to the connection after a response.
+/// How the connection continues after a response.
 enum After {
     Continues,
     /// It ends after this many bytes of the body.

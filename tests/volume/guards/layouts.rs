@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The same guards on replicated, dispersed, distributed and sharded volumes: one brick may refuse what another one has
+//! The guards of `kinds` on replicated, dispersed, distributed and sharded volumes: one brick may refuse what another one has
 //! already done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,12 +33,12 @@ fn on_each_guard(name: &str, layout: Layout, settings: &[(&str, &str)]) {
 }
 
 #[test]
-fn on_replica_3() {
+fn guards_on_replica_3() {
     on_each_guard("copies", Layout::Replica(3), &[]);
 }
 
 #[test]
-fn on_a_dispersed_volume() {
+fn guards_on_a_dispersed_volume() {
     let layout = Layout::Disperse {
         bricks: 3,
         redundancy: 1,
@@ -47,11 +47,11 @@ fn on_a_dispersed_volume() {
 }
 
 #[test]
-fn on_a_distributed_volume() {
+fn guards_on_a_distributed_volume() {
     on_each_guard("spread", Layout::Distribute(2), &[]);
 }
 
 #[test]
-fn with_shard() {
+fn guards_with_shard() {
     on_each_guard("blocks", Layout::Single, &[("features.shard", "on")]);
 }

@@ -230,7 +230,7 @@ fn a_handshake_that_lost_its_lock_changes_nothing() {
     assert!(marks.contains("cs.remote"), "a partial file: {marks}");
     ours.open();
     let read = other.within(PATIENCE, "the recall", move || reader.join().unwrap());
-    assert_same(&read.unwrap(), &bytes, "beside the lost handshake");
+    assert_same(&read.unwrap(), &bytes, "during the lost handshake");
     drop(lost);
     scene.await_plain(NAME);
     let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
@@ -291,7 +291,7 @@ fn a_whole_file_recall_that_lost_its_lock_starts_again() {
     wire.relay.open();
     await_connection(&lost, &scene, true);
     for (mut feed, name) in feeds.into_iter().zip(NAMES) {
-        // What the plugin reads when the recall starts again.
+        // The plugin reads this when the recall starts again.
         let again = here.join("again");
         fs::write(&again, &bytes).unwrap();
         fs::rename(again, here.join(name)).unwrap();
@@ -345,7 +345,7 @@ fn waiting_for_another_clients_recall_blocks_nothing_else() {
         })
     };
     let path = other.path().to_owned();
-    let written = other.within(PATIENCE, "writes beside it", move || {
+    let written = other.within(PATIENCE, "other writes", move || {
         let started = Instant::now();
         for number in 0.. {
             if started.elapsed() > Duration::from_secs(25) {
@@ -408,11 +408,11 @@ fn a_truncation_waiting_for_a_lock_does_not_block_its_holder() {
     });
     assert_same(&read.unwrap(), &bytes, "read by the lock's holder");
     drop(held);
-    let cut = scene.within("the truncation", move || truncater.join().unwrap());
-    eprintln!("| a truncation under a mandatory lock | {cut:?} |");
+    let truncated = scene.within("the truncation", move || truncater.join().unwrap());
+    eprintln!("| a truncation under a mandatory lock | {truncated:?} |");
     scene.remount();
     let left = scene.read("file").unwrap();
-    match cut {
+    match truncated {
         Ok(()) => assert!(left.is_empty(), "{} bytes are left", left.len()),
         Err(_) => assert_same(&left, &bytes, "after a refused truncation"),
     }

@@ -22,7 +22,7 @@ fn interrupt(stem: &str, what: &str, allowed: &[Option<i32>], fail: impl FnOnce(
     let errno = reader.end(&mount, what);
     assert!(allowed.contains(&errno), "{errno:?}");
     assert!(wire.relay.struck() > 0, "no connection was affected");
-    // Another client can get the file meanwhile, once the brick has noticed that the first one is disconnected.
+    // Once connected again, the client can read the file.
     gate.open();
     wire.relay.open();
     await_connection(&mount, &scene, true);

@@ -75,7 +75,7 @@ fn many_recalls_leave_the_reserve_and_keep_free_untouched() {
     }
     scene.remount();
     let paths: Vec<_> = names.iter().map(|name| scene.path(name)).collect();
-    let read = scene.within("read all at once", move || {
+    let read = scene.within("concurrent reads", move || {
         let readers: Vec<_> = paths
             .into_iter()
             .map(|path| thread::spawn(move || fs::read(path)))

@@ -52,7 +52,7 @@ pub(super) fn a_file_reads_after_its_client_is_killed(mut scene: Scene) {
         assert_eq!(scene.stat(&name).len(), bytes.len() as u64, "{name}");
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
         scene.await_plain(&name);
-        // What was acknowledged must not depend on work that the client has yet to do.
+        // Acknowledged data must not depend on work that the client has yet to do.
         scene.crash_and_remount();
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
     }
@@ -119,7 +119,7 @@ pub(super) fn two_clients_read_concurrently(mut scene: Scene) {
 }
 
 /// The client believes that the file is local: every brick must refuse its write, and the bricks must stay consistent.
-pub(super) fn a_stale_client_s_write_is_refused_by_every_brick(mut scene: Scene) {
+pub(super) fn a_stale_write_is_refused_by_every_brick(mut scene: Scene) {
     let mut want = pattern(4, 300_000);
     scene.write("file", &want);
     let other = scene.volume.mount(&MountOptions::default()).unwrap();

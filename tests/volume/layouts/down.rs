@@ -25,8 +25,8 @@ macro_rules! with_a_brick_down {
     };
 }
 
-with_a_brick_down!(replica, REPLICA, during_archive during_recall after_dying_in_mid_recall);
-with_a_brick_down!(disperse, DISPERSE, during_archive during_recall after_dying_in_mid_recall);
+with_a_brick_down!(replica, REPLICA, archived_while_a_brick_is_down recalled_while_a_brick_is_down a_brick_dies_during_a_recall);
+with_a_brick_down!(disperse, DISPERSE, archived_while_a_brick_is_down recalled_while_a_brick_is_down a_brick_dies_during_a_recall);
 
 const LENGTH: usize = 1_000_000;
 
@@ -96,7 +96,7 @@ fn assert_local_on_all(scene: &mut Scene, name: &str, bytes: &[u8]) {
     }
 }
 
-fn during_archive(mut scene: Scene) {
+fn archived_while_a_brick_is_down(mut scene: Scene) {
     let bytes = pattern(1, LENGTH);
     for name in ["at-once", "later"] {
         scene.write(name, &bytes);
@@ -122,7 +122,7 @@ fn during_archive(mut scene: Scene) {
     assert_local_on_all(&mut scene, "later", &bytes);
 }
 
-fn during_recall(mut scene: Scene) {
+fn recalled_while_a_brick_is_down(mut scene: Scene) {
     let bytes = pattern(2, LENGTH);
     scene.write("file", &bytes);
     scene.archive("file");
@@ -135,7 +135,7 @@ fn during_recall(mut scene: Scene) {
     assert_local_on_all(&mut scene, "file", &bytes);
 }
 
-fn after_dying_in_mid_recall(mut scene: Scene) {
+fn a_brick_dies_during_a_recall(mut scene: Scene) {
     let bytes = pattern(3, 48 << 20);
     scene.write("file", &bytes);
     scene.archive("file");

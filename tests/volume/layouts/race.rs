@@ -93,7 +93,7 @@ fn a_write_that_one_brick_refused_is_not_lost() {
         // The write happens LATE after that, while only the last brick has the mark. It takes another LATE until its client
         // has recorded that the last brick missed it.
         thread::sleep(Duration::from_millis(head_start));
-        let cut = scene.complete(name, &seconds);
+        let outcome = scene.complete(name, &seconds);
         other
             .within(PATIENCE, "write", move || writer.join().unwrap())
             .unwrap();
@@ -101,7 +101,7 @@ fn a_write_that_one_brick_refused_is_not_lost() {
         // The mount that wrote has the bytes in its cache; what counts is what the bricks have.
         scene.remount();
         assert_same(&scene.read(name).unwrap(), &want, name);
-        between += u32::from(cut.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)));
+        between += u32::from(outcome.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)));
     }
     assert!(
         between > 0,

@@ -151,7 +151,7 @@ fn a_panic_in_a_plugin_fails_the_operation_not_the_mount() {
             "{log}"
         );
         assert!(mount.alive() && shelf.is_cold("cold"));
-        // What the plugin itself logs, under the volume's name.
+        // The plugin's own log lines, under the volume's name.
         let own = format!("0-{}-cloudsync: ", shelf.volume.name());
         let logged = |what: &str| {
             let line = |line: &&str| line.contains(&own) && line.contains(what);

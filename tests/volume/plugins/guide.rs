@@ -14,7 +14,7 @@ use super::write_developer_files;
 const GUIDE: &str = include_str!("../../../docs/STORE-PLUGINS.md");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The fenced blocks of the guide, each with the comment before it, which tells its kind.
+/// The fenced blocks of the guide, each with the comment before it, which names its kind.
 fn blocks() -> Vec<(&'static str, String)> {
     let mut blocks = Vec::new();
     let mut lines = GUIDE.lines();
@@ -97,7 +97,7 @@ fn run(lab: &Lab, script: &str, volume: &str, store: &str, minutes: u64) -> Stri
 }
 
 #[test]
-fn the_guide_s_commands_archive_and_recall_a_file() {
+fn the_commands_of_the_guide_archive_and_recall_a_file() {
     let commands = commands();
     // A separate lab: restarting glusterd would disturb the other tests.
     let lab = Lab::start(Options {
