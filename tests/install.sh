@@ -133,7 +133,17 @@ cat >"$tmp/cc" <<'END'
 case " $* " in *' -lglusterfs '*) exit 1 ;; esac
 exec cc "$@"
 END
-chmod +x "$tmp/old-cargo" "$tmp/cc"
+cat >"$tmp/cc-of-9" <<'END'
+#!/bin/sh
+case " $* " in *' -E -P '*) echo 'cloudsync_probe 90000' && exit ;; esac
+exec cc "$@"
+END
+cat >"$tmp/cc-without-a-function" <<'END'
+#!/bin/sh
+case " $* " in *' -fno-builtin '*) echo "undefined reference to \`dict_get_uint64'" >&2 && exit 1 ;; esac
+exec cc "$@"
+END
+chmod +x "$tmp/old-cargo" "$tmp"/cc*
 
 check 'configure without cargo names it and rustup' \
     refused 'cargo, the build tool of Rust' "$rust_version or newer" https://rustup.rs \
@@ -150,6 +160,11 @@ check "configure with headers that do not compile says so" \
     CLOUDSYNC_GF_CPPFLAGS=-UGF_LINUX_HOST_OS "$configure"
 check 'configure without libglusterfs names it' \
     refused 'the library libglusterfs.so' libglusterfs-dev -- CARGO="$tmp/cargo" CC="$tmp/cc" "$configure"
+check 'configure with the headers of an unknown version names it' \
+    refused 'the unknown version 9' 'CLOUDSYNC_UNTESTED_GLUSTERFS=1' -- CARGO="$tmp/cargo" CC="$tmp/cc-of-9" "$configure"
+check 'configure names a function that libglusterfs lacks' \
+    refused 'a libglusterfs with these functions: dict_get_uint64' -- CARGO="$tmp/cargo" \
+    CC="$tmp/cc-without-a-function" "$configure"
 check 'configure without libclang names it and LIBCLANG_PATH' \
     refused 'a libclang that can read C headers in LIBCLANG_PATH=/nonexistent' libclang-dev -- \
     CARGO="$tmp/cargo" LIBCLANG_PATH=/nonexistent "$configure"
