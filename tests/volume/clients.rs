@@ -4,12 +4,15 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use cloudsync_lab::MountOptions;
 
-use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
+use crate::gate::Gate;
+use crate::meanwhile::{await_first_bytes, held, old};
+use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
 /// A client that believes the file to be local reads it after another client archived it.
 #[test]
@@ -230,23 +233,21 @@ fn a_left_over_size_is_never_shown() {
 }
 
 #[test]
-fn a_file_reads_after_an_unmount_during_its_recall() {
-    let mut scene = Scene::new("umount");
-    let bytes = pattern(6, 32 << 20);
-    scene.write("file", &bytes);
-    scene.archive("file");
-    scene.remount();
-    let pid = scene.mount().pid();
-    let path = scene.path("file");
+fn a_file_reads_after_its_client_was_terminated_during_the_recall() {
+    let gate = Gate::new();
+    let (mut scene, names) = held("terminated", &gate, &["file"]);
+    let path = scene.path(&names[0]);
     let reader = thread::spawn(move || fs::read(path));
-    thread::sleep(Duration::from_millis(30));
+    await_first_bytes(&scene, &names);
     // SIGTERM, as from umount or a shutdown.
-    lab().sh(":").unwrap();
-    std::process::Command::new("kill")
-        .arg(pid.to_string())
-        .status()
-        .unwrap();
-    let _ = reader.join().unwrap();
+    let pid = scene.mount().pid().to_string();
+    assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    // It may have got the bytes: the client ends once the read is answered.
+    if let Ok(read) = reader.join().unwrap() {
+        assert_same(&read, &old(), "file");
+    }
+    gate.open();
     scene.crash_and_remount();
-    assert_same(&scene.read("file").unwrap(), &bytes, "file");
+    assert_same(&scene.read(&names[0]).unwrap(), &old(), "file");
+    scene.await_plain(&names[0]);
 }

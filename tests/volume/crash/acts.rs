@@ -98,7 +98,7 @@ const FOREIGN: Scenario = Scenario {
             fs::write(copy, FOREIGN_BYTES).unwrap();
         }
     },
-    dies_at: |points| with(points, &["note the object", "commit"]),
+    dies_at: |points| with(points, &["record the kept object", "commit"]),
     allows: |got, _| got == FOREIGN_BYTES,
     last_point: "after unlock#1",
     ..RECALL
@@ -152,7 +152,7 @@ const FAILED: Scenario = Scenario {
         let mut mending = after_each(from_point(points, "after fetch#1"));
         // The kernel may or may not ask again, which starts another recall.
         mending.retain(|point| point.ends_with("#1"));
-        with(&mending, &["fetch", "cut", "fsync", "unmark"])
+        with(&mending, &["fetch", "truncate", "fsync", "unmark"])
     },
     ..RECALL
 };
@@ -235,9 +235,9 @@ fn changes(points: &[String]) -> Vec<String> {
         "unmark",
         "commit",
         "tidy up",
-        "write down the object",
+        "record the object",
         "set cs.remote",
-        "cut",
+        "truncate",
     ];
     let changes = after_each(with(points, &steps)).into_iter();
     changes

@@ -27,7 +27,7 @@ const CONCURRENT: usize = 4;
 /// Recalled in twelve writes, in two parts.
 const LENGTH: usize = (12 << 20) - 4321;
 /// The visible steps of a handshake, in order.
-const STEPS: [&str; 4] = ["marked", "object written down", "cs.remote set", "cut"];
+const STEPS: [&str; 4] = ["marked", "object recorded", "cs.remote set", "truncate"];
 
 /// The work that a kill interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -249,7 +249,7 @@ fn make_cold<F: BrickFile>(
     // too; and those that identify the object, because the file may be renamed and another one take its name.
     held.set(
         fd,
-        "write down the object",
+        "record the object",
         &[
             (xattr::OBJECT_SIZE, &attributes.size().to_string()),
             (xattr::NUM_BLOCKS, &attributes.blocks().to_string()),

@@ -247,7 +247,7 @@ fn keep<F: BrickFile>(
         let before = held.file.attribute(xattr::KEPT)?;
         let before = before.map(|before| String::from_utf8_lossy(&before).into_owned());
         let value = marks::add_kept(before.as_deref().unwrap_or_default(), &kept);
-        held.set(fd, "note the object", &[(xattr::KEPT, &value)])?;
+        held.set(fd, "record the kept object", &[(xattr::KEPT, &value)])?;
     }
     held.remove_all(fd, "commit", &xattr::COMMIT)?;
     log::warn!(

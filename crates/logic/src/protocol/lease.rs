@@ -195,7 +195,7 @@ impl<F: BrickFile> Held<'_, F> {
     /// Removes all bytes and waits until that is on disk: an erasure-coded volume updates a file's size and version
     /// late, and uses them to heal a brick that was down.
     pub fn empty(&self, fd: &F::Fd) -> Result<(), Failure> {
-        self.resize(fd, "cut", 0)?;
+        self.resize(fd, "truncate", 0)?;
         self.file.fsync(fd)
     }
 

@@ -142,7 +142,7 @@ fn prepare<F: BrickFile>(
     plan: Plan,
 ) -> Result<bool, Failure> {
     match plan.one_write {
-        true if plan.size < status.attributes.size() => held.resize(fd, "cut", 0),
+        true if plan.size < status.attributes.size() => held.resize(fd, "truncate", 0),
         true => held.check().map(|()| false),
         false => held.resize(fd, "make room", plan.size),
     }
