@@ -89,6 +89,7 @@ const VARIABLES: &[&str] = &[
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(without_glusterfs)");
     publish_exports();
+    gluster_build::publish_major();
     if !gluster_build::is_installed("the translator") {
         println!("cargo::rustc-cfg=without_glusterfs");
         return;

@@ -93,6 +93,15 @@ fn instance(this: Xlator) -> Option<Arc<Instance>> {
     Some(unsafe { Arc::from_raw(raw.as_ptr()) })
 }
 
+/// What this library is: see [`cloudsync_format::build`].
+static BUILD: &str = concat!(
+    "@(#)cloudsync translator ",
+    env!("CARGO_PKG_VERSION"),
+    " for GlusterFS ",
+    env!("CLOUDSYNC_HOST_MAJOR"),
+    "\n"
+);
+
 /// Whether we were built against the headers of this host: it has just written these fields at *its* offsets, and we
 /// must read the same values at ours.
 fn host_fits(this: Xlator) -> bool {
@@ -123,6 +132,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
     host_log::install();
     guard::install_panic_hook();
     guard::catch(-1, || {
+        log::info!("{}", BUILD.trim_start_matches("@(#)").trim_end());
         if !host_fits(this) {
             log::error!(
                 "built for another GlusterFS than the one that loads it: rebuild cloudsync against the installed headers"

@@ -2,6 +2,7 @@
 //! Compiles shim.c against the installed GlusterFS.
 
 fn main() {
+    gluster_build::publish_major();
     println!("cargo::rerun-if-changed=src/shim.c");
     println!("cargo::rerun-if-changed=src/shim.h");
     println!("cargo::rerun-if-changed=../../include/cloudsync-common.h");

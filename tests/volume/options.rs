@@ -36,6 +36,17 @@ fn glusterd_refuses_an_unknown_store_and_names_valid_ones() {
 }
 
 #[test]
+fn the_log_has_the_versions_of_translator_and_plugin() {
+    let scene = Scene::new("versions");
+    let log = scene.mount().log();
+    for kind in ["translator", "plugin"] {
+        let version = env!("CARGO_PKG_VERSION");
+        let line = format!("cloudsync {kind} {version} for GlusterFS 1");
+        assert!(log.contains(&line), "{line}: {log}");
+    }
+}
+
+#[test]
 fn local_files_and_options_work_without_a_store() {
     let lab = lab();
     let volume = lab.volume("bare", Layout::Single, Backing::Ram).unwrap();

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
+    /// Check that this node has the translator and the plugins, in the right versions
+    Check(CheckArgs),
     /// Archive by the rules of a policy file, for use from a timer
     Run(RunArgs),
     /// Print a completion script for a shell
@@ -96,6 +98,14 @@ pub(crate) enum Command {
         /// Directory to write them to
         directory: PathBuf,
     },
+}
+
+/// `cloudsync check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// GlusterFS's folder of translators [default: what `glusterfs --print-xlatordir` prints]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) xlatordir: Option<PathBuf>,
 }
 
 /// Overrides of the volume's own store options.

@@ -11,6 +11,7 @@
 use std::process::ExitCode;
 
 mod archive;
+mod check;
 mod cli;
 mod crawl;
 mod exit;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::PrepareOff(args) => leave::command(args, &cli.output),
         Command::KeepOn { volume } => leave::guard::command(volume),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
+        Command::Check(args) => check::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),
         Command::Completions { shell } => Ok(manual::completions(*shell)),
         Command::Manual { directory } => manual::pages(directory),

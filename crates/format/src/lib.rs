@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Names and formats that the translator, the store plugins and the archiver share, each defined once.
 //!
+//! - [`build`]: the text by which a library tells its version;
 //! - [`xattr`]: the extended attributes of a cold file, and the keys of requests;
 //! - [`claim`]: the value of the handshake: the file's attributes as the archiver saw them;
 //! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum;
@@ -11,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod checksum;
 pub mod claim;
 pub mod command;

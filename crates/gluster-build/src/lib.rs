@@ -90,6 +90,12 @@ pub fn is_installed(what: &str) -> bool {
     false
 }
 
+/// Sets the variable CLOUDSYNC_HOST_MAJOR for the crate's `env!`: the major version of the headers, or `none`.
+pub fn publish_major() {
+    let major = major().map_or_else(|| String::from("none"), |major| major.to_string());
+    println!("cargo::rustc-env=CLOUDSYNC_HOST_MAJOR={major}");
+}
+
 /// The headers' major version, by GD_OP_VERSION_MAX; `None` if they cannot be read. On the development branch that is no
 /// macro, and the next version is assumed, as in cloudsync-common.h.
 fn major() -> Option<u32> {

@@ -34,6 +34,15 @@ macro_rules! export_store {
     };
 }
 
+/// What this library is: see [`cloudsync_format::build`].
+static BUILD: &str = concat!(
+    "@(#)cloudsync plugin ",
+    env!("CARGO_PKG_VERSION"),
+    " for GlusterFS ",
+    env!("CLOUDSYNC_HOST_MAJOR"),
+    "\n"
+);
+
 /// The table `store_ops` of a store.
 #[must_use]
 pub const fn methods<S: Store>() -> StoreMethods {
@@ -127,6 +136,8 @@ unsafe extern "C" fn init<S: Store>(this: *mut Xlator) -> *mut c_void {
         }
         log_panics();
         abi::install_log();
+        let build = BUILD.trim_start_matches("@(#)").trim_end();
+        host.log(Level::Info, 0, c"fop_init", build);
         let store = open::<S>(host, &host.options(), "the store cannot be used");
         store.map_or(ptr::null_mut(), |store| {
             let config = Config(RwLock::new(Arc::new(store)));

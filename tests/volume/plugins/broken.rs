@@ -78,6 +78,12 @@ fn a_broken_plugin_logs_one_line_and_local_files_work() {
     compile("function", "int store_ops(void) { return 7; }", &[]);
     compile("numbers", "long store_ops[5] = {1, 2, 3, 4, 5};", &[]);
     compile("short", "long store_ops = 1;", &[]);
+    compile(
+        "foreign",
+        "int f(void) { return 0; } void *store_ops[5] = {f, 0, f}; unsigned long stamp = 9ul << 48; \
+         struct { long size; void *head, *fetch, *host; } store_ops_ext = {32, 0, 0, &stamp};",
+        &[],
+    );
     for (name, list, cause) in [
         ("absent", "", "cannot open shared object file"),
         ("garbage", "", "invalid ELF header"),
@@ -90,6 +96,7 @@ fn a_broken_plugin_logs_one_line_and_local_files_work() {
         ("function", "", "store_ops is not a table"),
         ("numbers", "", "is no function"),
         ("short", "", "store_ops is not a table"),
+        ("foreign", "", "it was built for another GlusterFS (9)"),
         ("shelf", "nonsense", "its settings are not right"),
         ("amazons3", "", "its settings are not right"),
         ("azureblob", "", "its settings are not right"),
