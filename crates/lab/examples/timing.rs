@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How long each step of a lab takes, one after the other.
+//! Measures how long each step of a lab takes.
 
 use std::time::Instant;
 
 use cloudsync_lab::{Backing, Failure, Lab, Layout, MountOptions, Options};
 
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
+    let started = Instant::now();
     let answer = work();
-    println!("{what:32} {:.2?}", begun.elapsed());
+    println!("{what:32} {:.2?}", started.elapsed());
     answer
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Our builds: where cargo left them and where GlusterFS looks for them.
+//! Our builds: where cargo puts them and where GlusterFS loads them from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,12 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// `libcloudsync.so` and `lib<name>.so` for every name, from the directory that the variable
-    /// CLOUDSYNC_ARTIFACTS names or else from that of the running program's cargo profile. Of
-    /// two, that and the one in its `deps`, the newer is taken: `cargo test` renews only the
-    /// latter, and neither for packages that the tests do not depend on.
+    /// `libcloudsync.so` and `lib<name>.so` for every name, from the directory in CLOUDSYNC_ARTIFACTS, or from the
+    /// running program's cargo profile if that is not set. If a library is both there and in `deps`, the newer one is
+    /// taken: `cargo test` updates only the one in `deps`, and only for packages that the tests depend on.
     ///
     /// # Errors
-    /// When one is missing: it is cargo's to build (`cargo build --workspace`), not ours.
+    /// When one is missing: building them (`cargo build --workspace`) is up to the caller.
     pub fn find(plugins: &[&str]) -> Result<Self, Failure> {
         let dir = match std::env::var_os("CLOUDSYNC_ARTIFACTS") {
             Some(dir) => PathBuf::from(dir),
@@ -70,7 +69,7 @@ fn profile_dir() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The folder of the installed GlusterFS that holds `xlator` and `cloudsync-plugins`.
+/// The directory of the installed GlusterFS that holds `xlator` and `cloudsync-plugins`.
 pub(crate) fn installed_tree() -> Result<PathBuf, Failure> {
     let mut command = Command::new("glusterfs");
     command.arg("--print-xlatordir");
@@ -81,10 +80,12 @@ pub(crate) fn installed_tree() -> Result<PathBuf, Failure> {
         &std::env::temp_dir(),
         Duration::from_secs(120),
     )?;
-    let said = outcome.check()?;
-    let tree = Path::new(said.trim()).parent().filter(|tree| tree.is_dir());
+    let output = outcome.check()?;
+    let tree = Path::new(output.trim())
+        .parent()
+        .filter(|tree| tree.is_dir());
     tree.map(Path::to_owned)
-        .ok_or_else(|| Failure::new(format!("no directory: {said}")))
+        .ok_or_else(|| Failure::new(format!("no directory: {output}")))
 }
 
 /// Copies the artifacts into `tree`.
@@ -97,7 +98,7 @@ pub(crate) fn install(tree: &Path, ours: &Artifacts) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copy and rename: writing into a mapped library would crash whoever runs it.
+/// Copies and renames, because writing into a mapped library would crash its processes.
 fn place(from: &Path, to: &Path) -> Result<(), Failure> {
     let fresh = to.with_extension("new");
     let dir = to.parent().unwrap_or(Path::new("/"));

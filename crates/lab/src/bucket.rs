@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Buckets and objects, through curl (which signs, and takes 20 ms) and the aws CLI (a second).
+//! Buckets and objects, through curl (which can sign, and takes 20 ms) and the aws CLI (which takes a second).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::signed::{self, Answer};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What HEAD says of an object.
+/// The answer to a HEAD request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Content-Length.
@@ -27,7 +27,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// The header of that name, in lower case.
+    /// The value of a header; `name` is in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -37,7 +37,7 @@ impl Head {
     }
 }
 
-/// A bucket, as one user sees it.
+/// A bucket, accessed as one user.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     server: Arc<S3Server>,
@@ -47,13 +47,13 @@ pub struct Bucket {
 }
 
 impl S3Server {
-    /// Creates a bucket of the owner, named after `stem` with a number of its own.
+    /// Creates a bucket for the owner, named after `stem` and a unique number.
     ///
     /// # Errors
     /// With the server's answer when it refuses.
     pub fn bucket(self: &Arc<Self>, stem: &str) -> Result<Bucket, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        // S3 wants three characters; RGW refuses less with an answer that confuses clients.
+        // S3 requires three characters; RGW rejects shorter names with an answer that confuses clients.
         let name = format!("{stem}-{:03}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (user, url) = (self.owner(), self.http_url());
         let bucket = Bucket {
@@ -68,13 +68,13 @@ impl S3Server {
 }
 
 impl Bucket {
-    /// Its name.
+    /// The bucket's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same bucket with another user's signature.
+    /// The same bucket, with requests signed by another user.
     #[must_use]
     pub fn by(&self, user: User) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Bucket {
         }
     }
 
-    /// The options that make a volume keep its cold files in this bucket, in the order of the README.
+    /// The options for a volume that stores its cold files in this bucket, in the order of the README.
     #[must_use]
     pub fn settings(&self) -> [(&'static str, String); 6] {
         [
@@ -134,7 +134,7 @@ impl Bucket {
         done
     }
 
-    /// Stores a file: of this process or, by [`crate::Lab::outer`] or a mount's path, of the lab.
+    /// Stores a file of this process or, with a path from [`crate::Lab::outer`] or a mount, of the lab.
     ///
     /// # Errors
     /// With the server's answer when it refuses.
@@ -148,7 +148,7 @@ impl Bucket {
             .iter()
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
-        // curl would append the file's name to a key that ends in a slash: there, as data.
+        // curl would append the file's name to a key that ends in a slash, so such objects are sent as data.
         let (data, kind) = (format!("@{path}"), "Content-Type: binary/octet-stream");
         let mut args = vec!["-T", &path];
         if key.ends_with('/') {
@@ -158,7 +158,7 @@ impl Bucket {
         self.request(&args, key, "")?.ok("put").map(drop)
     }
 
-    /// Stores every file below a directory, at once, under `prefix` and its relative path.
+    /// Stores all files below a directory with one command, with keys of `prefix` and the relative path.
     ///
     /// # Errors
     /// With what the aws CLI printed.
@@ -172,12 +172,12 @@ impl Bucket {
     /// The object's bytes.
     ///
     /// # Errors
-    /// With the server's answer when there are none.
+    /// With the server's answer when there is no such object.
     pub fn get(&self, key: &str) -> Result<Vec<u8>, Failure> {
         self.request(&[], key, "")?.ok("get")
     }
 
-    /// The status that a GET is answered with.
+    /// The HTTP status of a GET.
     ///
     /// # Errors
     /// When there is no answer.
@@ -185,7 +185,7 @@ impl Bucket {
         Ok(self.request(&["-o", "/dev/null"], key, "")?.status)
     }
 
-    /// What HEAD says of the object; `None` when it does not exist.
+    /// The answer to HEAD; `None` when the object does not exist.
     ///
     /// # Errors
     /// With the server's answer when it refuses.
@@ -213,7 +213,7 @@ impl Bucket {
         Ok(Some(head))
     }
 
-    /// Removes an object; one that does not exist is no error.
+    /// Removes an object; succeeds if it does not exist.
     ///
     /// # Errors
     /// With the server's answer when it refuses.
@@ -231,7 +231,7 @@ impl Bucket {
         let mut keys: Vec<String> = Vec::new();
         loop {
             let after = encode(keys.last().map_or("", String::as_str), b"");
-            // Sorted, as the signature wants it.
+            // The signature requires sorted parameters.
             let query = format!(
                 "?encoding-type=url&list-type=2&prefix={}&start-after={after}",
                 encode(prefix, b"")
@@ -251,13 +251,13 @@ impl Bucket {
         }
     }
 
-    /// Runs the aws CLI as this user against this endpoint, at most five minutes.
+    /// Runs the aws CLI as this user against this endpoint, for at most five minutes.
     ///
-    /// RGW leaves the text of most errors empty; this CLI then says only "argument of type
-    /// 'NoneType' is not iterable".
+    /// RGW leaves the text of most errors empty, and this CLI then only prints "argument of type 'NoneType' is not
+    /// iterable".
     ///
     /// # Errors
-    /// When it cannot be started; how it ended is in the [`Outcome`].
+    /// When it cannot be started; its exit status is in the [`Outcome`].
     pub fn aws<I, S>(&self, args: I) -> Result<Outcome, Failure>
     where
         I: IntoIterator<Item = S>,
@@ -277,7 +277,7 @@ impl Bucket {
             })
     }
 
-    /// One request for a key of this bucket.
+    /// Sends one request for a key of this bucket.
     fn request(&self, args: &[&str], key: &str, query: &str) -> Result<Answer, Failure> {
         let slash = if key.is_empty() { "" } else { "/" };
         let url = format!(

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The S3 server: Ceph's RADOS Gateway before one monitor and one OSD that keeps its data in
-//! memory.
+//! The S3 server: Ceph's RADOS Gateway with one monitor and one OSD that keeps its data in memory.
 //!
-//! The daemons stay in the foreground, so that their end is noticed.
+//! The daemons run in the foreground, so that an exit is noticed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,14 +22,14 @@ const HTTPS: u16 = 7443;
 const MONITOR: u16 = 6789;
 /// The cluster's id; there is only one cluster in a lab.
 const CLUSTER: &str = "6c61622d-636c-4f75-9473-796e63000001";
-/// The OSD's id: by it, the monitor knows one that it has created already.
+/// The OSD's id, by which the monitor recognizes it.
 const OSD: &str = "6c61622d-636c-4f75-9473-796e63000002";
-/// How long a daemon may take until it serves.
+/// How long a daemon may take to start.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Everything else has Ceph's defaults. Without the short proposal interval each of the
-/// gateway's pools takes two seconds to appear. With the updates at its start the OSD may ask the
-/// monitor before it knows the cluster's id, is told "wrong fsid" and ends.
+/// All other settings have Ceph's defaults. Without the short proposal interval, creating each of the gateway's pools
+/// takes two seconds. If the OSD sent its updates at the start, it could reach the monitor before it knows the
+/// cluster's id, which is answered with "wrong fsid" and ends the OSD.
 const CONFIG: &str = "\
 [global]
 fsid = CLUSTER
@@ -70,7 +69,7 @@ rgw gc obj min wait = 30
 rgw gc processor period = 30
 ";
 
-/// Who signs a request.
+/// The keys that sign a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Access key.
@@ -90,7 +89,7 @@ impl User {
             ("AWS_CONFIG_FILE", "/dev/null"),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
-            // By default uploads over https end in a checksum trailer, which RGW 16.2 refuses (over http they do not).
+            // By default, uploads over https end in a checksum trailer, which RGW 16.2 refuses (over http they do not).
             ("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"),
             ("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required"),
         ]
@@ -103,7 +102,7 @@ pub struct S3Server {
     space: Arc<Space>,
     certificates: Certificates,
     config: String,
-    /// Kept for as long as the server lives; the gateway first, as it needs the others.
+    /// The daemons, kept while the server lives; the gateway comes first because it needs the others.
     gateway: Mutex<Option<Daemon>>,
     _osd: Daemon,
     _monitor: Daemon,
@@ -126,7 +125,7 @@ impl S3Server {
         })
     }
 
-    /// Starts the three daemons, each when the one before can serve it, and makes the users.
+    /// Starts the three daemons in the order of their dependencies, and creates the users.
     fn boot(
         space: &Arc<Space>,
         dir: &Path,
@@ -160,7 +159,7 @@ impl S3Server {
                 return Some(Err(Failure::new("the OSD has ended")));
             }
             match ask(&["osd", "stat"]) {
-                Ok(said) => said.contains("1 up").then_some(Ok(())),
+                Ok(text) => text.contains("1 up").then_some(Ok(())),
                 Err(failure) => Some(Err(failure)),
             }
         })??;
@@ -190,7 +189,7 @@ impl S3Server {
         }
     }
 
-    /// A user that may do nothing with them.
+    /// A user without any rights to them.
     #[must_use]
     pub fn stranger(&self) -> User {
         User {
@@ -199,7 +198,7 @@ impl S3Server {
         }
     }
 
-    /// Its port for http, at the lab's address.
+    /// Port for http, at the lab's address.
     #[must_use]
     pub fn http_port(&self) -> u16 {
         HTTP
@@ -217,13 +216,13 @@ impl S3Server {
         format!("https://{ADDRESS}:{HTTPS}")
     }
 
-    /// The authority's certificate, as programs in the lab see it.
+    /// The certificate of the authority, as a path in the lab.
     #[must_use]
     pub fn ca_pem(&self) -> &Path {
         &self.certificates.authority
     }
 
-    /// Gives the memory of what was deleted back now, and not within a minute.
+    /// Frees the memory of deleted objects now instead of within a minute.
     ///
     /// # Errors
     /// When the program fails.
@@ -233,19 +232,19 @@ impl S3Server {
         outcome.check().map(drop)
     }
 
-    /// Kills the gateway: connections are refused. What is stored stays.
+    /// Kills the gateway: connections are refused. Stored objects are kept.
     ///
     /// # Errors
-    /// When the process stays.
+    /// When the process does not end.
     pub fn stop_service(&self) -> Result<(), Failure> {
         let mut gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         gateway.take().map_or(Ok(()), |daemon| daemon.kill())
     }
 
-    /// Starts the gateway, if it does not run, and waits until it answers.
+    /// Starts the gateway if it is not running, and waits until it answers.
     ///
     /// # Errors
-    /// With its log when it does not.
+    /// With its log when it does not start.
     pub fn resume_service(&self) -> Result<(), Failure> {
         let mut gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         if gateway.as_ref().is_some_and(Daemon::alive) {
@@ -258,8 +257,8 @@ impl S3Server {
         let url = self.http_url();
         until(PATIENCE, "an answer of the S3 server", || {
             let args = ["-sf", "-o", "/dev/null", "-m", "5", &url];
-            let said = self.space.run("curl", args);
-            if said.is_ok_and(|said| said.success()) {
+            let outcome = self.space.run("curl", args);
+            if outcome.is_ok_and(|outcome| outcome.success()) {
                 return Some(Ok(()));
             }
             let ended = || Err(Failure::new("the S3 server has ended"));
@@ -275,18 +274,18 @@ impl S3Server {
         Ok(())
     }
 
-    /// Stops the gateway in its tracks: it accepts connections and never answers.
+    /// Stops the gateway with SIGSTOP: it accepts connections and never answers.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it is not running.
     pub fn freeze(&self) -> Result<(), Failure> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a frozen gateway go on.
+    /// Continues a frozen gateway.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it is not running.
     pub fn thaw(&self) -> Result<(), Failure> {
         self.signal(Signal::CONT)
     }
@@ -304,23 +303,22 @@ impl S3Server {
     }
 }
 
-/// Asks the monitor by `ceph ARGS`: an idempotent command, for it is given again when it did not
-/// get through. On a busy machine that happens: a client that is scheduled between its
-/// greeting and the monitor's map sends a command without the cluster's id, and the monitor
-/// refuses it.
+/// Sends `ceph ARGS` to the monitor, and retries if it fails to get through, so the command must be idempotent. That
+/// happens on a busy machine: a client that is scheduled away between its greeting and the monitor's map sends the
+/// command without the cluster's id, and the monitor refuses it.
 fn ask(space: &Space, monitor: &Daemon, config: &str, args: &[&str]) -> Result<String, Failure> {
     const TRANSIENT: [&str; 3] = [
         "problem getting command descriptions from mon",
         "wrong fsid",
         "error connecting to the cluster",
     ];
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let all = ["-c", config].into_iter().chain(args.iter().copied());
         let outcome = space.run("ceph", all)?;
-        let said = String::from_utf8_lossy(&outcome.stderr);
-        let lost = outcome.status.is_none() || TRANSIENT.iter().any(|text| said.contains(text));
-        if outcome.success() || !lost || !monitor.alive() || begun.elapsed() > PATIENCE {
+        let stderr = String::from_utf8_lossy(&outcome.stderr);
+        let lost = outcome.status.is_none() || TRANSIENT.iter().any(|text| stderr.contains(text));
+        if outcome.success() || !lost || !monitor.alive() || started.elapsed() > PATIENCE {
             return outcome.check();
         }
         thread::sleep(Duration::from_millis(200));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a test puts into a handshake.
+//! Claims for tests that send the handshake themselves.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;

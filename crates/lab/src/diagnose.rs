@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What to print when something fails or hangs; none of it can hang itself.
+//! Prints diagnostics when something fails or hangs. Nothing here can hang.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -20,10 +20,10 @@ use crate::run::Failure;
 use crate::space::Space;
 use crate::statedump::statedump;
 
-/// How long a question to a client that may hang may take.
+/// Time limit for a request to a client that may hang.
 pub(crate) const QUESTION: Duration = Duration::from_secs(10);
 
-/// The last lines of a file of the lab.
+/// The last lines of a file in the lab.
 pub(crate) fn tail(space: &Space, inside: &Path, lines: usize) -> String {
     let bytes = match fs::read(space.outer(inside)) {
         Ok(bytes) => bytes,
@@ -41,19 +41,19 @@ pub(crate) fn tail(space: &Space, inside: &Path, lines: usize) -> String {
     format!("--- {} (last {lines} lines)\n{text}\n", inside.display())
 }
 
-/// Whether a line belongs to the volume file that every client logs: " 12: option ...".
+/// Whether a line belongs to the volfile that every client logs: " 12: option ...".
 fn of_volfile(line: &str) -> bool {
     let number = line.trim_start().split_once(':').map(|(number, _)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The frames of a client: from `.meta/frames` or, when that hangs too (a pending create keeps
-/// everybody out of its directory), from a statedump, which needs no mount.
+/// The frames of a client: from `.meta/frames` or, if that hangs too (a pending create locks its directory), from a
+/// statedump, which needs no mount.
 pub(crate) fn frames(space: &Space, client: &Client) -> Result<String, Failure> {
     let path = client.point.join(".meta/frames");
-    let said = space.run_with(QUESTION, "cat", [path], |_| {})?;
-    if said.success() {
-        return Ok(said.text());
+    let output = space.run_with(QUESTION, "cat", [path], |_| {})?;
+    if output.success() {
+        return Ok(output.text());
     }
     let dump = statedump(space, client)?;
     let frames = dump
@@ -62,14 +62,14 @@ pub(crate) fn frames(space: &Space, client: &Client) -> Result<String, Failure> 
     Ok(frames.collect::<Vec<_>>().join("\n"))
 }
 
-/// State, blocked frames and log of each client, and the bricks' state.
+/// State, blocked frames and log of each client, and the state of the bricks.
 pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
     let mut text = String::new();
     for client in clients {
         let state = if pids::alive(client.pid) {
             "runs"
         } else {
-            "is gone"
+            "has ended"
         };
         let _ = writeln!(
             text,
@@ -81,7 +81,7 @@ pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
             let _ = writeln!(text, "--- blocked frames\n{frames}");
         }
         text.push_str(&tail(space, &client.log, 60));
-        // Named after the bricks' paths, which contain the volume's name.
+        // The logs are named after the bricks' paths, which contain the volume's name.
         let bricks = space.ram("log/bricks");
         for entry in fs::read_dir(space.outer(&bricks))
             .into_iter()
@@ -97,14 +97,14 @@ pub(crate) fn report(space: &Space, clients: &[Arc<Client>]) -> String {
             }
         }
         let args = ["--mode=script", "volume", "status", &client.volume];
-        if let Ok(said) = space.run_with(QUESTION * 2, "gluster", args, |_| {}) {
-            let _ = writeln!(text, "{said}");
+        if let Ok(output) = space.run_with(QUESTION * 2, "gluster", args, |_| {}) {
+            let _ = writeln!(text, "{output}");
         }
     }
     text
 }
 
-/// Runs `work` on a thread and gives up on it, loudly, after `deadline`.
+/// Runs `work` on a thread; prints diagnostics and panics if it takes longer than `deadline`.
 #[track_caller]
 pub(crate) fn within<T: Send + 'static>(
     space: &Space,
@@ -132,8 +132,8 @@ pub(crate) fn within<T: Send + 'static>(
                 report(space, &clients)
             );
             for client in clients {
-                // Breaks the FUSE connection: whoever hangs in it gets ENOTCONN.
-                client.told.store(true, Ordering::Relaxed);
+                // Breaks the FUSE connection: calls that hang in it return ENOTCONN.
+                client.reported.store(true, Ordering::Relaxed);
                 let _ = process::kill(space, client.pid);
             }
             panic!("{name}: no answer within {deadline:?}");

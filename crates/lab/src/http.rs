@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The little HTTP that a test needs to act as a server: requests, and the heads of answers.
+//! The part of HTTP that a test needs to act as a server: requests, and the heads of answers.
 
 use std::io::{self, BufRead, ErrorKind};
 
-/// A request as it was on the wire.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `GET`, for example.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// The first line and the headers, with the empty line after them.
+    /// The request line and the headers, including the empty line at the end.
     pub head: String,
-    /// As many bytes as `Content-Length` says.
+    /// The body, as long as `Content-Length`.
     pub body: Vec<u8>,
 }
 
@@ -20,7 +20,7 @@ impl Request {
     /// Reads a request.
     ///
     /// # Errors
-    /// When the client has closed the connection, or sent something else.
+    /// When the client has closed the connection or sent something that is not a request.
     pub fn read(from: &mut impl BufRead) -> io::Result<Self> {
         let head = head(from)?;
         let mut words = head.split(' ').map(str::to_owned);
@@ -44,8 +44,8 @@ impl Request {
         header(&self.head, name)
     }
 
-    /// The first and the last byte of the requested range, if there is one. The last is `usize::MAX` if the range has no
-    /// end.
+    /// The first and the last byte of the requested range, if there is one. The last is `usize::MAX` if the range has
+    /// no end.
     #[must_use]
     pub fn range(&self) -> Option<(usize, usize)> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
@@ -57,7 +57,7 @@ impl Request {
 /// The head of a request or an answer: everything up to and including the empty line.
 ///
 /// # Errors
-/// When the connection ends before.
+/// When the connection ends before that.
 pub fn head(from: &mut impl BufRead) -> io::Result<String> {
     let mut text = String::new();
     while !text.ends_with("\r\n\r\n") {
@@ -68,7 +68,7 @@ pub fn head(from: &mut impl BufRead) -> io::Result<String> {
     Ok(text)
 }
 
-/// All headers of a head: names and values.
+/// The names and values of all headers in a head.
 pub fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     pairs.map(|(name, value)| (name, value.trim()))

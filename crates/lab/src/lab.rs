@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The lab itself: namespaces with a running glusterd.
+//! The lab: namespaces with a running glusterd.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,14 +20,14 @@ use crate::process;
 use crate::run::{Failure, Outcome, until};
 use crate::space::Space;
 
-/// What a lab is made of.
+/// Settings of a lab.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Our builds to install before glusterd starts; `None` leaves the distribution's.
+    /// Our builds, installed before glusterd starts; `None` keeps the distribution's.
     pub artifacts: Option<Artifacts>,
     /// Size of the tmpfs that holds bricks and logs, as `mount -o size=` takes it.
     pub ram: String,
-    /// Bytes that the S3 server can hold, in memory, once it is started.
+    /// Capacity of the S3 server's memory in bytes, if it is started.
     pub store_bytes: u64,
 }
 
@@ -41,24 +41,24 @@ impl Default for Options {
     }
 }
 
-/// Private namespaces with a glusterd of their own. Dropping the last handle on it (volumes,
-/// mounts and buckets hold one too) ends everything in it.
+/// Private namespaces with their own glusterd. Dropping the last handle (volumes, mounts and buckets hold one too)
+/// ends everything in it.
 #[derive(Debug)]
 pub struct Lab {
     pub(crate) space: Arc<Space>,
     options: Options,
     tree: PathBuf,
-    /// A failed start is not tried again: every test would wait for it.
+    /// A failed start is not retried: every test would wait for it.
     s3: Mutex<Option<Result<Arc<S3Server>, Failure>>>,
 }
 
 impl Lab {
-    /// Starts a lab: about two seconds.
+    /// Starts a lab, which takes about two seconds.
     ///
     /// # Errors
-    /// When the namespaces or glusterd cannot be started, with what they said.
+    /// With their output, when the namespaces or glusterd cannot be started.
     pub fn start(options: Options) -> Result<Self, Failure> {
-        machine::leave_out_if_it_cannot();
+        machine::skip_if_unsupported();
         let tree = artifacts::installed_tree()?;
         let space = Arc::new(Space::start(&tree, &options.ram)?);
         let lab = Self {
@@ -74,24 +74,24 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The lab that all tests of this process share. The first call decides the options; the
-    /// lab ends with the process, however that ends.
+    /// The lab that all tests of this process share. The first call decides the options. The lab ends with the process,
+    /// even if that is killed.
     ///
     /// # Panics
-    /// When it cannot be started, in every test that asks for it.
+    /// In every test that uses it, when it cannot be started.
     #[track_caller]
     pub fn shared(options: impl FnOnce() -> Options) -> &'static Self {
         static SHARED: OnceLock<Result<Lab, Failure>> = OnceLock::new();
-        // Before the options: they name what is built, which may be left out, too.
-        machine::leave_out_if_it_cannot();
+        // Before the options: they look for our builds, which need not exist on a machine that cannot have a lab.
+        machine::skip_if_unsupported();
         match SHARED.get_or_init(|| Self::start(options())) {
             Ok(lab) => lab,
-            Err(failure) => panic!("the shared lab does not start:\n{failure}"),
+            Err(failure) => panic!("the shared lab cannot be started:\n{failure}"),
         }
     }
 
-    /// Puts our builds in place of the installed ones, in this lab only. A process that has
-    /// loaded the old ones keeps them: glusterd needs [`Lab::restart_glusterd`], clients a remount.
+    /// Replaces the installed builds by ours, in this lab only. Processes that have loaded the old ones keep them:
+    /// glusterd needs [`Lab::restart_glusterd`], clients a remount.
     ///
     /// # Errors
     /// When a file cannot be copied.
@@ -102,10 +102,10 @@ impl Lab {
     fn start_glusterd(&self) -> Result<(), Failure> {
         let pidfile = self.space.ram("glusterd.pid");
         let args: [&OsStr; 2] = ["-p".as_ref(), pidfile.as_os_str()];
-        let said = self.space.run("glusterd", args)?.check();
+        let output = self.space.run("glusterd", args)?.check();
         let log = self.space.ram("log/glusterd.log");
         let with_log = |failure: Failure| failure.with(diagnose::tail(&self.space, &log, 40));
-        said.map_err(with_log)?;
+        output.map_err(with_log)?;
         until(Duration::from_secs(120), "an answer of glusterd", || {
             let answer = self
                 .space
@@ -116,10 +116,10 @@ impl Lab {
         Ok(())
     }
 
-    /// Ends glusterd and starts it again; bricks and mounts stay.
+    /// Restarts glusterd; bricks and mounts keep running.
     ///
     /// # Errors
-    /// When the old one stays or the new one does not answer.
+    /// When the old one does not end or the new one does not answer.
     pub fn restart_glusterd(&self) -> Result<(), Failure> {
         let pidfile = self.space.outer(&self.space.ram("glusterd.pid"));
         let inner = fs::read_to_string(&pidfile).unwrap_or_default();
@@ -134,7 +134,7 @@ impl Lab {
         self.start_glusterd()
     }
 
-    /// Runs `gluster --mode=script ARGS`; one at a time, as glusterd wants it.
+    /// Runs `gluster --mode=script ARGS`; one command at a time, as glusterd requires.
     ///
     /// # Errors
     /// With what gluster printed when it refuses.
@@ -146,10 +146,10 @@ impl Lab {
         gluster(&self.space, args)
     }
 
-    /// Runs a program in the lab and waits for it, at most two minutes.
+    /// Runs a program in the lab and waits for it, for at most two minutes.
     ///
     /// # Errors
-    /// When it cannot be started; how it ended is in the [`Outcome`].
+    /// When it cannot be started; its exit status is in the [`Outcome`].
     pub fn run<I, S>(&self, program: &str, args: I) -> Result<Outcome, Failure>
     where
         I: IntoIterator<Item = S>,
@@ -158,7 +158,7 @@ impl Lab {
         self.space.run(program, args)
     }
 
-    /// [`Lab::run`] with a deadline of your own and a chance to set the environment.
+    /// [`Lab::run`] with a different deadline and a callback that can set the environment.
     ///
     /// # Errors
     /// As [`Lab::run`].
@@ -179,19 +179,19 @@ impl Lab {
     /// Runs a shell script in the lab and returns its output.
     ///
     /// # Errors
-    /// With both outputs when it fails or takes more than two minutes.
+    /// With stdout and stderr when it fails or takes more than two minutes.
     pub fn sh(&self, script: &str) -> Result<String, Failure> {
         self.space.run("bash", ["-c", script])?.check()
     }
 
-    /// A command that will run in the lab; the caller keeps its deadline. It dies with the lab.
+    /// A command that will run in the lab and dies with it; the caller enforces any deadline.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.space.command(program)
     }
 
-    /// How this process reaches a path of the lab. Mind that absolute symbolic links in it
-    /// lead to our files, not to the lab's.
+    /// The path by which this process reaches a path of the lab. Note that absolute symbolic links in it resolve to our
+    /// files, not the lab's.
     #[must_use]
     pub fn outer(&self, inside: impl AsRef<Path>) -> PathBuf {
         self.space.outer(inside.as_ref())
@@ -209,8 +209,8 @@ impl Lab {
         self.space.ram(name)
     }
 
-    /// Runs `work` on a thread of the lab's network: a listener or stream made there belongs to
-    /// the lab's network for good, so a test can be a server for its mounts, or their client.
+    /// Runs `work` on a thread in the lab's network namespace. Sockets created there stay in that network, so a test
+    /// can act as a server for its mounts, or as their client.
     ///
     /// # Errors
     /// When the namespace cannot be entered.
@@ -221,12 +221,12 @@ impl Lab {
         self.space.in_network(work)
     }
 
-    /// Runs `work` on a thread. When it takes longer than `deadline`, prints the state of every
-    /// client, kills them all (a thread in a hung mount could not end otherwise) and panics.
-    /// Where one mount is concerned, [`crate::Mount::within`] leaves the others alone.
+    /// Runs `work` on a thread. If it takes longer than `deadline`, prints the state of every client, kills them all (a
+    /// thread in a hung mount could not end otherwise) and panics. [`crate::Mount::within`] does this for one mount
+    /// only.
     ///
     /// # Panics
-    /// When the deadline passes, and when `work` does.
+    /// When the deadline passes, and when `work` panics.
     #[track_caller]
     pub fn within<T: Send + 'static>(
         &self,
@@ -238,10 +238,10 @@ impl Lab {
         diagnose::within(&self.space, clients, deadline, name, work)
     }
 
-    /// The S3 server; the first call starts it, about four seconds.
+    /// The S3 server; the first call starts it, which takes about four seconds.
     ///
     /// # Errors
-    /// When a part of it does not start, with its log.
+    /// With its log, when one of its daemons does not start.
     pub fn s3(&self) -> Result<Arc<S3Server>, Failure> {
         let mut slot = self.s3.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || S3Server::start(&self.space, self.options.store_bytes).map(Arc::new);
@@ -254,7 +254,7 @@ impl Lab {
         self.space.holder()
     }
 
-    /// Outer pids of everything that runs in the lab.
+    /// Outer pids of all processes in the lab.
     #[must_use]
     pub fn processes(&self) -> Vec<u32> {
         self.space
@@ -264,14 +264,14 @@ impl Lab {
             .collect()
     }
 
-    /// The lab's directory on this side: empty but for mount points and `disk/`.
+    /// The lab's directory outside: empty except for mount points and `disk/`.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.space.dir()
     }
 }
 
-/// Runs `gluster`, again while another command holds the cluster's lock.
+/// Runs `gluster`, and retries while another command holds the cluster's lock.
 pub(crate) fn gluster<I, S>(space: &Space, args: I) -> Result<String, Failure>
 where
     I: IntoIterator<Item = S>,
@@ -280,12 +280,12 @@ where
     let mut words = vec![OsStr::new("--mode=script").to_owned()];
     words.extend(args.into_iter().map(|word| word.as_ref().to_owned()));
     let _one_at_a_time = space.cli.lock().unwrap_or_else(PoisonError::into_inner);
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let outcome = space.run_with(Duration::from_secs(130), "gluster", &words, |_| {})?;
-        let said = String::from_utf8_lossy(&outcome.stderr);
-        let busy = said.contains("Another transaction") || said.contains("Locking failed");
-        if outcome.success() || !busy || begun.elapsed() > Duration::from_secs(120) {
+        let output = String::from_utf8_lossy(&outcome.stderr);
+        let busy = output.contains("Another transaction") || output.contains("Locking failed");
+        if outcome.success() || !busy || started.elapsed() > Duration::from_secs(120) {
             return outcome.check();
         }
         thread::sleep(Duration::from_millis(200));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A test lab: a real glusterd, volumes, FUSE mounts and a real S3 server (Ceph's RADOS Gateway)
-//! in private mount, network and pid namespaces.
+//! A test lab: a real glusterd, volumes, FUSE mounts and a real S3 server (Ceph's RADOS Gateway) in private mount,
+//! network and pid namespaces.
 //!
-//! Nothing outside is touched: the lab has its own `/run`, `/var/lib/glusterd`,
-//! `/var/log/glusterfs`, its own copy of the translator tree and its own loopback network with
-//! the address 10.99.0.1. It ends with the process that started it, however that ends; what can
-//! stay behind is one directory `cloudsync-lab-*` in the temporary directory, if the supervisor
-//! itself was killed, and the next lab removes it.
+//! Nothing outside is touched: the lab has its own `/run`, `/var/lib/glusterd` and `/var/log/glusterfs`, its own copy
+//! of the translator tree and its own loopback network with the address 10.99.0.1. It ends with the process that
+//! started it, even if that is killed. If its supervisor is killed, one directory `cloudsync-lab-*` stays in the
+//! temporary directory until the next lab removes it.
 //!
 //! ```no_run
 //! use cloudsync_lab::{Backing, Lab, Layout, MountOptions, Options};

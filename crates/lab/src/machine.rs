@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Whether this machine can have a lab at all. One that cannot leaves the tests out that need one, and says so.
+//! Whether this machine can run a lab. If not, the tests that need one are skipped with a message.
 
 use std::env;
 use std::io::Write;
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
-/// Environment variable that makes it an error when the machine cannot have a lab. CI sets it to 1.
+/// Environment variable that makes it an error if the machine cannot run a lab. CI sets it to 1.
 const REQUIRE: &str = "CLOUDSYNC_REQUIRE_LAB";
 
-/// What the machine lacks.
+/// The first requirement that the machine does not meet.
 fn missing() -> Option<&'static str> {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -22,22 +22,22 @@ fn missing() -> Option<&'static str> {
                 .any(|folder| Path::new(folder).join(program).exists())
     };
     match () {
-        () if !geteuid().is_root() => Some("they mount volumes, which only root may"),
+        () if !geteuid().is_root() => Some("mounting volumes requires root"),
         () if !found("glusterd") => Some("glusterd is not installed (scripts/deps.sh run)"),
         () if !found("nsenter") => Some("nsenter is not installed (scripts/deps.sh run)"),
         () => None,
     }
 }
 
-/// Ends this program, as one that has passed, if the machine cannot have a lab: the programs that start one are tests.
-/// (The demo checks for itself first.)
-pub fn leave_out_if_it_cannot() {
+/// Exits successfully if the machine cannot run a lab: the programs that start one are tests. (The demo checks for
+/// itself first.)
+pub fn skip_if_unsupported() {
     let required = env::var(REQUIRE).is_ok_and(|value| value == "1");
     if let Some(why) = missing().filter(|_| !required) {
-        // Not by eprintln!, which the test harness would keep for itself.
+        // Not with eprintln!, whose output the test harness captures.
         let _ = writeln!(
             std::io::stderr(),
-            "\nleft out: the tests of this program that need a GlusterFS of their own: {why}"
+            "\nskipped: the tests of this program that need their own GlusterFS: {why}"
         );
         std::process::exit(0);
     }

@@ -60,16 +60,16 @@ fn is_ordinary(path: &Path) -> bool {
         .all(|(name, _)| !name.contains("glusterfs.cs."))
 }
 
-/// Operations are answered before their job has cleaned up. So while `on_the_way` holds, `so` is checked again for up to
-/// ten seconds.
+/// Operations are answered before their job has cleaned up, so while `on_the_way` holds, `so` is checked repeatedly for
+/// up to ten seconds.
 fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
     const MOMENT: Duration = Duration::from_secs(10);
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         if so() {
             return true;
         }
-        if !on_the_way() || begun.elapsed() > MOMENT {
+        if !on_the_way() || started.elapsed() > MOMENT {
             return so();
         }
         thread::sleep(Duration::from_millis(5));
@@ -78,7 +78,7 @@ fn soon(so: impl Fn() -> bool, on_the_way: impl Fn() -> bool) -> bool {
 
 impl Volume {
     /// The paths of a file on the bricks, for this process: copies, fragments, or one file on one brick. Leaves out the
-    /// empty files by which a distributed volume points to another brick.
+    /// empty link files by which a distributed volume points to another brick.
     #[must_use]
     pub fn copies(&self, name: &str) -> Vec<PathBuf> {
         let points_elsewhere =
@@ -108,8 +108,8 @@ impl Volume {
         !copies.is_empty() && copies.iter().all(|path| is_stub(path))
     }
 
-    /// Whether no copy has a mark of the host's. Waits up to ten seconds: readers are answered before the bricks have all
-    /// the bytes.
+    /// Whether no copy has one of the host's marks. Waits up to ten seconds: readers are answered before the bricks
+    /// have all the bytes.
     #[must_use]
     pub fn is_plain(&self, name: &str) -> bool {
         soon(|| self.is_plain_now(name), || true)
@@ -122,13 +122,13 @@ impl Volume {
         !copies.is_empty() && copies.iter().all(|path| is_ordinary(path))
     }
 
-    /// Waits until no copy has a mark of the host's: a recall may end after its readers were answered.
+    /// Waits until no copy has one of the host's marks: a recall may end after its readers were answered.
     #[track_caller]
     pub fn await_plain(&self, name: &str, what: &str) {
         self.await_tidied(name, what, || {});
     }
 
-    /// The same after a client died: `look` is called until a lookup of the file has cleaned up.
+    /// The same after a client died: calls `look` repeatedly until a lookup of the file has cleaned up.
     #[track_caller]
     pub fn await_tidied(&self, name: &str, what: &str, look: impl Fn()) {
         until(PATIENCE, what, || {
@@ -141,7 +141,7 @@ impl Volume {
         .unwrap_or_else(|failure| panic!("{name}: {failure}\n{}", self.marks(name)));
     }
 
-    /// Size and marks of every copy, for the text of a failure.
+    /// Size and marks of every copy, for a failure's message.
     #[must_use]
     pub fn marks(&self, name: &str) -> String {
         let mut text = String::new();

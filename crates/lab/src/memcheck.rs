@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Clients under valgrind's memcheck, and which of its reports are ours.
+//! Runs clients under valgrind's memcheck, and finds the reports that our code causes.
 //!
-//! Host and kernel bindings have reports of their own; one is ours when the code that did it, or that asked for what
-//! was lost, lies in one of our objects. Libraries that anybody calls, as libc, are passed over.
+//! The host and the kernel bindings have reports too. One is ours when the code that did it, or that allocated what was
+//! lost, is in one of our objects. Frames in libraries that everything calls, such as libc, are skipped.
 //!
-//! With `CLOUDSYNC_MEMCHECK=DIR` every client of a lab runs under it, leaves its reports in DIR, and everybody waits
-//! for it as much longer as it is slower.
+//! With `CLOUDSYNC_MEMCHECK=DIR` every client of a lab runs under valgrind and writes its reports to DIR, and all
+//! deadlines are extended accordingly.
 
 use std::env;
 use std::fs;
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 const VARIABLE: &str = "CLOUDSYNC_MEMCHECK";
 
-/// It is twenty to fifty times as slow.
+/// Valgrind makes a client twenty to fifty times slower.
 const SLOWER: u32 = 20;
 
-/// The objects that are ours.
+/// Objects that are ours.
 const OURS: [&str; 2] = ["/cloudsync.so", "/cloudsync-plugins/"];
 
-/// What runs a client under it, with its reports in files of this name and more behind it.
+/// The command that runs a client under valgrind, with reports in files whose names begin with this path.
 #[must_use]
 pub fn words(reports: &Path) -> Vec<String> {
     let file = format!("--xml-file={}.%p", reports.display());
@@ -33,7 +33,7 @@ pub fn words(reports: &Path) -> Vec<String> {
         "--errors-for-leak-kinds=definite",
         "--keep-debuginfo=yes",
         "--num-callers=40",
-        // Threads take turns; without this one may wait for ever.
+        // Threads take turns; without this, one may wait forever.
         "--fair-sched=try",
         "--xml=yes",
         &file,
@@ -41,12 +41,12 @@ pub fn words(reports: &Path) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-/// What runs each client, by the environment.
+/// The command from the environment, under which each client runs.
 pub(crate) fn everywhere() -> Vec<String> {
     folder().map_or_else(Vec::new, |folder| words(&folder.join("client")))
 }
 
-/// How long to wait for what takes `deadline` at most without it.
+/// Extends a deadline, if clients run under valgrind.
 pub(crate) fn patience(deadline: Duration) -> Duration {
     if folder().is_some() {
         deadline * SLOWER
@@ -61,25 +61,25 @@ fn folder() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// What it reports.
+/// One report.
 #[derive(Debug)]
 pub struct Report {
     /// `InvalidRead`, `Leak_DefinitelyLost` and so on.
     pub kind: String,
-    /// All of it.
+    /// Its full text.
     pub text: String,
 }
 
-/// What it reported of some clients.
+/// The reports about some clients.
 #[derive(Debug, Default)]
 pub struct Reports {
-    /// How many clients there were. (The process that starts one and the one in the background count as two.)
+    /// Number of client processes. (The one that starts a client and the one in the background count as two.)
     pub clients: usize,
-    /// How many of them ended in order, and were searched for leaks.
+    /// How many of them exited normally and were checked for leaks.
     pub ended: usize,
-    /// How many reports there are.
+    /// Number of reports.
     pub all: usize,
-    /// Those that are ours.
+    /// Reports that are ours.
     pub ours: Vec<Report>,
 }
 
@@ -136,7 +136,7 @@ fn is_common(object: &str) -> bool {
         .any(|library| object.contains(library))
 }
 
-/// What is in each such element; none is in another of its kind.
+/// The contents of all elements with this tag; they must not be nested.
 fn inner<'a>(text: &'a str, tag: &str) -> Vec<&'a str> {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
     let parts = text.split(&*open).skip(1);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_ours_if_our_code_did_it_or_asked_for_what_was_lost() {
+    fn report_is_ours_if_our_code_did_it_or_allocated_the_loss() {
         let (libc, ours, host) = (
             "/usr/lib/libc.so.6",
             "/x/cloudsync.so",

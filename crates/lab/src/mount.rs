@@ -17,24 +17,24 @@ use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
 use crate::statedump::statedump;
 
-/// How long a client may take to come or to go.
+/// How long a client may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a mount point may be in use by nobody that stays.
+/// How long umount may fail with "busy" because of processes that are about to exec.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// How a volume is mounted.
+/// Settings of a mount.
 #[derive(Debug, Clone)]
 pub struct MountOptions {
     /// The client's log level.
     pub log_level: String,
-    /// More arguments of `glusterfs`, such as `--entry-timeout=0`.
+    /// Additional arguments of `glusterfs`, such as `--entry-timeout=0`.
     pub args: Vec<String>,
-    /// More environment of the client.
+    /// Additional environment of the client.
     pub env: Vec<(String, String)>,
-    /// A volume file, as programs inside see it, instead of the one that glusterd gives out: the client then hears
-    /// of no change of it.
+    /// A volfile, as a path in the lab, to use instead of glusterd's; the client is then not notified of changes to the
+    /// volume.
     pub volfile: Option<PathBuf>,
-    /// What runs the client, as `valgrind` and its arguments.
+    /// A program that runs the client, such as `valgrind` with its arguments.
     pub under: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl MountOptions {
         self
     }
 
-    /// Takes the volume file from there.
+    /// Uses the volfile at this path.
     #[must_use]
     pub fn volfile(mut self, inside: impl Into<PathBuf>) -> Self {
         self.volfile = Some(inside.into());
@@ -87,8 +87,8 @@ impl MountOptions {
     }
 }
 
-/// A mounted volume. Dropping it kills the client; when the test is failing, it first prints
-/// the client's frames and log.
+/// A mounted volume. Dropping it kills the client; if the test is failing, the client's frames and log are printed
+/// first.
 #[derive(Debug)]
 pub struct Mount {
     space: Arc<Space>,
@@ -125,7 +125,7 @@ impl Mount {
         words.extend(options.args.iter().cloned());
         words.push(point.display().to_string());
         let with_log = |failure: Failure| failure.with(diagnose::tail(space, &log, 60));
-        // It goes to the background when the mount is made, or fails.
+        // The client goes to the background when the mount has succeeded or failed.
         let outcome = space.run_with(
             memcheck::patience(PATIENCE),
             &words[0],
@@ -136,7 +136,7 @@ impl Mount {
                     .envs(options.env.iter().map(|(name, value)| (name, value)));
             },
         )?;
-        let begun = outcome.to_string();
+        let started = outcome.to_string();
         outcome.check().map_err(with_log)?;
         let pid = until(PATIENCE, "the client's pid", || {
             let inner = fs::read_to_string(space.outer(&pidfile))
@@ -146,15 +146,15 @@ impl Mount {
                 .ok()?;
             Some((space.outer_pid(inner)?, inner))
         });
-        let (pid, inner) = pid.map_err(|failure| with_log(failure.with(begun)))?;
-        let (volume, log, told) = (volume.to_owned(), log.clone(), AtomicBool::new(false));
+        let (pid, inner) = pid.map_err(|failure| with_log(failure.with(started)))?;
+        let (volume, log, reported) = (volume.to_owned(), log.clone(), AtomicBool::new(false));
         let client = Arc::new(Client {
             volume,
             point,
             log,
             pid,
             inner,
-            told,
+            reported,
         });
         space.clients().push(Arc::clone(&client));
         let mount = Self {
@@ -165,41 +165,40 @@ impl Mount {
         Ok(mount)
     }
 
-    /// The first look at the root shows whether the bricks are connected.
+    /// The first stat of the root shows whether the bricks are connected.
     fn await_root(&self) -> Result<(), Failure> {
         let mut last = String::new();
         let answered = until(PATIENCE, "the root of the mount", || {
             let point = self.client.point.as_os_str();
-            let said = self
+            let output = self
                 .space
                 .run_with(diagnose::QUESTION, "stat", [point], |_| {})
                 .ok()?;
-            last = said.to_string();
-            said.success().then_some(())
+            last = output.to_string();
+            output.success().then_some(())
         });
         answered.map_err(|failure| failure.with(last).with(self.report()))
     }
 
-    /// Waits until the client is connected to the bricks of these numbers. What does not show
-    /// its `.meta` is not asked.
+    /// Waits until the client is connected to the bricks with these numbers. Does nothing if the client does not show its
+    /// `.meta`.
     pub(crate) fn await_bricks(&self, numbers: &[usize]) -> Result<(), Failure> {
         let graph = self.client.point.join(".meta/graphs/active");
         let file = |number| format!("{}-client-{number}/private", self.client.volume);
         let files: Vec<_> = numbers.iter().map(|n| graph.join(file(n))).collect();
         let mut last = String::new();
         let connected = until(PATIENCE, "the client's connections to the bricks", || {
-            let said = self
+            let output = self
                 .space
                 .run_with(diagnose::QUESTION, "cat", &files, |_| {})
                 .ok()?;
-            last = said.to_string();
-            (said.status.is_some() && !said.text().contains("connected = 0")).then_some(())
+            last = output.to_string();
+            (output.status.is_some() && !output.text().contains("connected = 0")).then_some(())
         });
         connected.map_err(|failure| failure.with(last).with(self.report()))
     }
 
-    /// The mount's root for this process: `std::fs` works below it. Whatever could hang there
-    /// belongs into [`Mount::within`].
+    /// The mount's root for this process; `std::fs` works below it. Use [`Mount::within`] for calls that could hang.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.space.outer(&self.client.point)
@@ -211,13 +210,13 @@ impl Mount {
         &self.client.point
     }
 
-    /// Pid here of the client.
+    /// Outer pid of the client.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.client.pid
     }
 
-    /// Whether the client runs.
+    /// Whether the client is running.
     #[must_use]
     pub fn alive(&self) -> bool {
         pids::is_in(self.space.pids(), self.client.pid) && pids::alive(self.client.pid)
@@ -230,8 +229,8 @@ impl Mount {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The frames in flight: a parked request shows here. Text of `.meta/frames` or, when that
-    /// cannot be read, of a statedump.
+    /// The frames in flight, which include parked requests. From `.meta/frames` or, if that cannot be read, from a
+    /// statedump.
     ///
     /// # Errors
     /// When the client does not answer within seconds.
@@ -250,19 +249,19 @@ impl Mount {
             .check()
     }
 
-    /// Has the client write a statedump and returns it.
+    /// Makes the client write a statedump and returns it.
     ///
     /// # Errors
-    /// When none is complete within seconds.
+    /// When no dump is complete within seconds.
     pub fn statedump(&self) -> Result<String, Failure> {
         statedump(&self.space, &self.client)
     }
 
-    /// Runs `work` on a thread. When it takes longer than `deadline`, prints this client's
-    /// frames and log and the bricks' state, kills the client and panics.
+    /// Runs `work` on a thread. If it takes longer than `deadline`, prints this client's frames and log and the bricks'
+    /// state, kills the client and panics.
     ///
     /// # Panics
-    /// When the deadline passes, and when `work` does.
+    /// When the deadline passes, and when `work` panics.
     #[track_caller]
     pub fn within<T: Send + 'static>(
         &self,
@@ -280,24 +279,24 @@ impl Mount {
         diagnose::report(&self.space, std::slice::from_ref(&self.client))
     }
 
-    /// Kills the client as a crash would, and clears the dead mount point.
+    /// Kills the client as in a crash, and clears the dead mount point.
     ///
     /// # Errors
-    /// When the process stays.
+    /// When the process does not end.
     pub fn kill9(self) -> Result<(), Failure> {
         self.end()
     }
 
-    /// Unmounts and waits for the client's end.
+    /// Unmounts and waits until the client has ended.
     ///
     /// # Errors
-    /// When somebody still uses the mount, or the client stays.
+    /// When the mount is still in use, or the client does not end.
     pub fn unmount(self) -> Result<(), Failure> {
         let point = self.client.point.as_os_str();
-        let begun = Instant::now();
-        // A program that another test starts just now has our descriptors from its fork to its exec.
+        let started = Instant::now();
+        // A program that another test is starting holds our descriptors between fork and exec.
         while let Err(failure) = self.space.run("umount", [point])?.check() {
-            if !failure.to_string().contains("busy") || begun.elapsed() > BUSY {
+            if !failure.to_string().contains("busy") || started.elapsed() > BUSY {
                 return Err(failure);
             }
             thread::sleep(Duration::from_millis(50));
@@ -323,7 +322,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if thread::panicking() && !self.client.told.load(Ordering::Relaxed) {
+        if thread::panicking() && !self.client.reported.load(Ordering::Relaxed) {
             eprintln!("{}", self.report());
         }
         let _ = self.end();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Percent-encoding of object keys in URLs, as S3's signature wants it.
+//! Percent-encoding of object keys in URLs, as S3's signature requires.
 
-/// Percent-encodes everything but the unreserved characters and `keep`.
+/// Percent-encodes everything except the unreserved characters and `keep`.
 pub(crate) fn encode(text: &str, keep: &[u8]) -> String {
     let mut encoded = String::new();
     for &byte in text.as_bytes() {
@@ -14,7 +14,7 @@ pub(crate) fn encode(text: &str, keep: &[u8]) -> String {
     encoded
 }
 
-/// Undoes the percent-encoding.
+/// Reverses the percent-encoding.
 pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

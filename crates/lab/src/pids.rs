@@ -4,19 +4,19 @@
 use std::fs;
 use std::path::Path;
 
-/// Whether that pid namespace has the process; a zombie is in it until it is reaped.
+/// Whether the process is in that pid namespace; a zombie is until it is reaped.
 pub(crate) fn is_in(namespace: &Path, pid: u32) -> bool {
     fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|of| of == namespace)
 }
 
-/// The letter by which the kernel tells a process's state; `None` when there is none.
+/// The kernel's letter for a process's state; `None` if there is no such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether it still runs. A zombie does not, unless threads of it still do: they keep its files
-/// and sockets open.
+/// Whether it is still running. A zombie is not, unless some of its threads still run: they keep its files and sockets
+/// open.
 pub(crate) fn alive(pid: u32) -> bool {
     match state(pid) {
         None => false,

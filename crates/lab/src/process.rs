@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Processes of the lab that this process starts, signals and awaits.
+//! Starts processes in the lab, signals them and waits for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use crate::pids::{alive, is_in};
 use crate::run::{Failure, until};
 use crate::space::Space;
 
-/// How long a process may take to end once it was killed.
+/// How long a process may take to end after it was killed.
 const END: Duration = Duration::from_secs(60);
 
-/// Sends a signal to a process of the lab, by its pid here.
+/// Sends a signal to a process of the lab, by its outer pid.
 pub(crate) fn signal(space: &Space, pid: u32, signal: Signal) -> Result<(), Failure> {
     send(space.pids(), pid, signal)?.ok_or_else(|| Failure::new(format!("{pid} is gone")))
 }
 
-/// Sends a signal to a process of that pid namespace; `None` when it is gone. Its pid may be
-/// another's by now, and nothing outside the lab is touched.
+/// Sends a signal to a process of that pid namespace; `None` if it has ended. Its pid may have been reused by now, and
+/// nothing outside the lab may be touched.
 fn send(namespace: &Path, pid: u32, signal: Signal) -> Result<Option<()>, Failure> {
     if !is_in(namespace, pid) {
         return Ok(None);
     }
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let raw = raw.ok_or_else(|| Failure::new(format!("{pid} is no pid")))?;
+    let raw = raw.ok_or_else(|| Failure::new(format!("{pid} is not a pid")))?;
     match kill_process(raw, signal) {
         Ok(()) => Ok(Some(())),
         Err(Errno::SRCH) => Ok(None),
@@ -35,8 +35,7 @@ fn send(namespace: &Path, pid: u32, signal: Signal) -> Result<Option<()>, Failur
     }
 }
 
-/// Waits until a process of the lab is gone, which it is when its parent has reaped it: to
-/// glusterd, a zombie is a brick that runs.
+/// Waits until a process of the lab has ended and its parent has reaped it: for glusterd, a zombie is a running brick.
 pub(crate) fn await_end(space: &Space, pid: u32, deadline: Duration) -> Result<(), Failure> {
     await_end_in(space.pids(), pid, deadline)
 }
@@ -46,7 +45,7 @@ fn await_end_in(namespace: &Path, pid: u32, deadline: Duration) -> Result<(), Fa
     until(deadline, &format!("the end of process {pid}"), gone)
 }
 
-/// Signals a process of the lab and waits until it is gone; KILL after the deadline.
+/// Signals a process of the lab and waits until it has ended; sends KILL after the deadline.
 pub(crate) fn end(
     space: &Space,
     pid: u32,
@@ -59,7 +58,7 @@ pub(crate) fn end(
     }
 }
 
-/// Kills a process of the lab, if it is still there, and waits until it is gone.
+/// Kills a process of the lab, if it still exists, and waits until it has ended.
 pub(crate) fn kill(space: &Space, pid: u32) -> Result<(), Failure> {
     kill_in(space.pids(), pid)
 }
@@ -77,15 +76,15 @@ pub(crate) struct Daemon {
     pid: u32,
     /// The lab's pid namespace.
     namespace: PathBuf,
-    /// Its output, as seen in the lab.
+    /// Path of its output in the lab.
     pub(crate) output: PathBuf,
 }
 
 impl Daemon {
-    /// Starts `program` in the lab with both outputs in `output`.
+    /// Starts `program` in the lab with stdout and stderr in `output`.
     ///
-    /// Its parent is the lab's pid 1. nsenter would stop itself when its child is stopped, and
-    /// then never reap it: the lab could not end.
+    /// Its parent is the lab's pid 1. If it were nsenter, that would stop itself when its child is stopped and then
+    /// never reap it, and the lab could not end.
     pub(crate) fn start(
         space: &Space,
         program: &str,
@@ -100,15 +99,15 @@ impl Daemon {
             output.as_os_str(),
         ];
         let words = words.into_iter().chain([program.as_ref()]);
-        let said = space
+        let printed = space
             .run("bash", words.chain(args.iter().map(AsRef::as_ref)))?
             .check()?;
-        let inner = said.trim().parse().ok();
+        let inner = printed.trim().parse().ok();
         let pid = inner
             .and_then(|inner| space.outer_pid(inner))
             .ok_or_else(|| {
-                let said = fs::read_to_string(space.outer(&output)).unwrap_or_default();
-                Failure::new(format!("{program} {args:?} ended at once")).with(said)
+                let printed = fs::read_to_string(space.outer(&output)).unwrap_or_default();
+                Failure::new(format!("{program} {args:?} exited immediately")).with(printed)
             })?;
         Ok(Self {
             pid,
@@ -117,17 +116,17 @@ impl Daemon {
         })
     }
 
-    /// Its pid here.
+    /// Outer pid.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub(crate) fn alive(&self) -> bool {
         is_in(&self.namespace, self.pid) && alive(self.pid)
     }
 
-    /// Kills it and waits for its end.
+    /// Kills it and waits until it has ended.
     pub(crate) fn kill(&self) -> Result<(), Failure> {
         kill_in(&self.namespace, self.pid)
     }

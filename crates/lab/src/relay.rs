@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Servers that tests play, and relays: proxies in front of a server of the lab, which a test can watch, stall and cut.
-//! They run until the process ends.
+//! Servers implemented by tests, and relays: proxies in front of a server of the lab, whose traffic a test can watch,
+//! stall and reset. They run until the process ends.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,11 +13,11 @@ use crate::http::{self, Request};
 use crate::lab::Lab;
 use crate::space::ADDRESS;
 
-/// How often a connection of a relay checks whether it is cut.
+/// How often a relay's connection checks whether it should be reset.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Listens on a free port of `host`, in the network of the calling thread, and serves each connection on its own thread. If
-/// `serve` fails, only that connection ends.
+/// Listens on a free port of `host`, in the network of the calling thread, and serves each connection on its own
+/// thread. If `serve` fails, only that connection ends.
 ///
 /// # Errors
 /// When it cannot listen.
@@ -40,7 +40,7 @@ pub fn listen(
 /// Makes closing the connection send a reset.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system call.
 pub fn reset(stream: &TcpStream) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_linger(
         stream,
@@ -52,7 +52,7 @@ impl Lab {
     /// [`listen`] at the lab's address.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`listen`].
     pub fn listen(
         &self,
         serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -61,21 +61,21 @@ impl Lab {
     }
 }
 
-/// A request that was forwarded, and its answer: the head is read, the body is not.
+/// A forwarded request and its answer, of which only the head has been read.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     /// The request.
     pub request: Request,
     /// The answer's head, not yet sent to the client.
     pub answer: String,
-    /// The answer's body is read from here.
+    /// The answer's body can be read from here.
     pub server: &'a mut BufReader<TcpStream>,
-    /// The answer is written here.
+    /// The answer is to be written here.
     pub client: &'a mut TcpStream,
 }
 
-/// Forwards the requests of a connection to a port of the lab, one after the other. `answer` forwards each answer; its
-/// error ends the connection.
+/// Forwards the requests of a connection to a port of the lab, one after the other. `answer` forwards each answer; an
+/// error from it ends the connection.
 ///
 /// # Errors
 /// When one of the connections ends, or `answer` fails.
@@ -100,18 +100,18 @@ pub fn exchanges(
     }
 }
 
-/// What happens to the connections of a relay.
+/// How a relay treats its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Way {
+enum Mode {
     #[default]
     Open,
-    /// Connections stay open, and nothing passes.
+    /// Connections stay open, but nothing is forwarded.
     Silent,
-    /// Connections are reset, also new ones.
-    Cut,
+    /// Connections are reset, including new ones.
+    Reset,
 }
 
-/// Forwards bytes of any protocol. All ports of a relay are stalled and cut together.
+/// Forwards bytes of any protocol. All ports of a relay are stalled and reset together.
 #[derive(Clone, Debug, Default)]
 pub struct Relay {
     shared: Arc<Shared>,
@@ -119,13 +119,13 @@ pub struct Relay {
 
 #[derive(Debug, Default)]
 struct Shared {
-    way: Mutex<Way>,
+    mode: Mutex<Mode>,
     struck: AtomicUsize,
 }
 
 impl Relay {
-    /// Opens a port at the lab's address and returns the address. `server` names the port that a new connection is
-    /// forwarded to. `watch` sees the data for the server before it is forwarded, and may block.
+    /// Opens a port at the lab's address and returns the address. `server` returns the port to which a new connection
+    /// is forwarded. `watch` sees the data for the server before it is forwarded, and may block.
     ///
     /// # Errors
     /// When it cannot listen.
@@ -146,22 +146,22 @@ impl Relay {
         })
     }
 
-    /// Everything passes again.
+    /// Forwards everything again.
     pub fn open(&self) {
-        self.shared.turn(Way::Open);
+        self.shared.set_mode(Mode::Open);
     }
 
-    /// Connections stay open, new ones are accepted, and nothing passes.
+    /// Keeps connections open and accepts new ones, but forwards nothing.
     pub fn silence(&self) {
-        self.shared.turn(Way::Silent);
+        self.shared.set_mode(Mode::Silent);
     }
 
-    /// Resets connections, also new ones.
+    /// Resets all connections, including new ones.
     pub fn cut(&self) {
-        self.shared.turn(Way::Cut);
+        self.shared.set_mode(Mode::Reset);
     }
 
-    /// How many directions of connections were cut or silenced.
+    /// How many directions of connections were reset or silenced.
     #[must_use]
     pub fn struck(&self) -> usize {
         self.shared.struck.load(Ordering::Relaxed)
@@ -169,21 +169,21 @@ impl Relay {
 }
 
 impl Shared {
-    fn way(&self) -> Way {
-        *self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mode(&self) -> Mode {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, way: Way) {
-        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
+    fn set_mode(&self, mode: Mode) {
+        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
     }
 
-    /// Waits while the relay is silent. Fails if it is cut.
+    /// Waits while the relay is silent. Fails if it resets connections.
     fn await_open(&self, client: &TcpStream) -> io::Result<()> {
         loop {
-            match self.way() {
-                Way::Open => return Ok(()),
-                Way::Silent => thread::sleep(TICK),
-                Way::Cut => {
+            match self.mode() {
+                Mode::Open => return Ok(()),
+                Mode::Silent => thread::sleep(TICK),
+                Mode::Reset => {
                     reset(client)?;
                     return Err(ErrorKind::ConnectionReset.into());
                 }
@@ -202,9 +202,9 @@ impl Shared {
         from.set_read_timeout(Some(TICK))?;
         let mut struck = false;
         loop {
-            match self.way() {
-                Way::Open => {}
-                Way::Silent => {
+            match self.mode() {
+                Mode::Open => {}
+                Mode::Silent => {
                     if !struck {
                         struck = true;
                         self.struck.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +212,7 @@ impl Shared {
                     thread::sleep(TICK);
                     continue;
                 }
-                Way::Cut => {
+                Mode::Reset => {
                     self.struck.fetch_add(1, Ordering::Relaxed);
                     let _ = reset(&from);
                     let _ = from.shutdown(Shutdown::Both);

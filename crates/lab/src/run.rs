@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Running a program with a deadline, and saying what ran when it failed.
+//! Runs a program with a deadline, and describes what ran when it failed.
 
 use crate::memcheck;
 use std::ffi::OsStr;
@@ -11,9 +11,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Why the lab could not do something: what ran, its output and the logs that matter.
+/// Why the lab could not do something: the command, its output and the relevant logs.
 ///
-/// `Debug` prints the text as it is, so that `unwrap` in a test is readable.
+/// `Debug` prints the text unescaped, so that `unwrap` in a test is readable.
 #[derive(Clone)]
 pub struct Failure(String);
 
@@ -23,7 +23,7 @@ impl Failure {
         Self(text.into())
     }
 
-    /// The same failure with `more` below it.
+    /// The same failure with `more` appended.
     #[must_use]
     pub fn with(mut self, more: impl fmt::Display) -> Self {
         self.0.push_str(&format!("\n{more}"));
@@ -50,7 +50,7 @@ impl fmt::Debug for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What a program left behind.
+/// The result of running a program.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The command line.
@@ -66,13 +66,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether it ended in time with status 0.
+    /// Whether it exited in time with status 0.
     #[must_use]
     pub fn success(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
-    /// The exit code, if it ended by itself.
+    /// The exit code, if it exited by itself.
     #[must_use]
     pub fn code(&self) -> Option<i32> {
         self.status.and_then(|status| status.code())
@@ -84,10 +84,10 @@ impl Outcome {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Standard output when it succeeded.
+    /// Standard output, if it succeeded.
     ///
     /// # Errors
-    /// With the command line, the status and both outputs when it did not.
+    /// With the command line, the status and both outputs, if it did not.
     pub fn check(self) -> Result<String, Failure> {
         if self.success() {
             Ok(self.text())
@@ -127,18 +127,17 @@ pub(crate) fn line(command: &Command) -> String {
 
 /// Runs `command` and kills it when the deadline passes.
 ///
-/// The outputs go to files, so a daemon that keeps them open holds nobody up; `scratch` is a
-/// directory for those files.
+/// The outputs go to files in `scratch`, so that a daemon that keeps them open does not block the caller.
 ///
 /// # Errors
-/// When the program cannot be started; how it ended is in the outcome.
+/// When the program cannot be started; its exit status is in the outcome.
 pub(crate) fn run(
     command: &mut Command,
     what: String,
     scratch: &Path,
     deadline: Duration,
 ) -> Result<Outcome, Failure> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut out = nameless(scratch)?;
     let mut err = nameless(scratch)?;
     let clone = |file: &File| file.try_clone().map_err(|e| Failure::at(scratch, &e));
@@ -150,7 +149,7 @@ pub(crate) fn run(
         .map_err(|e| Failure::new(format!("$ {what}\ncannot start: {e}")))?;
     let status = wait(&mut child, deadline);
     if status.is_none() {
-        // A program stuck in the kernel stays; nobody waits for it.
+        // A program stuck in the kernel cannot be killed; do not wait for it.
         let _ = child.kill();
     }
     Ok(Outcome {
@@ -158,19 +157,19 @@ pub(crate) fn run(
         status,
         stdout: rewound(&mut out),
         stderr: rewound(&mut err),
-        took: begun.elapsed(),
+        took: started.elapsed(),
     })
 }
 
-/// The child's status, or `None` when it has not ended by then.
+/// The child's status, or `None` if it has not ended by the deadline.
 pub(crate) fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
-        if begun.elapsed() >= deadline {
+        if started.elapsed() >= deadline {
             return None;
         }
         thread::sleep(pause);
@@ -178,20 +177,20 @@ pub(crate) fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> 
     }
 }
 
-/// Asks until the answer is there. The last question comes after the deadline: a machine that
-/// kept this process waiting does not make it miss the answer.
+/// Calls `ask` until it returns something. The last call is made after the deadline, so that a machine on which this
+/// process was not scheduled does not cause a failure.
 ///
 /// # Errors
-/// When the deadline passes: `what` was awaited.
+/// When the deadline passes; the text names `what`.
 pub fn until<T>(
     deadline: Duration,
     what: &str,
     mut probe: impl FnMut() -> Option<T>,
 ) -> Result<T, Failure> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let deadline = memcheck::patience(deadline);
     loop {
-        let late = begun.elapsed() >= deadline;
+        let late = started.elapsed() >= deadline;
         if let Some(answer) = probe() {
             return Ok(answer);
         }
@@ -204,12 +203,12 @@ pub fn until<T>(
     }
 }
 
-/// A file without a name: it is gone when it is closed.
+/// An unlinked file, which ceases to exist when it is closed.
 fn nameless(scratch: &Path) -> Result<File, Failure> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    // The temporary directory is shared: other processes make such files there, and one that
-    // was killed in between has left its own.
+    // The temporary directory is shared: other processes create such files there, and one that was killed before it
+    // unlinked its own has left it.
     let stem = format!("cloudsync-lab.{}.output", std::process::id());
     loop {
         let path = scratch.join(format!("{stem}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -226,12 +225,12 @@ fn nameless(scratch: &Path) -> Result<File, Failure> {
     }
 }
 
-/// Everything in the file, as text.
+/// The file's content as text.
 pub(crate) fn text(file: &mut File) -> String {
     String::from_utf8_lossy(&rewound(file)).into_owned()
 }
 
-/// Everything in the file.
+/// The file's content.
 fn rewound(file: &mut File) -> Vec<u8> {
     let mut bytes = Vec::new();
     if file.rewind().is_ok() {

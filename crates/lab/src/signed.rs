@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Signed S3 requests, made by curl in the lab.
+//! Signed S3 requests, made with curl in the lab.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use crate::ceph::User;
 use crate::run::{Failure, Outcome};
 use crate::space::Space;
 
-/// An answer of the server.
+/// An answer from the server.
 pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     pub(crate) status: u16,
 }
 
 impl Answer {
-    /// The body, if the status says success.
+    /// The body, if the status is a success.
     pub(crate) fn ok(self, what: &str) -> Result<Vec<u8>, Failure> {
         if (200..300).contains(&self.status) {
             Ok(self.outcome.stdout)
@@ -25,7 +25,7 @@ impl Answer {
     }
 }
 
-/// Sends one request. The status goes to standard error, so that the body is all of the output.
+/// Sends one request. The status goes to standard error, so that standard output is only the body.
 pub(crate) fn request(
     space: &Space,
     user: &User,

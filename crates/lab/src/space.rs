@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The lab's namespaces: mount, network and pid, held by a supervisor that ends them with us.
+//! The lab's namespaces: mount, network and pid, held by a supervisor that ends them together with this process.
 //!
-//! The supervisor reads a pipe whose other end only this process holds. When this process drops
-//! the lab, exits or is killed, the supervisor kills pid 1 of the lab, and the kernel everything
-//! else in it. (A death signal would not do: it follows the thread that started the lab.)
+//! The supervisor reads a pipe whose other end only this process holds. When this process drops the lab, exits or is
+//! killed, the supervisor kills pid 1 of the lab, and the kernel kills everything else in it. (A death signal would
+//! not do: it is tied to the thread that started the lab.)
 
 use std::ffi::OsStr;
 use std::fs;
@@ -31,7 +31,7 @@ const PREFIX: &str = "cloudsync-lab-";
 /// How long an ordinary program may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The namespaces and what is needed to work in them.
+/// The namespaces, and the state needed to work in them.
 #[derive(Debug)]
 pub(crate) struct Space {
     dir: PathBuf,
@@ -39,15 +39,15 @@ pub(crate) struct Space {
     /// Identity of the lab's pid namespace.
     pids: PathBuf,
     supervisor: Child,
-    /// glusterd refuses a second command while one runs.
+    /// glusterd refuses a second command while one is running.
     pub(crate) cli: Mutex<()>,
-    /// The FUSE clients that run here.
+    /// FUSE clients that run here.
     clients: Mutex<Vec<Arc<Client>>>,
 }
 
 impl Space {
-    /// Makes the namespaces; `tree` is the installed GlusterFS tree to copy, `ram` the size of
-    /// the lab's tmpfs as `mount` takes it.
+    /// Creates the namespaces; `tree` is the installed GlusterFS tree to copy, `ram` the size of the lab's tmpfs in the
+    /// syntax of `mount`.
     pub(crate) fn start(tree: &Path, ram: &str) -> Result<Self, Failure> {
         remove_leftovers();
         let dir = fresh_dir()?;
@@ -69,7 +69,7 @@ impl Space {
             .stdin(Stdio::piped())
             .stdout(clone(&log)?)
             .stderr(clone(&log)?)
-            // Ctrl-C is for us: the supervisor must outlive us to clean up.
+            // Ctrl-C must not reach the supervisor, which has to outlive us to clean up.
             .process_group(0)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start the lab's supervisor: {e}")))?;
@@ -95,7 +95,7 @@ impl Space {
         })
     }
 
-    /// The FUSE clients that run here.
+    /// FUSE clients that run here.
     pub(crate) fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,7 +110,7 @@ impl Space {
         &self.pids
     }
 
-    /// The lab's directory; the same path inside and outside.
+    /// The lab's directory; the path is the same inside and outside.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -120,7 +120,7 @@ impl Space {
         self.dir.join("ram").join(rest)
     }
 
-    /// How this process reaches the absolute path `inside`.
+    /// The path by which this process reaches the absolute path `inside`.
     pub(crate) fn outer(&self, inside: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder));
         root.join(inside.strip_prefix("/").unwrap_or(inside))
@@ -134,7 +134,7 @@ impl Space {
         }
     }
 
-    /// A command that runs `program` in the lab. The caller keeps its deadline.
+    /// A command that runs `program` in the lab. The caller enforces any deadline.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.holder.to_string(), "-m", "-n", "-p", "--"]);
@@ -157,7 +157,7 @@ impl Space {
         self.run_with(PATIENCE, program, args, |_| {})
     }
 
-    /// Runs a program in the lab with a deadline and whatever `adjust` sets.
+    /// Runs a program in the lab with a deadline, after `adjust` has changed the command.
     pub(crate) fn run_with<I, S>(
         &self,
         deadline: Duration,
@@ -169,7 +169,7 @@ impl Space {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        // Killing nsenter leaves its child: `timeout` inside sees to that one.
+        // Killing nsenter does not kill its child, so `timeout` inside does that.
         let mut command = self.command("timeout");
         command.args(["-s", "KILL", &format!("{:.3}", deadline.as_secs_f64())]);
         command.arg(program).args(args);
@@ -188,7 +188,7 @@ impl Space {
         Ok(outcome)
     }
 
-    /// The lab's processes as (pid here, pid there); not those that only wait to be reaped.
+    /// The lab's processes as (outer pid, inner pid), without zombies.
     pub(crate) fn processes(&self) -> Vec<(u32, u32)> {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -209,7 +209,7 @@ impl Space {
         found
     }
 
-    /// The pid here of the process that the lab knows as `inner`.
+    /// The outer pid of the process whose inner pid is `inner`.
     pub(crate) fn outer_pid(&self, inner: u32) -> Option<u32> {
         self.processes()
             .into_iter()
@@ -217,7 +217,7 @@ impl Space {
             .map(|found| found.0)
     }
 
-    /// Runs `work` on a thread of the lab's network namespace: sockets made there stay there.
+    /// Runs `work` on a thread in the lab's network namespace; sockets created there stay in it.
     pub(crate) fn in_network<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -240,7 +240,7 @@ impl Drop for Space {
         drop(self.supervisor.stdin.take());
         if run::wait(&mut self.supervisor, Duration::from_secs(120)).is_none() {
             eprintln!(
-                "the lab in {} does not end; its supervisor is killed",
+                "the lab in {} does not end; killing its supervisor",
                 self.dir.display()
             );
             let _ = self.supervisor.kill();
@@ -249,7 +249,7 @@ impl Drop for Space {
     }
 }
 
-/// A directory of our own.
+/// Creates a new directory for this lab.
 fn fresh_dir() -> Result<PathBuf, Failure> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -263,10 +263,10 @@ fn fresh_dir() -> Result<PathBuf, Failure> {
     Ok(dir)
 }
 
-/// Removes directories whose supervisor was killed before it could: nobody holds their lock.
+/// Removes directories whose supervisor was killed before it could: nothing holds their lock.
 fn remove_leftovers() {
     const YOUNG: Duration = Duration::from_secs(60);
-    let begun = Instant::now();
+    let started = Instant::now();
     for entry in fs::read_dir(std::env::temp_dir())
         .into_iter()
         .flatten()
@@ -282,13 +282,13 @@ fn remove_leftovers() {
         let young = made
             .and_then(|at| at.elapsed().ok())
             .is_none_or(|age| age < YOUNG);
-        // A young one's lock is not even tried: its supervisor may be about to take it.
+        // Skip the lock of a new directory: its supervisor may be about to take it.
         if young {
             continue;
         }
         let lock = fs::File::open(entry.path().join("lock"));
         let free = lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok());
-        if (free || lock.is_err()) && begun.elapsed() < Duration::from_secs(5) {
+        if (free || lock.is_err()) && started.elapsed() < Duration::from_secs(5) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

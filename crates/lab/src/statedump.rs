@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client's statedump, which it writes without its mount.
+//! A client's statedump, which can be taken without using its mount.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::process;
 use crate::run::{Failure, until};
 use crate::space::Space;
 
-/// Has the client write one and returns its text.
+/// Makes the client write a statedump and returns its text.
 pub(crate) fn statedump(space: &Space, client: &Client) -> Result<String, Failure> {
     let dir = space.outer("/run/gluster".as_ref());
     let stem = format!("glusterdump.{}.dump.", client.inner);
@@ -25,7 +25,7 @@ pub(crate) fn statedump(space: &Space, client: &Client) -> Result<String, Failur
         };
         names.filter(ours).collect::<Vec<_>>()
     };
-    // Their names count seconds: two in the same second would share a file.
+    // File names have a resolution of one second: two dumps in the same second would share a file.
     for old in dumps() {
         let _ = fs::remove_file(old);
     }

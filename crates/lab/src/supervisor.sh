@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Outside the lab: starts it, ends it when its owner goes, and removes its directory.
-# Arguments: DIR OWNER-PID INSIDE-SCRIPT GLUSTER-TREE RAM KEEP-LOGS-IN. Standard input: a pipe
-# whose other end only the owner holds, so that its end of file means that the owner is gone.
+# Runs outside the lab: starts it, ends it when its owner ends, and removes its directory.
+# Arguments: DIR OWNER-PID INSIDE-SCRIPT GLUSTER-TREE RAM KEEP-LOGS-IN. Standard input is a pipe
+# whose other end only the owner holds: end of file means that the owner has ended.
 dir=$1 owner=$2 inside=$3 tree=$4 ram=$5 keep=$6
 exec 9>"$dir/lock" && flock -w 10 9 || exit 1
 
-# Each link dies with the one before: supervisor, unshare, the lab's pid 1, everything in it.
+# Each process dies with its parent: supervisor, unshare, the lab's pid 1, everything in the lab.
 setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --propagation private \
     bash -c "$inside" lab "$dir" "$tree" "$ram" </dev/null 9>&- &
 space=$!
 
-# True when the owner has been told to die. A thread of it that hangs in a FUSE call keeps the
-# pipe open, so end of file alone is not enough.
+# True if the owner has a SIGKILL pending or is a zombie. End of file alone does not suffice: a
+# thread of the owner that hangs in a FUSE call keeps the pipe open.
 owner_is_dying() {
     local key value
     while read -r key value _; do
@@ -30,7 +30,7 @@ while :; do
     owner_is_dying && break
 done
 
-# An owner that goes at once may be faster than the lab's pid 1.
+# An owner that exits immediately may be faster than the lab's pid 1.
 for ((tries = 0; tries < 300; tries++)); do
     { read -r holder <"$dir/holder"; } 2>/dev/null && break
     kill -0 "$space" 2>/dev/null || break
@@ -40,8 +40,8 @@ if [[ -n $keep && -n $holder ]]; then
     mkdir -p "$keep/${dir##*/}" && ram=/proc/$holder/root$dir/ram &&
         timeout 20 cp -a "$ram/log" "$ram"/store/*.log "$keep/${dir##*/}/" 2>/dev/null
 fi
-# unshare returns when its child, the lab's pid 1, is reaped: by then every process there is gone,
-# and the holder's pid may be another's.
+# unshare returns when its child, the lab's pid 1, has been reaped. Every process in the lab has
+# ended by then, and the holder's pid may have been reused.
 kill -0 "$space" 2>/dev/null && kill -KILL "${holder:-$space}" 2>/dev/null
 wait "$space"
 rm -rf --one-file-system "$dir"

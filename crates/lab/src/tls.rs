@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A certificate authority and a server certificate of the lab's own.
+//! The lab's certificate authority and server certificate.
 //!
-//! Two, because rustls refuses a server certificate that is its own authority.
+//! Two certificates, because rustls refuses a server certificate that is its own authority.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::run::Failure;
 use crate::space::{ADDRESS, Space};
 
-/// Where the certificates lie, as the lab sees them.
+/// The certificates, as paths in the lab.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     /// The authority, for clients.
@@ -35,7 +35,7 @@ extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost, IP:127.0.0.1, IP:ADDRESS
 ";
 
-/// Makes both in `dir`, a directory of the lab.
+/// Creates both in `dir`, a directory of the lab.
 pub(crate) fn make(space: &Space, dir: &Path) -> Result<Certificates, Failure> {
     let config = space.outer(dir).join("openssl.cnf");
     let text = CONFIG.replace("ADDRESS", ADDRESS);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Volumes: created, started, set and, when dropped, deleted.
+//! Volumes: creates, starts and configures them; a dropped volume is deleted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,21 +15,21 @@ use crate::process;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
 
-/// How a volume spreads its files.
+/// How a volume distributes its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
     /// One brick.
     #[default]
     Single,
-    /// Each file whole on one of so many bricks.
+    /// Each file is on one of this many bricks.
     Distribute(usize),
-    /// A copy on each of so many bricks.
+    /// A copy on each of this many bricks.
     Replica(usize),
     /// Erasure coded over `bricks`, of which `redundancy` may be lost.
     Disperse {
-        /// All bricks.
+        /// Number of bricks.
         bricks: usize,
-        /// How many may be lost.
+        /// How many of them may be lost.
         redundancy: usize,
     },
 }
@@ -57,13 +57,13 @@ impl Layout {
     }
 }
 
-/// What the bricks lie on.
+/// The file systems of the bricks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backing {
     /// The lab's tmpfs.
     #[default]
     Ram,
-    /// For each brick a tmpfs of its own with so many bytes: to run out of space.
+    /// A separate tmpfs of this size in bytes for each brick, to run out of space.
     Sized(u64),
     /// The file system of the temporary directory.
     Disk,
@@ -74,19 +74,19 @@ pub enum Backing {
 pub struct Volume {
     space: Arc<Space>,
     name: String,
-    /// Brick roots as the lab sees them.
+    /// Brick roots, as paths in the lab.
     bricks: Vec<PathBuf>,
     /// The directory that holds the bricks.
     home: PathBuf,
-    /// What is below the bricks.
+    /// The file systems of the bricks.
     backing: Backing,
 }
 
 impl Lab {
-    /// Creates and starts a volume named after `stem` with a number of its own.
+    /// Creates and starts a volume named after `stem` and a unique number.
     ///
     /// # Errors
-    /// With what gluster printed.
+    /// With gluster's output.
     pub fn volume(&self, stem: &str, layout: Layout, backing: Backing) -> Result<Volume, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let name = format!("{stem}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -154,7 +154,7 @@ impl Volume {
     /// Sets an option.
     ///
     /// # Errors
-    /// With glusterd's refusal.
+    /// With glusterd's error message.
     pub fn set(&self, key: &str, value: &str) -> Result<(), Failure> {
         gluster(&self.space, ["volume", "set", &self.name, key, value]).map(drop)
     }
@@ -162,17 +162,17 @@ impl Volume {
     /// Sets several options in one command, which is validated as a whole.
     ///
     /// # Errors
-    /// With glusterd's refusal.
+    /// With glusterd's error message.
     pub fn set_all(&self, settings: &[(&str, &str)]) -> Result<(), Failure> {
         let mut words = vec!["volume", "set", &self.name];
         words.extend(settings.iter().flat_map(|(key, value)| [*key, *value]));
         gluster(&self.space, words).map(drop)
     }
 
-    /// Makes the volume keep its cold files in that bucket, and sets more options in the same command.
+    /// Makes the volume store its cold files in that bucket, and sets more options in the same command.
     ///
     /// # Errors
-    /// With glusterd's refusal.
+    /// With glusterd's error message.
     pub fn set_store(&self, bucket: &Bucket, more: &[(&str, &str)]) -> Result<(), Failure> {
         let settings = bucket.settings();
         let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
@@ -182,7 +182,7 @@ impl Volume {
     /// Resets an option.
     ///
     /// # Errors
-    /// With glusterd's refusal.
+    /// With glusterd's error message.
     pub fn reset(&self, key: &str) -> Result<(), Failure> {
         gluster(&self.space, ["volume", "reset", &self.name, key]).map(drop)
     }
@@ -190,39 +190,39 @@ impl Volume {
     /// `gluster volume info`.
     ///
     /// # Errors
-    /// With what gluster printed.
+    /// With gluster's output.
     pub fn info(&self) -> Result<String, Failure> {
         gluster(&self.space, ["volume", "info", &self.name])
     }
 
-    /// Starts the volume, or the bricks that died.
+    /// Starts the volume, or those of its bricks that have died.
     ///
     /// # Errors
-    /// With what gluster printed.
+    /// With gluster's output.
     pub fn start(&self) -> Result<(), Failure> {
         gluster(&self.space, ["volume", "start", &self.name, "force"]).map(drop)
     }
 
-    /// Stops the volume; mounts stay and get ENOTCONN.
+    /// Stops the volume; mounts are kept and return ENOTCONN.
     ///
     /// # Errors
-    /// With what gluster printed.
+    /// With gluster's output.
     pub fn stop(&self) -> Result<(), Failure> {
         gluster(&self.space, ["volume", "stop", &self.name, "force"]).map(drop)
     }
 
-    /// Kills the brick process of that number; [`Volume::start`] brings it back.
+    /// Kills the brick process with that number; [`Volume::start`] restarts it.
     ///
     /// # Errors
-    /// When there is none.
+    /// When that brick is not running.
     pub fn kill_brick(&self, number: usize) -> Result<(), Failure> {
         process::kill(&self.space, self.brick_pid(number)?)
     }
 
-    /// Pid here of the brick process of that number.
+    /// Outer pid of the brick process with that number.
     ///
     /// # Errors
-    /// When there is none.
+    /// When that brick is not running.
     pub fn brick_pid(&self, number: usize) -> Result<u32, Failure> {
         let none = || Failure::new(format!("{} has no running brick {number}", self.name));
         let brick = self.bricks.get(number).ok_or_else(none)?;
@@ -248,7 +248,7 @@ impl Volume {
         PathBuf::from("/run/gluster/vols").join(&self.name)
     }
 
-    /// Waits until every brick process runs.
+    /// Waits until every brick process is running.
     ///
     /// # Errors
     /// After two minutes.
@@ -264,11 +264,11 @@ impl Volume {
         )
     }
 
-    /// Mounts the volume with a client of its own, and waits until that is connected to every
-    /// brick that runs and is not stopped: a brick that is late would be a brick that is down.
+    /// Mounts the volume with a new client, and waits until that is connected to every running brick that is not
+    /// stopped (SIGSTOP): an unconnected brick would be a brick that is down.
     ///
     /// # Errors
-    /// With the client's log when it does not come up.
+    /// With the client's log, when it does not come up.
     pub fn mount(&self, options: &MountOptions) -> Result<Mount, Failure> {
         let mount = Mount::start(&self.space, &self.name, options)?;
         let runs = |number: &usize| {
@@ -287,7 +287,7 @@ impl Drop for Volume {
         for client in clients.iter().filter(|client| client.volume == self.name) {
             let _ = process::kill(&self.space, client.pid);
         }
-        // For every brick with a pid file glusterd sleeps a second.
+        // glusterd sleeps for a second for every brick with a pid file.
         for number in 0..self.bricks.len() {
             let _ = self.kill_brick(number);
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Replacing the translator: in the lab only. The distribution's own plays the part of our build.
+//! Replacing the translator in the lab only. The distribution's translator stands in for our build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use cloudsync_lab::{Artifacts, Backing, Lab, Layout, MountOptions, Options};
 
 #[test]
-fn builds_replace_the_installed_ones_in_the_lab_only() {
-    cloudsync_lab::machine::leave_out_if_it_cannot();
+fn installed_builds_are_replaced_only_in_the_lab() {
+    cloudsync_lab::machine::skip_if_unsupported();
     let dir = std::process::Command::new("glusterfs")
         .arg("--print-xlatordir")
         .output()
@@ -19,7 +19,7 @@ fn builds_replace_the_installed_ones_in_the_lab_only() {
     let plugins = Path::new(dir.trim()).with_file_name("cloudsync-plugins");
     let before = fs::read(&installed).unwrap();
 
-    // Trailing bytes do not matter to the loader and tell the copy apart.
+    // The loader ignores trailing bytes, and they distinguish the copy.
     let ours = std::env::temp_dir().join(format!("cloudsync-lab.{}", std::process::id()));
     fs::create_dir_all(&ours).unwrap();
     let _removed = Removed(ours.clone());
@@ -50,7 +50,7 @@ fn builds_replace_the_installed_ones_in_the_lab_only() {
     let mount = volume.mount(&MountOptions::default()).unwrap();
     let maps = fs::read_to_string(format!("/proc/{}/maps", mount.pid())).unwrap();
     assert!(maps.contains("features/cloudsync.so"), "{maps}");
-    // Again, while it is mapped, and with a new glusterd.
+    // Again while it is mapped, and with a new glusterd.
     lab.install(&artifacts).unwrap();
     lab.restart_glusterd().unwrap();
     assert!(volume.info().unwrap().contains("features.cloudsync: on"));
@@ -61,7 +61,7 @@ fn builds_replace_the_installed_ones_in_the_lab_only() {
     mount.unmount().unwrap();
 }
 
-/// A directory that goes with the test, also when that fails.
+/// A directory that is removed with the test, even if that fails.
 struct Removed(PathBuf);
 
 impl Drop for Removed {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a lab leaves behind: nothing, whether it is dropped, its owner exits or is killed.
+//! A lab leaves nothing behind, whether it is dropped, its owner exits or is killed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,29 +11,29 @@ use cloudsync_lab::{Backing, Lab, Layout, MountOptions, Options, until};
 /// Longer than anything may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Everything by which a lab can be told.
+/// The processes and the directory of a lab.
 struct Traces {
     dir: PathBuf,
     processes: Vec<Process>,
 }
 
-/// A process, and no other that gets its pid later.
+/// A process, distinct from a later one with the same pid.
 #[derive(Debug, PartialEq)]
 struct Process {
     pid: u32,
-    /// When it began, as the kernel counts.
-    begun: u64,
+    /// Its start time in the kernel's units.
+    started: u64,
 }
 
 impl Process {
-    /// The process that has this pid now, be it only to be reaped.
+    /// The process that has this pid now; it may be a zombie.
     fn of(pid: u32) -> Option<Self> {
-        let begun = stat(&format!("/proc/{pid}/stat"), 22)?.parse().ok()?;
-        Some(Self { pid, begun })
+        let started = stat(&format!("/proc/{pid}/stat"), 22)?.parse().ok()?;
+        Some(Self { pid, started })
     }
 }
 
-/// A field of a stat file below /proc, by its number in proc(5); from the third on.
+/// A field of a stat file below /proc, by its number in proc(5), from 3 on.
 fn stat(path: &str, number: usize) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
@@ -51,8 +51,8 @@ impl Traces {
 
     fn write(&self) -> String {
         let mut text = format!("{}\n", self.dir.display());
-        for Process { pid, begun } in &self.processes {
-            text.push_str(&format!("{pid} {begun}\n"));
+        for Process { pid, started } in &self.processes {
+            text.push_str(&format!("{pid} {started}\n"));
         }
         text + "end\n"
     }
@@ -61,15 +61,15 @@ impl Traces {
         let mut lines = text.strip_suffix("end\n")?.lines();
         let dir = PathBuf::from(lines.next()?);
         let process = |line: &str| {
-            let (pid, begun) = line.split_once(' ')?;
-            let (pid, begun) = (pid.parse().ok()?, begun.parse().ok()?);
-            Some(Process { pid, begun })
+            let (pid, started) = line.split_once(' ')?;
+            let (pid, started) = (pid.parse().ok()?, started.parse().ok()?);
+            Some(Process { pid, started })
         };
         let processes = lines.map(process).collect::<Option<_>>()?;
         Some(Self { dir, processes })
     }
 
-    /// What is still there.
+    /// Lists what still exists.
     fn left(&self) -> String {
         let mut left = String::new();
         for process in &self.processes {
@@ -102,7 +102,7 @@ impl Traces {
 /// A process that owns a lab.
 struct Owner {
     child: Child,
-    /// Where it tells of its lab.
+    /// The file in which it describes its lab.
     file: PathBuf,
 }
 
@@ -111,7 +111,7 @@ impl Owner {
         self.child.kill().expect("a signal");
     }
 
-    /// Waits for its end: not for ever, as it may hang in its lab.
+    /// Waits until it has ended, with a limit, as it may hang in its lab.
     fn wait(&mut self) -> ExitStatus {
         until(PATIENCE, "the owner's end", || {
             self.child.try_wait().expect("our child")
@@ -130,8 +130,7 @@ impl Drop for Owner {
     }
 }
 
-/// Runs the test `owns_a_lab` of this program as a process of its own, until it says what its
-/// lab is made of.
+/// Runs the test `owns_a_lab` of this program as a separate process, until it has described its lab.
 fn owner(end: &str) -> (Owner, Traces) {
     let file = std::env::temp_dir().join(format!("cloudsync-lab.{}.{end}", std::process::id()));
     let _ = fs::remove_file(&file);
@@ -141,28 +140,28 @@ fn owner(end: &str) -> (Owner, Traces) {
         .env("LAB_OWNER_FILE", &file)
         .env("LAB_OWNER_END", end)
         .stdout(Stdio::null())
-        // If it fails, it says there why.
+        // If it fails, the reason is printed there.
         .stderr(Stdio::inherit())
         .spawn()
         .expect("the owner starts");
     let mut owner = Owner { child, file };
-    let told = until(PATIENCE * 3, "the owner's lab", || {
+    let described = until(PATIENCE * 3, "the owner's lab", || {
         let ended = owner.child.try_wait().expect("our child");
         let text = fs::read_to_string(&owner.file).unwrap_or_default();
         (ended.is_some() || text.ends_with("end\n")).then_some((text, ended))
     });
-    let (text, ended) = told.expect("the owner tells of its lab");
+    let (text, ended) = described.expect("the owner describes its lab");
     match Traces::read(&text) {
         Some(traces) => (owner, traces),
-        None => panic!("the owner ({end}) told {text:?} of its lab and ended: {ended:?}"),
+        None => panic!("the owner ({end}) wrote {text:?} about its lab and ended: {ended:?}"),
     }
 }
 
 /// Not a test: the process that [`owner`] starts.
 #[test]
-#[ignore = "started by the others"]
+#[ignore = "started by the other tests"]
 fn owns_a_lab() {
-    let told = std::env::var_os("LAB_OWNER_FILE").unwrap();
+    let description = std::env::var_os("LAB_OWNER_FILE").unwrap();
     let end = std::env::var("LAB_OWNER_END").unwrap();
     let lab = Lab::shared(Options::default);
     let volume = lab.volume("owned", Layout::Single, Backing::Ram).unwrap();
@@ -191,7 +190,7 @@ fn owns_a_lab() {
         });
         let link = receive.recv().unwrap();
         let link = PathBuf::from("/proc").join(link).join("stat");
-        // Asleep at two looks in a row, while it has nothing to wait for but the mount.
+        // Asleep in two checks in a row, while it can only be waiting for the mount.
         let mut asleep = 0;
         until(PATIENCE, "the write to hang", || {
             assert!(!thread.is_finished(), "the write does not hang");
@@ -205,11 +204,11 @@ fn owns_a_lab() {
         })
         .unwrap();
     }
-    fs::write(told, Traces::of(lab).write()).unwrap();
+    fs::write(description, Traces::of(lab).write()).unwrap();
     if end == "exit" {
         std::process::exit(0);
     }
-    // To be killed; if that never comes, it ends by itself.
+    // The test kills this process; if it never does, the process ends by itself.
     std::thread::sleep(PATIENCE * 2);
 }
 
@@ -246,7 +245,7 @@ fn nothing_is_left_after_drop() {
         0
     );
     drop(lab);
-    // Synchronous: no waiting.
+    // Dropping is synchronous: no waiting.
     assert_eq!(traces.left(), "");
 }
 
@@ -267,7 +266,7 @@ fn nothing_is_left_when_the_owner_is_killed() {
 }
 
 #[test]
-fn nothing_is_left_when_the_owner_is_killed_while_it_hangs() {
+fn nothing_is_left_when_a_hanging_owner_is_killed() {
     let (mut owner, traces) = owner("hanging");
     owner.kill();
     traces.await_end();

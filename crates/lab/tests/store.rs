@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The S3 server and what the aws CLI and curl make of it.
+//! The S3 server, used with the aws CLI and curl.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,14 +16,14 @@ fn bucket(stem: &str) -> Bucket {
 
 #[test]
 fn objects_round_trip_on_both_endpoints() {
-    let begun = Instant::now();
+    let started = Instant::now();
     let plain = bucket("both");
-    println!("lab, store and bucket: {:?}", begun.elapsed());
+    println!("lab, store and bucket: {:?}", started.elapsed());
     let secure = plain.over_https();
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let begun = Instant::now();
+    let started = Instant::now();
     plain.put("plain", &bytes).unwrap();
-    println!("put of 3 MB: {:?}", begun.elapsed());
+    println!("put of 3 MB: {:?}", started.elapsed());
     secure.put("secure", &bytes).unwrap();
     assert_eq!(secure.get("plain").unwrap(), bytes);
     assert_eq!(plain.get("secure").unwrap(), bytes);
@@ -51,7 +51,7 @@ fn objects_round_trip_on_both_endpoints() {
 }
 
 #[test]
-fn odd_keys_round_trip() {
+fn unusual_keys_round_trip() {
     let bucket = bucket("odd");
     let long = ["0123456789"; 60].join("");
     let deep = ["dir"; 100].join("/");
@@ -102,7 +102,7 @@ fn odd_keys_round_trip() {
 }
 
 #[test]
-fn the_cli_stores_on_both_endpoints() {
+fn aws_cli_stores_on_both_endpoints() {
     let lab = Lab::shared(Options::default);
     let plain = bucket("cli");
     lab.sh(&format!(
@@ -111,9 +111,9 @@ fn the_cli_stores_on_both_endpoints() {
     ))
     .unwrap();
     let dir = lab.outer(tree(lab));
-    let begun = Instant::now();
+    let started = Instant::now();
     plain.put_tree(&dir, "http").unwrap();
-    println!("put_tree: {:?}", begun.elapsed());
+    println!("put_tree: {:?}", started.elapsed());
     plain.over_https().put_tree(&dir, "https").unwrap();
     plain.put_file(&dir.join("1"), "file").unwrap();
     let keys = ["file", "http/1", "http/sub/2", "https/1", "https/sub/2"];
@@ -126,7 +126,7 @@ fn tree(lab: &Lab) -> String {
 }
 
 #[test]
-fn listing_goes_on_after_a_thousand_keys() {
+fn list_continues_after_a_thousand_keys() {
     let lab = Lab::shared(Options::default);
     let bucket = bucket("many");
     let dir = lab.scratch("many").display().to_string();
@@ -134,14 +134,14 @@ fn listing_goes_on_after_a_thousand_keys() {
         "mkdir {dir}; cd {dir}; for i in {{1000..2050}}; do echo $i >$i; done"
     ))
     .unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     bucket.put_tree(&lab.outer(dir), "n").unwrap();
-    println!("1051 objects: {:?}", begun.elapsed());
+    println!("1051 objects: {:?}", started.elapsed());
     assert_eq!(bucket.list("n/").unwrap().len(), 1051);
 }
 
 #[test]
-fn a_stranger_is_refused() {
+fn user_without_rights_is_refused() {
     let bucket = bucket("mine");
     bucket.put("key", b"mine").unwrap();
     let strange = bucket.by(server().stranger());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cloudsync_lab::{Backing, Lab, Layout, MountOptions, Options};
 
-/// Longer than anything may take on a slow machine; a hang is told with the client's state.
+/// Longer than anything may take on a slow machine; the client's state is printed when something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn lab() -> &'static Lab {
@@ -15,12 +15,12 @@ fn lab() -> &'static Lab {
 }
 
 #[test]
-fn single_brick_life() {
+fn single_brick_volume() {
     let lab = lab();
-    let begun = Instant::now();
+    let started = Instant::now();
     let volume = lab.volume("single", Layout::Single, Backing::Ram).unwrap();
     let mount = volume.mount(&MountOptions::default()).unwrap();
-    println!("create, start and mount: {:?}", begun.elapsed());
+    println!("create, start and mount: {:?}", started.elapsed());
 
     let root = mount.path();
     let read = mount.within(PATIENCE, "write and read", {
@@ -74,17 +74,17 @@ fn single_brick_life() {
 }
 
 #[test]
-fn layouts() {
+fn every_layout_stores_and_returns_a_file() {
     let lab = lab();
     let disperse = Layout::Disperse {
         bricks: 3,
         redundancy: 1,
     };
     for layout in [Layout::Distribute(2), Layout::Replica(3), disperse] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let volume = lab.volume("wide", layout, Backing::Disk).unwrap();
         let mount = volume.mount(&MountOptions::default()).unwrap();
-        println!("{layout:?}: {:?}", begun.elapsed());
+        println!("{layout:?}: {:?}", started.elapsed());
         let file = mount.path().join("file");
         let read = mount.within(PATIENCE, "write and read", move || {
             fs::write(&file, vec![7; 100_000]).unwrap();
@@ -95,7 +95,7 @@ fn layouts() {
 }
 
 #[test]
-fn settings_are_answered() {
+fn failed_settings_return_the_error_message() {
     let volume = lab().volume("set", Layout::Single, Backing::Ram).unwrap();
     volume.set("performance.quick-read", "off").unwrap();
     assert!(
@@ -134,7 +134,7 @@ fn a_small_brick_fills_up() {
 }
 
 #[test]
-fn bricks_die_and_return() {
+fn killed_bricks_are_restarted() {
     let volume = lab()
         .volume("dead", Layout::Replica(3), Backing::Ram)
         .unwrap();
@@ -154,12 +154,12 @@ fn bricks_die_and_return() {
 }
 
 #[test]
-fn a_hang_is_told_and_ends() {
+fn hang_is_reported_and_ends() {
     let volume = lab().volume("hang", Layout::Single, Backing::Ram).unwrap();
     let mount = volume.mount(&MountOptions::default()).unwrap();
     let file = mount.path().join("file");
     mount.within(PATIENCE, "write", move || fs::write(file, b"one").unwrap());
-    // A brick that is stopped answers nothing.
+    // A stopped brick answers nothing.
     let brick = volume.brick_pid(0).unwrap().to_string();
     let signal = |signal: &str| {
         let mut kill = std::process::Command::new("kill");
@@ -167,7 +167,7 @@ fn a_hang_is_told_and_ends() {
         assert!(status.unwrap().success());
     };
     signal("-STOP");
-    let begun = Instant::now();
+    let started = Instant::now();
     let pid = mount.pid();
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let file = mount.path().join("other");
@@ -177,14 +177,14 @@ fn a_hang_is_told_and_ends() {
     }));
     let text = *panic.unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("hangs: no answer within 2s"), "{text}");
-    // The report asks a client, a brick and glusterd; each question has its own deadline.
-    assert!(begun.elapsed() < PATIENCE);
+    // The report asks a client, a brick and glusterd, each with a deadline.
+    assert!(started.elapsed() < PATIENCE);
     assert!(!lab().processes().contains(&pid));
     signal("-CONT");
 }
 
 #[test]
-fn a_test_can_be_a_server_in_the_lab() {
+fn test_can_act_as_a_server_in_the_lab() {
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     let bound = lab()
@@ -194,7 +194,7 @@ fn a_test_can_be_a_server_in_the_lab() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        // A request that nobody has read would turn the end of the connection into a reset.
+        // Unread request data would turn the end of the connection into a reset.
         let lines = BufReader::new(&stream).lines();
         let request: Vec<String> = lines
             .map(Result::unwrap)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `memcheck DIR`: counts the reports that a run with `CLOUDSYNC_MEMCHECK=DIR` left, and shows those that are ours.
-//! Fails if there are some, or if no client was watched.
+//! `memcheck DIR`: counts the reports of a run with `CLOUDSYNC_MEMCHECK=DIR` and prints those caused by our code.
+//! Fails if there are any, or if no client ran under valgrind.
 #![forbid(unsafe_code)]
 
 use std::error::Error;

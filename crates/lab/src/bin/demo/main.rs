@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The demo: files go to a store and come back, on a real volume, command by command.
+//! The demo: archives files to a store and recalls them, on a real volume, command by command.
 //!
-//! `scripts/demo.sh` builds what it needs and runs it. The store is a folder; with `--s3` it is an S3 server. With
-//! `--disk` the brick, and such a folder, lie below the temporary directory instead of in memory.
+//! `scripts/demo.sh` builds and runs it. The store is a directory, or an S3 server with `--s3`. With `--disk`, the
+//! brick and the store's directory are below the temporary directory instead of in memory.
 #![forbid(unsafe_code)]
 
 mod stage;
@@ -16,14 +16,13 @@ use rustix::process::geteuid;
 
 use crate::stage::{S3, Stage, list_marks};
 
-/// Bytes of a file.
+/// Size of each file in bytes.
 const SIZE: u32 = 64 << 20;
-/// The first file only warms things up, the way of the second is shown, and all but the first
-/// are measured.
+/// The first file is only for warming up, the second one's commands are shown, and all but the first are measured.
 const FILES: [&str; 4] = ["film-0", "film-1", "film-2", "film-3"];
 const SHOWN: usize = 1;
-/// The share of the volume's write speed that a cold read is to reach.
-const AIM: f64 = 0.5;
+/// The share of the volume's write speed that a cold read should reach.
+const TARGET: f64 = 0.5;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets the stage, performs and clears it away.
+/// Sets up the lab, runs the demo and cleans up.
 fn demo(on_s3: bool, on_disk: bool) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Err(Failure::new("Mounts and namespaces need root."));
@@ -50,7 +49,7 @@ fn demo(on_s3: bool, on_disk: bool) -> Result<(), Failure> {
     title(if on_s3 {
         "1. A scratch GlusterFS and a real S3 server (Ceph RGW), in private namespaces"
     } else {
-        "1. A scratch GlusterFS in private namespaces. Its store will be a folder"
+        "1. A scratch GlusterFS in private namespaces. Its store will be a directory"
     });
     let plugin = if on_s3 { "amazons3" } else { "directory" };
     let lab = Lab::start(Options {
@@ -64,7 +63,7 @@ fn demo(on_s3: bool, on_disk: bool) -> Result<(), Failure> {
     } else {
         lab.scratch("demo")
     };
-    // Short paths are easier to read, and these are the lab's own from here on.
+    // Short paths are easier to read, and they are private to the lab.
     lab.sh(&format!(
         "set -e; mkdir -p {place}/srv {place}/mnt /run/films
         mount --bind {place}/srv /srv; mount --bind {place}/mnt /mnt; mkdir /mnt/demo",
@@ -84,23 +83,23 @@ fn demo(on_s3: bool, on_disk: bool) -> Result<(), Failure> {
         ),
         None => println!("  Brick and folder are {brick}; {cpus} CPUs for all"),
     }
-    let performed = perform(&stage).map_err(|failure| stage.told(&failure));
-    // With the last handle on it, the lab ends.
+    let outcome = run_steps(&stage).map_err(|failure| stage.with_client_log(&failure));
+    // Dropping the last handle ends the lab.
     drop((stage, server));
-    performed?;
+    outcome?;
     if dir.exists() {
-        return Err(Failure::new(format!("{} is still there.", dir.display())));
+        return Err(Failure::new(format!("{} still exists.", dir.display())));
     }
-    println!("  All that the demo started has ended, and its files are removed.");
+    println!("  Everything that the demo started has ended, and its files are removed.");
     Ok(())
 }
 
-fn perform(stage: &Stage) -> Result<(), Failure> {
+fn run_steps(stage: &Stage) -> Result<(), Failure> {
     make_volume(stage)?;
     let written = write(stage)?;
     archive(stage)?;
 
-    title("5. This client ends, and its caches with it; a new one knows nothing");
+    title("5. This client ends with its caches; a new one starts with none");
     stage.run("umount /mnt/demo && mount -t glusterfs 10.99.0.1:/demo /mnt/demo")?;
 
     let read = recall(stage, &written.sums)?;
@@ -125,7 +124,7 @@ fn make_volume(stage: &Stage) -> Result<(), Failure> {
         }
         None => {
             title(
-                "2. A volume whose cold files live in a folder: on real volumes an NFS mount, for one",
+                "2. A volume whose cold files live in a directory (on real volumes an NFS mount, for example)",
             );
             stage.run("mkdir -p /srv/store/plain")?;
             stage.run("gluster volume create demo 10.99.0.1:/srv/brick force")?;
@@ -141,29 +140,29 @@ fn make_volume(stage: &Stage) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was learnt by writing.
+/// What the write step measured.
 struct Written {
-    /// Of the volume, in MB/s.
+    /// Write speed of the volume, in MB/s.
     speed: f64,
-    /// Of each file, as sha256sum prints it.
+    /// Checksum of each file, as sha256sum prints it.
     sums: Vec<String>,
 }
 
 fn write(stage: &Stage) -> Result<Written, Failure> {
-    title("3. Files of 64 MiB of random bytes are written, as fast as the volume takes them");
+    title("3. Files of 64 MiB of random bytes are written, as fast as the volume allows");
     let mut seconds = Vec::new();
     let mut sums = Vec::new();
     for (number, file) in FILES.into_iter().enumerate() {
         stage.quietly(&format!("head -c {SIZE} /dev/urandom >/run/films/{file}"))?;
         let dd = format!("dd if=/run/films/{file} of=/mnt/demo/{file} bs=1M conv=fsync");
         let sum = format!("sha256sum /mnt/demo/{file}");
-        let (said, sum) = if number == SHOWN {
+        let (output, sum) = if number == SHOWN {
             (stage.run_for_last_line(&dd)?, stage.run(&sum)?)
         } else {
             (stage.quietly(&dd)?, stage.quietly(&sum)?)
         };
         seconds.push(seconds_in(
-            said.rsplit("copied, ").next().unwrap_or_default(),
+            output.rsplit("copied, ").next().unwrap_or_default(),
         )?);
         sums.push(first_word(&sum).to_owned());
         stage.quietly(&format!("rm /run/films/{file}"))?;
@@ -174,9 +173,9 @@ fn write(stage: &Stage) -> Result<Written, Failure> {
     })
 }
 
-/// What the upload script of GlusterFS's guide means, for every file.
+/// Archives every file as the upload script in GlusterFS's guide does.
 fn archive(stage: &Stage) -> Result<(), Failure> {
-    title("4. All go to the store: uploaded with the path as the key, then cut on the brick");
+    title("4. All are archived: uploaded with the path as the key, then truncated on the brick");
     for (number, file) in FILES.into_iter().enumerate() {
         let upload = match stage.s3 {
             Some(_) => format!(
@@ -200,7 +199,7 @@ fn archive(stage: &Stage) -> Result<(), Failure> {
         }
         let sizes = stage.quietly(&format!("stat -c %s /srv/brick/{file} /mnt/demo/{file}"))?;
         expect(
-            &format!("sizes of {file} on brick and mount"),
+            &format!("sizes of {file} on the brick and on the mount"),
             sizes.trim(),
             format!("0\n{SIZE}"),
         )?;
@@ -210,22 +209,22 @@ fn archive(stage: &Stage) -> Result<(), Failure> {
 
 /// Reads every file and returns the speed in MB/s.
 fn recall(stage: &Stage, sums: &[String]) -> Result<f64, Failure> {
-    title("6. Cold files are read, and so come back (film-0 first, to warm up)");
+    title("6. Cold files are read and thereby recalled (film-0 first, to warm up)");
     let mut seconds = Vec::new();
     for (number, (file, sum)) in FILES.into_iter().zip(sums).enumerate() {
         let cat = format!("time cat /mnt/demo/{file} >/run/films/{file}");
         let again = format!("sha256sum /run/films/{file}");
-        let (said, got) = if number == SHOWN {
+        let (output, got) = if number == SHOWN {
             (stage.run(&cat)?, stage.run(&again)?)
         } else {
             (stage.quietly(&cat)?, stage.quietly(&again)?)
         };
-        seconds.push(seconds_in(&said)?);
+        seconds.push(seconds_in(&output)?);
         expect(&format!("sha256 of {file}"), first_word(&got), sum)?;
         stage.await_commit(file)?;
         if number == SHOWN {
             println!(
-                "  It is the sum from above. The brick has the bytes, and no mark of the store:"
+                "  The checksum is the same. The brick has the bytes, and the file has no marks any more:"
             );
             stage.run(&format!("ls -ls /srv/brick/{file}"))?;
             stage.run(&list_marks(file))?;
@@ -248,8 +247,8 @@ fn conclude(stage: &Stage, written: f64, read: f64) {
         "  cold read 64 MiB: {read:.0} MB/s, dd writes the volume at {written:.0} MB/s, \
          ratio {ratio:.2}"
     );
-    if ratio < AIM {
-        println!("  That is BELOW the aim of {AIM}.");
+    if ratio < TARGET {
+        println!("  That is BELOW the target of {TARGET}.");
     }
 
     title("What happened");
@@ -259,24 +258,24 @@ fn conclude(stage: &Stage, written: f64, read: f64) {
             "The AWS CLI copied",
             "the S3 server",
         ),
-        None => ("a folder as its store", "cp copied", "the folder"),
+        None => ("a directory as its store", "cp copied", "the directory"),
     };
     println!(
         "  - Volume options, and nothing else, gave the volume {store}.
-  - {copied} the files there; a setfattr each had GlusterFS drop their bytes.
-  - The brick kept stubs: 0 bytes and the object's name. Users went on seeing 64 MiB.
+  - {copied} the files there; a setfattr for each made GlusterFS remove its bytes.
+  - The brick kept stubs: 0 bytes and the object's name. Users still saw 64 MiB.
   - A new client with empty caches read them with cat, like any file.
-  - Their bytes came back from {from}, all of them: the checksums agree.
+  - All their bytes were fetched from {from}: the checksums match.
   - They are on the brick again, and the files are ordinary ones."
     );
 }
 
-/// A paragraph's head.
+/// Prints a section's title.
 fn title(text: &str) {
     println!("\n{text}");
 }
 
-/// The median speed of moving a file, in MB/s, after saying what it is the median of.
+/// Prints the measured times and returns the median speed in MB/s.
 fn speed(what: &str, seconds: &[f64]) -> f64 {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
