@@ -15,7 +15,7 @@ fn archive<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_brick_is_archived_and_everything_reads_back() {
+fn archived_brick_reads_back() {
     let mut scene = Scene::new("brick");
     let files = [
         ("small", 100),
@@ -28,17 +28,17 @@ fn a_brick_is_archived_and_everything_reads_back() {
     }
     scene.write("empty", b"");
     let brick = scene.brick(0);
-    let said = scene.done(&archive(&[&brick]));
-    assert_eq!(number(&said, "archived"), 4, "{said}");
+    let output = scene.done(&archive(&[&brick]));
+    assert_eq!(number(&output, "archived"), 4, "{output}");
     for (name, _) in files {
         assert!(scene.is_cold(name), "{name}");
     }
     // The second run has nothing to do, and uploads nothing.
-    let said = scene.done(&archive(&[&brick]));
+    let output = scene.done(&archive(&[&brick]));
     assert_eq!(
-        (number(&said, "archived"), number(&said, "already_cold")),
+        (number(&output, "archived"), number(&output, "already_cold")),
         (0, 4),
-        "{said}"
+        "{output}"
     );
     assert_eq!(scene.bucket.list("").unwrap().len(), 4);
     scene.remount();
@@ -48,11 +48,11 @@ fn a_brick_is_archived_and_everything_reads_back() {
     // A file that was recalled and not modified is truncated without an upload.
     scene.write("one", b"2");
     let mount = scene.inside("");
-    let said = scene.done(&archive(&[&mount]));
+    let output = scene.done(&archive(&[&mount]));
     assert_eq!(
-        (number(&said, "archived"), number(&said, "uploaded")),
+        (number(&output, "archived"), number(&output, "uploaded")),
         (4, 1),
-        "{said}"
+        "{output}"
     );
     scene.remount();
     for (seed, (name, size)) in files.into_iter().enumerate().take(3) {
@@ -62,7 +62,7 @@ fn a_brick_is_archived_and_everything_reads_back() {
 }
 
 #[test]
-fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
+fn dispersed_volume_is_archived_by_file_not_by_fragment() {
     let layout = Layout::Disperse {
         bricks: 3,
         redundancy: 1,
@@ -72,16 +72,16 @@ fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
     scene.write("small", &pattern(2, 9000));
     // A fragment of `large` has half of its bytes.
     let brick = scene.brick(1);
-    // The bricks may need a moment to close the files that were written, which count as in use until then.
-    let said = until(PATIENCE, "the end of the writes", || {
-        let said = scene.done(&archive(&["--larger-than=200K", &brick]));
-        (number(&said, "in_use") == 0).then_some(said)
+    // The bricks may need a moment to close the written files, which count as open until then.
+    let output = until(PATIENCE, "the end of the writes", || {
+        let output = scene.done(&archive(&["--larger-than=200K", &brick]));
+        (number(&output, "in_use") == 0).then_some(output)
     })
     .unwrap();
     assert_eq!(
-        (number(&said, "archived"), number(&said, "bytes")),
+        (number(&output, "archived"), number(&output, "bytes")),
         (1, 300_000),
-        "{said}"
+        "{output}"
     );
     assert!(scene.is_cold("large") && !scene.is_cold("small"));
     scene.remount();
@@ -89,7 +89,7 @@ fn fragments_of_an_erasure_coded_volume_are_archived_as_files() {
 }
 
 #[test]
-fn what_is_open_fresh_or_sharded_is_left() {
+fn open_recent_and_sharded_files_are_skipped() {
     let settings = [
         ("features.shard", "on"),
         ("features.shard-block-size", "4MB"),
@@ -110,59 +110,62 @@ fn what_is_open_fresh_or_sharded_is_left() {
         file
     });
     let brick = scene.brick(0);
-    let said = scene.done(&["archive", "--older-than=1h", "--json", &brick]);
+    let output = scene.done(&["archive", "--older-than=1h", "--json", &brick]);
     assert_eq!(
-        (number(&said, "archived"), number(&said, "too_fresh")),
+        (number(&output, "archived"), number(&output, "too_fresh")),
         (0, 4),
-        "{said}"
+        "{output}"
     );
-    let said = scene.done(&archive(&["--exclude=young", &brick]));
-    let counts = ["archived", "in_use", "not_selected", "other"].map(|name| number(&said, name));
-    assert_eq!(counts, [1, 1, 1, 1], "{said}");
+    let output = scene.done(&archive(&["--exclude=young", &brick]));
+    let counts = ["archived", "in_use", "not_selected", "other"].map(|name| number(&output, name));
+    assert_eq!(counts, [1, 1, 1, 1], "{output}");
     drop(held);
     assert!(scene.is_cold("plain"));
     assert!(scene.read("shards") == pattern(1, 9_000_000));
 }
 
 #[test]
-fn the_path_as_a_key_never_overwrites_another_file_s_object() {
+fn path_keys_never_overwrite_another_files_object() {
     let mut scene = Scene::new("by-path");
     scene.write("dir/a", &pattern(1, 1000));
     scene.write("dir/b", &pattern(2, 1000));
     let brick = scene.brick(0);
     let by_path = archive(&["--key-layout=path", &brick]);
     scene.bucket.put("dir/b", &pattern(3, 1000)).unwrap();
-    let said = scene.cloudsync(&by_path);
-    assert_eq!(said.code(), Some(1), "{said}");
+    let output = scene.cloudsync(&by_path);
+    assert_eq!(output.code(), Some(1), "{output}");
     assert!(
-        said.text()
+        output
+            .text()
             .contains("dir/b: the store already has another object"),
-        "{said}"
+        "{output}"
     );
     assert!(scene.is_cold("dir/a") && !scene.is_cold("dir/b"));
     assert!(scene.bucket.get("dir/b").unwrap() == pattern(3, 1000));
     scene.remount();
-    // The recalled file's object is its own. The modified file's object is an older version, and is not overwritten.
+    // The recalled file has an object of its own. The modified file's object is an older version and is not
+    // overwritten.
     assert!(scene.recall("dir/a") == pattern(1, 1000));
     scene.bucket.delete("dir/b").unwrap();
-    let said = scene.done(&by_path);
+    let output = scene.done(&by_path);
     assert_eq!(
-        (number(&said, "archived"), number(&said, "uploaded")),
+        (number(&output, "archived"), number(&output, "uploaded")),
         (2, 1),
-        "{said}"
+        "{output}"
     );
     scene.write("dir/a", b"new");
-    let said = scene.cloudsync(&by_path);
+    let output = scene.cloudsync(&by_path);
     assert!(
-        said.text()
+        output
+            .text()
             .contains("dir/a: the store already has an older version of this file"),
-        "{said}"
+        "{output}"
     );
     assert_eq!(scene.read("dir/a"), b"new");
 }
 
 #[test]
-fn a_folder_is_a_store_too() {
+fn directory_can_be_the_store() {
     let mut scene = Scene::new("folder");
     let folder = lab().scratch("folder-store").display().to_string();
     lab().sh(&format!("mkdir -m 700 {folder}")).unwrap();
@@ -174,16 +177,16 @@ fn a_folder_is_a_store_too() {
     scene.remount();
     scene.write("dir/file", &pattern(1, 3_000_000));
     let brick = scene.brick(0);
-    let said = scene.done(&archive(&[&brick]));
-    assert_eq!(number(&said, "archived"), 1, "{said}");
+    let output = scene.done(&archive(&[&brick]));
+    assert_eq!(number(&output, "archived"), 1, "{output}");
     assert!(scene.is_cold("dir/file"));
     scene.done(&["verify", "--deep", &brick]);
     scene.remount();
     assert!(scene.recall("dir/file") == pattern(1, 3_000_000));
-    let said = scene.done(&archive(&[&brick]));
+    let output = scene.done(&archive(&[&brick]));
     assert_eq!(
-        (number(&said, "archived"), number(&said, "uploaded")),
+        (number(&output, "archived"), number(&output, "uploaded")),
         (1, 0),
-        "{said}"
+        "{output}"
     );
 }

@@ -12,69 +12,72 @@ use cloudsync_format::object::Key;
 use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{PATIENCE, Scene, lab, number, pattern};
-use crate::store::detour;
+use crate::store::relay_to_store;
 
 const ARCHIVE: [&str; 3] = ["archive", "--older-than=0s", "--json"];
 
 fn archived(scene: &Scene, files: u64) {
     let [a, b, c] = ARCHIVE;
-    let said = scene.done(&[a, b, c, &scene.brick(0)]);
-    assert_eq!(number(&said, "archived"), files, "{said}");
+    let output = scene.done(&[a, b, c, &scene.brick(0)]);
+    assert_eq!(number(&output, "archived"), files, "{output}");
 }
 
 #[test]
-fn files_come_back_when_asked_and_status_tells() {
+fn recall_and_status_report_each_file() {
     let scene = Scene::new("recall");
     for (name, size) in [("a", 1000), ("dir/b", 2_000_000), ("dir/c", 10)] {
         scene.write(name, &pattern(1, size));
     }
     archived(&scene, 3);
     let (a, dir) = (scene.inside("a"), scene.inside("dir"));
-    let said = scene.done(&["status", &a]);
+    let output = scene.done(&["status", &a]);
     assert!(
-        said.contains(": cold, 1000 B, modified ") && said.contains(", object "),
-        "{said}"
+        output.contains(": cold, 1000 B, modified ") && output.contains(", object "),
+        "{output}"
     );
-    let said = scene.done(&["status", "--summary", "--json", &scene.inside("")]);
+    let output = scene.done(&["status", "--summary", "--json", &scene.inside("")]);
     assert_eq!(
-        (number(&said, "cold_files"), number(&said, "cold_bytes")),
+        (number(&output, "cold_files"), number(&output, "cold_bytes")),
         (3, 2_001_010)
     );
-    let said = scene.cloudsync(&["recall", "--wait", "--json", &dir]);
+    let output = scene.cloudsync(&["recall", "--wait", "--json", &dir]);
     assert_eq!(
-        (said.code(), number(&said.text(), "failed")),
+        (output.code(), number(&output.text(), "failed")),
         (Some(1), 1),
-        "{said}"
+        "{output}"
     );
-    let said = scene.done(&["recall", "--wait", "--recursive", "--json", &dir]);
-    assert_eq!(number(&said, "recalled"), 2, "{said}");
+    let output = scene.done(&["recall", "--wait", "--recursive", "--json", &dir]);
+    assert_eq!(number(&output, "recalled"), 2, "{output}");
     assert!(!scene.is_cold("dir/b") && !scene.is_cold("dir/c") && scene.is_cold("a"));
-    let said = scene.done(&["status", "--summary", "--json", &scene.brick(0)]);
+    let output = scene.done(&["status", "--summary", "--json", &scene.brick(0)]);
     assert_eq!(
-        (number(&said, "cold_files"), number(&said, "local_files")),
+        (
+            number(&output, "cold_files"),
+            number(&output, "local_files")
+        ),
         (1, 2)
     );
     // No recall is running, so there is nothing to cancel.
-    let said = scene.cloudsync(&["cancel", &a]);
-    assert_eq!(said.code(), Some(1));
+    let output = scene.cloudsync(&["cancel", &a]);
+    assert_eq!(output.code(), Some(1));
     assert!(
-        String::from_utf8_lossy(&said.stderr).contains("not recalling"),
-        "{said}"
+        String::from_utf8_lossy(&output.stderr).contains("not recalling"),
+        "{output}"
     );
 }
 
 /// A write or truncate that waits for a recall holds the inode's lock in the kernel.
 #[test]
-fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
+fn recall_awaited_by_truncate_can_be_cancelled() {
     let mut scene = Scene::new("cancel");
     scene.write("f", &pattern(1, 3_000_000));
     archived(&scene, 1);
-    let (tell, told) = mpsc::channel();
+    let (send, reached) = mpsc::channel();
     let stopped = Arc::new(AtomicBool::new(true));
-    let (tell, stop) = (Mutex::new(tell), Arc::clone(&stopped));
-    let (_, hostname) = detour(move |bytes| {
+    let (send, stop) = (Mutex::new(send), Arc::clone(&stopped));
+    let (_, hostname) = relay_to_store(move |bytes| {
         if bytes.starts_with(b"GET ") {
-            let _ = tell.lock().unwrap().send(());
+            let _ = send.lock().unwrap().send(());
             while stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(20));
             }
@@ -91,13 +94,13 @@ fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
         let file = fs::File::options().write(true).open(path)?;
         file.set_len(1000)
     });
-    told.recv_timeout(PATIENCE).unwrap();
+    reached.recv_timeout(PATIENCE).unwrap();
     thread::sleep(Duration::from_millis(300));
     let inside = scene.inside("f");
-    let said = scene.cloudsync(&["cancel", &inside]);
+    let output = scene.cloudsync(&["cancel", &inside]);
     stopped.store(false, Ordering::Relaxed);
-    assert!(said.success() && said.took < PATIENCE / 2, "{said}");
-    assert!(said.text().contains("cancelled "), "{said}");
+    assert!(output.success() && output.took < PATIENCE / 2, "{output}");
+    assert!(output.text().contains("cancelled "), "{output}");
     let ended = scene
         .within("the truncate", move || truncate.join())
         .unwrap();
@@ -112,7 +115,7 @@ fn a_recall_that_a_truncate_waits_for_can_be_cancelled() {
 }
 
 #[test]
-fn a_recall_that_fails_says_what_is_missing() {
+fn failed_recall_names_the_missing_object() {
     let scene = Scene::new("fails");
     scene.write("file", &pattern(1, 1000));
     archived(&scene, 1);
@@ -120,28 +123,28 @@ fn a_recall_that_fails_says_what_is_missing() {
         .bucket
         .delete(&scene.bucket.list("").unwrap()[0])
         .unwrap();
-    let said = scene.cloudsync(&["recall", "--wait", &scene.inside("file")]);
-    assert_eq!(said.code(), Some(1));
-    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    let output = scene.cloudsync(&["recall", "--wait", &scene.inside("file")]);
+    assert_eq!(output.code(), Some(1));
+    let output = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        told.contains("file: its object is not in the store"),
-        "{told}"
+        output.contains("file: its object is not in the store"),
+        "{output}"
     );
 }
 
 #[test]
-fn verify_finds_what_is_missing_and_what_is_wrong() {
+fn verify_finds_missing_and_wrong_objects() {
     let scene = Scene::new("verify");
     for name in ["good", "missing", "swapped", "rotten"] {
         scene.write(name, &pattern(name.len() as u64, 5000));
     }
     archived(&scene, 4);
     let brick = scene.brick(0);
-    let said = scene.done(&["verify", "--deep", "--json", &brick]);
+    let output = scene.done(&["verify", "--deep", "--json", &brick]);
     assert_eq!(
-        (number(&said, "checked"), number(&said, "wrong")),
+        (number(&output, "checked"), number(&output, "wrong")),
         (4, 0),
-        "{said}"
+        "{output}"
     );
     let key = |name: &str| {
         let at = scene.volume.bricks()[0].join(name);
@@ -155,9 +158,9 @@ fn verify_finds_what_is_missing_and_what_is_wrong() {
         .unwrap();
     scene.bucket.put(&key("rotten"), b"short").unwrap();
     for target in [brick, scene.inside("")] {
-        let said = scene.cloudsync(&["verify", "--json", &target]);
-        let text = said.text();
-        assert_eq!(said.code(), Some(1), "{said}");
+        let output = scene.cloudsync(&["verify", "--json", &target]);
+        let text = output.text();
+        assert_eq!(output.code(), Some(1), "{output}");
         assert_eq!(
             (number(&text, "missing"), number(&text, "wrong")),
             (1, 2),
@@ -167,7 +170,7 @@ fn verify_finds_what_is_missing_and_what_is_wrong() {
 }
 
 #[test]
-fn gc_deletes_what_no_file_needs_and_nothing_else() {
+fn gc_deletes_only_unreferenced_objects() {
     let scene = Scene::new("gc");
     for name in ["cold", "removed", "modified", "recalled"] {
         scene.write(name, &pattern(name.len() as u64, 5000));
@@ -191,39 +194,39 @@ fn gc_deletes_what_no_file_needs_and_nothing_else() {
             .collect();
         scene.done(&args)
     };
-    let said = gc(&[]);
+    let output = gc(&[]);
     assert_eq!(
-        (number(&said, "young"), number(&said, "unreferenced")),
+        (number(&output, "young"), number(&output, "unreferenced")),
         (4, 0),
-        "{said}"
+        "{output}"
     );
-    let said = gc(&["--grace=0s"]);
+    let output = gc(&["--grace=0s"]);
     assert_eq!(
-        (number(&said, "unreferenced"), number(&said, "deleted")),
+        (number(&output, "unreferenced"), number(&output, "deleted")),
         (2, 0),
-        "{said}"
+        "{output}"
     );
     assert_eq!(scene.bucket.list("").unwrap().len(), 5);
-    let said = gc(&["--grace=0s", "--delete"]);
+    let output = gc(&["--grace=0s", "--delete"]);
     assert_eq!(
-        (number(&said, "unreferenced"), number(&said, "deleted")),
+        (number(&output, "unreferenced"), number(&output, "deleted")),
         (2, 2),
-        "{said}"
+        "{output}"
     );
     assert_eq!(scene.bucket.list("").unwrap().len(), 3);
     // The recalled file's object was kept, so it is truncated without an upload. The modified file is uploaded.
-    let said = scene.done(&["archive", "--older-than=0s", "--json", &brick]);
+    let output = scene.done(&["archive", "--older-than=0s", "--json", &brick]);
     assert_eq!(
-        (number(&said, "archived"), number(&said, "uploaded")),
+        (number(&output, "archived"), number(&output, "uploaded")),
         (2, 1),
-        "{said}"
+        "{output}"
     );
     assert!(scene.read("cold") == pattern(4, 5000));
     assert_eq!(scene.read("modified"), b"new");
 }
 
 #[test]
-fn gc_deletes_nothing_while_a_brick_is_down() {
+fn gc_deletes_nothing_while_brick_is_down() {
     let scene = Scene::on("gc-down", Layout::Distribute(2), &[]);
     for n in 0..8 {
         scene.write(&format!("file{n}"), &pattern(n, 100));
@@ -233,13 +236,13 @@ fn gc_deletes_nothing_while_a_brick_is_down() {
     }
     assert_eq!(scene.bucket.list("").unwrap().len(), 8);
     scene.volume.kill_brick(1).unwrap();
-    let said = scene.cloudsync(&["gc", "--grace=0s", "--delete", &scene.brick(0)]);
-    assert_ne!(said.code(), Some(0), "{said}");
+    let output = scene.cloudsync(&["gc", "--grace=0s", "--delete", &scene.brick(0)]);
+    assert_ne!(output.code(), Some(0), "{output}");
     assert_eq!(scene.bucket.list("").unwrap().len(), 8);
 }
 
 #[test]
-fn a_lost_volume_is_rebuilt_from_the_bucket() {
+fn lost_volume_is_rebuilt_from_the_bucket() {
     let old = Scene::new("lost");
     let names = ["plain", "dir/sub/a b\n%41", "dir/\u{fc}\u{4e2d}", "big"];
     for (seed, name) in names.iter().enumerate() {
@@ -278,24 +281,24 @@ fn a_lost_volume_is_rebuilt_from_the_bucket() {
     let mut new = Scene::of(volume, bucket, &[]);
     let mount = new.inside("");
     let from = format!("--from={id}");
-    let said = new.done(&["rebuild", "--dry-run", "--json", &from, &mount]);
+    let output = new.done(&["rebuild", "--dry-run", "--json", &from, &mount]);
     assert_eq!(
-        (number(&said, "created"), number(&said, "objects")),
+        (number(&output, "created"), number(&output, "objects")),
         (4, 5),
-        "{said}"
+        "{output}"
     );
     assert!(!new.path("plain").exists());
-    let said = new.done(&["rebuild", "--json", &from, &mount]);
+    let output = new.done(&["rebuild", "--json", &from, &mount]);
     assert_eq!(
-        (number(&said, "created"), number(&said, "failed")),
+        (number(&output, "created"), number(&output, "failed")),
         (4, 0),
-        "{said}"
+        "{output}"
     );
-    let said = new.done(&["rebuild", "--json", &from, &mount]);
+    let output = new.done(&["rebuild", "--json", &from, &mount]);
     assert_eq!(
-        (number(&said, "created"), number(&said, "there_already")),
+        (number(&output, "created"), number(&output, "there_already")),
         (0, 4),
-        "{said}"
+        "{output}"
     );
     assert!(names.iter().all(|name| new.is_cold(name)));
     assert_eq!(stat(&new), before);

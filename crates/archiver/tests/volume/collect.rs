@@ -51,13 +51,13 @@ fn gc(scene: &Scene, target: &str, more: &[&str]) -> Outcome {
 /// The output of `gc --grace=0s --delete`, which must succeed.
 #[track_caller]
 fn deleted(scene: &Scene, target: &str, more: &[&str]) -> u64 {
-    let said = gc(scene, target, &[&["--grace=0s", "--delete"], more].concat());
-    assert!(said.success(), "{said}");
-    number(&said.text(), "deleted")
+    let output = gc(scene, target, &[&["--grace=0s", "--delete"], more].concat());
+    assert!(output.success(), "{output}");
+    number(&output.text(), "deleted")
 }
 
 #[test]
-fn an_object_that_any_file_names_is_kept() {
+fn gc_keeps_objects_named_by_any_file() {
     for (name, layout, bricks) in [
         ("gc-any", Layout::Single, 1),
         ("gc-any-of-two", Layout::Distribute(2), 2),
@@ -67,12 +67,12 @@ fn an_object_that_any_file_names_is_kept() {
         for (seed, name) in names.iter().enumerate() {
             scene.write(name, &pattern(seed as u64, 3000));
         }
-        // Eight holders, so that both bricks have some.
+        // Eight files, so that both bricks have some.
         for n in 0..8 {
             scene.write(&format!("dir/holder{n}"), b"");
         }
         archive(&scene, bricks);
-        // Marks of other files, as a copy or a restored brick has them, each on a brick of its own.
+        // Marks of other files, as on a copy or a restored brick, each on a different brick.
         let holder = |n: usize| on_brick(&scene, &format!("dir/holder{n}"));
         let keys = names.map(|name| key(&scene, name));
         xattr::set(holder(0), REMOTE, format!("/{}", keys[0]).as_bytes()).unwrap();
@@ -84,8 +84,8 @@ fn an_object_that_any_file_names_is_kept() {
         }
         // `gc` finds the same references wherever it is started.
         for target in [scene.inside(""), scene.brick(bricks - 1)] {
-            let said = gc(&scene, &target, &["--grace=0s"]);
-            assert_eq!(number(&said.text(), "unreferenced"), 1, "{said}");
+            let output = gc(&scene, &target, &["--grace=0s"]);
+            assert_eq!(number(&output.text(), "unreferenced"), 1, "{output}");
         }
         // With bricks on another host, the volume is crawled through the mount.
         let path = gluster(
@@ -94,8 +94,8 @@ fn an_object_that_any_file_names_is_kept() {
             "PATH=${PATH#*:}; gluster \"$@\" | sed 's/: 10.99.0.1:/: 192.0.2.1:/'; exit",
         );
         let args = ["gc", "--json", "--grace=0s", &scene.brick(0)];
-        let said = scene.cloudsync_with_path(&path, &args);
-        assert_eq!(number(&said.text(), "unreferenced"), 1, "{said}");
+        let output = scene.cloudsync_with_path(&path, &args);
+        assert_eq!(number(&output.text(), "unreferenced"), 1, "{output}");
         assert_eq!(deleted(&scene, &scene.brick(0), &[]), 1);
         let mut left = scene.bucket.list("").unwrap();
         left.sort();
@@ -112,7 +112,7 @@ fn an_object_that_any_file_names_is_kept() {
 }
 
 #[test]
-fn grace_counts_from_the_first_sighting() {
+fn grace_period_starts_when_gc_first_finds_the_object() {
     let scene = Scene::new("gc-grace");
     for n in 0..2 {
         scene.write(&format!("f{n}"), &pattern(n, 1000));
@@ -124,9 +124,9 @@ fn grace_counts_from_the_first_sighting() {
     let gone = key(&scene, "f0");
     remove(&scene, "f0");
     let collect = || {
-        let said = gc(&scene, &brick, &["--grace=4s", "--delete"]);
-        assert!(said.success(), "{said}");
-        let text = said.text();
+        let output = gc(&scene, &brick, &["--grace=4s", "--delete"]);
+        assert!(output.success(), "{output}");
+        let text = output.text();
         (number(&text, "waiting"), number(&text, "deleted"))
     };
     assert_eq!(collect(), (1, 0));
@@ -146,7 +146,7 @@ fn grace_counts_from_the_first_sighting() {
 }
 
 #[test]
-fn without_its_state_file_gc_deletes_nothing() {
+fn gc_without_state_file_deletes_nothing() {
     let scene = Scene::new("gc-state");
     scene.write("f", b"bytes");
     archive(&scene, 1);
@@ -154,22 +154,22 @@ fn without_its_state_file_gc_deletes_nothing() {
     let file = lab().scratch("no-folder");
     fs::write(lab().outer(&file), b"").unwrap();
     let folder = format!("--state-dir={}", file.join("x").display());
-    let said = gc(
+    let output = gc(
         &scene,
         &scene.brick(0),
         &["--grace=0s", "--delete", &folder],
     );
-    assert_eq!(said.code(), Some(3), "{said}");
-    let told = said.to_string();
+    assert_eq!(output.code(), Some(3), "{output}");
+    let output = output.to_string();
     assert!(
-        told.contains("no-folder/x/unreferenced: Not a directory"),
-        "{told}"
+        output.contains("no-folder/x/unreferenced: Not a directory"),
+        "{output}"
     );
     assert_eq!(objects(&scene), 1);
 }
 
 #[test]
-fn other_roots_keep_what_their_files_need() {
+fn gc_keeps_objects_referenced_from_other_roots() {
     let scene = Scene::new("gc-also");
     scene.write("dir/saved", &pattern(1, 2000));
     scene.write("lost", &pattern(2, 2000));
@@ -189,8 +189,11 @@ fn other_roots_keep_what_their_files_need() {
     ] {
         lab().sh("mkdir -p /run/empty").unwrap();
         let also = format!("--also={path}");
-        let said = gc(&scene, &brick, &["--grace=0s", "--delete", &also]);
-        assert!(!said.success() && said.to_string().contains(text), "{said}");
+        let output = gc(&scene, &brick, &["--grace=0s", "--delete", &also]);
+        assert!(
+            !output.success() && output.to_string().contains(text),
+            "{output}"
+        );
         assert_eq!(objects(&scene), 2);
     }
     let also = format!("--also={backup}");
@@ -199,10 +202,10 @@ fn other_roots_keep_what_their_files_need() {
     assert_eq!(deleted(&scene, &brick, &[]), 1);
 }
 
-/// Restores after a disaster from a backup of the brick, and from a bucket in which `gc` kept all that the backup
+/// Restores after a disaster from a backup of the brick and a bucket in which `gc` kept all objects that the backup
 /// needs.
 #[test]
-fn a_brick_that_is_restored_has_its_cold_files() {
+fn restored_brick_has_its_cold_files() {
     let mut scene = Scene::new("gc-restored");
     scene.write("dir/f", &pattern(1, 30_000));
     scene.write("g", &pattern(2, 500));
@@ -233,7 +236,7 @@ fn a_brick_that_is_restored_has_its_cold_files() {
     scene.done(&["verify", "--deep", &brick]);
 }
 
-/// Creates a folder with a `gluster` that gives `answer` to some commands, and runs the real one for the others.
+/// Creates a directory with a `gluster` that gives `answer` to some commands and runs the real one for the others.
 fn gluster(name: &str, commands: &str, answer: &str) -> String {
     let folder = lab().scratch(name);
     let script = format!(
@@ -248,12 +251,12 @@ fn gluster(name: &str, commands: &str, answer: &str) -> String {
 }
 
 #[test]
-fn snapshots_that_it_was_not_told_of_make_it_refuse() {
+fn gc_refuses_when_snapshots_are_unaccounted_for() {
     let scene = Scene::new("gc-snapshot");
     scene.write("f", b"bytes");
     archive(&scene, 1);
     let brick = scene.brick(0);
-    // A mounted snapshot, with the volume's earlier files.
+    // A mounted snapshot with earlier files of the volume.
     let snapshot = lab().scratch("daily").display().to_string();
     lab()
         .sh(&format!("mkdir {snapshot}; cp -a {brick}/f {snapshot}/"))
@@ -265,32 +268,32 @@ fn snapshots_that_it_was_not_told_of_make_it_refuse() {
         scene.cloudsync_with_path(&path, &args)
     };
     let two = "printf 'daily\\nweekly\\n'; exit 0";
-    let said = collect(two, &[]);
-    assert_eq!(said.code(), Some(3), "{said}");
-    let told = said.to_string();
+    let output = collect(two, &[]);
+    assert_eq!(output.code(), Some(3), "{output}");
+    let output = output.to_string();
     assert!(
-        told.contains("daily, weekly") && told.contains("--also SNAPSHOT=PATH"),
-        "{told}"
+        output.contains("daily, weekly") && output.contains("--also SNAPSHOT=PATH"),
+        "{output}"
     );
     let also = format!("--also=daily={snapshot}");
-    let said = collect(two, &[&also]);
+    let output = collect(two, &[&also]);
     assert!(
-        said.code() == Some(3) && said.to_string().contains(": weekly;"),
-        "{said}"
+        output.code() == Some(3) && output.to_string().contains(": weekly;"),
+        "{output}"
     );
-    let said = collect("echo broken >&2; exit 1", &[]);
-    assert_eq!(said.code(), Some(3), "{said}");
+    let output = collect("echo broken >&2; exit 1", &[]);
+    assert_eq!(output.code(), Some(3), "{output}");
     assert!(
-        said.to_string().contains("cannot list the snapshots"),
-        "{said}"
+        output.to_string().contains("cannot list the snapshots"),
+        "{output}"
     );
     assert_eq!(objects(&scene), 1);
     // Both snapshots are accounted for: the mounted one still needs the object.
-    let said = collect(two, &[&also, "--ignore-snapshot=weekly"]);
-    assert!(said.success() && objects(&scene) == 1, "{said}");
-    let said = collect("echo 'No snapshots present'; exit 0", &[]);
-    assert!(said.success() && objects(&scene) == 0, "{said}");
-    let said = collect("echo broken >&2; exit 1", &["--ignore-snapshot=all"]);
-    assert!(said.success(), "{said}");
+    let output = collect(two, &[&also, "--ignore-snapshot=weekly"]);
+    assert!(output.success() && objects(&scene) == 1, "{output}");
+    let output = collect("echo 'No snapshots present'; exit 0", &[]);
+    assert!(output.success() && objects(&scene) == 0, "{output}");
+    let output = collect("echo broken >&2; exit 1", &["--ignore-snapshot=all"]);
+    assert!(output.success(), "{output}");
     assert!(Path::new(&lab().outer(snapshot)).exists());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests what a copy through a mount contains, also through a client such as geo-replication's.
+//! Tests what a copy made through a mount contains, including through a client such as geo-replication's.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::scene::{Scene, lab, number, pattern};
 const GSYNCD: [&str; 2] = ["--client-pid=-1", "--aux-gfid-mount"];
 
 #[test]
-fn a_copy_has_the_bytes_and_no_marks() {
+fn copy_has_the_bytes_and_no_marks() {
     for options in [&GSYNCD[..], &[]] {
         let (from, to) = (Scene::new("copy-from"), Scene::new("copy-to"));
         for (name, size) in [("dir/a", 5000), ("dir/b", 3_000_000)] {
@@ -38,14 +38,14 @@ fn a_copy_has_the_bytes_and_no_marks() {
             let at = to.volume.bricks()[0].join(name);
             assert!(fs::read(at).unwrap() == pattern(1, size), "{name}");
         }
-        // The copy is archived as a file of its own, and uses nothing of the first volume.
+        // The copy is archived as an independent file and uses nothing of the first volume.
         let path = from.path("dir");
         from.within("remove", move || fs::remove_dir_all(path))
             .unwrap();
         from.done(&["gc", "--grace=0s", "--delete", &from.brick(0)]);
         assert!(from.bucket.list("").unwrap().is_empty());
-        let said = to.done(&["archive", "--older-than=0s", "--json", &to.brick(0)]);
-        assert_eq!(number(&said, "uploaded"), 2, "{said}");
+        let output = to.done(&["archive", "--older-than=0s", "--json", &to.brick(0)]);
+        assert_eq!(number(&output, "uploaded"), 2, "{output}");
         assert!(to.read("dir/b") == pattern(1, 3_000_000));
     }
 }

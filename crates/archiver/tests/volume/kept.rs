@@ -6,7 +6,7 @@ use std::fs;
 use crate::scene::{Scene, number, pattern};
 
 #[test]
-fn bytes_that_no_recall_wrote_are_reported_and_their_object_is_kept() {
+fn foreign_bytes_are_reported_and_their_object_kept() {
     let mut scene = Scene::new("kept");
     for name in ["dir/f", "dir/g"] {
         scene.write(name, &pattern(1, 5000));
@@ -23,25 +23,32 @@ fn bytes_that_no_recall_wrote_are_reported_and_their_object_is_kept() {
     scene.remount();
     assert_eq!(scene.read("dir/f"), b"somebody's bytes");
     let (f, dir) = (scene.inside("dir/f"), scene.inside("dir"));
-    let said = scene.done(&["status", &f]);
+    let output = scene.done(&["status", &f]);
     assert!(
-        said.contains("f: local, ") && said.contains("bytes that no recall wrote were found in it"),
-        "{said}"
+        output.contains("f: local, ")
+            && output.contains("bytes that no recall wrote were found in it"),
+        "{output}"
     );
-    assert!(said.contains(&format!("object {key}, 4.88 KiB")), "{said}");
+    assert!(
+        output.contains(&format!("object {key}, 4.88 KiB")),
+        "{output}"
+    );
     for target in [&brick, &scene.inside("")] {
-        let said = scene.done(&["status", "--summary", "--json", target]);
-        assert_eq!(number(&said, "kept_files"), 1, "{said}");
+        let output = scene.done(&["status", "--summary", "--json", target]);
+        assert_eq!(number(&output, "kept_files"), 1, "{output}");
     }
     // Neither gc nor a recall removes the record.
     scene.done(&["gc", "--grace=0s", "--delete", &brick]);
     assert_eq!(scene.bucket.list("").unwrap().len(), 2);
-    let said = scene.done(&["kept", "--recursive", "--json", &dir]);
-    assert!(number(&said, "files") == 1 && said.contains(&key), "{said}");
-    let said = scene.done(&["kept", "--drop", "--json", &f]);
-    assert_eq!(number(&said, "dropped"), 1, "{said}");
-    let said = scene.done(&["kept", "--json", &f]);
-    assert_eq!(number(&said, "files"), 0, "{said}");
+    let output = scene.done(&["kept", "--recursive", "--json", &dir]);
+    assert!(
+        number(&output, "files") == 1 && output.contains(&key),
+        "{output}"
+    );
+    let output = scene.done(&["kept", "--drop", "--json", &f]);
+    assert_eq!(number(&output, "dropped"), 1, "{output}");
+    let output = scene.done(&["kept", "--json", &f]);
+    assert_eq!(number(&output, "files"), 0, "{output}");
     scene.done(&["gc", "--grace=0s", "--delete", &brick]);
     assert_eq!(scene.bucket.list("").unwrap().len(), 1);
     assert_eq!(scene.read("dir/f"), b"somebody's bytes");

@@ -45,7 +45,7 @@ fn crit_log(scene: &Scene) -> String {
 }
 
 #[test]
-fn the_feature_is_turned_on_again_while_files_are_cold() {
+fn hook_turns_feature_back_on_while_files_are_cold() {
     let mut scene = Scene::new("leave");
     hooks();
     let names = ["dir/a", "b", "c"];
@@ -77,20 +77,20 @@ fn the_feature_is_turned_on_again_while_files_are_cold() {
     .unwrap();
     assert!(crit_log(&scene).lines().count() >= 2);
     // Cold files are listed, and recalled.
-    let said = scene.cloudsync(&["prepare-off", "--json", &volume]);
-    let text = said.text();
-    assert_eq!(said.code(), Some(1), "{said}");
+    let output = scene.cloudsync(&["prepare-off", "--json", &volume]);
+    let text = output.text();
+    assert_eq!(output.code(), Some(1), "{output}");
     assert_eq!(
         (number(&text, "cold_files"), number(&text, "cold_bytes")),
         (3, 15_000),
-        "{said}"
+        "{output}"
     );
-    assert!(text.contains("\"dir/a\""), "{said}");
-    let said = scene.done(&["prepare-off", "--recall", "--json", &scene.inside("")]);
+    assert!(text.contains("\"dir/a\""), "{output}");
+    let output = scene.done(&["prepare-off", "--recall", "--json", &scene.inside("")]);
     assert_eq!(
-        (number(&said, "cold_files"), number(&said, "recalled")),
+        (number(&output, "cold_files"), number(&output, "recalled")),
         (0, 3),
-        "{said}"
+        "{output}"
     );
     let before = crit_log(&scene);
     scene.volume.set("features.cloudsync", "off").unwrap();
@@ -103,15 +103,15 @@ fn the_feature_is_turned_on_again_while_files_are_cold() {
 }
 
 #[test]
-fn who_accepts_the_loss_may_turn_it_off() {
+fn accepted_loss_lets_the_feature_be_turned_off() {
     let scene = Scene::new("loss");
     hooks();
     scene.write("f", &pattern(1, 5000));
     let brick = scene.brick(0);
     scene.done(&["archive", "--older-than=0s", &brick]);
     let volume = scene.volume.name().to_owned();
-    let said = scene.done(&["prepare-off", "--accept-loss", &volume]);
-    assert!(said.contains("1 files are cold"), "{said}");
+    let output = scene.done(&["prepare-off", "--accept-loss", &volume]);
+    assert!(output.contains("1 files are cold"), "{output}");
     scene.volume.set("features.cloudsync", "off").unwrap();
     thread::sleep(Duration::from_secs(5));
     assert!(!is_on(&scene));
@@ -128,7 +128,7 @@ fn who_accepts_the_loss_may_turn_it_off() {
 }
 
 #[test]
-fn a_reset_of_everything_leaves_no_file_empty() {
+fn volume_reset_leaves_no_file_empty() {
     let mut scene = Scene::new("reset");
     hooks();
     scene.write("f", &pattern(1, 5000));
@@ -140,7 +140,7 @@ fn a_reset_of_everything_leaves_no_file_empty() {
     until(PATIENCE, "the feature", || is_on(&scene).then_some(())).unwrap();
     assert!(crit_log(&scene).contains("set the store's options again"));
     scene.remount();
-    // The store's options are not set: reading gives an error, and not an empty file.
+    // The store's options are not set: reading fails instead of returning an empty file.
     let path = scene.path("f");
     let read = scene.within("read", move || fs::read(path));
     assert!(read.is_err(), "{read:?}");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Tests the program on real volumes with a real S3 server.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 mod archive;
 mod care;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests a bucket that was copied to another one: the objects are the same, but their etags differ.
+//! Tests a bucket that was copied to another one: the objects are the same, but their ETags differ.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::scene::{Scene, lab, number, pattern};
 
 const KEY: &str = "trusted.glusterfs.cs.key";
 const RECORD: &str = "trusted.glusterfs.cs.record";
-/// Uploaded in parts, whose size differs between the buckets: the etag depends on their number.
+/// Uploaded in parts, whose size differs between the buckets: the ETag depends on their number.
 const SIZE: usize = 20_000_000;
 
 fn at(scene: &Scene, name: &str) -> PathBuf {
@@ -24,7 +24,7 @@ fn key(scene: &Scene, name: &str) -> String {
     String::from_utf8(key).unwrap()
 }
 
-/// Copies as `rclone copy --metadata` does: with metadata, in parts of another size.
+/// Copies as `rclone copy --metadata` does: with metadata, in parts of a different size.
 fn copy(from: &Bucket, to: &Bucket, key: &str) {
     let names = [
         "path", "size", "mtime", "mode", "owner", "gfid", "volume", "checksum",
@@ -58,7 +58,7 @@ fn copy(from: &Bucket, to: &Bucket, key: &str) {
 }
 
 #[test]
-fn a_bucket_that_moved_is_verified_and_adopted() {
+fn copied_bucket_is_verified_and_adopted() {
     let mut scene = Scene::new("moved");
     let names = ["copied", "without-record", "bare", "other"];
     for (seed, name) in names.iter().enumerate() {
@@ -74,13 +74,13 @@ fn a_bucket_that_moved_is_verified_and_adopted() {
         let sum = Algorithm::Crc64Nvme.of(&pattern(seed as u64, SIZE));
         assert_eq!((record.size, record.checksum), (SIZE as u64, Some(sum)));
     }
-    // Files that older versions archived have none.
+    // Files archived by older versions have no record.
     xattr::remove(at(&scene, "without-record"), RECORD).unwrap();
     let new = lab().s3().unwrap().bucket("moved-to").unwrap();
     for name in ["copied", "without-record"] {
         copy(&scene.bucket, &new, &key(&scene, name));
     }
-    // A tool that drops metadata, and a foreign object of the same size.
+    // A tool that drops metadata, and an unrelated object of the same size.
     new.put(&key(&scene, "bare"), &pattern(2, SIZE)).unwrap();
     new.put(&key(&scene, "other"), &pattern(9, SIZE)).unwrap();
     let bucket = new.name().to_owned();
@@ -90,26 +90,26 @@ fn a_bucket_that_moved_is_verified_and_adopted() {
         .unwrap();
     let verify = |scene: &Scene, more: &[&str], target: &str| {
         let args = [&["verify", "--json"], more, &[target]].concat();
-        let said = scene.cloudsync(&args);
-        let text = said.text();
+        let output = scene.cloudsync(&args);
+        let text = output.text();
         let counts = ["checked", "other_version", "adopted", "wrong"];
-        (counts.map(|name| number(&text, name)), said.to_string())
+        (counts.map(|name| number(&text, name)), output.to_string())
     };
     for target in [brick.clone(), scene.inside("")] {
-        let (counts, said) = verify(&scene, &[], &target);
-        assert_eq!(counts, [4, 2, 0, 2], "{said}");
+        let (counts, output) = verify(&scene, &[], &target);
+        assert_eq!(counts, [4, 2, 0, 2], "{output}");
         assert!(
-            said.contains("nothing proves") && said.contains("--adopt"),
-            "{said}"
+            output.contains("nothing proves") && output.contains("--adopt"),
+            "{output}"
         );
-        let (counts, said) = verify(&scene, &["--deep"], &target);
-        assert_eq!(counts, [4, 3, 0, 1], "{said}");
+        let (counts, output) = verify(&scene, &["--deep"], &target);
+        assert_eq!(counts, [4, 3, 0, 1], "{output}");
     }
-    let (counts, said) = verify(&scene, &["--deep", "--adopt"], &brick);
-    assert_eq!(counts, [4, 3, 3, 1], "{said}");
+    let (counts, output) = verify(&scene, &["--deep", "--adopt"], &brick);
+    assert_eq!(counts, [4, 3, 3, 1], "{output}");
     // Adoption is permanent: the next run reports no other version.
-    let (counts, said) = verify(&scene, &[], &brick);
-    assert_eq!(counts, [4, 0, 0, 1], "{said}");
+    let (counts, output) = verify(&scene, &[], &brick);
+    assert_eq!(counts, [4, 0, 0, 1], "{output}");
     scene.remount();
     for (seed, name) in names.iter().enumerate().take(3) {
         assert!(scene.read(name) == pattern(seed as u64, SIZE), "{name}");

@@ -6,7 +6,7 @@ use std::fs;
 use crate::scene::{Scene, lab, pattern};
 
 #[test]
-fn a_policy_is_run_and_reported() {
+fn policy_runs_and_writes_a_report() {
     let scene = Scene::new("policy");
     for (name, size) in [("a.mov", 5000), ("b.db", 5000), ("small", 10)] {
         scene.write(name, &pattern(1, size));
@@ -22,18 +22,18 @@ fn a_policy_is_run_and_reported() {
     );
     fs::write(lab().outer(&config), text).unwrap();
     let config = config.display().to_string();
-    let said = scene.done(&["run", "--config", &config]);
+    let output = scene.done(&["run", "--config", &config]);
     assert!(
-        said.contains("r at ") && said.contains(": done: archived 1 files, 4.88 KiB"),
-        "{said}"
+        output.contains("r at ") && output.contains(": done: archived 1 files, 4.88 KiB"),
+        "{output}"
     );
     assert!(
-        said.contains("/not/here: skipped: not on this node"),
-        "{said}"
+        output.contains("/not/here: skipped: not on this node"),
+        "{output}"
     );
     assert!(
-        said.contains("full at ") && said.contains("% is free"),
-        "{said}"
+        output.contains("full at ") && output.contains("% is free"),
+        "{output}"
     );
     assert!(scene.is_cold("a.mov") && !scene.is_cold("b.db") && !scene.is_cold("small"));
     let report = fs::read_to_string(lab().outer(report)).unwrap();
@@ -43,13 +43,13 @@ fn a_policy_is_run_and_reported() {
 }
 
 #[test]
-fn one_run_for_each_brick() {
+fn only_one_run_per_brick() {
     let scene = Scene::new("lock");
     for n in 0..40 {
         scene.write(&format!("f{n}"), &pattern(n, 1000));
     }
     let brick = scene.brick(0);
-    // Slow enough to be running when the second run starts.
+    // Slow enough to be still running when the second run starts.
     let args = [
         "archive",
         "--older-than=0s",
@@ -61,20 +61,20 @@ fn one_run_for_each_brick() {
     let cold = || (0..40).any(|n| scene.is_cold(&format!("f{n}")));
     let patience = std::time::Duration::from_secs(30);
     cloudsync_lab::until(patience, "the first file", || cold().then_some(())).unwrap();
-    let said = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
-    assert_eq!(said.code(), Some(5), "{said}");
+    let output = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
+    assert_eq!(output.code(), Some(5), "{output}");
     assert!(
-        String::from_utf8_lossy(&said.stderr).contains("another run holds the lock"),
-        "{said}"
+        String::from_utf8_lossy(&output.stderr).contains("another run holds the lock"),
+        "{output}"
     );
     assert!(scene.signal("TERM"));
     assert_eq!(first.wait().unwrap().code(), Some(130));
-    let said = scene.done(&["archive", "--older-than=0s", &brick]);
-    assert!(said.contains("0 failed"), "{said}");
+    let output = scene.done(&["archive", "--older-than=0s", &brick]);
+    assert!(output.contains("0 failed"), "{output}");
 }
 
 #[test]
-fn mistakes_are_told_with_their_exit_code() {
+fn usage_errors_have_their_exit_codes() {
     let scene = Scene::new("usage");
     scene.write("file", b"x");
     for (args, code, text) in [
@@ -92,10 +92,10 @@ fn mistakes_are_told_with_their_exit_code() {
         ),
         (&["rebuild", "--from=x", "/"], 2, "not the id of a volume"),
     ] {
-        let said = scene.cloudsync(args);
-        let told = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert_eq!(said.code(), Some(code), "{said}");
-        assert!(told.contains(text), "{told}");
+        let output = scene.cloudsync(args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(text), "{stderr}");
     }
     // A store that refuses everything is reported once, not for each file.
     let brick = scene.brick(0);
@@ -105,18 +105,18 @@ fn mistakes_are_told_with_their_exit_code() {
         "--bucket=no-such-bucket",
         &brick,
     ];
-    let said = scene.cloudsync(&args);
-    assert_eq!(said.code(), Some(4), "{said}");
+    let output = scene.cloudsync(&args);
+    assert_eq!(output.code(), Some(4), "{output}");
     assert!(
-        said.text().contains("STOPPED") && said.text().contains("no such bucket"),
-        "{said}"
+        output.text().contains("STOPPED") && output.text().contains("no such bucket"),
+        "{output}"
     );
     scene
         .volume
         .set("features.s3plugin-seckey", "wrong")
         .unwrap();
-    let said = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
-    assert!(said.text().contains("check s3plugin-seckey"), "{said}");
+    let output = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
+    assert!(output.text().contains("check s3plugin-seckey"), "{output}");
     assert_eq!(scene.read("file"), b"x");
     let pages = lab().scratch("man");
     scene.done(&["manual", &pages.display().to_string()]);

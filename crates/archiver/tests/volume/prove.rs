@@ -15,7 +15,7 @@ fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]
 }
 
-/// Of the first `count` files, those whose brick file has that mark.
+/// Those of the first `count` files whose brick file has that mark.
 fn with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {
     let brick = &scene.volume.bricks()[0];
     let has = |n: &u64| {
@@ -29,7 +29,7 @@ const REMOTE: &str = "trusted.glusterfs.cs.remote";
 const NOTE: &str = "trusted.cloudsync.last";
 
 #[test]
-fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
+fn kills_corrupt_nothing_and_cause_no_second_upload() {
     const FILES: u64 = 120;
     let mut scene = Scene::new("killed");
     let size = |n: u64| {
@@ -61,13 +61,13 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
         let objects = scene.bucket.list("").unwrap().len();
         let more = random.usize(1..6);
         let mut run = scene.start(&args);
-        until(PATIENCE, "the instant to be killed", || {
+        until(PATIENCE, "the state in which to kill", || {
             let there = match round % 3 {
-                // Before its object is whole.
+                // Before its object is complete.
                 0 => !with(&scene, FILES, NOTE).is_subset(&noted),
-                // When the store has this number of further objects.
+                // When the store has this number of additional objects.
                 1 => scene.bucket.list("").unwrap().len() >= objects + more,
-                // When this number of further files is cold.
+                // When this number of additional files is cold.
                 _ => with(&scene, FILES, REMOTE).len() >= cold.len() + more,
             };
             there.then_some(())
@@ -75,7 +75,7 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
         .unwrap();
         assert!(scene.signal("KILL"), "round {round} had ended");
         assert_eq!(run.wait().unwrap().signal(), Some(9), "round {round}");
-        // Each file is local, or whole in the store, even right after the kill.
+        // Each file is local, or complete in the store, even right after the kill.
         let n = random.u64(0..FILES);
         assert!(
             scene.read(&format!("f{n}")) == pattern(n, size(n)),
@@ -84,7 +84,7 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
     }
     // The bricks may need a moment to notice that the last client has ended: until then its files count as open. A
     // client killed right after a truncation leaves a cold file with a mark, which the next reader removes.
-    until(PATIENCE, "a run that leaves nothing", || {
+    until(PATIENCE, "a run after which nothing is left to do", || {
         scene.done(&archive(&brick));
         (with(&scene, FILES, REMOTE).len() as u64 == FILES).then_some(())
     })
@@ -102,7 +102,7 @@ fn killed_at_any_instant_it_leaves_nothing_wrong_and_uploads_nothing_twice() {
 }
 
 #[test]
-fn two_archivers_at_once_upload_each_file_once() {
+fn concurrent_archivers_upload_each_file_once() {
     let mut scene = Scene::new("two");
     let path = scene.mount().path();
     scene.within("write", move || {
@@ -113,9 +113,9 @@ fn two_archivers_at_once_upload_each_file_once() {
     let (brick, mount) = (scene.brick(0), scene.inside(""));
     let at = |target: &str| {
         let args = ["archive", "--older-than=0s", "--no-lock", "--json", target];
-        let said = scene.cloudsync(&args);
-        assert_eq!(said.code(), Some(0), "{said}");
-        number(&said.text(), "archived")
+        let output = scene.cloudsync(&args);
+        assert_eq!(output.code(), Some(0), "{output}");
+        number(&output.text(), "archived")
     };
     let (one, two) = thread::scope(|scope| {
         let other = scope.spawn(|| at(&mount));
@@ -125,8 +125,8 @@ fn two_archivers_at_once_upload_each_file_once() {
     // The files that each run left to the other.
     scene.done(&archive(&brick));
     assert!((0..150).all(|n| scene.is_cold(&format!("f{n}"))));
-    // One run may read what the other has just truncated, which recalls it, and archive it again; but nothing is
-    // uploaded twice.
+    // One run may read a file that the other has just truncated, which recalls it, and archive it again; but nothing
+    // is uploaded twice.
     assert_eq!(scene.bucket.list("").unwrap().len(), 150);
     scene.done(&["verify", &brick]);
     scene.remount();
@@ -136,14 +136,14 @@ fn two_archivers_at_once_upload_each_file_once() {
 }
 
 #[test]
-fn a_replicated_volume_with_a_brick_down_is_archived() {
+fn replicated_volume_is_archived_with_a_brick_down() {
     let mut scene = Scene::on("replica", Layout::Replica(3), &[]);
     for n in 0..20 {
         scene.write(&format!("f{n}"), &pattern(n, 5000));
     }
     scene.volume.kill_brick(2).unwrap();
-    let said = scene.done(&archive(&scene.brick(0)));
-    assert_eq!(number(&said, "archived"), 20, "{said}");
+    let output = scene.done(&archive(&scene.brick(0)));
+    assert_eq!(number(&output, "archived"), 20, "{output}");
     scene.remount();
     for n in 0..10 {
         assert!(scene.read(&format!("f{n}")) == pattern(n, 5000), "f{n}");

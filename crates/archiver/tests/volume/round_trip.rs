@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests that files of any name are the same after an archive and a recall.
+//! Tests that files with any name are the same after being archived and recalled.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::scene::{Scene, lab, number, patience, pattern};
 
 #[test]
-fn odd_names_are_names() {
+fn odd_names_survive_a_round_trip() {
     let mut scene = Scene::new("odd");
     let files = odd_names(count());
     let root = scene.mount().path();
@@ -21,20 +21,20 @@ fn odd_names_are_names() {
             fs::write(path, pattern(*seed, 300)).unwrap();
         }
     });
-    let said = scene.done(&["archive", "--older-than=0s", "--json", &scene.brick(0)]);
+    let output = scene.done(&["archive", "--older-than=0s", "--json", &scene.brick(0)]);
     assert_eq!(
-        (number(&said, "archived"), number(&said, "failed")),
+        (number(&output, "archived"), number(&output, "failed")),
         (files.len() as u64, 0),
-        "{said}"
+        "{output}"
     );
     scene.done(&["verify", &scene.brick(0)]);
     scene.remount();
     let args = ["recall", "--recursive", "--wait", "--json"];
-    let said = scene.done(&[&args[..], &[&scene.inside("")]].concat());
+    let output = scene.done(&[&args[..], &[&scene.inside("")]].concat());
     assert_eq!(
-        (number(&said, "recalled"), number(&said, "failed")),
+        (number(&output, "recalled"), number(&output, "failed")),
         (files.len() as u64, 0),
-        "{said}"
+        "{output}"
     );
     let root = scene.mount().path();
     scene.within("read", move || {
@@ -44,7 +44,7 @@ fn odd_names_are_names() {
             assert!(fs::read(path).unwrap() == pattern(*seed, 300), "{name:?}");
             found += 1;
         }
-        println!("{found} odd names went to the store and came back");
+        println!("{found} files with odd names were archived and recalled");
     });
 }
 
@@ -108,7 +108,7 @@ fn odd_names(count: usize) -> BTreeMap<Vec<u8>, u64> {
 }
 
 #[test]
-fn a_tree_comes_back_as_it_was() {
+fn tree_is_unchanged_after_a_round_trip() {
     let mut scene = Scene::new("tree");
     let tree = std::env::var("CLOUDSYNC_TREE").unwrap_or("/usr/include/glusterfs".to_owned());
     // Names, types, modes, owners, links, mtimes, sizes, targets; then user attributes; then every byte.
@@ -132,13 +132,13 @@ fn a_tree_comes_back_as_it_was() {
          touch -d '1999-12-31 23:59:59.123456789' inode.h; setfattr -n user.colour -v blue fd.h",
     );
     let before = script(&scene, LOOK);
-    let said = scene.done(&["archive", "--older-than=0s", "--json", &scene.brick(0)]);
-    let archived = number(&said, "archived");
-    assert!(archived > 80, "{said}");
+    let output = scene.done(&["archive", "--older-than=0s", "--json", &scene.brick(0)]);
+    let archived = number(&output, "archived");
+    assert!(archived > 80, "{output}");
     assert!(scene.is_cold("tree/extra/xlator.h") && scene.is_cold("tree/extra/hard-link"));
     scene.remount();
     assert!(script(&scene, LOOK) == before);
     scene.remount();
     assert!(script(&scene, LOOK) == before);
-    println!("{archived} files of {tree} went to the store and came back");
+    println!("{archived} files of {tree} were archived and recalled");
 }

@@ -108,7 +108,7 @@ impl Scene {
         self.within("read", move || fs::read(path)).unwrap()
     }
 
-    /// Reads a cold file, and waits for the end of its recall: readers are answered before the bricks have all bytes,
+    /// Reads a cold file and waits for the end of its recall: readers are answered before the bricks have all bytes,
     /// and until then the file cannot be archived.
     #[track_caller]
     pub(crate) fn recall(&self, name: &str) -> Vec<u8> {
@@ -128,12 +128,12 @@ impl Scene {
         format!("{:?}{}", fs::metadata(path), self.volume.marks(name))
     }
 
-    /// Runs the program, with any result.
+    /// Runs the program; its result is not checked.
     pub(crate) fn cloudsync(&self, args: &[&str]) -> Outcome {
         lab().run_with(patience(), PROGRAM, args, |_| {}).unwrap()
     }
 
-    /// Runs the program with another folder first in PATH.
+    /// Runs the program with another directory first in PATH.
     pub(crate) fn cloudsync_with_path(&self, folder: &str, args: &[&str]) -> Outcome {
         let path = std::env::var("PATH").unwrap();
         let configure = |command: &mut Command| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests stores that fail: half-way, because they are full, or because they are throttled.
+//! Tests stores that fail: midway, because they are full, or because they are throttled.
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
@@ -23,19 +23,19 @@ fn files(scene: &Scene, count: u64, size: usize) {
     });
 }
 
-/// A relay to the store, and its URL. `watch` sees what is sent to the store before it is forwarded.
-pub(crate) fn detour(watch: impl Fn(&[u8]) + Send + Sync + 'static) -> (Relay, String) {
+/// A relay to the store, and its URL. `watch` sees the data for the store before it is forwarded.
+pub(crate) fn relay_to_store(watch: impl Fn(&[u8]) + Send + Sync + 'static) -> (Relay, String) {
     let (relay, port) = (Relay::default(), lab().s3().unwrap().http_port());
     let listening = relay.to(lab(), move || Ok(port), watch).unwrap();
     (relay, format!("http://{listening}"))
 }
 
 #[test]
-fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
+fn store_failing_midway_fails_the_run_but_no_file() {
     let scene = Scene::new("half-way");
     files(&scene, 100, 2000);
     let brick = scene.brick(0);
-    let (relay, hostname) = detour(|_| {});
+    let (relay, hostname) = relay_to_store(|_| {});
     let hostname = format!("--hostname={hostname}");
     let mut args = vec![
         "archive",
@@ -62,7 +62,7 @@ fn a_store_that_fails_half_way_fails_the_run_and_no_file() {
     }
 }
 
-/// A server that answers a request, depending on its method, with this status, or not at all.
+/// A server that answers a request with a status that depends on its method, or not at all.
 fn server(answer: fn(&str) -> Option<&'static str>) -> String {
     let listening = lab().listen(move |client| answer_all(&client, answer));
     format!("http://{}", listening.unwrap())
@@ -80,7 +80,7 @@ fn answer_all(mut client: &TcpStream, answer: fn(&str) -> Option<&'static str>) 
 }
 
 /// A store without objects that answers uploads with this status.
-const fn putting(method: &str, answer: Option<&'static str>) -> Option<&'static str> {
+const fn answer_put(method: &str, answer: Option<&'static str>) -> Option<&'static str> {
     if matches!(method.as_bytes(), b"PUT") {
         answer
     } else {
@@ -88,8 +88,8 @@ const fn putting(method: &str, answer: Option<&'static str>) -> Option<&'static 
     }
 }
 
-/// The run must stop early, report the store and the error, and leave the files unchanged.
-fn ends_early(scene: &Scene, more: &[&str], said: &[&str]) {
+/// Checks that the run stops early, reports the store and the error, and leaves the files unchanged.
+fn assert_stops_early(scene: &Scene, more: &[&str], expected: &[&str]) {
     let brick = scene.brick(0);
     let mut args = archive(&brick).to_vec();
     args.extend(more);
@@ -98,28 +98,28 @@ fn ends_early(scene: &Scene, more: &[&str], said: &[&str]) {
     let text = outcome.text();
     let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let stopped = last["stopped"].as_str().unwrap_or_default();
-    for words in said {
+    for words in expected {
         assert!(stopped.contains(words), "{words}: {stopped}");
     }
-    // Some files still fit into a folder, while others fail.
+    // Some files still fit into the directory, while others fail.
     assert!(number(&text, "failed") < 100, "{outcome}");
     println!("{stopped}; {:.1} s", outcome.took.as_secs_f64());
 }
 
 #[test]
-fn a_store_that_is_full_ends_the_run_and_says_so() {
+fn full_store_stops_the_run_and_is_reported() {
     let scene = Scene::new("full");
     files(&scene, 100, 100_000);
     let hostname = format!(
         "--hostname={}",
-        server(|method| putting(method, Some("507 Insufficient Storage")))
+        server(|method| answer_put(method, Some("507 Insufficient Storage")))
     );
-    ends_early(
+    assert_stops_early(
         &scene,
         &[&hostname],
         &["the store is full", "HTTP 507", "bucket full-", ADDRESS],
     );
-    // A folder on a file system that is too small.
+    // A directory on a file system that is too small.
     let folder = lab().scratch("full-store").display().to_string();
     lab()
         .sh(&format!(
@@ -131,7 +131,7 @@ fn a_store_that_is_full_ends_the_run_and_says_so() {
         ("features.cloudsync-store-id", &format!("path={folder}")),
     ];
     scene.volume.set_all(&settings).unwrap();
-    ends_early(
+    assert_stops_early(
         &scene,
         &[],
         &["the store is full", "No space left on device", &folder],
@@ -144,15 +144,15 @@ fn a_store_that_is_full_ends_the_run_and_says_so() {
 }
 
 #[test]
-fn a_store_that_throttles_is_not_taken_for_a_file_that_changed() {
+fn throttling_is_not_mistaken_for_a_changed_file() {
     let scene = Scene::new("throttled");
     files(&scene, 100, 100);
     let throttles = server(|_| Some("503 Slow Down"));
     let hostname = format!("--hostname={throttles}");
     let args = [hostname.as_str(), "--store-id=retries=0"];
-    ends_early(&scene, &args, &["times in a row", "HTTP 503"]);
+    assert_stops_early(&scene, &args, &["times in a row", "HTTP 503"]);
     // The archiver's uploads succeed, but the translator is throttled.
-    let takes = server(|method| putting(method, Some("200 OK\r\netag: \"x\"")));
+    let takes = server(|method| answer_put(method, Some("200 OK\r\netag: \"x\"")));
     let brick = scene.brick(0);
     let settings = [
         ("features.s3plugin-hostname", throttles.as_str()),
@@ -170,15 +170,15 @@ fn a_store_that_throttles_is_not_taken_for_a_file_that_changed() {
 
 /// Waits for half a minute, so it runs only on request.
 #[test]
-fn a_store_that_does_not_answer_ends_the_run_and_says_so() {
+fn unresponsive_store_stops_the_run_and_is_reported() {
     if std::env::var_os("CLOUDSYNC_TEST_SECONDS").is_none() {
         return;
     }
     let scene = Scene::new("silent");
     files(&scene, 100, 100);
-    let hostname = format!("--hostname={}", server(|method| putting(method, None)));
+    let hostname = format!("--hostname={}", server(|method| answer_put(method, None)));
     let args = [hostname.as_str(), "--store-id=retries=8"];
-    ends_early(
+    assert_stops_early(
         &scene,
         &args,
         &["times in a row", "no answer in time", ADDRESS],
@@ -186,17 +186,17 @@ fn a_store_that_does_not_answer_ends_the_run_and_says_so() {
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_said_once() {
+fn missing_bucket_is_reported_once() {
     let scene = Scene::new("no-bucket");
     files(&scene, 60, 100);
     let args = ["archive", "--older-than=0s", "--bucket=nosuch"];
     let outcome = scene.cloudsync(&[&args[..], &[&scene.brick(0)]].concat());
     assert_eq!(outcome.code(), Some(4), "{outcome}");
-    let said = outcome.to_string();
-    assert_eq!(said.matches("cloudsync: failed").count(), 1, "{said}");
+    let output = outcome.to_string();
+    assert_eq!(output.matches("cloudsync: failed").count(), 1, "{output}");
     assert!(
-        said.contains("STOPPED: no explanation (NoSuchBucket"),
-        "{said}"
+        output.contains("STOPPED: no explanation (NoSuchBucket"),
+        "{output}"
     );
     assert!((0..60).all(|n| !scene.is_cold(&format!("f{n}"))));
 }

@@ -13,13 +13,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::scene::{PATIENCE, Scene, number, pattern};
-use crate::store::detour;
+use crate::store::relay_to_store;
 
 fn archive(target: &str) -> [&str; 4] {
     ["archive", "--older-than=0s", "--json", target]
 }
 
-/// A file that a writer changes: its content and all earlier versions, to explain a byte that is lost.
+/// A file that a writer changes: its content and all earlier versions, to explain a lost byte.
 struct Written {
     bytes: Vec<u8>,
     history: Vec<(String, Vec<u8>)>,
@@ -39,7 +39,7 @@ impl Written {
         let first = state.unwrap_or(self.history.len().saturating_sub(8));
         let done: Vec<_> = self.history[first..].iter().map(|(what, _)| what).collect();
         format!(
-            "{} bytes for {}, other from {differs:?} on; it is state {state:?} of {}; since then {done:#?}",
+            "{} bytes instead of {}, different from offset {differs:?} on; matches version {state:?} of {}; changes since: {done:#?}",
             found.len(),
             self.bytes.len(),
             self.history.len(),
@@ -47,13 +47,13 @@ impl Written {
     }
 }
 
-/// Closes a file and checks the result: close reports the writes that write-behind could not complete.
+/// Closes a file and checks the result: close reports writes that write-behind could not complete.
 fn close(file: File) -> io::Result<()> {
     // SAFETY: this function owned the descriptor, and nothing else uses it.
     Ok(unsafe { rustix::io::try_close(file.into_raw_fd()) }?)
 }
 
-/// Changes a file as `rsync -t --inplace` does: other bytes, same size, same mtime.
+/// Changes a file as `rsync -t --inplace` does: different bytes, same size, same mtime.
 fn change_in_place(path: &Path, bytes: &[u8], place: usize) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     let mtime = file.metadata()?.modified()?;
@@ -62,11 +62,15 @@ fn change_in_place(path: &Path, bytes: &[u8], place: usize) -> io::Result<()> {
     close(file)
 }
 
-/// The changes that a writer makes.
-fn disturb(path: &Path, written: &mut Written, random: &mut fastrand::Rng) -> io::Result<()> {
+/// Makes a random change.
+fn change_at_random(
+    path: &Path,
+    written: &mut Written,
+    random: &mut fastrand::Rng,
+) -> io::Result<()> {
     let truth = &mut written.bytes;
     let piece = pattern(random.u64(..), random.usize(1..200));
-    let begun = SystemTime::now();
+    let started = SystemTime::now();
     let kind = random.u32(0..6);
     let mut place = 0;
     match kind {
@@ -89,7 +93,7 @@ fn disturb(path: &Path, written: &mut Written, random: &mut fastrand::Rng) -> io
             truth.truncate(keep);
             close(file)?;
         }
-        // As an editor does.
+        // As an editor saves a file.
         3 => {
             let beside = path.with_extension("new");
             let mut file = File::create(&beside)?;
@@ -114,7 +118,7 @@ fn disturb(path: &Path, written: &mut Written, random: &mut fastrand::Rng) -> io
     let what = format!(
         "kind {kind} at {place}, {} bytes, from {:?} to {:?}",
         piece.len(),
-        since(begun),
+        since(started),
         since(SystemTime::now())
     );
     written.history.push((what, written.bytes.clone()));
@@ -122,7 +126,7 @@ fn disturb(path: &Path, written: &mut Written, random: &mut fastrand::Rng) -> io
 }
 
 #[test]
-fn writers_lose_no_byte_while_their_files_are_archived() {
+fn no_write_is_lost_while_files_are_archived() {
     let mut scene = Scene::new("writers");
     let ended = Arc::new(AtomicBool::new(false));
     let root = scene.mount().path();
@@ -139,7 +143,7 @@ fn writers_lose_no_byte_while_their_files_are_archived() {
         while !stop.load(Ordering::Relaxed) {
             let n = random.usize(0..truth.len());
             let (name, written) = truth.iter_mut().nth(n).unwrap();
-            let done = disturb(&root.join(name), written, &mut random);
+            let done = change_at_random(&root.join(name), written, &mut random);
             assert!(done.is_ok(), "{name:?}: {done:?}, {}", written.explain(&[]));
             changes += 1;
             thread::sleep(Duration::from_millis(random.u64(0..4)));
@@ -147,8 +151,8 @@ fn writers_lose_no_byte_while_their_files_are_archived() {
         (truth, changes)
     });
     let brick = scene.brick(0);
-    let (begun, mut archived, mut changed) = (Instant::now(), 0, 0);
-    while begun.elapsed() < Duration::from_secs(8) {
+    let (started, mut archived, mut changed) = (Instant::now(), 0, 0);
+    while started.elapsed() < Duration::from_secs(8) {
         let outcome = scene.cloudsync(&archive(&brick));
         assert_ne!(outcome.code(), Some(3), "{outcome}");
         archived += number(&outcome.text(), "archived");
@@ -156,9 +160,9 @@ fn writers_lose_no_byte_while_their_files_are_archived() {
     }
     ended.store(true, Ordering::Relaxed);
     let (truth, changes) = scene
-        .within("the writer's end", move || writer.join())
+        .within("the end of the writer", move || writer.join())
         .unwrap();
-    println!("{changes} changes, {archived} archives, {changed} left because of a change");
+    println!("{changes} changes, {archived} archived, {changed} skipped because of a change");
     assert!(archived > 24 && changes > 100);
     scene.done(&archive(&brick));
     scene.remount();
@@ -181,9 +185,9 @@ fn writers_lose_no_byte_while_their_files_are_archived() {
 }
 
 /// The archiver finds that the object of the last archive holds another version, and retries with a new key. It must
-/// read the file again, even if size and mtime are unchanged.
+/// read the file again, even if its size and mtime are unchanged.
 #[test]
-fn a_change_in_place_between_two_attempts_is_not_lost() {
+fn in_place_change_between_attempts_is_not_lost() {
     let mut scene = Scene::new("attempts");
     let brick = scene.brick(0);
     let path = scene.path("f");
@@ -195,21 +199,21 @@ fn a_change_in_place_between_two_attempts_is_not_lost() {
         scene.within("change", work).unwrap();
     };
     change(&scene, 2);
-    // The first request checks the last object's attributes, before the file is read; the second compares the checksum
-    // of the bytes that were read.
+    // The first request checks the attributes of the last object, before the file is read; the second compares the
+    // checksum of the bytes that were read.
     let asked = AtomicU32::new(0);
-    let (tell, told) = mpsc::channel();
+    let (send, reached) = mpsc::channel();
     let (go, wait) = mpsc::channel();
-    let (tell, wait) = (Mutex::new(tell), Mutex::new(wait));
-    let (_, hostname) = detour(move |bytes| {
+    let (send, wait) = (Mutex::new(send), Mutex::new(wait));
+    let (_, hostname) = relay_to_store(move |bytes| {
         if bytes.starts_with(b"HEAD ") && asked.fetch_add(1, Ordering::Relaxed) == 1 {
-            let _ = tell.lock().unwrap().send(());
+            let _ = send.lock().unwrap().send(());
             let _ = wait.lock().unwrap().recv_timeout(PATIENCE);
         }
     });
     let hostname = format!("--hostname={hostname}");
     let mut run = scene.start(&["archive", "--older-than=0s", &hostname, &brick]);
-    told.recv_timeout(PATIENCE).unwrap();
+    reached.recv_timeout(PATIENCE).unwrap();
     change(&scene, 3);
     go.send(()).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(0));
