@@ -14,7 +14,7 @@ use crate::ops::NAMES;
 use crate::reference::Side;
 use crate::scene::{self, assert_same};
 
-/// Fails unless it failed with that errno.
+/// Asserts that the result is this errno.
 #[track_caller]
 pub(crate) fn assert_errno<T: std::fmt::Debug>(result: io::Result<T>, want: i32) {
     match result {
@@ -27,8 +27,8 @@ pub(crate) fn assert_errno<T: std::fmt::Debug>(result: io::Result<T>, want: i32)
 }
 
 impl Harness {
-    /// After each step: the attributes of what was touched as both clients show them (the one at work first), and all
-    /// bytes that lie on the brick.
+    /// After each step: compares the attributes of the touched files as both clients show them (the active client
+    /// first), and all bytes on the brick.
     pub(crate) fn check(&mut self, side: Side, touched: &[u8]) {
         self.check_brick(touched);
         for side in [side, side.other()] {
@@ -73,7 +73,7 @@ impl Harness {
         let mtime = (found.mtime(), found.mtime_nsec());
         match inode.mtime {
             Some(want) => assert_eq!(mtime, want, "mtime of {what}"),
-            // The bricks never move it back, so a time in the future stays.
+            // The bricks never set mtime back, so one in the future stays.
             None => assert!(
                 mtime >= inode.floor,
                 "mtime of {what}: {mtime:?} after {:?}",
@@ -87,17 +87,17 @@ impl Harness {
         self.volume.bricks()[0].join(self.name(name))
     }
 
-    /// Whether the brick says so.
+    /// Whether the file is cold on the brick.
     pub(crate) fn is_cold(&self, name: u8) -> bool {
         has(&self.brick(name), "remote")
     }
 
-    /// Whether an archive or a recall is at work, or was.
+    /// Whether the brick has the mark of an archive or a recall, which may be running or have died.
     pub(crate) fn is_marked(&self, name: u8) -> bool {
         has(&self.brick(name), "downloading")
     }
 
-    /// A file is either local with all of its bytes, or cold with none of them and no mark.
+    /// Checks that a file is either local with all of its bytes, or cold without bytes and without a mark.
     fn check_brick(&mut self, touched: &[u8]) {
         let inodes = touched
             .iter()
@@ -114,7 +114,7 @@ impl Harness {
                 cold.insert(number);
             }
             if inode.dirty.is_some() {
-                // What was written without a sync may be on its way, and recall the file at this moment.
+                // A write that was not synced may be in flight and recall the file at this moment.
                 continue;
             }
             assert!(
@@ -132,7 +132,7 @@ impl Harness {
         self.cold = cold;
     }
 
-    /// At the end of a case everything must read right through both clients.
+    /// At the end of a case, compares everything as read through both clients.
     pub(crate) fn end(&mut self) {
         for side in Side::BOTH {
             self.list(side);
@@ -144,7 +144,7 @@ impl Harness {
         self.await_idle();
     }
 
-    /// Waits for the end of what both clients do: readers are answered before the bricks have all the bytes.
+    /// Waits until both clients are idle: readers are answered before the bricks have all the bytes.
     pub(crate) fn await_idle(&self) {
         for side in Side::BOTH.into_iter().filter(|_| self.feature) {
             scene::await_idle(self.mount(side), &self.volume);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Steps that the reference knows nothing of: archives that succeed and that must not, objects that are gone,
-//! clients that go and that die.
+//! Steps that have no effect on the reference: archives that succeed and that must fail, lost objects, clients that
+//! are remounted or killed.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -16,7 +16,7 @@ use crate::ops::{Bad, NAMES, SLOTS};
 use crate::reference::Side;
 use crate::scene::{self, assert_same};
 
-/// The handshake's answers when the file is not what was uploaded: tests/volume/archive.rs says when which.
+/// Errnos of a handshake for a file that is not what was uploaded; tests/volume/archive.rs tests each case.
 pub(crate) const CHANGED: [i32; 2] = [libc::EBUSY, libc::EBADMSG];
 const COMPLETE: &str = "trusted.glusterfs.csou.complete";
 const KEY: &str = "trusted.glusterfs.cs.key";
@@ -35,11 +35,11 @@ pub(crate) fn complete(path: &Path, value: &str) -> io::Result<()> {
 }
 
 impl Harness {
-    /// Uploads the file as `side` reads it. Returns the handshake's value.
+    /// Uploads the file as read by `side`. Returns the handshake's value.
     fn upload(&mut self, side: Side, name: u8, exact: bool) -> String {
         let path = self.path(side, name);
         self.keys += 1;
-        // The path as the key is good once: a second file of that name would overwrite the first one's object.
+        // The path can be the key only once: a second file of that name would overwrite the first one's object.
         let key = if exact {
             format!("object-{}", self.keys)
         } else {
@@ -63,7 +63,7 @@ impl Harness {
         let Some(inode) = self.reference.inode(name) else {
             return vec![name];
         };
-        // A name that `side` cannot see yet cannot be archived, but stale attributes and unsynced writes are tried.
+        // If `side` may not see the current name yet, skip it; but stale attributes and unsynced writes are tried.
         if !self.is_settled(side, self.reference.renamed.get(&name).copied()) {
             return vec![name];
         }
@@ -95,7 +95,7 @@ impl Harness {
         vec![name]
     }
 
-    /// Whether no object has that path.
+    /// Whether the path is not yet the key of an object.
     fn path_is_new(&mut self, name: u8) -> bool {
         self.paths_used.insert(self.name(name))
     }
@@ -158,7 +158,7 @@ impl Harness {
                 );
                 assert!(
                     self.is_cold(name),
-                    "f{name} is not cold after a recall that failed"
+                    "f{name} is not cold after a failed recall"
                 );
             }
             // From a cache above.
@@ -174,7 +174,7 @@ impl Harness {
         vec![name]
     }
 
-    /// Syncs and closes what `side` has open.
+    /// Syncs and closes everything that `side` has open.
     fn close_all(&mut self, side: Side) {
         for slot in 0..SLOTS {
             self.close(side, slot);
@@ -227,8 +227,8 @@ impl Harness {
         self.heal(side, name)
     }
 
-    /// What a dead client leaves may lie there until somebody needs the bytes: of a cold file at the first read. The
-    /// mark of an archive that did not come to its end may stay longer, the bytes are there and quick-read answers.
+    /// Traces of a killed client may stay until the bytes are needed, which for a cold file is the first read. The mark
+    /// of an unfinished archive may stay longer: the bytes are local, and quick-read answers reads.
     fn heal(&mut self, side: Side, name: u8) -> Vec<u8> {
         self.read(side, name, 0, 1);
         self.await_idle();

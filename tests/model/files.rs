@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Steps on files by name. Each ends with an fsync, so that the other client may look.
+//! Steps on files by name. Each ends with an fsync, after which the other client may access the file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -29,7 +29,7 @@ impl Harness {
         vec![name]
     }
 
-    /// An fsync through any descriptor covers the client's other writes to the file too.
+    /// An fsync through any descriptor also covers the client's other writes to the file.
     pub(crate) fn clean_after_sync(&mut self, side: Side, inode: usize) {
         let inode = &mut self.reference.inodes[inode];
         if inode.dirty == Some(side) {
@@ -155,7 +155,7 @@ impl Harness {
     }
 }
 
-/// truncate(2), which std has no name for.
+/// truncate(2), which is not in std.
 fn truncate(path: &Path, size: u32) -> io::Result<()> {
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
     // SAFETY: the path is a C string.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! fsx (<https://crates.io/crates/fsx>) exercises a file of one client, while another client archives that file as
-//! fast as it can.
+//! fsx (<https://crates.io/crates/fsx>) exercises a file on one client, while another client keeps archiving it.
 //!
-//! It is a program of its own and under a licence of its own (APSL-2.0), so nothing of it is linked: the first run
-//! installs it next to cargo's other output, or CLOUDSYNC_FSX names it.
+//! fsx is a separate program with its own licence (APSL-2.0), so it is not linked: the first run installs it next to
+//! cargo's other output, unless CLOUDSYNC_FSX names it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,7 +21,7 @@ use crate::cold::{CHANGED, claim, complete};
 use crate::scene::Scene;
 use crate::variable;
 
-/// Up to 256 KiB, as fsx has it by default; all that Linux can do to a file through FUSE, but posix_fadvise: see
+/// Up to 256 KiB, fsx's default; all operations on a file that Linux allows through FUSE, except posix_fadvise: see
 /// [`no_readahead`].
 const CONFIG: &str = "
 flen = 262144
@@ -38,7 +37,7 @@ truncate = 20
 
 const OPERATIONS: u64 = 100_000;
 
-/// Longer than the operations may take when each tenth of them waits for a recall.
+/// Longer than the operations take if one in ten waits for a recall.
 fn patience(operations: u64) -> Duration {
     Duration::from_secs(120) + Duration::from_millis(20) * u32::try_from(operations).unwrap()
 }
@@ -51,7 +50,7 @@ fn program() -> PathBuf {
     let program = root.join("bin/fsx");
     if !program.is_file() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // Where sudo has cleared PATH, rustc is still next to cargo.
+        // sudo may have cleared PATH, but rustc is next to cargo.
         let mut path = OsString::from(Path::new(&cargo).parent().unwrap());
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -74,9 +73,9 @@ fn program() -> PathBuf {
     program
 }
 
-/// Who archives must not take old bytes for the file's, when its times are new: by default the kernel's pages are dropped
-/// by a message that comes some time after the new times, and quick-read keeps bytes for a second. Old times are no harm,
-/// but nothing would be archived.
+/// The archiver must not read old bytes while it sees new times: by default the kernel's pages are only invalidated
+/// some time after the new times arrive, and quick-read keeps bytes for a second. Old times would do no harm, but then
+/// nothing would be archived.
 fn archiver_options() -> MountOptions {
     MountOptions::default()
         .arg("--auto-invalidation=on")
@@ -85,10 +84,10 @@ fn archiver_options() -> MountOptions {
         .arg("--xlator-option=*-quick-read.cache-timeout=0")
 }
 
-/// Has the kernel ask for no more than is read. A brick that answers a read while the file is being truncated may take
-/// the size from before and the times from after that (posix_fdstat does it in two steps); md-cache believes the times,
-/// and shows the old size for a second. That is GlusterFS's own, so fsx must not read and truncate at once; by itself it
-/// does not, but reading ahead goes on behind its back.
+/// Disables the kernel's readahead. A brick that serves a read during a truncation may return the old size with the new
+/// times (posix_fdstat takes two steps); md-cache accepts these times and shows the old size for a second. That is a
+/// fault of GlusterFS, so fsx must not read and truncate concurrently. By itself it does not, but readahead would
+/// continue in the background.
 fn no_readahead(mount: &Mount) {
     let device = fs::metadata(mount.path()).unwrap().dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
@@ -103,18 +102,18 @@ struct Archiver {
     recalled: u32,
 }
 
-/// Reads, uploads and completes, over and over, until `stop`. While it reads and uploads, fsx stands still, or it would
-/// have changed the file each time; it goes on some milliseconds before, in, or after the handshake.
+/// Reads, uploads and completes the file repeatedly until `stop`. fsx is stopped while it reads and uploads, because
+/// it would change the file every time; it is continued some milliseconds before, during, or after the handshake.
 fn archive(scene: &Scene, mount: &Mount, fsx: Pid, stop: &AtomicBool) -> Archiver {
     let path = mount.path().join("file");
     let mut counts = Archiver::default();
     let signal = |signal| {
-        // It may have ended.
+        // fsx may have ended.
         let _ = kill_process(fsx, signal);
     };
     while !stop.load(Ordering::Relaxed) {
         if has(&scene.brick("file"), "remote") {
-            // fsx has not come to it yet.
+            // fsx has not created it yet.
             thread::sleep(Duration::from_millis(1));
             continue;
         }
@@ -157,7 +156,7 @@ fn archive(scene: &Scene, mount: &Mount, fsx: Pid, stop: &AtomicBool) -> Archive
 }
 
 #[test]
-fn fsx_while_another_client_archives_its_file() {
+fn fsx_with_concurrent_archiver() {
     let operations = variable("CLOUDSYNC_FSX_OPERATIONS").unwrap_or(OPERATIONS);
     let seed = variable("CLOUDSYNC_FSX_SEED").unwrap_or(3);
     let program = program();
@@ -170,7 +169,7 @@ fn fsx_while_another_client_archives_its_file() {
     fs::write(scratch.join("fsx.toml"), CONFIG).unwrap();
     scene.write("file", b"");
     let output = fs::File::create(scratch.join("output")).unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut fsx = Command::new(program)
         .args(["-N", &operations.to_string(), "-S", &seed.to_string(), "-f"])
         .args([
@@ -190,7 +189,9 @@ fn fsx_while_another_client_archives_its_file() {
         let archives = scope.spawn(|| archive(&scene, &archiver, pid, &stop));
         let status = loop {
             let status = fsx.try_wait().unwrap();
-            if status.is_some() || archives.is_finished() || begun.elapsed() > patience(operations)
+            if status.is_some()
+                || archives.is_finished()
+                || started.elapsed() > patience(operations)
             {
                 break status;
             }
@@ -203,15 +204,15 @@ fn fsx_while_another_client_archives_its_file() {
         stop.store(true, Ordering::Relaxed);
         (status, archives.join().unwrap())
     });
-    let rate = operations as f64 / begun.elapsed().as_secs_f64();
+    let rate = operations as f64 / started.elapsed().as_secs_f64();
     eprintln!("fsx: {operations} operations, {rate:.0}/s, CLOUDSYNC_FSX_SEED={seed}, {counts:?}");
-    let said = fs::read_to_string(scratch.join("output")).unwrap();
-    let said = said.lines().rev().take(120).collect::<Vec<_>>();
-    let said = said.into_iter().rev().collect::<Vec<_>>().join("\n");
+    let printed = fs::read_to_string(scratch.join("output")).unwrap();
+    let printed = printed.lines().rev().take(120).collect::<Vec<_>>();
+    let printed = printed.into_iter().rev().collect::<Vec<_>>().join("\n");
     let good = status.is_some_and(|status| status.success());
     assert!(
         good,
-        "CLOUDSYNC_FSX_SEED={seed}, {counts:?}, {}: {said}",
+        "CLOUDSYNC_FSX_SEED={seed}, {counts:?}, {}: {printed}",
         scratch.display()
     );
     assert!(counts.archived >= 20 && counts.recalled >= 20, "{counts:?}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Does the steps on a volume, and the same on the reference.
+//! Executes the steps on a volume and on the reference.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use crate::ops::{Op, SLOTS, Step};
 use crate::reference::{Change, Reference, Side};
 use crate::scene::lab;
 
-/// What a run wants to have done: a test that archived nothing proves nothing.
+/// What a run has done; a test that archived nothing proves nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) steps: u32,
@@ -32,24 +32,24 @@ pub(crate) struct Harness {
     pub(crate) counts: Counts,
     /// Files that are cold on the brick, by number.
     pub(crate) cold: BTreeSet<usize>,
-    /// Files that may have the mark of a client that died.
+    /// Files that may have the mark of a killed client.
     pub(crate) marked: BTreeSet<usize>,
-    /// Of this case; no two have the same.
+    /// The directory of this case; unique.
     pub(crate) dir: String,
-    /// How long a client may show what the other one has changed.
+    /// How long a client may show a state that the other one has changed.
     pub(crate) stale: Duration,
-    /// Whether cloudsync is on. Off, nothing is archived, and what fails is not ours.
+    /// Whether cloudsync is on. If it is off, nothing is archived, and failures are not ours.
     pub(crate) feature: bool,
     options: MountOptions,
     mounts: [Option<Mount>; 2],
     pub(crate) files: [[Option<File>; SLOTS]; 2],
     now: Side,
-    /// When it last waited for all that the other one had changed.
+    /// When each client last waited for all changes of the other one.
     waited: [Option<Instant>; 2],
     cases: u32,
-    /// Objects so far.
+    /// Number of objects so far.
     pub(crate) keys: u32,
-    /// Paths that were a key.
+    /// Paths that have been used as a key.
     pub(crate) paths_used: BTreeSet<String>,
 }
 
@@ -90,7 +90,7 @@ impl Harness {
         }
     }
 
-    /// A new, empty directory; nothing is open. Clients that died in the case before are replaced.
+    /// Starts a case in a new, empty directory, with no open files. Clients that died in the last case are replaced.
     pub(crate) fn begin(&mut self) {
         self.files = Default::default();
         self.reference = Reference::default();
@@ -133,7 +133,7 @@ impl Harness {
 
     pub(crate) fn step(&mut self, step: &Step) {
         self.counts.steps += 1;
-        // An archiver does not wait until it sees everything.
+        // An archiver does not wait until it sees all changes.
         let passing = matches!(step.op, Op::Archive { .. });
         let side = if step.other {
             self.now.other()
@@ -161,8 +161,8 @@ impl Harness {
             } => self.copy(side, from, to, at, length),
             Op::Read { name, at, length } => self.read(side, name, at, length),
             Op::List => self.list(side),
-            // md-cache answers for a name that is gone, or means another file now, as long as it knows the file by
-            // another name. So where its timeout is not 0, names stay.
+            // md-cache answers for a name that was removed, or now means another file, while it knows the file by
+            // another name. So names do not change unless its timeout is 0.
             Op::Rename { .. } | Op::Unlink { .. } | Op::Link { .. } if !self.stale.is_zero() => {
                 Vec::new()
             }
@@ -198,7 +198,7 @@ impl Harness {
         self.check(side, &touched);
     }
 
-    /// Waits until `side` must see all changes of the other client, without looking at anything meanwhile.
+    /// Waits until `side` must see all changes of the other client, without accessing anything in the meantime.
     pub(crate) fn settle(&mut self, side: Side, change: Change) {
         if !self.is_settled(side, change) {
             thread::sleep(self.stale);
@@ -206,13 +206,13 @@ impl Harness {
         }
     }
 
-    /// Whether `side` must see it already.
+    /// Whether `side` must see the change by now.
     pub(crate) fn is_settled(&self, side: Side, change: Change) -> bool {
         let waited = self.waited[side as usize];
         self.stale.is_zero() || change.is_none_or(|(by, at)| by == side || waited > Some(at))
     }
 
-    /// Syncs what `other` has not.
+    /// Syncs the changes that `other` has made and not synced.
     pub(crate) fn sync(&mut self, inode: usize, other: Side) {
         if self.reference.inodes[inode].dirty != Some(other) {
             return;
@@ -235,7 +235,7 @@ impl Harness {
         self.reference.changed(other, inode);
     }
 
-    /// What `name` means, when `side` may look at it.
+    /// The file that `name` refers to, once `side` can access it.
     pub(crate) fn ready(&mut self, side: Side, name: u8) -> Option<usize> {
         self.settle(side, self.reference.renamed.get(&name).copied());
         let inode = self.reference.inode(name)?;
@@ -250,16 +250,16 @@ impl Harness {
             return;
         };
         self.settle(side, changed);
-        if self.reference.inodes[inode].looked[side as usize] > Some(at) {
+        if self.reference.inodes[inode].accessed[side as usize] > Some(at) {
             return;
         }
-        // The first look finds new times, and the host tells the kernel to forget what it knows, the answer to that very
-        // look included: the kernel goes on with the old size until the next one. A read is a look, too.
+        // The first access finds new times, and the host makes the kernel invalidate what it has cached, including the
+        // answer to that access: the kernel uses the old size until the next one. A read counts as an access, too.
         for _ in 0..2 {
             for name in self.names_of(inode) {
                 fs::metadata(self.path(side, name)).unwrap();
             }
         }
-        self.reference.inodes[inode].looked[side as usize] = Some(Instant::now());
+        self.reference.inodes[inode].accessed[side as usize] = Some(Instant::now());
     }
 }

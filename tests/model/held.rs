@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Steps through descriptors that stay open: over archives, recalls, and changes by the other client.
+//! Steps on descriptors that stay open across archives, recalls, and changes by the other client.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -30,7 +30,7 @@ impl Harness {
     }
 
     pub(crate) fn close(&mut self, side: Side, slot: usize) -> Vec<u8> {
-        // Closing alone returns before everything is written (performance.flush-behind).
+        // close returns before everything is written (performance.flush-behind).
         let touched = self.fsync(side, slot);
         self.files[side as usize][slot] = None;
         self.reference.set_handle(side, slot, None);
@@ -50,8 +50,8 @@ impl Harness {
         names.map(|(name, _)| *name).collect()
     }
 
-    /// Does something through a descriptor and returns the file if it was done. Once the file has no name left, an
-    /// error is allowed, and ends what is known of it; wrong bytes are not.
+    /// Runs an operation on a descriptor and returns the file if it succeeded. Once the file has no name left, an error
+    /// is allowed, after which nothing is promised; wrong bytes are not.
     fn held<T>(
         &mut self,
         side: Side,

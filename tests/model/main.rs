@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Random sequences of operations by two clients of one volume, against files in memory.
+//! Random sequences of operations by two clients of one volume, compared with files in memory.
 //!
-//! Cases of [`LENGTH`] steps; each has a seed and a directory of its own. After each step the attributes of what it
-//! touched are compared as both clients show them, and all bytes that lie on the brick; reads compare bytes, and at the
-//! end of a case everything is read through both clients. Archives, recalls, lost objects and dying clients must not
-//! show at all.
+//! A case has [`LENGTH`] steps, a seed and its own directory. After each step, the attributes of the touched files are
+//! compared as both clients show them, and all bytes on the brick; reads compare bytes, and at the end of a case
+//! everything is read through both clients. Archives, recalls, lost objects and killed clients must have no visible
+//! effect.
 //!
-//! What the two may see of each other's changes:
+//! Which of each other's changes the clients see:
 //!
-//! - what a client wrote and has not synced (write-behind), the other one may not look at: the test syncs first.
-//!   Archiving such a file is tried all the same, and must lose nothing;
-//! - [`a_volume_without_timeouts`]: with all caches in place, but their timeouts 0, each sees the other's synced
-//!   changes at once;
-//! - [`a_volume_with_default_options`]: for up to a second the kernel, and in series with it md-cache or quick-read for
-//!   another one, may show what was. The test waits before the other client goes on and changes no names (see
-//!   `harness.rs`). Archives and recalls are no changes: nobody waits
-//!   for them, and the other client archives what it may see wrong;
-//! - a file that has lost its last name by the other client is gone for who has it open; if the client itself removed
-//!   it, an error is allowed, wrong bytes are not;
-//! - mtime never moves back (the bricks see to that), and moves with nothing but the bytes and utimens.
+//! - changes that a client has not synced (write-behind) are not accessed by the other one: the test syncs first.
+//!   Archiving such a file is tried nevertheless, and must lose nothing;
+//! - [`volume_without_timeouts`]: with all caches enabled, but with timeouts of 0, each client sees the other's synced
+//!   changes immediately;
+//! - [`volume_with_default_options`]: for up to a second the kernel, and then md-cache or quick-read for another one,
+//!   may show the old state. The test waits before the other client continues, and changes no names (see
+//!   `harness.rs`). Archives and recalls are not changes: the test does not wait for them, and the other client
+//!   archives files that it may see wrongly;
+//! - a file whose last name was removed by the other client is lost to the client that has it open; if that client
+//!   itself removed it, an error is allowed, but not wrong bytes;
+//! - mtime never moves back (the bricks ensure that), and is only changed by writes and utimens.
 //!
-//! GlusterFS does not keep all of this by itself. So a case that fails is played again on a volume without cloudsync, and if
-//! it fails there too it counts as the host's; a few may.
+//! GlusterFS by itself does not guarantee all of this. So a case that fails is replayed on a volume without cloudsync,
+//! and if it fails there, too, it counts as GlusterFS's fault; a few are tolerated.
 //!
 //! | variable | |
 //! |---|---|
 //! | CLOUDSYNC_MODEL_SEED | seed of the first case; each following case has the next number |
-//! | CLOUDSYNC_MODEL_STEPS | steps of both tests together, 10000 if not set: two to three minutes |
-//! | CLOUDSYNC_FSX_SEED, CLOUDSYNC_FSX_OPERATIONS | the same for `fsx.rs`, 100000: as long |
-//! | CLOUDSYNC_FSX | fsx, if it need not be installed |
+//! | CLOUDSYNC_MODEL_STEPS | steps of both tests together, 10000 by default, which takes two to three minutes |
+//! | CLOUDSYNC_FSX_SEED, CLOUDSYNC_FSX_OPERATIONS | the same for `fsx.rs`; 100000 by default, which takes as long |
+//! | CLOUDSYNC_FSX | path of fsx, if it should not be installed |
 //!
-//! A failure prints the seed that repeats its case, and the fewest steps that it could be brought down to. A long run:
+//! A failure prints the seed that reproduces its case, and the smallest failing sequence of steps found. A long run:
 //!
 //! ```text
 //! CLOUDSYNC_MODEL_SEED=$(date +%s)000 CLOUDSYNC_MODEL_STEPS=100000 CLOUDSYNC_FSX_SEED=$(date +%s) CLOUDSYNC_FSX_OPERATIONS=1000000 cargo test --test model -- --nocapture
 //! ```
 
-// A test has no better answer to an error than to fail.
+// In a test, panicking is the right way to handle an error.
 #![allow(clippy::unwrap_used)]
 
 mod check;
@@ -49,7 +49,7 @@ mod names;
 mod ops;
 mod reference;
 #[path = "../volume/scene.rs"]
-#[allow(dead_code, reason = "the volume tests use the rest of it")]
+#[allow(dead_code, reason = "the rest is used by the volume tests")]
 mod scene;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,11 +68,11 @@ use crate::scene::{PATIENCE, lab};
 /// Steps of a case.
 const LENGTH: usize = 250;
 const STEPS: usize = 10_000;
-/// The same each time, so that a failure is news. A long run takes another one.
+/// Fixed, so that a failure means that something changed. Long runs use another one.
 const SEED: u64 = 1_795_362_797_000;
-/// How often a case is played without cloudsync before it is believed to be ours: some of the host's faults are races.
+/// How often a case is replayed without cloudsync before it counts as our fault: some of the host's faults are races.
 const CONTROLS: usize = 5;
-/// How long a case that failed is made smaller.
+/// How long a failed case is reduced.
 const SHRINKING: Duration = Duration::from_secs(60);
 
 fn variable(name: &str) -> Option<u64> {
@@ -80,7 +80,7 @@ fn variable(name: &str) -> Option<u64> {
     Some(
         value
             .parse()
-            .unwrap_or_else(|_| panic!("{name}={value} is no number")),
+            .unwrap_or_else(|_| panic!("{name}={value} is not a number")),
     )
 }
 
@@ -101,7 +101,7 @@ impl Kind {
     }
 }
 
-/// Runs `share` percent of the steps; `switches` percent of them are by another client than the one before.
+/// Runs `share` percent of the steps; `switches` percent of them change to the other client.
 fn run(kind: &Kind, share: usize, switches: u32) {
     let harness = kind.harness(true);
     let all = variable("CLOUDSYNC_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
@@ -109,26 +109,29 @@ fn run(kind: &Kind, share: usize, switches: u32) {
     let first = variable("CLOUDSYNC_MODEL_SEED").unwrap_or(SEED);
     let name = kind.name;
     eprintln!("{name}: {cases} cases of {LENGTH} steps, CLOUDSYNC_MODEL_SEED={first}");
-    let begun = Instant::now();
-    let mut of_the_host = 0;
+    let started = Instant::now();
+    let mut host_failures = 0;
     for seed in (first..).take(cases) {
-        of_the_host += usize::from(!case(kind, &harness, seed, switches));
+        host_failures += usize::from(!case(kind, &harness, seed, switches));
     }
-    // A case that the host fails leaves it poisoned.
+    // A case that fails because of the host leaves it poisoned.
     let counts = harness
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .counts;
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     eprintln!(
-        "{name}: {:.0} steps/s, {counts:?}, {of_the_host} cases fail without cloudsync too",
+        "{name}: {:.0} steps/s, {counts:?}, {host_failures} cases fail without cloudsync, too",
         f64::from(counts.steps) / seconds
     );
-    assert!(of_the_host <= 1 + cases / 20, "{of_the_host} of {cases}");
+    assert!(
+        host_failures <= 1 + cases / 20,
+        "{host_failures} of {cases}"
+    );
     assert_enough(counts);
 }
 
-/// A run of some length has archived, recalled and refused something.
+/// Asserts that a run of some length has archived, recalled and refused something.
 fn assert_enough(counts: Counts) {
     let expected = counts.steps / 200;
     assert!(
@@ -137,7 +140,7 @@ fn assert_enough(counts: Counts) {
     );
 }
 
-/// Plays one case. Returns false if it fails without cloudsync too.
+/// Runs one case. Returns false if it fails without cloudsync, too.
 fn case(kind: &Kind, harness: &Arc<Mutex<Harness>>, seed: u64, switches: u32) -> bool {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -150,7 +153,7 @@ fn case(kind: &Kind, harness: &Arc<Mutex<Harness>>, seed: u64, switches: u32) ->
     };
     let control = kind.harness(false);
     if (0..CONTROLS).any(|_| play(&control, &steps).is_err()) {
-        eprintln!("CLOUDSYNC_MODEL_SEED={seed} fails without cloudsync too");
+        eprintln!("CLOUDSYNC_MODEL_SEED={seed} fails without cloudsync, too");
         return false;
     }
     let locked = harness.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,22 +166,22 @@ fn case(kind: &Kind, harness: &Arc<Mutex<Harness>>, seed: u64, switches: u32) ->
     for step in &steps {
         eprintln!("    {step:?}");
     }
-    panic!("CLOUDSYNC_MODEL_SEED={seed} CLOUDSYNC_MODEL_STEPS=1 repeats it");
+    panic!("CLOUDSYNC_MODEL_SEED={seed} CLOUDSYNC_MODEL_STEPS=1 reproduces it");
 }
 
-/// Leaves out what the failure does not need, in ever smaller pieces. Proptest does it step by step, and each trial
-/// takes seconds.
+/// Removes steps that the failure does not need, in ever smaller pieces. Proptest would do it step by step, and each
+/// trial takes seconds.
 fn fewer(harness: &Arc<Mutex<Harness>>, mut steps: Vec<Step>) -> Vec<Step> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut piece = steps.len().div_ceil(2);
     while piece > 0 {
         let mut at = 0;
         while at < steps.len() {
-            if begun.elapsed() > SHRINKING {
+            if started.elapsed() > SHRINKING {
                 return steps;
             }
             let mut trial = steps.clone();
-            // The client of what follows stays the same.
+            // The steps that follow keep their clients.
             let others = trial
                 .drain(at..steps.len().min(at + piece))
                 .filter(|step| step.other);
@@ -199,7 +202,7 @@ fn fewer(harness: &Arc<Mutex<Harness>>, mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// Plays a case; the error is the number of the step that failed.
+/// Runs a case; the error is the number of the failed step.
 fn play(harness: &Arc<Mutex<Harness>>, steps: &[Step]) -> Result<(), usize> {
     let within = |what: String, work: Box<dyn FnOnce(&mut Harness) + Send>| {
         let harness = Arc::clone(harness);
@@ -217,7 +220,7 @@ fn play(harness: &Arc<Mutex<Harness>>, steps: &[Step]) -> Result<(), usize> {
 }
 
 #[test]
-fn a_volume_without_timeouts() {
+fn volume_without_timeouts() {
     let kind = Kind {
         name: "strict",
         settings: &[
@@ -227,7 +230,7 @@ fn a_volume_without_timeouts() {
         options: MountOptions::default()
             .arg("--attribute-timeout=0")
             .arg("--entry-timeout=0")
-            // Or the kernel's pages are dropped by a message that comes some time after the new times.
+            // Otherwise the kernel's pages are invalidated some time after the new times arrive.
             .arg("--auto-invalidation=on"),
         stale: Duration::ZERO,
     };
@@ -235,7 +238,7 @@ fn a_volume_without_timeouts() {
 }
 
 #[test]
-fn a_volume_with_default_options() {
+fn volume_with_default_options() {
     let kind = Kind {
         name: "default",
         settings: &[],

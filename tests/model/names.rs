@@ -12,7 +12,7 @@ use crate::ops::NAMES;
 use crate::reference::Side;
 
 impl Harness {
-    /// What readdirplus says of names and sizes.
+    /// Compares names and sizes as listed by readdirplus.
     pub(crate) fn list(&mut self, side: Side) -> Vec<u8> {
         let mut want = BTreeMap::new();
         for name in 0..NAMES {
@@ -66,7 +66,7 @@ impl Harness {
         match (known, there) {
             (None, _) => assert_errno(done, libc::ENOENT),
             (_, Some(_)) => assert_errno(done, libc::EEXIST),
-            // GlusterFS answers so where the other client has renamed the file that was there, with cloudsync off too.
+            // GlusterFS returns this if the other client has renamed the file that was there, with cloudsync off, too.
             (Some(_), None) if self.was_renamed_by(side.other(), to) && done.is_err() => {
                 assert_errno(done, libc::EEXIST);
             }
@@ -78,8 +78,8 @@ impl Harness {
         vec![from, to]
     }
 
-    /// When a name of a file goes away, md-cache forgets the file's times, and with them when the kernel's pages are too
-    /// old; with cloudsync off too. So the file is looked at by its other names.
+    /// When a file loses a name, md-cache forgets its times and thus when the kernel's pages are outdated; with
+    /// cloudsync off, too. So the file is accessed by its other names.
     fn with_other_names(&self, mut names: Vec<u8>, inode: Option<usize>) -> Vec<u8> {
         names.extend(inode.into_iter().flat_map(|inode| self.names_of(inode)));
         names
@@ -109,10 +109,10 @@ impl Harness {
         let Some(inode) = self.ready(side, name) else {
             return vec![name];
         };
-        // quick-read and the kernel take bytes for current when mtime is the same, and no write moves one that lies in the
-        // future.
+        // quick-read and the kernel take bytes for current if mtime is unchanged, and no write changes one that lies in
+        // the future.
         let seconds = seconds % 1_500_000_000;
-        // Writes that are still under way would move it.
+        // Writes in flight would change it.
         self.sync(inode, side);
         let then = UNIX_EPOCH + Duration::new(seconds.into(), nanos);
         let file = OpenOptions::new()

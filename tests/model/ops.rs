@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What may happen in a step, and how often.
+//! The possible steps and their frequencies.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 pub(crate) const NAMES: u8 = 6;
 /// Descriptors that each client may hold.
 pub(crate) const SLOTS: usize = 3;
-/// No file grows beyond about twice this.
+/// No file grows much beyond twice this size.
 const LARGEST: u32 = 200_000;
 
 /// Bytes to write: [`crate::scene::pattern`] of the seed.
@@ -21,15 +21,15 @@ pub(crate) struct Fill {
 /// How an upload fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bad {
-    /// The object is not there.
+    /// There is no object.
     Missing,
-    /// One byte of it is missing.
+    /// The object is one byte too short.
     Short,
-    /// The archiver's mtime is another than the file's.
+    /// The archiver's mtime differs from the file's.
     OtherTime,
 }
 
-/// A step: by the client of the step before or by the other one.
+/// A step by the same client as the step before or by the other one.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) other: bool,
@@ -97,12 +97,12 @@ pub(crate) enum Op {
         seconds: u32,
         nanos: u32,
     },
-    /// A descriptor that stays open over other steps.
+    /// Opens a descriptor that is held across other steps.
     Open {
         slot: usize,
         name: u8,
     },
-    /// Not synced: it may wait in the client's write-behind.
+    /// Not synced: the write may wait in the client's write-behind.
     HeldWrite {
         slot: usize,
         at: u32,
@@ -131,18 +131,18 @@ pub(crate) enum Op {
         name: u8,
         bad: Bad,
     },
-    /// The object is gone when the file is read, and comes back.
+    /// The object is missing when the file is read, and is then restored.
     LostObject {
         name: u8,
     },
     Remount,
     Kill,
-    /// kill -9, so many milliseconds after a read of the file began.
+    /// kill -9, this number of milliseconds after a read of the file started.
     KillInRecall {
         name: u8,
         after: u64,
     },
-    /// kill -9, so many milliseconds after the handshake began.
+    /// kill -9, this number of milliseconds after the handshake started.
     KillInArchive {
         name: u8,
         after: u64,
@@ -206,7 +206,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![44 => bytes, 20 => names, 26 => held, 10 => cold]
 }
 
-/// So many steps; `switches` of a hundred are by the other client.
+/// This number of steps; `switches` percent of them change to the other client.
 pub(crate) fn steps(number: usize, switches: u32) -> impl Strategy<Value = Vec<Step>> {
     let other = prop_oneof![switches => Just(true), 100 - switches => Just(false)];
     let step = (other, op()).prop_map(|(other, op)| Step { other, op });

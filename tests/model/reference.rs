@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the files of a case must be: plain bytes in memory, which nobody archives.
+//! What the files of a case must contain: plain bytes in memory, which are never archived.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -27,23 +27,23 @@ impl Side {
 /// Seconds and nanoseconds.
 pub(crate) type Time = (i64, i64);
 
-/// Who changed something, and when.
+/// Which client changed something, and when.
 pub(crate) type Change = Option<(Side, Instant)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Inode {
     pub(crate) bytes: Vec<u8>,
     pub(crate) mode: u32,
-    /// `None` after a change of the bytes, until somebody looked.
+    /// `None` after a change of the bytes, until the mtime was read.
     pub(crate) mtime: Option<Time>,
     /// No later mtime is earlier.
     pub(crate) floor: Time,
     /// The client that has written without syncing.
     pub(crate) dirty: Option<Side>,
     pub(crate) changed: Change,
-    /// When each client last looked at it because the other one had changed it.
-    pub(crate) looked: [Option<Instant>; 2],
-    /// Whether it has, or had, a second name: a client that another one's rename has passed by still knows the old one.
+    /// When each client last accessed the file because the other one had changed it.
+    pub(crate) accessed: [Option<Instant>; 2],
+    /// Whether it has or had a second name: a client that missed the other one's rename still knows the old one.
     pub(crate) renamed: bool,
 }
 
@@ -75,14 +75,14 @@ impl Inode {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
     pub(crate) inode: usize,
-    /// The last name went away by the other client: nothing is promised any more.
+    /// The other client removed the last name: nothing is promised any more.
     pub(crate) lost: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     pub(crate) names: BTreeMap<u8, usize>,
-    /// When what a name means changed.
+    /// When names were last changed to refer to something else.
     pub(crate) renamed: BTreeMap<u8, (Side, Instant)>,
     pub(crate) inodes: Vec<Inode>,
     handles: [[Option<Handle>; SLOTS]; 2],
@@ -122,7 +122,7 @@ impl Reference {
         inode
     }
 
-    /// Notes that the bytes were changed by `side`.
+    /// Records that `side` changed the bytes.
     pub(crate) fn changed(&mut self, side: Side, inode: usize) {
         let inode = &mut self.inodes[inode];
         inode.floor = inode.mtime.unwrap_or(inode.floor);
@@ -130,7 +130,7 @@ impl Reference {
         inode.changed = Some((side, Instant::now()));
     }
 
-    /// Notes that something else was.
+    /// Records that `side` changed something else.
     pub(crate) fn touched(&mut self, side: Side, inode: usize) {
         self.inodes[inode].changed = Some((side, Instant::now()));
     }
@@ -157,7 +157,7 @@ impl Reference {
 
     pub(crate) fn rename(&mut self, side: Side, from: u8, to: u8) {
         let inode = self.names[&from];
-        // Two names of one file: POSIX wants nothing to happen.
+        // Two names of one file: rename does nothing (POSIX).
         if self.inode(to) != Some(inode) {
             self.bind(side, to, inode);
             self.unbind(side, from);
@@ -166,7 +166,7 @@ impl Reference {
 }
 
 #[test]
-fn the_reference_is_a_file_system() {
+fn reference_behaves_like_a_file_system() {
     let mut reference = Reference::default();
     let inode = reference.create(Side::A, 0);
     reference.inodes[inode].write(3, b"abc");
