@@ -22,7 +22,7 @@ fn page(keys: &[&str], more: &str) -> String {
 }
 
 #[test]
-fn a_listing_goes_on_and_names_are_decoded() {
+fn list_continues_and_decodes_names() {
     let first = page(
         &["a/1", "a/with+blank%2Bplus"],
         "<NextContinuationToken>t</NextContinuationToken>",

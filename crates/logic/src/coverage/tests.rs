@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A few bytes by hand, and any order of events against a list of what became of each byte.
+//! A few bytes by hand, and random events compared with a reference that tracks each byte.
 
 use super::*;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn some() -> Coverage<char> {
 }
 
 #[test]
-fn a_place_is_told_with_how_far_it_goes() {
+fn place_includes_how_far_it_extends() {
     let coverage = some();
     let extent = Extent {
         range: 10..20,
@@ -32,7 +32,7 @@ fn a_place_is_told_with_how_far_it_goes() {
 }
 
 #[test]
-fn gaps_are_what_is_missing_and_no_longer_than_a_part() {
+fn gaps_are_missing_ranges_no_longer_than_a_part() {
     let coverage = some();
     assert_eq!(
         coverage.gaps(&(0..100), 25),
@@ -44,7 +44,7 @@ fn gaps_are_what_is_missing_and_no_longer_than_a_part() {
 }
 
 #[test]
-fn extents_are_told_only_if_they_hold_all_of_it() {
+fn extents_are_returned_only_if_they_cover_the_range() {
     let coverage = some();
     let data = |range| -> Option<Vec<char>> {
         let extents = coverage.extents(&range)?;
@@ -58,7 +58,7 @@ fn extents_are_told_only_if_they_hold_all_of_it() {
 }
 
 #[test]
-fn a_request_comes_from_its_beginning_and_is_given_up_at_what_is_left() {
+fn request_arrives_in_order_and_the_rest_can_be_given_up() {
     let mut coverage = some();
     coverage.arrive(40..45, 'c');
     assert_eq!(coverage.place(44, 60), coverage.place(40, 60));
@@ -71,7 +71,7 @@ fn a_request_comes_from_its_beginning_and_is_given_up_at_what_is_left() {
 }
 
 #[test]
-fn what_is_evicted_is_missing() {
+fn evicted_bytes_are_missing() {
     let mut coverage = some();
     assert_eq!(coverage.extent_at(20), Some(20..30));
     assert_eq!(coverage.evict(20), Some('b'));
@@ -82,12 +82,12 @@ fn what_is_evicted_is_missing() {
 
 const SIZE: u64 = 40;
 
-/// What somebody does with an object of [`SIZE`] bytes.
+/// An event on an object of [`SIZE`] bytes.
 #[derive(Clone, Debug)]
 enum Event {
     /// Requests the gaps of a range, in pieces.
     Read(Range<u64>, u64),
-    /// The n-th request brings so many bytes.
+    /// The n-th request delivers this number of bytes.
     Arrive(usize, u64),
     /// The n-th request fails.
     Fail(usize),
@@ -105,7 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// One byte of the reference: nothing, the number of its request, or of its extent.
+/// One byte of the reference: missing, in flight with the number of its request, or present with that of its extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Byte {
     Missing,
@@ -144,7 +144,7 @@ fn check(coverage: &Coverage<u64>, bytes: &[Byte]) -> Result<(), TestCaseError> 
 
 proptest! {
     #[test]
-    fn it_knows_of_each_byte_what_became_of_it(events in prop::collection::vec(event(), 0..40)) {
+    fn every_byte_is_tracked(events in prop::collection::vec(event(), 0..40)) {
         let mut coverage = Coverage::default();
         let mut bytes = vec![Byte::Missing; index(SIZE)];
         let (mut requests, mut extents) = (Vec::<Range<u64>>::new(), Vec::<Range<u64>>::new());
@@ -163,7 +163,7 @@ proptest! {
                         set(&mut bytes, &gap, Byte::InFlight(number * SIZE + piece));
                         requests.push(gap);
                     }
-                    // And nothing of it is missing any more.
+                    // And none of it is missing any more.
                     prop_assert_eq!(coverage.gaps(&range, most), []);
                 }
                 Event::Arrive(which, length) if !requests.is_empty() => {

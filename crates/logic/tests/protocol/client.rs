@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client that runs a protocol against the model, and what goes wrong at one of its operations.
+//! A client that runs a protocol against the model, with a fault at one of its operations.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
@@ -14,35 +14,35 @@ use cloudsync_logic::status::{Reading, Status};
 use crate::others::Act;
 use crate::world::{Attributes, World};
 
-/// What goes wrong at an operation. `after`: the bricks carry it out, but its answer is lost.
+/// A fault at an operation. `after`: the bricks carry the operation out, but its answer is lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// It fails.
+    /// The operation fails.
     Fail { after: bool },
     /// The client dies.
     Die { after: bool },
-    /// The connection breaks, the brick forgets the client's locks, others do something, and it is back.
+    /// The connection breaks, the brick drops the client's locks, others do something, and the client reconnects.
     Disconnect { after: bool, others: Act },
-    /// One of several bricks disconnects, then others, one after the other: the operation succeeds, but its answer takes so
-    /// long that the lock is lost meanwhile, and others do something.
+    /// Several bricks disconnect one after the other: the operation succeeds, but its answer takes so long that the
+    /// lock is lost in the meantime, and others do something.
     Quiet(Act),
-    /// The brick's machine loses power and comes back.
+    /// The brick's machine loses power and restarts.
     PowerLoss { after: bool },
-    /// Nothing does, and another client does something before it.
+    /// No fault, but another client does something before the operation.
     Meanwhile(Act),
 }
 
 pub(crate) struct Client<'w> {
     pub(crate) world: &'w RefCell<World>,
     id: usize,
-    /// At which operation, from 0.
+    /// The operation at which the fault occurs, counted from 0.
     fault: Option<(usize, Fault)>,
     next: Cell<usize>,
     dead: Cell<bool>,
     disconnects: Cell<u64>,
 }
 
-const GONE: Failure = Failure::Brick {
+const DISCONNECTED: Failure = Failure::Brick {
     step: "the model",
     errno: Errno::ENOTCONN,
 };
@@ -63,7 +63,7 @@ impl<'w> Client<'w> {
         }
     }
 
-    /// How many operations it did.
+    /// Number of operations so far.
     pub(crate) fn operations(&self) -> usize {
         self.next.get()
     }
@@ -95,7 +95,7 @@ impl<'w> Client<'w> {
         others.run(self.world, self.id + 1);
     }
 
-    /// The fault at this operation.
+    /// The fault at this operation, if it has one.
     fn fault(&self) -> Option<Fault> {
         let number = self.next.replace(self.next.get() + 1);
         self.fault
@@ -103,14 +103,14 @@ impl<'w> Client<'w> {
             .map(|(_, fault)| fault)
     }
 
-    /// An operation on the bricks.
+    /// Runs an operation on the bricks.
     pub(crate) fn operation<T>(
         &self,
         name: &'static str,
         effect: impl FnOnce(&mut World) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         if self.dead.get() {
-            return Err(GONE);
+            return Err(DISCONNECTED);
         }
         let fault = self.fault();
         if let Some(Fault::Meanwhile(act)) = fault {
@@ -132,17 +132,17 @@ impl<'w> Client<'w> {
             answer
         });
         if let Some(fault) = fault {
-            self.suffer(fault);
+            self.apply_fault(fault);
             self.world.borrow().check();
         }
         match (answer, fault) {
             (Some(answer), _) if !fails => answer,
             (_, Some(Fault::Fail { .. })) => Err(FAILED),
-            _ => Err(GONE),
+            _ => Err(DISCONNECTED),
         }
     }
 
-    fn suffer(&self, fault: Fault) {
+    fn apply_fault(&self, fault: Fault) {
         match fault {
             Fault::Fail { .. } => {
                 self.note("that fails");
@@ -159,22 +159,26 @@ impl<'w> Client<'w> {
         }
     }
 
-    /// The store takes its time, or an application that is in the way: a connection to the bricks that breaks meanwhile is
-    /// back when that is over, and nothing fails.
+    /// Waits for the store or for an application. If a connection to the bricks breaks in the meantime, it is restored
+    /// by the end, and nothing fails.
     pub(crate) fn wait(&self, name: &'static str) -> Result<(), Failure> {
         if self.dead.get() {
-            return Err(GONE);
+            return Err(DISCONNECTED);
         }
         self.note(name);
         let fault = self.fault();
         match fault {
             Some(Fault::Fail { .. }) => return Err(Failure::Store(Errno::EREMOTEIO)),
             Some(Fault::Meanwhile(act)) => act.run(self.world, self.id + 1),
-            Some(fault) => self.suffer(fault),
+            Some(fault) => self.apply_fault(fault),
             None => {}
         }
         self.world.borrow().check();
-        if self.dead.get() { Err(GONE) } else { Ok(()) }
+        if self.dead.get() {
+            Err(DISCONNECTED)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A client's jobs: what the translator gives the protocols beside the bricks, in the model's terms.
+//! A client's jobs: implements the protocols' callbacks into the translator, apart from the bricks, for the model.
 
 use cloudsync_format::claim::{Claim, Seen};
 use cloudsync_format::xattr::State;
@@ -20,11 +20,11 @@ use crate::world::{Attributes, FILE};
 pub(crate) struct Steps<'c, 'w> {
     client: &'c Client<'w>,
     lease: &'c Lease,
-    /// Whether the file arrives in one write.
+    /// Whether the file is recalled in one write.
     one_write: bool,
-    /// What its truncation keeps.
+    /// The size to which the file is truncated.
     keep: Option<u64>,
-    /// The bricks accepted and did it.
+    /// Whether the bricks carried out the truncation.
     truncated: bool,
     commit: &'static [Step],
 }
@@ -129,7 +129,7 @@ impl Work<Client<'_>> for Steps<'_, '_> {
     fn local(&mut self, _: Option<u64>) {}
 }
 
-/// A job, with a commit in this order.
+/// Runs a job whose commit has this order of steps.
 pub(crate) fn job_with(
     client: &Client<'_>,
     want: Want,
@@ -154,7 +154,7 @@ pub(crate) fn job_with(
     if done.is_ok() && !client.is_dead() {
         match keep {
             Some(keep) if steps.truncated => client.world.borrow_mut().truncated(keep),
-            // The file is local: the operation goes on as on any.
+            // The file is local: the operation proceeds as on any local file.
             Some(keep) if client.world.borrow().status().state == State::Local => {
                 let mut world = client.world.borrow_mut();
                 world.truncate_as_caller(keep);
@@ -167,7 +167,7 @@ pub(crate) fn job_with(
     done
 }
 
-/// A job.
+/// Runs a job.
 pub(crate) fn job(client: &Client<'_>, want: Want, one_write: bool) -> Result<(), Failure> {
     job_with(client, want, one_write, &COMMIT)
 }
@@ -197,7 +197,7 @@ impl Archive<Attributes> for Handshake<'_, '_> {
     }
 }
 
-/// Uploads the file as a new object, and does the handshake.
+/// Uploads the file as a new object and runs the handshake.
 pub(crate) fn archive(client: &Client<'_>) -> Result<(), Failure> {
     let status = client.status()?;
     if status.state != State::Local {

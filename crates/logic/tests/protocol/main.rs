@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Every protocol, from every state that a client can leave behind, with every fault at every operation, and with
-//! whatever other clients do meanwhile: exhaustively, against a model of the bricks. After each operation the laws are
+//! Every protocol, from every state that a client can leave behind, with every fault at every operation, and with every
+//! concurrent act of other clients: exhaustively, against a model of the bricks. After each operation the laws are
 //! asserted ([`world::World::check`]), and at the end another client must be able to read the truth.
 
-// A test has no better answer to an error than to fail.
+// In a test, panicking is the right way to handle an error.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod client;
@@ -26,7 +26,7 @@ use self::world::World;
 /// No job of another client has more operations.
 const LONGEST: usize = 26;
 
-/// What can go wrong at one operation, alone.
+/// All faults in which other clients do nothing.
 fn simple_faults() -> Vec<Fault> {
     let each = |after| {
         [
@@ -42,7 +42,7 @@ fn simple_faults() -> Vec<Fault> {
     [false, true].into_iter().flat_map(each).collect()
 }
 
-/// And what others can do meanwhile.
+/// All faults, including those in which others act.
 fn all_faults() -> Vec<Fault> {
     let whole = [
         Act::Write,
@@ -65,20 +65,20 @@ fn all_faults() -> Vec<Fault> {
         .collect()
 }
 
-/// The end: whoever was at work is gone, and another client wants the file's bytes. `fault` hits that one, and then one
-/// more tries.
-fn read_at_last(world: &RefCell<World>, fault: Option<(usize, Fault)>) {
-    let all_are_gone = || {
+/// The end of a run: all previous clients have ended, and a new one needs the file's bytes. If `fault` is set, it hits
+/// that client, and another one follows without a fault.
+fn read_at_the_end(world: &RefCell<World>, fault: Option<(usize, Fault)>) {
+    let end_all_clients = || {
         let mut world = world.borrow_mut();
         world.carry_out_stragglers();
         for client in 0..10 {
             world.forget_locks(client);
         }
     };
-    all_are_gone();
+    end_all_clients();
     if fault.is_some() {
         let _ = jobs::job(&Client::new(world, 0, fault), Want::Bytes, false);
-        all_are_gone();
+        end_all_clients();
     }
     let reader = Client::new(world, 0, None);
     let read = jobs::job(&reader, Want::Bytes, false);
@@ -88,7 +88,7 @@ fn read_at_last(world: &RefCell<World>, fault: Option<(usize, Fault)>) {
     world.check();
 }
 
-/// Does `work` in the world with each of these faults at each operation. Returns how many runs that was.
+/// Runs `work` in the world with each of these faults at each operation. Returns the number of runs.
 fn try_all(
     world: &World,
     faults: &[Fault],
@@ -99,7 +99,7 @@ fn try_all(
     let client = Client::new(&undisturbed, 0, None);
     let _ = work(&client);
     let operations = client.operations();
-    read_at_last(&undisturbed, None);
+    read_at_the_end(&undisturbed, None);
     let mut runs = 1;
     for at in 0..operations {
         for fault in faults {
@@ -113,7 +113,7 @@ fn try_all(
                 world.borrow_mut().trying = [Some((at, *fault)), then];
                 let _ = work(&Client::new(&world, 0, Some((at, *fault))));
                 world.borrow().check();
-                read_at_last(&world, then);
+                read_at_the_end(&world, then);
                 runs += 1;
             }
         }
@@ -148,7 +148,7 @@ fn cold_worlds() -> Vec<World> {
 }
 
 #[test]
-fn a_recall_survives_whatever_happens_at_any_step() {
+fn recall_survives_any_fault_at_any_step() {
     let faults = all_faults();
     let mut runs = 0;
     for world in cold_worlds() {
@@ -163,9 +163,9 @@ fn a_recall_survives_whatever_happens_at_any_step() {
 }
 
 #[test]
-fn a_truncation_survives_whatever_happens_at_any_step() {
+fn truncation_survives_any_fault_at_any_step() {
     let faults = all_faults();
-    // What the bricks refuse is a recall that fails.
+    // If the bricks refuse, it is merely a failed recall, so fewer faults suffice.
     let few = simple_faults();
     let mut runs = 0;
     for mut world in cold_worlds() {
@@ -183,7 +183,7 @@ fn a_truncation_survives_whatever_happens_at_any_step() {
 }
 
 #[test]
-fn a_handshake_survives_whatever_happens_at_any_step() {
+fn handshake_survives_any_fault_at_any_step() {
     let faults = all_faults();
     let mut runs = 0;
     for own_times in [true, false] {
@@ -195,9 +195,9 @@ fn a_handshake_survives_whatever_happens_at_any_step() {
 }
 
 #[test]
-fn what_a_fault_leaves_is_healed_though_that_fails_too() {
+fn healing_after_a_fault_survives_a_second_fault() {
     let faults = simple_faults();
-    // What the second one breaks is broken by a failure or a death.
+    // For the second fault, a failure or a death suffices.
     let second: Vec<_> = faults
         .iter()
         .copied()
@@ -206,7 +206,7 @@ fn what_a_fault_leaves_is_healed_though_that_fails_too() {
     let mut runs = 0;
     for own_times in [true, false] {
         let (mut cold, mut local) = (World::cold(own_times), World::local(own_times));
-        // One failure after the other may leave times moved where the volume does not keep its own.
+        // Two failures in a row may leave wrong times where the volume does not keep its own.
         cold.times_count = own_times;
         local.times_count = own_times;
         runs += try_all(&cold, &faults, &second, &|client| {
@@ -218,10 +218,10 @@ fn what_a_fault_leaves_is_healed_though_that_fails_too() {
     assert!(runs > 20_000, "{runs}");
 }
 
-/// All orders of the commit's steps. Exactly those survive every fault in which the marks go last and the times are set
-/// before the caller's truncation moves them; in which place among these the bytes are synced does not matter.
+/// Tries all orders of the commit's steps. An order survives every fault if and only if the marks are removed last and
+/// the times are set before the caller's truncation changes them; the position of fsync among these does not matter.
 #[test]
-fn the_commit_survives_in_no_other_order() {
+fn commit_survives_in_no_other_order() {
     let faults = all_faults();
     let survives = |order: &'static [Step]| {
         let tried = |own_times, want| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What other clients and applications do at some instant: whole jobs, or jobs whose client dies.
+//! Acts of other clients and applications at one instant: complete jobs, or jobs whose client dies.
 
 use std::cell::RefCell;
 
@@ -17,24 +17,24 @@ pub(crate) enum Act {
     Write,
     /// A brick admits a write, if the file is local, and carries it out later.
     WriteLater,
-    /// The same, a truncation.
+    /// A brick admits a truncation, if the file is local, and carries it out later.
     TruncateLater,
-    /// Another client recalls the file, if it can have the lock.
+    /// Another client recalls the file, if it gets the lock.
     Recall,
-    /// It does, and an application writes.
+    /// Another client recalls the file, and an application writes.
     RecallAndWrite,
-    /// It does, and the file is archived again.
+    /// Another client recalls the file, and the file is archived again.
     RecallAndArchive,
-    /// It begins to, and dies at that operation.
+    /// Another client starts a recall and dies at that operation.
     RecallAndDie(usize),
     /// The file is archived.
     Archive,
-    /// Its archiver's client dies at that operation.
+    /// The archiver's client dies at that operation.
     ArchiveAndDie(usize),
 }
 
 impl Act {
-    /// With clients from number `id` on.
+    /// Runs the act, with clients numbered from `id`.
     pub(crate) fn run(self, world: &RefCell<World>, id: usize) {
         let recall = |fault| {
             let client = Client::new(world, id, fault);

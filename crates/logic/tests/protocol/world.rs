@@ -2,8 +2,8 @@
 //! A model of one file: its bytes, marks, times and lock on a brick, its objects in the store, and what an application
 //! must read from it. [`World::check`] asserts the laws; it is called after every operation.
 //!
-//! One assumption: an operation in flight when a connection breaks is carried out before the brick gives the lock to
-//! another client, or never.
+//! One assumption: an operation that is in flight when a connection breaks is carried out before the brick grants the
+//! lock to another client, or never.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -20,7 +20,7 @@ use crate::client::Fault;
 pub(crate) const FILE: Gfid = Gfid([7; 16]);
 const OTHER: Gfid = Gfid([8; 16]);
 
-/// Bytes of the file to begin with. Each write has one of them, or all.
+/// Initial bytes of the file. Each write has one of them, or all.
 pub(crate) const BYTES: &[u8] = b"abc";
 
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +57,15 @@ impl status::Attributes for Attributes {
     }
 }
 
-/// What an application may read.
+/// A state of the file that an application may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Truth {
     pub(crate) bytes: Vec<u8>,
-    /// `None`: any.
+    /// `None`: any mtime.
     pub(crate) mtime: Option<Time>,
 }
 
-/// A change that a brick admitted, and has not carried out yet.
+/// A change that a brick has admitted but not yet carried out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Straggler {
     Write,
@@ -74,31 +74,32 @@ pub(crate) enum Straggler {
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    /// Whether the volume keeps its own times (features.ctime): then no operation of ours moves them.
+    /// Whether the volume keeps its own times (features.ctime), which our operations do not change.
     pub(crate) own_times: bool,
     pub(crate) bytes: Vec<u8>,
-    /// What a power loss leaves of the bytes.
+    /// The bytes that survive a power loss.
     synced: Vec<u8>,
     marks: BTreeMap<Vec<u8>, Vec<u8>>,
     mtime: Time,
     ctime: Time,
     clock: i64,
-    /// Who has the lock, and how often.
+    /// The client that holds the lock, and how many times.
     lock: Option<(usize, u32)>,
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
-    /// One of them: several while it is open whether an operation of an application happened.
+    /// One of these must be read: there are several while the outcome of an application's operation is open.
     pub(crate) truth: Vec<Truth>,
-    /// A truncation was carried out, and its caller does not know yet.
+    /// A truncation was carried out, but its caller has not been answered.
     truncating: bool,
     /// The bricks refuse the caller's truncation.
     pub(crate) refuses: bool,
-    /// Whether times must be right. Where the volume does not keep its own, a client that dies leaves them moved.
+    /// Whether times must be right. Where the volume does not keep its own, a client that dies leaves wrong ones.
     pub(crate) times_count: bool,
     pub(crate) stragglers: Vec<Straggler>,
-    /// Marks are removed one after the other.
+    /// Marks are removed one by one.
     pub(crate) removes_singly: bool,
-    /// What is tried, and what happened: which client (99: an application), and what it did.
+    /// The faults of this run.
     pub(crate) trying: [Option<(usize, Fault)>; 2],
+    /// The operations so far: number of the client (99: an application), and the operation.
     pub(crate) history: Vec<(usize, &'static str)>,
 }
 
@@ -164,7 +165,7 @@ impl World {
         }
     }
 
-    /// A cold file in which a recall died that had written the first byte.
+    /// A cold file with a recall that died after writing the first byte.
     pub(crate) fn half_recalled(own_times: bool) -> Self {
         let mut world = Self::cold(own_times);
         world.bytes = vec![BYTES[0], 0, 0];
@@ -174,7 +175,7 @@ impl World {
         world
     }
 
-    /// A brick died in a commit: all bytes are there, and no size.
+    /// A brick died in a commit: all bytes are there, but the size was removed.
     pub(crate) fn half_committed(own_times: bool) -> Self {
         let mut world = Self::cold(own_times);
         world.bytes = BYTES.to_vec();
@@ -192,14 +193,14 @@ impl World {
         world
     }
 
-    /// Bytes that were written while the feature was off, or without us.
+    /// Bytes that were written while the feature was off, or without our translator.
     pub(crate) fn written_while_off(own_times: bool) -> Self {
         let mut world = Self::cold(own_times);
         world.application(|bytes| *bytes = b"xy".to_vec());
         world
     }
 
-    /// Another file's copy, with its marks.
+    /// A copy of another file, with its marks.
     pub(crate) fn copied(own_times: bool) -> Self {
         let mut world = Self::cold(own_times);
         world.set_record(OTHER);
@@ -222,7 +223,7 @@ impl World {
         self.touch(false);
     }
 
-    /// An operation of ours moves times, where the volume does not keep its own. Returns whether the mtime moved.
+    /// One of our operations changes times, if the volume does not keep its own. Returns whether the mtime changed.
     pub(crate) fn touch(&mut self, bytes: bool) -> bool {
         if self.own_times {
             return false;
@@ -235,7 +236,7 @@ impl World {
         bytes
     }
 
-    /// Whatever the state.
+    /// Writes, in any state of the file.
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) -> bool {
         let end = at + bytes.len();
         if self.bytes.len() < end {
@@ -245,7 +246,7 @@ impl World {
         self.touch(true)
     }
 
-    /// Whatever the state.
+    /// Truncates or extends, in any state of the file.
     pub(crate) fn resize(&mut self, size: u64) -> bool {
         self.bytes.resize(usize::try_from(size).unwrap(), 0);
         self.touch(true)
@@ -260,21 +261,21 @@ impl World {
         self.synced.clone_from(&self.bytes);
     }
 
-    /// The brick's machine loses power: bytes that were not synced are gone, and so is every lock.
+    /// The brick's machine loses power: bytes that were not synced are lost, and so are all locks.
     pub(crate) fn power_loss(&mut self) {
         self.bytes.clone_from(&self.synced);
         self.lock = None;
         self.times_count &= self.own_times;
     }
 
-    /// An application changes the file on the bricks, and makes sure that it is on disk.
+    /// An application changes the file on the bricks and syncs it.
     fn application(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.bytes);
         self.clock += 1;
         self.mtime.seconds = self.clock;
         self.ctime.seconds = self.clock;
         self.sync();
-        // Its times hold, whatever ours did before.
+        // Its times are right, whatever we did before.
         self.times_count = true;
         self.truncating = false;
         self.truth = vec![Truth {
@@ -283,7 +284,7 @@ impl World {
         }];
     }
 
-    /// An application's write, which the bricks admit only if the file is local. Returns whether it is.
+    /// An application's write, which the bricks admit only if the file is local. Returns whether they did.
     pub(crate) fn application_writes(&mut self) -> bool {
         let local = self.status().state == State::Local;
         if local {
@@ -296,7 +297,7 @@ impl World {
         local
     }
 
-    /// The caller's truncation, which the bricks carry out whatever the state.
+    /// The caller's truncation, which the bricks carry out in any state of the file.
     pub(crate) fn truncate_as_caller(&mut self, keep: u64) {
         let keep = usize::try_from(keep).unwrap();
         self.bytes.resize(keep, 0);
@@ -308,7 +309,7 @@ impl World {
             mtime: Some(self.mtime),
         };
         let new: Vec<_> = self.truth.iter().map(new).collect();
-        // The caller's own operation moves the times, also if it is undone.
+        // The caller's own operation changes the times, even if it is undone.
         for truth in &mut self.truth {
             truth.mtime = None;
         }
@@ -317,7 +318,7 @@ impl World {
         self.truncating = true;
     }
 
-    /// The caller of a truncation was told that it is done.
+    /// The caller of a truncation has been answered with success.
     pub(crate) fn truncated(&mut self, keep: u64) {
         if std::mem::take(&mut self.truncating) {
             let keep = usize::try_from(keep).unwrap();
@@ -325,7 +326,7 @@ impl World {
         }
     }
 
-    /// What the bricks admitted before the mark, and nobody waits for any longer.
+    /// Carries out operations that the bricks admitted before the mark, and that nothing waits for any longer.
     pub(crate) fn carry_out_stragglers(&mut self) {
         for straggler in std::mem::take(&mut self.stragglers) {
             self.history.push((99, "a straggler is carried out"));
@@ -348,7 +349,7 @@ impl World {
         true
     }
 
-    /// Returns whether the client had it.
+    /// Returns whether the client held it.
     pub(crate) fn unlock(&mut self, client: usize) -> bool {
         match &mut self.lock {
             Some((owner, times)) if *owner == client => {
@@ -362,7 +363,7 @@ impl World {
         }
     }
 
-    /// The client's connection broke.
+    /// The client's connection broke: the brick drops its locks.
     pub(crate) fn forget_locks(&mut self, client: usize) {
         if self.lock.is_some_and(|(owner, _)| owner == client) {
             self.lock = None;
@@ -391,9 +392,9 @@ impl World {
         })
     }
 
-    /// Laws 1, 2, 3, 9 and 10: what an application reads now, or after whatever is half done was mended, is the truth.
+    /// Laws 1, 2, 3, 9 and 10: an application reads the truth, now or after unfinished work has been repaired.
     pub(crate) fn check(&self) {
-        // The lock is given back also when an assertion fails.
+        // A failed assertion releases the lock, which calls this again: do not panic twice.
         if std::thread::panicking() {
             return;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Operations that come, jobs that end, cancelling and shutting down, in thousands of orders. `CLOUDSYNC_ORDERS=100000`
-//! tries more.
+//! Arriving operations, ending jobs, cancellation and shutdown, in thousands of orders. `CLOUDSYNC_ORDERS=100000`
+//! explores more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -16,7 +16,7 @@ use shuttle::thread::{self, JoinHandle};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// In so many orders.
+/// Explores the default number of orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
     orders::explore(1000, body);
 }
@@ -26,12 +26,16 @@ fn park(instance: &Arc<Instance>, ledger: &Arc<Ledger>, again: u8) -> JoinHandle
     thread::spawn(move || instance.park(ticket))
 }
 
-/// All that came were answered once, and nothing is left.
-fn assert_answered(instance: &Arc<Instance>, ledger: &Ledger, came: usize) {
+/// Asserts that all operations that arrived were answered once, and that none is left.
+fn assert_answered(instance: &Arc<Instance>, ledger: &Ledger, arrived: usize) {
     assert!(instance.volume.busy.wait_until_idle(LONG));
     let (resumed, failed) = (ledger.resumed.load(SeqCst), ledger.failed.load(SeqCst));
-    assert_eq!(ledger.dropped.load(SeqCst), 0, "answered by nobody");
-    assert_eq!(resumed + failed, came, "{resumed} resumed, {failed} failed");
+    assert_eq!(ledger.dropped.load(SeqCst), 0, "dropped without an answer");
+    assert_eq!(
+        resumed + failed,
+        arrived,
+        "{resumed} resumed, {failed} failed"
+    );
     assert_eq!(instance.engine.load(), Some((0, 0)));
 }
 
@@ -46,13 +50,13 @@ fn every_operation_is_answered_once() {
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 3);
         assert_eq!(ledger.failed.load(SeqCst), 0);
-        // Nobody recalls a file that is local.
+        // A local file is not recalled.
         assert!(instance.volume.recalls.load(SeqCst) <= 2);
     });
 }
 
 #[test]
-fn a_recall_that_fails_fails_whoever_waits_for_it() {
+fn failed_recall_fails_every_waiting_operation() {
     explore(|| {
         let store_fails = true;
         let instance = Arc::new(Instance::new(Volume {
@@ -68,7 +72,7 @@ fn a_recall_that_fails_fails_whoever_waits_for_it() {
 }
 
 #[test]
-fn cancelling_wakes_everybody_and_loses_nobody() {
+fn cancelling_wakes_every_operation_and_loses_none() {
     explore(|| {
         let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
         let parked: Vec<_> = [0, 0].map(|again| park(&instance, &ledger, again)).into();
@@ -85,24 +89,24 @@ fn cancelling_wakes_everybody_and_loses_nobody() {
     });
 }
 
-/// `fini`: operations that come then, from threads that are not done yet, are answered too, and start nothing.
+/// `fini`: operations that arrive during it, from threads that are still running, are answered and start no job.
 #[test]
-fn at_the_end_everybody_is_answered_and_no_job_begins() {
+fn fini_answers_every_operation_and_starts_no_job() {
     explore(|| {
         let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
         let parked: Vec<_> = [0, 1].map(|again| park(&instance, &ledger, again)).into();
         instance.engine.end();
         let late = Arc::new(Ledger::default());
         instance.park(Ticket::new(Arc::clone(&late), 0));
-        assert_eq!(late.failed.load(SeqCst), 1, "a job began");
+        assert_eq!(late.failed.load(SeqCst), 1, "a job started");
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 2);
     });
 }
 
-/// At most one of its three writes is in flight when it is cancelled, and no other begins.
+/// At most one of its three writes is in flight when it is cancelled, and no other one starts.
 #[test]
-fn a_job_that_is_cancelled_before_its_last_write_fails() {
+fn job_cancelled_before_its_last_write_fails() {
     explore(|| {
         let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));
         instance.park(Ticket::new(Arc::clone(&ledger), 0));
@@ -124,7 +128,7 @@ fn a_job_that_is_cancelled_before_its_last_write_fails() {
 }
 
 #[test]
-fn without_threads_operations_fail_and_none_is_lost() {
+fn operations_fail_without_threads_and_none_is_lost() {
     explore(|| {
         threads::become_scarce(true);
         let (instance, ledger) = (Arc::new(Instance::default()), Arc::new(Ledger::default()));

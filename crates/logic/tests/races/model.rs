@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A model of what cloudsync-logic asks of the translator.
+//! A model of the parts of the translator that cloudsync-logic calls.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`host`] | a host whose files are a number and whose memory is Rust's |
-//! | [`ticket`] | operations that write down how they were answered |
-//! | [`threads`] | a thread for each task, if one can be had |
+//! | [`host`] | a host whose files are numbers and whose memory is Rust's |
+//! | [`ticket`] | operations that record how they were answered |
+//! | [`threads`] | a thread for each task, unless threads are scarce |
 //! | [`store`] | a store with one object, which can fail or stall |
 //! | [`volume`] | a volume with one file, and the steps of its recall |
-//! | [`instance`] | operations that come upon that file |
+//! | [`instance`] | operations that arrive for that file |
 
 pub(crate) mod host;
 pub(crate) mod instance;

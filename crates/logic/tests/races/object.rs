@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Readers of one object, its recall, requests that fail, and the end, in thousands of orders. Every answer is
-//! compared with the file's bytes where it is given (the stand-in of an operation does that).
+//! Readers of one object, its recall, failing requests, and shutdown, in thousands of orders. Every answer is compared
+//! with the file's bytes when it is given (by the model's tickets).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,22 +27,22 @@ use shuttle::thread::{self, JoinHandle};
 
 const PIECE: u64 = Host::PIECE;
 const LONG: Duration = Duration::from_secs(3600);
-/// Four pieces, and a part of one.
+/// Four pieces and a part of one.
 const SIZE: u64 = 4 * PIECE + 2;
 
-/// In so many orders.
+/// Explores the default number of orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
     orders::explore(1000, body);
 }
 
-/// One file, one store.
+/// One file in one store.
 struct World {
     store: Arc<Store>,
     object: Arc<Object>,
     busy: Arc<Busy>,
 }
 
-/// Somebody who reads.
+/// A read in progress.
 struct Reader {
     range: Range<u64>,
     ledger: Arc<Ledger>,
@@ -77,7 +77,7 @@ fn read(object: &Arc<Object>, range: Range<u64>, read_ahead: bool) -> Reader {
     }
 }
 
-/// Waits for the readers. Each was answered, once: with the file's bytes, or with this errno.
+/// Waits for the readers. Each must have been answered once: with the file's bytes, or with the errno returned here.
 fn answers(readers: Vec<Reader>, idle: impl FnOnce() -> bool) -> Vec<Result<(), i32>> {
     let join = |reader: Reader| {
         reader.thread.join().unwrap();
@@ -96,7 +96,7 @@ fn answers(readers: Vec<Reader>, idle: impl FnOnce() -> bool) -> Vec<Result<(), 
     readers.into_iter().map(answer).collect()
 }
 
-/// Sizes are small here, and so is what may be in memory.
+/// Small budgets, as sizes are small here.
 fn limits() -> Config {
     Config {
         memory: 1 << 20,
@@ -117,7 +117,7 @@ impl World {
             identity,
             &status.attributes,
             &busy,
-            &never(),
+            &not_set(),
         );
         Self {
             store,
@@ -134,7 +134,7 @@ impl World {
         answers(readers, || self.busy.wait_until_idle(LONG))
     }
 
-    /// A recall: what it gets, in order, is the object. Once `cancelled`, it fails because of `why`.
+    /// A recall that must receive the object in order. Once `cancelled`, it fails because of `why`.
     fn recall_until(
         &self,
         cancelled: &Arc<AtomicBool>,
@@ -156,7 +156,7 @@ impl World {
                     at += which.len() as u64;
                     let expected: Vec<u8> = (start..at).map(byte).collect();
                     assert_eq!(chunk.buffer().bytes()[which], expected);
-                    // On the way to the bricks.
+                    // The bytes are being written to the bricks.
                     thread::yield_now();
                     Ok(())
                 },
@@ -167,35 +167,39 @@ impl World {
     }
 
     fn recall(&self) -> JoinHandle<Result<(), Failure>> {
-        self.recall_until(&never(), || Failure::Bug)
+        self.recall_until(&not_set(), || Failure::Bug)
     }
 
-    /// How often the byte that came most often came.
+    /// How often the most fetched byte was fetched.
     fn most(&self) -> u32 {
         let delivered = self.store.delivered.lock().unwrap();
         delivered.iter().copied().max().unwrap_or(0)
     }
 
-    /// Nothing waits, nothing is on its way, and no memory is taken once nobody has the object.
+    /// Asserts that nothing waits or is in flight, and that no memory is used once the object is dropped.
     fn assert_idle(self) {
         assert!(self.busy.wait_until_idle(LONG));
-        assert_eq!(self.store.at_work.load(SeqCst), 0, "a request goes on");
-        assert_eq!(self.object.waiting(), 0, "a read waits");
-        assert_eq!(LIMITS.used().1, 0, "a connection is taken");
+        assert_eq!(self.store.at_work.load(SeqCst), 0, "a request is running");
+        assert_eq!(self.object.waiting(), 0, "a read is waiting");
+        assert_eq!(LIMITS.used().1, 0, "a connection is in use");
         drop(self.object);
-        assert_eq!(Arc::strong_count(&self.store), 1, "somebody has the object");
-        assert_eq!(LIMITS.used().0, 0, "memory is taken");
+        assert_eq!(
+            Arc::strong_count(&self.store),
+            1,
+            "the object is still referenced"
+        );
+        assert_eq!(LIMITS.used().0, 0, "memory is in use");
     }
 }
 
-fn never() -> Arc<AtomicBool> {
+fn not_set() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(false))
 }
 
 const EIO: Result<(), i32> = Err(libc::EIO);
 
 #[test]
-fn readers_share_requests_and_get_the_file_s_bytes() {
+fn readers_share_requests_and_get_the_files_bytes() {
     explore(|| {
         let world = World::new(Store::new(SIZE));
         let readers = vec![
@@ -205,7 +209,7 @@ fn readers_share_requests_and_get_the_file_s_bytes() {
         ];
         assert_eq!(world.answers(readers), [Ok(()); 3]);
         assert_eq!(world.most(), 1, "a byte was fetched again");
-        // What is there is answered at once.
+        // Bytes in memory are answered immediately.
         assert_eq!(world.answers(vec![world.read(1..SIZE, false)]), [Ok(())]);
         assert_eq!(world.most(), 1, "a byte was fetched again");
         world.assert_idle();
@@ -213,7 +217,7 @@ fn readers_share_requests_and_get_the_file_s_bytes() {
 }
 
 #[test]
-fn a_recall_and_readers_share_what_either_fetches() {
+fn recall_and_readers_share_fetched_bytes() {
     explore(|| {
         let world = World::new(Store::new(SIZE));
         let recall = world.recall();
@@ -225,9 +229,9 @@ fn a_recall_and_readers_share_what_either_fetches() {
     });
 }
 
-/// One request fails, in its middle.
+/// One request fails halfway.
 #[test]
-fn a_request_that_fails_fails_who_waits_for_it_and_nobody_else() {
+fn failed_request_fails_only_the_reads_waiting_for_it() {
     explore(|| {
         let place = 2 * PIECE + 1;
         let world = World::new(Store {
@@ -241,18 +245,18 @@ fn a_request_that_fails_fails_who_waits_for_it_and_nobody_else() {
             world.read(place + 3..SIZE, false),
         ];
         let answers = world.answers(readers);
-        // Its request was for these bytes only.
+        // Its request was only for these bytes.
         assert_eq!(answers[0], Ok(()));
         assert!(answers.iter().all(|answer| [Ok(()), EIO].contains(answer)));
-        assert!(answers[1..].contains(&EIO), "nobody heard of it");
-        // Whoever asks again gets them.
+        assert!(answers[1..].contains(&EIO), "the failure was not reported");
+        // A retry gets them.
         assert_eq!(world.answers(vec![world.read(0..SIZE, true)]), [Ok(())]);
         world.assert_idle();
     });
 }
 
 #[test]
-fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
+fn failed_request_fails_the_recall_waiting_for_it() {
     explore(|| {
         let place = 3 * PIECE;
         let world = World::new(Store {
@@ -262,8 +266,11 @@ fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
         let reader = world.read(place..SIZE, false);
         let recall = world.recall().join().unwrap();
         let answers = world.answers(vec![reader]);
-        // Either fetches those bytes first; the other may come when that has failed already.
-        assert!(recall.is_err() || answers == [EIO], "nobody heard of it");
+        // Either one fetches those bytes first; the other may arrive after the failure.
+        assert!(
+            recall.is_err() || answers == [EIO],
+            "the failure was not reported"
+        );
         if let Err(failure) = recall {
             assert_eq!(failure.errno().get(), libc::EIO);
         }
@@ -272,10 +279,10 @@ fn a_request_that_fails_fails_the_recall_that_waits_for_it() {
 }
 
 #[test]
-fn a_recall_that_is_given_up_costs_its_readers_nothing() {
+fn cancelled_recall_does_not_affect_readers() {
     explore(|| {
         let world = World::new(Store::new(SIZE));
-        let cancelled = never();
+        let cancelled = not_set();
         let recall = world.recall_until(&cancelled, || Failure::Cancelled);
         let readers = vec![world.read(0..6, false), world.read(9..SIZE, true)];
         cancelled.store(true, SeqCst);
@@ -289,15 +296,15 @@ fn a_recall_that_is_given_up_costs_its_readers_nothing() {
     });
 }
 
-/// Nobody asks the bricks again before those readers are answered: what the object is may not be the file any more.
+/// These readers must be answered before the bricks are asked again: the object may no longer match the file.
 #[test]
-fn a_recall_that_lost_its_lock_gives_readers_no_more_bytes() {
+fn recall_without_its_lock_gives_readers_no_bytes() {
     explore(|| {
         let world = World::new(Store {
             stalls: true,
             ..Store::new(SIZE)
         });
-        let lost = never();
+        let lost = not_set();
         let recall = world.recall_until(&lost, || Failure::LockLost);
         while world.store.at_work.load(SeqCst) == 0 {
             thread::yield_now();
@@ -314,8 +321,8 @@ fn a_recall_that_lost_its_lock_gives_readers_no_more_bytes() {
     });
 }
 
-/// Memory for one piece, and few connections: they must not wait for each other.
-fn crowd(connections: usize) {
+/// With memory for one piece and few connections, requests must not deadlock on each other.
+fn with_little_memory(connections: usize) {
     let world = World::new(Store::new(SIZE));
     LIMITS.set(&Config {
         memory: PIECE,
@@ -332,17 +339,17 @@ fn crowd(connections: usize) {
 }
 
 #[test]
-fn with_little_memory_and_one_connection_everybody_gets_bytes() {
-    explore(|| crowd(1));
+fn no_deadlock_with_little_memory_and_one_connection() {
+    explore(|| with_little_memory(1));
 }
 
 #[test]
-fn with_little_memory_and_two_connections_everybody_gets_bytes() {
-    explore(|| crowd(2));
+fn no_deadlock_with_little_memory_and_two_connections() {
+    explore(|| with_little_memory(2));
 }
 
 #[test]
-fn without_threads_reads_fail_and_none_is_lost() {
+fn reads_fail_without_threads_and_none_is_lost() {
     explore(|| {
         threads::become_scarce(true);
         let world = World::new(Store::new(SIZE));
@@ -359,9 +366,9 @@ fn without_threads_reads_fail_and_none_is_lost() {
     });
 }
 
-/// A file of one piece is compared before anybody sees a byte.
+/// The bytes of a single-piece file are verified before any reader gets them.
 #[test]
-fn nobody_reads_a_piece_that_is_not_the_file() {
+fn single_piece_is_verified_before_it_is_read() {
     explore(|| {
         let world = World::new(Store {
             checksum: Some(Algorithm::Crc32c.of(b"another file")),
@@ -378,9 +385,9 @@ fn nobody_reads_a_piece_that_is_not_the_file() {
     });
 }
 
-/// An object is closed at the end of its recall, while readers still wait for requests of their own.
+/// An object is closed at the end of its recall, while readers still wait for their own requests.
 #[test]
-fn the_end_reaches_requests_for_an_object_that_was_closed() {
+fn shutdown_cancels_requests_of_closed_objects() {
     explore(|| {
         LIMITS.set(&limits());
         let busy = Arc::new(Busy::default());
@@ -398,14 +405,17 @@ fn the_end_reaches_requests_for_an_object_that_was_closed() {
         });
         assert_eq!(answers, [Err(libc::ECANCELED); 2]);
         let again = objects.open((), &store, FILE, &status(SIZE));
-        assert!(matches!(again, Err(Failure::Cancelled)), "it goes on");
+        assert!(
+            matches!(again, Err(Failure::Cancelled)),
+            "it is not shut down"
+        );
     });
 }
 
-/// `fini`: when it says that all is over, nothing is at work and everybody is answered, readers of an object included
-/// that was closed at the end of its recall.
+/// `fini`: when it returns, no request is running and every read is answered, including those of an object that was
+/// closed at the end of its recall.
 #[test]
-fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
+fn shutdown_answers_every_read_and_leaves_no_request() {
     explore(|| {
         LIMITS.set(&limits());
         let (store, busy) = (Arc::new(Store::new(SIZE)), Arc::new(Busy::default()));
@@ -419,7 +429,7 @@ fn at_the_end_everybody_is_answered_and_nothing_goes_on() {
             objects.end();
             busy.wait_until_idle(LONG)
         });
-        assert_eq!(store.at_work.load(SeqCst), 0, "a request goes on");
+        assert_eq!(store.at_work.load(SeqCst), 0, "a request is running");
         let fine = [Ok(()), Err(libc::ECANCELED)];
         assert!(answers.iter().all(|answer| fine.contains(answer)));
         close.join().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Writes that are begun, answered, drained and cancelled, in thousands of orders.
+//! Writes that are started, answered, drained and cancelled, in thousands of orders.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,12 +21,12 @@ fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno>
     TRACKERS.begin(descriptor, offset, length)
 }
 
-/// In so many orders.
+/// Explores the default number of orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
     orders::explore(2000, body);
 }
 
-/// Counts what is in flight.
+/// Counts writes in flight.
 #[derive(Default)]
 struct Flying {
     now: AtomicU64,
@@ -34,7 +34,7 @@ struct Flying {
     answered: AtomicU64,
 }
 
-/// A plugin's thread: one write after the other, each answered by a thread of the host's. Returns the first error.
+/// A plugin's thread: one write after the other, each answered by a thread of the host. Returns the first error.
 fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
     for number in numbers {
         let slot = match begin(DESCRIPTOR, number * WRITE, WRITE) {
@@ -56,7 +56,7 @@ fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
 }
 
 #[test]
-fn the_window_holds_and_nothing_is_lost() {
+fn window_is_never_exceeded_and_no_write_is_lost() {
     explore(|| {
         let tracker = TRACKERS.open(DESCRIPTOR, 6 * WRITE, 2 * WRITE);
         let flying = Arc::new(Flying::default());
@@ -70,14 +70,18 @@ fn the_window_holds_and_nothing_is_lost() {
         tracker.drain();
         let written = tracker.written();
         assert!(written.complete && written.error.is_none(), "{written:?}");
-        assert_eq!(flying.now.load(SeqCst), 0, "drained, and one is in flight");
+        assert_eq!(
+            flying.now.load(SeqCst),
+            0,
+            "drained, but a write is in flight"
+        );
         assert!(flying.most.load(SeqCst) <= 2, "more than the window");
     });
 }
 
-/// A plugin that returned before its writes did.
+/// A plugin that returned before its writes were answered.
 #[test]
-fn after_the_drain_nothing_is_in_flight_and_nothing_begins() {
+fn after_drain_no_write_is_in_flight_or_starts() {
     explore(|| {
         let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let flying = Arc::new(Flying::default());
@@ -101,7 +105,7 @@ fn after_the_drain_nothing_is_in_flight_and_nothing_begins() {
 }
 
 #[test]
-fn cancelling_wakes_the_writers_and_is_remembered() {
+fn cancelling_wakes_writers_and_is_remembered() {
     explore(|| {
         let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let flying = Arc::new(Flying::default());
@@ -119,9 +123,9 @@ fn cancelling_wakes_the_writers_and_is_remembered() {
     });
 }
 
-/// The bricks may take long to answer what is in flight.
+/// The bricks may take long to answer the writes in flight.
 #[test]
-fn cancelling_wakes_a_writer_that_nobody_answers() {
+fn cancelling_wakes_a_writer_without_an_answer() {
     explore(|| {
         let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let slot = begin(DESCRIPTOR, 0, WRITE).unwrap();
@@ -136,7 +140,7 @@ fn cancelling_wakes_a_writer_that_nobody_answers() {
 }
 
 #[test]
-fn the_first_refusal_ends_all_writers() {
+fn first_refusal_ends_all_writers() {
     explore(|| {
         let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
         let refused = thread::spawn(|| {

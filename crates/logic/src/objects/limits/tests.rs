@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Memory, connections and bytes in a second: who waits, and for what.
+//! Memory, connections and bytes per second: what blocks, and until when.
 
 use super::*;
 use std::sync::mpsc;
@@ -15,63 +15,63 @@ fn limits(memory: u64, connections: usize) -> Arc<Limits> {
 }
 
 #[test]
-fn who_takes_too_much_waits_until_it_is_given_back() {
+fn request_over_the_budget_waits_for_a_release() {
     let limits = limits(10, 1);
     let first = limits.memory(100);
-    let (said, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let other = Arc::clone(&limits);
     let waiter = thread::spawn(move || {
         let _lease = other.memory(1);
-        said.send(()).unwrap();
+        sender.send(()).unwrap();
     });
-    let early = heard.recv_timeout(Duration::from_millis(50));
-    assert!(early.is_err(), "all is taken");
+    let early = receiver.recv_timeout(Duration::from_millis(50));
+    assert!(early.is_err(), "all memory is taken");
     drop(first);
-    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
     waiter.join().unwrap();
     assert_eq!(limits.used().0, 0);
 }
 
 #[test]
-fn a_reader_finds_a_connection_when_recalls_have_theirs() {
+fn reader_gets_a_connection_while_recalls_use_theirs() {
     let limits = limits(10, 4);
     let recalls: Vec<_> = (0..3).map(|_| limits.connection(Use::Recall, 1)).collect();
     let _reader = limits.connection(Use::Read, 1);
     assert_eq!(limits.used().1, 4);
-    let (said, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let other = Arc::clone(&limits);
     let waiter = thread::spawn(move || {
         let _connection = other.connection(Use::Recall, 1);
-        said.send(()).unwrap();
+        sender.send(()).unwrap();
     });
-    let early = heard.recv_timeout(Duration::from_millis(50));
+    let early = receiver.recv_timeout(Duration::from_millis(50));
     assert!(early.is_err(), "recalls have three of four");
     drop(recalls);
-    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
     waiter.join().unwrap();
 }
 
 #[test]
-fn more_connections_need_memory_and_the_first_does_not() {
+fn only_additional_connections_need_memory() {
     let limits = limits(8 * BUFFER, 64);
     let more: Vec<_> = (0..3).map(|_| limits.more().unwrap()).collect();
     let used: Vec<_> = (0..3)
         .map(|_| limits.connection(Use::More, 8 * BUFFER))
         .collect();
     assert_eq!(limits.used(), (3 * BUFFER, 3));
-    assert!(limits.more().is_none(), "they have their part of it");
-    // These have none.
+    assert!(limits.more().is_none(), "they have their share");
+    // These transfers have no connection yet, so they get one.
     let _recall = limits.connection(Use::Recall, BUFFER);
     let _reader = limits.connection(Use::Read, BUFFER);
-    // What came has the other half.
-    let came = limits.memory(4 * BUFFER);
-    drop((more, used, came));
+    // Received bytes use the other half.
+    let arrived = limits.memory(4 * BUFFER);
+    drop((more, used, arrived));
     assert!(limits.more().is_some());
     assert_eq!(limits.used(), (2 * BUFFER, 2));
 }
 
 #[test]
-fn a_rate_is_kept_and_idle_time_is_not_saved_up() {
+fn rate_is_kept_without_saving_up_idle_time() {
     let mut rate = Rate {
         limit: 1000,
         paid: None,

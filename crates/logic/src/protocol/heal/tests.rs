@@ -11,7 +11,7 @@ const EPOCH: Time = Time {
     nanos: 0,
 };
 
-/// Of a file of 100 bytes.
+/// Attributes of a file of 100 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Plain;
 
@@ -71,7 +71,7 @@ const STORE_AWAY: Failure = Failure::Store(Errno::EREMOTEIO);
 const NO_OBJECT: Failure = Failure::Store(Errno::ENODATA);
 
 #[test]
-fn only_a_recall_of_ours_on_this_file_explains_bytes() {
+fn bytes_are_explained_only_by_our_recall_of_this_file() {
     let old = Some("1-0123456789abcdef-7".to_owned());
     for (bytes, mark, record, want) in [
         (0, None, Some(GFID), false),
@@ -89,8 +89,8 @@ fn only_a_recall_of_ours_on_this_file_explains_bytes() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
-    let say = |bytes, mark, record, failure: &Failure| {
+fn failed_comparison_keeps_bytes_that_may_be_foreign() {
+    let decide = |bytes, mark, record, failure: &Failure| {
         let status = status(bytes, mark, record);
         without_comparison(&status, Marks::of(&status, GFID), true, failure)
     };
@@ -102,8 +102,8 @@ fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
         (50, None, Some(GFID), NO_OBJECT),
         (50, mark(OTHER, 0), Some(OTHER), NO_OBJECT),
     ] {
-        let said = say(bytes, mark, record, &failure);
-        assert_eq!(said, None, "{bytes} {record:?} {failure}");
+        let conclusion = decide(bytes, mark, record, &failure);
+        assert_eq!(conclusion, None, "{bytes} {record:?} {failure}");
     }
     for (bytes, record, failure) in [
         (50, Some(OTHER), STORE_AWAY),
@@ -111,33 +111,36 @@ fn what_cannot_be_compared_is_cut_only_if_it_cannot_be_somebody_s() {
         (100, Some(GFID), NO_OBJECT),
         (100, None, NO_OBJECT),
     ] {
-        let said = say(bytes, None, record, &failure);
+        let conclusion = decide(bytes, None, record, &failure);
         assert!(
-            matches!(said, Some(Origin::Foreign(_))),
+            matches!(conclusion, Some(Origin::Foreign(_))),
             "{bytes} {record:?}"
         );
     }
 }
 
 #[test]
-fn a_plugin_that_cannot_be_asked_costs_nobody_s_bytes() {
-    let say = |bytes, mark, record, own_times| {
+fn plugin_without_ranges_loses_no_foreign_bytes() {
+    let decide = |bytes, mark, record, own_times| {
         let mut status = status(bytes, mark, record);
         if let Some(record) = &mut status.record {
             record.mtime.seconds = 7;
         }
         without_parts(&status, Marks::of(&status, GFID), own_times)
     };
-    let ours = say(50, mark(GFID, 0), Some(GFID), false);
+    let ours = decide(50, mark(GFID, 0), Some(GFID), false);
     assert!(matches!(ours, Ok(Origin::Ours)));
-    let written = say(50, mark(GFID, 0), Some(GFID), true);
+    let written = decide(50, mark(GFID, 0), Some(GFID), true);
     assert!(matches!(written, Ok(Origin::Foreign(_))));
-    assert!(say(100, mark(GFID, 0), Some(GFID), true).is_err());
-    assert!(matches!(say(50, None, None, true), Ok(Origin::Foreign(_))));
+    assert!(decide(100, mark(GFID, 0), Some(GFID), true).is_err());
     assert!(matches!(
-        say(50, mark(GFID, 0), None, true),
+        decide(50, None, None, true),
+        Ok(Origin::Foreign(_))
+    ));
+    assert!(matches!(
+        decide(50, mark(GFID, 0), None, true),
         Ok(Origin::Ours)
     ));
-    let copied = say(50, mark(GFID, 0), Some(OTHER), false);
+    let copied = decide(50, mark(GFID, 0), Some(OTHER), false);
     assert!(matches!(copied, Ok(Origin::Foreign(_))));
 }

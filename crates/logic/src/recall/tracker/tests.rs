@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Writes that are begun, refused, answered and drained.
+//! Writes that are started, refused, acknowledged and drained.
 
 use super::*;
 use crate::sync::LazyLock;
@@ -14,7 +14,7 @@ fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno>
 }
 
 #[test]
-fn only_acknowledged_bytes_make_a_file_whole() {
+fn file_is_complete_only_with_all_bytes_acknowledged() {
     let tracker = OPEN.open(0x1000, 100, 1000);
     let first = begin(0x1000, 0, 60).unwrap();
     let second = begin(0x1000, 60, 40).unwrap();
@@ -36,7 +36,7 @@ fn late_and_foreign_writes_are_refused() {
 }
 
 #[test]
-fn a_write_past_the_end_fails_the_recall() {
+fn write_past_the_end_fails_the_recall() {
     let tracker = OPEN.open(0x3000, 10, 100);
     assert_eq!(begin(0x3000, 5, 6).unwrap_err(), Errno::EBADMSG);
     assert_eq!(
@@ -49,7 +49,7 @@ fn a_write_past_the_end_fails_the_recall() {
 }
 
 #[test]
-fn the_first_error_stays_and_a_short_write_is_one() {
+fn first_error_is_kept_and_short_writes_are_errors() {
     let tracker = OPEN.open(0x4000, 10, 100);
     let (one, two) = (begin(0x4000, 0, 5).unwrap(), begin(0x4000, 5, 5).unwrap());
     one.end(Err(Errno::new(libc::ENOSPC)), false);
@@ -64,28 +64,28 @@ fn the_first_error_stays_and_a_short_write_is_one() {
 }
 
 #[test]
-fn a_full_window_holds_the_writer_until_an_answer_comes() {
+fn full_window_blocks_the_writer_until_an_answer() {
     let tracker = OPEN.open(0x5000, 100, 10);
     let first = begin(0x5000, 0, 10).unwrap();
-    let (said, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let writer = thread::spawn(move || {
         let slot = begin(0x5000, 10, 10).unwrap();
-        said.send(()).unwrap();
+        sender.send(()).unwrap();
         slot.end(Ok(10), false);
     });
     assert!(
-        heard.recv_timeout(Duration::from_millis(50)).is_err(),
+        receiver.recv_timeout(Duration::from_millis(50)).is_err(),
         "the window is full"
     );
     first.end(Ok(10), false);
-    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
     writer.join().unwrap();
     tracker.drain();
     assert_eq!(tracker.written().bytes, 20);
 }
 
 #[test]
-fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
+fn reads_need_written_bytes_and_truncation_waits_for_them() {
     let tracker = OPEN.open(0x8000, 10, 10);
     let attributes = ();
     assert!(tracker.read(0..1, &attributes).is_none());
@@ -93,23 +93,23 @@ fn only_what_is_there_is_read_and_whoever_cuts_waits_for_the_reader() {
     assert!(tracker.read(4..6, &attributes).is_none());
     assert!(tracker.read(5..5, &attributes).is_none());
     let reading = tracker.read(0..5, &attributes).unwrap();
-    let (said, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let other = Arc::clone(&tracker);
     let truncation = thread::spawn(move || {
         other.end_reading();
-        said.send(()).unwrap();
+        sender.send(()).unwrap();
     });
-    let early = heard.recv_timeout(Duration::from_millis(50));
+    let early = receiver.recv_timeout(Duration::from_millis(50));
     assert!(early.is_err(), "a read is on the bricks");
     drop(reading);
-    heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap();
     truncation.join().unwrap();
     assert!(tracker.read(0..5, &attributes).is_none());
     tracker.drain();
 }
 
 #[test]
-fn nothing_is_read_from_the_bricks_while_the_lock_may_be_lost() {
+fn no_reads_while_the_lock_may_be_lost() {
     let tracker = OPEN.open(0x9000, 10, 10);
     let attributes = ();
     begin(0x9000, 0, 5).unwrap().end(Ok(5), false);
@@ -123,12 +123,12 @@ fn nothing_is_read_from_the_bricks_while_the_lock_may_be_lost() {
 }
 
 #[test]
-fn nothing_is_written_while_the_lock_may_be_lost() {
+fn no_writes_while_the_lock_may_be_lost() {
     let tracker = OPEN.open(0x7000, 100, 10);
     let first = begin(0x7000, 0, 10).unwrap();
     let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
     tracker.lose();
-    assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "it is woken");
+    assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "the writer wakes up");
     first.end(Ok(10), false);
     assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::EAGAIN);
     tracker.trust();
@@ -139,7 +139,7 @@ fn nothing_is_written_while_the_lock_may_be_lost() {
 }
 
 #[test]
-fn cancelling_wakes_a_held_writer() {
+fn cancelling_wakes_a_blocked_writer() {
     let tracker = OPEN.open(0x6000, 100, 10);
     let first = begin(0x6000, 0, 10).unwrap();
     let writer = thread::spawn(|| begin(0x6000, 10, 10).map(drop).unwrap_err());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A host whose files are a number and whose memory is Rust's. Requests are small, so that few events make an order: the
-//! orders are the same as with large ones.
+//! A host whose files are numbers and whose memory is Rust's. Requests are small, so that an order has few events; the
+//! possible orders are the same as with large ones.
 
 use cloudsync_format::claim::Time;
 use cloudsync_logic::errno::Errno;
@@ -13,7 +13,7 @@ use crate::model::store::Store;
 use crate::model::threads;
 use crate::model::ticket::Ticket;
 
-/// Bytes of an object that have come.
+/// Received bytes of an object.
 pub(crate) type Chunk = chunk::Chunk<Buffer>;
 /// One version of one object.
 pub(crate) type Object = object::Object<Host>;
@@ -38,7 +38,7 @@ impl host::Host for Host {
 
     fn enter((): ()) {}
 
-    /// A panic fails the test.
+    /// Does not catch anything: a panic fails the test.
     fn catch<T>(_: T, body: impl FnOnce() -> T) -> T {
         body()
     }
@@ -48,7 +48,7 @@ impl host::Host for Host {
     }
 }
 
-/// A file's size. Nobody asks for its other attributes.
+/// A file's size. The other attributes are not used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attributes(pub u64);
 

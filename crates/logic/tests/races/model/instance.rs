@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Operations that come upon one cold file.
+//! Operations that arrive for one cold file.
 
 use std::sync::atomic::Ordering;
 
@@ -14,9 +14,9 @@ use crate::model::volume::{FILE, Volume};
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// What it has.
+    /// The file.
     pub(crate) volume: Arc<Volume>,
-    /// The jobs.
+    /// Its jobs.
     pub(crate) engine: Arc<Engine<Volume>>,
 }
 
@@ -27,7 +27,7 @@ impl Default for Instance {
 }
 
 impl Instance {
-    /// One with this volume.
+    /// An instance with this volume.
     #[must_use]
     pub(crate) fn new(volume: Volume) -> Self {
         let volume = Arc::new(volume);
@@ -37,7 +37,7 @@ impl Instance {
         }
     }
 
-    /// An operation goes on: it finds the file local, or archived again.
+    /// An operation proceeds: it finds the file local, or archived again.
     pub(crate) fn proceed(self: &Arc<Self>, mut ticket: Ticket) {
         if ticket.again == 0 {
             ticket.answer();
@@ -48,7 +48,7 @@ impl Instance {
         self.park(ticket);
     }
 
-    /// An operation comes upon the cold file.
+    /// An operation arrives for the cold file.
     pub(crate) fn park(self: &Arc<Self>, mut ticket: Ticket) {
         ticket.arrive(self);
         self.engine

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A store with one object, whose bytes follow from where they are. It can fail, or deliver nothing.
+//! A store with one object, whose bytes are computed from their offsets. It can fail or stall.
 
 use std::ffi::CStr;
 use std::ops::Range;
@@ -23,20 +23,20 @@ pub(crate) fn byte(at: u64) -> u8 {
 pub(crate) struct Store {
     /// The object's bytes.
     pub(crate) size: u64,
-    /// What it says is the object's checksum.
+    /// The checksum that the store reports for the object.
     pub(crate) checksum: Option<Checksum>,
-    /// A request that comes to this byte fails, so many times.
+    /// The offset at which a request fails, and how many requests are yet to fail there.
     pub(crate) fails: (u64, AtomicUsize),
-    /// It delivers nothing until nobody wants it any more.
+    /// Requests deliver nothing until they are no longer wanted.
     pub(crate) stalls: bool,
     /// How often each byte was delivered.
     pub(crate) delivered: Mutex<Vec<u32>>,
-    /// Requests that are under way.
+    /// Number of running requests.
     pub(crate) at_work: AtomicUsize,
 }
 
 impl Store {
-    /// One that works.
+    /// A store that works.
     #[must_use]
     pub(crate) const fn new(size: u64) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl store::Store for Store {
         self.at_work.fetch_add(1, Ordering::SeqCst);
         let mut at = part.range.start;
         let mut result = Ok(());
-        // Some answers tell it, others do not.
+        // Some answers contain it, others do not.
         if at == 0
             && let Ok(Some(object)) = self.head(part.key)
         {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A thread for each task, if one can be had.
+//! A thread for each task, unless threads are scarce.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ thread_local! {
     static SCARCE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on one of four threads cannot be had.
+/// If `scarce`, one in four threads cannot be started from now on.
 pub(crate) fn become_scarce(scarce: bool) {
     SCARCE.set(scarce);
 }

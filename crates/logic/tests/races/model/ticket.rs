@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Operations that write down how they were answered. A read compares its answer with the file's bytes.
+//! Operations that record how they were answered. A read compares its answer with the file's bytes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::model::host::{Attributes, Buffer, Chunk, Host};
 use crate::model::instance::Instance;
 use crate::model::store::byte;
 
-/// What became of the operations.
+/// The outcomes of operations.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// They went on.
+    /// Operations that proceeded.
     pub(crate) resumed: AtomicUsize,
-    /// They got an errno.
+    /// Operations that failed.
     pub(crate) failed: AtomicUsize,
-    /// Nobody answered them.
+    /// Operations that were dropped without an answer.
     pub(crate) dropped: AtomicUsize,
     /// The last errno.
     pub(crate) errno: AtomicI32,
@@ -32,16 +32,16 @@ pub(crate) struct Ledger {
 pub(crate) struct Ticket {
     ledger: Arc<Ledger>,
     answered: bool,
-    /// What a read asks for.
+    /// The range of a read.
     range: Range<u64>,
-    /// How many times it finds the file archived again when it goes on.
+    /// How many times it finds the file archived again when it proceeds.
     pub(crate) again: u8,
-    /// Where it came to.
+    /// The instance at which it arrived.
     home: Option<Arc<Instance>>,
 }
 
 impl Ticket {
-    /// One that is written down in `ledger`.
+    /// An operation that is recorded in `ledger`.
     #[must_use]
     pub(crate) const fn new(ledger: Arc<Ledger>, again: u8) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Ticket {
         }
     }
 
-    /// A read that is written down in `ledger`.
+    /// A read that is recorded in `ledger`.
     #[must_use]
     pub(crate) const fn read(ledger: Arc<Ledger>, range: Range<u64>) -> Self {
         Self {
@@ -65,12 +65,12 @@ impl Ticket {
         }
     }
 
-    /// It comes to an instance.
+    /// The operation arrives at an instance.
     pub(crate) fn arrive(&mut self, home: &Arc<Instance>) {
         self.home = Some(Arc::clone(home));
     }
 
-    /// It goes on, and ends well.
+    /// The operation proceeds and succeeds.
     pub(crate) fn answer(mut self) {
         self.answered = true;
         self.ledger.resumed.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +94,7 @@ impl host::Ticket<Host> for Ticket {
         self.range.end - self.range.start
     }
 
-    /// The bytes must be the file's.
+    /// Compares the bytes with the file's.
     fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
         let end = self.range.end.min(attributes.size());
         let expected: Vec<u8> = (self.range.start..end).map(byte).collect();
@@ -110,18 +110,18 @@ impl host::Ticket<Host> for Ticket {
     }
 
     /// # Panics
-    /// When it has come to no instance.
+    /// When it has not arrived at an instance.
     fn again(mut self) {
         let home = self.home.take().expect("it has arrived");
         home.proceed(self);
     }
 
-    /// It is answered at once.
+    /// It is answered immediately.
     fn read_again(self) {
         self.answer();
     }
 
-    /// The bricks answer at once.
+    /// The bricks answer immediately.
     fn read_beside(self, reading: Reading<Chunk, Attributes>) {
         drop(reading);
         self.answer();

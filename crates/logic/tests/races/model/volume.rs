@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A volume with one file. Its recall is three writes through the tracker, answered by threads of their own, the second
-//! only after the first.
+//! A volume with one file. Its recall makes three writes through the tracker, each answered by a separate thread, the
+//! second one only after the first.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -27,7 +27,7 @@ static TRACKERS: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Volume {
-    /// What is at work.
+    /// Counts running work.
     pub(crate) busy: Arc<Busy>,
     /// Whether the file is local.
     pub(crate) local: AtomicBool,
@@ -35,9 +35,9 @@ pub(crate) struct Volume {
     pub(crate) store_fails: bool,
     /// How often it was recalled.
     pub(crate) recalls: AtomicUsize,
-    /// Writes that were begun.
+    /// Number of writes started.
     pub(crate) writes: AtomicUsize,
-    /// How many jobs are at work on it.
+    /// Number of jobs running on the file.
     pub(crate) at_work: AtomicUsize,
 }
 
@@ -86,7 +86,7 @@ impl Recalls for Volume {
                 _ => Ok(WRITE),
             };
             shuttle::thread::spawn(move || slot.end(result, false));
-            // There is nothing to serve them with: they go on waiting.
+            // Nothing can serve them, so they keep waiting.
             job.serve_readers();
         }
         tracker.drain();
@@ -101,10 +101,10 @@ impl Recalls for Volume {
             Some(_) => Err(Failure::Store(Errno::EIO)),
             None if job.cancelled.load(Ordering::Acquire) != 0 => Err(Failure::Cancelled),
             None => {
-                assert!(written.complete, "no error, and not complete");
+                assert!(written.complete, "neither an error nor complete");
                 self.recalls.fetch_add(1, Ordering::SeqCst);
                 self.local.store(true, Ordering::SeqCst);
-                // As the translator does before it tidies up.
+                // As the translator does before it cleans up.
                 job.resume();
                 shuttle::thread::yield_now();
                 Ok(())
