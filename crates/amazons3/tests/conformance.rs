@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The suite that every store runs, against a real S3 server: Ceph's.
+//! Runs the conformance suite of all stores against a real S3 server (Ceph's).
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::sync::OnceLock;
 
@@ -22,7 +22,7 @@ fn bucket() -> &'static Bucket {
 fn options(user: &User, host: &str, bucket: &str, list: &str) -> Options {
     [
         ("s3plugin-hostname", host),
-        // Below a prefix: what is outside is not the store's.
+        // With a prefix: the store must not use objects outside it.
         ("s3plugin-bucketid", bucket),
         ("s3plugin-keyid", &user.key),
         ("s3plugin-seckey", &user.secret),
@@ -46,7 +46,7 @@ impl Subject for Ceph {
     fn options(&self) -> Options {
         let server = lab().s3().unwrap();
         let place = format!("{}/{PREFIX}", bucket().name());
-        // A sink that pauses for longer than a stalled connection may.
+        // A sink pauses for longer than a connection may stall.
         let list = "stall-timeout=1s,retries=4";
         options(&server.owner(), &server.http_url(), &place, list)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! libamazons3.so as the host meets it: what it exports, and that it loads.
+//! Tests libamazons3.so as the host uses it: its exports, and that it can be loaded.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::collections::BTreeSet;
 use std::env;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use cloudsync_store::abi::{StoreMethods, StoreMethodsExt};
 
-/// The shared object that was built along with this test, or nothing when only the test was built.
+/// The shared object that was built along with this test; `None` if only the test was built.
 fn shared_object() -> Option<PathBuf> {
     let test = env::current_exe().unwrap();
     let folder = test.parent().unwrap();
@@ -28,7 +28,7 @@ fn shared_object() -> Option<PathBuf> {
 }
 
 #[test]
-fn it_exports_what_its_sym_file_lists_and_nothing_else() {
+fn exports_exactly_the_symbols_in_its_sym_file() {
     let Some(path) = shared_object() else { return };
     let nm = Command::new("nm")
         .args(["-D", "--defined-only"])
@@ -45,9 +45,9 @@ fn it_exports_what_its_sym_file_lists_and_nothing_else() {
 }
 
 #[test]
-fn it_loads_and_has_its_tables() {
+fn loads_and_exports_its_tables() {
     let Some(path) = shared_object() else { return };
-    // SAFETY: loading runs no code but that of libraries that this test links already.
+    // SAFETY: loading runs no code except that of libraries to which this test is linked already.
     let library = unsafe { libloading::Library::new(path) }.unwrap();
     // SAFETY: the symbol is the table that the SDK defines with this type.
     let table = unsafe { library.get::<*const StoreMethods>(b"store_ops") }.unwrap();

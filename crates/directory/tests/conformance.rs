@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Runs the conformance suite: once with objects that the archiver put, once with files in `plain/`.
+//! Runs the conformance suite: once with objects stored by the plugin, once with files in `plain/`.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ fn wrong() -> Vec<(Options, &'static str)> {
     .to_vec()
 }
 
-/// A folder of its own for each test.
+/// A separate directory for each test.
 struct Folder(TempDir);
 
 impl Folder {
@@ -52,7 +52,7 @@ impl Subject for Objects {
         self.0.options()
     }
 
-    /// Only tests replace objects; an object is a folder, which can be moved away.
+    /// Only tests replace objects; an object is a directory, which can be moved away.
     fn place(&self, key: &str, bytes: &[u8]) {
         let store = self.open();
         store.delete(key).unwrap();
@@ -128,7 +128,7 @@ mod plain {
 }
 
 #[test]
-fn what_lies_there_by_hand_is_not_overwritten_either() {
+fn plain_file_is_not_overwritten() {
     let subject = Plain(Folder::new());
     subject.place("dir/file", b"by hand");
     let error = subject

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests what is specific to folders: keys that are paths, links, missing mounts, clients that die, damage.
+//! Tests what is specific to directories: keys that are paths, links, missing mounts, killed clients, damage.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -25,7 +25,7 @@ fn fresh() -> (TempDir, Directory) {
     (folder, store)
 }
 
-/// The paths of all files and folders below.
+/// The paths of all files and directories below.
 fn tree(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -40,7 +40,7 @@ fn tree(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_hostile_key_stays_inside_and_is_nobody_else_s() {
+fn hostile_key_stays_inside_and_names_only_its_object() {
     let (folder, _) = fresh();
     let inner = folder.path().join("store");
     fs::create_dir(&inner).unwrap();
@@ -95,7 +95,7 @@ fn a_hostile_key_stays_inside_and_is_nobody_else_s() {
 }
 
 #[test]
-fn a_link_in_the_plain_folder_leads_nowhere() {
+fn links_in_the_plain_directory_are_not_followed() {
     let (folder, store) = fresh();
     let plain = folder.path().join("plain");
     fs::create_dir_all(plain.join("dir")).unwrap();
@@ -117,7 +117,7 @@ fn a_link_in_the_plain_folder_leads_nowhere() {
 }
 
 #[test]
-fn nobody_else_may_read_what_is_archived() {
+fn archived_objects_are_private() {
     let (folder, store) = fresh();
     store
         .put("key", &Bytes::new(pattern(1, 10)).upload())
@@ -129,7 +129,7 @@ fn nobody_else_may_read_what_is_archived() {
 }
 
 #[test]
-fn a_mount_that_is_not_there_is_no_empty_store() {
+fn missing_mount_is_not_an_empty_store() {
     let (folder, _) = fresh();
     let at = folder.path().display();
     for (list, why) in [
@@ -152,7 +152,7 @@ fn a_mount_that_is_not_there_is_no_empty_store() {
         }
         assert_eq!(tree(folder.path()), Vec::<PathBuf>::new());
     }
-    // The proc file system is mounted wherever tests run.
+    // The proc file system is mounted on every machine.
     let error = open("path=/proc/nothing,mounted=/proc")
         .head("key")
         .unwrap_err();
@@ -160,7 +160,7 @@ fn a_mount_that_is_not_there_is_no_empty_store() {
 }
 
 #[test]
-fn damage_is_named_and_is_not_the_object() {
+fn damage_is_reported_and_never_returned_as_the_object() {
     let (folder, store) = fresh();
     store
         .put("key", &Bytes::new(pattern(1, 1000)).upload())
@@ -212,11 +212,10 @@ impl Source for Endless {
     }
 }
 
-/// The body runs in a process of its own, which is killed during an upload.
+/// The body runs in a separate process, which is killed during an upload.
 #[test]
-fn a_client_that_is_killed_in_mid_upload_leaves_no_object_and_can_be_cleaned_up_after() {
-    const NAME: &str =
-        "a_client_that_is_killed_in_mid_upload_leaves_no_object_and_can_be_cleaned_up_after";
+fn killed_upload_leaves_no_object_and_is_cleaned_up() {
+    const NAME: &str = "killed_upload_leaves_no_object_and_is_cleaned_up";
     const FOLDER: &str = "CLOUDSYNC_TEST_FOLDER";
     if let Ok(folder) = std::env::var(FOLDER) {
         let source = Bytes::new(Vec::new());
@@ -258,7 +257,7 @@ fn a_client_that_is_killed_in_mid_upload_leaves_no_object_and_can_be_cleaned_up_
     assert_eq!(
         store.unfinished("vol/", hour, true).unwrap(),
         Vec::<String>::new(),
-        "it may go on"
+        "the upload may still be running"
     );
     assert_eq!(
         store.unfinished("other/", Duration::ZERO, true).unwrap(),
@@ -287,7 +286,7 @@ fn a_client_that_is_killed_in_mid_upload_leaves_no_object_and_can_be_cleaned_up_
 }
 
 #[test]
-fn nothing_is_left_behind_but_objects() {
+fn only_objects_are_left_behind() {
     let (folder, store) = fresh();
     store.put("a", &Bytes::new(vec![1]).upload()).unwrap();
     store.put("a", &Bytes::new(vec![2]).upload()).unwrap_err();

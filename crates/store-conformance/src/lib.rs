@@ -39,7 +39,7 @@ macro_rules! reads {
             $crate::tests!($subject, reads:
                 any_range_is_those_bytes,
                 objects_of_any_size_arrive_whole,
-                keys_are_what_they_are,
+                keys_are_encoded_exactly,
                 a_missing_object_is_missing,
                 an_object_may_not_be_readable,
                 a_store_that_is_away_is_unreachable,

@@ -74,7 +74,7 @@ pub fn objects_of_any_size_arrive_whole<S: Subject>(subject: &S) {
 }
 
 /// A key is plain text of any characters, and different keys are different objects.
-pub fn keys_are_what_they_are<S: Subject>(subject: &S) {
+pub fn keys_are_encoded_exactly<S: Subject>(subject: &S) {
     let long = format!("keys/{}", "long/".repeat(40));
     let mut keys = vec![
         "keys/plain",

@@ -24,7 +24,7 @@ fn with_list(list: &str) -> Result<Settings, String> {
 }
 
 #[test]
-fn a_host_becomes_an_endpoint() {
+fn host_becomes_an_endpoint() {
     for (host, endpoint) in [
         ("s3.example.org", "https://s3.example.org"),
         ("s3.example.org:9000", "https://s3.example.org:9000"),
@@ -40,7 +40,7 @@ fn a_host_becomes_an_endpoint() {
 }
 
 #[test]
-fn endpoints_of_aws_are_found_by_region() {
+fn aws_endpoints_are_derived_from_the_region() {
     for (host, region) in [
         ("s3.eu-west-1.amazonaws.com", "eu-west-1"),
         ("s3-eu-west-1.amazonaws.com", "eu-west-1"),
@@ -75,7 +75,7 @@ fn endpoints_of_aws_are_found_by_region() {
 }
 
 #[test]
-fn hosts_that_are_none_are_refused() {
+fn invalid_hosts_are_refused() {
     for host in [
         "ftp://s3.example.org",
         "s3.example.org/bucket",
@@ -95,7 +95,7 @@ fn hosts_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_bucket_may_have_a_prefix() {
+fn bucket_may_have_a_prefix() {
     for (text, key) in [
         ("b", "a key"),
         ("b/", "a key"),
@@ -117,7 +117,7 @@ fn a_bucket_may_have_a_prefix() {
 }
 
 #[test]
-fn one_key_without_the_other_is_refused_and_no_key_is_the_provider_chain() {
+fn both_keys_or_the_provider_chain() {
     assert!(parse(&[]).unwrap().keys.is_none());
     let error = parse(&[("s3plugin-keyid", "AKID")]).unwrap_err();
     assert!(error.starts_with("option s3plugin-seckey: "), "{error}");
@@ -131,7 +131,7 @@ fn one_key_without_the_other_is_refused_and_no_key_is_the_provider_chain() {
 }
 
 #[test]
-fn the_list_sets_the_rest() {
+fn list_sets_the_other_settings() {
     let settings = with_list(
         "region=eu-1,path-style=off,checksum=when_supported,connect-timeout=1s,\
          read-timeout=2s,stall-timeout=300ms,retries=0",
@@ -149,7 +149,7 @@ fn the_list_sets_the_rest() {
 }
 
 #[test]
-fn wrong_items_of_the_list_are_refused_by_name() {
+fn invalid_list_items_are_refused_by_name() {
     for (list, name) in [
         ("reggion=eu-1", "unknown setting 'reggion'"),
         ("path-style=maybe", "'path-style=maybe'"),
@@ -180,7 +180,7 @@ const HOSTS: &[&str] = &[
     "http://10.0.0.1:+7480",
 ];
 
-/// An accepted host becomes a URL with nothing else in it.
+/// An accepted host becomes a URL that contains nothing else.
 #[test]
 fn fuzz_hosts() {
     cloudsync_fuzz::fuzz(HOSTS, |host| match with_host(host) {

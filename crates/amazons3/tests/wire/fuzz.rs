@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Answers that are nearly those of a store, through the whole client: it ends, it does not panic, and success means as
-//! many bytes as were asked for.
+//! Mutated answers of a store, through the whole client: it terminates without a panic, and success means that the
+//! requested number of bytes was delivered.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::{Memory, SECRET, object_of, open, options};
 
 const OBJECT: &[u8] = b"0123456789";
 
-/// An answer that stalls is given up after this.
+/// Time limits for answers that stall.
 const LIST: &str = "retries=0,read-timeout=300ms,stall-timeout=300ms";
 const LONGEST: Duration = Duration::from_secs(5);
 
@@ -35,14 +35,14 @@ const CORPUS: &[&str] = &[
 ];
 
 #[test]
-fn answers_that_are_nearly_right() {
+fn mutated_answers_never_corrupt_a_fetch() {
     let now = Arc::new(Mutex::new(String::new()));
     let answer = Arc::clone(&now);
     let server = Server::start(move |_, _| Reply::raw(answer.lock().unwrap().as_bytes()));
     let store = open(&server, LIST);
     cloudsync_fuzz::fuzz_slow(500, CORPUS, |text| {
         text.clone_into(&mut now.lock().unwrap());
-        let begun = Instant::now();
+        let started = Instant::now();
         let head = store.head("key").map(drop);
         let mut sink = Memory::default();
         let fetched = store.fetch("key", &object_of(OBJECT), 0..10, &mut sink);
@@ -53,14 +53,14 @@ fn answers_that_are_nearly_right() {
         for error in head.err().into_iter().chain(fetched.err()) {
             assert!(!error.to_string().contains(SECRET), "{text:?}: {error}");
         }
-        let took = begun.elapsed();
+        let took = started.elapsed();
         assert!(took < LONGEST, "{text:?}: {took:?}");
     });
 }
 
-/// As long as the settings let them be: the SDK panicked at times that it cannot count.
+/// The longest times that the settings allow: the SDK panics on overflow.
 #[test]
-fn the_longest_times_do_not_overflow() {
+fn longest_times_do_not_overflow() {
     let server = Server::start(|_, request| Reply::object(request, OBJECT));
     let list = "connect-timeout=1d,read-timeout=1d,stall-timeout=1d";
     let store = open(&server, list);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Lists that come in pages, and pages that do not lead on.
+//! Lists with several pages, and pages with a missing or repeated token.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn list_continues_and_decodes_names() {
     let store = open(&server, "");
     store
         .list("a/", &mut |object| {
-            // The store may be asked in between.
+            // The store can be used in between.
             assert_eq!(object.size, 7);
             keys.push(object.key);
             ControlFlow::Continue(())
@@ -50,7 +50,7 @@ fn list_continues_and_decodes_names() {
     assert_eq!(keys, ["a/1", "a/with blank+plus", "a/\u{fc}"]);
 }
 
-/// What a list says whose pages each end with what `more` makes of their number, and how many were asked for.
+/// Lists from a server whose page number `n` ends with `more(n)`. Returns the error and the number of requests.
 fn refused(more: impl Fn(usize) -> String + Send + Sync + 'static) -> (String, usize) {
     let server = Server::start(move |number, _| {
         Reply::new(200).body(page(&["a/1"], &more(number)).as_bytes())
@@ -72,34 +72,34 @@ fn token(text: &str) -> String {
 }
 
 #[test]
-fn a_page_that_does_not_lead_on_is_an_error_that_names_the_server() {
-    let (error, asked) = refused(|_| TRUNCATED.to_owned());
+fn page_without_progress_is_an_error_naming_the_server() {
+    let (error, requests) = refused(|_| TRUNCATED.to_owned());
     assert!(
-        error.contains("a truncated page has no marker of the next page") && asked == 1,
+        error.contains("a truncated page has no marker of the next page") && requests == 1,
         "{error}"
     );
     for empty in [token(""), "<NextContinuationToken/>".to_owned()] {
-        let (error, asked) = refused(move |_| empty.clone());
+        let (error, requests) = refused(move |_| empty.clone());
         assert!(
-            error.contains("marker of the next page is empty") && asked == 1,
+            error.contains("marker of the next page is empty") && requests == 1,
             "{error}"
         );
     }
-    let (error, asked) = refused(|_| token("same"));
+    let (error, requests) = refused(|_| token("same"));
     assert!(
-        error.contains("repeats an earlier one") && asked == 2,
-        "{asked}: {error}"
+        error.contains("repeats an earlier one") && requests == 2,
+        "{requests}: {error}"
     );
-    // Three that lead in a circle.
-    let (error, asked) = refused(|number| token(&format!("t{}", number % 3)));
+    // Three tokens that form a cycle.
+    let (error, requests) = refused(|number| token(&format!("t{}", number % 3)));
     assert!(
-        error.contains("repeats an earlier one") && asked < 12,
-        "{asked}: {error}"
+        error.contains("repeats an earlier one") && requests < 12,
+        "{requests}: {error}"
     );
 }
 
 #[test]
-fn so_is_one_of_the_list_of_unfinished_uploads() {
+fn uploads_page_without_progress_is_an_error() {
     let all = |more: &'static str| {
         let server = Server::start(move |_, _| {
             let body = format!(
@@ -125,12 +125,12 @@ fn so_is_one_of_the_list_of_unfinished_uploads() {
             2,
         ),
     ] {
-        let (found, asked) = all(more);
+        let (found, requests) = all(more);
         let error = found.unwrap_err().to_string();
         assert!(
             error.contains(words) && error.contains("bucket archive at http://127.0.0.1:"),
             "{error}"
         );
-        assert_eq!(asked, most, "{error}");
+        assert_eq!(requests, most, "{error}");
     }
 }

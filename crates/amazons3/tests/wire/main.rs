@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The plugin against stores that behave as real ones do on a bad day.
+//! The plugin against a server that emulates the faults of real stores.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 mod fuzz;
 mod list;
@@ -57,7 +57,7 @@ impl Sink for Memory {
     }
 }
 
-/// Bytes that differ everywhere: a piece at the wrong place is noticed.
+/// Bytes without repetition, so that a misplaced piece is noticed.
 fn noise(size: usize) -> Vec<u8> {
     (0..size as u64)
         .map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
@@ -72,7 +72,7 @@ fn object_of(bytes: &[u8]) -> Object {
     }
 }
 
-/// Fetches the whole object, which is `bytes`, from a server that answers so.
+/// Fetches the whole object, which is `bytes`, from a server with these answers.
 fn fetch(
     bytes: &[u8],
     list: &str,
@@ -96,7 +96,7 @@ fn head_error(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static)
 }
 
 #[test]
-fn a_good_object_arrives() {
+fn object_is_fetched() {
     let bytes = noise(3_000_000);
     let copy = bytes.clone();
     let server = Server::start(move |_, request| Reply::object(request, &copy));
@@ -125,7 +125,7 @@ fn a_good_object_arrives() {
 }
 
 #[test]
-fn a_range_is_all_that_is_asked_for() {
+fn only_the_requested_range_is_fetched() {
     let bytes = noise(1000);
     let copy = bytes.clone();
     let server = Server::start(move |_, request| Reply::object(request, &copy));
@@ -142,7 +142,7 @@ fn a_range_is_all_that_is_asked_for() {
 }
 
 #[test]
-fn keys_are_what_they_are() {
+fn keys_are_encoded_exactly() {
     let server = Server::start(|_, request| Reply::object(request, b"x"));
     let store = open(&server, "");
     let long = "d/".repeat(350) + "f";
@@ -207,7 +207,7 @@ fn decode(path: &str) -> String {
 }
 
 #[test]
-fn a_store_that_ignores_ranges_still_gives_the_bytes() {
+fn store_ignoring_ranges_still_delivers_the_bytes() {
     let bytes = noise(500_000);
     let copy = bytes.clone();
     let (server, sink, result) = fetch(&bytes, "", move |n, _| {
@@ -227,7 +227,7 @@ fn a_store_that_ignores_ranges_still_gives_the_bytes() {
 }
 
 #[test]
-fn a_body_that_breaks_off_goes_on_where_it_stopped() {
+fn interrupted_body_is_resumed() {
     for end in [End::Close, End::Reset] {
         let bytes = noise(2_000_000);
         let copy = bytes.clone();
@@ -252,7 +252,7 @@ fn a_body_that_breaks_off_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_store_that_is_busy_is_asked_again() {
+fn busy_store_is_retried() {
     let bytes = noise(1000);
     let copy = bytes.clone();
     let (server, sink, result) = fetch(&bytes, "", move |n, request| match n {
@@ -271,7 +271,7 @@ fn a_store_that_is_busy_is_asked_again() {
 }
 
 #[test]
-fn patience_ends() {
+fn retries_are_limited() {
     let (server, sink, result) = fetch(b"x", "retries=2", |_, _| Reply::error(503, "SlowDown"));
     assert!(
         matches!(result, Err(StoreError::Throttled(_))),
@@ -287,7 +287,7 @@ fn patience_ends() {
 }
 
 #[test]
-fn a_store_that_gives_byte_by_byte_is_given_up() {
+fn trickling_store_times_out() {
     let bytes = noise(1000);
     let copy = bytes.clone();
     let (server, _, result) = fetch(&bytes, "retries=3", move |_, request| {
@@ -301,7 +301,7 @@ fn a_store_that_gives_byte_by_byte_is_given_up() {
 }
 
 #[test]
-fn a_stall_is_noticed_and_the_rest_asked_for() {
+fn stalled_body_is_resumed() {
     let bytes = noise(600_000);
     let copy = bytes.clone();
     let (server, sink, result) = fetch(&bytes, "stall-timeout=300ms", move |n, request| {
@@ -321,7 +321,7 @@ fn a_stall_is_noticed_and_the_rest_asked_for() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_is_asked_again() {
+fn unresponsive_store_is_retried() {
     let (server, sink, result) = fetch(b"bytes", "read-timeout=300ms", |n, request| match n {
         0 => Reply::silence(),
         _ => Reply::object(request, b"bytes"),
@@ -343,7 +343,7 @@ fn head_error_with(
 }
 
 #[test]
-fn nobody_there_is_unreachable_and_named() {
+fn unreachable_store_is_named() {
     let store = S3::open(&options("127.0.0.1:1", "retries=1")).unwrap();
     let error = store.head("key").unwrap_err();
     assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
@@ -355,11 +355,11 @@ fn nobody_there_is_unreachable_and_named() {
     );
 }
 
-/// The provider chain reads the environment, which a test cannot change under others: the body runs in a process of
-/// its own.
+/// The provider chain reads the environment, which a test cannot change without affecting others, so the body runs in a
+/// separate process.
 #[test]
-fn no_credentials_anywhere_is_said_and_not_asked_again() {
-    const NAME: &str = "no_credentials_anywhere_is_said_and_not_asked_again";
+fn missing_credentials_are_reported_without_retries() {
+    const NAME: &str = "missing_credentials_are_reported_without_retries";
     if std::env::var_os("AWS_EC2_METADATA_DISABLED").is_none() {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME])
@@ -390,7 +390,7 @@ fn no_credentials_anywhere_is_said_and_not_asked_again() {
     assert!(server.requests().is_empty());
 }
 
-/// HEAD has no body: a GET says why.
+/// The answer to HEAD has no body; the reason is in the answer to GET.
 fn refusal(status: u16, code: &'static str) -> StoreError {
     head_error(move |_, request| match request.method.as_str() {
         "HEAD" => Reply::new(status).header("content-length", 300),
@@ -399,7 +399,7 @@ fn refusal(status: u16, code: &'static str) -> StoreError {
 }
 
 #[test]
-fn a_missing_object_is_missing_and_a_missing_bucket_a_wrong_setting() {
+fn missing_object_differs_from_missing_bucket() {
     assert!(matches!(refusal(404, "NoSuchKey"), StoreError::Missing(_)));
     let error = refusal(404, "NoSuchBucket");
     assert!(matches!(error, StoreError::Settings(_)), "{error}");
@@ -407,7 +407,7 @@ fn a_missing_object_is_missing_and_a_missing_bucket_a_wrong_setting() {
 }
 
 #[test]
-fn refusals_are_told_apart() {
+fn refusals_are_distinguished() {
     assert!(matches!(
         refusal(403, "AccessDenied"),
         StoreError::PermissionDenied(_)
@@ -427,20 +427,20 @@ fn refusals_are_told_apart() {
     ));
     let error = refusal(400, "AuthorizationHeaderMalformed");
     assert!(error.to_string().contains("region="), "{error}");
-    // A store that gives no reason at all.
+    // A store that gives no reason.
     let error = head_error(|_, _| Reply::new(403));
     assert!(matches!(error, StoreError::PermissionDenied(_)), "{error}");
 }
 
 #[test]
-fn what_lies_in_the_cold_store_says_so() {
+fn archived_object_is_reported_as_such() {
     let (server, sink, result) = fetch(b"x", "", |_, _| Reply::error(403, "InvalidObjectState"));
     assert!(matches!(result, Err(StoreError::Archived(_))), "{result:?}");
     assert_eq!((server.requests().len(), sink.bytes.len()), (1, 0));
 }
 
 #[test]
-fn another_version_is_not_mixed_in() {
+fn versions_are_never_mixed() {
     let bytes = noise(600_000);
     let copy = bytes.clone();
     let (_, _, result) = fetch(&bytes, "", move |n, request| match n {
@@ -448,7 +448,7 @@ fn another_version_is_not_mixed_in() {
         _ => Reply::error(412, "PreconditionFailed"),
     });
     assert!(matches!(result, Err(StoreError::Changed(_))), "{result:?}");
-    // A store that does not know If-Match.
+    // A store that does not support If-Match.
     let copy = bytes.clone();
     let (server, sink, result) = fetch(&bytes, "", move |_, request| {
         Reply::object(request, &copy).header("etag", "\"two\"")
@@ -458,7 +458,7 @@ fn another_version_is_not_mixed_in() {
 }
 
 #[test]
-fn an_answer_to_another_question_is_refused() {
+fn mismatched_answers_are_refused() {
     let bytes = noise(1000);
     let wrong: [fn(&[u8]) -> Reply; 5] = [
         |bytes| {
@@ -488,7 +488,7 @@ fn an_answer_to_another_question_is_refused() {
 }
 
 #[test]
-fn an_error_never_reaches_the_file() {
+fn error_body_never_reaches_the_file() {
     for (status, code) in [
         (403, "AccessDenied"),
         (404, "NoSuchKey"),
@@ -503,7 +503,7 @@ fn an_error_never_reaches_the_file() {
 }
 
 #[test]
-fn checksums_of_the_store_are_kept() {
+fn store_checksums_are_used() {
     for (name, value, text) in [
         (
             "x-amz-checksum-crc64nvme",
@@ -526,7 +526,7 @@ fn checksums_of_the_store_are_kept() {
 }
 
 #[test]
-fn a_volume_that_refuses_bytes_ends_it() {
+fn sink_error_ends_the_fetch() {
     let server = Server::start(|_, request| Reply::object(request, b"bytes"));
     let mut sink = Memory {
         refuses: true,
@@ -538,7 +538,7 @@ fn a_volume_that_refuses_bytes_ends_it() {
 }
 
 #[test]
-fn a_recall_that_nobody_wants_does_not_wait_for_the_store() {
+fn cancelled_recall_does_not_wait_for_the_store() {
     let server = Server::start(|_, _| Reply::silence());
     let mut sink = Memory {
         cancelled: true,
@@ -551,7 +551,7 @@ fn a_recall_that_nobody_wants_does_not_wait_for_the_store() {
 }
 
 #[test]
-fn a_prefix_goes_before_the_key() {
+fn prefix_precedes_the_key() {
     let server = Server::start(|_, request| Reply::object(request, b"x"));
     let host = format!("http://{}", server.address);
     let options: Options = [

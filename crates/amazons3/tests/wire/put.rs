@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Uploads: what goes over the wire, and what a lost answer, a busy store or an object that is there already do.
+//! Uploads: the requests sent, and the effects of a lost answer, a busy store or an existing object.
 
 use std::io;
 
@@ -24,7 +24,7 @@ fn checksum(bytes: &[u8]) -> Checksum {
     Algorithm::Crc64Nvme.of(bytes)
 }
 
-/// HEAD of an object that is there.
+/// The answer to HEAD of an existing object.
 fn there(bytes: &[u8]) -> Reply {
     Reply::new(200)
         .header("content-length", bytes.len())
@@ -37,7 +37,7 @@ fn metadata() -> Metadata {
     Metadata::from([("colour".to_owned(), "light blue\n".to_owned())])
 }
 
-/// Puts `bytes` to a server that answers so.
+/// Puts `bytes` to a server with these answers.
 fn put(
     bytes: &[u8],
     list: &str,
@@ -56,7 +56,7 @@ fn put(
 }
 
 #[test]
-fn a_small_object_is_one_request() {
+fn small_object_is_one_request() {
     let bytes = noise(5000);
     let copy = bytes.clone();
     let (server, done) = put(&bytes, "", move |_, request| {
@@ -71,7 +71,7 @@ fn a_small_object_is_one_request() {
     assert!(sent.body == bytes);
     assert_eq!(sent.header("if-none-match"), Some("*"));
     assert_eq!(sent.header("x-amz-meta-colour"), Some("light%20blue%0A"));
-    // Stores that are not Amazon's may not know it.
+    // Stores other than Amazon's may not know it.
     assert_eq!(sent.header("x-amz-checksum-crc64nvme"), None);
     let own = checksum(&bytes).to_string();
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_small_object_is_one_request() {
 }
 
 #[test]
-fn a_store_that_knows_checksums_is_told() {
+fn checksum_is_sent_to_stores_that_support_it() {
     let bytes = noise(100);
     let copy = bytes.clone();
     let (server, done) = put(
@@ -99,11 +99,11 @@ fn a_store_that_knows_checksums_is_told() {
 }
 
 #[test]
-fn what_is_there_is_never_overwritten() {
+fn existing_object_is_never_overwritten() {
     let (server, done) = put(b"new", "", |_, _| Reply::error(412, "PreconditionFailed"));
     assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
     assert_eq!(server.summary(), ["PUT"]);
-    // A store without conditions is asked first.
+    // If a store does not support conditions, HEAD is sent first.
     let (server, done) = put(b"new", "", |before, request| {
         match request.method.as_str() {
             "PUT" if before == 0 => Reply::error(501, "NotImplemented"),
@@ -111,12 +111,12 @@ fn what_is_there_is_never_overwritten() {
         }
     });
     assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
-    // The second HEAD: the first try may have succeeded, and only its answer been lost.
+    // The second HEAD: the first attempt may have succeeded with only its answer lost.
     assert_eq!(server.summary(), ["PUT", "HEAD", "HEAD"]);
 }
 
 #[test]
-fn a_lost_answer_is_not_another_s_object() {
+fn lost_answer_is_not_mistaken_for_a_conflict() {
     let bytes = noise(3000);
     let copy = bytes.clone();
     let (server, done) = put(&bytes, "", move |before, request| {
@@ -130,7 +130,7 @@ fn a_lost_answer_is_not_another_s_object() {
 }
 
 #[test]
-fn a_busy_store_is_asked_again_and_a_refusal_is_not() {
+fn only_a_busy_store_is_retried() {
     let (server, done) = put(b"bytes", "", |before, request| {
         match request.method.as_str() {
             "PUT" if before < 2 => Reply::error(503, "SlowDown"),
@@ -149,8 +149,8 @@ fn a_busy_store_is_asked_again_and_a_refusal_is_not() {
 }
 
 #[test]
-fn an_object_that_is_wrong_in_the_store_is_an_error_and_removed() {
-    // Its answer does not say which object it has now, so it is asked.
+fn corrupt_upload_is_an_error_and_removed() {
+    // The answer does not contain the object's checksum, so HEAD is sent.
     let (server, done) = put(b"right", "", |_, request| match request.method.as_str() {
         "HEAD" => there(b"wrong"),
         _ => Reply::new(200),
@@ -160,7 +160,7 @@ fn an_object_that_is_wrong_in_the_store_is_an_error_and_removed() {
 }
 
 #[test]
-fn a_source_that_is_not_what_was_announced_sends_nothing() {
+fn source_not_matching_its_description_is_not_sent() {
     let server = Server::start(|_, _| Reply::new(200));
     let upload = |size, source: &Bytes| {
         open(&server, "").put(
@@ -187,7 +187,7 @@ const CREATED: &str =
     "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>";
 
 #[test]
-fn a_large_object_goes_in_parts_and_a_failed_one_leaves_none() {
+fn multipart_upload_leaves_no_parts_when_it_fails() {
     const SIZE: usize = (16 << 20) + 7;
     let bytes = noise(SIZE);
     for fails in [false, true] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Objects that must be restored first, at a store that behaves as Amazon's: GET is refused until a copy is there.
+//! Objects that must be restored first, in a store that behaves like Amazon's: GET is refused until a copy exists.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use cloudsync_store::{Store, StoreError};
 use crate::server::{Reply, Request, Server};
 use crate::{Memory, noise, object_of, open};
 
-/// How the object lies there.
+/// The state of the restored copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Copy {
     None,
-    /// Until then.
+    /// A restore is running until then.
     Ongoing(Instant),
     There,
 }
@@ -84,7 +84,7 @@ fn recall(server: &Server, list: &str, bytes: &[u8], sink: &mut Memory) -> Resul
 }
 
 #[test]
-fn a_restore_is_asked_for_once_and_the_recall_goes_through_when_it_is_there() {
+fn restore_is_requested_once_and_then_the_recall_succeeds() {
     let (server, bytes) = Glacier::new(Duration::from_millis(700)).start();
     let list = "restore=bulk,restore-days=3";
     let mut sink = Memory::default();
@@ -122,7 +122,7 @@ fn a_restore_is_asked_for_once_and_the_recall_goes_through_when_it_is_there() {
 }
 
 #[test]
-fn without_the_setting_nothing_is_asked_for_and_the_error_names_it() {
+fn restore_needs_the_setting_that_the_error_names() {
     for (list, requests) in [
         ("", ["GET"].as_slice()),
         ("restore=never", &["GET"]),
@@ -137,7 +137,7 @@ fn without_the_setting_nothing_is_asked_for_and_the_error_names_it() {
 }
 
 #[test]
-fn a_reader_waits_if_it_is_told_to() {
+fn reader_waits_for_a_restore_if_configured() {
     let (server, bytes) = Glacier::new(Duration::from_millis(1500)).start();
     let mut sink = Memory::default();
     recall(
@@ -158,9 +158,9 @@ fn a_reader_waits_if_it_is_told_to() {
 }
 
 #[test]
-fn waiting_ends_in_time_or_when_nobody_waits_any_more() {
+fn wait_ends_at_its_limit_or_on_cancellation() {
     let (server, bytes) = Glacier::new(Duration::from_secs(3600)).start();
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = recall(
         &server,
         "restore=bulk,restore-wait=1500ms",
@@ -182,15 +182,15 @@ fn waiting_ends_in_time_or_when_nobody_waits_any_more() {
     .unwrap_err();
     assert_eq!(error, StoreError::Cancelled);
     assert!(
-        (1500..15_000).contains(&begun.elapsed().as_millis()),
+        (1500..15_000).contains(&started.elapsed().as_millis()),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
 }
 
-/// Not the class: Glacier Instant Retrieval reads at once, and a copy of a Deep Archive object does.
+/// The class is irrelevant: Glacier Instant Retrieval can be read immediately, as can a copy of a Deep Archive object.
 #[test]
-fn the_class_does_not_decide() {
+fn storage_class_does_not_decide() {
     for class in ["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] {
         let glacier = Glacier {
             copy: Mutex::new(Copy::There),
@@ -205,9 +205,9 @@ fn the_class_does_not_decide() {
     }
 }
 
-/// A copy that the store made while nobody looked, and a client that was quicker.
+/// The copy was completed in the meantime, and another client was faster.
 #[test]
-fn who_comes_second_does_not_fail() {
+fn restore_already_in_progress_is_no_failure() {
     let bytes = noise(1000);
     let copy = bytes.clone();
     let server = Server::start(move |n, request| match (request.method.as_str(), n) {
@@ -232,7 +232,7 @@ fn who_comes_second_does_not_fail() {
 }
 
 #[test]
-fn a_restore_that_is_refused_says_why() {
+fn refused_restore_reports_the_reason() {
     let refusing = |status, code: &'static str| {
         let server = Server::start(move |_, request| match request.method.as_str() {
             "POST" => Reply::error(status, code),
@@ -260,9 +260,9 @@ fn a_restore_that_is_refused_says_why() {
     assert!(matches!(error, StoreError::Throttled(_)), "{error:?}");
 }
 
-/// In Intelligent-Tiering a restore is for good, and saying days is an error.
+/// In Intelligent-Tiering a restore is permanent, and sending the number of days is an error.
 #[test]
-fn intelligent_tiering_is_asked_without_days() {
+fn intelligent_tiering_restore_has_no_days() {
     let server = Server::start(|_, request| match request.method.as_str() {
         "POST" => Reply::new(202),
         "HEAD" => Reply::object(request, b"x").header("x-amz-archive-status", "ARCHIVE_ACCESS"),

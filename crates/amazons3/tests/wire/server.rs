@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A store that answers what a test tells it to, one request per connection.
+//! A store whose answers the test determines, with one request per connection.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 pub(crate) use cloudsync_lab::http::Request;
 use cloudsync_lab::relay::{listen, reset};
 
-/// What happens after the body.
+/// How the answer ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     /// The connection is closed.
     Close,
     /// The connection is reset.
     Reset,
-    /// Nothing, until the client gives up.
+    /// Nothing is sent until the client gives up.
     Stall,
 }
 
@@ -42,7 +42,7 @@ impl Reply {
         }
     }
 
-    /// Exactly these bytes, headers and all.
+    /// Exactly these bytes, including the headers.
     pub(crate) fn raw(bytes: &[u8]) -> Self {
         Self {
             raw: Some(bytes.to_vec()),
@@ -50,7 +50,7 @@ impl Reply {
         }
     }
 
-    /// Accepts the request and never says a word.
+    /// Accepts the request and never answers.
     pub(crate) fn silence() -> Self {
         Self {
             silent: true,
@@ -58,7 +58,7 @@ impl Reply {
         }
     }
 
-    /// An error as S3 writes them.
+    /// An error in the format of S3.
     pub(crate) fn error(status: u16, code: &str) -> Self {
         let xml = format!(
             "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>says the test</Message></Error>"
@@ -66,7 +66,7 @@ impl Reply {
         Self::new(status).body(xml.as_bytes())
     }
 
-    /// The answer to `request` that a good store gives for an object.
+    /// The correct answer to `request` for an existing object.
     pub(crate) fn object(request: &Request, bytes: &[u8]) -> Self {
         if request.method == "HEAD" {
             return Self::new(200)
@@ -96,7 +96,7 @@ impl Reply {
         reply
     }
 
-    /// Sends only so many bytes of the body, whatever the headers promise, and then does `end`.
+    /// Sends only this number of bytes of the body, whatever the headers say, and then ends with `end`.
     pub(crate) fn cut(mut self, bytes: usize, end: End) -> Self {
         self.body.truncate(bytes);
         self.end = end;
@@ -128,14 +128,14 @@ fn wait_for_the_client(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.read(&mut [0]).map(drop)
 }
 
-/// The store. Its threads end with the process.
+/// The store. Its threads run until the process ends.
 pub(crate) struct Server {
     pub(crate) address: String,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    /// `answer` gets each request and how many came before it.
+    /// `answer` gets the number of earlier requests and the request.
     pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&requests);
@@ -152,7 +152,7 @@ impl Server {
         Self { address, requests }
     }
 
-    /// What was asked so far.
+    /// All requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

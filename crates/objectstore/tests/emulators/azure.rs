@@ -8,7 +8,7 @@ pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Creates the container, which the crate cannot.
+/// Creates the container, which the crate cannot do.
 const MAKE: &str = "
     const [url, account, key] = process.argv.slice(1);
     const date = new Date().toUTCString(), version = '2021-08-06', path = new URL(url).pathname;
@@ -129,6 +129,6 @@ cloudsync_store_conformance::reads!(Azurite);
 cloudsync_store_conformance::archives!(Azurite);
 
 #[test]
-fn a_large_object_goes_in_parts() {
-    large::goes_in_parts(&Azurite, |key, bytes| put(&client(), key, bytes));
+fn large_object_is_uploaded_in_parts() {
+    large::multipart_upload(&Azurite, |key, bytes| put(&client(), key, bytes));
 }

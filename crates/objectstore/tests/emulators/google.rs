@@ -42,7 +42,7 @@ pub(crate) fn start() -> String {
     endpoint
 }
 
-/// A request of the JSON interface, the only one by which the emulator accepts writes.
+/// A request of the JSON interface, the only one through which the emulator accepts writes.
 fn request(endpoint: &str, args: &[&str], path: &str, key: &str, body: &[u8]) {
     let name: String = format!("below/{key}")
         .bytes()

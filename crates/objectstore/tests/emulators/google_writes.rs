@@ -9,21 +9,21 @@ fn player() -> &'static Player {
     PLAYER.get_or_init(Player::start)
 }
 
-/// Credentials, which a client that writes needs even if the server does not check them.
-pub(crate) const SOMEBODY: &str =
+/// Credentials, which the client needs for writing even if the server does not check them.
+pub(crate) const CREDENTIALS: &str =
     r#"{"private_key":"x","private_key_id":"x","client_email":"x","disable_oauth":true}"#;
 
 fn list() -> String {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let file = std::env::temp_dir().join(format!("cloudsync-{}.json", std::process::id()));
-        std::fs::write(&file, SOMEBODY).unwrap();
+        std::fs::write(&file, CREDENTIALS).unwrap();
         file
     });
     format!("credentials={},timeout=2s,retries=4", file.display())
 }
 
-/// Uses a prefix of its own.
+/// A store with a separate prefix for each test.
 struct Played(&'static str);
 
 impl Played {
@@ -68,13 +68,13 @@ impl Subject for Played {
 cloudsync_store_conformance::archives!(Played("below"));
 
 #[test]
-fn a_large_object_goes_in_parts() {
+fn large_object_is_uploaded_in_parts() {
     let played = Played("large");
-    large::goes_in_parts(&played, |key, bytes| played.place(key, bytes));
+    large::multipart_upload(&played, |key, bytes| played.place(key, bytes));
 }
 
 #[test]
-fn an_answer_that_is_lost_loses_nothing() {
+fn lost_answer_loses_nothing() {
     let own = Player::start();
     let store = GoogleCloud::open(&options(&[
         ("s3plugin-hostname", &own.url),
@@ -89,7 +89,7 @@ fn an_answer_that_is_lost_loses_nothing() {
     own.lose_an_answer();
     store.delete("one").unwrap();
     assert_eq!(own.keys(), Vec::<String>::new());
-    // Another upload's object, which differs only in its metadata, is not taken for ours.
+    // An object of another upload, which differs only in its metadata, is not mistaken for ours.
     own.place("two", &pattern(1, 1000));
     let error = store.put("two", &source.upload()).unwrap_err();
     assert!(matches!(error, StoreError::Exists(_)), "{error:?}");

@@ -5,7 +5,7 @@ use super::*;
 
 const SIZE: usize = (40 << 20) + 17;
 
-pub(crate) fn goes_in_parts<S>(subject: &S, place: impl Fn(&str, &[u8]))
+pub(crate) fn multipart_upload<S>(subject: &S, place: impl Fn(&str, &[u8]))
 where
     S: Subject<Store: Archive>,
 {
@@ -20,7 +20,7 @@ where
         .fetch(key, &object, 0..object.size, &mut memory)
         .unwrap();
     assert!(memory.bytes == bytes);
-    // Law 8, whether it is noticed before the upload or after.
+    // Law 8, whether the other object is found before the upload or after.
     let error = store.put(key, &source.upload()).unwrap_err();
     assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
     let results: Vec<_> = thread::scope(|scope| {
@@ -44,7 +44,7 @@ where
     }
     let left = |remove| store.unfinished("large/", Duration::ZERO, remove).unwrap();
     assert_eq!(left(false), Vec::<String>::new());
-    // An upload abandoned by a client that died is not an object, and is found.
+    // An upload abandoned by a dead client is not an object, but is found.
     place(".uploads/0123/large/dead", b"torso");
     let mut seen = Vec::new();
     let mut each = |one: Listed| {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Runs the conformance suite against emulators: Microsoft's Azurite, and fake-gcs-server. The latter does not support
-//! the requests by which the client writes, so the tests have a server of their own for these (`player`).
-//! `scripts/emulators.sh FOLDER` installs the emulators, CLOUDSYNC_EMULATORS=FOLDER names the folder, and the feature
+//! the requests with which the client writes, so the tests have their own server for these (`player`).
+//! `scripts/emulators.sh DIR` installs the emulators, CLOUDSYNC_EMULATORS=DIR names the directory, and the feature
 //! `emulators` enables the tests.
 
-#![allow(clippy::unwrap_used, reason = "also helpers of a test may end it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 mod azure;
 mod google;
@@ -31,11 +31,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 fn emulators() -> PathBuf {
     let folder = std::env::var_os("CLOUDSYNC_EMULATORS");
     folder
-        .expect("CLOUDSYNC_EMULATORS is the folder in which scripts/emulators.sh installed the emulators")
+        .expect("CLOUDSYNC_EMULATORS is the directory in which scripts/emulators.sh installed the emulators")
         .into()
 }
 
-/// Starts a server on a port of its own, which ends with this process. Returns its address.
+/// Starts a server on a free port, which ends with this process. Returns its address.
 fn serve(command: impl FnOnce(u16) -> Command + Send + 'static) -> String {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -58,10 +58,10 @@ fn serve(command: impl FnOnce(u16) -> Command + Send + 'static) -> String {
         child.wait().unwrap();
     });
     let address = format!("127.0.0.1:{port}");
-    let begun = Instant::now();
+    let started = Instant::now();
     while TcpStream::connect(&address).is_err() {
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_secs(60),
             "no emulator at {address}"
         );
         thread::sleep(Duration::from_millis(50));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Emulates the part of Google's XML interface by which the client writes, because fake-gcs-server only supports reads
-//! through it. Conditions, uploads in parts, copies and listings follow Google's documentation.
+//! Emulates the part of Google's XML interface that the client uses for writing, because fake-gcs-server only supports
+//! reads through it. Conditions, multipart uploads, copies and lists follow Google's documentation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use cloudsync_lab::http;
 use cloudsync_lab::relay::listen;
 
-/// Objects per page of a listing.
+/// Objects per page of a list.
 const PAGE: usize = 3;
 
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ struct Bucket {
     objects: BTreeMap<String, Kept>,
     uploads: BTreeMap<String, (Kept, BTreeMap<u32, Vec<u8>>)>,
     generation: u64,
-    /// The number of further writing requests that are executed, but answered with an error.
+    /// The number of further write requests that are executed, but answered with an error.
     lost: u32,
 }
 
@@ -109,7 +109,7 @@ impl Player {
         player
     }
 
-    /// Executes the next writing request, but answers it with a server error.
+    /// Executes the next write request, but answers it with a server error.
     pub(crate) fn lose_an_answer(&self) {
         self.bucket.lock().unwrap().lost = 1;
     }
@@ -340,10 +340,10 @@ fn kept(request: &Request) -> Kept {
 
 /// The current time.
 fn date(format: &str) -> String {
-    let said = std::process::Command::new("date")
+    let output = std::process::Command::new("date")
         .env("LC_ALL", "C")
         .args(["-u", format])
         .output()
         .unwrap();
-    String::from_utf8(said.stdout).unwrap().trim().to_owned()
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

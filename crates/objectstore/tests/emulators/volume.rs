@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests the plugins on real volumes, with files that the program archived or that were uploaded by hand.
+//! Tests the plugins on real volumes, with files that were archived by the program or uploaded by hand.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ fn lab() -> &'static Lab {
     })
 }
 
-/// The program, from the folder of the plugins.
+/// The program, in the same directory as the plugins.
 fn program() -> PathBuf {
     let ours = Artifacts::find(&[]).unwrap();
     let places = ours.translator.ancestors().skip(1).take(2);
@@ -29,7 +29,7 @@ fn program() -> PathBuf {
     program.expect("the program is built: cargo build --workspace")
 }
 
-/// A volume whose store is a cloud, and a client of it.
+/// A volume whose store is a cloud, and a client.
 struct Cloud {
     volume: Volume,
     mount: Option<Mount>,
@@ -74,7 +74,7 @@ impl Cloud {
 
     /// Reads, and waits for the end of the recall: readers are answered before the brick has all bytes.
     #[track_caller]
-    fn assert_comes_back(&self, name: &str, bytes: &[u8]) {
+    fn assert_recalled(&self, name: &str, bytes: &[u8]) {
         let read = self.read(name);
         let read = read.unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.mount().log()));
         assert!(read == bytes, "{name}: {} bytes", read.len());
@@ -85,7 +85,7 @@ impl Cloud {
         self.volume.is_cold(name)
     }
 
-    /// Runs the program on the brick, which must succeed.
+    /// Runs the program on the brick; it must succeed.
     #[track_caller]
     fn cloudsync(&self, args: &[&str]) -> String {
         let brick = lab().inner(&self.volume.bricks()[0]);
@@ -98,48 +98,48 @@ impl Cloud {
     }
 
     /// Archives, reads, verifies, and collects unreferenced objects.
-    fn there_and_back(mut self) {
+    fn round_trip(mut self) {
         let files = [
             ("one", 1),
             ("dir/with space/\u{e4}", 300_001),
-            // Large enough for an upload in parts.
+            // Large enough for a multipart upload.
             ("large", (20 << 20) + 3),
         ];
         let bytes = |size| pattern(size as u64, size);
         for (name, size) in files {
             self.write(name, &bytes(size));
         }
-        let said = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
-        assert!(said.contains("\"archived\":3"), "{said}");
+        let output = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        assert!(output.contains("\"archived\":3"), "{output}");
         for (name, _) in files {
             assert!(self.is_cold(name), "{name}");
         }
-        let said = self.cloudsync(&["verify", "--deep", "--json"]);
+        let output = self.cloudsync(&["verify", "--deep", "--json"]);
         assert!(
-            said.contains("\"checked\":3") && said.contains("\"wrong\":0"),
-            "{said}"
+            output.contains("\"checked\":3") && output.contains("\"wrong\":0"),
+            "{output}"
         );
         self.remount();
         for (name, size) in files {
-            self.assert_comes_back(name, &bytes(size));
+            self.assert_recalled(name, &bytes(size));
         }
         // A modified file is archived as a new object, and the old one is collected.
         self.write("one", b"2");
-        let said = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        let output = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
         assert!(
-            said.contains("\"archived\":3") && said.contains("\"uploaded\":1"),
-            "{said}"
+            output.contains("\"archived\":3") && output.contains("\"uploaded\":1"),
+            "{output}"
         );
-        let said = self.cloudsync(&["gc", "--grace=0s", "--delete", "--json"]);
-        assert!(said.contains("\"deleted\":1"), "{said}");
+        let output = self.cloudsync(&["gc", "--grace=0s", "--delete", "--json"]);
+        assert!(output.contains("\"deleted\":1"), "{output}");
         self.remount();
-        self.assert_comes_back("one", b"2");
-        self.assert_comes_back(files[2].0, &bytes(files[2].1));
+        self.assert_recalled("one", b"2");
+        self.assert_recalled(files[2].0, &bytes(files[2].1));
     }
 }
 
 #[test]
-fn azureblob_is_archived_to_and_recalled_from() {
+fn azureblob_archives_and_recalls() {
     let endpoint = lab().in_network(azure::start).unwrap();
     let cloud = Cloud::new(
         "azureblob",
@@ -149,14 +149,14 @@ fn azureblob_is_archived_to_and_recalled_from() {
             ("features.s3plugin-seckey", azure::KEY),
         ],
     );
-    cloud.there_and_back();
+    cloud.round_trip();
 }
 
 #[test]
-fn googlecloud_is_archived_to_and_recalled_from() {
+fn googlecloud_archives_and_recalls() {
     let player = lab().in_network(Player::start).unwrap();
     let key = lab().scratch("google.json");
-    fs::write(lab().outer(&key), google_writes::SOMEBODY).unwrap();
+    fs::write(lab().outer(&key), google_writes::CREDENTIALS).unwrap();
     let list = format!("credentials={}", key.display());
     let cloud = Cloud::new(
         "googlecloud",
@@ -165,12 +165,12 @@ fn googlecloud_is_archived_to_and_recalled_from() {
             ("features.cloudsync-store-id", &list),
         ],
     );
-    cloud.there_and_back();
+    cloud.round_trip();
 }
 
-/// Uploaded by hand, under the file's path.
+/// Uploaded by hand with the file's path as the key.
 #[test]
-fn googlecloud_brings_back_what_an_emulator_of_google_s_has() {
+fn googlecloud_recalls_from_an_emulator() {
     let endpoint = lab().in_network(google::start).unwrap();
     let mut cloud = Cloud::new(
         "googlecloud",
@@ -198,5 +198,5 @@ fn googlecloud_brings_back_what_an_emulator_of_google_s_has() {
     complete(&cloud).unwrap();
     assert!(cloud.is_cold("dir/file"));
     cloud.remount();
-    cloud.assert_comes_back("dir/file", &bytes);
+    cloud.assert_recalled("dir/file", &bytes);
 }

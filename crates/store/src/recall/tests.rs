@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests recalls between a store and a volume whose behaviour the tests control.
+//! Tests recalls between a store and a volume, both implemented by the tests.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -157,7 +157,7 @@ fn every_byte_arrives_in_writes_of_full_size() {
 }
 
 #[test]
-fn more_writes_than_may_be_under_way_at_once_all_arrive() {
+fn more_writes_than_the_concurrency_limit_all_arrive() {
     let size = 40 * WRITE_SIZE;
     let (store, volume) = (OneObject::new(noise(size)), Memory::default());
     recall(&store, &volume, of_size(size)).unwrap();
@@ -165,7 +165,7 @@ fn more_writes_than_may_be_under_way_at_once_all_arrive() {
 }
 
 #[test]
-fn an_object_of_another_size_is_not_the_file() {
+fn object_of_a_different_size_is_refused() {
     let (store, volume) = (OneObject::new(noise(10)), Memory::default());
     let error = recall(&store, &volume, of_size(11)).unwrap_err();
     assert_eq!(
@@ -176,7 +176,7 @@ fn an_object_of_another_size_is_not_the_file() {
 }
 
 #[test]
-fn another_version_than_the_archived_one_is_refused() {
+fn different_version_is_refused() {
     let mut store = OneObject::new(noise(10));
     let one = Wanted {
         version: Some("\"one\""),
@@ -195,7 +195,7 @@ fn another_version_than_the_archived_one_is_refused() {
 }
 
 #[test]
-fn too_few_and_too_many_bytes_are_not_the_file() {
+fn too_few_or_too_many_bytes_are_refused() {
     for sent in [99, 101, 0] {
         let mut store = OneObject::new(noise(sent));
         store.object.size = 100;
@@ -205,7 +205,7 @@ fn too_few_and_too_many_bytes_are_not_the_file() {
 }
 
 #[test]
-fn the_checksum_decides() {
+fn checksum_mismatch_is_refused() {
     let bytes = || b"123456789".to_vec();
     let good = with_checksum(bytes(), "crc32c:4waSgw==");
     assert_eq!(recall(&good, &Memory::default(), of_size(9)), Ok(()));
@@ -220,7 +220,7 @@ fn the_checksum_decides() {
 }
 
 #[test]
-fn the_first_refused_write_is_the_error_and_the_last_write_is_waited_for() {
+fn first_write_error_is_returned_after_the_last_write() {
     let size = 8 * WRITE_SIZE;
     let mut store = OneObject::new(noise(size));
     store.fails_with = Some(StoreError::Other("something else".to_owned()));
@@ -244,7 +244,7 @@ fn the_first_refused_write_is_the_error_and_the_last_write_is_waited_for() {
 }
 
 #[test]
-fn a_recall_that_nobody_wants_stops() {
+fn cancelled_recall_stops() {
     let size = 8 * WRITE_SIZE;
     let store = OneObject::new(noise(size));
     for after in [0, 2] {
