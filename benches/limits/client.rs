@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the kernel says of a client's process.
+//! A client process's CPU time and memory, as reported by the kernel.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::Answer;
 
-/// CPU time of all threads that it has. Its threads stay for as long as anything is measured; `/proc/PID/stat` counts
-/// ended ones too, but in steps of 10 ms.
+/// CPU time of all its running threads. Its threads live through the whole measurement; `/proc/PID/stat` includes ended
+/// threads, but has a resolution of 10 ms.
 pub(crate) fn cpu(pid: u32) -> Answer<Duration> {
     let mut nanos = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -18,7 +18,7 @@ pub(crate) fn cpu(pid: u32) -> Answer<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// Memory in bytes: `VmRSS` is what it has now, `VmHWM` the most that it had.
+/// Memory in bytes: `VmRSS` is the current size, `VmHWM` the peak.
 pub(crate) fn memory(pid: u32, name: &str) -> Answer<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

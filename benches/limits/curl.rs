@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The store's own speed: curl asks for the same bytes, in one process and on one connection, as a client that has asked
-//! before. What counts is curl's own clock, from the request to the last byte.
+//! The store's own speed: curl requests the same bytes, in one process and on one connection, like a client that is
+//! already connected. The time is curl's own measurement, from the request to the last byte.
 
 use std::fs;
 use std::ops::Range;
@@ -12,8 +12,8 @@ use crate::stage::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Seconds that each of the ranges took, asked for one after the other: at once, or one in each `pace`. A machine that has
-/// gone to sleep in between answers later than one that is kept awake.
+/// Seconds that each of the ranges took, requested one after the other: without a pause, or one in each `pace`. A
+/// machine that has become idle in between answers later than a busy one.
 pub(crate) fn ranges(
     stage: &Stage,
     key: &str,
@@ -21,20 +21,20 @@ pub(crate) fn ranges(
     pace: Option<Duration>,
 ) -> Answer<Vec<f64>> {
     let first = ranges.first().ok_or("no range")?;
-    // The first is not counted: it makes the connection.
+    // The first is not counted, because it opens the connection.
     let all: Vec<_> = [first].into_iter().chain(ranges).cloned().collect();
-    let said = transfers(stage, key, &all, pace)?;
+    let measured = transfers(stage, key, &all, pace)?;
     let mut seconds = Vec::new();
-    for transfer in &said[1..] {
+    for transfer in &measured[1..] {
         if transfer.connects != 0 {
-            return Err("curl connected anew".into());
+            return Err("curl opened a second connection".into());
         }
         seconds.push(transfer.seconds);
     }
     Ok(seconds)
 }
 
-/// Seconds of the slower of two that begin together: `work`, and what curl `fetches`.
+/// Seconds of the slower of two concurrent transfers: `work`, and what curl `fetches`.
 pub(crate) fn beside(
     fetches: impl FnOnce() -> Answer<f64> + Send,
     work: impl FnOnce() -> Answer<f64>,
@@ -47,13 +47,13 @@ pub(crate) fn beside(
     Ok(worked?.max(fetched))
 }
 
-/// Seconds that a whole object took, and the connection for it.
+/// Seconds that a whole object took, including the connection.
 pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
     let whole = 0..size;
     Ok(transfers(stage, key, std::slice::from_ref(&whole), None)?[0].seconds)
 }
 
-/// Seconds that whole objects took, so many at once, and curl's start.
+/// Seconds that whole objects took, `at_once` of them concurrently, including curl's start.
 pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<f64> {
     let options = options(stage)?;
     let transfer = |key: &String| Ok(format!("url = \"{}\"\n{options}", url(stage, key)?));
@@ -62,18 +62,18 @@ pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<
         "parallel\nparallel-max = {at_once}\n{}",
         transfers.join("next\n")
     );
-    let begun = Instant::now();
+    let started = Instant::now();
     run(stage, &config)?;
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(started.elapsed().as_secs_f64())
 }
 
-/// What curl says of a transfer.
+/// A transfer as reported by curl.
 struct Transfer {
     seconds: f64,
     connects: u64,
 }
 
-/// One for each of the ranges, one after the other.
+/// One transfer for each of the ranges, one after the other.
 fn transfers(
     stage: &Stage,
     key: &str,
@@ -82,7 +82,7 @@ fn transfers(
 ) -> Answer<Vec<Transfer>> {
     let url = url(stage, key)?;
     let options = options(stage)?;
-    // Every transfer has its options anew.
+    // Each transfer needs all options again.
     let config: Vec<String> = ranges
         .iter()
         .map(|range| {
@@ -132,7 +132,7 @@ fn url(stage: &Stage, key: &str) -> Answer<String> {
     Ok(format!("{scheme}/{}/{key}", stage.bucket.name()))
 }
 
-/// Of each transfer.
+/// The options of each transfer.
 fn options(stage: &Stage) -> Answer<String> {
     let s3 = stage.lab.s3()?;
     let owner = s3.owner();
@@ -146,12 +146,12 @@ fn options(stage: &Stage) -> Answer<String> {
     ))
 }
 
-/// Returns what it printed.
+/// Runs curl and returns its output.
 fn run(stage: &Stage, config: &str) -> Answer<String> {
     let file = stage.lab.scratch("curl.config");
     fs::write(stage.lab.outer(&file), config)?;
-    let said = stage
+    let output = stage
         .lab
         .run_with(PATIENCE, "curl", ["-K".as_ref(), file.as_os_str()], |_| {})?;
-    Ok(said.check()?)
+    Ok(output.check()?)
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Figures: what we took, what the limit took, and whether the one is near enough to the other.
+//! Figures: our measurement, the limit's, and whether they are close enough.
 
-/// Both, of one run.
+/// Both measurements of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) ours: f64,
     pub(crate) limit: f64,
 }
 
-/// What a ratio should be.
+/// The target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// Shown for what it is.
+    /// Shown without a target.
     None,
 }
 
@@ -24,10 +24,10 @@ pub(crate) struct Row {
     pub(crate) number: u8,
     pub(crate) name: String,
     pub(crate) unit: &'static str,
-    /// What it is compared with.
+    /// What ours is compared with.
     pub(crate) limit: String,
     pub(crate) target: Target,
-    /// One for each run; one in all where the runs' samples were put together.
+    /// One for each run, or a single one where the samples of all runs were combined.
     pub(crate) pairs: Vec<Pair>,
     pub(crate) note: String,
 }
@@ -41,7 +41,7 @@ impl Row {
         median(self.pairs.iter().map(|pair| pair.limit))
     }
 
-    /// The median of the runs' own ratios: whatever else the machine had to do slowed both halves of a run.
+    /// The median of the runs' ratios: other load on the machine slowed both halves of a run.
     pub(crate) fn ratio(&self) -> f64 {
         median(self.pairs.iter().map(|pair| pair.ours / pair.limit))
     }
@@ -55,7 +55,7 @@ impl Row {
         }
     }
 
-    /// Whether it has figures: neither nothing, nor what is left when something was measured wrong.
+    /// Whether it has valid figures: neither none, nor those of a failed measurement.
     pub(crate) fn has_figures(&self) -> bool {
         let good = |figure: f64| figure.is_finite() && figure > 0.0;
         !self.pairs.is_empty()
@@ -65,7 +65,7 @@ impl Row {
     }
 }
 
-/// The middle one.
+/// The median.
 pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = figures.collect();
     sorted.sort_by(f64::total_cmp);
@@ -77,14 +77,14 @@ pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// The percentiles that so many samples can tell: beyond each of them is at least one sample.
+/// The percentiles that this number of samples supports: at least one sample is beyond each of them.
 pub(crate) fn percentiles(samples: usize) -> impl Iterator<Item = (&'static str, f64)> {
     let all = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
     let beyond = move |part: f64| samples as f64 * (1.0 - part) >= 0.999;
     all.into_iter().filter(move |(_, part)| beyond(*part))
 }
 
-/// The smallest sample that is not below `part` of them.
+/// The smallest sample that is not below `part` of the samples.
 pub(crate) fn percentile(samples: &[f64], part: f64) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -92,7 +92,7 @@ pub(crate) fn percentile(samples: &[f64], part: f64) -> f64 {
     sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
 }
 
-/// A row for each percentile that both sets of samples can tell; `target` is for all of them.
+/// A row for each percentile that both sets of samples support; `target` applies to all of them.
 pub(crate) fn rows(like: &Row, ours: &[f64], limit: &[f64]) -> Vec<Row> {
     let count = ours.len().min(limit.len());
     percentiles(count)
@@ -108,7 +108,7 @@ pub(crate) fn rows(like: &Row, ours: &[f64], limit: &[f64]) -> Vec<Row> {
         .collect()
 }
 
-/// Two notes in one.
+/// Joins two notes.
 pub(crate) fn join(first: &str, second: &str) -> String {
     let both = [first, second].into_iter().filter(|text| !text.is_empty());
     both.collect::<Vec<_>>().join("; ")

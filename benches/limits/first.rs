@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 2: how soon a reader of a cold file has the first and the last 128 KiB, against curl asking the store for them; and
-//! against that and the same read of a local file, one after the other.
+//! Row 2: how soon a reader of a cold file gets the first and the last 128 KiB, compared with curl fetching them from
+//! the store, and with that followed by the same read of a local file.
 
 use std::fs::{self, File};
 use std::thread;
@@ -56,14 +56,14 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     Ok(all)
 }
 
-/// Milliseconds of every sample.
+/// All samples in milliseconds.
 #[derive(Default)]
 struct Samples {
-    /// Of a cold file.
+    /// Reads of a cold file.
     cold: Vec<f64>,
-    /// Of curl.
+    /// Requests by curl.
     curl: Vec<f64>,
-    /// Of a local file.
+    /// Reads of a local file.
     local: Vec<f64>,
 }
 
@@ -81,10 +81,10 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64, last: bool) -> Answer<
             File::create(folder.join(format!("local-{number}")))?.set_len(size)?;
         }
         let reader = stage.mount()?;
-        // Not counted: the client loads its plugin, and connects to the store.
+        // Not counted: the client loads its plugin and connects to the store.
         stub(&folder.join("warm"), size, &key)?;
         let folder_there = reader.path().join("ends");
-        let begun = Instant::now();
+        let started = Instant::now();
         for name in ["warm".to_owned()]
             .into_iter()
             .chain((0..count).map(|n| n.to_string()))
@@ -95,13 +95,13 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64, last: bool) -> Answer<
             if name != "warm" {
                 samples.cold.push(seconds * 1e3);
             }
-            // Nobody waits for the rest. Where there is no recall (any more), there is nothing to cancel.
+            // The rest is not needed. If no recall is running (any more), there is nothing to cancel.
             let _ = xattr::set(&path, "glusterfs.cloudsync.cancel", b"1");
             stage.await_idle(&reader)?;
             fs::remove_file(folder.join(&name))?;
         }
-        // What is between two samples: the machine falls asleep.
-        let pace = begun.elapsed() / u32::try_from(count + 1)?;
+        // The time between two samples, in which the machine becomes idle.
+        let pace = started.elapsed() / u32::try_from(count + 1)?;
         for number in 0..count {
             let name = format!("local-{number}");
             thread::sleep(pace);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Counts a client's instructions with valgrind: a program of its own (gfapi.c), since a mount would be too slow in it.
-//! Threads take turns there, so the count is nearly the same every time, whatever else the machine does.
+//! Counts a client's instructions with valgrind, in a separate program (gfapi.c), since a mount would be too slow.
+//! Threads take turns there, so the count is nearly the same every time, regardless of other load on the machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) fn measure(
     for on in [false, true] {
         switch(on)?;
         for operation in OPERATIONS {
-            // Two at a time in one folder would be in each other's way.
+            // Two concurrent runs in one folder would interfere.
             counts[usize::from(on)].push(count(stage, &program, operation, settings.counted)?);
         }
     }
@@ -54,7 +54,7 @@ fn compiled(stage: &Stage) -> Answer<String> {
 
 fn count(stage: &Stage, program: &str, operation: &str, count: usize) -> Answer<f64> {
     let log = stage.lab.scratch("log/counted.log").display().to_string();
-    // Large ones cost as much as many small ones.
+    // A large operation costs as much as many small ones.
     let count = if operation.ends_with("read") && operation != "read" {
         count
     } else {
@@ -73,10 +73,10 @@ fn count(stage: &Stage, program: &str, operation: &str, count: usize) -> Answer<
         &number,
     ];
     let outcome = stage.run("valgrind", &args)?;
-    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-    let collected = said
+    let output = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    let collected = output
         .lines()
         .find_map(|line| line.split_once("Collected : "));
-    let collected: f64 = collected.ok_or(said.clone())?.1.trim().parse()?;
+    let collected: f64 = collected.ok_or(output.clone())?.1.trim().parse()?;
     Ok(collected / 1e3 / count as f64)
 }

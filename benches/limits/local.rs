@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 5: what a file that is not cold costs, with the feature on against off: time, the client's CPU time, and, because
-//! both are noisy, the client's instructions.
+//! Row 5: the cost of the feature for a local file, on against off: time, the client's CPU time, and, because both are
+//! noisy, the client's instructions.
 
 use std::fs::{self, File};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::instructions;
 use crate::settings::{Settings, named};
 use crate::stage::Stage;
 
-/// What is done to local files: its name, and fio's words for it.
+/// Operations on local files: the name, and fio's arguments.
 const JOBS: [(&str, &[&str]); 4] = [
     ("random reads of 4 KiB", &["--rw=randread", "--bs=4k"]),
     ("reads of 1 MiB", &["--rw=read", "--bs=1M"]),
@@ -36,11 +36,11 @@ struct Cost {
 pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut times = vec![Vec::new(); JOBS.len()];
     let mut cpus = times.clone();
-    // The clock is noisier than what it is to show: many short runs say more than a few long ones.
+    // The noise is larger than the effect: many short runs are more accurate than a few long ones.
     let runs = if settings.quick { 1 } else { 3 * settings.runs };
     for run in 0..runs {
         let mut costs = [Vec::new(), Vec::new()];
-        // By turns first: whoever comes second finds warm caches.
+        // Alternate which one is first: the second one finds warm caches.
         for on in [run % 2 == 0, run % 2 != 0] {
             switch(stage, on)?;
             let mount = stage.mount()?;
@@ -106,7 +106,7 @@ fn cost(stage: &Stage, mount: &Mount, settings: &Settings, words: &[&str]) -> An
     })
 }
 
-/// Seconds that fio took; O_DIRECT, so that no cache answers instead of us.
+/// Seconds that fio took; O_DIRECT, so that no cache answers.
 fn fio(stage: &Stage, mount: &Mount, bytes: u64, words: &[&str]) -> Answer<f64> {
     let file = format!("--filename={}", mount.inside().join("fio").display());
     let size = format!("--size={bytes}");
@@ -124,26 +124,26 @@ fn fio(stage: &Stage, mount: &Mount, bytes: u64, words: &[&str]) -> Answer<f64> 
         "--output-format=json",
     ];
     let args = [&fixed, words, &[&file, &size, &amount]].concat();
-    // The first job finds no file, and makes one. That would count.
+    // The first job would create the file, and that would be included.
     let there = mount.path().join("fio");
     if !fs::metadata(&there).is_ok_and(|file| file.len() == bytes) {
         fs::copy(stage.lab.outer(stage.source(bytes)?), &there)?;
     }
-    let said: Value = serde_json::from_str(&stage.run("fio", &args)?.text())?;
+    let output: Value = serde_json::from_str(&stage.run("fio", &args)?.text())?;
     let way = if words[0] == "--rw=write" {
         "write"
     } else {
         "read"
     };
-    let millis = said["jobs"][0][way]["runtime"].as_f64();
-    Ok(millis.ok_or("fio told no time")? / 1e3)
+    let millis = output["jobs"][0][way]["runtime"].as_f64();
+    Ok(millis.ok_or("fio reported no time")? / 1e3)
 }
 
 fn metadata(mount: &Mount, files: usize) -> Answer<f64> {
     let folder = mount.path().join("loop");
     fs::create_dir_all(&folder)?;
     let renamed = folder.join("renamed");
-    let begun = Instant::now();
+    let started = Instant::now();
     for number in 0..files {
         let new = folder.join(number.to_string());
         File::create(&new)?;
@@ -151,5 +151,5 @@ fn metadata(mount: &Mount, files: usize) -> Answer<f64> {
         fs::rename(&new, &renamed)?;
         fs::remove_file(&renamed)?;
     }
-    Ok(begun.elapsed().as_secs_f64())
+    Ok(started.elapsed().as_secs_f64())
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! How near cloudsync comes to what limits it: a volume's own speed, the store's own speed, the same volume without the
-//! feature. Real parts, and each figure beside its limit from the same run. docs/BENCHMARKS.md says what each row
-//! means and how to run it.
+//! How close cloudsync comes to its limits: a volume's own speed, the store's own speed, and the same volume without
+//! the feature. All components are real, and each figure is compared with its limit from the same run.
+//! docs/BENCHMARKS.md explains each row and how to run it.
 //!
-//! Fails when a row gives no figure, and not when a target is missed: that is what the table is for.
+//! Fails when a row has no figures, but not when a target is missed: the table shows that.
 
 #![forbid(unsafe_code)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "figures for people"
+    reason = "the figures are for humans"
 )]
 
 mod client;
@@ -41,7 +41,7 @@ use figures::Row;
 use settings::Settings;
 use stage::Stage;
 
-/// What a step of the programme gives.
+/// The result of a step.
 pub(crate) type Answer<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The folder of cargo's profile, in which the artifacts are.
+/// The directory of cargo's profile, which contains the artifacts.
 pub(crate) fn profile() -> Answer<PathBuf> {
     let program = std::env::current_exe()?;
     let folder = program
@@ -65,14 +65,14 @@ pub(crate) fn profile() -> Answer<PathBuf> {
     Ok(std::env::var_os("CLOUDSYNC_ARTIFACTS").map_or(folder.to_owned(), PathBuf::from))
 }
 
-/// False when there is a row without figures.
+/// Returns false if a row has no figures.
 fn run() -> Answer<bool> {
     let settings = Settings::parse(std::env::args().skip(1))?;
     let context = report::context(&settings);
     let (mut rows, mut failures): (Vec<Row>, Vec<String>) = Default::default();
     let mut stage = Stage::new(&settings)?;
     for number in &settings.rows {
-        let begun = Instant::now();
+        let started = Instant::now();
         let measured = match number {
             1 => recall::measure(&mut stage, &settings),
             2 => first::measure(&stage, &settings),
@@ -83,10 +83,10 @@ fn run() -> Answer<bool> {
             7 => stock::measure(&settings),
             _ => Err("there is no such row".into()),
         };
-        eprintln!("row {number}: {:.0?}", begun.elapsed());
+        eprintln!("row {number}: {:.0?}", started.elapsed());
         match measured {
             Ok(measured) => {
-                // At once: who stops the programme has what was measured until then.
+                // Print immediately, so that an interrupted run has shown its results.
                 measured
                     .iter()
                     .for_each(|row| eprintln!("{}", report::line(row)));
@@ -106,7 +106,7 @@ fn run() -> Answer<bool> {
     Ok(failures.is_empty())
 }
 
-/// The table, the JSON and the pictures.
+/// Writes the table, the JSON and the charts.
 fn write(context: &str, settings: &Settings, rows: &[Row], failures: &[String]) -> Answer<()> {
     let folder = std::env::current_exe()?;
     let folder = folder

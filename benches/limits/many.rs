@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 3: many small cold files read by many readers, against writing the same files by as many writers; and, where the
-//! store shares the volume's cores, against that while curl fetches as many objects, and against writers that do what a
-//! recall cannot do without: lock the file, look at it, sync it, commit it by one change of its attributes, unlock it.
+//! Row 3: many small cold files read by many readers, compared with the same number of writers writing the same files;
+//! where the store shares the volume's cores, with that while curl fetches the same number of objects; and with writers
+//! that perform the steps that a recall needs: lock the file, stat it, sync it, commit it by one change of its
+//! attributes, unlock it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,7 +15,7 @@ use crate::Answer;
 use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{KIB, Settings};
-use crate::stage::{Stage, at_once, chill, key};
+use crate::stage::{Stage, chill, key, on_threads};
 
 const SIZE: u64 = 16 * KIB;
 const WORKERS: usize = 32;
@@ -26,7 +27,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         let mount = stage.mount()?;
         let folder = mount.path().join(folder);
         fs::create_dir(&folder)?;
-        at_once(WORKERS, count, |number| {
+        on_threads(WORKERS, count, |number| {
             let mut bytes = bytes.clone();
             bytes[..8].copy_from_slice(&number.to_le_bytes());
             how(&folder.join(number.to_string()), &bytes)
@@ -53,7 +54,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
 
         let reader = stage.mount()?;
         let small = reader.path().join("small");
-        let ours = at_once(WORKERS, count, |number| {
+        let ours = on_threads(WORKERS, count, |number| {
             let read = fs::read(small.join(number.to_string()))?;
             let right = read[..8] == number.to_le_bytes() && read[8..] == bytes[8..];
             right
@@ -62,7 +63,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         })?;
         stage.await_idle(&reader)?;
         drop(reader);
-        at_once(WORKERS, count, |number| {
+        on_threads(WORKERS, count, |number| {
             let name = format!("small/{number}");
             if stage.is_cold(&name) {
                 Ok(())
@@ -101,7 +102,7 @@ fn plainly(path: &Path, bytes: &[u8]) -> Answer<()> {
     Ok(fs::write(path, bytes)?)
 }
 
-/// With the operations that a recall has on the brick: whatever is left out may lose the file.
+/// Writes with the operations that a recall performs on the brick; without any of them, the file could be lost.
 fn safely(path: &Path, bytes: &[u8]) -> Answer<()> {
     let mut file = File::create(path)?;
     rustix::fs::fcntl_lock(&file, FlockOperation::LockExclusive)?;

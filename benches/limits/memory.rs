@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 6: by how much a client grows while it brings 1, 100 and 1000 files back at once. The limit is the bound on the
-//! bytes in flight and 32 MiB for all else. What the same reads cost when the files are local is noted beside it: the
-//! host's own caches are in both.
+//! Row 6: how much a client's memory grows while it recalls 1, 100 and 1000 files concurrently. The limit is the bound
+//! on the bytes in flight plus 32 MiB for everything else. The growth for the same reads of local files is noted as
+//! well: the host's own caches are included in both.
 
 use std::fs;
 use std::fs::File;
@@ -11,9 +11,9 @@ use crate::Answer;
 use crate::client::memory;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{MIB, Settings, named};
-use crate::stage::{Stage, at_once, stub};
+use crate::stage::{Stage, on_threads, stub};
 
-/// Bytes in flight that one process may have, and the rest.
+/// The bound on a process's bytes in flight, and the rest.
 const BOUND: u64 = (64 + 32) * MIB;
 
 pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
@@ -24,7 +24,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         let folder = format!("crowd-{count}");
         let path = maker.path().join(&folder);
         fs::create_dir(&path)?;
-        at_once(16, count, |number| {
+        on_threads(16, count, |number| {
             stub(&path.join(number.to_string()), size, &key)
         })?;
         let (grown, peak) = growth(stage, &folder, count)?;
@@ -51,12 +51,12 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     Ok(rows)
 }
 
-/// By how many bytes a new client grows when so many readers read a file each, and how large it was then.
+/// The growth in bytes of a new client while `count` readers read a file each, and its peak.
 fn growth(stage: &Stage, folder: &str, count: usize) -> Answer<(u64, u64)> {
     let reader = stage.mount()?;
     let path = reader.path().join(folder);
     let before = memory(reader.pid(), "VmRSS")?;
-    at_once(count, count, |number| {
+    on_threads(count, count, |number| {
         let mut file = File::open(path.join(number.to_string()))?;
         let mut bytes = vec![0; 64 << 10];
         while file.read(&mut bytes)? > 0 {}
@@ -64,6 +64,6 @@ fn growth(stage: &Stage, folder: &str, count: usize) -> Answer<(u64, u64)> {
     })?;
     stage.await_idle(&reader)?;
     let peak = memory(reader.pid(), "VmHWM")?;
-    // A client that did not grow would be a figure of nothing.
+    // A client that did not grow would make the figure meaningless.
     Ok((peak.saturating_sub(before), peak))
 }

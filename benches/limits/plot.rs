@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! One picture for each row of the documentation: two bars for each figure, ours and the limit's, on a scale of powers of
-//! ten, with the range of the runs.
+//! One chart for each row of the documentation: two bars for each figure, ours and the limit's, on a logarithmic scale,
+//! with the range of the runs.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::report::digits;
 
 const OURS: RGBColor = RGBColor(31, 119, 180);
 const LIMIT: RGBColor = RGBColor(180, 180, 180);
-/// Height of a figure's two bars and what is between them, in pixels.
+/// Height in pixels of a figure's two bars with their spacing.
 const HEIGHT: u32 = 56;
 const WIDTH: u32 = 1000;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 1: a recall against `dd` of the same bytes into the same volume. The object cannot come back faster than the
-//! volume takes bytes; and, where client, bricks and store share a machine's cores, not faster than that machine can do
-//! both: `dd` into the volume while curl fetches as many from the store.
+//! Row 1: a recall, compared with `dd` writing the same bytes to the same volume. A recall cannot be faster than the
+//! volume's writes; and where client, bricks and store share a machine's cores, not faster than the machine can do both:
+//! `dd` to the volume while curl fetches the same number of bytes from the store.
 
 use std::fs;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     ])
 }
 
-/// Seconds that `dd` takes to write as many bytes into a new file.
+/// Seconds that `dd` takes to write the same number of bytes to a new file.
 pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
     let source = stage.source(size)?;
     let seconds = seconds_of_dd(stage, &source, &mount.inside().join("dd"))?;
@@ -83,34 +83,34 @@ pub(crate) fn dd(stage: &Stage, mount: &Mount, size: u64) -> Answer<f64> {
     Ok(seconds)
 }
 
-/// What `dd` itself says, so that starting it does not count.
+/// The time printed by `dd` itself, which excludes its start.
 pub(crate) fn seconds_of_dd(stage: &Stage, from: &Path, to: &Path) -> Answer<f64> {
     let (from, to) = (
         format!("if={}", from.display()),
         format!("of={}", to.display()),
     );
     let outcome = stage.run("env", &["LC_ALL=C", "dd", "bs=1M", &from, &to])?;
-    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-    let seconds = said
+    let output = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    let seconds = output
         .split("copied, ")
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
-    Ok(seconds.ok_or(said.clone())?.parse()?)
+    Ok(seconds.ok_or(output.clone())?.parse()?)
 }
 
-/// Seconds from the wish to have the file back to the moment in which it is local.
+/// Seconds from the request for a recall until the file is local.
 fn bring_back(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
     let path = mount.path().join(name);
     fs::metadata(&path)?;
-    let begun = Instant::now();
+    let started = Instant::now();
     xattr::set(&path, "glusterfs.cloudsync.recall", b"1")?;
     while stage.is_cold(name) {
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("{name} does not come back\n{}", mount.report()).into());
+        if started.elapsed() > PATIENCE {
+            return Err(format!("{name} is not recalled\n{}", mount.report()).into());
         }
         thread::sleep(Duration::from_millis(1));
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     stage.await_idle(mount)?;
     Ok(seconds)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Row 4: reads that leave the file cold (`features.cloudsync-remote-read on`), against curl.
+//! Row 4: reads that leave the file cold (`features.cloudsync-remote-read on`), compared with curl.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let maker = stage.mount()?;
     let (name, key) = stage.cold(&maker, size)?;
     let mut came_back = 0;
-    // A file that came back was not read remotely: the next run needs a cold one, and the row has to say so.
+    // A recalled file was not read remotely: the next run needs a cold one, and the row must note it.
     let mut again = || -> Answer<()> {
         if !stage.is_cold(&name) {
             came_back += 1;
@@ -99,9 +99,9 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             fadvise(&file, 0, None, Advice::Random)?;
             let mut bytes = vec![0; length as usize];
             for place in &places {
-                let begun = Instant::now();
+                let started = Instant::now();
                 file.read_exact_at(&mut bytes, place.start)?;
-                ours.push(begun.elapsed().as_secs_f64() * 1e3);
+                ours.push(started.elapsed().as_secs_f64() * 1e3);
             }
             drop(file);
             stage.await_idle(&reader)?;
@@ -128,7 +128,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     Ok(all)
 }
 
-/// Ranges at random, the same whenever the programme runs; no two alike.
+/// Random ranges, the same in every run of the program; no two are equal.
 fn places(count: usize, size: u64, length: u64, seed: u64) -> Vec<Range<u64>> {
     let mut state = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut seen = HashSet::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The table, for people and as JSON.
+//! The table, in Markdown and as JSON.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     format!("{head}\n{rule}\n{lines}")
 }
 
-/// One row of it.
+/// One line of the table.
 pub(crate) fn line(row: &Row) -> String {
     let met = row.met().map_or("", |met| if met { "yes" } else { "NO" });
     format!(
@@ -42,7 +42,7 @@ fn target(target: Target) -> String {
     }
 }
 
-/// Three digits that say something.
+/// Formats with three significant digits.
 pub(crate) fn digits(figure: f64) -> String {
     match figure.abs() {
         100.0.. => format!("{figure:.0}"),
@@ -52,7 +52,7 @@ pub(crate) fn digits(figure: f64) -> String {
     }
 }
 
-/// What it was measured on, without a date: figures are compared within a run.
+/// The machine, without a date: figures are compared within a run.
 pub(crate) fn context(settings: &Settings) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -80,7 +80,7 @@ pub(crate) fn context(settings: &Settings) -> String {
     )
 }
 
-/// Everything, for programs.
+/// Everything, in JSON.
 pub(crate) fn json(context: &str, rows: &[Row], failures: &[String]) -> Value {
     let rows: Vec<Value> = rows
         .iter()

@@ -9,7 +9,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 
 const USAGE: &str = "\
 usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk] [--save]
-  --quick   small sizes and one run: shows that the programme works, its figures mean nothing
+  --quick   small sizes and one run: shows that the program works, its figures mean nothing
   --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
@@ -25,15 +25,15 @@ pub(crate) struct Settings {
     pub(crate) disk: bool,
     /// The run replaces the figures in docs/figures.
     pub(crate) save: bool,
-    /// Row 1: files that are brought back.
+    /// Row 1: sizes of the recalled files.
     pub(crate) recalled: Vec<u64>,
-    /// Row 2: files whose ends are read.
+    /// Row 2: sizes of the files whose ends are read.
     pub(crate) sizes: Vec<u64>,
-    /// Row 3: files of 16 KiB.
+    /// Row 3: number of files of 16 KiB.
     pub(crate) small_files: usize,
-    /// Row 4: the file that is read through.
+    /// Row 4: size of the file that is read remotely.
     pub(crate) long: u64,
-    /// Row 4: reads at random places, for each size of a read.
+    /// Row 4: number of random reads, for each read size.
     pub(crate) random_reads: usize,
     /// Row 5: bytes that each of the jobs reads or writes.
     pub(crate) local: u64,
@@ -41,9 +41,9 @@ pub(crate) struct Settings {
     pub(crate) local_files: usize,
     /// Row 5: operations whose instructions are counted.
     pub(crate) counted: usize,
-    /// Row 7: a recall through the stock translator, too.
+    /// Row 7: size of the file that is also recalled through the stock translator.
     pub(crate) beside_stock: u64,
-    /// Row 6: how many files at once, and how large each of them is.
+    /// Row 6: number of concurrent files and their sizes.
     pub(crate) crowds: Vec<(usize, u64)>,
 }
 
@@ -86,7 +86,7 @@ impl Settings {
         }
     }
 
-    /// Of the program's arguments.
+    /// Parses the program's arguments.
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Answer<Self> {
         let words: Vec<String> = words.collect();
         let mut settings = if words.iter().any(|word| word == "--quick") {
@@ -98,7 +98,7 @@ impl Settings {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
-                // cargo says it to every bench.
+                // cargo passes it to every bench.
                 "--quick" | "--bench" => {}
                 "--disk" => settings.disk = true,
                 "--save" => settings.save = true,
@@ -115,8 +115,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How many cold files of that size have an end read in each run. A percentile needs so many that one of them is
-    /// beyond it, and a store full of memory does not last for thousands of large ones.
+    /// The number of cold files of that size of which an end is read in each run. A percentile needs enough of them
+    /// that one is beyond it, and the store's memory does not suffice for thousands of large ones.
     pub(crate) fn samples(&self, size: u64) -> usize {
         match size {
             _ if self.quick => 3,
@@ -126,7 +126,7 @@ impl Settings {
         }
     }
 
-    /// Bytes that the store must be able to hold.
+    /// Required capacity of the store in bytes.
     pub(crate) fn store_bytes(&self) -> u64 {
         let crowds = self.crowds.iter().map(|crowd| crowd.1);
         let sizes = self.sizes.iter().chain(&self.recalled).copied();
@@ -138,7 +138,7 @@ fn list<T>(text: &str, parse: impl Fn(&str) -> Answer<T>) -> Answer<Vec<T>> {
     text.split(',').map(parse).collect()
 }
 
-/// Of `64M`.
+/// Parses `64M`.
 fn bytes(text: &str) -> Answer<u64> {
     let units = [('K', KIB), ('M', MIB), ('G', GIB)];
     let unit = units.iter().find(|(letter, _)| text.ends_with(*letter));
@@ -146,7 +146,7 @@ fn bytes(text: &str) -> Answer<u64> {
     Ok(digits.parse::<u64>()? * unit.map_or(1, |(_, unit)| *unit))
 }
 
-/// `64 MiB`.
+/// Formats `64 MiB`.
 pub(crate) fn named(bytes: u64) -> String {
     let unit = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
     let unit = unit.iter().find(|(unit, _)| bytes >= *unit);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the rows are measured on: one volume of one brick, a bucket, the archiver, and cold files.
+//! The environment of the measurements: one volume with one brick, a bucket, the archiver, and cold files.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -19,15 +19,15 @@ use cloudsync_lab::{
 use crate::Answer;
 use crate::settings::{MIB, Settings};
 
-/// Longer than any step takes; a hang ends the programme.
+/// Longer than any step takes; a hang ends the program.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 
-/// The parts that run.
+/// The running components.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) bucket: Bucket,
     pub(crate) volume: Volume,
-    /// Which way the store is asked.
+    /// Whether the store is used through https.
     pub(crate) https: bool,
     pub(crate) lab: Lab,
     /// The archiver.
@@ -59,7 +59,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Has the store asked by http or by https from now on.
+    /// Uses the store through http or https from now on.
     pub(crate) fn use_https(&mut self, https: bool) -> Answer<()> {
         let bucket = if https {
             &self.bucket.over_https()
@@ -73,22 +73,22 @@ impl Stage {
         Ok(())
     }
 
-    /// A client that knows nothing yet.
+    /// A new client with empty caches.
     pub(crate) fn mount(&self) -> Answer<Mount> {
         Ok(self.volume.mount(&MountOptions::default())?)
     }
 
-    /// Where a file lies on the brick, for this process.
+    /// The path of a file on the brick, for this process.
     pub(crate) fn on_brick(&self, name: &str) -> PathBuf {
         self.volume.bricks()[0].join(name)
     }
 
-    /// Whether the bricks have nothing of the file.
+    /// Whether the bricks have no bytes of the file.
     pub(crate) fn is_cold(&self, name: &str) -> bool {
         has(&self.on_brick(name), "remote")
     }
 
-    /// A file of this process and of the lab, outside the volume.
+    /// A file outside the volume, accessible to this process and in the lab.
     pub(crate) fn source(&self, size: u64) -> Answer<PathBuf> {
         let path = self.lab.scratch(&format!("source-{size}"));
         let outer = self.lab.outer(&path);
@@ -99,7 +99,7 @@ impl Stage {
         Ok(path)
     }
 
-    /// Brings everything below a folder of the volume to the store, as users do.
+    /// Archives everything below a folder of the volume, as users do.
     pub(crate) fn archive(&self, folder: &str) -> Answer<()> {
         let brick = self.lab.inner(self.on_brick(folder)).display().to_string();
         let program = self.program.to_str().ok_or("a path that is no text")?;
@@ -114,7 +114,7 @@ impl Stage {
         Ok(())
     }
 
-    /// An archived file of that size, with its key.
+    /// An archived file of that size, and its key.
     pub(crate) fn cold(&self, mount: &Mount, size: u64) -> Answer<(String, String)> {
         let folder = format!("cold-{size}");
         let name = format!("{folder}/file");
@@ -128,7 +128,7 @@ impl Stage {
         Ok((name, key))
     }
 
-    /// Runs a program in the lab to its good end.
+    /// Runs a program in the lab; it must succeed.
     pub(crate) fn run(&self, program: &str, args: &[&str]) -> Answer<Outcome> {
         let outcome = self.lab.run_with(PATIENCE, program, args, |_| {})?;
         if outcome.success() {
@@ -138,24 +138,24 @@ impl Stage {
         }
     }
 
-    /// Waits until the client brings nothing back.
+    /// Waits until the client has no running recalls.
     pub(crate) fn await_idle(&self, mount: &Mount) -> Answer<()> {
         let state = format!("graphs/active/{}-cloudsync/private", self.volume.name());
         until(PATIENCE, "the end of all recalls", || {
-            let said = mount.meta(&state).ok()?;
-            said.contains("jobs = 0").then_some(())
+            let output = mount.meta(&state).ok()?;
+            output.contains("jobs = 0").then_some(())
         })?;
         Ok(())
     }
 }
 
-/// Writes a file in which no block is like another.
+/// Writes a file in which all blocks differ.
 pub(crate) fn write_source(path: &Path, size: u64) -> Answer<()> {
     let mut block = vec![0; size.min(MIB) as usize];
     File::open("/dev/urandom")?.read_exact(&mut block)?;
     let mut file = File::create(path)?;
     for number in 0..size / block.len() as u64 {
-        // Each another, without asking for a gigabyte of randomness.
+        // Makes each block unique without a gigabyte of random bytes.
         block[..8].copy_from_slice(&number.to_le_bytes());
         file.write_all(&block)?;
     }
@@ -173,7 +173,7 @@ pub(crate) fn key(path: &Path) -> Answer<String> {
     Ok(key.trim_end_matches('\0').to_owned())
 }
 
-/// Makes a local file cold: its bytes are those of the object `key`, or never were there.
+/// Makes a local file cold: its bytes are those of the object `key`, or it never had any.
 pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
     let claim = Claim {
         key: Some(key.to_owned()),
@@ -187,13 +187,13 @@ pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
     .map_err(|error| format!("handshake for {}: {error}", path.display()).into())
 }
 
-/// A cold file of that size whose object is another file's, too: large ones cost no memory.
+/// A cold file of that size that shares another file's object: large ones need no memory.
 pub(crate) fn stub(path: &Path, size: u64, key: &str) -> Answer<()> {
     File::create(path)?.set_len(size)?;
     chill(path, key)
 }
 
-/// Seconds that one read takes, from the open on.
+/// Seconds that one read takes, including the open.
 pub(crate) fn read_at(path: &Path, offset: u64, length: u64) -> Answer<f64> {
     let mut bytes = vec![0; length as usize];
     let begun = Instant::now();
@@ -201,8 +201,8 @@ pub(crate) fn read_at(path: &Path, offset: u64, length: u64) -> Answer<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// Does `work` for 0, 1, ... `count` - 1 on so many threads, and returns the seconds that all of it took.
-pub(crate) fn at_once(
+/// Runs `work` for 0, 1, ... `count` - 1 on this number of threads, and returns the total time in seconds.
+pub(crate) fn on_threads(
     threads: usize,
     count: usize,
     work: impl Fn(usize) -> Answer<()> + Sync,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Row 7: the same recall through the translator that GlusterFS ships, with a plugin in C that copies a file
-//! (tests/plugin-c/stock.c): how many times faster ours is, with that plugin and with our own for folders.
+//! (tests/plugin-c/stock.c): how many times faster ours is, with that plugin and with our directory plugin.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -21,10 +21,10 @@ use crate::figures::{Pair, Row, Target};
 use crate::settings::{Settings, named};
 use crate::stage::{PATIENCE, write_source};
 
-/// A volume whose cold files lie in a folder.
+/// A volume whose cold files are in a directory.
 struct Shelf {
     volume: Volume,
-    /// Two of ours share one.
+    /// Two of our volumes share one.
     _lab: Arc<Lab>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn measure(settings: &Settings) -> Answer<Vec<Row>> {
     Ok(rows.collect())
 }
 
-/// The plugin in C, in the temporary directory.
+/// Builds the plugin in C in the temporary directory.
 fn built() -> Answer<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = std::env::temp_dir().join(format!("cloudsync-bench-{}", std::process::id()));
@@ -87,12 +87,12 @@ fn built() -> Answer<PathBuf> {
     }
 }
 
-/// Where the stock translator looks for its plugin.
+/// Where the stock translator loads its plugin from.
 fn stock_plugin() -> Answer<PathBuf> {
-    let said = Command::new("glusterfs")
+    let output = Command::new("glusterfs")
         .arg("--print-xlatordir")
         .output()?;
-    let xlators = PathBuf::from(String::from_utf8(said.stdout)?.trim());
+    let xlators = PathBuf::from(String::from_utf8(output.stdout)?.trim());
     let tree = xlators.parent().ok_or("GlusterFS has no folder")?;
     Ok(tree.join("cloudsync-plugins/cloudsyncs3.so"))
 }
@@ -103,7 +103,7 @@ impl Shelf {
         let volume = lab.volume(store, Layout::Single, Backing::Ram)?;
         let folder = lab.scratch(&format!("shelf-{store}"));
         let here = folder.display().to_string();
-        // The stock plugin looks for the file's path, our store for the same below `plain`.
+        // The stock plugin uses the file's path, our store the same below `plain`.
         for place in [
             lab.outer(folder.join("file")),
             lab.outer(folder.join("plain/file")),
@@ -116,7 +116,7 @@ impl Shelf {
             ("features.cloudsync-storetype", store),
             ("features.cloudsync-store-id", &format!("path={here}")),
             ("features.s3plugin-bucketid", &here),
-            // With it, the stock translator's client crashes.
+            // With quick-read, the stock translator's client crashes.
             ("performance.quick-read", "off"),
         ])?;
         let mount = volume.mount(&MountOptions::default())?;
@@ -129,7 +129,7 @@ impl Shelf {
         })
     }
 
-    /// Of a recall, in MB/s.
+    /// Speed of a recall in MB/s.
     fn speed(&self, size: u64) -> Answer<f64> {
         let maker = self.volume.mount(&MountOptions::default())?;
         let path = maker.path().join("file");
@@ -143,22 +143,22 @@ impl Shelf {
         drop(maker);
         let reader = self.volume.mount(&MountOptions::default())?;
         let path = reader.path().join("file");
-        let begun = Instant::now();
-        // A byte in a thread of its own: a client that hangs must not take us with it.
+        let started = Instant::now();
+        // Reads a byte on a separate thread: a client that hangs must not block this one.
         reader.within(PATIENCE, "read a byte", move || {
             File::open(path)?.read_exact(&mut [0])
         })?;
         while is_cold() {
-            if begun.elapsed() > PATIENCE {
-                return Err(format!("the file does not come back\n{}", reader.report()).into());
+            if started.elapsed() > PATIENCE {
+                return Err(format!("the file is not recalled\n{}", reader.report()).into());
             }
             thread::sleep(Duration::from_millis(1));
         }
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         if fs::metadata(&brick)?.len() == size {
             Ok(megabytes_per_second(size, seconds))
         } else {
-            Err("the file came back with another size".into())
+            Err("the recalled file has a different size".into())
         }
     }
 }
