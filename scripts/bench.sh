@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Measures cloudsync against what limits it: docs/BENCHMARKS.md. Arguments are the programme's, such as --quick.
+# Measures cloudsync against its limits: see docs/BENCHMARKS.md. Arguments are passed to the program, such as --quick.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/deps.sh build run s3 bench
@@ -8,7 +8,7 @@ scripts/deps.sh build run s3 bench
 PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 cargo=${CARGO:-cargo}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-# The programme mounts volumes, which is root's; the build is not.
+# The program mounts volumes and needs root; the build does not.
 if [ "$(id -u)" -ne 0 ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=sudo -E"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Builds what the demo needs and runs it: a real volume on this machine, in namespaces of its own, whose cold files
-# live in a folder.
+# Builds and runs the demo: a real volume on this machine, in separate namespaces, whose cold files are stored in a
+# directory.
 #
 #   scripts/demo.sh [--s3] [--disk]
 #
 #   --s3    the store is a real S3 server (Ceph's), which this installs and starts
-#   --disk  brick and folder are on disk and not in memory
+#   --disk  brick and store directory are on disk instead of in memory
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,7 +25,7 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CLOUDSYNC_ARTIFACTS=$target/release
 
 "$cargo" build --release "${packages[@]}" --locked
-# Mounts and namespaces are root's; the build is not.
+# Mounts and namespaces need root; the build does not.
 if [ "$(id -u)" -ne 0 ]; then
     host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=sudo -E"

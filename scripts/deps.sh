@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Installs what a bare Debian 12 lacks, and only that: a second run does nothing and needs no network.
+# Installs the packages that a bare Debian 12 lacks, and only those: a second run does nothing and needs no network.
 #
 #   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench] [releases]     without arguments: all of them
 #
-#   build  to compile: C compiler, autotools, libclang, GlusterFS's headers (and asks for a Rust toolchain)
+#   build  for compiling: C compiler, autotools, libclang, GlusterFS's headers (and requires a Rust toolchain)
 #   run    for the demo and the tests on real volumes: GlusterFS's server and client
-#   s3     for those of them that use an S3 server: Ceph's
-#   acts   programs that the tests let loose on cold files; none of the servers among them is started
+#   s3     for those demos and tests that use an S3 server: Ceph's
+#   acts   programs that the tests run on cold files; no server among them is started
 #   check  for the checks that need no volume
 #   bench  for scripts/bench.sh: fio, and valgrind, which counts instructions
 #   releases  for scripts/in-debian.sh: tests on another release of Debian
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# PACKAGE or PACKAGE:PROBE. A probe is a command or a file: where it exists, its package is not asked for, whoever
-# brought it.
+# PACKAGE or PACKAGE:PROBE. A probe is a command or a file: if it exists, the package is not installed, whatever
+# provides it.
 build=(
     gcc:cc libc6-dev:/usr/include/stdio.h make autoconf automake ca-certificates
     libclang-dev
     libglusterfs-dev:/usr/include/glusterfs/xlator.h
-    # What GlusterFS's headers include, and libglusterfs-dev does not bring along.
+    # Included by GlusterFS's headers, but not dependencies of libglusterfs-dev.
     liburcu-dev:/usr/include/urcu/arch.h libssl-dev:/usr/include/openssl/md5.h uuid-dev:/usr/include/uuid/uuid.h
     glusterfs-client:glusterfs
 )
@@ -37,11 +37,11 @@ acts=(
     samba:smbd samba-vfs-modules:/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so smbclient
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
 )
-# Units of those packages: this machine is to serve nothing because it tests.
+# Units of those packages, which must not be started on this machine.
 servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd)
 check=(
     attr:getfattr binutils:nm clang-format valgrind
-    # Plugins in C are built as their authors do it.
+    # Plugins in C are built as their authors would do it.
     pkg-config g++:c++
 )
 bench=(fio valgrind:/usr/include/valgrind/callgrind.h)
@@ -81,8 +81,8 @@ apt()
         apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
-# quietly COMMAND...: runs it with a policy that has no package start a server, and, if it brings some, with their units
-# masked that are not here yet. Where the machine has such a server or policy already, that stays as it is.
+# quietly COMMAND...: runs it under a policy that lets no package start a server, and with the units of the servers
+# masked that it installs. Servers or a policy that exist already are not touched.
 quietly()
 {
     local policy=/usr/sbin/policy-rc.d units=/etc/systemd/system unit made= code=0
@@ -116,12 +116,12 @@ for group; do
     acts) wanted=("${acts[@]}") ;;
     releases) wanted=("${releases[@]}") ;;
     *)
-        echo "deps: no group $group; there are build, run, s3, acts, check, bench and releases" >&2
+        echo "deps: unknown group $group; the groups are build, run, s3, acts, check, bench and releases" >&2
         exit 2
         ;;
     esac
     for entry in "${wanted[@]}"; do
-        # A libclang from elsewhere is as good.
+        # A libclang from elsewhere is sufficient.
         [ "$entry" = libclang-dev ] && [ -n "${LIBCLANG_PATH:-}" ] && continue
         installed "$entry" || missing+=("${entry%%:*}")
     done
@@ -133,7 +133,7 @@ else
     mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
     echo "deps: missing: ${missing[*]}"
     if ! command -v apt-get >/dev/null; then
-        echo "deps: there is no apt-get here; install what corresponds to these Debian packages" >&2
+        echo "deps: apt-get not found; install the equivalents of these Debian packages" >&2
         exit 1
     fi
     root=()
@@ -144,8 +144,8 @@ else
         fi
         root=(sudo)
     fi
-    # Old lists may still name what is in a cache or a mirror, so a failure here is not the end.
-    apt update || echo "deps: apt-get update failed; going on with the lists that are there" >&2
+    # Outdated lists may suffice for packages in a cache or a mirror, so a failure here is not fatal.
+    apt update || echo "deps: apt-get update failed; continuing with the existing lists" >&2
     quietly apt install -y --no-install-recommends "${missing[@]}"
     echo "deps: installed: ${missing[*]}"
 fi

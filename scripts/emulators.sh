@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Puts the emulators of Azure's and Google's stores into a folder, for the tests of crates/objectstore, which find them
-# by CLOUDSYNC_EMULATORS. They are programs of their own: nothing of them is built or shipped.
+# Installs the emulators of Azure's and Google's stores in a directory, for the tests of crates/objectstore, which find
+# them by CLOUDSYNC_EMULATORS. They are separate programs: no part of them is built or shipped.
 #
-#   scripts/emulators.sh FOLDER
+#   scripts/emulators.sh DIR
 set -euo pipefail
 folder=$(realpath -m "$1")
 mkdir -p "$folder"

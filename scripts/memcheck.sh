@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Runs tests on real volumes with every client under valgrind's memcheck. Arguments choose tests, as of `cargo test`; none:
-# all of them, which takes hours. What counts is that no report is ours: clients are twenty times as slow, and a test that
-# looks at the clock may fail.
+# Runs tests on real volumes with every client under valgrind's memcheck. Arguments select tests, as for `cargo test`;
+# without any, all tests run, which takes hours. The result is whether our code causes any report: clients are twenty
+# times slower, so tests that depend on timing may fail.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/deps.sh build run s3 check
@@ -13,5 +13,5 @@ reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 "$cargo" build --locked --workspace
 CLOUDSYNC_MEMCHECK=$reports "$cargo" test --locked --test volume --no-fail-fast -- --test-threads=2 "$@" ||
-    echo 'Some tests failed: with clients so slow, that need not mean anything.'
+    echo 'Some tests failed, possibly only because clients are so slow.'
 "$cargo" run --locked --quiet -p cloudsync-lab --bin memcheck -- "$reports"

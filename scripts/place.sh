@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-# Puts a file in its place for `make install`. A process may have the old one mapped, and would crash if its bytes
-# changed: the new one is written beside it and renamed.
+# Installs a file for `make install`. A process may have the old file mapped and would crash if its bytes changed, so
+# the new one is written next to it and renamed.
 #
 #   place.sh put MODE SOURCE TARGET
-#   place.sh over SOURCE TARGET      over the distribution's file, which is kept as TARGET.distrib
-#   place.sh back TARGET             undoes `over`
+#   place.sh over SOURCE TARGET      replaces the distribution's file, which is kept as TARGET.distrib
+#   place.sh back TARGET             reverses `over`
 set -eu
 
 put()
@@ -23,13 +23,13 @@ sum()
     cksum <"$1"
 }
 
-# TARGET.ours holds the checksum of what was put there last: what differs is somebody else's.
+# TARGET.ours has the checksum of the file last installed here: a file that differs is not ours.
 ours()
 {
     [ -f "$1" ] && [ -f "$1.ours" ] && [ "$(sum "$1")" = "$(cat "$1.ours")" ]
 }
 
-# Whether dpkg is to be told of TARGET: not of a staged install.
+# Whether dpkg must be informed about TARGET: not for a staged install.
 dpkg_is_here()
 {
     [ -z "${DESTDIR:-}" ] && [ "$(id -u)" -eq 0 ] && command -v dpkg-divert >/dev/null
@@ -44,14 +44,14 @@ over()
             echo "note: $target came from elsewhere since the last install; it is replaced," \
                 "and $target.distrib stays the original"
         else
-            # A copy and not a rename: at no moment may the translator be missing.
+            # A copy instead of a rename: the translator must never be missing.
             rm -f "$target.distrib.new"
             cp -p "$target" "$target.distrib.new"
             mv "$target.distrib.new" "$target.distrib"
             echo "kept the distribution's as $target.distrib"
         fi
     fi
-    # From now on an upgrade of the package replaces the original and leaves ours in place.
+    # From now on, upgrades of the package replace the original and leave ours in place.
     if dpkg_is_here && dpkg-query -S "$target" >/dev/null 2>&1; then
         dpkg-divert --quiet --local --no-rename --divert "$target.distrib" --add "$target" ||
             echo "note: an upgrade of the package that owns $target will replace it"
