@@ -35,7 +35,7 @@ pub(crate) fn ranges(
 }
 
 /// Seconds of the slower of two concurrent transfers: `work`, and what curl `fetches`.
-pub(crate) fn beside(
+pub(crate) fn concurrently(
     fetches: impl FnOnce() -> Answer<f64> + Send,
     work: impl FnOnce() -> Answer<f64>,
 ) -> Answer<f64> {

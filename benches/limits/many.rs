@@ -15,7 +15,7 @@ use crate::Answer;
 use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{KIB, Settings};
-use crate::stage::{Stage, chill, key, on_threads};
+use crate::stage::{Stage, key, make_cold, on_threads};
 
 const SIZE: u64 = 16 * KIB;
 const WORKERS: usize = 32;
@@ -33,7 +33,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             how(&folder.join(number.to_string()), &bytes)
         })
     };
-    write("small", plainly)?;
+    write("small", write_plainly)?;
     stage.archive("small")?;
     let maker = stage.mount()?;
     let path = |number: usize| maker.path().join("small").join(number.to_string());
@@ -41,16 +41,16 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let (mut pairs, mut beside, mut safe) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..settings.runs {
         let folder = format!("written-{run}");
-        let limit = write(&folder, plainly)?;
+        let limit = write(&folder, write_plainly)?;
         fs::remove_dir_all(maker.path().join(&folder))?;
         let with_curl = |folder: &str, how| {
             let fetch = || curl::objects(stage, &keys, WORKERS);
-            let both = curl::beside(fetch, || write(folder, how))?;
+            let both = curl::concurrently(fetch, || write(folder, how))?;
             fs::remove_dir_all(maker.path().join(folder))?;
             Answer::Ok(both)
         };
-        let both = with_curl(&format!("beside-{run}"), plainly)?;
-        let safely_both = with_curl(&format!("safely-{run}"), safely)?;
+        let both = with_curl(&format!("beside-{run}"), write_plainly)?;
+        let safely_both = with_curl(&format!("safely-{run}"), write_like_a_recall)?;
 
         let reader = stage.mount()?;
         let small = reader.path().join("small");
@@ -68,7 +68,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             if stage.is_cold(&name) {
                 Ok(())
             } else {
-                chill(&path(number), &keys[number])
+                make_cold(&path(number), &keys[number])
             }
         })?;
         let pair = |limit: f64| Pair {
@@ -98,12 +98,12 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     ])
 }
 
-fn plainly(path: &Path, bytes: &[u8]) -> Answer<()> {
+fn write_plainly(path: &Path, bytes: &[u8]) -> Answer<()> {
     Ok(fs::write(path, bytes)?)
 }
 
 /// Writes with the operations that a recall performs on the brick; without any of them, the file could be lost.
-fn safely(path: &Path, bytes: &[u8]) -> Answer<()> {
+fn write_like_a_recall(path: &Path, bytes: &[u8]) -> Answer<()> {
     let mut file = File::create(path)?;
     rustix::fs::fcntl_lock(&file, FlockOperation::LockExclusive)?;
     // The kernel would answer a plain one.

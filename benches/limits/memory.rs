@@ -18,7 +18,7 @@ const BOUND: u64 = (64 + 32) * MIB;
 
 pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut rows = Vec::new();
-    for &(count, size) in &settings.crowds {
+    for &(count, size) in &settings.concurrent_files {
         let maker = stage.mount()?;
         let (_, key) = stage.cold(&maker, size)?;
         let folder = format!("crowd-{count}");

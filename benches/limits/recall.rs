@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Row 1: a recall, compared with `dd` writing the same bytes to the same volume. A recall cannot be faster than the
-//! volume's writes; and where client, bricks and store share a machine's cores, not faster than the machine can do both:
-//! `dd` to the volume while curl fetches the same number of bytes from the store.
+//! volume's writes; and where client, bricks and store share a machine's cores, not faster than the machine can do
+//! both: `dd` to the volume while curl fetches the same number of bytes from the store.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::Answer;
 use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{Settings, named};
-use crate::stage::{PATIENCE, Stage, chill};
+use crate::stage::{PATIENCE, Stage, make_cold};
 
 pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut rows = Vec::new();
@@ -34,12 +34,12 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     let (mut whole, mut beside, mut through) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..settings.runs {
         let limit = megabytes_per_second(size, dd(stage, &stage.mount()?, size)?);
-        let seconds = bring_back(stage, &stage.mount()?, &name)?;
-        chill(&maker.path().join(&name), &key)?;
+        let seconds = seconds_of_recall(stage, &stage.mount()?, &name)?;
+        make_cold(&maker.path().join(&name), &key)?;
         let ours = megabytes_per_second(size, seconds);
         whole.push(Pair { ours, limit });
         let writer = stage.mount()?;
-        let seconds = curl::beside(
+        let seconds = curl::concurrently(
             || curl::whole(stage, &key, size),
             || dd(stage, &writer, size),
         )?;
@@ -50,7 +50,7 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;
-        chill(&maker.path().join(&name), &key)?;
+        make_cold(&maker.path().join(&name), &key)?;
         through.push(Pair {
             ours: megabytes_per_second(size, ours),
             limit,
@@ -99,7 +99,7 @@ pub(crate) fn seconds_of_dd(stage: &Stage, from: &Path, to: &Path) -> Answer<f64
 }
 
 /// Seconds from the request for a recall until the file is local.
-fn bring_back(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
+fn seconds_of_recall(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
     let path = mount.path().join(name);
     fs::metadata(&path)?;
     let started = Instant::now();

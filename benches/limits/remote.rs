@@ -16,7 +16,7 @@ use crate::curl;
 use crate::figures::{Pair, Row, Target, join, rows};
 use crate::recall::seconds_of_dd;
 use crate::settings::{KIB, Settings, named};
-use crate::stage::{Stage, chill, write_source};
+use crate::stage::{Stage, make_cold, write_source};
 
 const OPTION: &str = "features.cloudsync-remote-read";
 
@@ -36,7 +36,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut again = || -> Answer<()> {
         if !stage.is_cold(&name) {
             came_back += 1;
-            chill(&maker.path().join(&name), &key)?;
+            make_cold(&maker.path().join(&name), &key)?;
         }
         Ok(())
     };
@@ -45,7 +45,7 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     for _ in 0..settings.runs {
         let reader = stage.mount()?;
         let local = reader.inside().join("local");
-        let at_once = curl::beside(
+        let at_once = curl::concurrently(
             || curl::whole(stage, &key, size),
             || seconds_of_dd(stage, &local, Path::new("/dev/null")),
         )?;

@@ -13,7 +13,7 @@ usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 
   --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
-  --disk    the brick lies in the temporary directory, not in memory
+  --disk    the brick is in the temporary directory instead of in memory
   --save    writes docs/figures/benchmarks.*, which the documents show; needs all rows at full size";
 
 /// What to measure.
@@ -44,7 +44,7 @@ pub(crate) struct Settings {
     /// Row 7: size of the file that is also recalled through the stock translator.
     pub(crate) beside_stock: u64,
     /// Row 6: number of concurrent files and their sizes.
-    pub(crate) crowds: Vec<(usize, u64)>,
+    pub(crate) concurrent_files: Vec<(usize, u64)>,
 }
 
 impl Settings {
@@ -64,7 +64,7 @@ impl Settings {
             local_files: 1000,
             counted: 1000,
             beside_stock: 256 * MIB,
-            crowds: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
+            concurrent_files: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
         }
     }
 
@@ -81,7 +81,7 @@ impl Settings {
             local_files: 50,
             counted: 20,
             beside_stock: 4 * MIB,
-            crowds: vec![(1, 9 * MIB), (20, MIB)],
+            concurrent_files: vec![(1, 9 * MIB), (20, MIB)],
             ..Self::full()
         }
     }
@@ -128,9 +128,13 @@ impl Settings {
 
     /// Required capacity of the store in bytes.
     pub(crate) fn store_bytes(&self) -> u64 {
-        let crowds = self.crowds.iter().map(|crowd| crowd.1);
+        let concurrent_files = self.concurrent_files.iter().map(|crowd| crowd.1);
         let sizes = self.sizes.iter().chain(&self.recalled).copied();
-        sizes.chain(crowds).chain([self.long]).sum::<u64>() + GIB
+        sizes
+            .chain(concurrent_files)
+            .chain([self.long])
+            .sum::<u64>()
+            + GIB
     }
 }
 

@@ -174,7 +174,7 @@ pub(crate) fn key(path: &Path) -> Answer<String> {
 }
 
 /// Makes a local file cold: its bytes are those of the object `key`, or it never had any.
-pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
+pub(crate) fn make_cold(path: &Path, key: &str) -> Answer<()> {
     let claim = Claim {
         key: Some(key.to_owned()),
         ..claim(&fs::metadata(path)?)
@@ -190,7 +190,7 @@ pub(crate) fn chill(path: &Path, key: &str) -> Answer<()> {
 /// A cold file of that size that shares another file's object: large ones need no memory.
 pub(crate) fn stub(path: &Path, size: u64, key: &str) -> Answer<()> {
     File::create(path)?.set_len(size)?;
-    chill(path, key)
+    make_cold(path, key)
 }
 
 /// Seconds that one read takes, including the open.

@@ -22,7 +22,7 @@ use crate::settings::{Settings, named};
 use crate::stage::{PATIENCE, write_source};
 
 /// A volume whose cold files are in a directory.
-struct Shelf {
+struct DirectoryVolume {
     volume: Volume,
     /// Two of our volumes share one.
     _lab: Arc<Lab>,
@@ -33,15 +33,15 @@ pub(crate) fn measure(settings: &Settings) -> Answer<Vec<Row>> {
     let built = built()?;
     let distribution = Lab::start(Options::default())?;
     fs::copy(&built, distribution.outer(stock_plugin()?))?;
-    let stock = Shelf::new(&Arc::new(distribution), "cloudsyncs3", size)?;
+    let stock = DirectoryVolume::new(&Arc::new(distribution), "cloudsyncs3", size)?;
     let mut artifacts = Artifacts::find(&["directory"])?;
     artifacts.plugins.push(built.clone());
     let ours = Arc::new(Lab::start(Options {
         artifacts: Some(artifacts),
         ..Options::default()
     })?);
-    let same = Shelf::new(&ours, "stock", size)?;
-    let own = Shelf::new(&ours, "directory", size)?;
+    let same = DirectoryVolume::new(&ours, "stock", size)?;
+    let own = DirectoryVolume::new(&ours, "directory", size)?;
     fs::remove_dir_all(built.parent().unwrap_or(&built))?;
     let mut pairs = [Vec::new(), Vec::new()];
     for _ in 0..settings.runs {
@@ -97,7 +97,7 @@ fn stock_plugin() -> Answer<PathBuf> {
     Ok(tree.join("cloudsync-plugins/cloudsyncs3.so"))
 }
 
-impl Shelf {
+impl DirectoryVolume {
     /// A volume of that lab with that store, and a file.
     fn new(lab: &Arc<Lab>, store: &str, size: u64) -> Answer<Self> {
         let volume = lab.volume(store, Layout::Single, Backing::Ram)?;

@@ -133,7 +133,7 @@ impl Harness {
             want.map(Some).contains(&error),
             "{bad:?}: {error:?} instead of {want:?}"
         );
-        assert!(!self.is_cold(name), "f{name} was cut");
+        assert!(!self.is_cold(name), "f{name} was truncated");
         self.counts.refused += 1;
         vec![name]
     }

@@ -161,7 +161,7 @@ fn case(kind: &Kind, harness: &Arc<Mutex<Harness>>, seed: u64, switches: u32) ->
         eprintln!("{}", locked.mount(side).report());
     }
     drop(locked);
-    let steps = fewer(harness, steps[..steps.len().min(failed + 1)].to_vec());
+    let steps = reduced(harness, steps[..steps.len().min(failed + 1)].to_vec());
     eprintln!("{} steps remain:", steps.len());
     for step in &steps {
         eprintln!("    {step:?}");
@@ -171,7 +171,7 @@ fn case(kind: &Kind, harness: &Arc<Mutex<Harness>>, seed: u64, switches: u32) ->
 
 /// Removes steps that the failure does not need, in ever smaller pieces. Proptest would do it step by step, and each
 /// trial takes seconds.
-fn fewer(harness: &Arc<Mutex<Harness>>, mut steps: Vec<Step>) -> Vec<Step> {
+fn reduced(harness: &Arc<Mutex<Harness>>, mut steps: Vec<Step>) -> Vec<Step> {
     let started = Instant::now();
     let mut piece = steps.len().div_ceil(2);
     while piece > 0 {

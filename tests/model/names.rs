@@ -109,7 +109,7 @@ impl Harness {
         let Some(inode) = self.ready(side, name) else {
             return vec![name];
         };
-        // quick-read and the kernel take bytes for current if mtime is unchanged, and no write changes one that lies in
+        // quick-read and the kernel take bytes for current if mtime is unchanged, and no write changes one that is in
         // the future.
         let seconds = seconds % 1_500_000_000;
         // Writes in flight would change it.

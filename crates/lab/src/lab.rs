@@ -82,7 +82,7 @@ impl Lab {
     #[track_caller]
     pub fn shared(options: impl FnOnce() -> Options) -> &'static Self {
         static SHARED: OnceLock<Result<Lab, Failure>> = OnceLock::new();
-        // Before the options: they look for our builds, which need not exist on a machine that cannot have a lab.
+        // Before the options: they search for our builds, which need not exist on a machine that cannot have a lab.
         machine::skip_if_unsupported();
         match SHARED.get_or_init(|| Self::start(options())) {
             Ok(lab) => lab,

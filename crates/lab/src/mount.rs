@@ -180,8 +180,8 @@ impl Mount {
         answered.map_err(|failure| failure.with(last).with(self.report()))
     }
 
-    /// Waits until the client is connected to the bricks with these numbers. Does nothing if the client does not show its
-    /// `.meta`.
+    /// Waits until the client is connected to the bricks with these numbers. Does nothing if the client does not show
+    /// its `.meta`.
     pub(crate) fn await_bricks(&self, numbers: &[usize]) -> Result<(), Failure> {
         let graph = self.client.point.join(".meta/graphs/active");
         let file = |number| format!("{}-client-{number}/private", self.client.volume);

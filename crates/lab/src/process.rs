@@ -17,7 +17,7 @@ const END: Duration = Duration::from_secs(60);
 
 /// Sends a signal to a process of the lab, by its outer pid.
 pub(crate) fn signal(space: &Space, pid: u32, signal: Signal) -> Result<(), Failure> {
-    send(space.pids(), pid, signal)?.ok_or_else(|| Failure::new(format!("{pid} is gone")))
+    send(space.pids(), pid, signal)?.ok_or_else(|| Failure::new(format!("{pid} has ended")))
 }
 
 /// Sends a signal to a process of that pid namespace; `None` if it has ended. Its pid may have been reused by now, and

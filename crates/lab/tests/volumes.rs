@@ -117,7 +117,7 @@ fn failed_settings_return_the_error_message() {
 }
 
 #[test]
-fn a_small_brick_fills_up() {
+fn small_brick_fills_up() {
     let volume = lab()
         .volume("small", Layout::Single, Backing::Sized(16 << 20))
         .unwrap();

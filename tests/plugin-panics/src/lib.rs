@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A store that panics where `cloudsync-store-id panic=open|head|fetch` says. Without that, every object is empty. It
 //! logs the requests that it gets.
-//! the log what it is asked.
 
 use std::ops::Range;
 

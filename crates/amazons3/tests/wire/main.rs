@@ -213,7 +213,7 @@ fn store_ignoring_ranges_still_delivers_the_bytes() {
     let (server, sink, result) = fetch(&bytes, "", move |n, _| {
         let whole = Reply::new(200).header("etag", "\"one\"").body(&copy);
         if n == 0 {
-            whole.cut(123_456, End::Close)
+            whole.truncate_body(123_456, End::Close)
         } else {
             whole
         }
@@ -234,7 +234,7 @@ fn interrupted_body_is_resumed() {
         let (server, sink, result) = fetch(&bytes, "", move |n, request| {
             let reply = Reply::object(request, &copy);
             if n < 3 {
-                reply.cut(500_000, end)
+                reply.truncate_body(500_000, end)
             } else {
                 reply
             }
@@ -291,7 +291,7 @@ fn trickling_store_times_out() {
     let bytes = noise(1000);
     let copy = bytes.clone();
     let (server, _, result) = fetch(&bytes, "retries=3", move |_, request| {
-        Reply::object(request, &copy).cut(1, End::Close)
+        Reply::object(request, &copy).truncate_body(1, End::Close)
     });
     assert!(
         matches!(result, Err(StoreError::Unreachable(_))),
@@ -307,7 +307,7 @@ fn stalled_body_is_resumed() {
     let (server, sink, result) = fetch(&bytes, "stall-timeout=300ms", move |n, request| {
         let reply = Reply::object(request, &copy);
         if n == 0 {
-            reply.cut(400_000, End::Stall)
+            reply.truncate_body(400_000, End::Stall)
         } else {
             reply
         }
@@ -444,7 +444,7 @@ fn versions_are_never_mixed() {
     let bytes = noise(600_000);
     let copy = bytes.clone();
     let (_, _, result) = fetch(&bytes, "", move |n, request| match n {
-        0 => Reply::object(request, &copy).cut(300_000, End::Close),
+        0 => Reply::object(request, &copy).truncate_body(300_000, End::Close),
         _ => Reply::error(412, "PreconditionFailed"),
     });
     assert!(matches!(result, Err(StoreError::Changed(_))), "{result:?}");

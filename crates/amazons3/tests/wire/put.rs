@@ -25,7 +25,7 @@ fn checksum(bytes: &[u8]) -> Checksum {
 }
 
 /// The answer to HEAD of an existing object.
-fn there(bytes: &[u8]) -> Reply {
+fn existing(bytes: &[u8]) -> Reply {
     Reply::new(200)
         .header("content-length", bytes.len())
         .header("etag", "\"one\"")
@@ -62,7 +62,7 @@ fn small_object_is_one_request() {
     let (server, done) = put(&bytes, "", move |_, request| {
         match request.method.as_str() {
             "PUT" => Reply::new(200).header("etag", "\"one\""),
-            _ => there(&copy),
+            _ => existing(&copy),
         }
     });
     assert_eq!(done, Ok(()));
@@ -89,7 +89,7 @@ fn checksum_is_sent_to_stores_that_support_it() {
         "checksum=when_supported",
         move |_, request| match request.method.as_str() {
             "PUT" => Reply::new(200).header("etag", "\"one\""),
-            _ => there(&copy),
+            _ => existing(&copy),
         },
     );
     assert_eq!(done, Ok(()));
@@ -107,7 +107,7 @@ fn existing_object_is_never_overwritten() {
     let (server, done) = put(b"new", "", |before, request| {
         match request.method.as_str() {
             "PUT" if before == 0 => Reply::error(501, "NotImplemented"),
-            _ => there(b"old"),
+            _ => existing(b"old"),
         }
     });
     assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
@@ -121,9 +121,9 @@ fn lost_answer_is_not_mistaken_for_a_conflict() {
     let copy = bytes.clone();
     let (server, done) = put(&bytes, "", move |before, request| {
         match request.method.as_str() {
-            "PUT" if before == 0 => Reply::new(200).body(b"lost").cut(0, End::Reset),
+            "PUT" if before == 0 => Reply::new(200).body(b"lost").truncate_body(0, End::Reset),
             "PUT" => Reply::error(412, "PreconditionFailed"),
-            _ => there(&copy),
+            _ => existing(&copy),
         }
     });
     assert_eq!(done, Ok(()), "{:?}", server.summary());
@@ -135,7 +135,7 @@ fn only_a_busy_store_is_retried() {
         match request.method.as_str() {
             "PUT" if before < 2 => Reply::error(503, "SlowDown"),
             "PUT" => Reply::new(200).header("etag", "\"one\""),
-            _ => there(b"bytes"),
+            _ => existing(b"bytes"),
         }
     });
     assert_eq!(done, Ok(()));
@@ -152,7 +152,7 @@ fn only_a_busy_store_is_retried() {
 fn corrupt_upload_is_an_error_and_removed() {
     // The answer does not contain the object's checksum, so HEAD is sent.
     let (server, done) = put(b"right", "", |_, request| match request.method.as_str() {
-        "HEAD" => there(b"wrong"),
+        "HEAD" => existing(b"wrong"),
         _ => Reply::new(200),
     });
     assert!(matches!(done, Err(StoreError::Corrupt(_))), "{done:?}");
@@ -197,7 +197,7 @@ fn multipart_upload_leaves_no_parts_when_it_fails() {
             match request.method.as_str() {
                 "HEAD" if before == 0 => Reply::new(404),
                 "GET" => Reply::error(404, "NoSuchKey"),
-                "HEAD" => there(&copy),
+                "HEAD" => existing(&copy),
                 "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
                 "POST" => Reply::new(200).body(
                     b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",

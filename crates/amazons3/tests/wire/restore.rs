@@ -15,22 +15,22 @@ enum Copy {
     None,
     /// A restore is running until then.
     Ongoing(Instant),
-    There,
+    Available,
 }
 
-/// A store with one object of class `class`, whose restore takes `takes`.
+/// A store with one object of class `class`, whose restore takes `duration`.
 struct Glacier {
     copy: Mutex<Copy>,
-    takes: Duration,
+    duration: Duration,
     class: &'static str,
     bytes: Vec<u8>,
 }
 
 impl Glacier {
-    fn new(takes: Duration) -> Self {
+    fn new(duration: Duration) -> Self {
         Self {
             copy: Mutex::new(Copy::None),
-            takes,
+            duration,
             class: "DEEP_ARCHIVE",
             bytes: noise(300_000),
         }
@@ -39,28 +39,28 @@ impl Glacier {
     fn answer(&self, request: &Request) -> Reply {
         let mut copy = self.copy.lock().unwrap();
         if matches!(*copy, Copy::Ongoing(until) if Instant::now() >= until) {
-            *copy = Copy::There;
+            *copy = Copy::Available;
         }
         match (request.method.as_str(), *copy) {
             ("POST", Copy::None) => {
-                *copy = Copy::Ongoing(Instant::now() + self.takes);
+                *copy = Copy::Ongoing(Instant::now() + self.duration);
                 Reply::new(202)
             }
             ("POST", Copy::Ongoing(_)) => Reply::error(409, "RestoreAlreadyInProgress"),
-            ("POST", Copy::There) => Reply::new(200),
+            ("POST", Copy::Available) => Reply::new(200),
             ("HEAD", state) => {
                 let reply =
                     Reply::object(request, &self.bytes).header("x-amz-storage-class", self.class);
                 match state {
                     Copy::None => reply,
                     Copy::Ongoing(_) => reply.header("x-amz-restore", "ongoing-request=\"true\""),
-                    Copy::There => reply.header(
+                    Copy::Available => reply.header(
                         "x-amz-restore",
                         "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2040 00:00:00 GMT\"",
                     ),
                 }
             }
-            (_, Copy::There) => Reply::object(request, &self.bytes),
+            (_, Copy::Available) => Reply::object(request, &self.bytes),
             _ => Reply::error(403, "InvalidObjectState"),
         }
     }
@@ -193,7 +193,7 @@ fn wait_ends_at_its_limit_or_on_cancellation() {
 fn storage_class_does_not_decide() {
     for class in ["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] {
         let glacier = Glacier {
-            copy: Mutex::new(Copy::There),
+            copy: Mutex::new(Copy::Available),
             class,
             ..Glacier::new(Duration::ZERO)
         };

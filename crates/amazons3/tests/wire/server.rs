@@ -97,7 +97,7 @@ impl Reply {
     }
 
     /// Sends only this number of bytes of the body, whatever the headers say, and then ends with `end`.
-    pub(crate) fn cut(mut self, bytes: usize, end: End) -> Self {
+    pub(crate) fn truncate_body(mut self, bytes: usize, end: End) -> Self {
         self.body.truncate(bytes);
         self.end = end;
         self

@@ -16,7 +16,7 @@ fn archive(target: &str) -> [&str; 4] {
 }
 
 /// Those of the first `count` files whose brick file has that mark.
-fn with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {
+fn files_with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {
     let brick = &scene.volume.bricks()[0];
     let has = |n: &u64| {
         let value = xattr::get(brick.join(format!("f{n}")), mark);
@@ -57,18 +57,21 @@ fn kills_corrupt_nothing_and_cause_no_second_upload() {
             "--order=found",
             &brick,
         ];
-        let (noted, cold) = (with(&scene, FILES, NOTE), with(&scene, FILES, REMOTE));
+        let (noted, cold) = (
+            files_with(&scene, FILES, NOTE),
+            files_with(&scene, FILES, REMOTE),
+        );
         let objects = scene.bucket.list("").unwrap().len();
         let more = random.usize(1..6);
         let mut run = scene.start(&args);
         until(PATIENCE, "the state in which to kill", || {
             let there = match round % 3 {
                 // Before its object is complete.
-                0 => !with(&scene, FILES, NOTE).is_subset(&noted),
+                0 => !files_with(&scene, FILES, NOTE).is_subset(&noted),
                 // When the store has this number of additional objects.
                 1 => scene.bucket.list("").unwrap().len() >= objects + more,
                 // When this number of additional files is cold.
-                _ => with(&scene, FILES, REMOTE).len() >= cold.len() + more,
+                _ => files_with(&scene, FILES, REMOTE).len() >= cold.len() + more,
             };
             there.then_some(())
         })
@@ -86,7 +89,7 @@ fn kills_corrupt_nothing_and_cause_no_second_upload() {
     // client killed right after a truncation leaves a cold file with a mark, which the next reader removes.
     until(PATIENCE, "a run after which nothing is left to do", || {
         scene.done(&archive(&brick));
-        (with(&scene, FILES, REMOTE).len() as u64 == FILES).then_some(())
+        (files_with(&scene, FILES, REMOTE).len() as u64 == FILES).then_some(())
     })
     .unwrap();
     assert_eq!(scene.bucket.list("").unwrap().len() as u64, FILES);
