@@ -94,7 +94,7 @@ fn usage_errors_have_their_exit_codes() {
     ] {
         let output = scene.cloudsync(args);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.code(), Some(code), "{stderr}");
+        assert_eq!(output.code(), Some(code), "{output}");
         assert!(stderr.contains(text), "{stderr}");
     }
     // A store that refuses everything is reported once, not for each file.
