@@ -76,7 +76,7 @@ impl Bucket {
 
     /// The same bucket, with requests signed by another user.
     #[must_use]
-    pub fn by(&self, user: User) -> Self {
+    pub fn as_user(&self, user: User) -> Self {
         Self {
             user,
             ..self.clone()

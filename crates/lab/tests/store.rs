@@ -144,7 +144,7 @@ fn list_continues_after_a_thousand_keys() {
 fn user_without_rights_is_refused() {
     let bucket = bucket("mine");
     bucket.put("key", b"mine").unwrap();
-    let strange = bucket.by(server().stranger());
+    let strange = bucket.as_user(server().stranger());
     assert_eq!(strange.get_status("key").unwrap(), 403);
     assert!(strange.put("key", b"theirs").is_err());
     let unknown = cloudsync_lab::User {
@@ -153,7 +153,7 @@ fn user_without_rights_is_refused() {
     };
     assert!(
         bucket
-            .by(unknown)
+            .as_user(unknown)
             .get("key")
             .unwrap_err()
             .to_string()
