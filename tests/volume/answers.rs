@@ -49,10 +49,10 @@ fn ask(words: &[&str]) -> Vec<(String, Vec<u64>)> {
 
 /// answers.c exits right after the reply, like a killed client: leftovers are removed by the next client that looks the
 /// file up.
-fn await_plain(name: &str) {
+fn await_local(name: &str) {
     scene()
         .volume
-        .await_tidied(name, "a file without marks", || {
+        .await_cleanup(name, "a file without marks", || {
             scene().stat(name);
         });
 }
@@ -93,7 +93,7 @@ fn rchecksum_covers_the_real_bytes() {
         output.iter().find(|line| line.0 == "weak").unwrap().1[0]
     };
     assert_eq!(sum("/summed"), sum("/whole"));
-    await_plain("summed");
+    await_local("summed");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn zerofill_keeps_the_other_bytes() {
         &want,
         "zeroed",
     );
-    await_plain("zeroed");
+    await_local("zeroed");
 }
 
 /// A client without the entry, or with one from before another client created the file, creates a file that exists. On ESTALE
@@ -135,7 +135,7 @@ fn creating_over_a_cold_file_fails_with_estale() {
         let path = other.path().join(name);
         let read = other.within(PATIENCE, name, || std::fs::read(path));
         assert_same(&read.unwrap(), &pattern(1, LENGTH), name);
-        scene().await_plain(name);
+        scene().await_local(name);
         assert_eq!(
             create(&format!("/{name}"), libc::O_RDWR),
             0,

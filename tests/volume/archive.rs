@@ -130,7 +130,7 @@ fn an_exact_claim_compares_nanoseconds_ctime_and_size() {
         &pattern(4, 10_000),
         "renamed",
     );
-    scene.await_plain("renamed");
+    scene.await_local("renamed");
 }
 
 /// A recall that is about to end removes the key from the file, and another archiver writes its own.
@@ -252,7 +252,7 @@ fn a_handshake_that_the_store_does_not_confirm_is_refused() {
     scene.write("file", &pattern(8, 10_000));
     scene.bucket.put("file", &pattern(8, 10_000)).unwrap();
     let url = lab().s3().unwrap().http_url();
-    let stranger = lab().s3().unwrap().stranger();
+    let stranger = lab().s3().unwrap().user_without_rights();
     let quick = "retries=1,connect-timeout=1s";
     let cases = [
         ("http://", "", "", libc::EREMOTE),

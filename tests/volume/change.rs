@@ -56,7 +56,7 @@ fn appended_bytes_can_be_read() {
         },
         &want,
     );
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 #[test]

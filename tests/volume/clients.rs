@@ -64,7 +64,7 @@ fn a_stale_client_does_not_write_to_a_truncated_file() {
     want[10_000..10_004].copy_from_slice(b"late");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &want, "file");
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// B14 in docs/SEMANTICS.md: the bricks' replies have the attributes of the truncated file, and the kernel and md-cache
@@ -128,7 +128,7 @@ pub(crate) fn two_clients_read_concurrently(scene: &mut Scene) {
     for got in scene.read_concurrently(paths) {
         assert_same(&got.unwrap(), &bytes, "file");
     }
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// B1 in docs/SEMANTICS.md: a killed client leaves cs.remote, cs.downloading and some bytes.
@@ -152,10 +152,10 @@ fn a_file_reads_after_a_kill_during_its_recall() {
         }
         thread::sleep(Duration::from_millis(5 * round));
         scene.crash_and_remount();
-        assert!(reader.join().unwrap().is_err() || scene.is_plain(&name));
-        partly += u32::from(!scene.is_plain_now(&name));
+        assert!(reader.join().unwrap().is_err() || scene.is_local(&name));
+        partly += u32::from(!scene.is_local_now(&name));
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        scene.await_plain(&name);
+        scene.await_local(&name);
     }
     assert!(
         partly > 0,
@@ -177,7 +177,7 @@ fn a_left_over_mark_is_removed() {
     .unwrap();
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &pattern(4, 200_000), "file");
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// The commit is one operation, but the brick removes the marks one by one; the bytes are on disk by then.
@@ -208,10 +208,10 @@ fn a_file_reads_after_its_brick_died_during_a_commit() {
         // If the commit was visibly incomplete, the lookup has had the other marks removed.
         let has = |mark: &str| left.contains(&format!("trusted.glusterfs.cs.{mark}").as_str());
         if has("remote") != has("object_size") {
-            assert!(scene.is_plain_now(&name), "with {left:?}");
+            assert!(scene.is_local_now(&name), "with {left:?}");
         }
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        scene.await_plain(&name);
+        scene.await_local(&name);
     }
 }
 
@@ -229,7 +229,7 @@ fn a_left_over_size_is_never_shown() {
     scene.remount();
     assert_eq!(scene.stat("file").len(), 20_000);
     assert_same(&scene.read("file").unwrap(), &pattern(5, 20_000), "file");
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 #[test]
@@ -249,5 +249,5 @@ fn a_file_reads_after_its_client_was_terminated_during_the_recall() {
     gate.open();
     scene.crash_and_remount();
     assert_same(&scene.read(&names[0]).unwrap(), &old(), "file");
-    scene.await_plain(&names[0]);
+    scene.await_local(&names[0]);
 }

@@ -57,7 +57,7 @@ fn the_state_can_be_queried_and_a_recall_started() {
     }
     // It becomes local before the last mark is removed.
     until(PATIENCE, "the end of the recall", || {
-        scene.is_plain_now("dir/file").then_some(())
+        scene.is_local_now("dir/file").then_some(())
     })
     .unwrap();
     assert_same(&scene.read("dir/file").unwrap(), &bytes, "file");
@@ -163,7 +163,7 @@ fn truncating_to_zero_needs_no_object() {
     assert_eq!(scene.read("o-trunc").unwrap(), b"new");
     for name in ["truncate", "ftruncate"] {
         assert_eq!(scene.read(name).unwrap(), b"", "{name}");
-        scene.await_plain(name);
+        scene.await_local(name);
     }
 }
 

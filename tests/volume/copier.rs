@@ -45,7 +45,7 @@ fn geo_replication_copies_cold_files_without_recalling_them() {
     scene.remount();
     assert_same(&scene.read("small").unwrap(), &pattern(1, 20_000), "small");
     until(PATIENCE, "the recall", || {
-        scene.is_plain_now("small").then_some(())
+        scene.is_local_now("small").then_some(())
     })
     .unwrap();
 }

@@ -45,7 +45,7 @@ fn assert_reads(scene: &mut Scene, want: &[u8]) {
     let mount = scene.volume.mount(&MountOptions::default()).unwrap();
     scene.put_mount(mount);
     assert_same(&scene.read(NAME).unwrap(), want, &scene.marks(NAME));
-    scene.await_plain(NAME);
+    scene.await_local(NAME);
 }
 
 /// GlusterFS records a file's times only while features.ctime is on.

@@ -78,7 +78,7 @@ fn store_permission_errors_are_reported() {
     let mut scene = Scene::new("forbidden");
     scene.write("file", &pattern(5, 10_000));
     scene.archive("file");
-    let stranger = crate::scene::lab().s3().unwrap().stranger();
+    let stranger = crate::scene::lab().s3().unwrap().user_without_rights();
     let settings = [
         ("features.s3plugin-keyid", &*stranger.key),
         ("features.s3plugin-seckey", &*stranger.secret),
@@ -207,6 +207,6 @@ fn a_full_brick_fails_writes_but_not_reads_of_a_cold_file() {
         .within("remove", move || fs::remove_file(filler))
         .unwrap();
     touch(&scene, "file").unwrap();
-    scene.await_plain("file");
+    scene.await_local("file");
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
 }

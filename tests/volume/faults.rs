@@ -232,7 +232,7 @@ fn every_store_fault_ends_in_bytes_or_its_errno_in_time() {
         let state = if matches!(got, Errno(_)) {
             scene.is_cold(name)
         } else {
-            scene.is_plain(name)
+            scene.is_local(name)
         };
         if got != *expected || *took > *limit + BUSY || hits == 0 || !state {
             wrong.push(format!(

@@ -62,7 +62,7 @@ fn a_gfapi_program_reads_a_cold_file_and_exits() {
     assert_eq!(read, sum(&bytes));
     assert_ended(&end);
     // The program does not wait for the recall, but closing the volume does.
-    assert!(scene.is_plain("dir/file") || scene.is_cold("dir/file"));
+    assert!(scene.is_local("dir/file") || scene.is_cold("dir/file"));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_gfapi_program_replaces_a_cold_file() {
     assert_ended(&end);
     scene.remount();
     assert_eq!(scene.read("file").unwrap(), b"new");
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// GlusterFS waits ten seconds for running operations and then frees the volume, unless `fini` waits.

@@ -68,7 +68,7 @@ fn check<T>(
             if !guard.errnos.contains(&got.as_str()) {
                 wrong.push(format!("{name}: {got} is not an errno of this guard"));
             }
-            if !(scene.is_cold(&name) || scene.is_plain(&name)) {
+            if !(scene.is_cold(&name) || scene.is_local(&name)) {
                 wrong.push(format!("{name}: {got}, and {}", scene.marks(&name)));
             }
         }
@@ -144,7 +144,7 @@ fn allowed_changes_work_and_truncating_to_zero_needs_no_object() {
             let name = client.file("cold", action);
             let want = after(action, "done", whole.clone());
             assert_same(&scene.read(&name).unwrap(), &want, &name);
-            scene.await_plain(&name);
+            scene.await_local(&name);
         }
     }
 }

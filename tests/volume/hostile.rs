@@ -253,7 +253,7 @@ fn malformed_attributes_fail_only_reads_of_their_file() {
 
     drop(mount);
     for ((name, attribute, ..), value) in rows.iter().zip(before) {
-        if scene.is_plain(name) {
+        if scene.is_local(name) {
             continue;
         }
         let attribute = format!("trusted.glusterfs.cs.{attribute}");

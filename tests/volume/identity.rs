@@ -62,7 +62,7 @@ fn an_object_uploaded_in_other_parts_is_accepted() {
         &pattern(0, LENGTH),
         "recalled",
     );
-    scene.await_plain("recalled");
+    scene.await_local("recalled");
     scene.await_log("size and checksum are the file's");
     let before = version(&scene, "remote");
     scene
@@ -123,6 +123,6 @@ fn an_unproven_object_is_refused_until_root_adopts_it() {
         &pattern(1, LENGTH),
         "unsaid",
     );
-    scene.await_plain("unsaid");
+    scene.await_local("unsaid");
     assert!(scene.is_cold("other"));
 }

@@ -105,7 +105,7 @@ fn cold_files_read_back(mut scene: Scene) {
         );
         assert!(scene.is_cold(&name), "stat of {name} must not recall it");
         assert_same(&scene.read(&name).unwrap(), &bytes(size), &name);
-        scene.await_plain(&name);
+        scene.await_local(&name);
     }
     scene.assert_idle();
     // The client learns from reads of local files that the bricks check the state; no translator in between may drop that.
@@ -187,7 +187,7 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
     scene.remount();
     for (name, want) in wanted {
         scene.assert_has(name, &want);
-        scene.await_plain(name);
+        scene.await_local(name);
     }
     scene.assert_idle();
 }
@@ -195,5 +195,5 @@ fn changes_keep_the_other_bytes(mut scene: Scene) {
 fn metadata_changes_recall_nothing(scene: Scene) {
     let scene = crate::change::metadata_changes_recall_nothing(scene, 300_000);
     assert_eq!(mtime(&scene.stat("moved")), (1_500_000_000, 0));
-    scene.await_plain("moved");
+    scene.await_local("moved");
 }

@@ -227,7 +227,7 @@ fn another_client_changes_a_file_during_its_recall() {
         let bytes = third.within(PATIENCE, name, || fs::read(path)).unwrap();
         assert_same(&bytes, want, name);
         let then = format!("held/{then}");
-        scene.await_plain(&then);
+        scene.await_local(&then);
         scene.bucket.put(&then, want).unwrap();
         scene.handshake_with_key(&then).unwrap();
         let path = third.path().join(&then);

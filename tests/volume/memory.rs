@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Options that run a client under memcheck, with its reports in files named `reports` plus a suffix.
 fn options(reports: &Path) -> MountOptions {
-    let words = memcheck::words(reports);
+    let words = memcheck::valgrind_command(reports);
     MountOptions::default().under(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

@@ -132,7 +132,7 @@ fn assert_new_content(scene: &mut Scene, keys: &[Vec<u8>]) {
         if size != want.len() as u64 {
             wrong.push(format!("{name}: its size is shown as {size}"));
         }
-        if !scene.is_plain(name) {
+        if !scene.is_local(name) {
             wrong.push(format!("{name} is not local: {}", scene.marks(name)));
         }
         let key = String::from_utf8_lossy(key).into_owned();
@@ -196,7 +196,7 @@ fn untouched_files_stay_cold_and_read_completely() {
     assert_eq!(scene.marks("untouched"), before);
     assert_eq!(scene.stat("untouched").len(), SIZE as u64);
     assert_same(&scene.read("untouched").unwrap(), &old(), "untouched");
-    scene.await_plain("untouched");
+    scene.await_local("untouched");
     let kept = xattr::get(scene.brick("untouched"), KEPT).unwrap();
     assert_eq!(kept, None, "nothing must be kept");
 }

@@ -46,7 +46,7 @@ pub(crate) fn on<T: Send + 'static>(
 /// The file is local, and both the client and the brick have `want`.
 #[track_caller]
 pub(crate) fn assert_became(mount: &Mount, name: &str, want: &[u8]) {
-    scene().await_plain(name);
+    scene().await_local(name);
     let seen = on(mount, name, |path| fs::read(path).unwrap());
     assert_same(&seen, want, name);
     assert_same(

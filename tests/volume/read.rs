@@ -16,7 +16,7 @@ fn a_cold_file_reads_after_a_remount_with_default_options() {
     scene.archive("file");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
-    scene.await_plain("file");
+    scene.await_local("file");
     assert_same(
         &fs::read(scene.brick("file")).unwrap(),
         &bytes,
@@ -66,7 +66,7 @@ fn files_of_every_size_are_recalled() {
         assert_eq!(scene.stat(&name).len(), size as u64, "{name}");
         // A read of an empty file needs no bytes, so it is not recalled.
         if size > 0 {
-            scene.await_plain(&name);
+            scene.await_local(&name);
         }
     }
     scene.assert_idle();

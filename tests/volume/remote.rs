@@ -71,7 +71,7 @@ fn a_read_is_answered_before_the_recall_ends() {
     let now = state(&scene, &names[0]);
     assert!(now.starts_with("recalling"), "{now}");
     gate.open();
-    scene.await_plain(&names[0]);
+    scene.await_local(&names[0]);
     assert_same(&scene.read(&names[0]).unwrap(), &old(), "afterwards");
     scene.assert_idle();
 }
@@ -86,7 +86,7 @@ fn the_end_of_a_file_is_read_with_one_request() {
     let end = scene.within("the last bytes", move || read_at(&path, at, 512));
     assert_same(&end.unwrap(), &old()[at..], "the last bytes");
     assert!(
-        !scene.is_plain_now(&names[0]),
+        !scene.is_local_now(&names[0]),
         "the rest must not have arrived yet"
     );
     assert!(gate.ranges().contains(&(at as u64)), "{:?}", gate.ranges());
@@ -125,7 +125,7 @@ fn reads_during_a_recall_get_the_right_bytes() {
             .for_each(|reader| reader.join().unwrap());
     });
     assert!(scene.counter("memory-of-objects") <= 8 * MB as u64);
-    scene.await_plain(&names[0]);
+    scene.await_local(&names[0]);
     assert_same(&scene.read(&names[0]).unwrap(), &bytes, "afterwards");
     assert_eq!(scene.counter("files-recalled"), 1);
     scene.assert_idle();
@@ -158,7 +158,7 @@ fn with_remote_read_a_file_can_be_read_and_stays_cold() {
     let mut bytes = pattern(1, sizes[1]);
     bytes[300_000..300_007].copy_from_slice(b"CHANGED");
     assert_same(&scene.read(&names[1]).unwrap(), &bytes, "changed");
-    scene.await_plain(&names[1]);
+    scene.await_local(&names[1]);
 
     // Remote reads are switched off while files are open.
     set(&scene, REMOTE_READ, "off");
@@ -166,7 +166,7 @@ fn with_remote_read_a_file_can_be_read_and_stays_cold() {
     scene
         .within("a read", move || read_at(&path, 0, 4096))
         .unwrap();
-    scene.await_plain(&names[2]);
+    scene.await_local(&names[2]);
     scene.assert_idle();
 }
 
@@ -249,7 +249,7 @@ fn the_guard_serves_mass_reads_without_recalling_all_files() {
     assert_eq!(lines, 1, "{log}");
     // An explicit recall is still honoured.
     command(&scene, &names[3], "recall").unwrap();
-    scene.await_plain(&names[3]);
+    scene.await_local(&names[3]);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn with_abandoned_cancel_an_unwanted_recall_is_cancelled() {
     // Its recall is delayed; by the time it could proceed, nothing wants the first file any more.
     thread::sleep(Duration::from_secs(7));
     gate.open();
-    scene.await_plain(&names[1]);
+    scene.await_local(&names[1]);
     scene.assert_idle();
     assert!(scene.is_cold(&names[0]), "after {:?}", started.elapsed());
     assert_same(&fs::read(scene.path(&names[0])).unwrap(), &old(), "later");

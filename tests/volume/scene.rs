@@ -227,18 +227,18 @@ impl Scene {
     }
 
     /// Whether no brick has a mark on the file, or soon none has.
-    pub(crate) fn is_plain(&self, name: &str) -> bool {
-        self.volume.is_plain(name)
+    pub(crate) fn is_local(&self, name: &str) -> bool {
+        self.volume.is_local(name)
     }
 
     /// Whether no brick has a mark on the file right now.
-    pub(crate) fn is_plain_now(&self, name: &str) -> bool {
-        self.volume.is_plain_now(name)
+    pub(crate) fn is_local_now(&self, name: &str) -> bool {
+        self.volume.is_local_now(name)
     }
 
     /// Waits until the file is local and no mark is left: readers may be answered before that.
-    pub(crate) fn await_plain(&self, name: &str) {
-        self.volume.await_plain(name, "the end of the recall");
+    pub(crate) fn await_local(&self, name: &str) {
+        self.volume.await_local(name, "the end of the recall");
     }
 
     /// Waits until the client's log has `text`, and returns it.

@@ -70,7 +70,7 @@ fn nothing_is_archived_and_stale_clients_lose_nothing() {
     scene.write("local", &bytes);
     scene.bucket.put("local", &bytes).unwrap();
     assert_eq!(errno(scene.handshake("local")), libc::EOPNOTSUPP);
-    scene.await_plain("local");
+    scene.await_local("local");
     scene.await_log(NOTICE);
 
     let path = old.path().join("whole");
@@ -95,7 +95,7 @@ fn nothing_is_archived_and_stale_clients_lose_nothing() {
     want[10_000..10_004].copy_from_slice(b"late");
     for name in ["written", "written-first"] {
         assert_same(&scene.read(name).unwrap(), &want, name);
-        scene.await_plain(name);
+        scene.await_local(name);
     }
     assert_eq!(old.log().matches(NOTICE).count(), 1, "{}", old.log());
 

@@ -171,7 +171,7 @@ fn a_truncation_fetches_only_what_it_keeps() {
         fs::read(path)
     });
     assert_same(&kept.unwrap(), &old()[..keep], "file");
-    scene.await_plain(&names[0]);
+    scene.await_local(&names[0]);
     assert_eq!(
         fs::metadata(scene.brick(&names[0])).unwrap().len(),
         keep as u64

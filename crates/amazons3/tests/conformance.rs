@@ -62,7 +62,7 @@ impl Subject for Ceph {
     fn forbidden(&self, _: &str) -> Option<Options> {
         let server = lab().s3().unwrap();
         let place = format!("{}/{PREFIX}", bucket().name());
-        let stranger = server.stranger();
+        let stranger = server.user_without_rights();
         Some(options(&stranger, &server.http_url(), &place, ""))
     }
 

@@ -172,7 +172,10 @@ impl S3Server {
             _monitor: monitor,
         };
         server.resume_service()?;
-        for (name, user) in [("owner", server.owner()), ("stranger", server.stranger())] {
+        for (name, user) in [
+            ("owner", server.owner()),
+            ("stranger", server.user_without_rights()),
+        ] {
             let keys = ["--access-key", &user.key, "--secret-key", &user.secret];
             let args = ["user", "create", "--uid", name, "--display-name", name];
             run("radosgw-admin", &[&args[..], &keys[..]].concat())?;
@@ -191,7 +194,7 @@ impl S3Server {
 
     /// A user without any rights to them.
     #[must_use]
-    pub fn stranger(&self) -> User {
+    pub fn user_without_rights(&self) -> User {
         User {
             key: "LABSTRANGERKEY".to_owned(),
             secret: "lab-stranger-secret".to_owned(),

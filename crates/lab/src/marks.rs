@@ -111,28 +111,28 @@ impl Volume {
     /// Whether no copy has one of the host's marks. Waits up to ten seconds: readers are answered before the bricks
     /// have all the bytes.
     #[must_use]
-    pub fn is_plain(&self, name: &str) -> bool {
-        soon(|| self.is_plain_now(name), || true)
+    pub fn is_local(&self, name: &str) -> bool {
+        soon(|| self.is_local_now(name), || true)
     }
 
     /// The same, without waiting.
     #[must_use]
-    pub fn is_plain_now(&self, name: &str) -> bool {
+    pub fn is_local_now(&self, name: &str) -> bool {
         let copies = self.copies(name);
         !copies.is_empty() && copies.iter().all(|path| is_ordinary(path))
     }
 
     /// Waits until no copy has one of the host's marks: a recall may end after its readers were answered.
     #[track_caller]
-    pub fn await_plain(&self, name: &str, what: &str) {
-        self.await_tidied(name, what, || {});
+    pub fn await_local(&self, name: &str, what: &str) {
+        self.await_cleanup(name, what, || {});
     }
 
     /// The same after a client died: calls `look` repeatedly until a lookup of the file has cleaned up.
     #[track_caller]
-    pub fn await_tidied(&self, name: &str, what: &str, look: impl Fn()) {
+    pub fn await_cleanup(&self, name: &str, what: &str, look: impl Fn()) {
         until(PATIENCE, what, || {
-            if self.is_plain_now(name) {
+            if self.is_local_now(name) {
                 return Some(());
             }
             look();

@@ -23,7 +23,7 @@ const OURS: [&str; 2] = ["/cloudsync.so", "/cloudsync-plugins/"];
 
 /// The command that runs a client under valgrind, with reports in files whose names begin with this path.
 #[must_use]
-pub fn words(reports: &Path) -> Vec<String> {
+pub fn valgrind_command(reports: &Path) -> Vec<String> {
     let file = format!("--xml-file={}.%p", reports.display());
     let words = [
         "valgrind",
@@ -43,7 +43,7 @@ pub fn words(reports: &Path) -> Vec<String> {
 
 /// The command from the environment, under which each client runs.
 pub(crate) fn everywhere() -> Vec<String> {
-    folder().map_or_else(Vec::new, |folder| words(&folder.join("client")))
+    folder().map_or_else(Vec::new, |folder| valgrind_command(&folder.join("client")))
 }
 
 /// Extends a deadline, if clients run under valgrind.

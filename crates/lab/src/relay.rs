@@ -157,13 +157,13 @@ impl Relay {
     }
 
     /// Resets all connections, including new ones.
-    pub fn cut(&self) {
+    pub fn reset(&self) {
         self.shared.set_mode(Mode::Reset);
     }
 
     /// How many directions of connections were reset or silenced.
     #[must_use]
-    pub fn struck(&self) -> usize {
+    pub fn interrupted(&self) -> usize {
         self.shared.struck.load(Ordering::Relaxed)
     }
 }

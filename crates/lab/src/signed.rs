@@ -38,14 +38,7 @@ pub(crate) fn request(
         format!("{}:{}", user.key, user.secret),
         ca.display().to_string(),
     );
-    let mut all = vec![
-        "-sS",
-        "--path-as-is",
-        "--cacert",
-        &ca,
-        "-w",
-        "%{stderr}%{http_code}",
-    ];
+    let mut all = vec!["-sS", "--cacert", &ca, "-w", "%{stderr}%{http_code}"];
     all.extend(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user]);
     all.extend(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
     all.extend(args);

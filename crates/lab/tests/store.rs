@@ -52,20 +52,14 @@ fn objects_round_trip_on_both_endpoints() {
 
 #[test]
 fn unusual_keys_round_trip() {
+    // Not ".." and ".": newer versions of curl remove them from a signed path.
     let bucket = bucket("odd");
     let long = ["0123456789"; 60].join("");
     let deep = ["dir"; 100].join("/");
     let mut keys = vec![
         "a b", "100%", "50%25", "1+1=2", "what?", "a&b", "a#b", "a//b", "/lead",
     ];
-    keys.extend([
-        "../up",
-        "./dot",
-        "quote\"'",
-        "<xml>",
-        "\u{fc}\u{4e2d}\u{1f600}",
-        "tail/",
-    ]);
+    keys.extend(["quote\"'", "<xml>", "\u{fc}\u{4e2d}\u{1f600}", "tail/"]);
     keys.extend([
         "back\\slash",
         "new\nline",
@@ -144,7 +138,7 @@ fn list_continues_after_a_thousand_keys() {
 fn user_without_rights_is_refused() {
     let bucket = bucket("mine");
     bucket.put("key", b"mine").unwrap();
-    let strange = bucket.as_user(server().stranger());
+    let strange = bucket.as_user(server().user_without_rights());
     assert_eq!(strange.get_status("key").unwrap(), 403);
     assert!(strange.put("key", b"theirs").is_err());
     let unknown = cloudsync_lab::User {

@@ -50,7 +50,7 @@ fn assert_kept(scene: &mut Scene, files: &[(&str, Vec<u8>)]) {
         assert_same(&scene.read(file).unwrap(), bytes, file);
         assert_eq!(scene.stat(file).len(), bytes.len() as u64, "{file}");
         assert!(scene.logs_about(file, LOGGED), "no log line about {file}");
-        assert!(scene.is_plain(file), "{}", scene.marks(file));
+        assert!(scene.is_local(file), "{}", scene.marks(file));
     }
     scene.remount();
     for (file, bytes) in files {
@@ -106,7 +106,7 @@ fn marks_are_not_listed_but_cs_remote_can_be_read() {
     }
     scene.archive_all("");
     scene.read("back").unwrap();
-    scene.await_plain("back");
+    scene.await_local("back");
     scene.remount();
     for name in ["cold", "back"] {
         let inside = scene.inside(name);

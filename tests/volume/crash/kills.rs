@@ -233,7 +233,7 @@ impl<'a> Victim<'a> {
         let took = started.elapsed();
         let read = read.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.mount.log()));
         assert_same(&read, &self.bytes, &what);
-        self.stage.volume.await_plain(&self.name, &what);
+        self.stage.volume.await_local(&self.name, &what);
         assert_same(&fs::read(&self.copy).unwrap(), &self.bytes, &what);
         took
     }

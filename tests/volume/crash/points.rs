@@ -128,7 +128,7 @@ impl Scenario {
         }
         assert_eq!(shown, read.len() as u64, "{what}");
         // A dispersed volume may not show it to the first lookup.
-        stage.volume.await_tidied(name, &what, || {
+        stage.volume.await_cleanup(name, &what, || {
             within(mount, &what, name, fs::metadata).unwrap();
         });
         // The lock is free, whichever operation takes it.
@@ -139,7 +139,7 @@ impl Scenario {
         assert_eq!(stage.volume.is_cold(name), next.is_none(), "{what}");
         let again = within(mount, &what, name, fs::read);
         assert_same(&again.unwrap(), &read, &what);
-        stage.volume.await_plain(name, &what);
+        stage.volume.await_local(name, &what);
         let took = started.elapsed();
         assert!(took < TIME_LIMIT, "{what}: {took:?}");
     }

@@ -78,7 +78,7 @@ fn bytes_lost_in_a_power_failure_are_fetched_again() {
     reader.end(scene.mount(), "the brick loses power");
     read_again(&scene, "held/file");
     scene.assert_idle();
-    scene.await_plain("held/file");
+    scene.await_local("held/file");
     assert_same(&fs::read(&copy).unwrap(), &bytes(), "on the brick");
 }
 
@@ -124,7 +124,7 @@ fn all_bricks(stem: &str, layout: Layout, bricks: usize) {
     gate.open();
     restart_bricks(&scene);
     read_again(&scene, "held/file");
-    scene.await_plain("held/file");
+    scene.await_local("held/file");
     scene.assert_idle();
 }
 

@@ -86,7 +86,7 @@ fn during_recalls(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&
     for number in 0..FILES {
         let name = name(number);
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        scene.await_plain(&name);
+        scene.await_local(&name);
     }
     scene.assert_idle();
 }

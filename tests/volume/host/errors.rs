@@ -64,7 +64,7 @@ fn at_random(stem: &str, fops: &str, errno: &str) {
             right += 1;
         }
         // Archive it again, if possible.
-        if number % 4 < 2 && scene.is_plain_now(&name) {
+        if number % 4 < 2 && scene.is_local_now(&name) {
             let _ = scene.handshake(&name);
         }
     }

@@ -96,7 +96,7 @@ fn the_feature_is_switched_off_and_on_during_a_recall() {
     scene.remount();
     for name in ["held/file", "held/other"] {
         read_again(&scene, name);
-        scene.await_plain(name);
+        scene.await_local(name);
     }
 }
 
@@ -112,7 +112,7 @@ fn the_volume_is_restarted_during_a_recall() {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     read_again(&scene, "held/file");
-    scene.await_plain("held/file");
+    scene.await_local("held/file");
     scene.assert_idle();
 }
 

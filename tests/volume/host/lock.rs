@@ -51,9 +51,9 @@ fn lose_lock(end: End) {
     let readers = ["held/back", "held/under-way"].map(|name| start(lost.path().join(name)));
     await_bytes(&scene, "held/back");
     await_bytes(&scene, "held/under-way");
-    wire.relay.cut();
+    wire.relay.reset();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "no connection was cut");
+    assert!(wire.relay.interrupted() > 0, "no connection was cut");
 
     // One file is recalled by the other client, and an application changes it.
     let path = scene.path("held/back");
@@ -71,7 +71,7 @@ fn lose_lock(end: End) {
     ours.hold();
     let other = start(scene.path("held/under-way"));
     thread::sleep(Duration::from_millis(500));
-    assert!(!scene.is_plain_now("held/under-way"));
+    assert!(!scene.is_local_now("held/under-way"));
 
     wire.relay.open();
     await_connection(&lost, &scene, true);
@@ -95,7 +95,7 @@ fn lose_lock(end: End) {
     }
     // Wait until it has done whatever it still does.
     thread::sleep(Duration::from_millis(500));
-    let committed = scene.is_plain_now("held/under-way");
+    let committed = scene.is_local_now("held/under-way");
     ours.open();
     let read = scene.within("the other recall", move || other.join().unwrap());
     assert_same(&read.unwrap(), &bytes, "under way");
@@ -154,9 +154,9 @@ fn a_small_recall_that_lost_its_lock_starts_again() {
     theirs.silence();
     let readers = NAMES.map(|name| start(lost.path().join(name)));
     theirs.await_requests(NAMES.len());
-    wire.relay.cut();
+    wire.relay.reset();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "no connection was cut");
+    assert!(wire.relay.interrupted() > 0, "no connection was cut");
     let path = scene.path(NAMES[0]);
     scene.within("recall and write", move || {
         assert_same(&fs::read(&path).unwrap(), &pattern(7, 100_000), "back");
@@ -181,7 +181,7 @@ fn a_small_recall_that_lost_its_lock_starts_again() {
         let path = fresh.path().join(name);
         let read = fresh.within(PATIENCE, "read", move || fs::read(path));
         assert_same(&read.unwrap(), want, &format!("{name}, afterwards"));
-        scene.await_plain(name);
+        scene.await_local(name);
     }
     drop(lost);
 }
@@ -210,9 +210,9 @@ fn a_handshake_that_lost_its_lock_changes_nothing() {
         xattr::set(path, "trusted.glusterfs.csou.complete", value.as_bytes())
     });
     theirs.await_requests(1);
-    wire.relay.cut();
+    wire.relay.reset();
     await_connection(&lost, &scene, false);
-    assert!(wire.relay.struck() > 0, "no connection was cut");
+    assert!(wire.relay.interrupted() > 0, "no connection was cut");
 
     scene.handshake_with_key(NAME).unwrap();
     assert!(scene.is_cold(NAME));
@@ -232,7 +232,7 @@ fn a_handshake_that_lost_its_lock_changes_nothing() {
     let read = other.within(PATIENCE, "the recall", move || reader.join().unwrap());
     assert_same(&read.unwrap(), &bytes, "during the lost handshake");
     drop(lost);
-    scene.await_plain(NAME);
+    scene.await_local(NAME);
     let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
     let path = fresh.path().join(NAME);
     let read = fresh.within(PATIENCE, "read", move || fs::read(path));
@@ -279,7 +279,7 @@ fn a_whole_file_recall_that_lost_its_lock_starts_again() {
     for name in NAMES {
         await_bytes(&scene, name);
     }
-    wire.relay.cut();
+    wire.relay.reset();
     await_connection(&lost, &scene, false);
     let path = scene.path("taken");
     scene.within("recall and write", move || {
@@ -306,7 +306,7 @@ fn a_whole_file_recall_that_lost_its_lock_starts_again() {
     for ((reader, name), want) in readers.into_iter().zip(NAMES).zip([&bytes, &changed]) {
         let read = lost.within(PATIENCE, name, move || reader.join().unwrap());
         assert_same(&read.unwrap(), want, name);
-        scene.await_plain(name);
+        scene.await_local(name);
     }
     drop(lost);
     let fresh = scene.volume.mount(&MountOptions::default()).unwrap();
@@ -416,5 +416,5 @@ fn a_truncation_waiting_for_a_lock_does_not_block_its_holder() {
         Ok(()) => assert!(left.is_empty(), "{} bytes are left", left.len()),
         Err(_) => assert_same(&left, &bytes, "after a refused truncation"),
     }
-    scene.await_plain("file");
+    scene.await_local("file");
 }

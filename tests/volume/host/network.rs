@@ -21,7 +21,7 @@ fn interrupt(stem: &str, what: &str, allowed: &[Option<i32>], fail: impl FnOnce(
     fail(&wire, &gate);
     let errno = reader.end(&mount, what);
     assert!(allowed.contains(&errno), "{errno:?}");
-    assert!(wire.relay.struck() > 0, "no connection was affected");
+    assert!(wire.relay.interrupted() > 0, "no connection was affected");
     // Once connected again, the client can read the file.
     gate.open();
     wire.relay.open();
@@ -31,7 +31,7 @@ fn interrupt(stem: &str, what: &str, allowed: &[Option<i32>], fail: impl FnOnce(
     assert_same(&read.unwrap(), &bytes(), what);
     // The reader may have had all bytes before the brick did. It then reads from its own cache; a read through another
     // client completes the recall.
-    scene.volume.await_tidied("held/file", what, || {
+    scene.volume.await_cleanup("held/file", what, || {
         assert_same(&scene.read("held/file").unwrap(), &bytes(), what);
     });
 }
@@ -42,7 +42,7 @@ fn a_connection_reset_during_a_recall_fails_only_that_read() {
         "host-reset",
         "the connection to the brick is reset",
         &[Some(libc::ENOTCONN)],
-        |wire, _| wire.relay.cut(),
+        |wire, _| wire.relay.reset(),
     );
 }
 
@@ -80,5 +80,5 @@ fn a_recall_survives_a_short_network_silence() {
     wire.relay.open();
     let errno = reader.end(&mount, "the network is silent for 0.7 s");
     assert_eq!(errno, None);
-    assert!(wire.relay.struck() > 0, "no connection was affected");
+    assert!(wire.relay.interrupted() > 0, "no connection was affected");
 }

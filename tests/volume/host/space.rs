@@ -54,7 +54,7 @@ fn a_read_over_quota_succeeds_and_the_file_stays_cold() {
         .unwrap();
     scene.remount();
     assert_same(&scene.read("dir/file").unwrap(), &large, "dir/file");
-    scene.await_plain("dir/file");
+    scene.await_local("dir/file");
     scene.assert_idle();
     quota(&["disable"]);
 }
@@ -87,7 +87,7 @@ fn many_recalls_leave_the_reserve_and_keep_free_untouched() {
         assert_same(&bytes.unwrap(), &pattern(seed, 5 << 20), "read");
     }
     scene.assert_idle();
-    let back = names.iter().filter(|name| scene.is_plain(name)).count();
+    let back = names.iter().filter(|name| scene.is_local(name)).count();
     // 64 MiB minus 20 %, minus 8 MiB, minus what the brick itself needs.
     assert!((3..=8).contains(&back), "{back} of {FILES} were recalled");
     // Others can still write: the reserve is kept for them, too.

@@ -39,7 +39,7 @@ fn kill_in_mid_recall(scene: &mut Scene, name: &str, bytes: &[u8], after: Durati
     if let Ok(read) = ended {
         assert_same(&read, bytes, name);
     }
-    !scene.is_plain_now(name)
+    !scene.is_local_now(name)
 }
 
 pub(super) fn a_file_reads_after_its_client_is_killed(mut scene: Scene) {
@@ -51,7 +51,7 @@ pub(super) fn a_file_reads_after_its_client_is_killed(mut scene: Scene) {
         partly += u32::from(kill_in_mid_recall(&mut scene, &name, &bytes, after));
         assert_eq!(scene.stat(&name).len(), bytes.len() as u64, "{name}");
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
-        scene.await_plain(&name);
+        scene.await_local(&name);
         // Acknowledged data must not depend on work that the client has yet to do.
         scene.crash_and_remount();
         assert_same(&scene.read(&name).unwrap(), &bytes, &name);
@@ -76,13 +76,13 @@ pub(super) fn a_partial_recall_is_unreadable_without_its_object(mut scene: Scene
     assert_eq!(errno(scene.read(name)), libc::ENODATA);
     scene.assert_idle();
     assert!(
-        !scene.is_plain_now(name),
+        !scene.is_local_now(name),
         "a partial file is shown as local"
     );
     assert_eq!(scene.stat(name).len(), bytes.len() as u64);
     scene.bucket.put(name, &bytes).unwrap();
     assert_same(&scene.read(name).unwrap(), &bytes, name);
-    scene.await_plain(name);
+    scene.await_local(name);
 }
 
 /// A dispersed volume cannot repair a file whose fragments differ in length.
@@ -142,7 +142,7 @@ pub(super) fn a_stale_write_is_refused_by_every_brick(mut scene: Scene) {
     want[10_000..10_004].copy_from_slice(b"late");
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &want, "file");
-    scene.await_plain("file");
+    scene.await_local("file");
     await_nothing_pending(&scene, "file");
 }
 

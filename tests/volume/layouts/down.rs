@@ -82,7 +82,7 @@ fn check_alike(scene: &Scene, name: &str) -> Result<(), String> {
 /// The file is local on all bricks and reads correctly without any one of them.
 fn assert_local_on_all(scene: &mut Scene, name: &str, bytes: &[u8]) {
     restart_and_heal(scene, &[name]);
-    scene.await_plain(name);
+    scene.await_local(name);
     for brick in 0..3 {
         scene.volume.kill_brick(brick).unwrap();
         scene.remount();

@@ -35,7 +35,7 @@ fn archiving_a_file_of_several_blocks_is_refused() {
     scene.remount();
     assert_eq!(scene.stat("file").len(), bytes.len() as u64);
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// An object of the first block's size is not the whole file: a partial upload must not be accepted.
@@ -49,7 +49,7 @@ fn an_object_of_the_first_block_alone_is_refused() {
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "file");
     assert_eq!(errno(refused), libc::EOPNOTSUPP);
-    scene.await_plain("file");
+    scene.await_local("file");
 }
 
 /// A file that grows after it was archived has a cold first block and further local blocks.

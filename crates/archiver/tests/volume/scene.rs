@@ -113,7 +113,7 @@ impl Scene {
     #[track_caller]
     pub(crate) fn recall(&self, name: &str) -> Vec<u8> {
         let bytes = self.read(name);
-        self.volume.await_plain(name, "the end of the recall");
+        self.volume.await_local(name, "the end of the recall");
         bytes
     }
 

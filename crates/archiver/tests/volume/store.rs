@@ -51,7 +51,7 @@ fn store_failing_midway_fails_the_run_but_no_file() {
             .then_some(())
     })
     .unwrap();
-    relay.cut();
+    relay.reset();
     assert_eq!(run.wait().unwrap().code(), Some(4));
     let cold = (0..100).filter(|n| scene.is_cold(&format!("f{n}"))).count();
     assert!((1..100).contains(&cold), "{cold}");

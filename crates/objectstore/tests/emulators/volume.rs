@@ -78,7 +78,7 @@ impl Cloud {
         let read = self.read(name);
         let read = read.unwrap_or_else(|error| panic!("{name}: {error}\n{}", self.mount().log()));
         assert!(read == bytes, "{name}: {} bytes", read.len());
-        self.volume.await_plain(name, "the end of the recall");
+        self.volume.await_local(name, "the end of the recall");
     }
 
     fn is_cold(&self, name: &str) -> bool {
