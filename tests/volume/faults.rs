@@ -228,7 +228,7 @@ fn every_store_fault_ends_in_bytes_or_its_errno_in_time() {
             Ok(_) => "bytes".to_owned(),
             Err(error) => error.to_string(),
         };
-        eprintln!("{name}: {shown} after {took:.1?}, {hits} faults injected");
+        eprintln!("| {name} | {shown} after {took:.1?}, {hits} faults injected |");
         let state = if matches!(got, Errno(_)) {
             scene.is_cold(name)
         } else {
@@ -241,7 +241,7 @@ fn every_store_fault_ends_in_bytes_or_its_errno_in_time() {
             ));
         }
     }
-    eprintln!("meanwhile other files were checked {checks} times, in {longest:.1?} at most");
+    eprintln!("| operations on other files meanwhile | {checks}, in {longest:.1?} at most |");
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", mount.log());
 
     // Once the faults are over, every file reads.
@@ -276,7 +276,7 @@ fn reads_succeed_if_one_request_in_ten_is_refused() {
         assert_same(&read.unwrap(), &bytes, name);
     }
     eprintln!(
-        "{refused} of {} requests were refused; {longest:.1?} at most",
+        "| one request in ten refused | {refused} of {}; a read took {longest:.1?} at most |",
         proxy.requests()
     );
     assert!(refused >= 3, "{refused} of {}", proxy.requests());
@@ -322,7 +322,7 @@ fn a_stall_of_a_minute_delays_a_read_by_ten_seconds() {
     bystander.end();
     assert_same(&read.unwrap(), &bytes, "stall");
     assert_eq!(proxy.hits("stall"), 1);
-    eprintln!("a stall of {STALL:?} delayed the read by {took:.1?}");
+    eprintln!("| a stall of {STALL:?} | delayed the read by {took:.1?} |");
     let expected = Duration::from_secs(10);
     assert!(took >= expected && took < expected + BUSY, "{took:?}");
 }
@@ -433,7 +433,7 @@ fn an_unreachable_store_fails_reads_in_time() {
             }
             Err(error) => Errno(error.raw_os_error().unwrap()),
         };
-        eprintln!("{what}: {got:?} after {took:.1?}");
+        eprintln!("| {what} | {got:?} after {took:.1?} |");
         assert_eq!(got, expected, "{what}\n{}", mount.log());
         assert!(took < limit + BUSY, "{what}: {took:?}");
         assert!(scene.is_cold("file"));

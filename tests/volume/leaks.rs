@@ -188,11 +188,11 @@ fn a_client_does_not_grow_over_many_recalls() {
         "every read must recall"
     );
     let (after, more) = settled(scene.mount(), &before);
-    eprintln!("- {} recalls in {took:.1?}:", rounds * FILES);
+    eprintln!("| recalls | {} in {took:.1?} |", rounds * FILES);
     for (name, now) in &after {
         let was = before.get(name).copied().unwrap_or(0);
         if *now > 0 || was > 0 {
-            eprintln!("| {name} | {was} | {now} |");
+            eprintln!("| in use: {name} | {was} before, {now} after |");
         }
     }
     assert!(

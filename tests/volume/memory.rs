@@ -32,7 +32,7 @@ fn reports(name: &Path) -> Vec<Report> {
     let found = memcheck::reports(&folder, stem).unwrap();
     assert!(found.ended > 0, "no client exited normally");
     eprintln!(
-        "- memcheck: {} reports, {} of them ours ({stem})",
+        "| memcheck ({stem}) | {} reports, {} of them ours |",
         found.all,
         found.ours.len()
     );

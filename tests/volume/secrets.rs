@@ -190,7 +190,7 @@ fn a_key_in_a_file_appears_nowhere_else() {
     assert!(dumps > mounts.len(), "dumps of clients and bricks: {dumps}");
     let read: usize = all.iter().map(|(_, text)| text.len()).sum();
     eprintln!(
-        "searched {} places, {} KiB, {dumps} of them statedumps; the path of the key's file is in {}",
+        "| search for the key | {} places, {} KiB, {dumps} of them statedumps; the path of the key's file is in {} |",
         all.len(),
         read >> 10,
         shown.len()

@@ -298,10 +298,10 @@ fn files_read_correctly_after_clients_are_killed_at_random() {
         .collect();
     let hit: usize = tenths.iter().sum();
     eprintln!(
-        "{} clients were killed for a recall, {hit} of them during it, in {took:.0?}",
+        "| clients killed for a recall | {}, {hit} of them during it, in {took:.0?} |",
         recalls.len()
     );
-    eprintln!("bytes on the brick when the client died, in tenths: {tenths:?}");
+    eprintln!("| bytes on the brick when the client died, in tenths | {tenths:?} |");
     let steps: Vec<_> = (0..STEPS.len())
         .map(|step| {
             (
@@ -312,10 +312,10 @@ fn files_read_correctly_after_clients_are_killed_at_random() {
         .collect();
     let in_handshake: usize = steps.iter().map(|(_, times)| times).sum();
     eprintln!(
-        "{} clients were killed for a handshake, {in_handshake} of them during it: {steps:?}",
+        "| clients killed for a handshake | {}, {in_handshake} of them during it: {steps:?} |",
         handshakes.len()
     );
-    eprintln!("the next read took {longest:.1?} at most");
+    eprintln!("| the read after a kill | {longest:.1?} at most |");
 
     assert!(
         hit * 10 >= recalls.len() * 9,

@@ -156,7 +156,7 @@ fn a_file_reads_correctly_after_a_client_dies_at_any_step() {
             let started = Instant::now();
             let (points, died) = scenario.run_all(&stage);
             eprintln!(
-                "{volume}, {}: {} points, {died} clients died, {:.1?}",
+                "| {volume}, {} | {} points, {died} clients died, {:.1?} |",
                 scenario.name,
                 points.len(),
                 started.elapsed()
@@ -165,7 +165,7 @@ fn a_file_reads_correctly_after_a_client_dies_at_any_step() {
             deaths += died;
         }
     }
-    eprintln!("{deaths} clients died");
+    eprintln!("| all scenarios | {deaths} clients died |");
     let all: BTreeSet<_> = STEPS.iter().map(|step| (*step).to_owned()).collect();
     assert_eq!(
         passed, all,

@@ -158,7 +158,7 @@ fn recall_survives_any_fault_at_any_step() {
             });
         }
     }
-    println!("{runs} runs");
+    println!("| recalls | {runs} runs |");
     assert!(runs > 10_000, "{runs}");
 }
 
@@ -178,7 +178,7 @@ fn truncation_survives_any_fault_at_any_step() {
             }
         }
     }
-    println!("{runs} runs");
+    println!("| truncations | {runs} runs |");
     assert!(runs > 10_000, "{runs}");
 }
 
@@ -190,7 +190,7 @@ fn handshake_survives_any_fault_at_any_step() {
         let world = World::local(own_times);
         runs += try_all(&world, &faults, &[], &|client| jobs::archive(client));
     }
-    println!("{runs} runs");
+    println!("| handshakes | {runs} runs |");
     assert!(runs > 3_000, "{runs}");
 }
 
@@ -214,7 +214,7 @@ fn healing_after_a_fault_survives_a_second_fault() {
         });
         runs += try_all(&local, &faults, &second, &|client| jobs::archive(client));
     }
-    println!("{runs} runs");
+    println!("| healing, two faults | {runs} runs |");
     assert!(runs > 20_000, "{runs}");
 }
 
