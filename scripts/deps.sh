@@ -14,6 +14,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# The package with Samba's module for GlusterFS: from Debian 13 on, one of its own.
+samba_module()
+{
+    if [ "$(sed -n 's/^VERSION_ID="\{0,1\}\([0-9]*\).*/\1/p' /etc/os-release)" = 12 ]; then
+        echo samba-vfs-modules
+    else
+        echo samba-vfs-glusterfs
+    fi
+}
+
 # PACKAGE or PACKAGE:PROBE. A probe is a command or a file: if it exists, the package is not installed, whatever
 # provides it.
 build=(
@@ -34,7 +44,7 @@ s3=(
 acts=(
     rsync tar attr:getfattr acl:setfacl git restic borgbackup:borg sqlite3
     qemu-utils:qemu-img qemu-block-extra:/usr/lib/x86_64-linux-gnu/qemu/block-gluster.so
-    samba:smbd samba-vfs-modules:/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so smbclient
+    samba:smbd "$(samba_module):/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so" smbclient
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
 )
 # Units of those packages, which must not be started on this machine.

@@ -41,8 +41,8 @@ mkdir -p "$kept/target" "$root/$here" "$root/$cargo_home" "$root/$rustup_home" "
 # In the new mount namespace: everything is bound below the root, which then becomes /.
 inside='
 set -euo pipefail
-root=$1 here=$2 target=$3 cargo_home=$4 rustup_home=$5
-shift 5
+release=$1 root=$2 here=$3 target=$4 cargo_home=$5 rustup_home=$6
+shift 6
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
@@ -55,6 +55,7 @@ mount --bind "$cargo_home" "$root/$cargo_home"
 if [ -d "$rustup_home" ]; then mount --bind "$rustup_home" "$root/$rustup_home"; fi
 export CARGO_TARGET_DIR=/target CARGO_HOME=$cargo_home RUSTUP_HOME=$rustup_home
 export PATH=$cargo_home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export CLOUDSYNC_RELEASE=$release
 unset TMPDIR
 # Not chroot: unshare, which the tests call, needs a root that is a mount.
 cd "$root"
@@ -64,4 +65,4 @@ cd "$here"
 exec "$@"
 '
 exec unshare --mount --pid --fork --kill-child --propagation private \
-    bash -c "$inside" in-debian "$root" "$here" "$kept/target" "$cargo_home" "$rustup_home" "$@"
+    bash -c "$inside" in-debian "$release" "$root" "$here" "$kept/target" "$cargo_home" "$rustup_home" "$@"

@@ -18,9 +18,16 @@ fn serve(scene: &Scene) -> Daemon {
     fs::create_dir_all(outer.join("recovery")).unwrap();
     let home = home.display();
     let volume = scene.volume.name();
+    // From 6 on, it wants a capability that a container may lack; before, it does not know the option.
+    let version = lab().run("ganesha.nfsd", ["-v"]).unwrap().text();
+    let flusher = if version.contains("V4") {
+        ""
+    } else {
+        "allow_set_io_flusher_fail = true;"
+    };
     let config = format!(
         "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {PORT}; Bind_addr = {ADDRESS};
-             Enable_NLM = false; Enable_RQUOTA = false; }}
+             Enable_NLM = false; Enable_RQUOTA = false; {flusher} }}
          NFSv4 {{ Graceless = true; RecoveryBackend = fs; RecoveryRoot = {home}/recovery; }}
          NFS_KRB5 {{ Active_krb5 = false; }}
          EXPORT {{ Export_Id = 1; Path = \"/\"; Pseudo = \"/export\"; Access_Type = RW;
