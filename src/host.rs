@@ -12,6 +12,7 @@ pub mod beside;
 pub mod buffer;
 pub mod child;
 pub mod dict;
+pub mod errnos;
 pub mod fd;
 pub mod guard;
 pub mod inode;

@@ -12,6 +12,7 @@ use crate::bricks::Bricks;
 use crate::bricks::file::File;
 use crate::bricks::space::Space;
 use crate::host::dict::DictRef;
+use crate::host::errnos;
 use crate::host::inode::Inode;
 use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
@@ -79,6 +80,7 @@ impl Volume {
         });
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
         LIMITS.set(&config);
+        errnos::choose(config.errnos);
         let busy = Arc::new(Busy::default());
         let volume = Arc::new(Self {
             this,
@@ -161,6 +163,7 @@ impl Volume {
 
     fn set_config(&self, config: Config) {
         LIMITS.set(&config);
+        errnos::choose(config.errnos);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 

@@ -17,6 +17,7 @@ use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::buffer::Buffer;
 use crate::host::dict::{Dict, DictRef};
+use crate::host::errnos;
 use crate::host::inode::{self, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
@@ -460,7 +461,7 @@ impl Ticket {
 
     /// Answers with an error.
     pub fn fail(self, errno: Errno) {
-        self.unwind(-1, errno.get(), None);
+        self.unwind(-1, errnos::answered(errno).get(), None);
     }
 
     fn unwind(mut self, op_ret: i32, op_errno: i32, answer: Option<&Dict>) {

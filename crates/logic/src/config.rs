@@ -40,8 +40,21 @@ pub struct Config {
     pub keep_free: KeepFree,
     /// Whether files are recalled even if the bricks' reserve, [`Self::keep_free`] or a quota would be exceeded.
     pub over_limits: bool,
+    /// Which errnos applications get.
+    pub errnos: Errnos,
     /// Whether reads leave a cold file cold. Set by an option of its own.
     pub remote_read: bool,
+}
+
+/// Which errnos applications get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errnos {
+    /// [`Self::Nfs`] in an NFS server, [`Self::Posix`] elsewhere.
+    Auto,
+    /// One for each cause.
+    Posix,
+    /// Only those that an NFS server can pass on: [`crate::errno::Errno::for_nfs`].
+    Nfs,
 }
 
 /// Space to keep free.
@@ -93,6 +106,7 @@ impl Default for Config {
             give_up: false,
             keep_free: KeepFree::Bytes(0),
             over_limits: false,
+            errnos: Errnos::Auto,
             remote_read: false,
         }
     }
@@ -155,6 +169,15 @@ impl Config {
         if let Some(choice) = list.choice("over-limits", &["serve", "recall"], "serve or recall")? {
             config.over_limits = choice == "recall";
         }
+        if let Some(choice) =
+            list.choice("errnos", &["auto", "posix", "nfs"], "auto, posix or nfs")?
+        {
+            config.errnos = match choice {
+                "posix" => Errnos::Posix,
+                "nfs" => Errnos::Nfs,
+                _ => Errnos::Auto,
+            };
+        }
         if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
             config.checked = choice == "checked";
         }
@@ -186,7 +209,7 @@ mod tests {
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
              guard-window=5s,abandoned=cancel,reads=checked,keep-free=5%,\
-             over-limits=recall",
+             over-limits=recall,errnos=nfs",
         )
         .unwrap();
         assert_eq!(
@@ -207,6 +230,7 @@ mod tests {
                 keep_free: KeepFree::Percent(5),
                 over_limits: true,
                 give_up: true,
+                errnos: Errnos::Nfs,
                 remote_read: false,
             }
         );
@@ -218,6 +242,7 @@ mod tests {
             "connections=0",
             "guard-window=x",
             "abandoned=maybe",
+            "errnos=linux",
             "speed=9",
         ];
         for bad in bad {

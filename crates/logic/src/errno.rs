@@ -63,6 +63,24 @@ impl Errno {
         }
     }
 
+    /// What an NFS server can pass on instead. NFS-Ganesha answers EAGAIN with `NFS4ERR_DELAY`, after which the client
+    /// tries again; ESTALE would mean that the file itself is gone.
+    #[must_use]
+    pub const fn for_nfs(self) -> Self {
+        match self.0 {
+            libc::EBUSY
+            | libc::ETIMEDOUT
+            | libc::EHOSTUNREACH
+            | libc::ENOTCONN
+            | libc::ECANCELED => Self::EAGAIN,
+            libc::EKEYREJECTED => Self(libc::EACCES),
+            libc::ENODATA | libc::ESTALE | libc::EBADMSG | libc::EREMOTE | libc::EREMOTEIO => {
+                Self::EIO
+            }
+            _ => self,
+        }
+    }
+
     /// The positive number.
     #[must_use]
     pub const fn get(self) -> i32 {
@@ -203,6 +221,47 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nfs_servers_get_errnos_that_they_know() {
+        // Those that NFS-Ganesha does not answer with NFS4ERR_SERVERFAULT, NFS4ERR_STALE or a missing file.
+        let known = [
+            libc::EPERM,
+            libc::EACCES,
+            libc::EAGAIN,
+            libc::EINVAL,
+            libc::EIO,
+            libc::EMLINK,
+            libc::ENOMEM,
+            libc::ENOSPC,
+            libc::EOPNOTSUPP,
+        ];
+        for errno in [
+            libc::EAGAIN,
+            libc::EBADMSG,
+            libc::EBUSY,
+            libc::ECANCELED,
+            libc::EHOSTUNREACH,
+            libc::EINVAL,
+            libc::EIO,
+            libc::EKEYREJECTED,
+            libc::EMLINK,
+            libc::ENODATA,
+            libc::ENOMEM,
+            libc::ENOSPC,
+            libc::ENOTCONN,
+            libc::EOPNOTSUPP,
+            libc::EPERM,
+            libc::EACCES,
+            libc::EREMOTE,
+            libc::EREMOTEIO,
+            libc::ESTALE,
+            libc::ETIMEDOUT,
+        ] {
+            let answered = Errno::new(errno).for_nfs().get();
+            assert!(known.contains(&answered), "{errno} becomes {answered}");
+        }
+    }
 
     #[test]
     fn what_is_no_errno_becomes_one() {

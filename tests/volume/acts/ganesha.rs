@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use cloudsync_lab::ADDRESS;
+use cloudsync_lab::{ADDRESS, Backing};
 
 use super::daemon::Daemon;
 use super::{fails, has_program, lose_all_objects, succeeds};
@@ -29,6 +29,7 @@ fn serve(scene: &Scene) -> Daemon {
         "NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = {PORT}; Bind_addr = {ADDRESS};
              Enable_NLM = false; Enable_RQUOTA = false; {flusher} }}
          NFSv4 {{ Graceless = true; RecoveryBackend = fs; RecoveryRoot = {home}/recovery; }}
+         LOG {{ COMPONENTS {{ NFS_V4 = DEBUG; }} }}
          NFS_KRB5 {{ Active_krb5 = false; }}
          EXPORT {{ Export_Id = 1; Path = \"/\"; Pseudo = \"/export\"; Access_Type = RW;
              Squash = No_root_squash; SecType = sys; Protocols = 4; Transports = TCP;
@@ -49,7 +50,8 @@ fn ganesha_serves_cold_files() {
     {
         return;
     }
-    let mut scene = Scene::new("ganesha");
+    let settings = [("features.cloudsync-store-id", "retries=1")];
+    let mut scene = Scene::with("ganesha", &settings, Backing::Ram);
     let bytes = pattern(1, 3_000_000);
     for name in ["read", "lost"] {
         scene.write(name, &bytes);
@@ -74,11 +76,33 @@ fn ganesha_serves_cold_files() {
         ),
     );
     assert_same(&fs::read(scratch.join("read")).unwrap(), &bytes, "read");
+    // nfs-cat does not print the server's error, but the server does.
+    let read_fails = |server: &Daemon, error: &str| {
+        fails(&scene, &format!("nfs-cat {} >$scratch/lost", url("lost")));
+        let printed = server.printed();
+        let mut lines = printed.lines().rev();
+        let read = lines.find(|line| line.contains("OP_READ ") && line.contains("= NFS4ERR_"));
+        assert!(
+            read.is_some_and(|read| read.contains(error)),
+            "{error}: {read:?}"
+        );
+        assert_eq!(fs::metadata(scratch.join("lost")).unwrap().len(), 0);
+        assert!(scene.is_cold("lost"), "{}", scene.marks("lost"));
+    };
     lose_all_objects(&scene);
-    fails(&scene, &format!("nfs-cat {} >$scratch/lost", url("lost")));
-    assert_eq!(fs::metadata(scratch.join("lost")).unwrap().len(), 0);
-    assert!(scene.is_cold("lost"), "{}", scene.marks("lost"));
+    read_fails(&ganesha, "NFS4ERR_IO");
     drop(ganesha);
+    let closed = format!("http://{ADDRESS}:1");
+    // Errors for which NFS has no name arrive as one that the client can act on.
+    for (option, value, error) in [
+        ("features.s3plugin-seckey", "wrong", "NFS4ERR_ACCESS"),
+        ("features.s3plugin-hostname", &closed, "NFS4ERR_DELAY"),
+    ] {
+        scene.volume.set(option, value).unwrap();
+        let ganesha = serve(&scene);
+        read_fails(&ganesha, error);
+        drop(ganesha);
+    }
     scene.remount();
     let new = fs::read(scratch.join("new")).unwrap();
     assert_same(&scene.read("fresh").unwrap(), &new, "fresh");
