@@ -170,7 +170,7 @@ fn a_client_does_not_grow_over_many_recalls() {
     let before = holding(scene.mount());
     for name in [
         "fd_t",
-        "inode_t",
+        "inodes",
         "dict_t",
         "call_frame_t",
         "iobufs",
