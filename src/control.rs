@@ -5,6 +5,7 @@
 //! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
 //! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
+//! | get `user.DOSATTRIB`, by Samba, of a cold file | users who may read the file | the DOS attributes, with *offline* |
 //! | set `glusterfs.cloudsync.adopt` | root | accepts the object's new version as the same object ([`crate::recall::adopt`]) |
 //!
 //! Getting `cancel` has the same effect as setting it, and also works while the kernel holds the file's lock for a
@@ -14,10 +15,11 @@
 
 use std::sync::Arc;
 
-use cloudsync_format::command;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
+use cloudsync_format::{command, dosattrib};
 
+use crate::bricks::file::File;
 use crate::fops::commands::{self, Command};
 use crate::host::child::Status;
 use crate::host::dict::Dict;
@@ -69,6 +71,10 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
         Ok(Outcome::Text(dict))
     };
     match ticket.arguments().xattr().and_then(commands::command) {
+        None if ticket.arguments().name() == dosattrib::NAME => {
+            file.child.may(ticket, &file.loc, libc::R_OK)?;
+            dos_attributes(&file, &status)
+        }
         None if ticket.arguments().name() == command::CANCEL => {
             cancel(engine, &inode, &status, uid)?;
             text(command::CANCEL, "cancelled")
@@ -110,6 +116,20 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// Samba's attribute with the DOS attributes. A file that is cold is shown as offline.
+fn dos_attributes(file: &File<'_>, status: &Status) -> Result<Outcome, Failure> {
+    let mut value = file.attribute(dosattrib::NAME)?;
+    if status.state != State::Local {
+        value = dosattrib::offline(value.as_deref()).or(value);
+    }
+    let value = value.ok_or_else(|| refused(Errno::ENODATA))?;
+    let dict = Dict::new().map_err(refused)?;
+    dict.borrow()
+        .set_bytes(dosattrib::NAME, &value)
+        .map_err(refused)?;
+    Ok(Outcome::Text(dict))
 }
 
 fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ mod table;
 
 use std::ffi::CStr;
 
-use cloudsync_format::xattr;
+use cloudsync_format::{dosattrib, xattr};
 
 use self::marks::Taken;
 use crate::bricks::Check;
@@ -17,6 +17,7 @@ use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::dict::DictRef;
+use crate::host::process;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::sys::glusterfs_fop_t as fop;
@@ -55,6 +56,12 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR => match arguments.name() {
             name if name.is_empty() => Class::List,
             name if commands::is_asked(name) && !arguments.is_not_a_file() => class,
+            name if name == dosattrib::NAME
+                && process::is_samba()
+                && !arguments.is_not_a_file() =>
+            {
+                Class::DosAttributes
+            }
             _ => Class::Pass,
         },
         fop::GF_FOP_OPEN if arguments.flags() & libc::O_TRUNC == 0 => Class::Pass,
@@ -185,9 +192,12 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
         }
         Class::Patch if ticket.fop() == fop::GF_FOP_CREATE => settle_create(ticket, reply),
         Class::Patch => settle_patch(ticket, reply),
-        Class::Pass | Class::Archive | Class::Control | Class::Pretend | Class::Forbidden => {
-            Verdict::Answer
-        }
+        Class::Pass
+        | Class::Archive
+        | Class::Control
+        | Class::DosAttributes
+        | Class::Pretend
+        | Class::Forbidden => Verdict::Answer,
     }
 }
 
@@ -323,6 +333,7 @@ fn settle_attributes(
         Answer::Cold { size } | Answer::Doubtful { size } => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
+            show_offline(ticket, reply);
         }
         // A recall is between its commit and its end, or died there. The size in the answer may predate the commit:
         // wait for the end of the recall and query again.
@@ -334,6 +345,23 @@ fn settle_attributes(
         strip_content(dict, answer, size);
     }
     None
+}
+
+/// With `performance.cache-samba-metadata`, md-cache above us requests Samba's DOS attributes with each lookup, and answers
+/// Samba from its cache: see [`dosattrib`].
+fn show_offline(ticket: &Ticket, reply: &mut Reply<'_>) {
+    if !process::is_samba() {
+        return;
+    }
+    let Some(dict) = reply.xdata() else { return };
+    let stored = dict.bytes(dosattrib::NAME);
+    let is_requested = |request: DictRef<'_>| request.has(dosattrib::NAME);
+    if (stored.is_some() || ticket.arguments().xdata().is_some_and(is_requested))
+        && let Some(value) = dosattrib::offline(stored.as_deref())
+        && dict.set_bytes(dosattrib::NAME, &value).is_err()
+    {
+        log::debug!("no memory to show a cold file as offline");
+    }
 }
 
 /// How often an operation that shows attributes waits for the end of a recall.

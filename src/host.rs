@@ -17,6 +17,7 @@ pub mod fd;
 pub mod guard;
 pub mod inode;
 pub mod log;
+pub mod process;
 pub mod reply;
 pub mod thread;
 pub mod ticket;

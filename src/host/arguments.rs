@@ -99,6 +99,13 @@ impl<'a> Arguments<'a> {
         unsafe { DictRef::from_raw(self.call.xattr) }
     }
 
+    /// The request's dictionary, with the keys that the caller asks for.
+    #[must_use]
+    pub fn xdata(&self) -> Option<DictRef<'a>> {
+        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        unsafe { DictRef::from_raw(self.call.xdata) }
+    }
+
     /// The caller's process id; negative for some of the host's own programs (`GF_CLIENT_PID_...`).
     #[must_use]
     pub fn pid(&self) -> i32 {

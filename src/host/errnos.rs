@@ -4,26 +4,19 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::host::process;
 use cloudsync_logic::config::Errnos;
 use cloudsync_logic::errno::Errno;
 
 /// Process-wide, as the most recently applied settings have it.
 static FOR_NFS: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process is NFS-Ganesha.
-static IS_NFS_SERVER: LazyLock<bool> = LazyLock::new(|| {
-    let name = fs::read_to_string("/proc/self/comm").unwrap_or_default();
-    name.trim_end() == "ganesha.nfsd"
-});
-
 /// Applies the setting `errnos`.
 pub fn choose(setting: Errnos) {
     let for_nfs = match setting {
-        Errnos::Auto => *IS_NFS_SERVER,
+        Errnos::Auto => process::is_nfs_server(),
         Errnos::Posix => false,
         Errnos::Nfs => true,
     };

@@ -6,6 +6,7 @@
 //! - [`claim`]: the value of the handshake: the file's attributes as the archiver saw them;
 //! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum;
 //! - [`record`]: the attributes of a file that describe its object, or former ones;
+//! - [`dosattrib`]: the attribute in which Samba stores DOS attributes;
 //! - [`command`]: virtual attributes that are commands to the translator;
 //! - [`option`]: the names of the volume's options;
 //! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings.
@@ -16,6 +17,7 @@ pub mod build;
 pub mod checksum;
 pub mod claim;
 pub mod command;
+pub mod dosattrib;
 pub mod object;
 pub mod option;
 pub mod record;

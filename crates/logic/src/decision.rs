@@ -34,6 +34,8 @@ pub enum Class {
     Control,
     /// Lists extended attributes, from which the marks are removed.
     List,
+    /// Samba reads a file's DOS attributes, which for a cold file show that it is offline.
+    DosAttributes,
     /// Sets only marks, which the caller may not set: succeeds without effect.
     Pretend,
     /// The caller may not do it.
@@ -110,7 +112,8 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Unchecked, Known::Cold { .. }) => Action::Recall,
         (Class::Unchecked, _) => Action::WindAsking,
         (Class::Archive, _) => Action::Archive,
-        (Class::Control, _) => Action::Control,
+        (Class::Control, _) | (Class::DosAttributes, Known::Cold { .. }) => Action::Control,
+        (Class::DosAttributes, _) => Action::Wind,
     }
 }
 
@@ -174,7 +177,7 @@ pub const fn read_is_suspicious(
 mod tests {
     use super::*;
 
-    const CLASSES: [Class; 10] = [
+    const CLASSES: [Class; 11] = [
         Class::Pass,
         Class::Attributes,
         Class::Patch,
@@ -183,6 +186,7 @@ mod tests {
         Class::Archive,
         Class::Control,
         Class::List,
+        Class::DosAttributes,
         Class::Pretend,
         Class::Forbidden,
     ];
@@ -210,6 +214,11 @@ mod tests {
             (Class::Archive, [Archive; 3], [Archive; 3]),
             (Class::Control, [Control; 3], [Control; 3]),
             (Class::List, [Wind; 3], [Wind; 3]),
+            (
+                Class::DosAttributes,
+                [Wind, Wind, Control],
+                [Wind, Wind, Control],
+            ),
             (Class::Pretend, [Pretend; 3], [Pretend; 3]),
             (Class::Forbidden, [FORBIDDEN; 3], [FORBIDDEN; 3]),
         ];

@@ -105,6 +105,34 @@ fn samba_serves_cold_files() {
             client("reget read read")
         ),
     );
+    // Windows shows a cold file as offline, and makes no previews of it. To ask recalls nothing.
+    let attributes = |name: &str| {
+        let shown = succeeds(&scene, &client(&format!("allinfo {name}")));
+        let line = shown.lines().find(|line| line.starts_with("attributes:"));
+        line.unwrap_or_default().to_owned()
+    };
+    assert!(attributes("lost").contains("O"), "{}", attributes("lost"));
+    assert!(
+        !attributes("moved").contains("O"),
+        "{}",
+        attributes("moved")
+    );
+    succeeds(&scene, &client("setmode lost +h"));
+    let hidden = attributes("lost");
+    assert!(hidden.contains("O") && hidden.contains("H"), "{hidden}");
+    assert!(scene.is_cold("lost"), "{}", scene.marks("lost"));
+    // As `gluster volume set VOL group samba` has it: md-cache answers from what lookups brought.
+    drop(smbd);
+    let cached = ("performance.cache-samba-metadata", "on");
+    scene.volume.set(cached.0, cached.1).unwrap();
+    let smbd = serve(&scene);
+    let hidden = attributes("lost");
+    assert!(hidden.contains("O") && hidden.contains("H"), "{hidden}");
+    assert!(
+        !attributes("moved").contains("O"),
+        "{}",
+        attributes("moved")
+    );
     let before = scene.bucket.list("").unwrap().len();
     assert!(before >= 5, "{before} objects");
     lose_all_objects(&scene);
