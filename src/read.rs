@@ -74,7 +74,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
             Err(failure) => {
                 log::log!(
                     failure.level(),
-                    "{}: read failed, it stays cold: {failure}",
+                    "{}: read failed, the file stays cold: {failure}",
                     inode.path()
                 );
                 ticket.fail(failure.errno());

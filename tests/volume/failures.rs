@@ -23,7 +23,7 @@ fn a_missing_object_fails_only_reads_of_its_file() {
     assert_same(&scene.read("fine").unwrap(), &pattern(1, 50_000), "fine");
     assert_same(&scene.read("local").unwrap(), &pattern(1, 50_000), "local");
     assert!(scene.is_cold("lost"), "the file must stay cold");
-    let log = scene.await_log("not recalled, it stays cold");
+    let log = scene.await_log("recall failed, the file stays cold");
     assert!(log.contains("/lost"), "the log must name the file");
     // With the object restored, the file can be read.
     scene.bucket.put("lost", &pattern(1, 50_000)).unwrap();

@@ -63,7 +63,7 @@ fn an_object_uploaded_in_other_parts_is_accepted() {
         "recalled",
     );
     scene.await_local("recalled");
-    scene.await_log("size and checksum are the file's");
+    scene.await_log("its size and checksum match the file's");
     let before = version(&scene, "remote");
     scene
         .volume

@@ -158,7 +158,7 @@ fn a_key_in_a_file_appears_nowhere_else() {
         assert_eq!(error.raw_os_error(), Some(wanted), "{what}: {error}");
         assert!(String::from_utf8_lossy(&state).starts_with("cold"));
         // The reader may be answered before the failure is logged.
-        let logged = || mount.log().contains("it stays cold").then_some(());
+        let logged = || mount.log().contains("stays cold").then_some(());
         until(PATIENCE, "the failure in the log", logged).unwrap();
         assert!(
             mount.log().contains(" T ["),

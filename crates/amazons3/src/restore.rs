@@ -104,7 +104,7 @@ fn under_way(store: &S3, state: State) -> String {
     let tier = settings.tier.as_ref().map_or("", Tier::as_str);
     let what = match state {
         State::Archived { .. } => format!("a restore ({tier}) was asked for"),
-        State::Ongoing | State::Done => "a restore is under way".to_owned(),
+        State::Ongoing | State::Done => "a restore is in progress".to_owned(),
     };
     let place = &store.place;
     format!("{what}; read the file again later, or let readers wait with restore-wait= ({place})")

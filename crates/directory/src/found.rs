@@ -29,13 +29,13 @@ pub(crate) struct Found {
     pub(crate) object: Object,
     pub(crate) kept: Metadata,
     data: File,
-    /// The attributes of a file that was put there by hand, which may change while it is read; `None` for an archived
+    /// The attributes of a file that was put there manually, which may change while it is read; `None` for an archived
     /// object.
     stamp: Option<String>,
 }
 
 impl Directory {
-    /// Opens the object `key`: an archived one, or else a file that was put there by hand.
+    /// Opens the object `key`: an archived one, or else a file that was put there manually.
     pub(crate) fn find(&self, key: &str) -> Result<Found, StoreError> {
         let root = self.root()?;
         let found = match self.find_object(&root, key)? {
@@ -213,7 +213,7 @@ impl Found {
         Ok(())
     }
 
-    /// Fails if a file that was put there by hand has changed since it was opened.
+    /// Fails if a file that was put there manually has changed since it was opened.
     fn check(&self, store: &Directory) -> Result<(), StoreError> {
         let Some(before) = &self.stamp else {
             return Ok(());

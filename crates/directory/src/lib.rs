@@ -6,7 +6,7 @@
 //! FOLDER/objects/3f/a2/KEY/data     the bytes
 //!                          meta     the description: key, size, checksum, version, and the archiver's metadata
 //! FOLDER/staging/ID/                an upload, or the rest of an object that is being removed
-//! FOLDER/plain/dir/file             put there by hand: the object `dir/file`
+//! FOLDER/plain/dir/file             put there manually: the object `dir/file`
 //! ```
 //!
 //! An object is a folder, which exists from the instant at which it is renamed into its place, with bytes and

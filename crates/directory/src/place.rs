@@ -12,7 +12,7 @@ use cloudsync_store::StoreError;
 
 /// The folder of the objects.
 pub(crate) const OBJECTS: &str = "objects";
-/// The folder of objects that were put there by hand.
+/// The folder of objects that were put there manually.
 pub(crate) const PLAIN: &str = "plain";
 /// The folder of uploads and removals in progress.
 pub(crate) const STAGING: &str = "staging";

@@ -57,7 +57,7 @@ pub enum LoadError {
         cause: String,
     },
     /// The plugin's `fop_init` failed.
-    #[error("store '{name}': its settings are not right, the line above says why")]
+    #[error("store '{name}': its settings are invalid: see the line above")]
     Init {
         /// What was configured.
         name: String,

@@ -109,7 +109,7 @@ fn restore_is_requested_once_and_then_the_recall_succeeds() {
 
     let error = recall(&server, list, &bytes, &mut sink).unwrap_err();
     assert!(
-        error.to_string().contains("a restore is under way"),
+        error.to_string().contains("a restore is in progress"),
         "{error}"
     );
     assert_eq!(methods(&server)[3..], ["GET", "HEAD"], "not asked again");

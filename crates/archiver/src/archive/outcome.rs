@@ -30,7 +30,7 @@ impl Why {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Cold => "it is already cold",
-            Self::Open => "somebody has it open",
+            Self::Open => "it is open in another process",
             Self::Busy => "another process is archiving or recalling it",
             Self::Changed => "it changed while it was read",
             Self::Fresh => "it was modified after it was found",

@@ -185,7 +185,7 @@ impl<H: Host> Source<H> {
             };
             if self.adopted().as_ref() != Some(&adopted) {
                 log::info!(
-                    "object {}: its version in the store is {now}, no longer {version}; size and checksum are the file's",
+                    "object {}: its version in the store is {now}, no longer {version}; its size and checksum match the file's",
                     identity.key.to_string_lossy()
                 );
                 *self.adopted.lock().unwrap_or_else(PoisonError::into_inner) = Some(adopted);

@@ -137,7 +137,7 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
         engine.volume.count_failure();
         log::log!(
             failure.level(),
-            "{} (gfid {}): not recalled, it stays cold; {} waiting operation(s) get '{}': {failure}",
+            "{} (gfid {}): recall failed, the file stays cold; {} waiting operation(s) get '{}': {failure}",
             job.inode.path(),
             job.gfid,
             waiters.len(),
