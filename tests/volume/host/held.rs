@@ -89,7 +89,7 @@ pub(super) fn await_bytes(scene: &Scene, name: &str) {
 #[track_caller]
 pub(super) fn assert_recalling(scene: &Scene, name: &str) {
     assert!(
-        !scene.is_local_now(name) && !scene.is_cold(name),
+        !scene.is_local_now(name) && !scene.volume.is_cold_now(name),
         "{name} is not being recalled: {}",
         scene.marks(name)
     );
