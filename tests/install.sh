@@ -11,64 +11,14 @@ real_cargo=$(PATH=$PATH:$HOME/.cargo/bin command -v "${CARGO:-cargo}") || real_c
 target=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
 unset CARGO CARGO_TARGET_DIR CARGOFLAGS DESTDIR MAKEFLAGS MFLAGS MAKELEVEL
 
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 130' INT TERM
-passed=0
-failed=0
-
-# check NAME COMMAND...: one test. What the command says is shown if it fails.
-check()
-{
-    local name=$1
-    shift
-    if "$@" >"$tmp/out" 2>&1 </dev/null; then
-        passed=$((passed + 1))
-        echo "ok    $name"
-    else
-        failed=$((failed + 1))
-        echo "FAIL  $name"
-        tail -n 30 "$tmp/out" | sed 's/^/      /'
-        return 1
-    fi
-}
-
-finish()
-{
-    echo "$passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
-}
-
-absent()
-{
-    local file
-    for file; do
-        if [ -e "$file" ]; then
-            echo "there is $file"
-            return 1
-        fi
-    done
-}
+# shellcheck source=tests/check.sh
+. "$root/tests/check.sh"
 
 # is FILE MODE EXPECTED: the same bytes, and the mode.
 is()
 {
     stat -c '%n has mode %a' "$1"
     [ "$(stat -c %a "$1")" = "$2" ] && cmp "$1" "$3"
-}
-
-# says WORD...: what the last command printed has each of them.
-says()
-{
-    local word
-    for word; do
-        grep -qF -e "$word" "$tmp/said" || {
-            echo "not said: $word"
-            cat "$tmp/said"
-            return 1
-        }
-    done
 }
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -181,14 +131,6 @@ check 'configure names all that is missing at once' \
 
 # ---------------------------------------------------------------------------------------------------------------
 # The usual way: configure, make, make install in the tree, over the distribution's translator.
-
-run()
-{
-    "$@" >"$tmp/said" 2>&1 || {
-        cat "$tmp/said"
-        return 1
-    }
-}
 
 check 'configure' run ./configure --prefix=/usr CARGO="$tmp/cargo" CARGO_TARGET_DIR="$target" || finish
 check 'make' run make || finish
