@@ -5,7 +5,8 @@
 #
 #   place.sh put MODE SOURCE TARGET
 #   place.sh over SOURCE TARGET      replaces the distribution's file, which is kept as TARGET.distrib
-#   place.sh back TARGET             reverses `over`
+#   place.sh anew SOURCE TARGET      the same, after a package manager may have put a new original at TARGET
+#   place.sh back TARGET             reverses `over` and `anew`
 set -eu
 
 put()
@@ -35,10 +36,21 @@ dpkg_is_here()
     [ -z "${DESTDIR:-}" ] && [ "$(id -u)" -eq 0 ] && command -v dpkg-divert >/dev/null
 }
 
+# The packages of scripts/package.sh divert the file themselves, and both at once would lose the original.
+not_a_package()
+{
+    dpkg_is_here || return 0
+    owner=$(dpkg-divert --listpackage "$1")
+    [ -n "$owner" ] && [ "$owner" != LOCAL ] || return 0
+    echo "$1 belongs to the package $owner. Remove that first: apt-get remove $owner" >&2
+    exit 1
+}
+
 over()
 {
     source=$1
     target=$2
+    not_a_package "$target"
     if [ -e "$target" ] && ! ours "$target"; then
         if [ -e "$target.distrib" ]; then
             echo "note: $target came from elsewhere since the last install; it is replaced," \
@@ -60,9 +72,18 @@ over()
     sum "$target" >"$target.ours"
 }
 
+anew()
+{
+    if [ -e "$2.ours" ] && [ -e "$2" ] && ! ours "$2"; then
+        rm -f "$2.distrib"
+    fi
+    over "$@"
+}
+
 back()
 {
     target=$1
+    not_a_package "$target"
     if [ -e "$target.distrib" ]; then
         mv -f "$target.distrib" "$target"
         echo "put the distribution's $target back"
@@ -80,9 +101,10 @@ shift
 case $action in
 put) put "$@" ;;
 over) over "$@" ;;
+anew) anew "$@" ;;
 back) back "$@" ;;
 *)
-    echo "place.sh: put, over or back, not $action" >&2
+    echo "place.sh: put, over, anew or back, not $action" >&2
     exit 2
     ;;
 esac
