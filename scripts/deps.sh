@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 # Installs the packages that a bare Debian 12 lacks, and only those: a second run does nothing and needs no network.
 #
-#   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench] [releases]     without arguments: all of them
+#   scripts/deps.sh [build] [run] [s3] [acts] [check] [bench] [package] [releases]     without arguments: all of them
 #
 #   build  for compiling: C compiler, autotools, libclang, GlusterFS's headers (and requires a Rust toolchain)
 #   run    for the demo and the tests on real volumes: GlusterFS's server and client
@@ -10,6 +10,7 @@
 #   acts   programs that the tests run on cold files; no server among them is started
 #   check  for the checks that need no volume
 #   bench  for scripts/bench.sh: fio, and valgrind, which counts instructions
+#   package  for scripts/package.sh and its test: tools that make .deb and .rpm, and check them
 #   releases  for scripts/in-debian.sh: tests on another release of Debian
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -55,6 +56,7 @@ check=(
     pkg-config g++:c++
 )
 bench=(fio valgrind:/usr/include/valgrind/callgrind.h)
+packaging=(binutils:strip debhelper dpkg-dev:dpkg-buildpackage lintian rpm:rpmbuild)
 releases=(debootstrap)
 
 installed()
@@ -113,7 +115,7 @@ quietly()
     return $code
 }
 
-[ $# -gt 0 ] || set -- build run s3 acts check bench releases
+[ $# -gt 0 ] || set -- build run s3 acts check bench package releases
 missing=()
 toolchain=no
 for group; do
@@ -124,9 +126,10 @@ for group; do
     check) wanted=("${check[@]}") ;;
     bench) wanted=("${bench[@]}") ;;
     acts) wanted=("${acts[@]}") ;;
+    package) wanted=("${packaging[@]}") ;;
     releases) wanted=("${releases[@]}") ;;
     *)
-        echo "deps: unknown group $group; the groups are build, run, s3, acts, check, bench and releases" >&2
+        echo "deps: unknown group $group; the groups are build, run, s3, acts, check, bench, package and releases" >&2
         exit 2
         ;;
     esac
