@@ -30,7 +30,7 @@ finish()
     exit
 }
 
-# count LOG: adds up the results printed by cargo's test programs and the install test.
+# count LOG: adds up the results printed by cargo's test programs and the tests in shell scripts.
 count()
 {
     awk '/^test result: / { passed += $4; failed += $6 }
@@ -95,7 +95,7 @@ other_host()
     there=$CARGO_TARGET_DIR/debian/$release/target/debug
     other=(scripts/in-debian.sh "$release" env CLOUDSYNC_ARTIFACTS=/target/debug
         CLOUDSYNC_OTHER_BUILD="$CLOUDSYNC_ARTIFACTS")
-    step "GlusterFS $version: packages" 900 none "${other[@]}" scripts/deps.sh build run s3 check || return
+    step "GlusterFS $version: missing packages" 900 none "${other[@]}" scripts/deps.sh build run s3 check || return
     step "GlusterFS $version: build" 1500 one \
         "${other[@]}" "$cargo" build --workspace --exclude cloudsync-lab --locked || return
     step "GlusterFS $version: loading and the model test" 900 sum \
@@ -107,7 +107,7 @@ other_host()
         env CLOUDSYNC_OTHER_BUILD="$there" "$cargo" test --locked --test loading
 }
 
-step 'packages' 900 none scripts/deps.sh build run s3 acts check bench releases || finish
+step 'missing packages' 900 none scripts/deps.sh build run s3 acts check bench package releases || finish
 
 PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 cargo=${CARGO:-cargo}
@@ -155,5 +155,6 @@ else
     printf '\n== tests against emulators\nnot run: the emulators need npm and pip3, which are not installed\n'
 fi
 step 'installation' 600 sum tests/install.sh
+step 'packages' 900 sum tests/packages.sh
 [ -n "${CLOUDSYNC_RELEASE:-}" ] || other_host
 finish
