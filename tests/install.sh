@@ -261,7 +261,8 @@ check 'the version is that of Cargo.toml' grep -qFx "version = \"$version\"" Car
 check 'make dist' run make dist
 check 'its archive has what a build needs' eval \
     'tar -tf cloudsync-$version.tar.gz >"$tmp/said" && says /configure /Cargo.lock /src/lib.rs /build.rs \
-        /include/cloudsync-common.h /scripts/place.sh /crates/gluster-build/src/lib.rs /COPYING /LICENSES/ /tests/install.sh'
+        /include/cloudsync-common.h /scripts/place.sh /scripts/package.sh /packaging/debian/rules \
+        /packaging/rpm/cloudsync.spec /CHANGELOG.md /crates/gluster-build/src/lib.rs /COPYING /LICENSES/ /tests/install.sh'
 check 'make distclean' eval 'run make distclean && absent Makefile config.status'
 
 # ---------------------------------------------------------------------------------------------------------------
