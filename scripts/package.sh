@@ -149,6 +149,7 @@ mkdir -p "$stage/usr/share/bash-completion/completions" "$stage/usr/share/zsh/ve
 for file in packaging/systemd/cloudsync.*; do
     put 644 "$file" "usr/lib/systemd/system/${file##*/}"
 done
+put 644 packaging/systemd/glusterd-cloudsync.conf usr/lib/systemd/system/glusterd.service.d/cloudsync.conf
 put 644 packaging/systemd/policy.toml usr/share/doc/cloudsync/examples/policy.toml
 for event in $(of_makefile hooked); do
     configured packaging/hooks/S30cloudsync.sh.in 755 "var/lib/glusterd/hooks/1/$event/post/$(of_makefile hook)"
@@ -190,7 +191,7 @@ deb()
     mv "$tree"/debian/tmp/usr/lib/systemd/system/cloudsync.* "$tree/debian"
     if [ -z "${DEBEMAIL:-}" ]; then
         sed -n 's/^Package: //p' packaging/debian/control | while read -r package; do
-            printf '# %s\n' 'Made by nobody in particular: who hands packages out gives a name and an address (DEBEMAIL).' \
+            printf '# %s\n' 'A local build has no maintainer with an address: set DEBEMAIL to hand packages out.' \
                 >"$tree/debian/$package.lintian-overrides"
             printf '%s\n' bogus-mail-host bogus-mail-host-in-debian-changelog >>"$tree/debian/$package.lintian-overrides"
         done
@@ -225,8 +226,8 @@ rpm()
 }
 
 for kind in "${kinds[@]}"; do
-    # Some hundred lines of the tools, which only a failure makes worth reading.
-    # In the background, since bash goes on after an error in what `||` follows.
+    # The tools print hundreds of lines, which matter only after a failure.
+    # In the background, because `set -e` has no effect in a command before `||`.
     "$kind" >"$work/log" 2>&1 &
     wait $! || {
         cat "$work/log" >&2
