@@ -72,6 +72,10 @@ else
     PATH=$cargo_home/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 fi
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+# A proxy may have a certificate authority of its own, which this machine trusts.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+fi
 
 # In the new mount namespace: everything is bound below the root, which then becomes /.
 inside='
