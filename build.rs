@@ -12,6 +12,7 @@ const SHIM: &[&str] = &[
     "src/shim/call.c",
     "src/shim/caller.c",
     "src/shim/fops.c",
+    "src/shim/plugin.c",
     "src/shim/store.c",
     "src/shim/xlator.c",
 ];

@@ -137,7 +137,8 @@ fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Res
         return Err(refused(Errno::EPERM));
     }
     // Before the job: a recall that ends closes its object, and with it the readers that wait for it.
-    let read = engine.volume.objects.cancel(inode.gfid());
+    let volume = &engine.volume;
+    let read = volume.objects.cancel(inode.gfid()) | volume.readings.cancel(inode.gfid());
     let job = engine.job(inode.gfid());
     if let Some(job) = &job {
         job.cancel();

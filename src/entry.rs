@@ -63,6 +63,7 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     release: Some(release_ticket),
     write_begin: Some(write_begin),
     write_end: Some(write::end),
+    remote_answered: Some(store::remote::answered),
     late: Some(late),
     dump: Some(dump),
     notify: Some(notify),

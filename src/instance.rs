@@ -147,6 +147,8 @@ impl Instance {
         };
         let without = workers::SMALL.waiting() + workers::LARGE.waiting();
         let (memory, connections) = LIMITS.used();
+        let objects = volume.objects.waiting();
+        let reads = objects.and_then(|reads| Some(reads + volume.readings.waiting()?));
         vec![
             (c"store", store),
             (c"jobs", number(load.map(|load| load.0))),
@@ -155,7 +157,7 @@ impl Instance {
             (c"bricks-check-the-state", check.to_owned()),
             (c"memory-of-objects", memory.to_string()),
             (c"connections", connections.to_string()),
-            (c"reads-waiting", number(volume.objects.waiting())),
+            (c"reads-waiting", number(reads)),
             (c"reads-from-the-store", count(&volume.objects.reads)),
             (c"files-recalled", count(&counters.recalled)),
             (c"bytes-recalled", count(&counters.recalled_bytes)),
@@ -168,6 +170,7 @@ impl Instance {
     /// Cancels all jobs: the graph is being replaced or taken down.
     pub fn stop(&self) {
         self.engine.cancel_all();
+        self.volume.readings.cancel_all();
     }
 
     /// Waits for work in progress and unloads the store. Returns whether all work ended within `at_most`.

@@ -8,6 +8,9 @@
 //! The object must still be the file's. While a recall of this client holds the file's lock, no other client can change
 //! that; otherwise the state is queried from the bricks before each read.
 //!
+//! A plugin without `fetch` may have `fop_remote_read`, as the stock translator's have. With `cloudsync-remote-read` on,
+//! it answers the reads ([`crate::plugin::store::remote`]).
+//!
 //! If a recall is allowed, that of a small file (up to [`SMALL`]) starts at once, and its readers are answered when it
 //! is in memory. That of a larger file starts after the first read has been answered.
 
@@ -23,11 +26,13 @@ use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::objects::Object;
 use crate::plugin::store::LoadedStore;
+use crate::plugin::store::remote::Cold;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;
 use crate::sizes::SMALL;
 use crate::sys;
-use crate::work::task::on_a_thread;
+use crate::work::task::{on_a_thread, on_thread_of};
+use crate::work::workers;
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
@@ -71,6 +76,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                     engine.start(inode, false);
                 }
             }
+            Ok(Way::Plugin { store, file }) => read_remotely(engine, ticket, store, file),
             Err(failure) => {
                 log::log!(
                     failure.level(),
@@ -102,8 +108,15 @@ fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64) -> Sou
     let can_fetch = store.can_fetch();
     // `may_recall` charges the allowance, so it is not called if the store leaves no choice.
     let may_recall = can_fetch && may_recall(engine, inode.gfid(), size);
-    let checked = engine.volume.config().checked;
-    decision::source(size <= SMALL, can_fetch, may_recall, checked)
+    let config = engine.volume.config();
+    let can_read = config.remote_read && !can_fetch && store.can_read();
+    decision::source(
+        size <= SMALL,
+        can_fetch,
+        can_read,
+        may_recall,
+        config.checked,
+    )
 }
 
 /// How a read gets its bytes.
@@ -114,6 +127,29 @@ enum Way {
     Inspect,
     /// From the object. `recall`: whether to start a recall too.
     Object { object: Arc<Object>, recall: bool },
+    /// From the plugin, which reads itself.
+    Plugin {
+        store: Arc<LoadedStore>,
+        file: Box<Cold>,
+    },
+}
+
+/// Lets the plugin answer a read. Never blocks.
+fn read_remotely(engine: &Arc<Engine>, ticket: Ticket, store: Arc<LoadedStore>, file: Box<Cold>) {
+    /// The threads for plugins that answer before they return.
+    const THREADS: usize = 48;
+    engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
+    on_thread_of(
+        &workers::READS,
+        THREADS,
+        engine,
+        ticket,
+        move |engine, ticket| {
+            let volume = &engine.volume;
+            let running = volume.busy.begin();
+            guard::catch((), || volume.readings.read(ticket, file, store, running));
+        },
+    );
 }
 
 fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
@@ -137,6 +173,10 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     let recall = match source(engine, &store, inode, size) {
         Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
+        Source::Plugin => {
+            let file = Box::new(Cold::of(inode, &status)?);
+            return Ok(Way::Plugin { store, file });
+        }
         Source::Object { recall } => recall && !is_copier(ticket),
     };
     let object = engine

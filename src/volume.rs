@@ -17,6 +17,7 @@ use crate::host::inode::Inode;
 use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
+use crate::plugin::store::remote::Readings;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
@@ -33,6 +34,8 @@ pub struct Volume {
     pub this: Xlator,
     /// Objects in use.
     pub objects: Objects,
+    /// Remote reads by the plugin, in flight.
+    pub readings: Arc<Readings>,
     /// What is known about the bricks.
     pub bricks: Bricks,
     /// Space on the bricks reserved by recalls.
@@ -85,6 +88,7 @@ impl Volume {
         let volume = Arc::new(Self {
             this,
             objects: Objects::new(&busy),
+            readings: Arc::default(),
             bricks: Bricks::default(),
             space: Space::default(),
             counters: Counters::default(),
@@ -140,6 +144,9 @@ impl Volume {
         });
         let name = option(Some(options), STORETYPE);
         let store = self.store();
+        if let Some(store) = &store {
+            store.set_remote_read(self.config().remote_read);
+        }
         match store {
             _ if name.is_empty() => {
                 if store.is_some() {
@@ -171,6 +178,7 @@ impl Volume {
         if self.config().remote_read
             && let Some(store) = self.store()
             && !store.can_fetch()
+            && !store.can_read()
         {
             log::warn!(
                 "store '{}' cannot read parts of an object: reads recall the file although cloudsync-remote-read is on",
@@ -180,7 +188,7 @@ impl Volume {
     }
 
     fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
-        match LoadedStore::load(self.this, name, options) {
+        match LoadedStore::load(self.this, name, options, self.config().remote_read) {
             Ok(store) => {
                 log::info!("store '{name}' is up");
                 self.set_store(Some(store));
@@ -255,6 +263,10 @@ impl Volume {
     #[must_use]
     pub fn shut_down(&self, at_most: Duration) -> bool {
         self.objects.end();
+        self.readings.end();
+        if let Some(store) = self.store() {
+            store.abort();
+        }
         let idle = self.busy.wait_until_idle(at_most);
         if idle {
             self.set_store(None);

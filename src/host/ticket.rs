@@ -352,6 +352,11 @@ impl Ticket {
         unsafe { inode::is_surely_local(self.raw_inode(), self.inner.this) }
     }
 
+    /// The operation's arguments, for the shim.
+    pub(crate) fn call(&self) -> *const sys::cs_call_t {
+        &raw const self.inner.call
+    }
+
     pub(crate) fn frame(&self) -> *mut sys::call_frame_t {
         self.inner.call.frame
     }

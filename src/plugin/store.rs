@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Calls a loaded plugin with its configuration. A plugin is third-party native code, called through its C table
 //! `store_ops`; everything it returns is checked. [`load`] finds and starts a plugin, [`cloudsync_logic::store`] has
-//! the types passed to and from it, [`part`] fetches a part.
+//! the types passed to and from it, [`part`] fetches a part, [`remote`] reads without a recall.
 
 mod load;
 mod part;
+pub mod remote;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicI32;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::checksum::Checksum;
 
@@ -33,6 +36,8 @@ pub struct LoadedStore {
     ext: Option<NonNull<sys::store_methods_ext_t>>,
     /// One reconfigure at a time.
     reconfiguring: Mutex<()>,
+    /// When it last answered a remote read on a thread of its own.
+    answered: Mutex<Option<Instant>>,
     /// The name as a C string, to which the proxy points.
     _c_name: CString,
 }
@@ -59,6 +64,8 @@ pub struct Download<'a> {
     pub key: &'a CStr,
     /// The only acceptable version of the object, if it is known.
     pub version: Option<&'a CStr>,
+    /// What identifies it in an archive whose names are its own.
+    pub uuid: Option<&'a [u8; 16]>,
     /// The file's attributes; the size is also the object's.
     pub attributes: &'a Attributes,
     /// Not 0 once the download is cancelled.
@@ -124,18 +131,22 @@ impl LoadedStore {
             }
         }
         let _entered = self.enter();
+        let file = sys::cs_cold_t {
+            inode: what.inode.as_ptr(),
+            fd: what.fd.as_ptr(),
+            key: what.key.as_ptr(),
+            version: what.version.map_or(ptr::null(), CStr::as_ptr),
+            uuid: what.uuid.map_or(ptr::null(), |uuid| uuid.as_ptr()),
+            attributes: &raw const what.attributes.0,
+            cancelled: what.cancelled.as_ptr(),
+        };
         let mut errno = 0;
         // SAFETY: everything outlives the call; the shim takes its own references to the objects that the plugin sees.
         // The plugin reads `cancelled` as a plain integer.
         let result = unsafe {
             sys::cs_shim_download(
                 self.proxy.as_ptr(),
-                what.fd.as_ptr(),
-                what.inode.as_ptr(),
-                what.key.as_ptr(),
-                what.version.map_or(ptr::null(), CStr::as_ptr),
-                &raw const what.attributes.0,
-                what.cancelled.as_ptr(),
+                &raw const file,
                 Some(after),
                 ptr::from_ref(what).cast_mut().cast(),
                 &raw mut errno,
@@ -175,6 +186,18 @@ impl LoadedStore {
         Ok(Some(described(&object)))
     }
 
+    /// Tells the plugin the value of the option `cloudsync-remote-read`.
+    pub fn set_remote_read(&self, on: bool) {
+        // SAFETY: the proxy lives as long as the store; the field is written atomically.
+        unsafe { sys::cs_shim_proxy_remote_read(self.proxy.as_ptr(), on.into()) };
+    }
+
+    /// Tells the plugin that the volume is being taken down.
+    pub fn abort(&self) {
+        // SAFETY: as above.
+        unsafe { sys::cs_shim_proxy_abort(self.proxy.as_ptr()) };
+    }
+
     fn proxy_xlator(&self) -> *mut sys::xlator_t {
         // SAFETY: a field of the live proxy; no reference is made.
         unsafe { &raw mut (*self.proxy.as_ptr()).proxy }
@@ -188,6 +211,13 @@ impl LoadedStore {
 
 impl Drop for LoadedStore {
     fn drop(&mut self) {
+        /// After it has answered a remote read, the plugin's thread still frees what belongs to it, and we cannot see when
+        /// it is done.
+        const REST: Duration = Duration::from_millis(100);
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = answered.and_then(|when| REST.checked_sub(when.elapsed())) {
+            thread::sleep(left);
+        }
         let entered = self.enter();
         // SAFETY: the table is the plugin's constant.
         if let Some(fini) = unsafe { self.ops.as_ref() }.fop_fini {

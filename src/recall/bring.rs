@@ -69,6 +69,7 @@ pub fn bring(
             inode: &job.inode,
             key: &identity.key,
             version: identity.version.as_deref(),
+            uuid: status.archive_uuid.as_ref(),
             attributes: &status.attributes,
             cancelled: &job.cancelled,
             after: &|| tracker.drain(),

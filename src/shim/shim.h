@@ -67,6 +67,8 @@ typedef struct cs_rs_ops {
     int32_t (*write_begin)(xlator_t *tracker, fd_t *fd, off_t offset, size_t size, void **slot);
     /* A plugin's or recall's write was answered. Called exactly once for each slot. */
     void (*write_end)(void *slot, int32_t op_ret, int32_t op_errno, struct iatt *prebuf, struct iatt *postbuf);
+    /* A plugin answered a remote read. Called once for each; the arguments are borrowed. Never blocks. */
+    void (*remote_answered)(void *reading, int32_t op_ret, int32_t op_errno, const struct iovec *vector, int32_t count);
     /* An operation given up by cs_shim_leave_call was answered, with 0 or a negative errno. Never blocks. */
     void (*late)(void *ticket, int32_t errnum);
     /* Prints the instance's state into the open statedump section. */
@@ -277,6 +279,9 @@ typedef struct cs_proxy {
     xlator_list_t tracker_child; /* the real child */
     volume_opt_list_t options;   /* the proxy's option table */
     cs_private_t priv;
+    /* After a failed write, the stock S3 plugin takes the proxy's private for its own structure, which is longer, and
+     * takes a spin lock in it. Without this room it would write to what follows. See cs_shim_proxy_new. */
+    char room[512];
     struct cs_remote_stores store;
 } cs_proxy_t;
 
@@ -287,14 +292,64 @@ cs_shim_proxy_new(xlator_t *this_xl);
 void
 cs_shim_proxy_free(cs_proxy_t *proxy);
 
+/* A cold file and its object, as a plugin is to see them. Everything is borrowed. */
+typedef struct cs_cold {
+    inode_t *inode;
+    fd_t *fd;                      /* a download: the descriptor to write to; a remote read: the reader's */
+    const char *key;               /* the object's key */
+    const char *version;           /* the only acceptable version, or NULL */
+    const unsigned char *uuid;     /* 16 bytes that identify the file in the archive, or NULL */
+    const struct iatt *attributes; /* the file's; the size is the object's, too */
+    int32_t *cancelled;            /* not 0 once nobody waits any more */
+} cs_cold_t;
+
+/* Returns the cs_local_t for a plugin, with references and copies of everything except the version and the flag
+ * `cancelled`, which must outlive it. cs_local_wipe frees it. NULL: out of memory. */
+cs_local_t *
+cs_shim_local_new(xlator_t *this_xl, const cs_cold_t *file, dict_t *request);
+
 /*
- * Runs a plugin's download on this thread: creates its frame and cs_local_t (fd and inode are referenced, the strings are
- * borrowed until it returns), calls the plugin, and destroys the frame. `after` is called between the plugin's return and
- * the frame's destruction, and must wait until every write was answered. Returns the plugin's result, with its
- * local->op_errno in *op_errno; -1 with ENOMEM if out of memory.
+ * Runs a plugin's download on this thread: creates its frame and cs_local_t, calls the plugin, and destroys the frame.
+ * `after` is called between the plugin's return and the frame's destruction, and must wait until every write was
+ * answered. Returns the plugin's result, with its local->op_errno in *op_errno; -1 with ENOMEM if out of memory.
  */
 int32_t
-cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key, const char *version,
-                 const struct iatt *attributes, int32_t *cancelled, void (*after)(void *), void *after_arg, int32_t *op_errno);
+cs_shim_download(cs_proxy_t *proxy, const cs_cold_t *file, void (*after)(void *), void *after_arg, int32_t *op_errno);
+
+/* A remote read. The plugin's frame is on a stack of its own, because the reader may be answered before it. */
+typedef struct cs_remote {
+    cs_proxy_t *proxy;
+    call_frame_t *stack; /* the parent of the plugin's frame: a copy of the reader's */
+    call_frame_t *frame; /* the plugin's; NULL until it is called */
+    void *reading;       /* passed to cs_rs->remote_answered */
+    int32_t result;      /* what the plugin returned */
+} cs_remote_t;
+
+/* `readv` of the proxy: calls fop_remote_read. Only cs_shim_remote_run winds to it. */
+int32_t
+cs_shim_remote_readv(call_frame_t *frame, xlator_t *this_xl, fd_t *fd, size_t size, off_t offset, uint32_t flags,
+                     dict_t *xdata);
+
+/* Prepares a remote read for `call`, whose identity (process, user, groups, lock owner) the plugin's frame gets. NULL: out
+ * of memory. */
+cs_remote_t *
+cs_shim_remote_new(cs_proxy_t *proxy, const cs_cold_t *file, const cs_call_t *call, void *reading);
+
+/* Calls fop_remote_read on this thread. cs_rs->remote_answered is called when the plugin answers, on any thread, possibly
+ * before this returns. Returns the plugin's result; if it is not 0, *op_errno is the plugin's local->op_errno. */
+int32_t
+cs_shim_remote_run(cs_remote_t *remote, int32_t *op_errno);
+
+/* Frees a remote read, once the plugin has returned and has answered or never will. */
+void
+cs_shim_remote_free(cs_remote_t *remote);
+
+/* Tells plugins the value of the option cloudsync-remote-read. */
+void
+cs_shim_proxy_remote_read(cs_proxy_t *proxy, int32_t on);
+
+/* Tells plugins that the volume is being taken down. */
+void
+cs_shim_proxy_abort(cs_proxy_t *proxy);
 
 #endif /* CLOUDSYNC_SHIM_H */

@@ -62,6 +62,9 @@ cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd,
 /* Not const, because the host's STACK_WIND stores into it. */
 static struct xlator_fops cs_tracker_fops;
 
+/* The proxy's: the real translator's, except for readv. Not const for the same reason. */
+static struct xlator_fops cs_proxy_fops;
+
 /* Makes `copy` look like `real` to code that winds to it or runs with THIS set to it. */
 static void
 cs_mimic(xlator_t *copy, xlator_t *real)
@@ -92,6 +95,25 @@ cs_mimic(xlator_t *copy, xlator_t *real)
     INIT_LIST_HEAD(&copy->volume_options);
 }
 
+/*
+ * The lock that the stock S3 plugin takes when a write failed: it takes this->private for its own structure, in which four
+ * pointers and a flag precede the lock. It is in the room behind ours. An uninitialised one would never be free.
+ */
+static pthread_spinlock_t *
+cs_lock_of_s3(cs_proxy_t *self)
+{
+    struct theirs {
+        char *texts[4];
+        gf_boolean_t abortdl;
+        pthread_spinlock_t lock;
+    };
+
+    _Static_assert(offsetof(cs_proxy_t, room) == offsetof(cs_proxy_t, priv) + sizeof(cs_private_t),
+                   "the room follows the private");
+    _Static_assert(offsetof(struct theirs, abortdl) >= sizeof(cs_private_t), "their flag and lock are in the room");
+    return &((struct theirs *)(void *)&self->priv)->lock;
+}
+
 cs_proxy_t *
 cs_shim_proxy_new(xlator_t *this)
 {
@@ -108,13 +130,17 @@ cs_shim_proxy_new(xlator_t *this)
     self->tracker_child.xlator = FIRST_CHILD(this);
     self->tracker.children = &self->tracker_child;
 
+    cs_proxy_fops = *this->fops;
+    cs_proxy_fops.readv = cs_shim_remote_readv;
     cs_mimic(&self->proxy, this);
+    self->proxy.fops = &cs_proxy_fops;
     self->proxy_child.xlator = &self->tracker;
     self->proxy.children = &self->proxy_child;
     self->options.given_opt = cs_options;
     list_add(&self->options.list, &self->proxy.volume_options);
 
     pthread_spin_init(&self->priv.lock, PTHREAD_PROCESS_PRIVATE);
+    pthread_spin_init(cs_lock_of_s3(self), PTHREAD_PROCESS_PRIVATE);
     self->priv.this = &self->proxy;
     self->priv.stores = &self->store;
     self->proxy.private = &self->priv;
@@ -124,51 +150,21 @@ cs_shim_proxy_new(xlator_t *this)
 void
 cs_shim_proxy_free(cs_proxy_t *self)
 {
+    pthread_spin_destroy(cs_lock_of_s3(self));
     pthread_spin_destroy(&self->priv.lock);
     free(self);
 }
 
-int32_t
-cs_shim_download(cs_proxy_t *proxy, fd_t *fd, inode_t *inode, const char *key,
-                 const char *version, const struct iatt *attributes,
-                 int32_t *cancelled,
-                 void (*after)(void *), void *after_arg, int32_t *op_errno)
+void
+cs_shim_proxy_remote_read(cs_proxy_t *self, int32_t on)
 {
-    xlator_t *this = &proxy->proxy;
-    cs_local_t *local = NULL;
-    call_frame_t *frame = create_frame(this, this->ctx->pool);
-    int32_t ret = -1;
+    __atomic_store_n(&self->priv.remote_read, on ? _gf_true : _gf_false, __ATOMIC_RELEASE);
+}
 
-    *op_errno = ENOMEM;
-    if (!frame)
-        return -1;
-    /* Exempt from root squashing, because the file may not belong to root. */
-    frame->root->pid = GF_CLIENT_PID_NO_ROOT_SQUASH;
-    frame->root->type = GF_OP_TYPE_FOP;
-    frame->op = GF_FOP_WRITE;
-    local = mem_get0(this->local_pool);
-    if (!local) {
-        STACK_DESTROY(frame->root);
-        return -1;
-    }
-    local->fd = fd_ref(fd);
-    local->dlfd = fd_ref(fd);
-    local->inode = inode_ref(inode);
-    local->loc.inode = inode_ref(inode);
-    memcpy(local->loc.gfid, inode->gfid, sizeof(local->loc.gfid));
-    local->stbuf = *attributes;
-    local->fop = GF_FOP_READ;
-    local->remotepath = gf_strdup(key);
-    local->version = version;
-    local->cancelled = cancelled;
-    frame->local = local;
-    if (local->remotepath) {
-        ret = proxy->store.dlfop(frame, proxy->store.config);
-        *op_errno = local->op_errno;
-    }
-    after(after_arg);
-    CS_STACK_DESTROY(frame);
-    return ret;
+void
+cs_shim_proxy_abort(cs_proxy_t *self)
+{
+    __atomic_store_n(&self->priv.abortdl, _gf_true, __ATOMIC_RELEASE);
 }
 
 struct iobuf *

@@ -5,6 +5,8 @@ mod broken;
 mod foreign;
 mod guide;
 mod network;
+mod stock;
+mod vendor;
 
 use std::fs;
 use std::io;
@@ -92,13 +94,14 @@ fn write_developer_files(at: &Path, seen_as: &Path) {
 }
 
 /// Builds the plugins of tests/plugin-c in `folder`, with their own Makefile.
-fn c_plugins(folder: &Path) -> [PathBuf; 3] {
+fn c_plugins(folder: &Path) -> [PathBuf; 4] {
     write_developer_files(folder, folder);
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugin-c");
-    let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/volume/plugins/whole.c");
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/volume/plugins");
     let script = format!(
-        "cp -R {source} plugin-c && cp {whole} plugin-c && cp plugin-c/shelf.sym plugin-c/whole.sym \
-         && make -C plugin-c all libwhole.so"
+        "cp -R {source} plugin-c && cp {ours}/*.c plugin-c && cp plugin-c/shelf.sym plugin-c/whole.sym \
+         && cp plugin-c/stock.sym plugin-c/witness.sym && make -C plugin-c all libwhole.so \
+         && make -C plugin-c libwitness.so CFLAGS='-O2 -g -Wno-unused-parameter'"
     );
     let mut shell = Command::new("sh");
     shell
@@ -107,7 +110,7 @@ fn c_plugins(folder: &Path) -> [PathBuf; 3] {
         .env("PKG_CONFIG_PATH", folder);
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    ["shelf", "stock", "whole"].map(|name| folder.join(format!("plugin-c/lib{name}.so")))
+    ["shelf", "stock", "whole", "witness"].map(|name| folder.join(format!("plugin-c/lib{name}.so")))
 }
 
 /// The header defines the macros as well, for builds without pkg-config.

@@ -29,6 +29,9 @@ pub const KEPT: &CStr = c"trusted.cloudsync.kept";
 /// On a file: the key of the object that the archiver last made of it, or was about to make. Only the archiver uses it.
 /// It survives a recall, so that an unmodified file can be archived again without an upload.
 pub const LAST: &CStr = c"trusted.cloudsync.last";
+/// On a file: 16 bytes that identify it in an archive whose names are its own. Set by such an archive's programs, read by
+/// its plugin.
+pub const ARCHIVE_UUID: &CStr = c"trusted.cloudsync.uuid";
 /// On the first shard of a file (features/shard): the whole file's size, big-endian, in the first 8 bytes.
 pub const SHARDED_SIZE: &CStr = c"trusted.glusterfs.shard.file-size";
 /// The attributes of a file that is being recalled. A commit removes them in this order, once the bytes are on disk.

@@ -138,6 +138,8 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
 pub enum Source {
     /// The bricks, once the file is local, or the memory of its recall, once that has the whole file.
     Bricks,
+    /// The plugin, which answers the read itself. The file stays cold.
+    Plugin,
     /// The object.
     Object {
         /// Whether the file is also recalled. Otherwise it stays cold.
@@ -147,11 +149,19 @@ pub enum Source {
 
 /// Chooses the source for a read of a cold file. `small`: fetching the whole file takes no longer than fetching a part.
 ///
-/// `can_fetch`: the store's plugin can fetch parts. `may_recall`: neither `cloudsync-remote-read` nor the guard nor a
+/// `can_fetch`: the store's plugin can fetch parts. `can_read`: it cannot, but it can answer reads, as
+/// `cloudsync-remote-read` wants it to. `may_recall`: neither `cloudsync-remote-read` nor the guard nor a
 /// full brick prevents a recall. `checked`: the setting `reads=checked`.
 #[must_use]
-pub const fn source(small: bool, can_fetch: bool, may_recall: bool, checked: bool) -> Source {
+pub const fn source(
+    small: bool,
+    can_fetch: bool,
+    can_read: bool,
+    may_recall: bool,
+    checked: bool,
+) -> Source {
     match (can_fetch, may_recall) {
+        (false, _) if can_read => Source::Plugin,
         (false, _) => Source::Bricks,
         (true, true) if small || checked => Source::Bricks,
         (true, recall) => Source::Object { recall },
@@ -257,7 +267,10 @@ mod tests {
         ];
         for ((can_fetch, may_recall, checked), sources) in table {
             for (small, want) in [true, false].into_iter().zip(sources) {
-                let got = source(small, can_fetch, may_recall, checked);
+                let got = source(small, can_fetch, false, may_recall, checked);
+                assert_eq!(got, want, "{small} {can_fetch} {may_recall} {checked}");
+                let got = source(small, can_fetch, true, may_recall, checked);
+                let want = if can_fetch { want } else { Source::Plugin };
                 assert_eq!(got, want, "{small} {can_fetch} {may_recall} {checked}");
             }
         }

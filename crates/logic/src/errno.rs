@@ -133,7 +133,7 @@ pub enum Failure {
         errno: Errno,
     },
     /// The plugin reported success but did not write the whole file.
-    #[error("the store's plugin wrote only {got} of {want} bytes")]
+    #[error("{}", incomplete(*got, *want))]
     Incomplete {
         /// Bytes of the file that were acknowledged by the bricks.
         got: u64,
@@ -143,6 +143,18 @@ pub enum Failure {
     /// The plugin wrote past the end of the file.
     #[error("the store's plugin wrote past the file's {0} bytes")]
     TooLong(u64),
+    /// The plugin answered a remote read with too many or too few bytes.
+    #[error(
+        "the store's plugin answered {got} bytes at offset {offset}, where the file has {want}"
+    )]
+    BadAnswer {
+        /// The offset of the read.
+        offset: u64,
+        /// Bytes in the answer.
+        got: u64,
+        /// Bytes of the file that the read requested.
+        want: u64,
+    },
     /// The file's attributes on the bricks are invalid.
     #[error("the file's attributes are damaged: {0}")]
     Damaged(&'static str),
@@ -180,6 +192,17 @@ pub enum Failure {
 
 impl std::error::Error for Errno {}
 
+/// A plugin that wrote nothing at all may have restored the file in a way that its recall cannot follow.
+fn incomplete(got: u64, want: u64) -> String {
+    if got > 0 {
+        return format!("the store's plugin wrote only {got} of {want} bytes");
+    }
+    format!(
+        "the store's plugin reports success but wrote none of the {want} bytes through its frame; one that restores files \
+         by other means can only serve reads (features.cloudsync-remote-read on)"
+    )
+}
+
 impl Failure {
     /// The level at which the failure is logged, decided only here. Bugs and damaged marks need attention; decisions of a
     /// user or another client are no fault.
@@ -211,6 +234,7 @@ impl Failure {
             Self::Locked => Errno::EAGAIN,
             Self::Disconnected | Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,
+            Self::BadAnswer { .. } => Errno::EREMOTEIO,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,
             Self::Damaged(_) | Self::Bug => Errno::EIO,

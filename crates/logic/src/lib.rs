@@ -18,6 +18,7 @@
 //! | [`sizes`] | sizes of parts and requests |
 //! | [`host`] | the host as objects and recalls see it |
 //! | [`store`] | the store as objects see it |
+//! | [`remote`] | checks a plugin's answer to a remote read |
 //! | [`objects`] | objects being read or recalled, shared by readers and recalls |
 //! | [`recall`] | jobs that recall files, and the tracker of their writes |
 //! | [`work`] | tasks for worker threads, and the count of work in progress |
@@ -41,6 +42,7 @@ pub mod protocol;
 pub mod queue;
 pub mod ranges;
 pub mod recall;
+pub mod remote;
 pub mod sizes;
 pub mod status;
 pub mod store;

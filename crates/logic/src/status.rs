@@ -54,6 +54,8 @@ pub struct Status<A> {
     pub version: Option<Vec<u8>>,
     /// The record of what was archived.
     pub record: Option<Record>,
+    /// What identifies it in an archive whose names are its own.
+    pub archive_uuid: Option<[u8; 16]>,
     /// The size of the whole file, if this is the first shard of one.
     pub sharded_size: Option<u64>,
     /// Whether it has the size attribute of a cold file (`cs.object_size`).
@@ -68,6 +70,7 @@ pub const MARKS: &[&CStr] = &[
     xattr::KEY,
     xattr::VERSION,
     xattr::RECORD,
+    xattr::ARCHIVE_UUID,
     xattr::SHARDED_SIZE,
 ];
 
@@ -108,6 +111,7 @@ impl<A: Attributes> Status<A> {
             record: value(xattr::RECORD)
                 .and_then(|record| Record::parse(&String::from_utf8(record).ok()?))
                 .filter(|record| remote.as_ref().is_some_and(|key| record.is_of(key))),
+            archive_uuid: value(xattr::ARCHIVE_UUID).and_then(uuid),
             sharded_size: value(xattr::SHARDED_SIZE)
                 .and_then(|value| Some(u64::from_be_bytes(value.get(..8)?.try_into().ok()?))),
             has_left_overs: recorded.is_some(),
@@ -133,6 +137,14 @@ pub const fn state(remote: bool, marked: bool, on_bricks: u64, has_size: bool) -
         (false, true, _) => State::Downloading,
         (false, false, _) => State::Local,
     }
+}
+
+/// Converts the value of an attribute, from which a final zero byte was removed as if it ended a string.
+fn uuid(mut value: Vec<u8>) -> Option<[u8; 16]> {
+    if value.len() == 15 {
+        value.push(0);
+    }
+    value.try_into().ok()
 }
 
 /// The outcome of an attempt to read through the bricks' check of the state.

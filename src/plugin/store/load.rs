@@ -91,6 +91,7 @@ pub fn folder() -> PathBuf {
 
 impl LoadedStore {
     /// Loads the plugin for `name` and initialises it with `options`, or with those of `this` if there are none.
+    /// `remote_read`: the option `cloudsync-remote-read`.
     ///
     /// # Errors
     /// Why the store cannot be loaded, for the log.
@@ -98,6 +99,7 @@ impl LoadedStore {
         this: Xlator,
         name: &str,
         options: Option<DictRef<'_>>,
+        remote_read: bool,
     ) -> Result<Arc<Self>, LoadError> {
         let folder = folder();
         let installed = || table::installed(&folder).join(", ");
@@ -113,7 +115,7 @@ impl LoadedStore {
                 cause,
             })?;
         }
-        let (ops, ext) = open(&path).map_err(|cause| match cause {
+        let tables = open(&path).map_err(|cause| match cause {
             OpenError::Linker(cause) => LoadError::Library {
                 name: name.to_owned(),
                 cause,
@@ -125,7 +127,7 @@ impl LoadedStore {
                 cause,
             },
         })?;
-        start(this, name, ops, ext, options)
+        start(this, name, &tables, options, remote_read)
     }
 }
 
@@ -134,10 +136,12 @@ enum OpenError {
     Lacks(String),
 }
 
-type Tables = (
-    NonNull<sys::store_methods_t>,
-    Option<NonNull<sys::store_methods_ext_t>>,
-);
+struct Tables {
+    ops: NonNull<sys::store_methods_t>,
+    ext: Option<NonNull<sys::store_methods_ext_t>>,
+    /// What dlopen returned.
+    handle: *mut c_void,
+}
 
 /// Loads a library and never unloads it, because its threads may still be running.
 ///
@@ -185,7 +189,8 @@ fn open(path: &Path) -> Result<Tables, OpenError> {
     }
     let ext = find(c"store_ops_ext").map(NonNull::cast);
     ext.map_or(Ok(()), check_host).map_err(OpenError::Lacks)?;
-    Ok((ops, ext))
+    let handle = ManuallyDrop::into_inner(library).into_raw();
+    Ok(Tables { ops, ext, handle })
 }
 
 /// Checks by the dynamic linker's information that a plugin's symbol is data and at least as large as our table. With a
@@ -262,9 +267,9 @@ fn is_in_a_library(address: *const c_void) -> bool {
 fn start(
     this: Xlator,
     name: &str,
-    ops: NonNull<sys::store_methods_t>,
-    ext: Option<NonNull<sys::store_methods_ext_t>>,
+    tables: &Tables,
     options: Option<DictRef<'_>>,
+    remote_read: bool,
 ) -> Result<Arc<LoadedStore>, LoadError> {
     let no_memory = || LoadError::NoMemory(name.to_owned());
     let c_name = CString::new(name).map_err(|_| no_memory())?;
@@ -278,7 +283,9 @@ fn start(
         raw.proxy.options = options.as_ptr();
     }
     // SAFETY: a constant of the plugin.
-    let table = unsafe { ops.as_ref() };
+    let table = unsafe { tables.ops.as_ref() };
+    raw.priv_.remote_read = remote_read;
+    raw.store.handle = tables.handle;
     raw.store.name = c_name.as_ptr().cast_mut();
     raw.store.dlfop = table.fop_download;
     raw.store.rdfop = table.fop_remote_read;
@@ -308,9 +315,10 @@ fn start(
         name: name.to_owned(),
         proxy,
         config,
-        ops,
-        ext,
+        ops: tables.ops,
+        ext: tables.ext,
         reconfiguring: Mutex::new(()),
+        answered: Mutex::default(),
         _c_name: c_name,
     }))
 }

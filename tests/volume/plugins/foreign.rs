@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::Claim;
@@ -146,45 +145,6 @@ fn a_missing_library_of_the_shipped_plugin_is_named() {
     assert!(
         logged[0].contains(clear) && logged[0].contains("local files work"),
         "{logged:?}"
-    );
-}
-
-/// A stand-in for that library, which initializes and does nothing else.
-const LIBRARY: &str = "
-    #include <stdint.h>
-    typedef int32_t (*function)(void);
-    static int32_t fine(void) { return 0; }
-    int32_t get_archstore_methods(function *table);
-    int32_t get_archstore_methods(function *table) { for (int i = 0; i < 8; i++) table[i] = fine; return 0; }
-";
-
-/// With the library, the plugin's own init completes and reads our options.
-#[test]
-fn the_shipped_plugin_runs_with_its_library() {
-    let folder = lab().outer(lab().scratch("back-end"));
-    fs::create_dir_all(&folder).unwrap();
-    let (source, library) = (folder.join("back-end.c"), folder.join("libopenarchive.so"));
-    fs::write(&source, LIBRARY).unwrap();
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .arg(&library)
-        .arg(&source);
-    assert!(cc.status().unwrap().success());
-    let shelf = Shelf::new("shelf", &[STORE_ID]);
-    shelf
-        .volume
-        .set("features.cloudsync-storetype", "cvlt")
-        .unwrap();
-    let options =
-        MountOptions::default().env("LD_LIBRARY_PATH", lab().inner(folder).display().to_string());
-    let mount = shelf.volume.mount(&options).unwrap();
-    fs::write(mount.path().join("local"), "local").unwrap();
-    assert_eq!(fs::read(mount.path().join("local")).unwrap(), b"local");
-    let log = mount.log();
-    assert!(log.contains("store 'cvlt' is up"), "{log}");
-    assert!(
-        log.contains("store id is : path="),
-        "the plugin read its option\n{log}"
     );
 }
 

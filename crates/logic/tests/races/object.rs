@@ -60,6 +60,7 @@ fn status(size: u64) -> Status<Attributes> {
         mark: None,
         version: None,
         record: None,
+        archive_uuid: None,
         sharded_size: None,
         has_left_overs: true,
     }

@@ -57,6 +57,7 @@ fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<
             checksum: None,
             key: String::new(),
         }),
+        archive_uuid: None,
         sharded_size: None,
         has_left_overs: true,
     }
