@@ -232,7 +232,8 @@ pub(crate) unsafe extern "C" fn answered(
         return;
     }
     let count = usize::try_from(count).unwrap_or(0);
-    let pieces = if vector.is_null() {
+    // Some plugins pass an uninitialised piece along with an error.
+    let pieces = if vector.is_null() || op_ret <= 0 {
         &[]
     } else {
         // SAFETY: the plugin's answer, live until its unwind returns.
@@ -240,7 +241,7 @@ pub(crate) unsafe extern "C" fn answered(
     };
     let bytes = guard::catch(Err(Failure::Bug), || reading.take(op_ret, op_errno, pieces));
     guard::catch((), || reading.answer(bytes));
-    guard::catch((), || {
+    guard::catch((), move || {
         if let Some((store, _)) = &*lock(&reading.held) {
             *lock(&store.answered) = Some(Instant::now());
         }
@@ -250,6 +251,8 @@ pub(crate) unsafe extern "C" fn answered(
         let Some((store, running)) = reading.free() else {
             return;
         };
+        // It refers to an inode, which the instance must outlive.
+        drop(reading);
         // The last reference unloads the store, which may wait for the very thread that we are on.
         if let Some(store) = Arc::into_inner(store) {
             let later = move || {
