@@ -190,7 +190,6 @@ impl Volume {
     fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
         match LoadedStore::load(self.this, name, options, self.config().remote_read) {
             Ok(store) => {
-                log::info!("store '{name}' is up");
                 self.set_store(Some(store));
                 true
             }

@@ -103,7 +103,7 @@ impl LoadedStore {
     ) -> Result<Arc<Self>, LoadError> {
         let folder = folder();
         let installed = || table::installed(&folder).join(", ");
-        let library = table::library(name).ok_or_else(|| LoadError::Name {
+        let library = table::library(name, &folder).ok_or_else(|| LoadError::Name {
             name: name.to_owned(),
             installed: installed(),
         })?;
@@ -127,7 +127,10 @@ impl LoadedStore {
                 cause,
             },
         })?;
-        start(this, name, &tables, options, remote_read)
+        let store = start(this, name, &tables, options, remote_read)?;
+        let file = path.file_name().unwrap_or_default();
+        log::info!("store '{name}' is up ({})", file.to_string_lossy());
+        Ok(store)
     }
 }
 

@@ -106,6 +106,33 @@ fn a_c_plugin_of_the_stock_abi_recalls_files() {
     assert!(!shelf.is_cold("summed"));
 }
 
+/// The name that the stock translator knows means the plugin of that name where there is one, and ours elsewhere.
+#[test]
+fn a_plugin_of_one_s_own_can_be_called_cloudsyncs3() {
+    let shelf = Shelf::new("stock", &[BUCKET]);
+    let bytes = pattern(9, 100_000);
+    shelf.write("file", &bytes);
+    shelf.archive("file", "");
+    let stock = lab().outer(plugin_folder().join("libstock.so"));
+    let own = lab().outer(plugin_folder().join("cloudsyncs3.so"));
+    let client = |loaded: &str| {
+        let option = "--xlator-option=*cloudsync.cloudsync-storetype=cloudsyncs3";
+        let mount = shelf.volume.mount(&MountOptions::default().arg(option));
+        let mount = mount.unwrap();
+        let log = mount.log();
+        assert!(log.contains(loaded), "{loaded}\n{log}");
+        mount
+    };
+    // Ours needs other settings.
+    drop(client("store 'cloudsyncs3': its settings are not right"));
+    fs::copy(stock, &own).unwrap();
+    let mount = client("store 'cloudsyncs3' is up (cloudsyncs3.so)");
+    fs::remove_file(own).unwrap();
+    let path = mount.path().join("file");
+    let read = mount.within(PATIENCE, "read", move || fs::read(path));
+    assert_same(&read.unwrap(), &bytes, "file");
+}
+
 /// The plugin reports success although the volume refuses its writes.
 #[test]
 fn a_full_brick_is_detected_for_a_plugin_that_ignores_it() {
