@@ -19,6 +19,14 @@ use crate::host::dict::DictRef;
 /// Patterns that match the names of marks.
 const MARKS: [&CStr; 2] = [c"trusted.glusterfs.cs.*", c"trusted.cloudsync.*"];
 
+/// Attributes that the programs of an archive for the stock translator set on the files that they archive, of which its
+/// plugin gets the first. Lists leave them out too, so that a copy of the file does not have them.
+const OF_ARCHIVES: [&CStr; 3] = [
+    xattr::ARCHIVE_UUID,
+    c"trusted.cloudsync.product-id",
+    c"trusted.cloudsync.store-id",
+];
+
 /// The archiver's names, and the marks that they stand for.
 const STANDS_FOR: [(&CStr, &CStr); 2] =
     [(command::LAST, xattr::LAST), (command::KEPT, xattr::KEPT)];
@@ -37,10 +45,11 @@ pub enum Taken {
 /// Whether this is the name of a mark.
 #[must_use]
 pub fn is_mark(name: &CStr) -> bool {
-    MARKS.iter().any(|pattern| {
-        let prefix = &pattern.to_bytes()[..pattern.count_bytes() - 1];
-        name.to_bytes().starts_with(prefix)
-    })
+    !OF_ARCHIVES.contains(&name)
+        && MARKS.iter().any(|pattern| {
+            let prefix = &pattern.to_bytes()[..pattern.count_bytes() - 1];
+            name.to_bytes().starts_with(prefix)
+        })
 }
 
 /// Returns the mark that the archiver's name stands for.
@@ -54,7 +63,15 @@ pub fn stands_for(name: &CStr) -> Option<&'static CStr> {
 /// Removes marks from the attributes to be set, and replaces the archiver's names by the marks they stand for. `uid`:
 /// the caller's user id.
 pub fn take_out(dict: DictRef<'_>, uid: u32) -> Taken {
-    let marks: usize = hide(dict);
+    let values = OF_ARCHIVES.map(|name| dict.exact_bytes(name));
+    let marks = hide(dict).saturating_sub(values.iter().flatten().count());
+    for (name, value) in OF_ARCHIVES.into_iter().zip(values) {
+        if let Some(value) = value
+            && dict.set_bytes(name, &value).is_err()
+        {
+            return Taken::Forbidden;
+        }
+    }
     for (from, to) in STANDS_FOR {
         let Some(value) = dict.bytes(from) else {
             continue;
@@ -94,6 +111,7 @@ mod tests {
             xattr::UPLOAD_COMPLETE,
             c"trusted.glusterfs.c",
             c"user.cloudsync.kept",
+            xattr::ARCHIVE_UUID,
             c"",
         ] {
             assert!(!is_mark(other), "{other:?}");

@@ -65,13 +65,19 @@ impl DictRef<'_> {
         Some(bytes.strip_suffix(&[0]).unwrap_or(bytes).to_vec())
     }
 
-    /// The value as a gfid.
+    /// All of the value's bytes.
     #[must_use]
-    pub fn gfid(self, key: &CStr) -> Option<Gfid> {
+    pub fn exact_bytes(self, key: &CStr) -> Option<Vec<u8>> {
         let mut bytes = self.bytes(key)?;
         // A final zero byte was removed as if it ended a string.
         bytes.resize(self.length(key)?, 0);
-        bytes.try_into().ok().map(Gfid)
+        Some(bytes)
+    }
+
+    /// The value as a gfid.
+    #[must_use]
+    pub fn gfid(self, key: &CStr) -> Option<Gfid> {
+        self.exact_bytes(key)?.try_into().ok().map(Gfid)
     }
 
     /// The value's length in bytes.

@@ -67,16 +67,24 @@ impl Shelf {
 
 /// Sets what identifies a file in its archive, as the archive's programs do. It ends with a zero byte.
 fn name_in_archive(shelf: &Shelf, name: &str) {
-    let brick = shelf.volume.bricks()[0].join(name);
-    let value = b"fifteen letters\0";
-    xattr::set(brick, "trusted.cloudsync.uuid", value).unwrap();
+    const NAME: &str = "trusted.cloudsync.uuid";
+    let (path, value) = (shelf.path(name), b"fifteen letters\0");
+    shelf.within("set it", move || {
+        xattr::set(&path, NAME, b"another one, 16b").unwrap();
+        xattr::remove(&path, NAME).unwrap();
+        xattr::set(&path, NAME, value).unwrap();
+        assert_eq!(xattr::get(&path, NAME).unwrap().unwrap(), value);
+        // Programs that copy a file with its attributes must not copy it.
+        assert!(!xattr::list(&path).unwrap().any(|listed| listed == NAME));
+    });
 }
 
 #[test]
 fn a_stock_plugin_sees_every_field_in_a_recall() {
-    let shelf = cold(&[BUCKET], &["plain", "named"]);
+    let names = ["plain", "named", "mistake", "after"];
+    let shelf = cold(&[BUCKET], &names);
     name_in_archive(&shelf, "named");
-    for (number, name) in ["plain", "named"].into_iter().enumerate() {
+    for (number, name) in names.into_iter().enumerate() {
         let bytes = shelf.read(name);
         shelf.assert_nothing_wrong();
         assert_same(&bytes.unwrap(), &pattern(number as u64, SIZE), name);

@@ -94,11 +94,29 @@ witness_open(call_frame_t *frame, stock_private_t *priv)
     return -EPROTO;
 }
 
+/* What the stock translator's S3 plugin does after a failed write: takes this->private for a structure of its own. */
+static void
+witness_mistake(xlator_t *this)
+{
+    struct {
+        char *texts[4];
+        gf_boolean_t abortdl;
+        pthread_spinlock_t lock;
+    } *mistaken = this->private;
+
+    pthread_spin_lock(&mistaken->lock);
+    mistaken->abortdl = _gf_true;
+    pthread_spin_unlock(&mistaken->lock);
+}
+
 static int
 witness_download(call_frame_t *frame, void *config)
 {
     cs_local_t *local = frame->local;
     int fd = witness_open(frame, config);
+
+    if (strncmp(local->remotepath, "mistake", 7) == 0)
+        witness_mistake(frame->this);
 
     if (fd >= 0 && (local->dloffset != 0 || local->inode != local->fd->inode))
         fd = -EPROTO;
