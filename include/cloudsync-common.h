@@ -123,7 +123,7 @@ typedef struct _dict dict_t;
 
 /* Identifies a file for a plugin that does not use the object's key. */
 typedef struct cs_loc_xattr {
-    char *file_path; /* path in the volume; owned by this structure */
+    char *file_path; /* the object's key, as in remotepath; owned by this structure */
     uuid_t uuid;     /* trusted.cloudsync.uuid: identifies the file in the archive */
     uuid_t gfid;     /* identifies the file in the volume */
     char *volname;   /* the volume; owned by this structure */
@@ -145,14 +145,14 @@ typedef struct cs_local {
     int op_errno;             /* set by the plugin on failure: the errno for the waiting operation */
     int op_ret;               /* not for plugins */
     fd_t *dlfd;               /* the descriptor to write the file's bytes to */
-    off_t dloffset;           /* for the plugin's use: starts at 0 */
+    off_t dloffset;           /* for the plugin's use: starts at 0, or at a remote read's offset */
     struct iatt stbuf;        /* the file's attributes; ia_size is the size of the whole object */
-    dict_t *xattr_rsp;        /* not for plugins */
-    dict_t *xattr_req;        /* not for plugins */
+    dict_t *xattr_rsp;        /* the file's state and key, as the bricks report them */
+    dict_t *xattr_req;        /* the request for them; of a remote read, with the reader's own keys */
     glusterfs_fop_t fop;      /* the operation that started this */
     gf_boolean_t locked;      /* not for plugins */
     int call_cnt;             /* not for plugins */
-    inode_t *inode;           /* the file */
+    inode_t *inode;           /* a recall: the file; a remote read: NULL, as the stock translator has it: use fd->inode */
     char *remotepath;         /* the object's key in the store, not encoded in any way */
 
     struct {
@@ -204,7 +204,12 @@ typedef struct cs_private {
  *                  FIRST_CHILD(frame->this), in pieces of any size and in any order. It need not wait for the writes:
  *                  the translator counts every acknowledgement. Writes block while too much is in flight. Returns 0,
  *                  or -1 with local->op_errno set. It runs on a thread that may block.
- * fop_remote_read  reads xattrinfo.size bytes at xattrinfo.offset without recalling the file. May be NULL.
+ * fop_remote_read  reads xattrinfo.size bytes at xattrinfo.offset without recalling the file. Used if the plugin has no
+ *                  `fetch` and the option cloudsync-remote-read is on; may be NULL. The frame has the reader's process,
+ *                  user, groups and lock owner. Answers once by STACK_UNWIND_STRICT(readv, frame, ...), on any thread,
+ *                  before or after it returns 0: with all bytes that were asked for, or those up to the end of the file
+ *                  (stbuf.ia_size), or with an error. Or returns -1 without answering, with local->op_errno set. It
+ *                  runs on a thread that may block. The bytes are copied; other parts of the answer are ignored.
  * fop_init         reads this_xl->options. Returns the store's configuration, or NULL on failure.
  * fop_reconfigure  applies changed options; `options` holds all of them. Returns 0, or -1 and keeps the old ones.
  * fop_fini         frees the result of fop_init. Called when no other call is running.
