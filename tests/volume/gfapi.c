@@ -7,6 +7,7 @@
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
  *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the handshake, without a read)
  *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, closing the volume before it is answered)
+ *   gfapi VOLUME HOST LOG quit PATH 0 ''              (a read, closing the volume before it is answered)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,15 +58,28 @@ archive_in_thread(void *arg)
     return NULL;
 }
 
+static void *
+read_in_thread(void *arg)
+{
+    char buffer[4096];
+    glfs_fd_t *fd = glfs_open(leaving.fs, leaving.path, O_RDONLY);
+
+    if (!fd)
+        die("open to read");
+    glfs_read(fd, buffer, sizeof(buffer), 0);
+    __atomic_store_n(&leaving.answered, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
 static void
-leave(glfs_t *fs, const char *path, const char *text)
+leave(glfs_t *fs, const char *path, const char *text, void *(*act)(void *))
 {
     pthread_t thread;
 
     leaving.fs = fs;
     leaving.path = path;
     leaving.text = text;
-    if (pthread_create(&thread, NULL, archive_in_thread, NULL))
+    if (pthread_create(&thread, NULL, act, NULL))
         die("thread");
     sleep(1);
 }
@@ -107,7 +121,9 @@ main(int argc, char **argv)
     if (!strcmp(argv[4], "archive"))
         archive(fs, argv[5], argv[7]);
     else if (!strcmp(argv[4], "leave"))
-        leave(fs, argv[5], argv[7]);
+        leave(fs, argv[5], argv[7], archive_in_thread);
+    else if (!strcmp(argv[4], "quit"))
+        leave(fs, argv[5], argv[7], read_in_thread);
     else
         checksum(fs, argv[5]);
 

@@ -33,11 +33,11 @@ fn name(number: usize) -> String {
 }
 
 /// The resources that a client holds: counts by name.
-type Holding = BTreeMap<String, u64>;
+pub(crate) type Holding = BTreeMap<String, u64>;
 
 /// From the statedump, GlusterFS's objects in use, by pool, and our translator's allocations, by type; and from the
 /// kernel, descriptors, threads and memory.
-fn holding(mount: &Mount) -> Holding {
+pub(crate) fn holding(mount: &Mount) -> Holding {
     let dump = mount.statedump().unwrap();
     let mut held = Holding::new();
     let mut section = "";

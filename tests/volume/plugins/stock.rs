@@ -10,9 +10,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::until;
+use cloudsync_lab::{ADDRESS, until};
 
 use super::{Shelf, lab};
+use crate::leaks::{Holding, holding};
+use crate::native::compiled_in;
 use crate::scene::{PATIENCE, assert_same, errno, pattern};
 
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
@@ -183,6 +185,13 @@ fn an_answer_that_is_not_the_file_s_bytes_is_an_error() {
     assert_same(&part, &pattern(6, SIZE)[..4096], "sync");
 }
 
+/// What a client holds for its reads.
+fn held(shelf: &Shelf) -> Holding {
+    let mut held = holding(shelf.mount());
+    held.retain(|name, _| name == "stacks" || name == "cs_local_t" || name.starts_with("our "));
+    held
+}
+
 #[test]
 fn many_readers_get_their_own_bytes() {
     const READERS: usize = 24;
@@ -190,6 +199,11 @@ fn many_readers_get_their_own_bytes() {
     let shelf = cold(&[BUCKET, REMOTE_READ], &names);
     name_in_archive(&shelf, "named");
     let paths: Vec<PathBuf> = names.map(|name| shelf.path(name)).to_vec();
+    for name in names {
+        shelf.read_part(name, 0, 4096).unwrap();
+    }
+    let before = held(&shelf);
+    assert!(before.contains_key("cs_local_t"), "{before:?}");
     let readers: Vec<_> = (0..READERS)
         .map(|reader| {
             let path = paths[reader % names.len()].clone();
@@ -215,6 +229,48 @@ fn many_readers_get_their_own_bytes() {
     );
     assert!(names.into_iter().all(|name| shelf.is_cold(name)));
     shelf.assert_nothing_wrong();
+    // The plugin's last frame is freed shortly after its reader was answered.
+    let mut after = Holding::new();
+    let freed = || {
+        after = held(&shelf);
+        let more = |(name, count): (&String, &u64)| *count > before.get(name).copied().unwrap_or(0);
+        (!after.iter().any(more)).then_some(())
+    };
+    let freed = until(Duration::from_secs(20), "what was held", freed);
+    freed.unwrap_or_else(|failure| panic!("{failure}\n{before:?}\n{after:?}"));
+}
+
+/// A program that closes its volume while the plugin reads. GlusterFS waits ten seconds for the reader and then frees the
+/// volume: the reader is answered then, and nothing is freed that the plugin uses.
+#[test]
+fn a_program_that_leaves_during_a_remote_read_waits_for_the_plugin() {
+    let shelf = cold(&[BUCKET, REMOTE_READ], &["slower"]);
+    let program = compiled_in(lab(), "gfapi", &["-lgfapi", "-lpthread"]);
+    let log = lab().scratch("log/gfapi-slow.log");
+    let log = log.to_str().unwrap();
+    let words = [
+        shelf.volume.name(),
+        ADDRESS,
+        log,
+        "quit",
+        "/slower",
+        "0",
+        "",
+    ];
+    let started = Instant::now();
+    let outcome = lab().run_with(PATIENCE, program.to_str().unwrap(), words, |_| {});
+    let log = fs::read_to_string(lab().outer(log)).unwrap();
+    let output = outcome.unwrap();
+    let text = output
+        .check()
+        .unwrap_or_else(|failure| panic!("{failure}\n{log}"));
+    assert!(text.starts_with("answered\nfini "), "{text}\n{log}");
+    assert!(log.contains("witness: answers late, cancelled 1"), "{log}");
+    assert!(started.elapsed() < Duration::from_secs(40), "{text}");
+    eprintln!(
+        "| a program leaves during a slow remote read | {} |",
+        text.trim().replace('\n', ", ")
+    );
 }
 
 /// The plugin answers after four seconds, whether or not anybody still waits.

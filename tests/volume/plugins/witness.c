@@ -209,7 +209,7 @@ witness_remote_read(call_frame_t *frame, void *config)
     if (strncmp(how, "later", 5) == 0)
         return witness_start(frame, fd, 20);
     if (strncmp(how, "slow", 4) == 0)
-        return witness_start(frame, fd, 4000);
+        return witness_start(frame, fd, how[4] == 'e' ? 14000 : 4000);
     if (strncmp(how, "short", 5) == 0) {
         witness_answer(frame, fd, 100);
         return 0;
