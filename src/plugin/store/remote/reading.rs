@@ -176,7 +176,7 @@ impl Reading {
             Err(failure) => {
                 log::log!(
                     failure.level(),
-                    "{}: remote read failed, it stays cold: {failure}",
+                    "{}: remote read failed, the file stays cold: {failure}",
                     self.file.inode.path()
                 );
                 ticket.fail(failure.errno());
