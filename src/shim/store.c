@@ -111,7 +111,7 @@ cs_lock_of_s3(cs_proxy_t *self)
     _Static_assert(offsetof(cs_proxy_t, room) == offsetof(cs_proxy_t, priv) + sizeof(cs_private_t),
                    "the room follows the private");
     _Static_assert(offsetof(struct theirs, abortdl) >= sizeof(cs_private_t), "their flag and lock are in the room");
-    return &((struct theirs *)(void *)&self->priv)->lock;
+    return (pthread_spinlock_t *)(void *)((char *)self + offsetof(cs_proxy_t, priv) + offsetof(struct theirs, lock));
 }
 
 cs_proxy_t *
