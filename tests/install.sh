@@ -134,9 +134,9 @@ check 'configure names all that is missing at once' \
 
 check 'configure' run ./configure --prefix=/usr CARGO="$tmp/cargo" CARGO_TARGET_DIR="$target" || finish
 check 'make' run make || finish
-check 'make again does not even ask cargo' eval 'run make && calls 1'
+check 'a second make does not call cargo' eval 'run make && calls 1'
 touch src/lib.rs
-check 'make after a change of a source asks cargo' eval 'run make && calls 2'
+check 'make calls cargo after a source changed' eval 'run make && calls 2'
 
 xlatordir=$(sed -n 's/^xlatordir = //p' Makefile)
 pluginsdir=$(sed -n 's/^pluginsdir = //p' Makefile)
@@ -203,7 +203,7 @@ check 'every file is in its place with its mode' complete cloudsync.so.distrib
 # A hook that calls what does not exist there ends well, and glusterd goes on.
 check 'the hook names the program that is installed' eval \
     'sh -n "${hooks[0]}" && (. <(sed "/^volume=/,\$d" "${hooks[0]}") && [ "$program" = /usr/sbin/cloudsync ])'
-check 'the hook ends well without the program' eval \
+check 'the hook succeeds without the program' eval \
     'sed "s,^program=.*,program=/nonexistent," "${hooks[0]}" >"$tmp/hook" && sh "$tmp/hook" --volname=v -o features.cloudsync=off'
 
 # What a plugin's author has: the installed header, found by pkg-config, and a Makefile. PKG_CONFIG_SYSROOT_DIR is for
@@ -218,31 +218,31 @@ check 'and are installed where the translator looks' eval \
         rm "$plugin_dir/libshelf.so" "$plugin_dir/libstock.so"'
 echo '#include <cloudsync-common.h>' >"$tmp/alone.c"
 cp "$tmp/alone.c" "$tmp/alone.cc"
-check 'the header is enough by itself, in C11' \
+check 'the header compiles by itself, in C11' \
     cc -std=c11 -Wall -Wextra -Werror -fsyntax-only -I "${header%/*}" "$tmp/alone.c"
 check 'and in C++' c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "${header%/*}" "$tmp/alone.cc"
 unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 
 check "the distribution's translator is kept" is "$so.distrib" 640 "$tmp/original"
-check 'whoever has it mapped keeps its bytes' cmp /dev/fd/8 "$tmp/original"
+check 'a process that has it mapped keeps its bytes' cmp /dev/fd/8 "$tmp/original"
 exec 8<&-
 
 exec 8<"$so"
 check 'a second make install' run make install
 check 'every file is in its place with its mode, again' complete cloudsync.so.distrib
-check 'what is kept is still the original' is "$so.distrib" 640 "$tmp/original"
-check 'whoever has our own mapped keeps its bytes' cmp /dev/fd/8 "$artifacts/libcloudsync.so"
+check 'the kept file is still the original' is "$so.distrib" 640 "$tmp/original"
+check 'a process that has ours mapped keeps its bytes' cmp /dev/fd/8 "$artifacts/libcloudsync.so"
 exec 8<&-
 
 echo 'an older build of ours' >"$tmp/older"
 check 'make install over an older build of ours' eval \
     './scripts/place.sh over "$tmp/older" "$so" && run make install && complete cloudsync.so.distrib'
-check 'what is kept is the original after that, too' is "$so.distrib" 640 "$tmp/original"
+check 'the kept file is the original after that, too' is "$so.distrib" 640 "$tmp/original"
 
 echo 'from who knows where' >"$so.new"
 mv "$so.new" "$so"
 check 'make install over a file from elsewhere says so' eval 'run make install && says "came from elsewhere"'
-check 'what is kept is the original even then' is "$so.distrib" 640 "$tmp/original"
+check 'the kept file is the original even then' is "$so.distrib" 640 "$tmp/original"
 
 umask 077
 check 'make uninstall' run make uninstall
@@ -251,7 +251,7 @@ check 'the original is back, byte for byte, and nothing of ours is left' untouch
 check 'our header and its folder are gone' absent "$header" "${header%/*}" "$pc"
 check 'the hooks of glusterd are gone' absent "${hooks[@]}"
 check 'a second make uninstall changes nothing' eval 'run make uninstall && untouched'
-check 'a file of nobody under our name survives make uninstall' eval \
+check 'a file under our name that is not ours survives make uninstall' eval \
     'rm "$so" && echo x >"$so" && run make uninstall && [ -e "$so" ]'
 
 check 'make clean leaves a given target folder alone' eval \
@@ -277,7 +277,7 @@ umask 077
 check 'make install without a translator of the distribution' run make install
 umask 022
 check 'every file is in its place, and nothing is kept' complete
-check 'folders are open to everybody' [ "$(stat -c %a "${so%/*}" "$plugin_dir" "${header%/*}" | sort -u)" = 755 ]
+check 'all users can read the folders' [ "$(stat -c %a "${so%/*}" "$plugin_dir" "${header%/*}" | sort -u)" = 755 ]
 check 'a second install keeps nothing either' eval 'run make install && complete'
 check 'make uninstall leaves no file' eval 'run make uninstall && [ -z "$(find "$DESTDIR" -type f)" ]'
 check 'a file that cannot be copied leaves nothing in its place' eval \
