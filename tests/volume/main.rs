@@ -21,6 +21,7 @@ mod crash;
 mod evidence;
 mod failures;
 mod faults;
+mod features;
 mod gate;
 mod gfapi;
 mod guards;
