@@ -229,9 +229,27 @@ fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
 
 /// Asks the translator for the state, and whether the file holds bytes that no recall wrote.
 fn on_mount(at: &Path) -> std::io::Result<(State, bool)> {
-    let answer = xattr::get(at, text(command::STATE))?.unwrap_or_default();
-    let kept = Answer::parse(&String::from_utf8_lossy(&answer)).kept;
-    Ok((parse_state(&answer), kept > 0))
+    let answer = ask(at)?;
+    let kept = Answer::parse(&answer).kept;
+    Ok((parse_state(answer.as_bytes()), kept > 0))
+}
+
+/// Asks the translator about a file in a mount.
+///
+/// # Errors
+/// Also if the mount does not have the translator: its files must not be taken for local ones.
+pub(crate) fn ask(at: &Path) -> std::io::Result<String> {
+    let answer = match xattr::get(at, text(command::STATE)) {
+        // The bricks do not know the name.
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        answer => answer?,
+    };
+    let answer = answer.ok_or_else(|| {
+        std::io::Error::other(
+            "not in a mount with the translator: use a path in a mount of the volume, with features.cloudsync on",
+        )
+    })?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N] key=KEY` of a cold file and

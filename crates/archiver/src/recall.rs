@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, PathsArgs, RecallArgs};
-use crate::crawl::{State, parse_state, text, walk};
+use crate::crawl::{State, ask, parse_state, text, walk};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::parallel;
@@ -127,13 +127,7 @@ pub(crate) fn cancel(args: &PathsArgs, output: &OutputFlags) -> Result<Ended, Er
 
 /// Asks the translator for the file's state.
 fn state(path: &Path) -> io::Result<State> {
-    let answer = xattr::get(path, text(command::STATE))?;
-    let no_translator = || {
-        io::Error::other(
-            "not in a mount with the translator: use the path in a mount of the volume",
-        )
-    };
-    answer.as_deref().map(parse_state).ok_or_else(no_translator)
+    Ok(parse_state(ask(path)?.as_bytes()))
 }
 
 /// Starts a recall, and waits for its end if `wait`. Returns the file's size in bytes, or `None` if the file is local.

@@ -8,11 +8,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use cloudsync_format::command;
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, StatusArgs};
-use crate::crawl::{Answer, State, crawl, kept, show, text};
+use crate::crawl::{Answer, State, ask, crawl, kept, show};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::recall::why;
@@ -106,13 +105,7 @@ fn of(path: &Path) -> io::Result<Status> {
             "not a regular file; use --summary for directories",
         ));
     }
-    let no_translator = || {
-        io::Error::other(
-            "not in a mount with the translator: use the path in a mount of the volume",
-        )
-    };
-    let answer = xattr::get(path, text(command::STATE))?.ok_or_else(no_translator)?;
-    let Answer { state, key, kept } = Answer::parse(&String::from_utf8_lossy(&answer));
+    let Answer { state, key, kept } = Answer::parse(&ask(path)?);
     Ok(Status {
         event: "status",
         path: show(path),

@@ -22,6 +22,29 @@ fn archived(scene: &Scene, files: u64) {
     assert_eq!(number(&output, "archived"), files, "{output}");
 }
 
+/// With the feature off, the mount has no translator that could tell which files are cold.
+#[test]
+fn mount_without_translator_is_reported() {
+    let mut scene = Scene::new("without");
+    scene.write("file", &pattern(1, 1000));
+    scene.volume.set("features.cloudsync", "off").unwrap();
+    scene.remount();
+    let mount = scene.inside("");
+    for args in [
+        &["status", "--summary", &mount][..],
+        &["recall", "--recursive", "--wait", &mount],
+        &["status", &scene.inside("file")],
+    ] {
+        let outcome = scene.cloudsync(args);
+        assert_eq!(outcome.code(), Some(1), "{outcome}");
+        let printed = outcome.to_string();
+        assert!(
+            printed.contains("not in a mount with the translator"),
+            "{printed}"
+        );
+    }
+}
+
 #[test]
 fn recall_and_status_report_each_file() {
     let scene = Scene::new("recall");
