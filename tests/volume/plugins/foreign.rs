@@ -124,7 +124,7 @@ fn a_plugin_of_one_s_own_can_be_called_cloudsyncs3() {
         mount
     };
     // Ours needs other settings.
-    drop(client("store 'cloudsyncs3': its settings are not right"));
+    drop(client("store 'cloudsyncs3': its settings are invalid"));
     fs::copy(stock, &own).unwrap();
     let mount = client("store 'cloudsyncs3' is up (cloudsyncs3.so)");
     fs::remove_file(own).unwrap();

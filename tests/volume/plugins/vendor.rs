@@ -131,7 +131,7 @@ fn a_recall_by_the_shipped_plugin_fails_and_harms_nothing() {
     assert_eq!(errno(read), libc::EBADMSG);
     assert!(shelf.is_cold("file-0"));
     let log = mount.log();
-    let ours = |line: &&str| line.contains("/file-0") && line.contains("not recalled");
+    let ours = |line: &&str| line.contains("/file-0") && line.contains("recall failed");
     let lines: Vec<_> = log.lines().filter(ours).collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(
