@@ -235,6 +235,12 @@ impl Volume {
         self.this.is_below(c"features/utime")
     }
 
+    /// Whether the volume is erasure-coded. Walks the graph.
+    #[must_use]
+    pub fn is_erasure_coded(&self) -> bool {
+        self.this.is_above(c"cluster/disperse")
+    }
+
     /// Whether a read may start a recall of one more file, of `size` bytes. A call that returns true is charged to the
     /// allowance.
     #[must_use]

@@ -78,6 +78,23 @@ impl Xlator {
         false
     }
 
+    /// Whether a translator of type `kind` is below this one, directly or indirectly.
+    #[must_use]
+    pub fn is_above(self, kind: &CStr) -> bool {
+        // SAFETY: live; the list of children does not change after init.
+        let mut child = unsafe { (*self.as_ptr()).children };
+        // SAFETY: the host's list, in the same graph.
+        while let Some(link) = unsafe { child.as_ref() } {
+            // SAFETY: children live as long as their parents.
+            let below = unsafe { Self::from_raw(link.xlator) };
+            if below.is_some_and(|below| below.is_of_type(kind) || below.is_above(kind)) {
+                return true;
+            }
+            child = link.next;
+        }
+        false
+    }
+
     fn is_of_type(self, kind: &CStr) -> bool {
         // SAFETY: live; the type is set before init and never changes.
         let mine: *const c_char = unsafe { (*self.as_ptr()).type_ };

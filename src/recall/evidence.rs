@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::protocol::heal::{Marks, Origin, conclude, without_parts};
+use cloudsync_logic::protocol::heal::{self, Marks, Origin, conclude, without_parts};
 
 use crate::bricks::file::File;
 use crate::host::child::Status;
@@ -40,7 +40,11 @@ pub fn compare(
             object.and_then(|object| is_in(&object, file, fd, status.on_bricks, marks.recalled))
         }
     };
-    conclude(compared, status, marks, own_times)
+    let known = heal::Volume {
+        own_times,
+        coded: volume.is_erasure_coded(),
+    };
+    conclude(compared, status, marks, known)
 }
 
 /// Whether the first `bytes` bytes of the file equal the object's. `holes`: zeros are not compared.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Bricks that die during a recall or an archive, and restart.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::{Backing, Layout};
+use cloudsync_lab::{Backing, Layout, MountOptions, until};
 
 use super::held::{assert_recalling, bytes, read_again, scene, start_recall};
 use super::wire::await_connection;
@@ -51,6 +52,41 @@ fn a_recall_survives_the_loss_of_a_replica() {
 #[test]
 fn a_recall_survives_the_loss_of_a_fragment() {
     one_brick_of_three("host-disperse", DISPERSE);
+}
+
+/// A client that dies during a write leaves old fragments beside new ones. They read as bytes that nobody wrote, which must
+/// not become the file. The test takes back what each brick got of another write.
+#[test]
+fn bytes_of_fragments_that_do_not_agree_are_never_returned() {
+    let (mut scene, gate) = scene("host-torn", DISPERSE, &["held/file"]);
+    let reader = start_recall(&scene, &gate, "held/file");
+    assert_recalling(&scene, "held/file");
+    // The first burst is on the bricks: half of it on each, since two fragments make the file.
+    // The volume records it a second later; before that, the file counts as empty.
+    let written = |copy: &PathBuf| {
+        let size = xattr::get(copy, "trusted.ec.size").unwrap();
+        fs::metadata(copy).unwrap().blocks() * 512 >= 1 << 20
+            && size.is_some_and(|size| size.iter().any(|byte| *byte != 0))
+    };
+    until(PATIENCE, "the first burst", || {
+        scene.copies("held/file").iter().all(written).then_some(())
+    })
+    .unwrap();
+    scene.take_mount().kill9().unwrap();
+    reader.abandon();
+    for (number, copy) in (0_u64..).zip(scene.copies("held/file")) {
+        let fragment = File::options().write(true).open(copy).unwrap();
+        let taken_back = vec![0; 64 << 10];
+        fragment
+            .write_all_at(&taken_back, (number + 1) * (128 << 10))
+            .unwrap();
+    }
+    gate.open();
+    scene.put_mount(scene.volume.mount(&MountOptions::default()).unwrap());
+    assert_same(&scene.read("held/file").unwrap(), &bytes(), "torn");
+    scene.await_local("held/file");
+    let read = scene.read("held/file").unwrap();
+    assert_same(&read, &bytes(), "torn, when local");
 }
 
 /// The brick's machine loses power, and with it the writes that were acknowledged but not synced; the marks survive. The
@@ -99,7 +135,7 @@ fn a_recall_survives_a_rolling_restart_of_all_bricks() {
             let answer = scene.mount().meta(&file).unwrap_or_default();
             answer.contains("connected = 1").then_some(())
         };
-        cloudsync_lab::until(PATIENCE, "the brick", connected).unwrap();
+        until(PATIENCE, "the brick", connected).unwrap();
     }
     assert_recalling(&scene, "held/file");
     gate.open();

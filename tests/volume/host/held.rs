@@ -29,6 +29,13 @@ impl Reader {
         Self(thread::spawn(move || (fs::read(path), started.elapsed())))
     }
 
+    /// Waits for the end of a read whose client was killed. It may have got the bytes.
+    pub(super) fn abandon(self) {
+        if let (Ok(read), _) = self.0.join().unwrap() {
+            assert_same(&read, &bytes(), "a read of a client that was killed");
+        }
+    }
+
     /// Expects the right bytes or an errno, within the time limit.
     pub(super) fn end(self, mount: &Mount, what: &str) -> Option<i32> {
         let (read, took) = mount.within(PATIENCE, what, move || self.0.join().unwrap());

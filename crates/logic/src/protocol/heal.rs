@@ -10,7 +10,8 @@
 //! The mark of a recall contains the file's gfid and its ctime at that time. Where the volume keeps its own times, our
 //! operations do not change the ctime, so a matching mark explains the bytes well enough to serve reads from the
 //! object. It does not justify removing them: a write by a client whose clock is behind does not change the ctime
-//! either.
+//! either. Erasure-coded volumes are the exception: a client that dies during a write leaves old fragments beside new
+//! ones, which read as bytes that nobody wrote, and there is no other way to tell these from bytes of somebody else.
 
 #![forbid(unsafe_code)]
 
@@ -88,18 +89,46 @@ pub fn is_by_recall<A: Attributes>(own_times: bool, status: &Status<A>, gfid: Gf
     }
 }
 
+/// What is known about the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// It keeps its own times: our operations do not change a file's mtime and ctime.
+    pub own_times: bool,
+    /// It is erasure-coded: if a client dies during a write, some fragments are old and some are new, and the file reads as
+    /// bytes that nobody wrote.
+    pub coded: bool,
+}
+
+/// Whether, by marks and times, nothing but recalls of ours has written to the file since it was archived.
+fn is_unwritten<A: Attributes>(status: &Status<A>, marks: Marks) -> bool {
+    marks.explained || (!marks.changed && status.record.is_some())
+}
+
 /// Determines the origin of the bytes. `compared`: whether they equal the object's, or why the comparison failed.
 ///
 /// # Errors
-/// That failure, if nothing can be concluded from it.
+/// That failure, if nothing can be concluded from it. [`Failure::Damaged`] if the bytes may be those of fragments that do
+/// not agree.
 pub fn conclude<A: Attributes>(
     compared: Result<bool, Failure>,
     status: &Status<A>,
     marks: Marks,
-    own_times: bool,
+    volume: Volume,
 ) -> Result<Origin, Failure> {
+    let own_times = volume.own_times;
     match compared {
         Ok(true) => Ok(Origin::Ours),
+        Ok(false) if volume.coded && marks.recalled && !marks.copied => {
+            match is_unwritten(status, marks) {
+                true => Ok(Origin::Ours),
+                false if own_times => Ok(DIFFERENT),
+                // The recall has moved the times itself.
+                false => Err(Failure::Damaged(
+                    "a recall of it was interrupted on an erasure-coded volume without features.ctime: its bytes may be \
+                     anything; examine it on a brick",
+                )),
+            }
+        }
         Ok(false) => Ok(DIFFERENT),
         Err(failure) => without_comparison(status, marks, own_times, &failure).ok_or(failure),
     }
@@ -142,8 +171,7 @@ fn without_comparison<A: Attributes>(
         // The fragments of an erasure-coded volume do not agree, so nothing can read them: a client died during a
         // write.
         Failure::Brick { errno, .. } if *errno == Errno::EIO => {
-            let ours = marks.explained || (!marks.changed && status.record.is_some());
-            ours.then_some(Origin::Ours)
+            is_unwritten(status, marks).then_some(Origin::Ours)
         }
         // There is nothing to compare with. Part of a file must not become the file: a recall that died has extended it
         // to its full size.

@@ -7,7 +7,7 @@ use cloudsync_logic::decision::Want;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::handshake::{self, Archive, Object};
-use cloudsync_logic::protocol::heal::{Marks, Origin, conclude};
+use cloudsync_logic::protocol::heal::{Marks, Origin, Volume, conclude};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::try_lock;
@@ -108,7 +108,10 @@ impl Work<Client<'_>> for Steps<'_, '_> {
             compared,
             status,
             marks,
-            self.client.world.borrow().own_times,
+            Volume {
+                own_times: self.client.world.borrow().own_times,
+                coded: false,
+            },
         )
     }
 

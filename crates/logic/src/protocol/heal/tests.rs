@@ -120,6 +120,38 @@ fn failed_comparison_keeps_bytes_that_may_be_foreign() {
     }
 }
 
+/// Fragments that do not agree read as bytes that nobody wrote.
+#[test]
+fn different_bytes_of_an_interrupted_recall_are_not_the_file_on_fragments() {
+    let decide = |mark, mtime, own_times, coded| {
+        let mut status = status(50, mark, Some(GFID));
+        if let Some(record) = &mut status.record {
+            record.mtime.seconds = mtime;
+        }
+        let volume = Volume { own_times, coded };
+        conclude(Ok(false), &status, Marks::of(&status, GFID), volume)
+    };
+    // (ctime in the mark, mtime in the record; the file's are 0), own times, erasure-coded
+    for (mark, mtime, own_times, coded, want) in [
+        (mark(GFID, 0), 0, true, true, Some(Origin::Ours)),
+        // Touched since, but not written.
+        (mark(GFID, 1), 0, true, true, Some(Origin::Ours)),
+        (mark(GFID, 1), 7, true, true, Some(DIFFERENT)),
+        (mark(GFID, 1), 7, false, true, None),
+        // No recall began, or it is another file's mark.
+        (None, 0, true, true, Some(DIFFERENT)),
+        (mark(OTHER, 0), 0, true, true, Some(DIFFERENT)),
+        (mark(GFID, 0), 0, true, false, Some(DIFFERENT)),
+        (mark(GFID, 1), 7, false, false, Some(DIFFERENT)),
+    ] {
+        let concluded = decide(mark.clone(), mtime, own_times, coded);
+        match want {
+            Some(origin) => assert_eq!(concluded.unwrap(), origin, "{mark:?} {mtime} {own_times}"),
+            None => assert!(matches!(concluded, Err(Failure::Damaged(_)))),
+        }
+    }
+}
+
 #[test]
 fn plugin_without_ranges_loses_no_foreign_bytes() {
     let decide = |bytes, mark, record, own_times| {
