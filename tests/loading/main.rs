@@ -105,11 +105,10 @@ fn a_build_for_another_major_version_is_refused_by_the_linker() {
             "{}: {text}",
             library.display()
         );
-        assert!(
-            text.contains(&format!("undefined symbol: {symbol}")),
-            "{}: {text}",
-            library.display()
-        );
+        // A build on a newer release of the system may need a newer C library, which is found out first. (Ours need none.)
+        let by_symbol = text.contains(&format!("undefined symbol: {symbol}"));
+        let by_libc = text.contains("version `GLIBC_") && !library.starts_with(&folder);
+        assert!(by_symbol || by_libc, "{}: {text}", library.display());
     }
 }
 
