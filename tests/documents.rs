@@ -88,3 +88,35 @@ fn every_promise_has_a_test() {
         all.len()
     );
 }
+
+/// The README shows some rows of the benchmark, under names of its own. `scripts/bench.sh --save` writes all rows.
+#[test]
+fn figures_in_the_readme_are_those_of_the_saved_run() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let saved = fs::read_to_string(root().join("docs/figures/benchmarks.md")).unwrap();
+    let (_, section) = readme.split_once("\n## How fast\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1);
+    let mut shown = 0;
+    for row in rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let [_, ours, limit, _, ratio] = cells[..] else {
+            panic!("not five cells: {row}");
+        };
+        let (figures, ratio) = (
+            format!("| {ours} | {limit} |"),
+            ratio.trim_end_matches(" |"),
+        );
+        let ratio = format!("| {ratio} |");
+        let found = |line: &str| line.contains(&figures) && line.contains(&ratio);
+        assert!(
+            saved.lines().any(found),
+            "not in docs/figures/benchmarks.md: {row}"
+        );
+        shown += 1;
+    }
+    assert!(shown >= 5, "the table was not understood: {shown} rows");
+}
