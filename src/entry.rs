@@ -21,6 +21,7 @@ use crate::read;
 use crate::recall::tracker;
 use crate::recall::truncation;
 use crate::sys;
+use cloudsync_format::build;
 use cloudsync_logic::errno::Errno;
 
 /// How long `fini` waits for jobs; about as long as gfapi's own shutdown takes.
@@ -95,13 +96,7 @@ fn instance(this: Xlator) -> Option<Arc<Instance>> {
 }
 
 /// What this library is: see [`cloudsync_format::build`].
-static BUILD: &str = concat!(
-    "@(#)cloudsync translator ",
-    env!("CARGO_PKG_VERSION"),
-    " for GlusterFS ",
-    env!("CLOUDSYNC_HOST_MAJOR"),
-    "\n"
-);
+static BUILD: &str = cloudsync_format::build_text!("translator");
 
 /// Whether we were built against the headers of this host: it has just written these fields at *its* offsets, and we
 /// must read the same values at ours.
@@ -133,7 +128,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
     host_log::install();
     guard::install_panic_hook();
     guard::catch(-1, || {
-        log::info!("{}", BUILD.trim_start_matches("@(#)").trim_end());
+        log::info!("{}", build::shown(BUILD));
         if !host_fits(this) {
             log::error!(
                 "built for another GlusterFS than the one that loads it: rebuild cloudsync against the installed headers"

@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::Answer;
-use crate::figures::{Pair, Row};
+use crate::figures::Row;
 use crate::report::digits;
 
 /// The rows: a row's number, how its name begins, and how its limit begins.
@@ -36,8 +36,7 @@ const WIDTH: u32 = 900;
 const HEIGHT: u32 = 44;
 
 /// 1: as good as the limit; 2: twice as fast, or half of the time, instructions or bytes.
-fn nearness(row: &Row, pair: &Pair) -> f64 {
-    let ratio = pair.ours / pair.limit;
+fn nearness(row: &Row, ratio: f64) -> f64 {
     if row.unit.ends_with("/s") {
         ratio
     } else {
@@ -60,7 +59,11 @@ pub(crate) fn draw(path: &Path, rows: &[Row]) -> Answer<()> {
     area.fill(&WHITE)?;
     let most = shown
         .iter()
-        .flat_map(|row| row.pairs.iter().map(|pair| nearness(row, pair)))
+        .flat_map(|row| {
+            row.pairs
+                .iter()
+                .map(|pair| nearness(row, pair.ours / pair.limit))
+        })
         .fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(&area)
         .margin(10)
@@ -75,11 +78,7 @@ pub(crate) fn draw(path: &Path, rows: &[Row]) -> Answer<()> {
     for (at, row) in shown.iter().enumerate() {
         // The first row is on top.
         let base = (count - at - 1) as f64;
-        let ours = if row.unit.ends_with("/s") {
-            row.ratio()
-        } else {
-            row.ratio().recip()
-        };
+        let ours = nearness(row, row.ratio());
         let bar = Rectangle::new([(0.0, base + 0.1), (ours, base + 0.5)], BAR.filled());
         chart.draw_series([bar])?;
         let text = format!(

@@ -64,33 +64,27 @@ impl Xlator {
     /// Whether a translator of type `kind` is above this one, directly or indirectly.
     #[must_use]
     pub fn is_below(self, kind: &CStr) -> bool {
-        // SAFETY: live; the list of parents does not change after init.
-        let mut parent = unsafe { (*self.as_ptr()).parents };
-        // SAFETY: the host's list, in the same graph.
-        while let Some(link) = unsafe { parent.as_ref() } {
-            // SAFETY: parents live as long as their children.
-            let above = unsafe { Self::from_raw(link.xlator) };
-            if above.is_some_and(|above| above.is_of_type(kind) || above.is_below(kind)) {
-                return true;
-            }
-            parent = link.next;
-        }
-        false
+        self.finds(kind, |xlator| xlator.parents)
     }
 
     /// Whether a translator of type `kind` is below this one, directly or indirectly.
     #[must_use]
     pub fn is_above(self, kind: &CStr) -> bool {
-        // SAFETY: live; the list of children does not change after init.
-        let mut child = unsafe { (*self.as_ptr()).children };
+        self.finds(kind, |xlator| xlator.children)
+    }
+
+    /// Whether one of the translators that `next` leads to, directly or indirectly, is of type `kind`.
+    fn finds(self, kind: &CStr, next: fn(&sys::xlator_t) -> *mut sys::xlator_list_t) -> bool {
+        // SAFETY: live; the lists of parents and children do not change after init.
+        let mut link = next(unsafe { &*self.as_ptr() });
         // SAFETY: the host's list, in the same graph.
-        while let Some(link) = unsafe { child.as_ref() } {
-            // SAFETY: children live as long as their parents.
-            let below = unsafe { Self::from_raw(link.xlator) };
-            if below.is_some_and(|below| below.is_of_type(kind) || below.is_above(kind)) {
+        while let Some(this) = unsafe { link.as_ref() } {
+            // SAFETY: all translators of a graph live as long as it does.
+            let found = unsafe { Self::from_raw(this.xlator) };
+            if found.is_some_and(|found| found.is_of_type(kind) || found.finds(kind, next)) {
                 return true;
             }
-            child = link.next;
+            link = this.next;
         }
         false
     }

@@ -19,7 +19,7 @@ const SETTINGS: &str = "features.cloudsync-product-id";
 const REMOTE_READ: &str = "features.cloudsync-remote-read";
 
 /// Reads past the kernel's page cache, so that exactly this range is requested.
-fn read_at(path: &Path, at: usize, length: usize) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_at(path: &Path, at: usize, length: usize) -> std::io::Result<Vec<u8>> {
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_DIRECT)

@@ -6,6 +6,28 @@
 /// How the text begins in the file.
 pub const MARK: &str = "@(#)cloudsync ";
 
+/// The text of a library of this kind, for a `static`. The crate's build script sets CLOUDSYNC_HOST_MAJOR.
+#[macro_export]
+macro_rules! build_text {
+    ($kind:literal) => {
+        concat!(
+            "@(#)cloudsync ",
+            $kind,
+            " ",
+            env!("CARGO_PKG_VERSION"),
+            " for GlusterFS ",
+            env!("CLOUDSYNC_HOST_MAJOR"),
+            "\n"
+        )
+    };
+}
+
+/// The text as people read it, for the log.
+#[must_use]
+pub fn shown(text: &str) -> &str {
+    text.trim_start_matches("@(#)").trim_end()
+}
+
 /// What a library says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {

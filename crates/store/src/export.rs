@@ -10,6 +10,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::{Arc, Once, PoisonError, RwLock};
 
+use cloudsync_format::build;
+
 use crate::abi::{
     self, CallFrame, Dict, FetchIn, Host, ObjectOut, Part, Recall, StoreMethods, StoreMethodsExt,
     Xlator,
@@ -35,13 +37,7 @@ macro_rules! export_store {
 }
 
 /// What this library is: see [`cloudsync_format::build`].
-static BUILD: &str = concat!(
-    "@(#)cloudsync plugin ",
-    env!("CARGO_PKG_VERSION"),
-    " for GlusterFS ",
-    env!("CLOUDSYNC_HOST_MAJOR"),
-    "\n"
-);
+static BUILD: &str = cloudsync_format::build_text!("plugin");
 
 /// The table `store_ops` of a store.
 #[must_use]
@@ -136,8 +132,7 @@ unsafe extern "C" fn init<S: Store>(this: *mut Xlator) -> *mut c_void {
         }
         log_panics();
         abi::install_log();
-        let build = BUILD.trim_start_matches("@(#)").trim_end();
-        host.log(Level::Info, 0, c"fop_init", build);
+        host.log(Level::Info, 0, c"fop_init", build::shown(BUILD));
         let store = open::<S>(host, &host.options(), "the store cannot be used");
         store.map_or(ptr::null_mut(), |store| {
             let config = Config(RwLock::new(Arc::new(store)));

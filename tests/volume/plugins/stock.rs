@@ -4,8 +4,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,23 +15,12 @@ use cloudsync_lab::{ADDRESS, until};
 use super::{Shelf, lab};
 use crate::leaks::{Holding, holding};
 use crate::native::compiled_in;
+use crate::remote::read_at;
 use crate::scene::{PATIENCE, assert_same, errno, pattern};
 
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
 const REMOTE_READ: (&str, &str) = ("features.cloudsync-remote-read", "on");
 const SIZE: usize = 1_000_003;
-
-/// Reads past the kernel's page cache, so that exactly this range is requested.
-fn read_at(path: &Path, at: usize, length: usize) -> io::Result<Vec<u8>> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(path)?;
-    let mut bytes = vec![0; length];
-    let got = file.read_at(&mut bytes, at as u64)?;
-    bytes.truncate(got);
-    Ok(bytes)
-}
 
 /// Cold files with these names, and a client that does not know them yet.
 fn cold(settings: &[(&str, &str)], names: &[&str]) -> Shelf {
