@@ -211,7 +211,8 @@ typedef struct cs_private {
  *                  (stbuf.ia_size), or with an error. Or returns -1 without answering, with local->op_errno set. It
  *                  runs on a thread that may block. The bytes are copied; other parts of the answer are ignored.
  * fop_init         reads this_xl->options. Returns the store's configuration, or NULL on failure.
- * fop_reconfigure  applies changed options; `options` holds all of them. Returns 0, or -1 and keeps the old ones.
+ * fop_reconfigure  applies changed options; `options` holds all of them. Returns 0, or -1 and keeps the old ones. Values
+ *                  of these and of fop_init's options stay valid until fop_fini has returned.
  * fop_fini         frees the result of fop_init. Called when no other call is running.
  */
 typedef struct store_methods {

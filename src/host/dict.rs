@@ -122,6 +122,21 @@ impl DictRef<'_> {
         usize::try_from(removed).unwrap_or(0)
     }
 
+    /// Takes a reference of its own.
+    #[must_use]
+    pub fn keep(self) -> Dict {
+        // SAFETY: live; the reference is the handle's.
+        unsafe { sys::dict_ref(self.as_ptr()) };
+        Dict(self.raw)
+    }
+
+    /// Whether both have the same keys with the same values.
+    #[must_use]
+    pub fn equals(self, other: DictRef<'_>) -> bool {
+        // SAFETY: both are live.
+        unsafe { sys::cs_shim_dict_equals(self.as_ptr(), other.as_ptr()) != 0 }
+    }
+
     /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(self) -> bool {

@@ -18,7 +18,7 @@ use cloudsync_format::checksum::Checksum;
 
 pub use self::load::{LoadError, folder};
 use crate::host::attributes::Attributes;
-use crate::host::dict::DictRef;
+use crate::host::dict::{Dict, DictRef};
 use crate::host::fd::Fd;
 use crate::host::inode::Inode;
 use crate::host::xlator::Xlator;
@@ -34,8 +34,9 @@ pub struct LoadedStore {
     config: NonNull<c_void>,
     ops: NonNull<sys::store_methods_t>,
     ext: Option<NonNull<sys::store_methods_ext_t>>,
-    /// One reconfigure at a time.
-    reconfiguring: Mutex<()>,
+    /// The options that the plugin was given, each once. It may hold pointers into all of them, as the host's own
+    /// `GF_OPTION_RECONF` leaves them.
+    options: Mutex<Vec<Dict>>,
     /// When it last answered a remote read on a thread of its own.
     answered: Mutex<Option<Instant>>,
     /// The name as a C string, to which the proxy points.
@@ -101,17 +102,19 @@ impl LoadedStore {
     /// # Errors
     /// EINVAL: the plugin keeps the old ones and has logged the reason.
     pub fn reconfigure(&self, options: DictRef<'_>) -> Result<(), Errno> {
-        let _one = self
-            .reconfiguring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.options.lock().unwrap_or_else(PoisonError::into_inner);
         let _entered = self.enter();
         // SAFETY: the table is the plugin's constant.
         let Some(reconfigure) = (unsafe { self.ops.as_ref() }).fop_reconfigure else {
             return Ok(());
         };
+        let known = given.iter().position(|old| old.borrow().equals(options));
+        let known = known.unwrap_or_else(|| {
+            given.push(options.keep());
+            given.len() - 1
+        });
         // SAFETY: proxy and dictionary are live; the configuration is the plugin's own.
-        let result = unsafe { reconfigure(self.proxy_xlator(), options.as_ptr()) };
+        let result = unsafe { reconfigure(self.proxy_xlator(), given[known].as_ptr()) };
         if result == 0 {
             Ok(())
         } else {

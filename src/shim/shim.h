@@ -237,6 +237,10 @@ cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length
 void
 cs_shim_dict_remove(dict_t *dict, const char *key);
 
+/* Whether both have the same keys with the same values. (The host's function has another parameter since GlusterFS 11.) */
+int32_t
+cs_shim_dict_equals(dict_t *one, dict_t *other);
+
 /* Sets `key` to a copy of `iatt`. Returns -1 if out of memory. */
 int32_t
 cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt);

@@ -293,6 +293,16 @@ cs_shim_dict_remove(dict_t *dict, const char *key)
 }
 
 int32_t
+cs_shim_dict_equals(dict_t *one, dict_t *other)
+{
+#if CS_HOST_MAJOR > 10
+    return are_dicts_equal(one, other, NULL, NULL, NULL);
+#else
+    return are_dicts_equal(one, other, NULL, NULL);
+#endif
+}
+
+int32_t
 cs_shim_dict_set_iatt(dict_t *dict, const char *key, const struct iatt *iatt)
 {
     struct iatt *copy = gf_memdup(iatt, sizeof(*iatt));

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::LoadedStore;
-use crate::host::dict::DictRef;
+use crate::host::dict::{Dict, DictRef};
 use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::sys;
@@ -281,10 +281,11 @@ fn start(
         NonNull::new(unsafe { sys::cs_shim_proxy_new(this.as_ptr()) }).ok_or_else(no_memory)?;
     // SAFETY: just created, and not shared.
     let raw = unsafe { &mut *proxy.as_ptr() };
-    if let Some(options) = options {
-        // The plugin must read the new options in fop_init; the host still has the old ones in `this`.
-        raw.proxy.options = options.as_ptr();
-    }
+    // During a reconfigure the host still has the old options in `this`.
+    // SAFETY: the host's, live during this call.
+    let options = options.or_else(|| unsafe { DictRef::from_raw((*this.as_ptr()).options) });
+    let options: Vec<_> = options.into_iter().map(DictRef::keep).collect();
+    raw.proxy.options = options.first().map_or(ptr::null_mut(), Dict::as_ptr);
     // SAFETY: a constant of the plugin.
     let table = unsafe { tables.ops.as_ref() };
     raw.priv_.remote_read = remote_read;
@@ -303,9 +304,6 @@ fn start(
         .fop_init
         .and_then(|init| NonNull::new(unsafe { init(proxy_xlator) }));
     drop(entered);
-    // The caller's options are only valid during this call.
-    // SAFETY: live.
-    raw.proxy.options = unsafe { (*this.as_ptr()).options };
     let Some(config) = config else {
         // SAFETY: created above, and not in use.
         unsafe { sys::cs_shim_proxy_free(proxy.as_ptr()) };
@@ -320,7 +318,7 @@ fn start(
         config,
         ops: tables.ops,
         ext: tables.ext,
-        reconfiguring: Mutex::new(()),
+        options: Mutex::new(options),
         answered: Mutex::default(),
         _c_name: c_name,
     }))

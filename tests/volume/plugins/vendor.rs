@@ -37,6 +37,18 @@ fn back_end() -> PathBuf {
     folder
 }
 
+/// A client that has the plugin's library.
+fn with_library(shelf: &Shelf) -> MountOptions {
+    MountOptions::default()
+        .env(
+            "LD_LIBRARY_PATH",
+            lab().inner(back_end()).display().to_string(),
+        )
+        .env("ARCHIVE", shelf.folder.display().to_string())
+        // The plugin keeps pointers into the options that it was given: freed memory is not to look as before.
+        .env("MALLOC_PERTURB_", "165")
+}
+
 /// A volume with the plugin, a cold file of each size, and a client with its library.
 fn cold(settings: &[(&str, &str)], sizes: &[usize]) -> (Shelf, Mount) {
     let shipped = plugin_folder().join("cloudsynccvlt.so");
@@ -55,12 +67,7 @@ fn cold(settings: &[(&str, &str)], sizes: &[usize]) -> (Shelf, Mount) {
         .volume
         .set("features.cloudsync-storetype", "cvlt")
         .unwrap();
-    let options = MountOptions::default()
-        .env(
-            "LD_LIBRARY_PATH",
-            lab().inner(back_end()).display().to_string(),
-        )
-        .env("ARCHIVE", shelf.folder.display().to_string());
+    let options = with_library(&shelf);
     let mount = shelf.volume.mount(&options).unwrap();
     (shelf, mount)
 }
@@ -107,12 +114,7 @@ fn the_shipped_plugin_answers_reads_and_files_stay_cold() {
     // It has no error of its own for a missing object.
     fs::remove_file(shelf.object("file-3")).unwrap();
     let gone = path.join("file-3");
-    let options = MountOptions::default()
-        .env(
-            "LD_LIBRARY_PATH",
-            lab().inner(back_end()).display().to_string(),
-        )
-        .env("ARCHIVE", shelf.folder.display().to_string());
+    let options = with_library(&shelf);
     drop(mount);
     let mount = shelf.volume.mount(&options).unwrap();
     let gone = mount.path().join(gone.file_name().unwrap());
