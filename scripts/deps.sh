@@ -55,7 +55,7 @@ check=(
     # Plugins in C are built as their authors would do it.
     pkg-config g++:c++
 )
-bench=(fio valgrind:/usr/include/valgrind/callgrind.h)
+bench=(fio rclone awscli:aws valgrind:/usr/include/valgrind/callgrind.h)
 packaging=(binutils:strip debhelper dpkg-dev:dpkg-buildpackage lintian rpm:rpmbuild)
 releases=(debootstrap)
 

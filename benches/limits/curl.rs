@@ -56,8 +56,8 @@ pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
 /// Seconds that whole objects took, `at_once` of them concurrently, including curl's start.
 pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<f64> {
     let options = options(stage)?;
-    let transfer = |key: &String| Ok(format!("url = \"{}\"\n{options}", url(stage, key)?));
-    let transfers: Vec<String> = keys.iter().map(transfer).collect::<Answer<_>>()?;
+    let transfer = |key: &String| format!("url = \"{}\"\n{options}", url(stage, key));
+    let transfers: Vec<String> = keys.iter().map(transfer).collect();
     let config = format!(
         "parallel\nparallel-max = {at_once}\n{}",
         transfers.join("next\n")
@@ -80,7 +80,7 @@ fn transfers(
     ranges: &[Range<u64>],
     pace: Option<Duration>,
 ) -> Answer<Vec<Transfer>> {
-    let url = url(stage, key)?;
+    let url = url(stage, key);
     let options = options(stage)?;
     // Each transfer needs all options again.
     let config: Vec<String> = ranges
@@ -122,14 +122,8 @@ fn transfers(
     }
 }
 
-fn url(stage: &Stage, key: &str) -> Answer<String> {
-    let s3 = stage.lab.s3()?;
-    let scheme = if stage.https {
-        s3.https_url()
-    } else {
-        s3.http_url()
-    };
-    Ok(format!("{scheme}/{}/{key}", stage.bucket.name()))
+fn url(stage: &Stage, key: &str) -> String {
+    format!("{}/{}/{key}", stage.bucket.url(), stage.bucket.name())
 }
 
 /// The options of each transfer.

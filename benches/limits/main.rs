@@ -15,6 +15,7 @@
 
 mod client;
 mod curl;
+mod far;
 mod figures;
 mod first;
 mod headlines;
@@ -81,6 +82,7 @@ fn run() -> Answer<bool> {
             5 => local::measure(&stage, &settings),
             6 => memory::measure(&stage, &settings),
             7 => stock::measure(&settings),
+            8 => far::measure(&mut stage, &settings),
             _ => Err("there is no such row".into()),
         };
         eprintln!("row {number}: {:.0?}", started.elapsed());

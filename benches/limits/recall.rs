@@ -18,13 +18,13 @@ use crate::stage::{PATIENCE, Stage, make_cold};
 
 pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut rows = Vec::new();
-    for https in [false, true] {
-        stage.use_https(https)?;
+    let s3 = stage.lab.s3()?;
+    for url in [s3.https_url(), s3.http_url()] {
+        stage.use_store_at(url)?;
         for &size in &settings.recalled {
             rows.extend(of_size(stage, settings, size)?);
         }
     }
-    stage.use_https(false)?;
     Ok(rows)
 }
 
@@ -56,7 +56,7 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
             limit,
         });
     }
-    let scheme = if stage.https { "https" } else { "http" };
+    let (scheme, _) = stage.bucket.url().split_once(':').unwrap_or_default();
     let row = |what: &str, limit: &str, target, pairs| Row {
         number: 1,
         name: format!("{what} {}, {scheme}", named(size)),
@@ -99,7 +99,7 @@ pub(crate) fn seconds_of_dd(stage: &Stage, from: &Path, to: &Path) -> Answer<f64
 }
 
 /// Seconds from the request for a recall until the file is local.
-fn seconds_of_recall(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
+pub(crate) fn seconds_of_recall(stage: &Stage, mount: &Mount, name: &str) -> Answer<f64> {
     let path = mount.path().join(name);
     fs::metadata(&path)?;
     let started = Instant::now();

@@ -8,11 +8,12 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
 
 const USAGE: &str = "\
-usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--disk] [--save]
+usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--stretch 1,5] [--disk] [--save]
   --quick   small sizes and one run: shows that the program works, its figures mean nothing
-  --rows    only these rows of docs/BENCHMARKS.md, 1 to 7
+  --rows    only these rows of docs/BENCHMARKS.md, 1 to 8
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
+  --stretch how many times slower time passes on the way to row 8's far store
   --disk    the brick is in the temporary directory instead of in memory
   --save    writes docs/figures/benchmarks.*, which the documents show; needs all rows at full size";
 
@@ -43,6 +44,12 @@ pub(crate) struct Settings {
     pub(crate) counted: usize,
     /// Row 7: size of the file that is also recalled through the stock translator.
     pub(crate) beside_stock: u64,
+    /// Row 8: how many times slower time passes on the way to the far store.
+    pub(crate) stretches: Vec<u32>,
+    /// Row 8: size of the file that is recalled.
+    pub(crate) far: u64,
+    /// Row 8: number of files of 16 KiB.
+    pub(crate) far_files: usize,
     /// Row 6: number of concurrent files and their sizes.
     pub(crate) concurrent_files: Vec<(usize, u64)>,
 }
@@ -51,7 +58,7 @@ impl Settings {
     fn full() -> Self {
         Self {
             quick: false,
-            rows: (1..=7).collect(),
+            rows: (1..=8).collect(),
             runs: 3,
             disk: false,
             save: false,
@@ -64,6 +71,9 @@ impl Settings {
             local_files: 1000,
             counted: 1000,
             beside_stock: 256 * MIB,
+            stretches: vec![1, 5],
+            far: GIB,
+            far_files: 800,
             concurrent_files: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
         }
     }
@@ -81,6 +91,9 @@ impl Settings {
             local_files: 50,
             counted: 20,
             beside_stock: 4 * MIB,
+            stretches: vec![1],
+            far: 40 * MIB,
+            far_files: 40,
             concurrent_files: vec![(1, 9 * MIB), (20, MIB)],
             ..Self::full()
         }
@@ -104,6 +117,7 @@ impl Settings {
                 "--save" => settings.save = true,
                 "--runs" => settings.runs = value()?.parse()?,
                 "--rows" => settings.rows = list(value()?, |row| Ok(row.parse()?))?,
+                "--stretch" => settings.stretches = list(value()?, |times| Ok(times.parse()?))?,
                 "--sizes" => settings.sizes = list(value()?, bytes)?,
                 _ => return Err(USAGE.into()),
             }
@@ -132,7 +146,7 @@ impl Settings {
         let sizes = self.sizes.iter().chain(&self.recalled).copied();
         sizes
             .chain(concurrent_files)
-            .chain([self.long])
+            .chain([self.long, self.far])
             .sum::<u64>()
             + GIB
     }

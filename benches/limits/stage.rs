@@ -25,10 +25,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 /// The running components.
 #[derive(Debug)]
 pub(crate) struct Stage {
+    /// At the URL that is used now.
     pub(crate) bucket: Bucket,
     pub(crate) volume: Volume,
-    /// Whether the store is used through https.
-    pub(crate) https: bool,
     pub(crate) lab: Lab,
     /// The archiver.
     program: PathBuf,
@@ -51,25 +50,20 @@ impl Stage {
         let mut stage = Self {
             bucket,
             volume,
-            https: false,
             lab,
             program: crate::profile()?.join("cloudsync"),
         };
-        stage.use_https(false)?;
+        let url = stage.bucket.url().to_owned();
+        stage.use_store_at(url)?;
         Ok(stage)
     }
 
-    /// Uses the store through http or https from now on.
-    pub(crate) fn use_https(&mut self, https: bool) -> Answer<()> {
-        let bucket = if https {
-            &self.bucket.over_https()
-        } else {
-            &self.bucket
-        };
+    /// Uses the store at this URL from now on.
+    pub(crate) fn use_store_at(&mut self, url: String) -> Answer<()> {
+        self.bucket = self.bucket.at(url);
         let trust = format!("ca={}", self.lab.s3()?.ca_pem().display());
         let more = [("features.cloudsync-store-id", trust.as_str())];
-        self.volume.set_store(bucket, &more)?;
-        self.https = https;
+        self.volume.set_store(&self.bucket, &more)?;
         Ok(())
     }
 
@@ -102,16 +96,20 @@ impl Stage {
     /// Archives everything below a folder of the volume, as users do.
     pub(crate) fn archive(&self, folder: &str) -> Answer<()> {
         let brick = self.lab.inner(self.on_brick(folder)).display().to_string();
-        let program = self.program.to_str().ok_or("a path that is no text")?;
-        let args = [
+        self.cloudsync(&[
             "archive",
             "--older-than=0s",
             "--order=found",
             "--no-progress",
             &brick,
-        ];
-        self.run(program, &args)?;
+        ])?;
         Ok(())
+    }
+
+    /// Runs the archiver's program, which must succeed.
+    pub(crate) fn cloudsync(&self, args: &[&str]) -> Answer<Outcome> {
+        let program = self.program.to_str().ok_or("a path that is no text")?;
+        self.run(program, args)
     }
 
     /// An archived file of that size, and its key.

@@ -86,10 +86,22 @@ impl Bucket {
     /// The same bucket over https.
     #[must_use]
     pub fn over_https(&self) -> Self {
+        self.at(self.server.https_url())
+    }
+
+    /// The same bucket at another URL of its server, such as a relay's.
+    #[must_use]
+    pub fn at(&self, url: String) -> Self {
         Self {
-            url: self.server.https_url(),
+            url,
             ..self.clone()
         }
+    }
+
+    /// The URL of its server.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The options for a volume that stores its cold files in this bucket, in the order of the README.

@@ -38,6 +38,7 @@ mod ceph;
 mod claim;
 mod client;
 mod diagnose;
+pub mod far;
 pub mod http;
 mod lab;
 pub mod machine;
