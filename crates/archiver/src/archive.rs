@@ -123,7 +123,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
             older_than: selection.older_than,
         };
         let one = |candidate: &Candidate| one(&archiver, candidate, &tally, &limits, screen);
-        through(feed, task.pace.jobs.into(), &limits, &tally, &one)?;
+        through(feed, task.pace.jobs, &limits, &tally, &one)?;
     }
     screen.clear();
     let mut summary = tally.summary(started.elapsed());
@@ -132,10 +132,10 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
     Ok((summary, limits.ended(&tally)))
 }
 
-/// Runs `one` in `jobs` threads on every file from `feed`. Once a limit is reached, files already queued are dropped.
+/// Runs `one` in at most `jobs` threads on every file from `feed`. Once a limit is reached, files already queued are dropped.
 fn through(
     feed: Feed<'_>,
-    jobs: usize,
+    jobs: u16,
     limits: &Limits,
     tally: &Tally,
     one: &(dyn Fn(&Candidate) + Sync),

@@ -13,7 +13,7 @@ mod archive;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
-use values::{duration, secret};
+use values::{duration, jobs, secret};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
 ///
@@ -208,8 +208,8 @@ pub(crate) struct VerifyArgs {
     /// Accept an object of another version (etag) that holds the same file: after a move to another bucket or provider
     #[arg(long)]
     pub(crate) adopt: bool,
-    /// Number of objects to check at once
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// The largest number of objects to check at once, up to 256; auto: as many as bring more
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
     pub(crate) jobs: u16,
     /// Store overrides.
     #[command(flatten)]

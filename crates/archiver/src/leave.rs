@@ -16,7 +16,7 @@ use crate::cli::{OutputFlags, PrepareOffArgs};
 use crate::crawl::{Extent, Walked, is_gone, text, walk_extent};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::parallel::parallel;
+use crate::parallel::{AUTO, parallel};
 use crate::recall::start_recall;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::folder::leaving;
@@ -27,8 +27,6 @@ pub(crate) mod guard;
 
 /// How many cold files are listed without --verbose.
 const FIRST: u64 = 10;
-/// Concurrent recalls; as many as a client runs by default.
-const JOBS: usize = 16;
 /// Recall passes, because other clients may archive during one.
 const PASSES: usize = 3;
 
@@ -197,7 +195,7 @@ impl Leaver<'_> {
             });
         };
         parallel(
-            JOBS,
+            AUTO,
             |give: &(dyn Fn(PathBuf) -> bool + Sync)| self.crawl(&|path| give(path.to_owned())),
             &one,
         );

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::command;
 use rustix::io::Errno;
@@ -17,14 +17,14 @@ use crate::cli::{OutputFlags, PathsArgs, RecallArgs};
 use crate::crawl::{State, ask, parse_state, text, walk};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::parallel::parallel;
+use crate::parallel::{AUTO, parallel};
 use crate::report::{Event, Screen};
 
-/// Concurrent recalls; as many as a client runs by default, so more would only queue.
-const JOBS: usize = 16;
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// After this number of consecutive polls that find a file cold, its recall is considered failed.
-const MAX_COLD_POLLS: u32 = 20;
+/// How soon the state is asked again at first; the pause doubles up to [`LONGEST_POLL`].
+const FIRST_POLL: Duration = Duration::from_millis(2);
+const LONGEST_POLL: Duration = Duration::from_millis(100);
+/// If a file is found cold for so long, its recall is considered failed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
@@ -67,7 +67,7 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         screen.failure(&Event::new("failed", path).why(why));
     };
     parallel(
-        JOBS,
+        AUTO,
         |give: &(dyn Fn(PathBuf) -> bool + Sync)| {
             for path in &args.paths {
                 if !path.is_dir() {
@@ -148,20 +148,22 @@ fn wait_for(path: &Path) -> Result<(), String> {
     // A read waits for the recall, and returns its error.
     let read = File::open(path).and_then(|mut file| file.read(&mut [0]));
     read.map_err(|error| why(&error))?;
-    let mut cold = 0;
+    let mut cold_since = Instant::now();
+    let mut pause = FIRST_POLL;
     loop {
         match state(path).map_err(|error| why(&error))? {
             State::Local => return Ok(()),
-            State::Cold => cold += 1,
-            State::Between => cold = 0,
+            State::Cold => {}
+            State::Between => cold_since = Instant::now(),
         }
-        if cold > MAX_COLD_POLLS {
+        if cold_since.elapsed() > PATIENCE {
             return Err("it is still cold; see the client's log for the reason".to_owned());
         }
         if interrupted() {
             return Err("interrupted; the recall continues".to_owned());
         }
-        thread::sleep(POLL_INTERVAL);
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_POLL);
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         screen.failure(&Event::new("cannot check", path).why(why));
     };
     parallel(
-        args.jobs.into(),
+        args.jobs,
         |give: &(dyn Fn(Found) -> bool + Sync)| {
             let each = |found: Found| {
                 let cold = found.state != State::Local;

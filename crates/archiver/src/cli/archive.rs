@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::StoreFlags;
-use super::values::{bytes, duration, percent, positive};
+use super::values::{bytes, duration, jobs, percent, positive};
 
 /// Which files to archive.
 #[derive(Args, Clone, Debug)]
@@ -66,8 +66,8 @@ pub(crate) struct PaceFlags {
     /// At most this number of bytes per second: 10M
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) bytes_per_second: Option<u64>,
-    /// Number of files to archive at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// The largest number of files to archive at once, up to 256; auto: as many as bring more
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
     pub(crate) jobs: u16,
     /// Stop when more than this percentage of the files failed ...
     #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = percent)]

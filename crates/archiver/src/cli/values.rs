@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use cloudsync_format::settings;
 
+use crate::parallel::AUTO;
+
 /// The error is the expected syntax, as for the parsers below.
 pub(super) fn bytes(text: &str) -> Result<u64, &'static str> {
     settings::parse_bytes(text).ok_or("expected a number of bytes, such as 4096, 64K or 1M")
@@ -20,6 +22,17 @@ pub(crate) fn percent(text: &str) -> Result<f64, &'static str> {
     number
         .filter(|percent| (0.0..=100.0).contains(percent))
         .ok_or("expected a percentage between 0% and 100%")
+}
+
+/// Parses the largest number of threads: `64`, or `auto`.
+pub(crate) fn jobs(text: &str) -> Result<u16, &'static str> {
+    if text == "auto" {
+        return Ok(AUTO);
+    }
+    let number = text.parse().ok();
+    number
+        .filter(|number| (1..=256).contains(number))
+        .ok_or("expected a number from 1 to 256, or auto")
 }
 
 pub(super) fn positive(text: &str) -> Result<f64, &'static str> {

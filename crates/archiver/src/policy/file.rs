@@ -43,10 +43,18 @@ struct RawPolicy {
     rules: Vec<RawRule>,
 }
 
+/// `64`, or `"auto"`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Jobs {
+    Number(i64),
+    Word(String),
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawLimits {
-    jobs: Option<u16>,
+    jobs: Option<Jobs>,
     files_per_second: Option<f64>,
     bytes_per_second: Option<String>,
     stop_percent: Option<f64>,
@@ -139,10 +147,12 @@ impl Policy {
 
 impl RawRule {
     fn check(self, limits: &RawLimits) -> Result<Rule, String> {
-        let jobs = limits.jobs.unwrap_or(32);
-        if !(1..=256).contains(&jobs) {
-            return Err("limits: jobs: expected 1 to 256".to_owned());
-        }
+        let jobs = match &limits.jobs {
+            None => values::jobs("auto"),
+            Some(Jobs::Number(number)) => values::jobs(&number.to_string()),
+            Some(Jobs::Word(word)) => values::jobs(word),
+        };
+        let jobs = jobs.map_err(|expected| format!("limits: jobs: {expected}"))?;
         let percent = |name, text: Option<String>| {
             let parsed = text.map(|text| values::percent(&text)).transpose();
             parsed.map_err(|expected| format!("{name}: {expected}"))
