@@ -245,6 +245,8 @@ typedef struct cs_fetch {
     /* Optional, for a store whose response with the bytes also has everything that `head` returns: if it is called before
      * the first `write`, `head` is not called for this object. */
     void (*describe)(void *sink, const cs_object_t *object);
+    /* Optional: the store asked for fewer requests, and this one will be repeated. Fewer are sent at once then. */
+    void (*throttled)(void *sink);
 } cs_fetch_t;
 
 /*

@@ -25,6 +25,7 @@ use crate::work::workers;
 use cloudsync_logic::decision::{self, Action, MAX_ATTEMPTS, Want};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::depths::DEPTHS;
 use cloudsync_logic::objects::limits::LIMITS;
 
 /// The translator of one volume.
@@ -157,6 +158,9 @@ impl Instance {
             (c"bricks-check-the-state", check.to_owned()),
             (c"memory-of-objects", memory.to_string()),
             (c"connections", connections.to_string()),
+            (c"depth-of-small-files", DEPTHS.small().to_string()),
+            (c"depth-of-parts", DEPTHS.parts().to_string()),
+            (c"connections-without-memory", LIMITS.refused().to_string()),
             (c"reads-waiting", number(reads)),
             (c"reads-from-the-store", count(&volume.objects.reads)),
             (c"files-recalled", count(&counters.recalled)),

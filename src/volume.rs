@@ -23,6 +23,7 @@ use cloudsync_logic::allowance::{Allowance, Answer};
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::depths::DEPTHS;
 use cloudsync_logic::objects::limits::LIMITS;
 use cloudsync_logic::work::busy::Busy;
 use cloudsync_logic::work::task::Home;
@@ -83,6 +84,7 @@ impl Volume {
         });
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
         LIMITS.set(&config);
+        DEPTHS.set(&config);
         errnos::choose(config.errnos);
         let busy = Arc::new(Busy::default());
         let volume = Arc::new(Self {
@@ -170,6 +172,7 @@ impl Volume {
 
     fn set_config(&self, config: Config) {
         LIMITS.set(&config);
+        DEPTHS.set(&config);
         errnos::choose(config.errnos);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }

@@ -55,7 +55,6 @@ pub fn bring(
                     job,
                     fd,
                     tracker: &tracker,
-                    ranges: config.ranges,
                     give_up: config.give_up,
                 };
                 fetch::fetch(&object, &parts, &target)

@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use cloudsync_format::checksum::{Algorithm, Checksum};
@@ -22,6 +23,7 @@ use crate::recall::job::Job;
 use crate::recall::tracker::Tracker;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::objects::depths::{DEPTHS, File, Stream};
 use cloudsync_logic::objects::limits::{LIMITS, Use};
 use cloudsync_logic::objects::source;
 use cloudsync_logic::queue::Parts;
@@ -37,8 +39,6 @@ pub struct Target<'a> {
     pub fd: &'a Fd,
     /// Counts the writes.
     pub tracker: &'a Arc<Tracker>,
-    /// The number of parts to fetch at once.
-    pub ranges: usize,
     /// Whether to cancel the recall when no operation waits for it.
     pub give_up: bool,
 }
@@ -56,6 +56,8 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
     } else {
         None
     };
+    let large = !object.source.is_one_piece() && parts.left(2) > 1;
+    let file = large.then(|| DEPTHS.file());
     let fetching = Fetching {
         object,
         parts,
@@ -64,24 +66,10 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
         stopped: AtomicBool::new(false),
         checked: Mutex::new(Instant::now()),
         done: Mutex::default(),
+        file: file.as_ref(),
+        threads: AtomicUsize::new(1),
     };
-    let threads = parts.left(target.ranges);
-    std::thread::scope(|scope| {
-        for number in 1..threads {
-            // With fewer threads the recall is slower, which is not an error.
-            let Some(more) = LIMITS.more() else {
-                break;
-            };
-            let body = || {
-                fetching.run(Use::More);
-                drop(more);
-            };
-            if thread::spawn_scoped(scope, format!("glfs_cspart{number}"), body).is_err() {
-                break;
-            }
-        }
-        fetching.run(Use::Recall);
-    });
+    std::thread::scope(|scope| fetching.run(scope, None));
     let done = fetching
         .done
         .into_inner()
@@ -116,6 +104,10 @@ struct Fetching<'a> {
     /// When the free space was last checked.
     checked: Mutex<Instant>,
     done: Mutex<Done>,
+    /// What a file of several parts shares the process's parts with others by.
+    file: Option<&'a File<'a>>,
+    /// Numbers thread names.
+    threads: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -129,19 +121,45 @@ impl Fetching<'_> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches parts until none is left or one failed.
-    fn run(&self, purpose: Use) {
+    /// Fetches parts until none is left or one failed, or until `stream`, which is `None` for the job's own thread, is not
+    /// wanted any more.
+    fn run<'s>(&'s self, scope: &'s Scope<'s, '_>, stream: Option<&Stream<'_>>) {
         let _entered = self.object.source.this.enter();
         while !self.stopped.load(Ordering::Acquire)
+            && !stream.is_some_and(Stream::should_end)
             && let Some(range) = self.parts.next()
         {
-            if let Err(failure) = self.part(range, purpose) {
+            self.grow(scope);
+            let purpose = match stream {
+                Some(_) => Use::More,
+                None => Use::Recall,
+            };
+            if let Err(failure) = self.part(range, purpose, scope) {
                 // In this order, because the threads that this stops fail too, and must not be recorded as the first
                 // failure.
                 self.done().failed.get_or_insert(failure);
                 self.stopped.store(true, Ordering::Release);
             }
         }
+    }
+
+    /// Starts one more thread if there is work for it, the store can use it and memory is left.
+    fn grow<'s>(&'s self, scope: &'s Scope<'s, '_>) {
+        if self.parts.left(1) == 0 {
+            return;
+        }
+        let Some(stream) = self.file.and_then(File::more) else {
+            return;
+        };
+        let Some(memory) = LIMITS.more() else {
+            return;
+        };
+        let number = self.threads.fetch_add(1, Ordering::Relaxed);
+        // With fewer threads the recall is slower, which is not an error.
+        let _started = thread::spawn_scoped(scope, format!("glfs_cspart{number}"), move || {
+            self.run(scope, Some(&stream));
+            drop((stream, memory));
+        });
     }
 
     fn keep_going(&self) -> Result<(), Failure> {
@@ -227,7 +245,12 @@ impl Fetching<'_> {
         })
     }
 
-    fn part(&self, range: Range<u64>, purpose: Use) -> Result<(), Failure> {
+    fn part<'s>(
+        &'s self,
+        range: Range<u64>,
+        purpose: Use,
+        scope: &'s Scope<'s, '_>,
+    ) -> Result<(), Failure> {
         self.check_space()?;
         let mut sum = self.algorithm.map(Algorithm::compute);
         self.object.stream(
@@ -238,7 +261,13 @@ impl Fetching<'_> {
                 if let Some(sum) = &mut sum {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);
                 }
-                self.write(at, chunk, which)
+                let bytes = which.len();
+                self.write(at, chunk, which)?;
+                if let Some(file) = self.file {
+                    file.did(bytes, self.parts.left(1) > 0);
+                    self.grow(scope);
+                }
+                Ok(())
             },
         )?;
         if let Some(sum) = sum {

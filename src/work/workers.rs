@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::host::guard;
 use crate::host::thread;
 use cloudsync_logic::host::NoThread;
+use cloudsync_logic::objects::depths::DEPTHS;
 
 /// How long an idle thread waits for work before it ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -23,6 +24,10 @@ type Task = Box<dyn FnOnce() + Send>;
 /// A pool of threads for one kind of work.
 pub struct Pool {
     name: &'static str,
+    /// How many threads are worth while, at most the limit of [`Pool::run`].
+    worthwhile: fn() -> usize,
+    /// Called after each task, with whether others are waiting.
+    did: fn(bool),
     state: Mutex<State>,
     work: Condvar,
 }
@@ -37,18 +42,24 @@ struct State {
     queue: VecDeque<Task>,
     threads: usize,
     idle: usize,
+    /// The last limit of [`Pool::run`].
+    limit: usize,
     /// Numbers thread names.
     started: usize,
 }
 
 /// Recalls of small files.
-pub static SMALL: Pool = Pool::new("glfs_csrec");
+pub static SMALL: Pool = Pool::measured(
+    "glfs_csrec",
+    || DEPTHS.small(),
+    |waiting| DEPTHS.did_small(waiting),
+);
 
 /// Handshakes, which query the store.
 pub static ARCHIVES: Pool = Pool::new("glfs_csarc");
 
 /// Recalls of large files.
-pub static LARGE: Pool = Pool::new("glfs_csbig");
+pub static LARGE: Pool = Pool::measured("glfs_csbig", || DEPTHS.large(), |_| {});
 
 /// Requests to the store that readers wait for.
 pub static READS: Pool = Pool::new("glfs_csget");
@@ -61,12 +72,19 @@ pub static LOCKS: Pool = Pool::new("glfs_cslck");
 
 impl Pool {
     const fn new(name: &'static str) -> Self {
+        Self::measured(name, || usize::MAX, |_| {})
+    }
+
+    const fn measured(name: &'static str, worthwhile: fn() -> usize, did: fn(bool)) -> Self {
         Self {
             name,
+            worthwhile,
+            did,
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 threads: 0,
                 idle: 0,
+                limit: 1,
                 started: 0,
             }),
             work: Condvar::new(),
@@ -87,25 +105,31 @@ impl Pool {
         task: impl FnOnce() + Send + 'static,
     ) -> Result<(), NoThread> {
         let mut pool = self.state();
+        pool.limit = limit.max(1);
         pool.queue.push_back(Box::new(task));
-        if pool.idle >= pool.queue.len() || pool.threads >= limit.max(1) {
+        if pool.idle >= pool.queue.len() {
             drop(pool);
             self.work.notify_one();
             return Ok(());
         }
-        let name = format!("{}{}", self.name, pool.started);
-        pool.threads += 1;
-        pool.started += 1;
-        // Under the lock, so that nobody counts a thread that cannot be started.
-        if thread::spawn(name, || self.serve()).is_ok() {
-            return Ok(());
-        }
-        pool.threads -= 1;
-        if pool.threads > 0 {
+        if pool.threads >= self.limit(&pool) || self.start(&mut pool) || pool.threads > 0 {
             return Ok(());
         }
         pool.queue.pop_back();
         Err(NoThread)
+    }
+
+    fn limit(&self, pool: &State) -> usize {
+        pool.limit.min((self.worthwhile)()).max(1)
+    }
+
+    /// Starts a thread. Under the lock, so that nobody counts one that cannot be started. Returns whether it could.
+    fn start(&'static self, pool: &mut State) -> bool {
+        let name = format!("{}{}", self.name, pool.started);
+        let started = thread::spawn(name, || self.serve()).is_ok();
+        pool.threads += usize::from(started);
+        pool.started += usize::from(started);
+        started
     }
 
     /// The number of tasks that wait for a thread.
@@ -114,13 +138,25 @@ impl Pool {
         self.state().queue.len()
     }
 
-    fn serve(&self) {
+    fn serve(&'static self) {
         let mut pool = self.state();
         loop {
+            let limit = self.limit(&pool);
+            if pool.threads > limit {
+                pool.threads -= 1;
+                // It may have been woken for a task, which another one does then.
+                self.work.notify_one();
+                return;
+            }
             if let Some(task) = pool.queue.pop_front() {
+                // More may be worth while than when the tasks were queued.
+                if pool.idle < pool.queue.len() && pool.threads < limit {
+                    self.start(&mut pool);
+                }
                 drop(pool);
                 guard::catch((), task);
                 pool = self.state();
+                (self.did)(!pool.queue.is_empty());
                 continue;
             }
             pool.idle += 1;

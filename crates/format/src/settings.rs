@@ -70,6 +70,16 @@ impl Settings {
         })
     }
 
+    /// Whether the value of `key` is `auto`. Such a key is taken; any other value is left for a method that parses it.
+    pub fn auto(&mut self, key: &'static str) -> bool {
+        let auto = self.left.get(key).is_some_and(|value| value == "auto");
+        if auto {
+            self.left.remove(key);
+            self.known.push(key);
+        }
+        auto
+    }
+
     /// The text of `key`, if it is in the list.
     pub fn text(&mut self, key: &'static str) -> Option<String> {
         self.known.push(key);

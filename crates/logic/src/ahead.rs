@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Computes the read-ahead: nothing for random reads, and increasing amounts for sequential ones.
+//! Computes the read-ahead: nothing for random reads, and for sequential ones as much as they need to go on without waiting:
+//! twice as much whenever a read had to wait. That is the store's distance times the reader's speed, without measuring
+//! either.
 
 #![forbid(unsafe_code)]
 
@@ -9,8 +11,6 @@ use std::ops::Range;
 const STREAMS: usize = 4;
 /// The first read-ahead of a stream that has become sequential, in bytes.
 const FIRST: u64 = 256 << 10;
-/// The maximum read-ahead, in bytes.
-const FARTHEST: u64 = 8 << 20;
 /// By how many bytes a stream's requests may be out of order, since the kernel and the host have several in flight.
 const DISORDER: u64 = 1 << 20;
 
@@ -29,8 +29,9 @@ struct Stream {
 }
 
 impl Ahead {
-    /// Records a read of `range`. Returns how many bytes after it are likely to be read next.
-    pub fn after(&mut self, range: &Range<u64>) -> u64 {
+    /// Records a read of `range`. `waits`: its bytes are not in memory yet. `most`: the maximum read-ahead in bytes.
+    /// Returns how many bytes after it are likely to be read next.
+    pub fn after(&mut self, range: &Range<u64>, waits: bool, most: u64) -> u64 {
         let near = |stream: &Stream| {
             range.start <= stream.at.saturating_add(DISORDER)
                 && stream.at <= range.end.saturating_add(DISORDER)
@@ -38,8 +39,8 @@ impl Ahead {
         let mut stream = match self.streams.iter().position(near) {
             Some(place) => {
                 let mut stream = self.streams.remove(place);
-                if range.end > stream.at {
-                    stream.ahead = (stream.ahead * 2).clamp(FIRST, FARTHEST);
+                if range.end > stream.at && (waits || stream.ahead == 0) {
+                    stream.ahead = (stream.ahead * 2).clamp(FIRST, most.max(FIRST));
                 }
                 stream
             }
@@ -60,27 +61,27 @@ mod tests {
     use super::*;
 
     const STEP: u64 = 128 << 10;
+    const MOST: u64 = 8 << 20;
 
     #[test]
-    fn the_view_grows_while_a_reader_goes_on() {
+    fn the_view_grows_while_a_reader_waits() {
         let mut ahead = Ahead::default();
-        let seen: Vec<u64> = (0..8)
-            .map(|step| ahead.after(&(step * STEP..(step + 1) * STEP)))
-            .collect();
+        let mut read = |step, waits| ahead.after(&(step * STEP..(step + 1) * STEP), waits, MOST);
+        let seen: Vec<u64> = (0..8).map(|step| read(step, true)).collect();
         let k = 1 << 10;
-        assert_eq!(
-            seen,
-            [
-                0,
-                256 * k,
-                512 * k,
-                1024 * k,
-                2048 * k,
-                4096 * k,
-                FARTHEST,
-                FARTHEST
-            ]
-        );
+        let doubled = [256, 512, 1024, 2048, 4096].map(|kib| kib * k);
+        assert_eq!(seen[..6], [&[0][..], &doubled].concat());
+        assert_eq!(seen[6..], [MOST, MOST]);
+        assert_eq!(read(8, false), MOST, "it does not shrink");
+    }
+
+    #[test]
+    fn a_reader_who_never_waits_needs_no_more() {
+        let mut ahead = Ahead::default();
+        for step in 0..100 {
+            let seen = ahead.after(&(step * STEP..(step + 1) * STEP), false, MOST);
+            assert!(seen <= FIRST, "{seen}");
+        }
     }
 
     #[test]
@@ -88,7 +89,7 @@ mod tests {
         let mut ahead = Ahead::default();
         for place in [7, 3, 90, 20, 61, 44, 12, 80_u64] {
             let at = place << 30;
-            assert_eq!(ahead.after(&(at..at + 4096)), 0);
+            assert_eq!(ahead.after(&(at..at + 4096), true, MOST), 0);
         }
     }
 
@@ -96,12 +97,19 @@ mod tests {
     fn requests_out_of_order_are_one_reader_and_two_readers_are_two() {
         let mut ahead = Ahead::default();
         let far = 1 << 40;
+        let mut read = |start: u64, step: u64| {
+            ahead.after(
+                &(start + step * STEP..start + (step + 1) * STEP),
+                true,
+                MOST,
+            )
+        };
         for step in [1, 0, 3, 2, 5, 4] {
-            ahead.after(&(step * STEP..(step + 1) * STEP));
-            ahead.after(&(far + step * STEP..far + (step + 1) * STEP));
+            read(0, step);
+            read(far, step);
         }
-        assert!(ahead.after(&(6 * STEP..7 * STEP)) >= FIRST);
-        assert!(ahead.after(&(far + 6 * STEP..far + 7 * STEP)) >= FIRST);
+        assert!(read(0, 6) >= FIRST);
+        assert!(read(far, 6) >= FIRST);
         assert_eq!(ahead.streams.len(), 2);
     }
 
@@ -109,7 +117,7 @@ mod tests {
     fn reading_the_same_again_looks_no_further() {
         let mut ahead = Ahead::default();
         for _ in 0..10 {
-            assert_eq!(ahead.after(&(0..4096)), 0);
+            assert_eq!(ahead.after(&(0..4096), true, MOST), 0);
         }
     }
 }

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use cloudsync_format::option;
@@ -15,18 +17,33 @@ pub const STORETYPE: &str = option::text(option::STORETYPE);
 /// The option with the settings of recalls and reads.
 pub const PRODUCT_ID: &str = option::text(option::PRODUCT_ID);
 
+/// The memory for bytes of objects if the settings do not say: a part of the machine's, within these bounds.
+static MEMORY: LazyLock<u64> = LazyLock::new(|| {
+    let total = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory_of(&total)
+});
+
+/// Of the text of /proc/meminfo (proc(5)), which counts in KiB.
+fn memory_of(meminfo: &str) -> u64 {
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
+    let total = total.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    (total.unwrap_or(0) * 1024 / 32).clamp(64 << 20, 256 << 20)
+}
+
 /// Settings of recalls and reads, from [`PRODUCT_ID`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Number of files recalled at once, in this process.
+    /// The maximum number of files recalled at once, in this process.
     pub recalls: usize,
     /// Bytes in flight to the bricks, for each recall.
     pub window: u64,
-    /// Number of parts of a large file fetched at once.
+    /// The maximum number of parts of a large file fetched at once.
     pub ranges: usize,
     /// Bytes of objects kept in memory, in this process.
     pub memory: u64,
-    /// Number of connections to the store, in this process.
+    /// The maximum number of connections to the store, in this process.
     pub connections: usize,
     /// Bytes per second from the store, in this process; 0: unlimited.
     pub rate: u64,
@@ -91,11 +108,11 @@ impl KeepFree {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            recalls: 16,
+            recalls: 256,
             window: 8 << 20,
-            ranges: 4,
-            memory: 64 << 20,
-            connections: 64,
+            ranges: 64,
+            memory: *MEMORY,
+            connections: 256,
             rate: 0,
             allowed: Allowed {
                 files: 0,
@@ -120,15 +137,32 @@ impl Config {
     pub fn parse(product_id: &str) -> Result<Self, Error> {
         let mut list = Settings::parse(product_id)?;
         let mut config = Self::default();
-        let count = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        if let Some(recalls) = list.number("recalls", 1, 256, "a number from 1 to 256")? {
-            config.recalls = count(recalls);
-        }
-        if let Some(ranges) = list.number("ranges", 1, 64, "a number from 1 to 64")? {
-            config.ranges = count(ranges);
-        }
-        if let Some(most) = list.number("connections", 1, 1024, "a number from 1 to 1024")? {
-            config.connections = count(most);
+        let ceilings = [
+            (
+                "recalls",
+                256,
+                "a number from 1 to 256, or auto",
+                &mut config.recalls,
+            ),
+            (
+                "ranges",
+                64,
+                "a number from 1 to 64, or auto",
+                &mut config.ranges,
+            ),
+            (
+                "connections",
+                1024,
+                "a number from 1 to 1024, or auto",
+                &mut config.connections,
+            ),
+        ];
+        for (key, most, expected, ceiling) in ceilings {
+            if !list.auto(key)
+                && let Some(number) = list.number(key, 1, most, expected)?
+            {
+                *ceiling = usize::try_from(number).unwrap_or(usize::MAX);
+            }
         }
         if let Some(files) = list.number("guard-files", 0, u64::MAX, "a number of files")? {
             config.allowed.files = files;
@@ -156,7 +190,10 @@ impl Config {
         if let Some(window) = bytes(&mut list, "window", 128 << 10, 1 << 30, "128K to 1G")? {
             config.window = window;
         }
-        if let Some(memory) = bytes(&mut list, "memory", 1 << 20, 64 << 30, "1M to 64G")? {
+        if !list.auto("memory")
+            && let Some(memory) =
+                bytes(&mut list, "memory", 1 << 20, 64 << 30, "1M to 64G, or auto")?
+        {
             config.memory = memory;
         }
         if let Some(text) = list.text("keep-free") {
@@ -234,6 +271,8 @@ mod tests {
                 remote_read: false,
             }
         );
+        let auto = Config::parse("recalls=auto,ranges=auto,connections=auto,memory=auto").unwrap();
+        assert_eq!(auto, Config::default());
         let bad = [
             "recalls=0",
             "recalls=x",
@@ -252,5 +291,12 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn memory_follows_the_machine() {
+        let of = |kib: u64| memory_of(&format!("MemTotal:       {kib} kB\nMemFree:  1 kB\n")) >> 20;
+        assert_eq!([1 << 20, 4 << 20, 64 << 20].map(of), [64, 128, 256]);
+        assert_eq!(memory_of("") >> 20, 64);
     }
 }

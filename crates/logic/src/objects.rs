@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunk;
+pub mod depths;
 pub mod get;
 pub mod identity;
 pub mod limits;

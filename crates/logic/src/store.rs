@@ -63,4 +63,7 @@ pub trait Sink {
 
     /// Receives the store's metadata of the whole object, if they are sent along with its bytes.
     fn describe(&mut self, object: Object);
+
+    /// Called when the store asked for fewer requests.
+    fn throttled(&mut self);
 }

@@ -35,6 +35,9 @@ pub trait Sink {
     fn describe(&mut self, object: &Object) {
         let _ = object;
     }
+
+    /// Tell that the store asked for fewer requests, before the request is repeated: fewer are sent at once then.
+    fn throttled(&mut self) {}
 }
 
 /// A store. There is one value per volume; several threads call it at once, and every method may block.

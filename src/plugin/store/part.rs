@@ -23,6 +23,15 @@ unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t
     });
 }
 
+unsafe extern "C" fn throttled(sink: *mut c_void) {
+    guard::catch((), || {
+        // SAFETY: as above.
+        if let Some(sink) = unsafe { sink.cast::<&mut dyn Sink>().as_mut() } {
+            sink.throttled();
+        }
+    });
+}
+
 unsafe extern "C" fn write(sink: *mut c_void, bytes: *const c_void, length: usize) -> c_int {
     guard::catch(libc::EIO, || {
         // SAFETY: `fetch` passed it, for the length of its call, and waits for the plugin.
@@ -88,6 +97,7 @@ impl LoadedStore {
             cancelled: Some(cancelled),
             sink: (&raw mut sink).cast(),
             describe: Some(describe),
+            throttled: Some(throttled),
         };
         // SAFETY: everything that `what` refers to outlives the call, which runs on this thread.
         let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };

@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
+use std::time::Instant;
 
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Pool};
 use crate::objects::chunk::Chunk;
+use crate::objects::depths::DEPTHS;
 use crate::objects::limits::{LIMITS, Lease, Use};
 use crate::objects::source::{Source, compare};
 use crate::store::{self, Part, Sink, Store as _};
@@ -174,6 +176,7 @@ fn fetch<R: Receiver>(
         piece: None,
         on_chunk,
         failed: None,
+        asked: Some(Instant::now()),
     };
     let mut fetched = source.store.fetch(&part(version.as_deref()), &mut sink);
     if fetched == Err(Errno::ESTALE)
@@ -225,10 +228,15 @@ struct ChunkSink<'a, 'b, 'c, 'd, R: Receiver> {
     on_chunk: &'a mut OnChunk<'d, BufferOf<R>>,
     /// The sink's own failure, of which the plugin only returns the errno.
     failed: Option<Failure>,
+    /// When the store was asked, until it answers.
+    asked: Option<Instant>,
 }
 
 impl<R: Receiver> ChunkSink<'_, '_, '_, '_, R> {
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(asked) = self.asked.take() {
+            DEPTHS.answered(asked.elapsed());
+        }
         LIMITS.pace(bytes.len() as u64);
         while !bytes.is_empty() {
             let (mut buffer, lease) = match self.buffer.take() {
@@ -299,5 +307,11 @@ impl<R: Receiver> Sink for ChunkSink<'_, '_, '_, '_, R> {
 
     fn describe(&mut self, found: store::Object) {
         self.object.source().learn(found);
+    }
+
+    fn throttled(&mut self) {
+        // What the store answers after that says nothing of how far away it is.
+        self.asked = None;
+        DEPTHS.throttled();
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A holder of chunks that can be evicted.
@@ -45,12 +45,17 @@ struct Memory {
 struct Connections {
     limit: usize,
     used: usize,
+    /// Those of recalls that have only one.
+    recalls: usize,
     /// Bytes reserved for the receive buffers of readers' connections.
     read_buffers: u64,
     /// Bytes reserved for the receive buffers of recalls' connections.
     recall_buffers: u64,
     /// The memory for all receive buffers.
     max_buffers: u64,
+    /// How often a recall did without another connection for lack of memory, and when the log last told that.
+    refused: u64,
+    told: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ pub struct Lease<'a> {
 #[derive(Debug)]
 pub struct Connection<'a> {
     limits: &'a Limits,
+    purpose: Use,
     _ahead: Ahead<'a>,
 }
 
@@ -96,8 +102,12 @@ pub struct Ahead<'a> {
 }
 
 /// The maximum memory of a connection for bytes received but not yet consumed. Measured with the S3 plugin: 1.1 MiB in
-/// the HTTP client, as much again in transit from it, and the rest for malloc's overhead and the waiting thread.
+/// the HTTP client, as much again in transit from it, and the rest for malloc's overhead and [`THREAD`].
 const BUFFER: u64 = 3 << 20;
+/// The memory of a waiting thread: its stack, and what a request allocates.
+const THREAD: u64 = 400 << 10;
+/// So many recalls at once wait for no buffers.
+const UNBUFFERED: usize = 16;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -123,6 +133,18 @@ impl Limits {
         let bytes = memory.used + memory.buffers;
         drop(memory);
         (bytes, lock(&self.connections).used)
+    }
+
+    /// The maximum read-ahead of a file, in bytes.
+    #[must_use]
+    pub fn read_ahead(&self) -> u64 {
+        lock(&self.memory).limit / 2
+    }
+
+    /// How often a recall did without another connection for lack of memory.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        lock(&self.connections).refused
     }
 
     /// Reserves memory. Blocks until enough is free, and evicts chunks for that.
@@ -177,9 +199,9 @@ impl Limits {
     /// Reserves the receive buffer of one more connection for a recall that has one already; `None` if there is no
     /// room. Does not wait, since the recall can continue with the connections that it has.
     pub fn more(&self) -> Option<Ahead<'_>> {
-        let connections = lock(&self.connections);
-        // As of the connections, a quarter is reserved for readers.
-        if connections.recall_buffers + BUFFER > connections.max_buffers / 4 * 3 {
+        let mut connections = lock(&self.connections);
+        if connections.recall_buffers + BUFFER > connections.max_recalls() {
+            connections.refuse();
             return None;
         }
         Some(self.ahead(connections, Use::More, BUFFER))
@@ -204,7 +226,7 @@ impl Limits {
     /// Takes a connection for a request of `bytes` bytes. Blocks until one is free.
     pub fn connection(&self, purpose: Use, bytes: u64) -> Connection<'_> {
         let buffer = match purpose {
-            Use::Read | Use::Recall => bytes.min(BUFFER),
+            Use::Read | Use::Recall => (bytes + THREAD).min(BUFFER),
             Use::More => 0,
         };
         let mut connections = lock(&self.connections);
@@ -218,8 +240,10 @@ impl Limits {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         connections.used += 1;
+        connections.recalls += usize::from(purpose == Use::Recall);
         Connection {
             limits: self,
+            purpose,
             _ahead: self.ahead(connections, purpose, buffer),
         }
     }
@@ -248,15 +272,40 @@ impl Connections {
         }
     }
 
-    /// Readers wait for other readers' receive buffers, not for those of recalls; recalls wait for no buffers.
+    /// Counts a connection for which memory is lacking, and tells it at most every ten minutes.
+    fn refuse(&mut self) {
+        const QUIET: Duration = Duration::from_secs(600);
+        self.refused += 1;
+        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
+            self.told = Some(Instant::now());
+            log::info!(
+                "recalls use all the memory for connections: they may get faster with a larger memory= in {}",
+                config::PRODUCT_ID
+            );
+        }
+    }
+
+    /// The memory for the receive buffers of recalls: as of the connections, a quarter is reserved for readers.
+    const fn max_recalls(&self) -> u64 {
+        self.max_buffers / 4 * 3
+    }
+
+    /// Readers wait for other readers' receive buffers, and beyond half of the memory for those of recalls; of the recalls, those wait that are
+    /// more than [`UNBUFFERED`].
     fn has_room(&self, purpose: Use, buffer: u64) -> bool {
         let for_recalls = self.limit - self.limit / 4;
         let (max, fits) = match purpose {
             Use::Read => (
                 self.limit,
-                self.read_buffers == 0 || self.read_buffers + buffer <= self.max_buffers / 2,
+                self.read_buffers == 0
+                    || self.read_buffers + buffer <= self.max_buffers / 2
+                    || self.read_buffers + self.recall_buffers + buffer <= self.max_buffers,
             ),
-            Use::Recall | Use::More => (for_recalls, true),
+            Use::Recall => (
+                for_recalls,
+                self.recalls < UNBUFFERED || self.recall_buffers + buffer <= self.max_recalls(),
+            ),
+            Use::More => (for_recalls, true),
         };
         self.used < max.max(1) && fits
     }
@@ -292,7 +341,10 @@ impl Drop for Ahead<'_> {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        lock(&self.limits.connections).used -= 1;
+        let mut connections = lock(&self.limits.connections);
+        connections.used -= 1;
+        connections.recalls -= usize::from(self.purpose == Use::Recall);
+        drop(connections);
         self.limits.closed.notify_all();
     }
 }

@@ -18,7 +18,7 @@ use crate::host::{Buffer as _, Host, Ticket as _};
 use crate::objects::chunk::Chunk;
 use crate::objects::get::{self, Get, KeepGoing};
 use crate::objects::identity::Identity;
-use crate::objects::limits::Use;
+use crate::objects::limits::{LIMITS, Use};
 use crate::objects::source::Source;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -126,28 +126,34 @@ impl<H: Host> Object<H> {
     pub fn read(self: &Arc<Self>, ticket: H::Ticket, read_ahead: bool) {
         let range = self.range(&ticket);
         let mut state = self.lock();
-        let ahead = state.ahead.after(&range);
-        let mut wanted = range.clone();
+        let present = state.coverage.extents(&range);
+        let ahead = state
+            .ahead
+            .after(&range, present.is_none(), LIMITS.read_ahead());
+        // Extending the read-ahead at each read would make small requests; of a long one, half would be too much.
+        let soon = (ahead / 2).max(ahead.saturating_sub(2 * H::PART));
+        let (mut wanted, mut most) = (range.clone(), H::PART);
         if self.source.is_one_piece() {
             wanted = 0..self.source.identity.size;
         } else if read_ahead
             && !state
                 .coverage
-                .gaps(&(range.end..self.ahead_end(&range, ahead / 2)), H::PART)
+                .gaps(&(range.end..self.ahead_end(&range, soon)), H::PART)
                 .is_empty()
         {
-            // Only once less than half of the read-ahead is left: extending it at each read would make small requests.
+            // Smaller requests than those of a recall, so that more of them are in flight.
+            most = H::PART / 2;
             wanted.end = self.ahead_end(&range, ahead);
         }
         let gaps = if range.is_empty() {
             Vec::new()
         } else {
-            state.coverage.gaps(&wanted, H::PART)
+            state.coverage.gaps(&wanted, most)
         };
         for gap in &gaps {
             state.coverage.request(gap);
         }
-        let ready = match state.coverage.extents(&range) {
+        let ready = match present {
             Some(extents) => Some((ticket, extents)),
             None => {
                 state.reads.push(Read {

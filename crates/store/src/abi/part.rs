@@ -20,9 +20,10 @@ pub struct FetchIn {
     cancelled: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
     sink: *mut c_void,
     describe: Option<unsafe extern "C" fn(*mut c_void, *const ObjectOut)>,
+    throttled: Option<unsafe extern "C" fn(*mut c_void)>,
 }
 
-const _: () = assert!(size_of::<FetchIn>() == 72);
+const _: () = assert!(size_of::<FetchIn>() == 80);
 
 /// A part to fetch, for the duration of one call.
 pub(crate) struct Part<'a> {
@@ -128,6 +129,13 @@ impl Sink for Part<'_> {
             let object = ObjectOut::of(object);
             // SAFETY: as above; the object is copied.
             unsafe { describe(self.raw.sink, &raw const object) };
+        }
+    }
+
+    fn throttled(&mut self) {
+        if let Some(throttled) = self.raw.throttled {
+            // SAFETY: as above.
+            unsafe { throttled(self.raw.sink) };
         }
     }
 }
