@@ -156,6 +156,10 @@ impl Instance {
             (c"operations-waiting", number(load.map(|load| load.1))),
             (c"jobs-without-a-thread", without.to_string()),
             (c"bricks-check-the-state", check.to_owned()),
+            (
+                c"brick-disconnects",
+                volume.bricks.disconnects().to_string(),
+            ),
             (c"memory-of-objects", memory.to_string()),
             (c"connections", connections.to_string()),
             (c"depth-of-small-files", DEPTHS.small().to_string()),

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::types::{EncodingType, MultipartUpload, Object as Entry};
+use aws_sdk_s3::types::{
+    Delete, EncodingType, Error as Refusal, MultipartUpload, Object as Entry, ObjectIdentifier,
+};
 use cloudsync_store::{Listed, StoreError};
 
 use crate::failure;
@@ -102,6 +104,62 @@ pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
         Ok(_) | Err(StoreError::Missing(_)) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes up to 1000 objects. Returns an error for each that may still be there.
+pub(crate) async fn delete_all(store: &S3, keys: &[&str]) -> Vec<(String, StoreError)> {
+    let all = |error: StoreError| {
+        keys.iter()
+            .map(|key| ((*key).to_owned(), error.clone()))
+            .collect()
+    };
+    let object = |key: &&str| {
+        ObjectIdentifier::builder()
+            .key(store.settings.key(key))
+            .build()
+    };
+    let objects: Result<Vec<_>, _> = keys.iter().map(object).collect();
+    let list = objects.and_then(|objects| {
+        Delete::builder()
+            .set_objects(Some(objects))
+            .quiet(true)
+            .build()
+    });
+    let list = match list {
+        Ok(list) => list,
+        Err(error) => return all(StoreError::Other(error.to_string())),
+    };
+    let deleted = persist(store.settings.retries, async || {
+        let request = store.client.delete_objects().bucket(&store.settings.bucket);
+        let answer = request.delete(list.clone()).send().await;
+        answer.map_err(|error| failure::of(&error, &store.place))
+    });
+    match deleted.await {
+        Ok(answer) => answer
+            .errors()
+            .iter()
+            .filter_map(|error| refused(store, error))
+            .collect(),
+        Err(error) => all(error),
+    }
+}
+
+/// An object that the store did not remove, and why.
+fn refused(store: &S3, error: &Refusal) -> Option<(String, StoreError)> {
+    let code = error.code().unwrap_or_default();
+    if code == "NoSuchKey" {
+        return None;
+    }
+    let key = error.key().unwrap_or_default();
+    let key = key.strip_prefix(&store.settings.prefix).unwrap_or(key);
+    let text = error.message().unwrap_or("no explanation");
+    let why = format!("{text} ({code}, {})", store.place);
+    let error = match code {
+        "AccessDenied" => StoreError::PermissionDenied(why),
+        "SlowDown" => StoreError::Throttled(why),
+        _ => StoreError::Other(why),
+    };
+    Some((key.to_owned(), error))
 }
 
 pub(crate) async fn unfinished(

@@ -97,6 +97,10 @@ impl Sink for Watched<'_> {
     fn describe(&mut self, object: &Object) {
         self.sink.describe(object);
     }
+
+    fn throttled(&mut self) {
+        self.sink.throttled();
+    }
 }
 
 fn under_way(store: &S3, state: State) -> String {

@@ -74,6 +74,20 @@ impl Archive for S3 {
         runtime(THREADS)?.block_on(list::delete(self, key))
     }
 
+    fn delete_all(&self, keys: &[&str]) -> Vec<(String, StoreError)> {
+        let one = |key: &&str| Some(((*key).to_owned(), self.delete(key).err()?));
+        // The request is XML, in which a key with other characters could turn into another key.
+        let plain = |key: &&str| key.chars().all(|c| matches!(c, ' '..='~'));
+        let failed = match runtime(THREADS) {
+            Ok(runtime) if keys.iter().all(plain) => runtime.block_on(list::delete_all(self, keys)),
+            _ => return keys.iter().filter_map(one).collect(),
+        };
+        // Some servers cannot delete several objects, or not with the checksum that the SDK sends. What else they refuse,
+        // they refuse again, with a better reason.
+        let again = failed.iter().map(|(key, _)| key.as_str());
+        again.filter_map(|key| one(&key)).collect()
+    }
+
     fn unfinished(
         &self,
         prefix: &str,

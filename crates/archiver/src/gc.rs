@@ -10,9 +10,10 @@
 //! The remaining candidates are searched for in all files, with one crawl per batch. A file that cannot be read is not
 //! proof of absence: nothing is deleted while a brick cannot be reached or a file cannot be read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use cloudsync_format::object::Key;
@@ -23,6 +24,7 @@ use crate::cli::{GcArgs, OutputFlags};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::lock::Lock;
+use crate::parallel::{AUTO, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
@@ -40,6 +42,8 @@ use sightings::Sightings;
 
 /// Candidates held in memory, about 20 MB.
 const BATCH: usize = 100_000;
+/// Objects that are examined again, and then deleted, together. Few, because a file may change in between.
+const GROUP: usize = 50;
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
@@ -68,11 +72,16 @@ struct Collector<'a> {
     store: &'a dyn Archive,
     args: &'a GcArgs,
     screen: &'a Screen,
+    mount: &'a Mount,
     judge: Judge<'a>,
     roots: Roots,
-    sightings: Sightings,
-    batch: Vec<Candidate>,
-    summary: Summary,
+    sightings: Mutex<Sightings>,
+    batch: Mutex<Vec<Candidate>>,
+    summary: Mutex<Summary>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the command and prints its summary.
@@ -90,33 +99,34 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     let sightings = Sightings::open(&folder)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
-    let mut collector = Collector {
+    let collector = Collector {
         store: store.as_ref(),
         args,
         screen: &screen,
+        mount: &mount,
         judge: Judge::new(&mount, store.as_ref(), args.grace),
         roots: Roots::find(volume, &mount, &also)?,
-        sightings,
-        batch: Vec::new(),
-        summary: Summary {
+        sightings: Mutex::new(sightings),
+        batch: Mutex::default(),
+        summary: Mutex::new(Summary {
             event: "summary",
             ..Summary::default()
-        },
+        }),
     };
     if args.delete {
-        collector
-            .judge
-            .all_bricks_there()
+        mount
+            .with_all_bricks(|| ())
             .map_err(|why| Error::start("nothing is deleted", why))?;
     }
     let prefix = format!("{}/", volume.id);
     let place = |error: StoreError| Error::start(format!("volume {}", volume.name), error);
     let listed = collector.all(&prefix)?;
     let Collector {
-        sightings,
-        mut summary,
-        ..
+        sightings, summary, ..
     } = collector;
+    let sightings = sightings.into_inner();
+    let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let sightings = sightings.unwrap_or_else(PoisonError::into_inner);
     sightings.finish(listed.is_ok() && !interrupted())?;
     listed.map_err(place)?;
     let unfinished = store
@@ -145,52 +155,59 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
 
 impl Collector<'_> {
     /// Examines every object. The inner result is the store's.
-    fn all(&mut self, prefix: &str) -> Result<Result<(), StoreError>, Error> {
-        let store = self.store;
-        let mut failed = None;
-        let listed = store.list(prefix, &mut |object| {
-            self.examine(&object);
-            if self.batch.len() >= BATCH
-                && let Err(error) = self.settle()
-            {
-                failed = Some(error);
-            }
-            let Summary {
-                objects,
-                unreferenced,
-                ..
-            } = self.summary;
-            self.screen.looking(|| Progress {
-                seen: objects,
-                done: unreferenced,
-                failed: 0,
+    fn all(&self, prefix: &str) -> Result<Result<(), StoreError>, Error> {
+        let list = |give: &(dyn Fn(Listed) -> bool + Sync)| {
+            let mut settled = Ok(());
+            let listed = self.store.list(prefix, &mut |object| {
+                let examined = self.is_old_enough(&object) && !give(object);
+                if lock(&self.batch).len() >= BATCH {
+                    settled = self.settle();
+                }
+                self.show();
+                if examined || interrupted() || settled.is_err() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
-            if interrupted() || failed.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => self.settle().map(|()| listed),
-        }
+            settled.map(|()| listed)
+        };
+        let listed = parallel(AUTO, list, &|object| self.examine(&object))?;
+        self.settle().map(|()| listed)
     }
 
-    /// Adds a listed object to the batch if its own file does not need it.
-    fn examine(&mut self, object: &Listed) {
-        let Some(key) = Key::parse(&object.key) else {
-            return;
-        };
-        self.summary.objects += 1;
-        self.sightings.listed(&object.key);
+    fn show(&self) {
+        let summary = lock(&self.summary);
+        let (seen, done) = (summary.objects, summary.unreferenced);
+        drop(summary);
+        self.screen.looking(|| Progress {
+            seen,
+            done,
+            failed: 0,
+        });
+    }
+
+    /// Counts a listed object. Returns whether it is one of cloudsync's, and old enough to be examined.
+    fn is_old_enough(&self, object: &Listed) -> bool {
+        if Key::parse(&object.key).is_none() {
+            return false;
+        }
+        lock(&self.sightings).listed(&object.key);
         let age = SystemTime::now()
             .duration_since(object.modified)
             .unwrap_or_default();
-        if age < self.args.grace {
-            self.summary.young += 1;
+        let young = age < self.args.grace;
+        let mut summary = lock(&self.summary);
+        summary.objects += 1;
+        summary.young += u64::from(young);
+        !young
+    }
+
+    /// Adds an object to the batch if its own file does not need it.
+    fn examine(&self, object: &Listed) {
+        let Some(key) = Key::parse(&object.key) else {
             return;
-        }
+        };
         let verdict = match self.judge.of(&object.key, key.gfid) {
             Ok(Verdict::Keep) => return,
             Ok(verdict) => Some(verdict),
@@ -199,7 +216,7 @@ impl Collector<'_> {
                 None
             }
         };
-        self.batch.push(Candidate {
+        lock(&self.batch).push(Candidate {
             key: object.key.clone(),
             size: object.size,
             verdict,
@@ -207,8 +224,8 @@ impl Collector<'_> {
     }
 
     /// Decides on every candidate of the batch, and empties the batch.
-    fn settle(&mut self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut self.batch);
+    fn settle(&self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut *lock(&self.batch));
         let judged = batch.iter().filter(|one| one.verdict.is_some());
         let keys: HashSet<_> = judged.map(|one| one.key.clone()).collect();
         if batch.is_empty() {
@@ -220,34 +237,37 @@ impl Collector<'_> {
                 let place = Path::new("all objects");
                 let event = Event::new("nothing is deleted of", place).why(&why);
                 self.screen.failure(&event);
-                self.summary.failed += 1;
+                lock(&self.summary).failed += 1;
                 None
             }
         };
         let keys: Vec<_> = batch.iter().map(|one| one.key.as_str()).collect();
-        let since = self.sightings.of(&keys)?;
+        let since = lock(&self.sightings).of(&keys)?;
         let now = seconds();
+        // Those that no file refers to, and since when.
+        let mut unreferenced = Vec::new();
         for candidate in &batch {
             let key = candidate.key.as_str();
             let before = since.get(key).copied();
             match (&unnamed, candidate.verdict) {
                 (Some(unnamed), Some(verdict)) if unnamed.contains(key) => {
-                    let since = before.unwrap_or(now);
-                    if !self.unreferenced(candidate, verdict, since, now) {
-                        self.sightings.note(since, key)?;
-                    }
+                    unreferenced.push(Unreferenced {
+                        candidate,
+                        verdict,
+                        since: before.unwrap_or(now),
+                    });
                 }
                 // Some file refers to it.
                 (Some(_), Some(_)) => {}
                 // Nothing is known in this run: keep the earlier sighting.
                 _ => {
                     if let Some(since) = before {
-                        self.sightings.note(since, key)?;
+                        lock(&self.sightings).note(since, key)?;
                     }
                 }
             }
         }
-        Ok(())
+        self.unreferenced(unreferenced, now)
     }
 
     /// Returns the keys that no file names, anywhere. An error means that it could not be determined.
@@ -255,61 +275,112 @@ impl Collector<'_> {
         if keys.is_empty() {
             return Ok(keys);
         }
-        self.judge.all_bricks_there()?;
-        let unnamed = self.roots.remove_named(keys)?;
-        self.judge.all_bricks_there()?;
-        Ok(unnamed)
+        self.mount
+            .with_all_bricks(|| self.roots.remove_named(keys))?
     }
 
-    /// Counts and prints an unreferenced object, and deletes it if due. Returns whether it was deleted.
-    fn unreferenced(
-        &mut self,
-        candidate: &Candidate,
-        verdict: Verdict,
-        since: u64,
-        now: u64,
-    ) -> bool {
-        let Candidate { key, size, .. } = candidate;
-        self.summary.unreferenced += 1;
-        self.summary.unreferenced_bytes += size;
-        let seen = Duration::from_secs(now.saturating_sub(since));
-        let due = seen >= self.args.grace;
-        self.summary.waiting += u64::from(!due);
-        let event = |what| {
-            let why = match verdict.text() {
-                text if due => text.to_owned(),
-                text => format!(
-                    "{text}, first seen {} ago",
-                    humantime::format_duration(seen)
-                ),
-            };
-            Event::new(what, Path::new(key)).bytes(*size).why(&why)
+    /// Counts and prints unreferenced objects, deletes those that are due, and notes the others.
+    fn unreferenced(&self, objects: Vec<Unreferenced<'_>>, now: u64) -> Result<(), Error> {
+        let mut due = Vec::new();
+        for object in objects {
+            let is_due = object.seen(now) >= self.args.grace;
+            let mut summary = lock(&self.summary);
+            summary.unreferenced += 1;
+            summary.unreferenced_bytes += object.candidate.size;
+            summary.waiting += u64::from(!is_due);
+            drop(summary);
+            if is_due && self.args.delete {
+                due.push(object);
+                continue;
+            }
+            let event = object.why(now, is_due);
+            let event = object.event("unreferenced", &event);
+            if self.args.delete {
+                self.screen.event(&event);
+            } else {
+                self.screen.always(&event);
+            }
+            lock(&self.sightings).note(object.since, &object.candidate.key)?;
+        }
+        let noted = Mutex::new(Ok(()));
+        let groups =
+            |give: &(dyn Fn(usize) -> bool + Sync)| (0..due.len()).step_by(GROUP).all(give);
+        parallel(AUTO, groups, &|start| {
+            let group = &due[start..due.len().min(start + GROUP)];
+            if let Err(error) = self.delete(group, now) {
+                *lock(&noted) = Err(error);
+            }
+        });
+        noted.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes a group of objects, and notes those that remain.
+    fn delete(&self, group: &[Unreferenced<'_>], now: u64) -> Result<(), Error> {
+        let objects: Vec<_> = group.iter().map(Unreferenced::judged).collect();
+        let mut errors: HashMap<usize, String> = if interrupted() {
+            (0..group.len())
+                .map(|index| (index, String::new()))
+                .collect()
+        } else {
+            self.judge.delete(&objects).into_iter().collect()
         };
-        if !self.args.delete {
-            self.screen.always(&event("unreferenced"));
-            return false;
-        }
-        if !due || interrupted() {
-            self.screen.event(&event("unreferenced"));
-            return false;
-        }
-        match self.judge.delete(key, verdict) {
-            Ok(()) => {
-                self.summary.deleted += 1;
-                self.screen.event(&event("deleted"));
-                true
+        for (index, object) in group.iter().enumerate() {
+            let why = object.why(now, true);
+            match errors.remove(&index) {
+                None => {
+                    lock(&self.summary).deleted += 1;
+                    self.screen.event(&object.event("deleted", &why));
+                    continue;
+                }
+                // Not tried.
+                Some(error) if error.is_empty() => {
+                    self.screen.event(&object.event("unreferenced", &why));
+                }
+                Some(error) => self.failed("not deleted", &object.candidate.key, &error),
             }
-            Err(why) => {
-                self.failed("not deleted", key, &why);
-                false
-            }
+            lock(&self.sightings).note(object.since, &object.candidate.key)?;
         }
+        self.show();
+        Ok(())
     }
 
-    fn failed(&mut self, what: &str, key: &str, why: &str) {
-        self.summary.failed += 1;
+    fn failed(&self, what: &str, key: &str, why: &str) {
+        lock(&self.summary).failed += 1;
         let event = Event::new(what, Path::new(key)).why(why);
         self.screen.failure(&event);
+    }
+}
+
+/// An object that no file refers to.
+struct Unreferenced<'a> {
+    candidate: &'a Candidate,
+    verdict: Verdict,
+    /// When a run first saw that, in seconds since the epoch.
+    since: u64,
+}
+
+impl Unreferenced<'_> {
+    fn seen(&self, now: u64) -> Duration {
+        Duration::from_secs(now.saturating_sub(self.since))
+    }
+
+    fn judged(&self) -> (&str, Verdict) {
+        (&self.candidate.key, self.verdict)
+    }
+
+    fn why(&self, now: u64, due: bool) -> String {
+        let text = self.verdict.text();
+        if due {
+            return text.to_owned();
+        }
+        let seen = humantime::format_duration(self.seen(now));
+        format!("{text}, first seen {seen} ago")
+    }
+
+    fn event(&self, what: &str, why: &str) -> Event {
+        Event::new(what, Path::new(&self.candidate.key))
+            .bytes(self.candidate.size)
+            .why(why)
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloudsync_format::object::{Key, Notes, is_uuid};
 use cloudsync_store::{Archive, StoreError};
@@ -20,6 +21,7 @@ use crate::crawl::marks;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::parallel::{AUTO, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
@@ -104,37 +106,62 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
     Ok(Ended::of(summary.failed > 0))
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Passes the last key of each file to `give`, until that returns false. The archives of one file are adjacent in `keys`;
+/// only the last is the file. `count` is called for each key.
+fn last_archives(
+    keys: impl Iterator<Item = io::Result<String>>,
+    count: &dyn Fn(),
+    give: &(dyn Fn(String) -> bool + Sync),
+) -> io::Result<()> {
+    let of = |key: &str| Key::parse(key).map(|key| key.gfid.to_owned());
+    let mut last: Option<String> = None;
+    for key in keys {
+        let key = key?;
+        count();
+        if let Some(before) = last.replace(key.clone())
+            && of(&before) != of(&key)
+            && (!give(before) || interrupted())
+        {
+            return Ok(());
+        }
+    }
+    if let Some(key) = last {
+        give(key);
+    }
+    Ok(())
+}
+
 impl Rebuilder<'_> {
     /// Recreates every file of the lost volume whose id is `from`.
     fn all(&self, from: &str) -> Result<Summary, Error> {
-        let mut summary = Summary {
+        let summary = Mutex::new(Summary {
             event: "summary",
             dry_run: self.dry_run,
             ..Summary::default()
-        };
-        let mut last: Option<String> = None;
-        for key in self.keys(from)? {
-            let key = key.map_err(|error| Error::start("the list of objects", error))?;
-            summary.objects += 1;
-            let of = |key: &str| Key::parse(key).map(|key| key.gfid.to_owned());
-            // The archives of one file are adjacent; only the last is the file.
-            if let Some(before) = last.replace(key.clone())
-                && of(&before) != of(&key)
-            {
-                self.one(&before, &mut summary);
-            }
-            if interrupted() {
-                return Ok(summary);
-            }
-        }
-        if let Some(key) = last {
-            self.one(&key, &mut summary);
-        }
-        Ok(summary)
+        });
+        let keys = self.keys(from)?;
+        let fed = parallel(
+            AUTO,
+            |give| last_archives(keys, &|| lock(&summary).objects += 1, give),
+            &|key: String| {
+                if !interrupted() {
+                    self.one(&key, &summary);
+                }
+            },
+        );
+        fed.map_err(|error| Error::start("the list of objects", error))?;
+        Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All keys of that volume in order, sorted on disk.
-    fn keys(&self, from: &str) -> Result<impl Iterator<Item = io::Result<String>>, Error> {
+    fn keys(
+        &self,
+        from: &str,
+    ) -> Result<impl Iterator<Item = io::Result<String>> + Send + use<>, Error> {
         let mut sorter = Sorter::default();
         let mut added = Ok(());
         let listed = self.store.list(&format!("{from}/"), &mut |object| {
@@ -158,8 +185,10 @@ impl Rebuilder<'_> {
     }
 
     /// Recreates one file, and counts and prints the outcome.
-    fn one(&self, key: &str, summary: &mut Summary) {
-        match self.recreate(key) {
+    fn one(&self, key: &str, summary: &Mutex<Summary>) {
+        let recreated = self.recreate(key);
+        let mut summary = lock(summary);
+        match recreated {
             Ok(Done::Created(notes, path)) => {
                 summary.created += 1;
                 summary.bytes += notes.size;

@@ -158,6 +158,9 @@ impl Connection {
             let result = self.once(&name, object, &mut left, sink).await;
             tries.brought(left.start - before);
             if let Err(failure) = result {
+                if matches!(failure.error, StoreError::Throttled(_)) {
+                    sink.throttled();
+                }
                 let pause = tries.again(failure.error, failure.passing)?;
                 while_wanted(sink, sleep(pause)).await?;
             }

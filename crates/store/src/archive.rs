@@ -90,6 +90,13 @@ pub trait Archive: Store {
     /// The store's error.
     fn delete(&self, key: &str) -> Result<(), StoreError>;
 
+    /// Removes objects, as [`delete`](Self::delete) does. Returns an error for each object that may still be there. A
+    /// store that can remove several in one request should.
+    fn delete_all(&self, keys: &[&str]) -> Vec<(String, StoreError)> {
+        let failed = |key: &&str| Some(((*key).to_owned(), self.delete(key).err()?));
+        keys.iter().filter_map(failed).collect()
+    }
+
     /// Keys of uploads that were started more than `age` ago and never completed; aborts them if `remove`. Their parts
     /// appear in no listing, but occupy space.
     ///

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
+mod delete;
 mod fuzz;
 mod list;
 mod put;
@@ -41,6 +42,7 @@ struct Memory {
     bytes: Vec<u8>,
     refuses: bool,
     cancelled: bool,
+    throttled: usize,
 }
 
 impl Sink for Memory {
@@ -54,6 +56,10 @@ impl Sink for Memory {
 
     fn cancelled(&self) -> bool {
         self.cancelled
+    }
+
+    fn throttled(&mut self) {
+        self.throttled += 1;
     }
 }
 
@@ -263,6 +269,7 @@ fn busy_store_is_retried() {
     assert_eq!(result, Ok(()));
     assert!(sink.bytes == bytes);
     assert_eq!(server.requests().len(), 3);
+    assert_eq!(sink.throttled, 1, "it is told of SlowDown, and not of 500");
     let server = Server::start(|n, request| match n {
         0 => Reply::new(503),
         _ => Reply::object(request, b"x"),

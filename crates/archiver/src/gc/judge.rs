@@ -53,16 +53,14 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Examines the file that the object was made from. The error is text for the user.
+    /// Examines the file that the object was made from. Proves nothing unless all bricks were there
+    /// ([`Mount::with_all_bricks`]). The error is text for the user.
     pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
         let file = self.mount.by_gfid(gfid);
         let text = |error: io::Error| error.to_string();
         let data = match file.symlink_metadata() {
             Ok(data) => data,
-            Err(error) if is_gone(&error) => {
-                self.all_bricks_there()?;
-                return Ok(Verdict::NoFile);
-            }
+            Err(error) if is_gone(&error) => return Ok(Verdict::NoFile),
             Err(error) => return Err(text(error)),
         };
         if named(&file).map_err(text)?.iter().any(|named| named == key) {
@@ -92,28 +90,51 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Examines the file again, and deletes the object if the verdict is the same.
-    pub(super) fn delete(&self, key: &str, before: Verdict) -> Result<(), String> {
-        let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
-        let now = self.of(key, gfid)?;
-        if now != before {
-            return Err(format!(
-                "its file has changed: before, {}; now, {}",
-                before.text(),
-                now.text()
-            ));
+    /// Examines the files of these objects again, and deletes those whose verdict is the same. Returns the errors, each
+    /// with the object's index.
+    pub(super) fn delete(&self, objects: &[(&str, Verdict)]) -> Vec<(usize, String)> {
+        let all = |why: &str| {
+            (0..objects.len())
+                .map(|index| (index, why.to_owned()))
+                .collect()
+        };
+        let mut errors: Vec<(usize, String)> = Vec::new();
+        let again = || -> Vec<_> {
+            objects
+                .iter()
+                .map(|(key, before)| self.again(key, *before))
+                .collect()
+        };
+        let again = match self.mount.with_all_bricks(again) {
+            Ok(again) => again,
+            Err(why) => return all(&why),
+        };
+        let mut due = Vec::new();
+        for (index, ((key, _), again)) in objects.iter().zip(again).enumerate() {
+            match again {
+                Ok(()) => due.push((index, *key)),
+                Err(why) => errors.push((index, why)),
+            }
         }
-        self.store.delete(key).map_err(|error| error.to_string())
+        let keys: Vec<_> = due.iter().map(|(_, key)| *key).collect();
+        for (key, error) in self.store.delete_all(&keys) {
+            let index = due.iter().find(|(_, due)| *due == key);
+            errors.extend(index.map(|(index, _)| (*index, error.to_string())));
+        }
+        errors
     }
 
-    /// Fails if a brick cannot be reached: files on it still exist.
-    pub(super) fn all_bricks_there(&self) -> Result<(), String> {
-        match self.mount.lost_bricks() {
-            Ok(0) => Ok(()),
-            Ok(lost) => Err(format!(
-                "{lost} bricks cannot be reached, and their files may need the object"
-            )),
-            Err(error) => Err(error.to_string()),
+    /// Fails if the verdict has changed.
+    fn again(&self, key: &str, before: Verdict) -> Result<(), String> {
+        let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
+        let now = self.of(key, gfid)?;
+        if now == before {
+            return Ok(());
         }
+        Err(format!(
+            "its file has changed: before, {}; now, {}",
+            before.text(),
+            now.text()
+        ))
     }
 }

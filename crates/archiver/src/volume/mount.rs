@@ -12,8 +12,13 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
+
+mod bricks;
+
+use bricks::Graph;
 
 use super::Volume;
 use crate::exit::Error;
@@ -49,6 +54,8 @@ const WITHOUT_CACHES: &[&str] = &[
 pub(crate) struct Mount {
     point: PathBuf,
     client: Child,
+    /// Of the graph that was active last.
+    graph: Mutex<Graph>,
 }
 
 impl Mount {
@@ -80,7 +87,11 @@ impl Mount {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| Error::start("setpriv glusterfs", error))?;
-        let mut mount = Self { point, client };
+        let mut mount = Self {
+            point,
+            client,
+            graph: Mutex::default(),
+        };
         mount.wait(&log)?;
         Ok(mount)
     }
@@ -93,22 +104,6 @@ impl Mount {
     /// The path of the file with that gfid.
     pub(crate) fn by_gfid(&self, gfid: &str) -> PathBuf {
         self.point.join(".gfid").join(gfid)
-    }
-
-    /// The number of bricks that this mount has no connection to. Files on them cannot be seen, but still exist.
-    pub(crate) fn lost_bricks(&self) -> Result<usize, Error> {
-        let graph = self.point.join(".meta/graphs/active");
-        let failed = |error: std::io::Error| Error::start(graph.display(), error);
-        let mut lost = 0;
-        for entry in fs::read_dir(&graph).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let kind = fs::read_to_string(path.join("type")).unwrap_or_default();
-            if kind.trim().trim_matches('"') == "protocol/client" {
-                let state = fs::read_to_string(path.join("private")).map_err(failed)?;
-                lost += usize::from(!state.contains("connected = 1"));
-            }
-        }
-        Ok(lost)
     }
 
     /// Waits until the mount point shows the volume.
