@@ -4,12 +4,16 @@
 
 #![forbid(unsafe_code)]
 
+mod connections;
+
 use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+pub use connections::Use;
+use connections::{BUFFER, Connections};
 
 /// A holder of chunks that can be evicted.
 pub trait Evict: std::fmt::Debug + Send + Sync {
@@ -42,39 +46,11 @@ struct Memory {
 }
 
 #[derive(Debug, Default)]
-struct Connections {
-    limit: usize,
-    used: usize,
-    /// Those of recalls that have only one.
-    recalls: usize,
-    /// Bytes reserved for the receive buffers of readers' connections.
-    read_buffers: u64,
-    /// Bytes reserved for the receive buffers of recalls' connections.
-    recall_buffers: u64,
-    /// The memory for all receive buffers.
-    max_buffers: u64,
-    /// How often a recall did without another connection for lack of memory, and when the log last told that.
-    refused: u64,
-    told: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
 struct Rate {
     /// Bytes per second; 0: unlimited.
     limit: u64,
     /// The time until which the bytes received so far use up the rate.
     paid: Option<Instant>,
-}
-
-/// What a connection is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// A reader waits for these bytes.
-    Read,
-    /// A recall. A quarter of the connections is reserved for readers.
-    Recall,
-    /// One more connection of a recall, whose receive buffer [`Limits::more`] has reserved.
-    More,
 }
 
 /// A reservation of memory, released on drop.
@@ -100,14 +76,6 @@ pub struct Ahead<'a> {
     purpose: Use,
     bytes: u64,
 }
-
-/// The maximum memory of a connection for bytes received but not yet consumed. Measured with the S3 plugin: 1.1 MiB in
-/// the HTTP client, as much again in transit from it, and the rest for malloc's overhead and [`THREAD`].
-const BUFFER: u64 = 3 << 20;
-/// The memory of a waiting thread: its stack, and what a request allocates.
-const THREAD: u64 = 400 << 10;
-/// So many recalls at once wait for no buffers.
-const UNBUFFERED: usize = 16;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -200,8 +168,7 @@ impl Limits {
     /// room. Does not wait, since the recall can continue with the connections that it has.
     pub fn more(&self) -> Option<Ahead<'_>> {
         let mut connections = lock(&self.connections);
-        if connections.recall_buffers + BUFFER > connections.max_recalls() {
-            connections.refuse();
+        if !connections.has_room_for_more() {
             return None;
         }
         Some(self.ahead(connections, Use::More, BUFFER))
@@ -225,10 +192,7 @@ impl Limits {
 
     /// Takes a connection for a request of `bytes` bytes. Blocks until one is free.
     pub fn connection(&self, purpose: Use, bytes: u64) -> Connection<'_> {
-        let buffer = match purpose {
-            Use::Read | Use::Recall => (bytes + THREAD).min(BUFFER),
-            Use::More => 0,
-        };
+        let buffer = purpose.buffer(bytes);
         let mut connections = lock(&self.connections);
         loop {
             if connections.has_room(purpose, buffer) {
@@ -239,8 +203,7 @@ impl Limits {
                 .wait(connections)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        connections.used += 1;
-        connections.recalls += usize::from(purpose == Use::Recall);
+        connections.open(purpose);
         Connection {
             limits: self,
             purpose,
@@ -261,53 +224,6 @@ impl Memory {
     /// The memory for chunks: the limit less the receive buffers, but at least half of the limit.
     fn for_chunks(&self) -> u64 {
         self.limit - self.buffers.min(self.limit / 2)
-    }
-}
-
-impl Connections {
-    fn buffers(&mut self, purpose: Use) -> &mut u64 {
-        match purpose {
-            Use::Read => &mut self.read_buffers,
-            Use::Recall | Use::More => &mut self.recall_buffers,
-        }
-    }
-
-    /// Counts a connection for which memory is lacking, and tells it at most every ten minutes.
-    fn refuse(&mut self) {
-        const QUIET: Duration = Duration::from_secs(600);
-        self.refused += 1;
-        if self.told.is_none_or(|told| told.elapsed() > QUIET) {
-            self.told = Some(Instant::now());
-            log::info!(
-                "recalls use all the memory for connections: they may get faster with a larger memory= in {}",
-                config::PRODUCT_ID
-            );
-        }
-    }
-
-    /// The memory for the receive buffers of recalls: as of the connections, a quarter is reserved for readers.
-    const fn max_recalls(&self) -> u64 {
-        self.max_buffers / 4 * 3
-    }
-
-    /// Readers wait for other readers' receive buffers, and beyond half of the memory for those of recalls; of the recalls, those wait that are
-    /// more than [`UNBUFFERED`].
-    fn has_room(&self, purpose: Use, buffer: u64) -> bool {
-        let for_recalls = self.limit - self.limit / 4;
-        let (max, fits) = match purpose {
-            Use::Read => (
-                self.limit,
-                self.read_buffers == 0
-                    || self.read_buffers + buffer <= self.max_buffers / 2
-                    || self.read_buffers + self.recall_buffers + buffer <= self.max_buffers,
-            ),
-            Use::Recall => (
-                for_recalls,
-                self.recalls < UNBUFFERED || self.recall_buffers + buffer <= self.max_recalls(),
-            ),
-            Use::More => (for_recalls, true),
-        };
-        self.used < max.max(1) && fits
     }
 }
 
@@ -341,10 +257,7 @@ impl Drop for Ahead<'_> {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        let mut connections = lock(&self.limits.connections);
-        connections.used -= 1;
-        connections.recalls -= usize::from(self.purpose == Use::Recall);
-        drop(connections);
+        lock(&self.limits.connections).close(self.purpose);
         self.limits.closed.notify_all();
     }
 }
