@@ -10,11 +10,11 @@
 //! The remaining candidates are searched for in all files, with one crawl per batch. A file that cannot be read is not
 //! proof of absence: nothing is deleted while a brick cannot be reached or a file cannot be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use cloudsync_format::object::Key;
 use cloudsync_store::{Archive, Listed, StoreError};
@@ -31,19 +31,19 @@ use crate::volume::Target;
 use crate::volume::folder;
 use crate::volume::mount::Mount;
 
+mod due;
 mod judge;
 mod references;
 mod sightings;
 mod snapshots;
 
+use due::Unreferenced;
 use judge::{Judge, Verdict};
 use references::Roots;
 use sightings::Sightings;
 
 /// Candidates held in memory, about 20 MB.
 const BATCH: usize = 100_000;
-/// Objects that are examined again, and then deleted, together. Few, because a file may change in between.
-const GROUP: usize = 50;
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
@@ -279,108 +279,10 @@ impl Collector<'_> {
             .with_all_bricks(|| self.roots.remove_named(keys))?
     }
 
-    /// Counts and prints unreferenced objects, deletes those that are due, and notes the others.
-    fn unreferenced(&self, objects: Vec<Unreferenced<'_>>, now: u64) -> Result<(), Error> {
-        let mut due = Vec::new();
-        for object in objects {
-            let is_due = object.seen(now) >= self.args.grace;
-            let mut summary = lock(&self.summary);
-            summary.unreferenced += 1;
-            summary.unreferenced_bytes += object.candidate.size;
-            summary.waiting += u64::from(!is_due);
-            drop(summary);
-            if is_due && self.args.delete {
-                due.push(object);
-                continue;
-            }
-            let event = object.why(now, is_due);
-            let event = object.event("unreferenced", &event);
-            if self.args.delete {
-                self.screen.event(&event);
-            } else {
-                self.screen.always(&event);
-            }
-            lock(&self.sightings).note(object.since, &object.candidate.key)?;
-        }
-        let noted = Mutex::new(Ok(()));
-        let groups =
-            |give: &(dyn Fn(usize) -> bool + Sync)| (0..due.len()).step_by(GROUP).all(give);
-        parallel(AUTO, groups, &|start| {
-            let group = &due[start..due.len().min(start + GROUP)];
-            if let Err(error) = self.delete(group, now) {
-                *lock(&noted) = Err(error);
-            }
-        });
-        noted.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Deletes a group of objects, and notes those that remain.
-    fn delete(&self, group: &[Unreferenced<'_>], now: u64) -> Result<(), Error> {
-        let objects: Vec<_> = group.iter().map(Unreferenced::judged).collect();
-        let mut errors: HashMap<usize, String> = if interrupted() {
-            (0..group.len())
-                .map(|index| (index, String::new()))
-                .collect()
-        } else {
-            self.judge.delete(&objects).into_iter().collect()
-        };
-        for (index, object) in group.iter().enumerate() {
-            let why = object.why(now, true);
-            match errors.remove(&index) {
-                None => {
-                    lock(&self.summary).deleted += 1;
-                    self.screen.event(&object.event("deleted", &why));
-                    continue;
-                }
-                // Not tried.
-                Some(error) if error.is_empty() => {
-                    self.screen.event(&object.event("unreferenced", &why));
-                }
-                Some(error) => self.failed("not deleted", &object.candidate.key, &error),
-            }
-            lock(&self.sightings).note(object.since, &object.candidate.key)?;
-        }
-        self.show();
-        Ok(())
-    }
-
     fn failed(&self, what: &str, key: &str, why: &str) {
         lock(&self.summary).failed += 1;
         let event = Event::new(what, Path::new(key)).why(why);
         self.screen.failure(&event);
-    }
-}
-
-/// An object that no file refers to.
-struct Unreferenced<'a> {
-    candidate: &'a Candidate,
-    verdict: Verdict,
-    /// When a run first saw that, in seconds since the epoch.
-    since: u64,
-}
-
-impl Unreferenced<'_> {
-    fn seen(&self, now: u64) -> Duration {
-        Duration::from_secs(now.saturating_sub(self.since))
-    }
-
-    fn judged(&self) -> (&str, Verdict) {
-        (&self.candidate.key, self.verdict)
-    }
-
-    fn why(&self, now: u64, due: bool) -> String {
-        let text = self.verdict.text();
-        if due {
-            return text.to_owned();
-        }
-        let seen = humantime::format_duration(self.seen(now));
-        format!("{text}, first seen {seen} ago")
-    }
-
-    fn event(&self, what: &str, why: &str) -> Event {
-        Event::new(what, Path::new(&self.candidate.key))
-            .bytes(self.candidate.size)
-            .why(why)
     }
 }
 
