@@ -3,9 +3,13 @@
 //! both stretched in time, so that what this machine's cores do in between matters less. Compared with what the line
 //! allows, and with the programs that people would use instead, through the same line.
 
+mod care;
+mod others;
+mod small;
+
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudsync_lab::far::{Distance, Far};
 use cloudsync_lab::{Mount, megabytes_per_second};
@@ -15,7 +19,7 @@ use crate::curl;
 use crate::figures::{Pair, Row, Target, median};
 use crate::recall::{dd, seconds_of_dd, seconds_of_recall};
 use crate::settings::{KIB, Settings, named};
-use crate::stage::{Stage, key, make_cold, on_threads, read_at};
+use crate::stage::{Stage, key, make_cold, read_at};
 
 const DISTANCE: Distance = Distance {
     delay: Duration::from_millis(40),
@@ -85,6 +89,7 @@ impl Line<'_> {
     fn rows(&self, files: &Files) -> Answer<Vec<Row>> {
         let mut rows = self.large(files)?;
         rows.extend(self.small(files)?);
+        rows.extend(self.care()?);
         Ok(rows)
     }
 
@@ -195,131 +200,5 @@ impl Line<'_> {
         let _ended = xattr::set(&path, "glusterfs.cloudsync.cancel", b"1");
         self.stage.await_idle(mount)?;
         Ok(milliseconds)
-    }
-
-    /// Many small files.
-    fn small(&self, files: &Files) -> Answer<Vec<Row>> {
-        let (stage, count) = (self.stage, files.small.len());
-        let maker = stage.mount()?;
-        let path = |number: usize| maker.path().join("far").join(number.to_string());
-        let speed = |seconds: f64| count as f64 / seconds;
-        let again = |count| {
-            on_threads(READERS, count, |number| {
-                make_cold(&path(number), &files.small[number])
-            })
-        };
-        let mut rows = Vec::new();
-        for readers in [1, 8, READERS] {
-            let few = count.min(readers * 50);
-            let mut pairs = Vec::new();
-            for _ in 0..self.settings.runs {
-                let reader = stage.mount()?;
-                let folder = reader.path().join("far");
-                let seconds = on_threads(readers, few, |number| {
-                    fs::read(folder.join(number.to_string()))?;
-                    Ok(())
-                })?;
-                stage.await_idle(&reader)?;
-                again(few)?;
-                let each = self.distance.seconds(SMALL, 1);
-                pairs.push(Pair {
-                    ours: few as f64 / seconds,
-                    limit: readers as f64 / each,
-                });
-            }
-            let name = format!("{few} files of 16 KiB, {readers} readers");
-            rows.push(self.row(
-                &name,
-                "files/s",
-                "one request after the other by each reader",
-                Target::None,
-                pairs.clone(),
-            ));
-            if readers == READERS && few == count {
-                let limit = speed(self.rclone(&["--transfers", "32"], &maker)?);
-                let pairs = pairs.iter().map(|pair| Pair { limit, ..*pair }).collect();
-                rows.push(self.row(
-                    &name,
-                    "files/s",
-                    "rclone copy --transfers 32 to the volume",
-                    Target::AtLeast(1.0),
-                    pairs,
-                ));
-            }
-        }
-        let mut recalled = Vec::new();
-        for _ in 0..self.settings.runs {
-            let mount = stage.mount()?;
-            let folder = mount.inside().join("far").display().to_string();
-            let started = Instant::now();
-            stage.cloudsync(&["recall", "--recursive", "--wait", "--no-progress", &folder])?;
-            recalled.push(speed(started.elapsed().as_secs_f64()));
-            stage.await_idle(&mount)?;
-            again(count)?;
-        }
-        let ideal = READERS as f64 / self.distance.delay.as_secs_f64();
-        let pairs = recalled
-            .iter()
-            .map(|&ours| Pair { ours, limit: ideal })
-            .collect();
-        rows.push(self.row(
-            &format!("cloudsync recall -r of {count} files of 16 KiB"),
-            "files/s",
-            &format!("{READERS} requests at once"),
-            Target::None,
-            pairs,
-        ));
-        Ok(rows)
-    }
-
-    /// Seconds that rclone takes for the small files' objects.
-    fn rclone(&self, flags: &[&str], mount: &Mount) -> Answer<f64> {
-        let from = format!(":s3:{}/", self.stage.bucket.name());
-        let small = format!("--max-size={SMALL}B");
-        let to = mount.inside().join("copied").display().to_string();
-        let seconds = self.run_rclone(&[&["copy", &small, &from, &to], flags].concat())?;
-        fs::remove_dir_all(mount.path().join("copied"))?;
-        Ok(seconds)
-    }
-
-    /// Seconds that rclone takes for an object.
-    fn rclone_of(&self, key: &str, mount: &Mount) -> Answer<f64> {
-        let from = format!(":s3:{}/{key}", self.stage.bucket.name());
-        let to = mount.inside().join("copied").display().to_string();
-        let seconds = self.run_rclone(&["copyto", &from, &to])?;
-        fs::remove_file(mount.path().join("copied"))?;
-        Ok(seconds)
-    }
-
-    fn run_rclone(&self, args: &[&str]) -> Answer<f64> {
-        let owner = self.stage.lab.s3()?.owner();
-        let endpoint = format!("--s3-endpoint={}", self.stage.bucket.url());
-        let id = format!("--s3-access-key-id={}", owner.key);
-        let secret = format!("--s3-secret-access-key={}", owner.secret);
-        let flags = [
-            "--s3-provider=Ceph",
-            &endpoint,
-            &id,
-            &secret,
-            "--config=/dev/null",
-        ];
-        let started = Instant::now();
-        self.stage.run("rclone", &[args, &flags].concat())?;
-        Ok(started.elapsed().as_secs_f64())
-    }
-
-    /// Seconds that the aws CLI takes for an object.
-    fn aws(&self, key: &str, mount: &Mount) -> Answer<f64> {
-        let from = format!("s3://{}/{key}", self.stage.bucket.name());
-        let to = mount.inside().join("copied").display().to_string();
-        let started = Instant::now();
-        let outcome = self
-            .stage
-            .bucket
-            .aws(["s3", "cp", "--only-show-errors", &from, &to])?;
-        outcome.check()?;
-        let seconds = started.elapsed().as_secs_f64();
-        fs::remove_file(mount.path().join("copied"))?;
-        Ok(seconds)
     }
 }

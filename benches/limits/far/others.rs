@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! The programs that people would use instead, through the same line.
+
+use std::fs;
+use std::time::Instant;
+
+use cloudsync_lab::Mount;
+
+use super::{Line, SMALL};
+use crate::Answer;
+
+impl Line<'_> {
+    /// Seconds that rclone takes for the small files' objects.
+    pub(super) fn rclone(&self, flags: &[&str], mount: &Mount) -> Answer<f64> {
+        let from = format!(":s3:{}/", self.stage.bucket.name());
+        let small = format!("--max-size={SMALL}B");
+        let to = mount.inside().join("copied").display().to_string();
+        let seconds = self.run_rclone(&[&["copy", &small, &from, &to], flags].concat())?;
+        fs::remove_dir_all(mount.path().join("copied"))?;
+        Ok(seconds)
+    }
+
+    /// Seconds that rclone takes for an object.
+    pub(super) fn rclone_of(&self, key: &str, mount: &Mount) -> Answer<f64> {
+        let from = format!(":s3:{}/{key}", self.stage.bucket.name());
+        let to = mount.inside().join("copied").display().to_string();
+        let seconds = self.run_rclone(&["copyto", &from, &to])?;
+        fs::remove_file(mount.path().join("copied"))?;
+        Ok(seconds)
+    }
+
+    pub(super) fn run_rclone(&self, args: &[&str]) -> Answer<f64> {
+        let owner = self.stage.lab.s3()?.owner();
+        let endpoint = format!("--s3-endpoint={}", self.stage.bucket.url());
+        let id = format!("--s3-access-key-id={}", owner.key);
+        let secret = format!("--s3-secret-access-key={}", owner.secret);
+        let flags = [
+            "--s3-provider=Ceph",
+            &endpoint,
+            &id,
+            &secret,
+            "--config=/dev/null",
+        ];
+        let started = Instant::now();
+        self.stage.run("rclone", &[args, &flags].concat())?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    /// Seconds that the aws CLI takes for an object.
+    pub(super) fn aws(&self, key: &str, mount: &Mount) -> Answer<f64> {
+        let from = format!("s3://{}/{key}", self.stage.bucket.name());
+        let to = mount.inside().join("copied").display().to_string();
+        let started = Instant::now();
+        let outcome = self
+            .stage
+            .bucket
+            .aws(["s3", "cp", "--only-show-errors", &from, &to])?;
+        outcome.check()?;
+        let seconds = started.elapsed().as_secs_f64();
+        fs::remove_file(mount.path().join("copied"))?;
+        Ok(seconds)
+    }
+}
