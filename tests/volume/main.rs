@@ -20,6 +20,7 @@ mod copies;
 mod crash;
 mod evidence;
 mod failures;
+mod far;
 mod faults;
 mod features;
 mod gate;
