@@ -247,6 +247,12 @@ typedef struct cs_fetch {
     void (*describe)(void *sink, const cs_object_t *object);
     /* Optional: the store asked for fewer requests, and this one will be repeated. Fewer are sent at once then. */
     void (*throttled)(void *sink);
+    /* To be called before the plugin has the store restore an archived object, which costs money. If it returns 0, the
+     * administrator's guard against mass recalls forbids it: return -EBUSY. */
+    int (*may_restore)(void *sink);
+    /* To be called with 1 before the plugin waits long for an object, as for one that is being restored, and with 0 after
+     * it: others get its place meanwhile. If it returns 0, too many are waiting: return -EBUSY. */
+    int (*waits)(void *sink, int begins);
 } cs_fetch_t;
 
 /*

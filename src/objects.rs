@@ -57,6 +57,10 @@ impl Host for Gluster {
         };
         pool.run(limit, task)
     }
+
+    fn waits(begins: bool) -> bool {
+        workers::waits(begins)
+    }
 }
 
 impl host::Buffer<Gluster> for Buffer {

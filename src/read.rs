@@ -71,6 +71,9 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
             }
             Ok(Way::Object { object, recall }) => {
                 engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
+                if recall {
+                    object.source.charge();
+                }
                 object.read(ticket, true);
                 if recall {
                     engine.start(inode, false);
@@ -100,7 +103,7 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     if config.remote_read || engine.is_full() {
         return false;
     }
-    engine.job(gfid).is_some() || engine.volume.allows(size)
+    engine.job(gfid).is_some() || engine.volume.allowance.allows(size)
 }
 
 /// Where a read of a cold file of `size` bytes gets them. Never blocks.

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bricks::Bricks;
 use crate::bricks::file::File;
@@ -19,7 +19,7 @@ use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::plugin::store::remote::Readings;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
-use cloudsync_logic::allowance::{Allowance, Answer};
+use cloudsync_logic::allowance::Allowance;
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
@@ -45,7 +45,8 @@ pub struct Volume {
     pub busy: Arc<Busy>,
     /// Counters for the statedump.
     pub counters: Counters,
-    allowance: Mutex<Allowance>,
+    /// How much reads may recall.
+    pub allowance: Arc<Allowance>,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
     /// One reconfigure at a time.
@@ -87,15 +88,16 @@ impl Volume {
         DEPTHS.set(&config);
         errnos::choose(config.errnos);
         let busy = Arc::new(Busy::default());
+        let allowance = Arc::new(Allowance::new(config.allowed));
         let volume = Arc::new(Self {
             this,
-            objects: Objects::new(&busy),
+            objects: Objects::new(&busy, &allowance),
             readings: Arc::default(),
             bricks: Bricks::default(),
             space: Space::default(),
             counters: Counters::default(),
             busy,
-            allowance: Mutex::default(),
+            allowance,
             config: RwLock::new(config),
             store: RwLock::new(None),
             changing: Mutex::new(()),
@@ -174,6 +176,7 @@ impl Volume {
         LIMITS.set(&config);
         DEPTHS.set(&config);
         errnos::choose(config.errnos);
+        self.allowance.set(config.allowed);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
@@ -242,28 +245,6 @@ impl Volume {
     #[must_use]
     pub fn is_erasure_coded(&self) -> bool {
         self.this.is_above(c"cluster/disperse")
-    }
-
-    /// Whether a read may start a recall of one more file, of `size` bytes. A call that returns true is charged to the
-    /// allowance.
-    #[must_use]
-    pub fn allows(&self, size: u64) -> bool {
-        let config = self.config();
-        let mut allowance = self
-            .allowance
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let answer = allowance.ask(&config.allowed, size, Instant::now());
-        drop(allowance);
-        if answer == Answer::NoMore {
-            log::warn!(
-                "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
-                 from the store and stay cold",
-                config::PRODUCT_ID,
-                config.allowed.window
-            );
-        }
-        answer == Answer::Yes
     }
 
     /// Stops further requests, waits for work in progress and unloads the store. Returns whether all work ended within

@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +71,31 @@ pub static BRICKS: Pool = Pool::new("glfs_csask");
 
 /// Work under a file's lock that needs no store. It may wait while another client recalls the file.
 pub static LOCKS: Pool = Pool::new("glfs_cslck");
+
+thread_local! {
+    /// The pool of this thread.
+    static MINE: Cell<Option<&'static Pool>> = const { Cell::new(None) };
+}
+
+/// The number of tasks that wait for long.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// The most of them: each has a thread.
+const MANY: usize = 256;
+
+/// Called before and after a task waits for long (`begins`: before), so that another thread of its pool can take its
+/// place. Returns whether it may wait.
+pub fn waits(begins: bool) -> bool {
+    if !begins {
+        WAITING.fetch_sub(1, Ordering::AcqRel);
+    } else if WAITING.fetch_add(1, Ordering::AcqRel) >= MANY {
+        WAITING.fetch_sub(1, Ordering::AcqRel);
+        return false;
+    }
+    if let Some(pool) = MINE.get() {
+        pool.count_waiting(begins);
+    }
+    true
+}
 
 impl Pool {
     const fn new(name: &'static str) -> Self {
@@ -138,7 +165,21 @@ impl Pool {
         self.state().queue.len()
     }
 
+    /// A thread that waits for long is not one of the pool's meanwhile.
+    fn count_waiting(&'static self, begins: bool) {
+        let mut pool = self.state();
+        if !begins {
+            pool.threads += 1;
+            return;
+        }
+        pool.threads -= 1;
+        if pool.idle < pool.queue.len() && pool.threads < self.limit(&pool) {
+            self.start(&mut pool);
+        }
+    }
+
     fn serve(&'static self) {
+        MINE.set(Some(self));
         let mut pool = self.state();
         loop {
             let limit = self.limit(&pool);
@@ -209,5 +250,21 @@ mod tests {
         POOL.run(1, || panic!("a bug in a test")).unwrap();
         POOL.run(1, move || done.send(()).unwrap()).unwrap();
         all.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    #[test]
+    fn a_task_that_waits_for_long_gives_its_place_to_another() {
+        static POOL: Pool = Pool::new("waits");
+        let (done, other) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
+        POOL.run(1, move || {
+            assert!(waits(true));
+            let came = other.recv_timeout(Duration::from_secs(20));
+            assert!(waits(false));
+            ended.send(came).unwrap();
+        })
+        .unwrap();
+        POOL.run(1, move || done.send(()).unwrap()).unwrap();
+        assert_eq!(end.recv_timeout(Duration::from_secs(40)), Ok(Ok(())));
     }
 }

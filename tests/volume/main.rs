@@ -25,6 +25,7 @@ mod faults;
 mod features;
 mod gate;
 mod gfapi;
+mod glacier;
 mod guards;
 mod host;
 mod hostile;

@@ -41,7 +41,7 @@ pub(crate) async fn restore(
     store: &S3,
     key: &str,
     refusal: StoreError,
-    sink: &dyn Sink,
+    sink: &mut dyn Sink,
 ) -> Result<(), StoreError> {
     let settings = &store.settings.restore;
     if settings.tier.is_none() && settings.wait.is_zero() {
@@ -56,26 +56,39 @@ pub(crate) async fn restore(
             (State::Done, _) => return Ok(()),
             (State::Archived { .. }, None) => return Err(refusal),
             (State::Archived { tiered }, Some(tier)) if !requested => {
+                if !sink.may_restore() {
+                    return Err(StoreError::Archived(format!(
+                        "it must be restored first, and guard-files and guard-bytes allow no more restores now ({})",
+                        store.place
+                    )));
+                }
                 ask(store, key, tier, tiered).await?;
                 requested = true;
             }
             (State::Archived { .. } | State::Ongoing, _) => {}
         }
         let left = settings.wait.saturating_sub(started.elapsed());
-        if left.is_zero() {
+        if left.is_zero() || !sink.waits(true) {
             return Err(StoreError::Archived(under_way(store, state)));
         }
-        let mut rest = pause.min(left);
+        let rested = rest(pause.min(left), sink).await;
+        sink.waits(false);
+        rested?;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        while !rest.is_zero() {
-            if sink.cancelled() {
-                return Err(StoreError::Cancelled);
-            }
-            let now = rest.min(LOOK_AGAIN);
-            sleep(now).await;
-            rest -= now;
-        }
     }
+}
+
+/// Waits, unless the request is cancelled.
+async fn rest(mut left: Duration, sink: &dyn Sink) -> Result<(), StoreError> {
+    while !left.is_zero() {
+        if sink.cancelled() {
+            return Err(StoreError::Cancelled);
+        }
+        let now = left.min(LOOK_AGAIN);
+        sleep(now).await;
+        left -= now;
+    }
+    Ok(())
 }
 
 /// Forwards bytes to a sink and records whether there were any.
@@ -100,6 +113,14 @@ impl Sink for Watched<'_> {
 
     fn throttled(&mut self) {
         self.sink.throttled();
+    }
+
+    fn may_restore(&mut self) -> bool {
+        self.sink.may_restore()
+    }
+
+    fn waits(&mut self, begins: bool) -> bool {
+        self.sink.waits(begins)
     }
 }
 

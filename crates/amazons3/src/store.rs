@@ -43,7 +43,7 @@ impl Store for S3 {
         match runtime.block_on(fetch(self, key, object, range.clone(), &mut sink)) {
             // If the copy expires after bytes were passed on, the reader gets the error and must retry.
             Err(refusal @ StoreError::Archived(_)) if !sink.began => {
-                runtime.block_on(restore(self, key, refusal, &sink))?;
+                runtime.block_on(restore(self, key, refusal, &mut sink))?;
                 runtime.block_on(fetch(self, key, object, range, &mut sink))
             }
             result => result,

@@ -7,6 +7,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use cloudsync_format::option;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
 /// The limits; 0: unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
@@ -18,9 +22,16 @@ pub struct Allowed {
     pub window: Duration,
 }
 
+/// The guard of one instance: the limits, and what has been used of them.
+#[derive(Debug)]
+pub struct Allowance {
+    allowed: Mutex<Allowed>,
+    used: Mutex<Used>,
+}
+
 /// What has been used in the current window.
 #[derive(Debug, Default)]
-pub struct Allowance {
+struct Used {
     used: VecDeque<(Instant, u64)>,
     bytes: u64,
     /// When the exhaustion was last reported.
@@ -29,7 +40,7 @@ pub struct Allowance {
 
 /// Whether a file may be recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+enum Answer {
     /// It may.
     Yes,
     /// It may not.
@@ -38,9 +49,45 @@ pub enum Answer {
     NoMore,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Allowance {
+    /// Creates a guard with these limits.
+    #[must_use]
+    pub fn new(allowed: Allowed) -> Self {
+        Self {
+            allowed: Mutex::new(allowed),
+            used: Mutex::default(),
+        }
+    }
+
+    /// Changes the limits.
+    pub fn set(&self, allowed: Allowed) {
+        *lock(&self.allowed) = allowed;
+    }
+
+    /// Whether reads may recall one more file of `size` bytes, or have its object restored. A call that returns true is
+    /// charged.
+    pub fn allows(&self, size: u64) -> bool {
+        let allowed = *lock(&self.allowed);
+        let answer = lock(&self.used).ask(&allowed, size, Instant::now());
+        if answer == Answer::NoMore {
+            log::warn!(
+                "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
+                 from the store and stay cold",
+                option::text(option::PRODUCT_ID),
+                allowed.window
+            );
+        }
+        answer == Answer::Yes
+    }
+}
+
+impl Used {
     /// Asks whether a read may recall a file of `size` bytes. On [`Answer::Yes`], the file is counted.
-    pub fn ask(&mut self, allowed: &Allowed, size: u64, now: Instant) -> Answer {
+    fn ask(&mut self, allowed: &Allowed, size: u64, now: Instant) -> Answer {
         if allowed.files == 0 && allowed.bytes == 0 {
             *self = Self::default();
             return Answer::Yes;
@@ -80,7 +127,7 @@ mod tests {
             bytes: 0,
             window: WINDOW,
         };
-        let mut allowance = Allowance::default();
+        let mut allowance = Used::default();
         let now = Instant::now();
         for _ in 0..1000 {
             assert_eq!(allowance.ask(&allowed, u64::MAX, now), Answer::Yes);
@@ -94,7 +141,7 @@ mod tests {
             bytes: 0,
             window: WINDOW,
         };
-        let mut allowance = Allowance::default();
+        let mut allowance = Used::default();
         let now = Instant::now();
         assert_eq!(allowance.ask(&allowed, 1, now), Answer::Yes);
         let half = now + WINDOW / 2;
@@ -118,7 +165,7 @@ mod tests {
             bytes: 100,
             window: WINDOW,
         };
-        let mut allowance = Allowance::default();
+        let mut allowance = Used::default();
         let now = Instant::now();
         assert_eq!(allowance.ask(&allowed, 101, now), Answer::NoMore);
         assert_eq!(allowance.ask(&allowed, 60, now), Answer::Yes);

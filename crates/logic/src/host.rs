@@ -48,6 +48,10 @@ pub trait Host: Debug + Send + Sync + Sized + 'static {
     /// # Errors
     /// [`NoThread`]; the task was dropped without being run.
     fn run(pool: Pool, limit: usize, task: impl FnOnce() + Send + 'static) -> Result<(), NoThread>;
+
+    /// Called before and after the running task waits for long (`begins`: before): another thread of its pool takes its
+    /// place. Returns whether it may wait: not if too many do.
+    fn waits(begins: bool) -> bool;
 }
 
 /// A pool of threads for one kind of work.

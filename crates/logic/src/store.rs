@@ -66,4 +66,11 @@ pub trait Sink {
 
     /// Called when the store asked for fewer requests.
     fn throttled(&mut self);
+
+    /// Whether the store may restore an archived object for this request, which costs money.
+    fn may_restore(&mut self) -> bool;
+
+    /// Called before and after the store waits for an object for long (`begins`: before), as for one that is being
+    /// restored. Others get its place meanwhile. Returns whether it may wait.
+    fn waits(&mut self, begins: bool) -> bool;
 }

@@ -9,7 +9,7 @@
 _Static_assert(sizeof(store_methods_t) == 5 * sizeof(void *), "store_methods_t differs from abi.rs");
 _Static_assert(sizeof(store_methods_ext_t) == 4 * sizeof(void *), "store_methods_ext_t differs from abi.rs");
 _Static_assert(sizeof(cs_object_t) == 264, "cs_object_t differs from abi.rs");
-_Static_assert(sizeof(cs_fetch_t) == 10 * sizeof(void *), "cs_fetch_t differs from abi.rs");
+_Static_assert(sizeof(cs_fetch_t) == 12 * sizeof(void *), "cs_fetch_t differs from abi.rs");
 _Static_assert(offsetof(cs_object_t, checksum) == 136, "cs_object_t differs from abi.rs");
 
 const uint64_t css_host = CS_HOST_STAMP;

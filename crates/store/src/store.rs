@@ -38,6 +38,19 @@ pub trait Sink {
 
     /// Tell that the store asked for fewer requests, before the request is repeated: fewer are sent at once then.
     fn throttled(&mut self) {}
+
+    /// Whether the store may restore an archived object for this request, which costs money: the administrator's guard
+    /// against mass recalls may forbid it.
+    fn may_restore(&mut self) -> bool {
+        true
+    }
+
+    /// Tell before and after a long wait for an object, as for one that is being restored (`begins`: before): others get
+    /// its place meanwhile. Returns whether it may wait: not if too many do.
+    fn waits(&mut self, begins: bool) -> bool {
+        let _ = begins;
+        true
+    }
 }
 
 /// A store. There is one value per volume; several threads call it at once, and every method may block.

@@ -32,6 +32,22 @@ unsafe extern "C" fn throttled(sink: *mut c_void) {
     });
 }
 
+unsafe extern "C" fn may_restore(sink: *mut c_void) -> c_int {
+    guard::catch(0, || {
+        // SAFETY: as above.
+        let sink = unsafe { sink.cast::<&mut dyn Sink>().as_mut() };
+        sink.is_some_and(|sink| sink.may_restore()).into()
+    })
+}
+
+unsafe extern "C" fn waits(sink: *mut c_void, begins: c_int) -> c_int {
+    guard::catch(0, || {
+        // SAFETY: as above.
+        let sink = unsafe { sink.cast::<&mut dyn Sink>().as_mut() };
+        sink.is_some_and(|sink| sink.waits(begins != 0)).into()
+    })
+}
+
 unsafe extern "C" fn write(sink: *mut c_void, bytes: *const c_void, length: usize) -> c_int {
     guard::catch(libc::EIO, || {
         // SAFETY: `fetch` passed it, for the length of its call, and waits for the plugin.
@@ -98,6 +114,8 @@ impl LoadedStore {
             sink: (&raw mut sink).cast(),
             describe: Some(describe),
             throttled: Some(throttled),
+            may_restore: Some(may_restore),
+            waits: Some(waits),
         };
         // SAFETY: everything that `what` refers to outlives the call, which runs on this thread.
         let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };

@@ -43,6 +43,9 @@ struct Memory {
     refuses: bool,
     cancelled: bool,
     throttled: usize,
+    forbids_restores: bool,
+    /// Of long waits: how many began and ended.
+    waits: (usize, usize),
 }
 
 impl Sink for Memory {
@@ -60,6 +63,16 @@ impl Sink for Memory {
 
     fn throttled(&mut self) {
         self.throttled += 1;
+    }
+
+    fn may_restore(&mut self) -> bool {
+        !self.forbids_restores
+    }
+
+    fn waits(&mut self, begins: bool) -> bool {
+        self.waits.0 += usize::from(begins);
+        self.waits.1 += usize::from(!begins);
+        true
     }
 }
 

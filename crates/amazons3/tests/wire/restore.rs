@@ -275,3 +275,29 @@ fn intelligent_tiering_restore_has_no_days() {
         "{body}"
     );
 }
+
+#[test]
+fn a_restore_that_the_guard_forbids_is_not_asked_for() {
+    let (server, bytes) = Glacier::new(Duration::ZERO).start();
+    let mut sink = Memory {
+        forbids_restores: true,
+        ..Memory::default()
+    };
+    let error = recall(&server, "restore=bulk,restore-wait=1h", &bytes, &mut sink).unwrap_err();
+    assert!(error.to_string().contains("guard-files"), "{error}");
+    assert_eq!(methods(&server), ["GET", "HEAD"]);
+    assert_eq!(sink.waits, (0, 0), "it does not wait for nothing");
+}
+
+#[test]
+fn a_long_wait_is_told_at_its_beginning_and_its_end() {
+    let (server, bytes) = Glacier::new(Duration::from_millis(300)).start();
+    let mut sink = Memory::default();
+    recall(&server, "restore=bulk,restore-wait=1h", &bytes, &mut sink).unwrap();
+    assert!(sink.bytes == bytes);
+    assert!(
+        sink.waits.0 > 0 && sink.waits.0 == sink.waits.1,
+        "{:?}",
+        sink.waits
+    );
+}

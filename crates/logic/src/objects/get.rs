@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Pool};
 use crate::objects::chunk::Chunk;
 use crate::objects::depths::DEPTHS;
-use crate::objects::limits::{LIMITS, Lease, Use};
+use crate::objects::limits::{Connection, LIMITS, Lease, Use};
 use crate::objects::source::{Source, compare};
 use crate::store::{self, Part, Sink, Store as _};
 use crate::sync::Arc;
@@ -159,7 +160,7 @@ fn fetch<R: Receiver>(
     on_chunk: &mut OnChunk<'_, BufferOf<R>>,
 ) -> Result<(), Failure> {
     let bytes = get.range.end - get.range.start;
-    let _connection = LIMITS.connection(get.purpose, bytes);
+    let connection = Some(LIMITS.connection(get.purpose, bytes));
     let source = object.source();
     let version = source.version()?;
     let part = |version| Part {
@@ -177,6 +178,8 @@ fn fetch<R: Receiver>(
         on_chunk,
         failed: None,
         asked: Some(Instant::now()),
+        connection,
+        waiting: None,
     };
     let mut fetched = source.store.fetch(&part(version.as_deref()), &mut sink);
     if fetched == Err(Errno::ESTALE)
@@ -230,6 +233,18 @@ struct ChunkSink<'a, 'b, 'c, 'd, R: Receiver> {
     failed: Option<Failure>,
     /// When the store was asked, until it answers.
     asked: Option<Instant>,
+    /// `None` while it waits for an object that is being restored.
+    connection: Option<Connection<'static>>,
+    waiting: Option<Waiting<R::Host>>,
+}
+
+/// A long wait, until it is dropped.
+struct Waiting<H: Host>(PhantomData<H>);
+
+impl<H: Host> Drop for Waiting<H> {
+    fn drop(&mut self) {
+        H::waits(false);
+    }
 }
 
 impl<R: Receiver> ChunkSink<'_, '_, '_, '_, R> {
@@ -313,5 +328,29 @@ impl<R: Receiver> Sink for ChunkSink<'_, '_, '_, '_, R> {
         // What the store answers after that says nothing of how far away it is.
         self.asked = None;
         DEPTHS.throttled();
+    }
+
+    fn may_restore(&mut self) -> bool {
+        self.get.purpose != Use::Read || self.object.source().may_restore()
+    }
+
+    fn waits(&mut self, begins: bool) -> bool {
+        // What it answers after that says nothing of how far away it is.
+        self.asked = None;
+        if begins == self.waiting.is_some() {
+            return true;
+        }
+        if begins {
+            let may = R::Host::waits(true);
+            if may {
+                self.waiting = Some(Waiting(PhantomData));
+                self.connection = None;
+            }
+            return may;
+        }
+        self.waiting = None;
+        let bytes = self.pending.left.end - self.pending.left.start;
+        self.connection = Some(LIMITS.connection(self.get.purpose, bytes));
+        true
     }
 }

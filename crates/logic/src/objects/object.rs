@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::ahead::Ahead;
+use crate::allowance::Allowance;
 use crate::coverage::{Coverage, Extent, Place};
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Ticket as _};
@@ -89,10 +90,11 @@ impl<H: Host> Object<H> {
         identity: Identity,
         attributes: &H::Attributes,
         busy: &Arc<Busy>,
+        allowance: &Arc<Allowance>,
         ending: &Arc<AtomicBool>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            source: Source::new(this, store, identity, busy, ending),
+            source: Source::new(this, store, identity, busy, allowance, ending),
             attributes: *attributes,
             stale: AtomicBool::new(false),
             state: Mutex::default(),

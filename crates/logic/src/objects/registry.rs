@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::allowance::Allowance;
 use crate::errno::{Errno, Failure};
 use crate::gfid::Gfid;
 use crate::host::Host;
@@ -23,6 +24,8 @@ pub struct Objects<H: Host> {
     /// The number of reads answered from memory or by a request.
     pub reads: AtomicU64,
     busy: Arc<Busy>,
+    /// How much reads may have restored.
+    allowance: Arc<Allowance>,
     /// The instance is shutting down. Shared with the objects, since closed ones may still have requests in flight.
     ending: Arc<AtomicBool>,
 }
@@ -33,11 +36,12 @@ const OPEN: usize = 64;
 impl<H: Host> Objects<H> {
     /// Creates an empty registry. `busy` counts the objects' requests.
     #[must_use]
-    pub fn new(busy: &Arc<Busy>) -> Self {
+    pub fn new(busy: &Arc<Busy>, allowance: &Arc<Allowance>) -> Self {
         Self {
             open: Mutex::default(),
             reads: AtomicU64::new(0),
             busy: Arc::clone(busy),
+            allowance: Arc::clone(allowance),
             ending: Arc::default(),
         }
     }
@@ -82,6 +86,7 @@ impl<H: Host> Objects<H> {
             identity,
             attributes,
             &self.busy,
+            &self.allowance,
             &self.ending,
         );
         closed.extend(

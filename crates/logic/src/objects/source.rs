@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 
 use cloudsync_format::checksum::Checksum;
 
+use crate::allowance::Allowance;
 use crate::errno::{Errno, Failure};
 use crate::host::Host;
 use crate::objects::identity::Identity;
@@ -25,6 +26,10 @@ pub struct Source<H: Host> {
     pub(super) store: Arc<H::Store>,
     /// Counts the requests that run on threads of their own.
     pub(super) busy: Arc<Busy>,
+    /// How much reads may have restored.
+    allowance: Arc<Allowance>,
+    /// It was charged to the allowance.
+    charged: AtomicBool,
     /// The instance is shutting down: requests are cancelled.
     ending: Arc<AtomicBool>,
     /// The store's metadata of the object.
@@ -42,6 +47,7 @@ impl<H: Host> Source<H> {
         store: Arc<H::Store>,
         identity: Identity,
         busy: &Arc<Busy>,
+        allowance: &Arc<Allowance>,
         ending: &Arc<AtomicBool>,
     ) -> Self {
         Self {
@@ -49,9 +55,25 @@ impl<H: Host> Source<H> {
             this,
             store,
             busy: Arc::clone(busy),
+            allowance: Arc::clone(allowance),
+            charged: AtomicBool::new(false),
             ending: Arc::clone(ending),
             described: Mutex::default(),
             adopted: Mutex::default(),
+        }
+    }
+
+    /// Records that a recall of the file was charged to the allowance of reads.
+    pub fn charge(&self) {
+        self.charged.store(true, Ordering::Release);
+    }
+
+    /// Whether the store may restore the object for a read, which costs money. It is charged as a recall is.
+    pub(super) fn may_restore(&self) -> bool {
+        self.charged.swap(true, Ordering::AcqRel) || {
+            let allowed = self.allowance.allows(self.identity.size);
+            self.charged.store(allowed, Ordering::Release);
+            allowed
         }
     }
 

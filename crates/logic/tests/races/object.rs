@@ -15,6 +15,7 @@ use crate::model::volume::FILE;
 use crate::orders;
 use cloudsync_format::checksum::Algorithm;
 use cloudsync_format::xattr::State;
+use cloudsync_logic::allowance::Allowance;
 use cloudsync_logic::config::Config;
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::host::{Buffer as _, Host as _};
@@ -106,6 +107,11 @@ fn limits() -> Config {
     }
 }
 
+/// Reads may recall everything.
+fn unlimited() -> Arc<Allowance> {
+    Arc::new(Allowance::new(Config::default().allowed))
+}
+
 impl World {
     fn new(store: Store) -> Self {
         LIMITS.set(&limits());
@@ -118,6 +124,7 @@ impl World {
             identity,
             &status.attributes,
             &busy,
+            &unlimited(),
             &not_set(),
         );
         Self {
@@ -392,7 +399,7 @@ fn shutdown_cancels_requests_of_closed_objects() {
     explore(|| {
         LIMITS.set(&limits());
         let busy = Arc::new(Busy::default());
-        let objects = Objects::new(&busy);
+        let objects = Objects::new(&busy, &unlimited());
         let store = Arc::new(Store {
             stalls: true,
             ..Store::new(SIZE)
@@ -420,7 +427,7 @@ fn shutdown_answers_every_read_and_leaves_no_request() {
     explore(|| {
         LIMITS.set(&limits());
         let (store, busy) = (Arc::new(Store::new(SIZE)), Arc::new(Busy::default()));
-        let objects = Arc::new(Objects::new(&busy));
+        let objects = Arc::new(Objects::new(&busy, &unlimited()));
         let open = || objects.open((), &store, FILE, &status(SIZE)).unwrap();
         let first = open();
         let readers = vec![read(&first, 0..SIZE, false), read(&first, 5..6, true)];

@@ -21,9 +21,11 @@ pub struct FetchIn {
     sink: *mut c_void,
     describe: Option<unsafe extern "C" fn(*mut c_void, *const ObjectOut)>,
     throttled: Option<unsafe extern "C" fn(*mut c_void)>,
+    may_restore: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
+    waits: Option<unsafe extern "C" fn(*mut c_void, c_int) -> c_int>,
 }
 
-const _: () = assert!(size_of::<FetchIn>() == 80);
+const _: () = assert!(size_of::<FetchIn>() == 96);
 
 /// A part to fetch, for the duration of one call.
 pub(crate) struct Part<'a> {
@@ -137,5 +139,19 @@ impl Sink for Part<'_> {
             // SAFETY: as above.
             unsafe { throttled(self.raw.sink) };
         }
+    }
+
+    fn may_restore(&mut self) -> bool {
+        // SAFETY: as above.
+        self.raw
+            .may_restore
+            .is_none_or(|may_restore| (unsafe { may_restore(self.raw.sink) }) != 0)
+    }
+
+    fn waits(&mut self, begins: bool) -> bool {
+        // SAFETY: as above.
+        self.raw
+            .waits
+            .is_none_or(|waits| (unsafe { waits(self.raw.sink, begins.into()) }) != 0)
     }
 }

@@ -46,6 +46,10 @@ impl host::Host for Host {
     fn run(_: Pool, _: usize, task: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
         threads::run(task)
     }
+
+    fn waits(_: bool) -> bool {
+        true
+    }
 }
 
 /// A file's size. The other attributes are not used.
