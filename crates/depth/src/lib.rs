@@ -26,6 +26,8 @@ const SLOWER: f64 = 0.7;
 const BACK_OFF: f64 = 0.7;
 /// A store that answers no sooner than this is far away.
 const FAR: Duration = Duration::from_millis(10);
+/// What takes longer than this says nothing of the store's distance.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
 /// So many answers tell how far.
 const ANSWERS: u32 = 4;
 /// The shortest time over which work is measured.
@@ -122,6 +124,7 @@ impl Depth {
 
     /// A request took so long until it brought anything.
     pub fn answered(&mut self, latency: Duration) {
+        let latency = latency.min(LONGEST_ANSWER);
         if self.answers < ANSWERS {
             self.answers += 1;
             self.nearest = self.nearest.min(latency);
