@@ -7,12 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use cloudsync_format::object::{Key, Notes};
+use cloudsync_format::xattr as names;
 use cloudsync_store::{Archive, StoreError};
 
 use super::references::named;
 use crate::archive::seen;
 use crate::crawl::select::is_older;
-use crate::crawl::{is_gone, marks};
+use crate::crawl::{is_gone, marks, text as name};
 use crate::volume::mount::Mount;
 
 /// A file that changed more recently than this may still be in use: its objects are kept.
@@ -58,6 +59,12 @@ impl<'a> Judge<'a> {
     pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
         let file = self.mount.by_gfid(gfid);
         let text = |error: io::Error| error.to_string();
+        // Most objects are their file's, and one request tells that.
+        if xattr::get(&file, name(names::KEY))
+            .is_ok_and(|named| named.as_deref() == Some(key.as_bytes()))
+        {
+            return Ok(Verdict::Keep);
+        }
         let data = match file.symlink_metadata() {
             Ok(data) => data,
             Err(error) if is_gone(&error) => return Ok(Verdict::NoFile),
