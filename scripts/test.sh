@@ -105,6 +105,7 @@ other_host()
         layouts:: operations:: change:: plugins:: gfapi:: options:: crash::points
     step "loading of what was built for GlusterFS $version" 120 sum \
         env CLOUDSYNC_OTHER_BUILD="$there" "$cargo" test --locked --test loading
+    step "servers and clients of this version and of GlusterFS $version" 300 sum scripts/upgrade.sh "$release"
 }
 
 step 'missing packages' 900 none scripts/deps.sh build run s3 acts check bench package releases || finish

@@ -47,4 +47,5 @@ mod scene;
 mod secrets;
 mod threads;
 mod unchecked;
+mod upgrade;
 mod waiters;

@@ -29,6 +29,14 @@ impl Artifacts {
             Some(dir) => PathBuf::from(dir),
             None => profile_dir()?,
         };
+        Self::built_in(&dir, plugins)
+    }
+
+    /// The same from that directory.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn built_in(dir: &Path, plugins: &[&str]) -> Result<Self, Failure> {
         let library = |name: &str| {
             let file = format!("lib{name}.so");
             let places = [dir.join(&file), dir.join("deps").join(&file)];

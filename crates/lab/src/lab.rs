@@ -70,7 +70,7 @@ impl Lab {
         if let Some(ours) = lab.options.artifacts.clone() {
             lab.install(&ours)?;
         }
-        lab.start_glusterd()?;
+        lab.start_glusterd(&[])?;
         Ok(lab)
     }
 
@@ -99,10 +99,11 @@ impl Lab {
         artifacts::install(&self.space.outer(&self.tree), ours)
     }
 
-    fn start_glusterd(&self) -> Result<(), Failure> {
-        let pidfile = self.space.ram("glusterd.pid");
-        let args: [&OsStr; 2] = ["-p".as_ref(), pidfile.as_os_str()];
-        let output = self.space.run("glusterd", args)?.check();
+    fn start_glusterd(&self, under: &[String]) -> Result<(), Failure> {
+        let pidfile = self.space.ram("glusterd.pid").display().to_string();
+        let mut words = under.to_vec();
+        words.extend(["glusterd", "-p", &pidfile].map(str::to_owned));
+        let output = self.space.run(&words[0], &words[1..])?.check();
         let log = self.space.ram("log/glusterd.log");
         let with_log = |failure: Failure| failure.with(diagnose::tail(&self.space, &log, 40));
         output.map_err(with_log)?;
@@ -121,6 +122,11 @@ impl Lab {
     /// # Errors
     /// When the old one does not end or the new one does not answer.
     pub fn restart_glusterd(&self) -> Result<(), Failure> {
+        self.replace_glusterd(&[])
+    }
+
+    /// The same; `under` are the words that run the new one.
+    pub(crate) fn replace_glusterd(&self, under: &[String]) -> Result<(), Failure> {
         let pidfile = self.space.outer(&self.space.ram("glusterd.pid"));
         let inner = fs::read_to_string(&pidfile).unwrap_or_default();
         if let Some(pid) = inner
@@ -131,7 +137,7 @@ impl Lab {
         {
             process::end(&self.space, pid, Signal::TERM, Duration::from_secs(60))?;
         }
-        self.start_glusterd()
+        self.start_glusterd(under)
     }
 
     /// Runs `gluster --mode=script ARGS`; one command at a time, as glusterd requires.

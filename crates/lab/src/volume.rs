@@ -12,6 +12,7 @@ use crate::lab::{Lab, gluster};
 use crate::mount::{Mount, MountOptions};
 use crate::pids;
 use crate::process;
+use crate::release::Release;
 use crate::run::{Failure, until};
 use crate::space::{ADDRESS, Space};
 
@@ -217,6 +218,28 @@ impl Volume {
     /// When that brick is not running.
     pub fn kill_brick(&self, number: usize) -> Result<(), Failure> {
         process::kill(&self.space, self.brick_pid(number)?)
+    }
+
+    /// Restarts the brick process with that number, with the same arguments, as one of the other release. (What
+    /// [`Volume::start`] starts has glusterd's release.)
+    ///
+    /// # Errors
+    /// When that brick is not running, or the new one does not start.
+    pub fn restart_brick_of(&self, number: usize, release: &Release) -> Result<(), Failure> {
+        let pid = self.brick_pid(number)?;
+        let path = PathBuf::from(format!("/proc/{pid}/cmdline"));
+        let words = fs::read_to_string(&path).map_err(|e| Failure::at(&path, &e))?;
+        let words = words.split_terminator('\0');
+        let under = release.under();
+        process::kill(&self.space, pid)?;
+        let words = under[1..].iter().map(String::as_str).chain(words);
+        self.space.run(&under[0], words)?.check()?;
+        until(
+            Duration::from_secs(120),
+            &format!("brick {number} of {}", self.name),
+            || self.brick_pid(number).ok(),
+        )?;
+        Ok(())
     }
 
     /// Outer pid of the brick process with that number.
