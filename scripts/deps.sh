@@ -45,7 +45,7 @@ s3=(
 acts=(
     rsync tar attr:getfattr acl:setfacl git restic borgbackup:borg sqlite3
     qemu-utils:qemu-img qemu-block-extra:/usr/lib/x86_64-linux-gnu/qemu/block-gluster.so
-    samba:smbd "$(samba_module):/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so" smbclient
+    samba:smbd samba-testsuite:smbtorture "$(samba_module):/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so" smbclient
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
 )
 # Units of those packages, which must not be started on this machine.
