@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! qemu's disk images, through a mount and through qemu's own GlusterFS client.
 
-use cloudsync_lab::ADDRESS;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloudsync_lab::http::header;
+use cloudsync_lab::{ADDRESS, Backing};
 
 use super::{fails, has_program, lose_all_objects, shell, succeeds};
-use crate::scene::Scene;
+use crate::gate::store_proxy;
+use crate::scene::{Scene, lab};
 
 /// A cold image of 40 MiB, partly sparse, whose content is in `$scratch/raw`.
 fn image(name: &str) -> Scene {
@@ -81,4 +89,108 @@ fn qemu_img_reads_a_cold_image_through_gfapi() {
     scene.remount();
     lose_all_objects(&scene);
     fails(&scene, &read);
+}
+
+/// Size of the image of a machine, and of the blocks that it is written in: each repeats a byte of its own.
+const IMAGE: u64 = 96 << 20;
+const BLOCK: u64 = 64 << 10;
+
+/// The byte that fills the image at an offset.
+const fn filling(at: u64) -> u64 {
+    at / BLOCK % 251 + 1
+}
+
+/// A proxy to the store that counts the bytes of objects that pass. Returns its URL.
+fn counting_proxy(count: &Arc<AtomicU64>) -> String {
+    let count = Arc::clone(count);
+    store_proxy(move |exchange| {
+        exchange.client.write_all(exchange.answer.as_bytes())?;
+        if exchange.request.method != "HEAD" {
+            let length = header(&exchange.answer, "content-length");
+            let length = length.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let got = std::io::copy(&mut exchange.server.take(length), exchange.client)?;
+            count.fetch_add(got, Ordering::SeqCst);
+        }
+        Ok(())
+    })
+}
+
+/// Commands of qemu-io: a machine that boots reads its image here and there, a few blocks at a time. Each read checks
+/// what it gets. Returns the bytes that they read, too.
+fn reads_of_a_boot() -> (String, u64) {
+    let (mut commands, mut total, mut random) = (String::new(), 0, 1_u64);
+    for _ in 0..100 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let length = 4096 << (random >> 60 & 3);
+        let at = (random >> 20) % IMAGE / BLOCK * BLOCK + (random >> 16 & 1) * length;
+        let _ = write!(commands, " -c 'read -q -P {} {at} {length}'", filling(at));
+        total += length;
+    }
+    (commands, total)
+}
+
+/// Runs a script, and returns how many bytes were fetched from the store.
+fn fetched(scene: &Scene, count: &AtomicU64, what: &str, script: &str) -> u64 {
+    let before = count.load(Ordering::SeqCst);
+    let printed = succeeds(scene, script);
+    // qemu-io exits successfully.
+    assert!(!printed.contains("failed"), "{what}: {printed}");
+    let fetched = count.load(Ordering::SeqCst) - before;
+    assert!(
+        scene.is_cold("disk.qcow2"),
+        "{what}: {}",
+        scene.marks("disk.qcow2")
+    );
+    eprintln!("| {what} | {fetched} bytes fetched |");
+    fetched
+}
+
+#[test]
+fn a_machine_boots_from_a_cold_image_of_which_little_is_fetched() {
+    if !has_program("qemu-io", "qemu-utils") {
+        return;
+    }
+    let count = Arc::new(AtomicU64::new(0));
+    let url = counting_proxy(&count);
+    let settings = [
+        ("features.s3plugin-hostname", url.as_str()),
+        ("features.cloudsync-remote-read", "on"),
+    ];
+    let mut scene = Scene::with("boot", &settings, Backing::Ram);
+    let raw: Vec<u8> = (0..IMAGE / BLOCK)
+        .flat_map(|block| vec![filling(block * BLOCK) as u8; BLOCK as usize])
+        .collect();
+    let scratch = lab().scratch(&format!("acts-{}", scene.volume.name()));
+    fs::create_dir_all(lab().outer(&scratch)).unwrap();
+    fs::write(lab().outer(scratch.join("raw")), raw).unwrap();
+    succeeds(
+        &scene,
+        "qemu-img convert -f raw -O qcow2 $scratch/raw disk.qcow2",
+    );
+    scene.archive_all("");
+    scene.remount();
+    let (reads, total) = reads_of_a_boot();
+    // As libvirt does for each image when a storage pool is refreshed.
+    let header = fetched(&scene, &count, "qemu-img info", "qemu-img info disk.qcow2");
+    assert!(header <= 2 << 20, "qemu-img info: {header}");
+    let boot = format!("{total} bytes in 100 random reads");
+    let script = format!("qemu-io -r -f qcow2 disk.qcow2{reads}");
+    let little = fetched(&scene, &count, &boot, &script);
+    assert!(little <= 4 * total, "{boot}: {little}");
+    // qemu's own client seeks when it opens an image, which recalls it.
+    let api = format!("gluster://{ADDRESS}/{}/disk.qcow2", scene.volume.name());
+    let printed = succeeds(&scene, &format!("qemu-io -r -f qcow2 {api}{reads}"));
+    assert!(!printed.contains("failed"), "{printed}");
+    scene.archive_all("");
+    scene.remount();
+    // A write, where nothing was read, recalls the image.
+    let script = format!(
+        "qemu-io -f qcow2 disk.qcow2 -c 'write -q -P 255 5M 64k'{reads} -c 'read -q -P 255 5M 64k' -c flush
+         qemu-img check disk.qcow2"
+    );
+    let printed = succeeds(&scene, &script);
+    assert!(!printed.contains("failed"), "{printed}");
+    scene.await_local("disk.qcow2");
 }
