@@ -38,6 +38,8 @@ build=(
 run=(
     glusterfs-server:glusterd glusterfs-client:glusterfs attr:getfattr
     iproute2:ip util-linux:nsenter procps:ps
+    # Shows in whose code a program crashed.
+    gdb
 )
 s3=(
     ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws curl

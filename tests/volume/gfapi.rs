@@ -92,6 +92,91 @@ fn a_gfapi_program_replaces_a_cold_file() {
     scene.await_local("file");
 }
 
+/// How many programs run with the feature off, and again with it on.
+fn programs() -> usize {
+    let given = std::env::var("CLOUDSYNC_PROGRAMS").ok();
+    given.map_or(10, |text| text.parse().unwrap())
+}
+
+/// What a crash's stack is followed by: those of the other threads.
+const ALL: &str = "All threads:";
+
+/// Runs programs that read a file each, some at the same time. Returns the stacks of those that crashed.
+fn crashes(scene: &Scene, what: &str, names: &[String], want: &str) -> Vec<String> {
+    const AT_A_TIME: usize = 10;
+    let run = |name: &String| {
+        let folder = lab().scratch(&format!("cores/{}/{what}-{name}", scene.volume.name()));
+        let script = format!(
+            "ulimit -c unlimited; mkdir -p {folder} && cd {folder} && {program} {volume} {ADDRESS} {folder}/log read /{name}
+             code=$?
+             for core in core*; do
+                 [ ! -e $core ] || gdb -batch -ex 'bt 16' -ex 'echo {ALL}\\n' -ex 'thread apply all bt 16' {program} $core
+             done
+             exit $code",
+            folder = folder.display(),
+            program = program().display(),
+            volume = scene.volume.name()
+        );
+        let bound = BOUND + Duration::from_secs(60);
+        let outcome = lab()
+            .run_with(bound, "bash", ["-c", &script], |_| {})
+            .unwrap();
+        let text = outcome.text();
+        // A program that is killed by a signal has read its file before that, or not.
+        if outcome.code().is_some_and(|code| code > 128) {
+            return Some(outcome.to_string());
+        }
+        assert!(
+            outcome.success() && text.starts_with(want),
+            "{what}: {outcome}"
+        );
+        assert!(text.contains("\nfini 0 after "), "{what}: {outcome}");
+        None
+    };
+    let mut stacks = Vec::new();
+    for batch in names.chunks(AT_A_TIME) {
+        thread::scope(|scope| {
+            let running: Vec<_> = batch.iter().map(|name| scope.spawn(|| run(name))).collect();
+            stacks.extend(running.into_iter().filter_map(|one| one.join().unwrap()));
+        });
+    }
+    let (all, bad) = (names.len(), stacks.len());
+    eprintln!("| feature {what} | {all} programs | {bad} crashed |");
+    stacks
+}
+
+/// Ten programs in a normal run; `CLOUDSYNC_PROGRAMS=100` for more. One that crashes in GlusterFS's own code is counted,
+/// with the feature off as with it on; its stack must show none of ours.
+#[test]
+fn programs_end_without_a_crash_of_ours() {
+    let scene = Scene::with("api-end", &[("features.cloudsync", "off")], Backing::Ram);
+    let bytes = pattern(5, 600_000);
+    let names: Vec<_> = (0..programs())
+        .map(|number| format!("file-{number}"))
+        .collect();
+    for name in &names {
+        scene.write(name, &bytes);
+    }
+    for stack in crashes(&scene, "off", &names, &sum(&bytes)) {
+        eprintln!("{stack}");
+    }
+    scene.volume.set("features.cloudsync", "on").unwrap();
+    for name in &names {
+        scene.archive(name);
+    }
+    for stack in crashes(&scene, "on", &names, &sum(&bytes)) {
+        eprintln!("{stack}");
+        let (crashed, _) = stack.split_once(ALL).unwrap_or((&stack, ""));
+        let mut frames = crashed
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .peekable();
+        assert!(frames.peek().is_some(), "gdb shows no stack");
+        let ours = |frame: &str| frame.contains("cloudsync") || frame.contains("amazons3");
+        assert!(!frames.any(ours), "a crash of ours");
+    }
+}
+
 /// GlusterFS waits ten seconds for running operations and then frees the volume, unless `fini` waits.
 #[test]
 fn glfs_fini_waits_for_a_running_handshake() {
