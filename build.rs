@@ -66,6 +66,7 @@ const TYPES: &[&str] = &[
     "fd_t",
     "gf_dirent_t",
     "gf_flock",
+    "gf_seek_what_t",
     "glusterfs_event_t",
     "_gf_special_pid",
     "glusterfs_fop_t",

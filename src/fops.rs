@@ -110,6 +110,7 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
         fop::GF_FOP_OPEN => Want::First(0),
         fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => Want::First(arguments.offset()),
         fop::GF_FOP_READ => Want::Read,
+        fop::GF_FOP_SEEK => Want::Extents,
         _ => Want::Bytes,
     }
 }

@@ -98,7 +98,7 @@ impl Instance {
             let instance = Arc::clone(self);
             ask::find_file(&self.volume, ticket, move |ticket, inode, gfid| {
                 let want = match want {
-                    Want::Read if inode.gfid().is_none() => Want::Bytes,
+                    Want::Read | Want::Extents if inode.gfid().is_none() => Want::Bytes,
                     want => want,
                 };
                 instance.park_on(ticket, want, Some(inode), Some(gfid));
@@ -117,6 +117,7 @@ impl Instance {
     ) {
         match want {
             Want::Read => read::serve(&self.engine, ticket, inode),
+            Want::Extents => read::seek(&self.engine, ticket, inode),
             Want::Bytes
             | Want::Check
             | Want::First(_)
@@ -243,7 +244,7 @@ pub fn settle(
         Want::Tidy | Want::Inspect | Want::SettleNow | Want::Settle => {
             reply.after().map(|attributes| attributes.gfid())
         }
-        Want::Bytes | Want::Check | Want::Read | Want::First(_) => None,
+        Want::Bytes | Want::Check | Want::Read | Want::Extents | Want::First(_) => None,
     };
     let ticket = settling.into_ticket();
     let inode = ticket.checked_inode();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Answers reads of a cold file from its object.
+//! Answers reads of a cold file, and seeks in it, from its object.
 //!
 //! A reader waits for the range it reads, not for the file. The range is served from the bricks if this client's recall
 //! has written it, otherwise from memory ([`cloudsync_logic::objects::object`]), fetching it if needed
@@ -90,6 +90,38 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
             }
         }
     });
+}
+
+/// Answers a seek in a file last seen cold, from the file's size: an object has no holes. The file stays cold. Never blocks.
+pub fn seek(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
+    let Some(inode) = inode else {
+        return ticket.fail(Errno::EINVAL);
+    };
+    on_a_thread(engine, ticket, move |engine, ticket| {
+        match guard::catch(Err(Failure::Bug), || cold_size(engine, &inode)) {
+            Ok(Some(size)) => {
+                let arguments = ticket.arguments();
+                match decision::seek(arguments.seeks_data(), arguments.offset(), size) {
+                    Ok(offset) => ticket.answer_offset(offset),
+                    Err(errno) => ticket.fail(errno),
+                }
+            }
+            // It is local, or being recalled, or has bytes that must be settled first.
+            Ok(None) => engine.park(ticket, Want::Bytes, Some(inode), None),
+            Err(failure) => {
+                log::log!(failure.level(), "{}: seek failed: {failure}", inode.path());
+                ticket.fail(failure.errno());
+            }
+        }
+    });
+}
+
+/// The size of a cold file that has no bytes on the bricks; `None` for any other. Blocks.
+fn cold_size(engine: &Engine, inode: &Inode) -> Result<Option<u64>, Failure> {
+    let file = engine.volume.file(inode, inode.gfid(), inode)?;
+    let status = file.status()?;
+    let cold = status.state == State::Remote && status.on_bricks == 0;
+    Ok(cold.then(|| status.attributes.size()))
 }
 
 /// Whether the caller is a geo-replication worker. It reads the whole volume, so its reads must not cause recalls.

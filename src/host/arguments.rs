@@ -73,6 +73,12 @@ impl<'a> Arguments<'a> {
         self.call.size as u64
     }
 
+    /// Whether a seek looks for data (SEEK_DATA), not for a hole.
+    #[must_use]
+    pub const fn seeks_data(&self) -> bool {
+        self.call.mode == sys::gf_seek_what_t::GF_SEEK_DATA as i32
+    }
+
     /// The gfid that a new file is to get, if one was requested.
     #[must_use]
     pub fn new_gfid(&self) -> Option<Gfid> {

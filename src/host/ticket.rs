@@ -464,6 +464,16 @@ impl Ticket {
         }
     }
 
+    /// Answers a seek with the offset that it found.
+    pub fn answer_offset(mut self, offset: u64) {
+        let Ok(offset) = i64::try_from(offset) else {
+            return self.fail(Errno::EOVERFLOW);
+        };
+        // SAFETY: the operation is ours.
+        unsafe { sys::cs_shim_call_answer_seek(&raw mut self.inner.call, offset) };
+        self.dispose();
+    }
+
     /// Answers with an error.
     pub fn fail(self, errno: Errno) {
         self.unwind(-1, errnos::answered(errno).get(), None);

@@ -81,6 +81,14 @@ cs_shim_call_unwind(cs_call_t *call, int32_t op_ret, int32_t op_errno, dict_t *a
     CS_AS(call->frame->this, call->unwind(call, op_ret, op_errno, answer));
 }
 
+void
+cs_shim_call_answer_seek(cs_call_t *call, off_t offset)
+{
+    call_frame_t *frame = call->frame;
+
+    STACK_UNWIND_STRICT(seek, frame, 0, 0, offset, NULL);
+}
+
 int32_t
 cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
                          int32_t at_end, struct iatt *attributes)

@@ -144,6 +144,10 @@ int32_t
 cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
                          int32_t at_end, struct iatt *attributes);
 
+/* Answers a seek with the offset that it found. */
+void
+cs_shim_call_answer_seek(cs_call_t *call, off_t offset);
+
 /* Answers a truncation or an open that cs_shim_call_as_caller has run. */
 void
 cs_shim_call_answer_done(cs_call_t *call, struct iatt *before, struct iatt *after);

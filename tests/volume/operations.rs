@@ -177,7 +177,12 @@ fn seek_data_and_seek_hole_match_a_local_file() {
     assert_eq!(found, whole);
     assert_eq!(found[0], Ok(0), "data from the first byte");
     assert_eq!(found[1], Ok(LENGTH as u64), "no hole before the end");
-    assert_became(&mount, "sought", &old());
+    assert!(scene().is_cold("sought"), "a seek needs no bytes");
+    // By a client that knows nothing of the file, through a descriptor.
+    let mount = cold(&[]);
+    assert_eq!(on(&mount, "sought", |path| map_of(&path)), whole);
+    assert!(scene().is_cold("sought"));
+    assert_eq!(on(&mount, "sought", |path| fs::read(path).unwrap()), old());
 }
 
 /// Objects have no holes.

@@ -18,7 +18,7 @@ fn old() -> Vec<u8> {
 
 /// Each operation takes another path through the kernel and GlusterFS. They run as separate programs: a program that this
 /// process starts while it has a file open flushes that file, and would wait, too.
-const OPERATIONS: [(&str, &[usize]); 13] = [
+const OPERATIONS: [(&str, &[usize]); 12] = [
     // Near the end: bytes at the beginning are read without waiting.
     ("read", &[LENGTH - 4096, 4096]),
     ("mmap-read", &[LENGTH - 4096, 10]),
@@ -31,7 +31,6 @@ const OPERATIONS: [(&str, &[usize]); 13] = [
     ("ftruncate", &[LENGTH - 100_000]),
     ("fallocate", &[0, LENGTH, 4096]),
     ("fallocate", &[PUNCH, 0, 4096]),
-    ("seek-data", &[0]),
     ("copy-from", &[LENGTH - 4096]),
     ("copy-into", &[0]),
 ];

@@ -84,6 +84,8 @@ pub enum Want {
     Check,
     /// Some bytes of the file, from any source.
     Read,
+    /// Where the file's data and holes are, from any source.
+    Extents,
     /// The file must be local with at least this many of its first bytes: the operation truncates the rest.
     First(u64),
     /// Marks left by a recall that died after its commit must be removed.
@@ -165,6 +167,19 @@ pub const fn source(
         (false, _) => Source::Bricks,
         (true, true) if small || checked => Source::Bricks,
         (true, recall) => Source::Object { recall },
+    }
+}
+
+/// Answers a seek in a cold file of `size` bytes: an object has no holes before its end. `data`: SEEK_DATA, otherwise
+/// SEEK_HOLE (lseek(2)).
+///
+/// # Errors
+/// ENXIO: `offset` is not before the end.
+pub const fn seek(data: bool, offset: u64, size: u64) -> Result<u64, Errno> {
+    match (data, offset < size) {
+        (_, false) => Err(Errno::ENXIO),
+        (true, true) => Ok(offset),
+        (false, true) => Ok(size),
     }
 }
 
@@ -314,6 +329,15 @@ mod tests {
         ] {
             assert!(!refused_as_cold(class, libc::EIO, Some(State::Remote), 0));
         }
+    }
+
+    #[test]
+    fn a_cold_file_has_data_up_to_its_end() {
+        for data in [true, false] {
+            assert_eq!(seek(data, 10, 10), Err(Errno::ENXIO));
+            assert_eq!(seek(data, 0, 0), Err(Errno::ENXIO));
+        }
+        assert_eq!((seek(true, 3, 10), seek(false, 3, 10)), (Ok(3), Ok(10)));
     }
 
     #[test]

@@ -50,6 +50,10 @@ impl Errno {
     pub const ETIMEDOUT: Self = Self(libc::ETIMEDOUT);
     /// The store's plugin cannot do that.
     pub const EPROTONOSUPPORT: Self = Self(libc::EPROTONOSUPPORT);
+    /// A seek to the end of the file or behind it.
+    pub const ENXIO: Self = Self(libc::ENXIO);
+    /// A number is too large for the answer.
+    pub const EOVERFLOW: Self = Self(libc::EOVERFLOW);
     /// The file is cold already.
     pub const EALREADY: Self = Self(libc::EALREADY);
 

@@ -99,7 +99,7 @@ fn with_lock<F: BrickFile>(
             Ok(())
         }
         (_, Want::Tidy | Want::Inspect | Want::SettleNow | Want::Settle) => Ok(()),
-        (State::Remote, Want::Bytes | Want::Check | Want::Read) => {
+        (State::Remote, Want::Bytes | Want::Check | Want::Read | Want::Extents) => {
             let plan = work.plan(&status, None)?;
             fetch_and_commit(held, gfid, &status, plan, work)?;
             work.local(Some(plan.size));
