@@ -7,11 +7,11 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use cloudsync_format::build::Build;
 use serde::Serialize;
 
+use crate::child;
 use crate::cli::{CheckArgs, OutputFlags};
 use crate::exit::{Ended, Error};
 use crate::report::Screen;
@@ -65,7 +65,9 @@ pub(crate) fn command(args: &CheckArgs, output: &OutputFlags) -> Result<Ended, E
 
 /// Where the installed GlusterFS looks for its translators.
 fn xlatordir() -> Result<PathBuf, Error> {
-    let asked = Command::new("glusterfs").arg("--print-xlatordir").output();
+    let asked = child::command("glusterfs")
+        .arg("--print-xlatordir")
+        .output();
     let asked = asked.map_err(|error| Error::start("glusterfs", error))?;
     let folder = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
     if !asked.status.success() || folder.is_empty() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! `cloudsync`: archives files to the volume's store, recalls them, and checks that files and objects agree.
 //!
-//! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals;
+//! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals; [`child`]: other programs;
 //! - [`volume`]: finds the volume of a path and mounts it; [`remote`]: opens its store; [`lock`]: one run per brick;
 //! - [`crawl`]: finds, selects and sorts files;
 //! - [`archive`], ...: the commands.
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 mod archive;
 mod check;
+mod child;
 mod cli;
 mod crawl;
 mod exit;

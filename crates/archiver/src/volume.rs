@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::object;
 
+use crate::child;
 use crate::exit::Error;
 
 pub(crate) mod folder;
@@ -246,7 +246,7 @@ fn info(server: Option<&str>) -> Result<String, String> {
 /// Runs a `gluster` command, on this host or at `server`. Returns its trimmed output, or an error that names the
 /// command.
 pub(crate) fn gluster(server: Option<&str>, words: &[&str]) -> Result<String, String> {
-    let mut command = Command::new("gluster");
+    let mut command = child::command("gluster");
     command.arg("--mode=script");
     if let Some(server) = server {
         command.arg(format!("--remote-host={server}"));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Selects the files to archive.
 
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::Found;
+use crate::child;
 use crate::cli::SelectFlags;
 use crate::exit::Error;
 
@@ -113,7 +113,7 @@ fn user_id(owner: &str) -> Result<u32, Error> {
     if let Ok(number) = owner.parse() {
         return Ok(number);
     }
-    let output = Command::new("id").args(["-u", "--", owner]).output();
+    let output = child::command("id").args(["-u", "--", owner]).output();
     let answer = output.ok().filter(|output| output.status.success());
     answer
         .and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok())

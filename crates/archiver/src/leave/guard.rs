@@ -5,12 +5,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::is_cold;
+use crate::child;
 use crate::crawl::{Extent, Walked, show, walk_extent};
 use crate::exit::{Ended, Error};
 use crate::volume::folder::{self, leaving, not_leaving};
@@ -103,7 +103,7 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
 
 /// Logs to syslog, and to a file of its own among GlusterFS's logs, because hooks have no terminal.
 fn log(name: &str, text: &str) {
-    let _ = Command::new("logger")
+    let _ = child::command("logger")
         .args(["-p", "daemon.crit", "-t", "cloudsync", "--", text])
         .status();
     let path = format!("/var/log/glusterfs/cloudsync-{name}.crit.log");

@@ -11,7 +11,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ mod bricks;
 use bricks::Graph;
 
 use super::Volume;
+use crate::child;
 use crate::exit::Error;
 
 const HOME: &str = "/run/cloudsync";
@@ -70,7 +71,7 @@ impl Mount {
             .create(&point);
         made.map_err(|error| Error::start(point.display(), error))?;
         let log = format!("/var/log/glusterfs/cloudsync-{}.log", volume.name);
-        let client = Command::new("setpriv")
+        let client = child::command("setpriv")
             .args(["--pdeathsig", "KILL", "glusterfs", "--no-daemon"])
             .arg(format!("--volfile-server={}", volume.server))
             .arg(format!("--volfile-id={}", volume.name))
@@ -153,7 +154,7 @@ fn settings(of_volume: &str) -> String {
 }
 
 fn unmount(point: &Path) {
-    let _ = Command::new("umount")
+    let _ = child::command("umount")
         .arg("-l")
         .arg(point)
         .stderr(Stdio::null())
