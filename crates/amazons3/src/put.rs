@@ -12,11 +12,12 @@ use cloudsync_store::network::upload::{PART, check, part_size};
 use cloudsync_store::{Object, StoreError, Tries, Upload};
 use tokio::time::sleep;
 
-use self::request::{Put, body};
+use self::request::Put;
 use crate::head::head;
 use crate::metadata::{self, CHECKSUM_METADATA};
 use crate::s3::S3;
 
+mod body;
 mod parts;
 mod request;
 
@@ -69,7 +70,7 @@ impl Put<'_> {
         let mut tries = Tries::new(self.store.settings.retries);
         let mut first = true;
         loop {
-            match request::put_object(self, body(&piece)).await {
+            match request::put_object(self, &piece).await {
                 Ok(etag) => return Ok(etag),
                 // It may be ours: the response to an earlier try may have been lost.
                 Err(failure) if matches!(failure.error, StoreError::Exists(_)) => {

@@ -17,6 +17,7 @@ use crate::crawl::order::Candidate;
 use crate::crawl::select::Selection;
 use crate::crawl::show;
 use crate::exit::{Ended, Error};
+use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::parallel::parallel;
 use crate::remote;
@@ -33,7 +34,6 @@ mod limits;
 mod marks;
 mod open;
 mod outcome;
-mod pace;
 mod state;
 mod tally;
 
@@ -41,7 +41,7 @@ use feed::Feed;
 use file::{Archiver, Course};
 pub(crate) use handshake::{handshake, seen};
 use limits::Limits;
-pub(crate) use limits::free_percent;
+pub(crate) use limits::{bytes_per_second, free_percent};
 use open::Folders;
 use outcome::Done;
 pub(crate) use tally::Summary;
@@ -143,7 +143,12 @@ fn through(
     let within_limits = |candidate: Candidate| {
         if !limits.enough(tally) && limits.take() {
             limits.wait_for_a_turn();
-            one(&candidate);
+            // A signal ends the wait, but this file was not begun.
+            if interrupted() {
+                limits.give_back();
+            } else {
+                one(&candidate);
+            }
         }
     };
     parallel(jobs, |give| feed.run(give), &within_limits)
@@ -164,7 +169,7 @@ fn one(
         screen.sending(bytes.min(candidate.size.saturating_sub(before)));
     };
     let course = Course {
-        pay: &|bytes| limits.pay(bytes),
+        rate: limits.rate(),
         sent: &sent,
     };
     match archiver.archive(candidate, &course) {

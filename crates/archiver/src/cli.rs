@@ -13,7 +13,7 @@ mod archive;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
-use values::{duration, jobs, secret};
+use values::{bytes, duration, jobs, secret};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
 ///
@@ -208,6 +208,9 @@ pub(crate) struct VerifyArgs {
     /// Accept an object of another version (etag) that holds the same file: after a move to another bucket or provider
     #[arg(long)]
     pub(crate) adopt: bool,
+    /// With --deep, fetch at most this number of bytes per second: 10M
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) bytes_per_second: Option<u64>,
     /// The largest number of objects to check at once, up to 256; auto: as many as bring more
     #[arg(long, value_name = "N", default_value = "auto", value_parser = jobs)]
     pub(crate) jobs: u16,

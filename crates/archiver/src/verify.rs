@@ -12,7 +12,7 @@ use cloudsync_format::{command, object};
 use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
-use crate::archive::seen;
+use crate::archive::{bytes_per_second, seen};
 use crate::cli::{OutputFlags, VerifyArgs};
 use crate::crawl::{Found, State, crawl, marks, text};
 use crate::exit::{Ended, Error};
@@ -26,7 +26,7 @@ use crate::volume::{Kind, Target};
 
 mod proof;
 
-use proof::{Bad, File, Good};
+use proof::{Bad, Deep, File, Good};
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
@@ -64,10 +64,12 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
     let screen = Screen::new(output);
     let target = Target::find(&args.target)?;
     let store = remote::open(&target.volume, &args.store)?;
+    let rate = args.bytes_per_second.map(bytes_per_second);
+    let rate = rate.as_deref();
     let verifier = Verifier {
         target: &target,
         store: store.as_ref(),
-        deep: args.deep,
+        deep: args.deep.then_some(Deep { rate }),
         adopt: args.adopt,
         mount: Mount::new(&target.volume).map_err(|error| error.to_string()),
         tally: Tally::default(),
@@ -136,7 +138,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
 struct Verifier<'a> {
     target: &'a Target,
     store: &'a dyn Archive,
-    deep: bool,
+    deep: Option<Deep<'a>>,
     adopt: bool,
     /// The error is reported only when the mount is needed.
     mount: Result<Mount, String>,
@@ -146,6 +148,10 @@ struct Verifier<'a> {
 
 impl Verifier<'_> {
     fn one(&self, found: &Found) {
+        // Found before the run began to stop.
+        if interrupted() {
+            return;
+        }
         let Tally {
             missing,
             wrong,
@@ -164,8 +170,6 @@ impl Verifier<'_> {
             Ok((None, _)) => return,
             Err(error) => return report(not_checked, "cannot check", "", &error.to_string()),
         };
-        add(&self.tally.checked, 1);
-        add(&self.tally.bytes, found.size);
         let key = marks.key.as_str();
         let file = File {
             size: found.size,
@@ -173,7 +177,14 @@ impl Verifier<'_> {
             volume: &self.target.volume.id,
             marks: &marks,
         };
-        match proof::check(self.store, &file, self.deep, &|| self.mtime(&gfid)) {
+        let checked = proof::check(self.store, &file, self.deep, &|| self.mtime(&gfid));
+        if matches!(checked, Err(Bad::Store(StoreError::Cancelled))) {
+            // By a signal: the file is left as if it had not been found.
+            return;
+        }
+        add(&self.tally.checked, 1);
+        add(&self.tally.bytes, found.size);
+        match checked {
             Ok(good) => {
                 add(&self.tally.without_checksum, u64::from(!good.with_checksum));
                 if let Err(why) = self.good(found, key, &gfid, &good) {

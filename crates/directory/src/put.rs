@@ -78,6 +78,10 @@ impl Directory {
         while at < upload.size {
             let wanted = usize::try_from(upload.size - at).map_or(PIECE, |left| left.min(PIECE));
             let piece = &mut buffer[..wanted];
+            if let Some(rate) = upload.rate {
+                #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+                rate.wait(wanted as f64);
+            }
             upload
                 .source
                 .read_exact_at(piece, at)

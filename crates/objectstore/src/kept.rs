@@ -78,6 +78,7 @@ mod tests {
             checksum: Checksum::parse("crc32:AAAAAA==").unwrap(),
             metadata: &metadata,
             source: &Nothing,
+            rate: None,
         };
         let found: Attributes = attributes(&upload);
         for (name, value) in &found {

@@ -9,7 +9,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use cloudsync_store::network::upload::{COMPLETING, PART, check, part_size};
+use cloudsync_store::network::upload::{COMPLETING, PART, check, part_size, turn};
 use cloudsync_store::network::{Failure, persist};
 use cloudsync_store::{Checksum, Object, StoreError, Tries, Upload};
 use object_store::path::Path;
@@ -53,6 +53,7 @@ impl Connection {
 
     async fn whole(&self, key: &str, name: &Path, upload: &Upload<'_>) -> Result<(), StoreError> {
         let room = self.memory.take(upload.size).await?;
+        turn(upload, upload.size).await;
         let (piece, checksum) = room.read(upload.source, upload.checksum.algorithm(), 0)?;
         check(upload, checksum)?;
         self.only_once(key, upload, async || {
@@ -179,6 +180,8 @@ impl Connection {
         while offset < upload.size {
             let bytes = size.min(upload.size - offset);
             let room = self.memory.take(bytes).await?;
+            // The client takes a part as a whole, so the rate holds from part to part.
+            turn(upload, bytes).await;
             let algorithm = upload.checksum.algorithm();
             let (piece, checksum) = room.read(upload.source, algorithm, offset)?;
             sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));

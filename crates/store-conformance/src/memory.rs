@@ -154,6 +154,7 @@ impl Bytes {
             checksum: self.checksum,
             metadata: &self.kept,
             source: self,
+            rate: None,
         }
     }
 }

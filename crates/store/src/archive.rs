@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Checksum, Object, Store, StoreError};
+use crate::{Checksum, Object, Rate, Store, StoreError};
 
 /// Metadata of an object: names of `[a-z0-9-]`, values of any text. A store that supports fewer characters encodes the
 /// others, and decodes them in [`Archive::describe`].
@@ -35,6 +36,8 @@ pub struct Upload<'a> {
     pub metadata: &'a Metadata,
     /// The object's bytes.
     pub source: &'a dyn Source,
+    /// Limits the bytes sent per second, also within the object; those of a retry count again.
+    pub rate: Option<&'a Arc<Rate>>,
 }
 
 impl std::fmt::Debug for Upload<'_> {
@@ -43,6 +46,7 @@ impl std::fmt::Debug for Upload<'_> {
             .field("size", &self.size)
             .field("checksum", &self.checksum)
             .field("metadata", &self.metadata)
+            .field("rate", &self.rate)
             .finish_non_exhaustive()
     }
 }

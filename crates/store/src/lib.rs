@@ -31,6 +31,7 @@ pub mod network;
 mod options;
 #[cfg(feature = "network")]
 mod pages;
+mod rate;
 mod recall;
 mod retry;
 mod store;
@@ -46,5 +47,6 @@ pub use error::{Level, StoreError};
 pub use options::{Options, Secret};
 #[cfg(feature = "network")]
 pub use pages::Pages;
+pub use rate::Rate;
 pub use retry::Tries;
 pub use store::{Object, Sink, Store};

@@ -11,7 +11,7 @@ use cloudsync_store::{Checksum, StoreError, Tries};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::request::{self, Part, Put, body};
+use super::request::{self, Part, Put};
 
 /// The number of parts of one upload in flight at once.
 const AT_ONCE: usize = 8;
@@ -81,7 +81,7 @@ async fn next(
 async fn send(part: Part, piece: Piece, retries: u32) -> Result<CompletedPart, StoreError> {
     let mut tries = Tries::new(retries);
     loop {
-        match part.send(body(&piece)).await {
+        match part.send(&piece).await {
             Ok(done) => return Ok(done),
             Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
         }

@@ -12,11 +12,13 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::network::memory::Piece;
 use cloudsync_store::network::upload::{COMPLETING, sending};
-use cloudsync_store::{Checksum, StoreError, Upload};
+use cloudsync_store::{Checksum, Rate, StoreError, Upload};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::body::InPieces;
 use crate::failure;
 use crate::head::{describe, head};
 use crate::s3::S3;
@@ -31,7 +33,7 @@ pub(super) struct Put<'a> {
 }
 
 /// Makes a request body of these bytes, without copying.
-pub(super) fn body(piece: &Piece) -> ByteStream {
+fn body(piece: &Piece) -> ByteStream {
     ByteStream::new(SdkBody::from(piece.bytes()))
 }
 
@@ -112,7 +114,7 @@ impl Put<'_> {
 }
 
 /// Sends the whole object in one request. Returns its version.
-pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<Option<String>, Failure> {
+pub(super) async fn put_object(put: &Put<'_>, piece: &Piece) -> Result<Option<String>, Failure> {
     let condition = put.only_if_none();
     if condition.is_none() {
         put.refuse_existing().await?;
@@ -130,9 +132,14 @@ pub(super) async fn put_object(put: &Put<'_>, body: ByteStream) -> Result<Option
         .set_checksum_crc64_nvme(crc64)
         .set_checksum_crc32_c(crc32c)
         .set_checksum_crc32(crc32)
-        .body(body);
+        .body(body(piece));
+    let in_pieces = InPieces {
+        bytes: piece.bytes(),
+        rate: put.upload.rate.cloned(),
+    };
     let sent = request
         .customize()
+        .interceptor(in_pieces)
         .config_override(patient(put.store, sending(put.upload.size)))
         .send()
         .await;
@@ -170,6 +177,7 @@ pub(super) struct Part {
     patience: Builder,
     number: i32,
     named: [Option<String>; 3],
+    rate: Option<Arc<Rate>>,
     place: String,
 }
 
@@ -189,11 +197,12 @@ impl Part {
             patience: patient(put.store, sending(bytes)),
             number,
             named: put.named(checksum),
+            rate: put.upload.rate.cloned(),
             place: put.store.place.clone(),
         }
     }
 
-    pub(super) async fn send(&self, body: ByteStream) -> Result<CompletedPart, Failure> {
+    pub(super) async fn send(&self, piece: &Piece) -> Result<CompletedPart, Failure> {
         let [crc64, crc32c, crc32] = self.named.clone();
         let request = self.client.upload_part().bucket(&self.bucket);
         let request = request
@@ -203,9 +212,14 @@ impl Part {
             .set_checksum_crc64_nvme(crc64)
             .set_checksum_crc32_c(crc32c)
             .set_checksum_crc32(crc32)
-            .body(body);
+            .body(body(piece));
+        let in_pieces = InPieces {
+            bytes: piece.bytes(),
+            rate: self.rate.clone(),
+        };
         let sent = request
             .customize()
+            .interceptor(in_pieces)
             .config_override(self.patience.clone())
             .send()
             .await;

@@ -2,9 +2,11 @@
 //! Uploads: the requests sent, and the effects of a lost answer, a busy store or an existing object.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Instant;
 
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Archive, Checksum, Metadata, Source, StoreError, Upload};
+use cloudsync_store::{Archive, Checksum, Metadata, Rate, Source, StoreError, Upload};
 
 use crate::server::{End, Reply, Request, Server};
 use crate::{noise, open};
@@ -49,6 +51,7 @@ fn put(
         checksum: checksum(bytes),
         metadata: &metadata(),
         source: &Bytes(bytes.to_vec()),
+        rate: None,
     };
     let put = open(&server, list).put("dir/key", &upload);
     let done = put.map(|object| assert_eq!(object.checksum, Some(checksum(bytes))));
@@ -170,6 +173,7 @@ fn source_not_matching_its_description_is_not_sent() {
                 checksum: checksum(b"before"),
                 metadata: &Metadata::new(),
                 source,
+                rate: None,
             },
         )
     };
@@ -181,6 +185,31 @@ fn source_not_matching_its_description_is_not_sent() {
     let shorter = upload(6, &Bytes(b"bef".to_vec()));
     assert!(matches!(shorter, Err(StoreError::Source(_))), "{shorter:?}");
     assert!(server.summary().is_empty());
+}
+
+/// A burst of half a second is allowed at the beginning.
+#[test]
+fn rate_holds_within_an_object() {
+    let bytes = noise(300_000);
+    let server = Server::start(|_, _| Reply::new(200).header("etag", "\"one\""));
+    let rate = Arc::new(Rate::new(100_000.0, || false));
+    let upload = Upload {
+        size: bytes.len() as u64,
+        checksum: checksum(&bytes),
+        metadata: &metadata(),
+        source: &Bytes(bytes.clone()),
+        rate: Some(&rate),
+    };
+    let started = Instant::now();
+    open(&server, "").put("key", &upload).unwrap();
+    let took = started.elapsed().as_secs_f64();
+    assert!(took >= 2.0, "{took}");
+    let sent = &server.requests()[0];
+    assert!(sent.body == bytes && sent.header("content-length") == Some("300000"));
+    // The bytes are signed all the same.
+    let signed = sent.header("x-amz-content-sha256").unwrap();
+    assert_eq!(signed.len(), 64, "{signed}");
+    println!("300,000 bytes at 100,000 bytes/s: {took:.1} s");
 }
 
 const CREATED: &str =

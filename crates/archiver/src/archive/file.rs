@@ -14,12 +14,13 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::claim::Seen;
 use cloudsync_format::object::Notes;
-use cloudsync_store::{Archive, Checksum, StoreError, Upload};
+use cloudsync_store::{Archive, Checksum, Rate, StoreError, Upload};
 
 use super::bytes::Bytes;
 use super::handshake::{changed, handshake, seen};
@@ -41,8 +42,8 @@ const ATTEMPTS: u32 = 3;
 
 /// Callbacks of one file's upload.
 pub(super) struct Course<'a> {
-    /// Waits until this number of bytes may be sent.
-    pub(super) pay: &'a dyn Fn(u64),
+    /// Limits the bytes sent per second.
+    pub(super) rate: Option<&'a Arc<Rate>>,
     /// Called with the number of bytes of each read of the upload.
     pub(super) sent: &'a (dyn Fn(u64) + Sync),
 }
@@ -144,8 +145,7 @@ impl Archiver<'_> {
         let bytes = Bytes::read(file, seen.size, course.sent)?;
         let there = marked.object(self, &notes, bytes.checksum)?;
         if !there {
-            (course.pay)(seen.size);
-            self.upload(file, &seen, &notes, &bytes, marked)?;
+            self.upload(file, &seen, &notes, &bytes, marked, course)?;
         }
         // The translator checks under the file's lock that the file is unchanged and the object stored.
         self.truncate(file, seen, &marked.key, bytes.checksum)?;
@@ -182,12 +182,14 @@ impl Archiver<'_> {
         notes: &Notes,
         bytes: &Bytes<'_>,
         marked: &Marked,
+        course: &Course<'_>,
     ) -> Result<(), Problem> {
         let upload = Upload {
             size: seen.size,
             checksum: bytes.checksum,
             metadata: &notes.to_metadata(),
             source: bytes,
+            rate: course.rate,
         };
         match self.store.put(&marked.key, &upload) {
             Ok(object) if object.size == seen.size && object.checksum == Some(bytes.checksum) => {

@@ -3,13 +3,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use cloudsync_store::StoreError;
+use cloudsync_store::{Rate, StoreError};
 
 use super::outcome::Problem;
-use super::pace::Pace;
 use super::tally::Tally;
 use crate::cli::PaceFlags;
 use crate::exit::Ended;
@@ -33,8 +32,8 @@ pub(super) struct Limits {
     stop_after: u64,
     in_a_row: AtomicU64,
     fatal: OnceLock<String>,
-    by_files: Option<Pace>,
-    by_bytes: Option<Pace>,
+    by_files: Option<Rate>,
+    by_bytes: Option<Arc<Rate>>,
 }
 
 impl Limits {
@@ -42,10 +41,6 @@ impl Limits {
         let files = flags
             .limit
             .map(|most| i64::try_from(most).unwrap_or(i64::MAX));
-        #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-        let bytes = flags
-            .bytes_per_second
-            .map(|bytes| Pace::new(bytes.max(1) as f64));
         Self {
             files: files.map(AtomicI64::new),
             free_until: flags.free_until,
@@ -55,8 +50,10 @@ impl Limits {
             stop_after: flags.stop_after,
             in_a_row: AtomicU64::new(0),
             fatal: OnceLock::new(),
-            by_files: flags.files_per_second.map(Pace::new),
-            by_bytes: bytes,
+            by_files: flags
+                .files_per_second
+                .map(|files| Rate::new(files, interrupted)),
+            by_bytes: flags.bytes_per_second.map(bytes_per_second),
         }
     }
 
@@ -92,17 +89,14 @@ impl Limits {
 
     /// Waits as `--files-per-second` requires.
     pub(super) fn wait_for_a_turn(&self) {
-        if let Some(pace) = &self.by_files {
-            pace.pay(1.0);
+        if let Some(rate) = &self.by_files {
+            rate.wait(1.0);
         }
     }
 
-    /// Waits until this number of bytes may be sent (`--bytes-per-second`).
-    pub(super) fn pay(&self, bytes: u64) {
-        if let Some(pace) = &self.by_bytes {
-            #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-            pace.pay(bytes as f64);
-        }
+    /// The limit of the bytes sent (`--bytes-per-second`).
+    pub(super) fn rate(&self) -> Option<&Arc<Rate>> {
+        self.by_bytes.as_ref()
     }
 
     pub(super) fn succeeded(&self) {
@@ -175,6 +169,13 @@ impl Limits {
             Ended::Well
         }
     }
+}
+
+/// The limit of `--bytes-per-second`. A signal lifts it, so that what was begun is soon finished.
+pub(crate) fn bytes_per_second(bytes: u64) -> Arc<Rate> {
+    #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+    let bytes = bytes.max(1) as f64;
+    Arc::new(Rate::new(bytes, interrupted))
 }
 
 /// Percentage of a file system that is free to ordinary users; `None` if it cannot be queried.

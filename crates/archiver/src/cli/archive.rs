@@ -63,7 +63,7 @@ pub(crate) struct PaceFlags {
     /// At most this number of files per second
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) files_per_second: Option<f64>,
-    /// At most this number of bytes per second: 10M
+    /// Upload at most this number of bytes per second, also within a file: 10M
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) bytes_per_second: Option<u64>,
     /// The largest number of files to archive at once, up to 256; auto: as many as bring more

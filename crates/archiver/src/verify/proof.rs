@@ -12,10 +12,17 @@
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::Notes;
 use cloudsync_store::checksum::Computing;
-use cloudsync_store::{Archive, Checksum, Object, Sink, StoreError};
+use cloudsync_store::{Archive, Checksum, Object, Rate, Sink, StoreError};
 
 use crate::crawl::Marks;
 use crate::interrupt::interrupted;
+
+/// A check that reads the bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deep<'a> {
+    /// Limits the bytes fetched per second.
+    pub(super) rate: Option<&'a Rate>,
+}
 
 /// A cold file's attributes.
 #[derive(Debug)]
@@ -52,11 +59,11 @@ impl From<StoreError> for Bad {
 const SUGGESTION: &str = "if this is the right object (a copy, another provider), verify --deep compares its bytes \
     with the file's record, and --adopt accepts it; otherwise restore the object from a backup of the bucket";
 
-/// Checks a file's object. `mtime` is called only if it is needed.
+/// Checks a file's object; a deep check fetches its bytes, at most at `rate`. `mtime` is called only if it is needed.
 pub(super) fn check(
     store: &dyn Archive,
     file: &File<'_>,
-    deep: bool,
+    deep: Option<Deep<'_>>,
     mtime: &dyn Fn() -> Result<Time, String>,
 ) -> Result<Good, Bad> {
     let wrong = |why: String| Err(Bad::Wrong(why));
@@ -91,9 +98,15 @@ pub(super) fn check(
         }
         _ => false,
     };
-    if deep {
+    if let Some(deep) = deep {
         let expected = [object.checksum, recorded.filter(|_| !same)];
-        fetch(store, &file.marks.key, &object, expected.iter().flatten())?;
+        fetch(
+            store,
+            &file.marks.key,
+            &object,
+            expected.iter().flatten(),
+            deep,
+        )?;
     }
     let version = &file.marks.version;
     let other = object
@@ -102,7 +115,7 @@ pub(super) fn check(
         .filter(|etag| !version.is_empty() && *etag != version);
     if let Some(etag) = other {
         let proven = match recorded {
-            Some(_) => same || deep,
+            Some(_) => same || deep.is_some(),
             None => object.checksum.is_some() && is_its(file, notes.as_ref(), &mtime)?,
         };
         if !proven {
@@ -134,11 +147,18 @@ fn is_its(
 }
 
 /// Computes checksums of all bytes, without keeping them.
-struct Summing(Vec<(Checksum, Computing)>);
+struct Summing<'a> {
+    sums: Vec<(Checksum, Computing)>,
+    rate: Option<&'a Rate>,
+}
 
-impl Sink for Summing {
+impl Sink for Summing<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        for (_, computing) in &mut self.0 {
+        if let Some(rate) = self.rate {
+            #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+            rate.wait(bytes.len() as f64);
+        }
+        for (_, computing) in &mut self.sums {
             computing.update(bytes);
         }
         Ok(())
@@ -155,13 +175,17 @@ fn fetch<'a>(
     key: &str,
     object: &Object,
     expected: impl Iterator<Item = &'a Checksum>,
+    deep: Deep<'_>,
 ) -> Result<(), StoreError> {
     let sums = expected.map(|sum| (*sum, sum.algorithm().compute()));
-    let mut sink = Summing(sums.collect());
+    let mut sink = Summing {
+        sums: sums.collect(),
+        rate: deep.rate,
+    };
     if object.size > 0 {
         store.fetch(key, object, 0..object.size, &mut sink)?;
     }
-    for (expected, computing) in sink.0 {
+    for (expected, computing) in sink.sums {
         let found = computing.finish();
         if found != expected {
             return Err(StoreError::Corrupt(format!(
@@ -278,6 +302,7 @@ mod tests {
             volume: VOLUME,
             marks: &marks,
         };
+        let deep = deep.then_some(Deep { rate: None });
         match check(store, &file, deep, &|| Ok(THEN)) {
             Ok(good) => {
                 assert_eq!(good.other_version.as_deref(), Some("\"new\""));

@@ -15,4 +15,5 @@ mod prove;
 mod round_trip;
 mod scene;
 mod store;
+mod terminal;
 mod writers;

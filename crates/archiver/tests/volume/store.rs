@@ -200,3 +200,20 @@ fn missing_bucket_is_reported_once() {
     );
     assert!((0..60).all(|n| !scene.is_cold(&format!("f{n}"))));
 }
+
+#[test]
+fn rate_holds_within_a_fetched_object() {
+    let scene = Scene::new("rate");
+    files(&scene, 1, 300_000);
+    let brick = scene.brick(0);
+    scene.done(&archive(&brick));
+    let args = ["verify", "--deep", "--bytes-per-second=100000", &brick];
+    let outcome = scene.cloudsync(&args);
+    assert!(outcome.success(), "{outcome}");
+    // A burst of half a second is allowed at the beginning, and the last piece is not waited for.
+    assert!(outcome.took.as_secs_f64() >= 1.0, "{outcome}");
+    println!(
+        "300,000 bytes at 100,000 bytes/s: {:.1} s",
+        outcome.took.as_secs_f64()
+    );
+}

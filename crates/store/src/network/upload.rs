@@ -31,6 +31,14 @@ pub fn part_size(size: u64) -> u64 {
     least.div_ceil(1 << 20).max(PART >> 20) << 20
 }
 
+/// Waits until the upload's rate allows this number of bytes to be sent.
+pub async fn turn(upload: &Upload<'_>, bytes: u64) {
+    if let Some(rate) = upload.rate {
+        #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        rate.turn(bytes as f64).await;
+    }
+}
+
 /// Checks that the bytes read for an upload, with checksum `found`, are those that it announced.
 ///
 /// # Errors
