@@ -2,6 +2,7 @@
 //! `cloudsync`: archives files to the volume's store, recalls them, and checks that files and objects agree.
 //!
 //! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals; [`child`]: other programs;
+//! - [`outage`]: when a run should stop because of the store;
 //! - [`volume`]: finds the volume of a path and mounts it; [`remote`]: opens its store; [`lock`]: one run per brick;
 //! - [`crawl`]: finds, selects and sorts files;
 //! - [`archive`], ...: the commands.
@@ -22,6 +23,7 @@ mod kept;
 mod leave;
 mod lock;
 mod manual;
+mod outage;
 mod parallel;
 mod policy;
 mod rebuild;

@@ -17,6 +17,7 @@ use crate::cli::{OutputFlags, VerifyArgs};
 use crate::crawl::{Found, State, crawl, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::outage::Outage;
 use crate::parallel::parallel;
 use crate::recall::why;
 use crate::remote;
@@ -40,6 +41,7 @@ struct Summary {
     without_checksum: u64,
     other_version: u64,
     adopted: u64,
+    stopped: Option<String>,
 }
 
 /// Counters of a run.
@@ -73,9 +75,10 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         adopt: args.adopt,
         mount: Mount::new(&target.volume).map_err(|error| error.to_string()),
         tally: Tally::default(),
+        outage: Outage::default(),
         screen: &screen,
     };
-    let tally = &verifier.tally;
+    let (tally, outage) = (&verifier.tally, &verifier.outage);
     let report_error = |path: &Path, why: &str| {
         add(&tally.not_checked, 1);
         screen.failure(&Event::new("cannot check", path).why(why));
@@ -85,12 +88,13 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         |give: &(dyn Fn(Found) -> bool + Sync)| {
             let each = |found: Found| {
                 let cold = found.state != State::Local;
-                (!cold || give(found)) && !interrupted()
+                (!cold || give(found)) && !interrupted() && !outage.is_over()
             };
             crawl(&target, &each, &report_error);
         },
         &|found| verifier.one(&found),
     );
+    let stopped = verifier.outage.why();
     let Tally {
         checked,
         bytes,
@@ -111,6 +115,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         without_checksum: without_checksum.into_inner(),
         other_version: other_version.into_inner(),
         adopted: adopted.into_inner(),
+        stopped,
     };
     let mut line = format!(
         "{} cold files, {}: {} missing, {} wrong, {} could not be checked",
@@ -129,10 +134,16 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
             summary.other_version, summary.adopted
         );
     }
+    if let Some(why) = &summary.stopped {
+        line += &format!("; STOPPED: {why}");
+    }
     screen.summary(&line, &summary);
-    Ok(Ended::of(
-        summary.missing + summary.wrong + summary.not_checked > 0,
-    ))
+    let any_bad = summary.missing + summary.wrong + summary.not_checked > 0;
+    Ok(match Ended::of(any_bad) {
+        Ended::Interrupted => Ended::Interrupted,
+        _ if summary.stopped.is_some() => Ended::Early,
+        ended => ended,
+    })
 }
 
 struct Verifier<'a> {
@@ -143,13 +154,14 @@ struct Verifier<'a> {
     /// The error is reported only when the mount is needed.
     mount: Result<Mount, String>,
     tally: Tally,
+    outage: Outage,
     screen: &'a Screen,
 }
 
 impl Verifier<'_> {
     fn one(&self, found: &Found) {
         // Found before the run began to stop.
-        if interrupted() {
+        if interrupted() || self.outage.is_over() {
             return;
         }
         let Tally {
@@ -186,6 +198,7 @@ impl Verifier<'_> {
         add(&self.tally.bytes, found.size);
         match checked {
             Ok(good) => {
+                self.outage.succeeded();
                 add(&self.tally.without_checksum, u64::from(!good.with_checksum));
                 if let Err(why) = self.good(found, key, &gfid, &good) {
                     report(not_checked, "not adopted", key, &why);
@@ -196,7 +209,14 @@ impl Verifier<'_> {
             Err(Bad::Store(error @ (StoreError::Corrupt(_) | StoreError::Changed(_)))) => {
                 report(wrong, "WRONG", key, &error.to_string());
             }
-            Err(Bad::Store(error)) => report(not_checked, "not checked", key, &error.to_string()),
+            Err(Bad::Store(error)) => {
+                // JSON output reports every failed file, even those that fail because the run is stopping.
+                if self.outage.failed(&error) || self.screen.wants_json() {
+                    report(not_checked, "not checked", key, &error.to_string());
+                } else {
+                    add(not_checked, 1);
+                }
+            }
             Err(Bad::NotChecked(why)) => report(not_checked, "not checked", key, &why),
         }
         self.screen.looking(|| {

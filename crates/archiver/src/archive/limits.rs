@@ -2,8 +2,8 @@
 //! Decides when a run has archived enough, and when too much has failed to go on.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cloudsync_store::{Rate, StoreError};
@@ -13,11 +13,9 @@ use super::tally::Tally;
 use crate::cli::PaceFlags;
 use crate::exit::Ended;
 use crate::interrupt::interrupted;
+use crate::outage::Outage;
 use crate::volume::Target;
 
-/// Consecutive files for which the store did not answer or had no space. After this number the run stops, because the
-/// next files would fail the same way.
-const MOST_IN_A_ROW: u64 = 16;
 /// How often to query the free space.
 const QUERY_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -30,8 +28,7 @@ pub(super) struct Limits {
     queried: Mutex<Option<(Instant, bool)>>,
     stop_percent: f64,
     stop_after: u64,
-    in_a_row: AtomicU64,
-    fatal: OnceLock<String>,
+    outage: Outage,
     by_files: Option<Rate>,
     by_bytes: Option<Arc<Rate>>,
 }
@@ -48,8 +45,7 @@ impl Limits {
             queried: Mutex::new(None),
             stop_percent: flags.stop_percent,
             stop_after: flags.stop_after,
-            in_a_row: AtomicU64::new(0),
-            fatal: OnceLock::new(),
+            outage: Outage::default(),
             by_files: flags
                 .files_per_second
                 .map(|files| Rate::new(files, interrupted)),
@@ -60,7 +56,7 @@ impl Limits {
     /// Whether the run should take no more files: interrupted, stopped, or a limit is reached.
     pub(super) fn enough(&self, tally: &Tally) -> bool {
         interrupted()
-            || self.fatal.get().is_some()
+            || self.outage.is_over()
             || self
                 .files
                 .as_ref()
@@ -100,33 +96,17 @@ impl Limits {
     }
 
     pub(super) fn succeeded(&self) {
-        self.in_a_row.store(0, Ordering::Relaxed);
+        self.outage.succeeded();
     }
 
     /// Records a failure, and stops the run if it affects every file. Returns whether to print it: once the run is
     /// stopping because of the store, files in flight fail for the same reason.
     pub(super) fn failed(&self, problem: &Problem) -> bool {
-        let stop = |why: String| self.fatal.set(why).is_ok();
         match problem.store() {
             None => true,
-            Some(
-                error @ (StoreError::BadCredentials(_)
-                | StoreError::PermissionDenied(_)
-                | StoreError::Settings(_)),
-            ) => stop(error.to_string()),
-            Some(
-                error @ (StoreError::Unreachable(_)
-                | StoreError::Throttled(_)
-                | StoreError::Full(_)),
-            ) => {
-                let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-                if in_a_row >= MOST_IN_A_ROW {
-                    stop(format!("{in_a_row} times in a row: {error}"))
-                } else {
-                    self.fatal.get().is_none()
-                }
-            }
-            Some(_) => true,
+            // An upload that is refused is one of our own objects, as all others will be.
+            Some(error @ StoreError::PermissionDenied(_)) => self.outage.stop(error.to_string()),
+            Some(error) => self.outage.failed(error),
         }
     }
 
@@ -154,14 +134,14 @@ impl Limits {
 
     /// The failure that stopped the run, if one did.
     pub(super) fn why(&self) -> Option<String> {
-        self.fatal.get().cloned()
+        self.outage.why()
     }
 
     /// The run's result, for the exit code.
     pub(super) fn ended(&self, tally: &Tally) -> Ended {
         if interrupted() {
             Ended::Interrupted
-        } else if self.fatal.get().is_some() || self.too_much_failed(tally) {
+        } else if self.outage.is_over() || self.too_much_failed(tally) {
             Ended::Early
         } else if tally.any_failed() {
             Ended::WithFailures

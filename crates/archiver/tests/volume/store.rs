@@ -201,6 +201,39 @@ fn missing_bucket_is_reported_once() {
     assert!((0..60).all(|n| !scene.is_cold(&format!("f{n}"))));
 }
 
+/// As `archive` does: once the store is gone, every other object would fail the same way.
+#[test]
+fn verify_stops_when_the_store_is_gone() {
+    let scene = Scene::new("gone");
+    files(&scene, 100, 100);
+    let brick = scene.brick(0);
+    scene.done(&archive(&brick));
+    let args = [
+        "verify",
+        "--hostname=http://127.0.0.1:1",
+        "--store-id=retries=1",
+        &brick,
+    ];
+    let outcome = scene.cloudsync(&args);
+    assert_eq!(outcome.code(), Some(4), "{outcome}");
+    let output = outcome.to_string();
+    let stopped = output.split("STOPPED: ").nth(1).unwrap_or_default();
+    assert!(
+        stopped.starts_with("16 times in a row: store unreachable"),
+        "{output}"
+    );
+    // Those in flight fail for the same reason, which need not be said again.
+    let lines = output.matches("not checked ").count();
+    assert_eq!(lines, 16, "{output}");
+    println!("{lines} lines; {:.1} s", outcome.took.as_secs_f64());
+    let wrong = ["verify", "--bucket=nosuch", &brick];
+    let outcome = scene.cloudsync(&wrong);
+    assert_eq!(outcome.code(), Some(4), "{outcome}");
+    let output = outcome.to_string();
+    assert_eq!(output.matches("not checked ").count(), 1, "{output}");
+    assert!(output.contains("STOPPED: "), "{output}");
+}
+
 #[test]
 fn rate_holds_within_a_fetched_object() {
     let scene = Scene::new("rate");
