@@ -5,6 +5,7 @@
 //! - `client`: sets up the AWS SDK;
 //! - `head`, `fetch`: the two requests of a [`Store`](cloudsync_store::Store);
 //! - `restore`: restores objects in a storage class that cannot be read;
+//! - `line`: how long to wait for an upload;
 //! - `put`, `list`, `metadata`: the requests of the archiver ([`Archive`](cloudsync_store::Archive));
 //! - `answer`: checks that a response matches its request; `failure`: classifies errors, and decides whether to retry.
 
@@ -13,6 +14,7 @@ mod client;
 mod failure;
 mod fetch;
 mod head;
+mod line;
 mod list;
 mod metadata;
 mod put;

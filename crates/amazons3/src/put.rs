@@ -12,11 +12,13 @@ use cloudsync_store::network::upload::{PART, check, part_size};
 use cloudsync_store::{Object, StoreError, Tries, Upload};
 use tokio::time::sleep;
 
+use self::attempt::Attempt;
 use self::request::Put;
 use crate::head::head;
 use crate::metadata::{self, CHECKSUM_METADATA};
 use crate::s3::S3;
 
+mod attempt;
 mod body;
 mod parts;
 mod request;
@@ -70,7 +72,14 @@ impl Put<'_> {
         let mut tries = Tries::new(self.store.settings.retries);
         let mut first = true;
         loop {
-            match request::put_object(self, &piece).await {
+            let attempt = Attempt::new(
+                &self.store.line,
+                self.store.settings.stall_timeout,
+                &self.store.place,
+                size,
+                tries.failed(),
+            );
+            match request::put_object(self, &piece, &attempt).await {
                 Ok(etag) => return Ok(etag),
                 // It may be ours: the response to an earlier try may have been lost.
                 Err(failure) if matches!(failure.error, StoreError::Exists(_)) => {
@@ -79,7 +88,10 @@ impl Put<'_> {
                     }
                     return Err(failure.error);
                 }
-                Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
+                Err(failure) => {
+                    attempt.count(&mut tries);
+                    sleep(tries.again(failure.error, failure.passing)?).await;
+                }
             }
             first = false;
         }

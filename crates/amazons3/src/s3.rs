@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use aws_sdk_s3::Client;
@@ -11,6 +12,7 @@ use cloudsync_store::network::memory::Memory;
 use cloudsync_store::{Options, StoreError};
 
 use crate::client::client;
+use crate::line::Line;
 use crate::settings::Settings;
 
 /// A bucket, or a prefix in one.
@@ -21,6 +23,8 @@ pub struct S3 {
     pub(crate) place: String,
     /// The memory limit of uploads.
     pub(crate) memory: Memory,
+    /// The speed of uploads.
+    pub(crate) line: Arc<Line>,
     /// The store has reported that it does not support conditional requests.
     pub(crate) unconditional: AtomicBool,
 }
@@ -36,6 +40,7 @@ impl S3 {
             settings,
             place,
             memory: Memory::default(),
+            line: Arc::default(),
             unconditional: AtomicBool::new(false),
         })
     }

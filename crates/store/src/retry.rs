@@ -42,6 +42,17 @@ impl Tries {
         }
     }
 
+    /// Records that the last attempt was seen to work until `when`, though in vain: the two minutes count from then.
+    pub fn worked_until(&mut self, when: Instant) {
+        self.since = self.since.max(when);
+    }
+
+    /// The number of retries in a row without progress so far.
+    #[must_use]
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
     /// Returns the pause before the next attempt, after one that failed with `error`, which is temporary if `may_pass`.
     ///
     /// # Errors
@@ -90,6 +101,17 @@ mod tests {
     fn what_does_not_pass_is_not_asked_again() {
         assert!(Tries::new(20).again(busy(), false).is_err());
         assert!(Tries::new(0).again(busy(), true).is_err());
+    }
+
+    /// A part on a slow line may take longer than the limit, and is sent again all the same if it breaks off.
+    #[test]
+    fn time_at_work_does_not_count() {
+        let mut tries = Tries::new(1);
+        tries.since = Instant::now().checked_sub(TIME_LIMIT).unwrap();
+        tries.worked_until(Instant::now());
+        tries.again(busy(), true).unwrap();
+        assert_eq!(tries.failed(), 1);
+        assert!(tries.again(busy(), true).is_err());
     }
 
     #[test]

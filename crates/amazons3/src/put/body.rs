@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Sends a request's body in pieces, so that a rate also holds within it.
+//! Sends a request's body in pieces, so that it can be seen to move, and a rate also holds within it.
 //!
 //! The SDK signs the bytes as a whole. Only then, right before the request is sent, is its body replaced.
 
@@ -17,11 +17,14 @@ use bytes::Bytes;
 use cloudsync_store::Rate;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::line::Moved;
+
 /// What a request sends in pieces.
 #[derive(Debug)]
 pub(super) struct InPieces {
     pub(super) bytes: Bytes,
     pub(super) rate: Option<Arc<Rate>>,
+    pub(super) moved: Arc<Moved>,
 }
 
 impl Intercept for InPieces {
@@ -35,15 +38,13 @@ impl Intercept for InPieces {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(rate) = &self.rate else {
-            return Ok(());
-        };
         let body = context.request_mut().body_mut();
         // Another body than ours is one that the SDK has encoded.
         if body.bytes() == Some(&self.bytes) {
             *body = SdkBody::from_body_1_x(Pieces {
                 left: self.bytes.clone(),
-                rate: Arc::clone(rate),
+                rate: self.rate.clone(),
+                moved: Arc::clone(&self.moved),
                 turn: None,
             });
         }
@@ -51,12 +52,16 @@ impl Intercept for InPieces {
     }
 }
 
+/// Bytes that move at once.
+const PIECE: usize = 64 << 10;
+
 type Turn = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// The body.
 struct Pieces {
     left: Bytes,
-    rate: Arc<Rate>,
+    rate: Option<Arc<Rate>>,
+    moved: Arc<Moved>,
     /// The wait for the next piece, and its size.
     turn: Option<(Turn, usize)>,
 }
@@ -73,19 +78,24 @@ impl Body for Pieces {
             return Poll::Ready(None);
         }
         let this = &mut *self;
-        let (turn, size) = this.turn.get_or_insert_with(|| {
-            let (rate, size) = (
-                Arc::clone(&this.rate),
-                this.left.len().min(this.rate.piece()),
-            );
-            #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-            let turn = async move { rate.turn(size as f64).await };
-            (Box::pin(turn), size)
-        });
-        std::task::ready!(turn.as_mut().poll(context));
-        let piece = this.left.split_to(*size);
-        this.turn = None;
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let mut size = this.left.len().min(PIECE);
+        if let Some(rate) = &this.rate {
+            let (turn, wanted) = this.turn.get_or_insert_with(|| {
+                let (rate, size) = (Arc::clone(rate), size.min(rate.piece()));
+                #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+                let turn = async move { rate.turn(size as f64).await };
+                (Box::pin(turn), size)
+            });
+            if turn.as_mut().poll(context).is_pending() {
+                // It is not the connection that is waited for.
+                this.moved.by(0);
+                return Poll::Pending;
+            }
+            size = *wanted;
+            this.turn = None;
+        }
+        this.moved.by(size);
+        Poll::Ready(Some(Ok(Frame::data(this.left.split_to(size)))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -50,7 +50,7 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
         let room = put.store.memory.take(bytes).await?;
         let (piece, checksum) = room.read(put.upload.source, put.algorithm(), offset)?;
         sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
-        let part = Part::new(put, id, number, bytes, checksum);
+        let part = Part::new(put, id, number, checksum);
         under_way.spawn(send(part, piece, put.store.settings.retries));
         if under_way.len() >= AT_ONCE {
             done.extend(next(&mut under_way).await?);
@@ -78,12 +78,17 @@ async fn next(
     }
 }
 
+/// Sends one part, as often as necessary.
 async fn send(part: Part, piece: Piece, retries: u32) -> Result<CompletedPart, StoreError> {
     let mut tries = Tries::new(retries);
     loop {
-        match part.send(&piece).await {
+        let attempt = part.attempt(&piece, tries.failed());
+        match part.send(&piece, &attempt).await {
             Ok(done) => return Ok(done),
-            Err(failure) => sleep(tries.again(failure.error, failure.passing)?).await,
+            Err(failure) => {
+                attempt.count(&mut tries);
+                sleep(tries.again(failure.error, failure.passing)?).await;
+            }
         }
     }
 }

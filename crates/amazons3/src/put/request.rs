@@ -11,16 +11,18 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::network::memory::Piece;
-use cloudsync_store::network::upload::{COMPLETING, sending};
+use cloudsync_store::network::upload::COMPLETING;
 use cloudsync_store::{Checksum, Rate, StoreError, Upload};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use super::body::InPieces;
 use crate::failure;
 use crate::head::{describe, head};
+use crate::line::Line;
 use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
@@ -37,13 +39,14 @@ fn body(piece: &Piece) -> ByteStream {
     ByteStream::new(SdkBody::from(piece.bytes()))
 }
 
-/// Overrides the client's read timeout with `patience`, if that is longer.
-fn patient(store: &S3, patience: Duration) -> Builder {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(store.settings.connect_timeout)
-        .read_timeout(store.settings.read_timeout.max(patience))
-        .build();
-    Config::builder().timeout_config(timeouts)
+/// Overrides the client's read timeout; `None`: the caller watches the request.
+fn patient(connect: Duration, read: Option<Duration>) -> Builder {
+    let timeouts = TimeoutConfig::builder().connect_timeout(connect);
+    let timeouts = match read {
+        Some(read) => timeouts.read_timeout(read),
+        None => timeouts.disable_read_timeout(),
+    };
+    Config::builder().timeout_config(timeouts.build())
 }
 
 /// Classifies the failure of a request that should have created an object.
@@ -114,7 +117,11 @@ impl Put<'_> {
 }
 
 /// Sends the whole object in one request. Returns its version.
-pub(super) async fn put_object(put: &Put<'_>, piece: &Piece) -> Result<Option<String>, Failure> {
+pub(super) async fn put_object(
+    put: &Put<'_>,
+    piece: &Piece,
+    attempt: &Attempt<'_>,
+) -> Result<Option<String>, Failure> {
     let condition = put.only_if_none();
     if condition.is_none() {
         put.refuse_existing().await?;
@@ -136,13 +143,14 @@ pub(super) async fn put_object(put: &Put<'_>, piece: &Piece) -> Result<Option<St
     let in_pieces = InPieces {
         bytes: piece.bytes(),
         rate: put.upload.rate.cloned(),
+        moved: attempt.moved(),
     };
     let sent = request
         .customize()
         .interceptor(in_pieces)
-        .config_override(patient(put.store, sending(put.upload.size)))
-        .send()
-        .await;
+        .config_override(patient(put.store.settings.connect_timeout, None))
+        .send();
+    let sent = attempt.watch(sent).await?;
     sent.map(|answer| answer.e_tag().map(str::to_owned))
         .map_err(|error| meaning(put, &error))
 }
@@ -174,7 +182,10 @@ pub(super) struct Part {
     bucket: String,
     key: String,
     id: String,
-    patience: Builder,
+    connect_timeout: Duration,
+    line: Arc<Line>,
+    /// The shortest silence that counts as one.
+    least: Duration,
     number: i32,
     named: [Option<String>; 3],
     rate: Option<Arc<Rate>>,
@@ -182,19 +193,15 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(
-        put: &Put<'_>,
-        id: &str,
-        number: i32,
-        bytes: u64,
-        checksum: Checksum,
-    ) -> Self {
+    pub(super) fn new(put: &Put<'_>, id: &str, number: i32, checksum: Checksum) -> Self {
         Self {
             client: put.store.client.clone(),
             bucket: put.store.settings.bucket.clone(),
             key: put.store.settings.key(put.key),
             id: id.to_owned(),
-            patience: patient(put.store, sending(bytes)),
+            connect_timeout: put.store.settings.connect_timeout,
+            line: Arc::clone(&put.store.line),
+            least: put.store.settings.stall_timeout,
             number,
             named: put.named(checksum),
             rate: put.upload.rate.cloned(),
@@ -202,7 +209,17 @@ impl Part {
         }
     }
 
-    pub(super) async fn send(&self, piece: &Piece) -> Result<CompletedPart, Failure> {
+    /// Begins an attempt to send it, after so many that failed.
+    pub(super) fn attempt(&self, piece: &Piece, tried: u32) -> Attempt<'_> {
+        let size = piece.bytes().len() as u64;
+        Attempt::new(&self.line, self.least, &self.place, size, tried)
+    }
+
+    pub(super) async fn send(
+        &self,
+        piece: &Piece,
+        attempt: &Attempt<'_>,
+    ) -> Result<CompletedPart, Failure> {
         let [crc64, crc32c, crc32] = self.named.clone();
         let request = self.client.upload_part().bucket(&self.bucket);
         let request = request
@@ -216,13 +233,14 @@ impl Part {
         let in_pieces = InPieces {
             bytes: piece.bytes(),
             rate: self.rate.clone(),
+            moved: attempt.moved(),
         };
         let sent = request
             .customize()
             .interceptor(in_pieces)
-            .config_override(self.patience.clone())
-            .send()
-            .await;
+            .config_override(patient(self.connect_timeout, None))
+            .send();
+        let sent = attempt.watch(sent).await?;
         let answer = sent.map_err(|error| failure::of(&error, &self.place))?;
         let [crc64, crc32c, crc32] = self.named.clone();
         Ok(CompletedPart::builder()
@@ -260,7 +278,10 @@ pub(super) async fn complete(
         );
     let sent = request
         .customize()
-        .config_override(patient(put.store, COMPLETING))
+        .config_override(patient(
+            put.store.settings.connect_timeout,
+            Some(put.store.settings.read_timeout.max(COMPLETING)),
+        ))
         .send()
         .await;
     sent.map(drop).map_err(|error| meaning(put, &error))

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Uploads: the requests sent, and the effects of a lost answer, a busy store or an existing object.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amazons3::S3;
+use cloudsync_lab::http;
 
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Archive, Checksum, Metadata, Rate, Source, StoreError, Upload};
+use cloudsync_store::{Archive, Checksum, Metadata, Rate, Source, Store, StoreError, Upload};
 
 use crate::server::{End, Reply, Request, Server};
-use crate::{noise, open};
+use crate::{noise, open, options};
 
 struct Bytes(Vec<u8>);
 
@@ -255,5 +261,111 @@ fn multipart_upload_leaves_no_parts_when_it_fails() {
             let sent: Vec<u8> = parts.iter().flat_map(|part| part.body.clone()).collect();
             assert!(parts.len() == 2 && sent == bytes);
         }
+    }
+}
+
+/// Parts that the network swallows cost the time of a silence each, and only they are sent again.
+#[test]
+fn swallowed_parts_are_sent_again_one_by_one() {
+    const SIZE: usize = (48 << 20) + 7;
+    let bytes = noise(SIZE);
+    let copy = bytes.clone();
+    let swallowed = Mutex::new(BTreeSet::new());
+    let (server, done) = put(&bytes, "stall-timeout=1s", move |before, request| {
+        let part =
+            request.target.contains("partNumber=2") || request.target.contains("partNumber=3");
+        let first = part && swallowed.lock().unwrap().insert(request.target.clone());
+        match request.method.as_str() {
+            "PUT" if first => Reply::silence(),
+            _ => parts_server(before, request, &copy),
+        }
+    });
+    assert_eq!(done, Ok(()));
+    let sent = |number: u8| {
+        let part = format!("partNumber={number}");
+        let requests = server.requests();
+        let sent = requests.iter().filter(|one| one.target.contains(&part));
+        sent.count()
+    };
+    // A slow machine may send a part again that only seemed to be swallowed.
+    assert!(sent(2) >= 2 && sent(3) >= 2, "{:?}", server.summary());
+    assert_eq!(
+        server
+            .requests()
+            .iter()
+            .filter(|one| one.method == "DELETE")
+            .count(),
+        0
+    );
+}
+
+/// The line is slow, but the connection moves, so it may take as long as it needs. On a busy machine it may seem not to
+/// move, and a retry waits longer.
+#[test]
+fn slow_line_is_waited_for() {
+    const SIZE: usize = 8 << 20;
+    let bytes = noise(SIZE);
+    let server = slow_server();
+    let upload = Upload {
+        size: bytes.len() as u64,
+        checksum: checksum(&bytes),
+        metadata: &metadata(),
+        source: &Bytes(bytes),
+        rate: None,
+    };
+    // Much shorter than the whole upload.
+    let store = S3::open(&options(&server, "stall-timeout=1s")).unwrap();
+    let started = Instant::now();
+    store.put("key", &upload).unwrap();
+    println!(
+        "8 MiB through a slow line: {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    assert!(started.elapsed() > Duration::from_secs(2));
+}
+
+/// A server that takes 64 KiB at a time, with pauses in between, into a small buffer.
+fn slow_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Before a connection exists, whose window could not shrink.
+    rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 64 << 10).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || take_slowly(stream));
+        }
+    });
+    address
+}
+
+fn take_slowly(mut stream: TcpStream) -> io::Result<()> {
+    let head = http::head(&mut BufReader::with_capacity(1, &stream))?;
+    let length = http::header(&head, "content-length").unwrap_or("0");
+    let mut left: usize = length.parse().map_err(io::Error::other)?;
+    let mut buffer = vec![0; 64 << 10];
+    while left > 0 {
+        thread::sleep(Duration::from_millis(20));
+        let most = left.min(buffer.len());
+        match stream.read(&mut buffer[..most])? {
+            0 => return Ok(()),
+            taken => left -= taken,
+        }
+    }
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\netag: \"one\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    )
+}
+
+/// The answers of a store that takes multipart uploads of `bytes`.
+fn parts_server(before: usize, request: &Request, bytes: &[u8]) -> Reply {
+    match request.method.as_str() {
+        "HEAD" if before == 0 => Reply::new(404),
+        "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
+        "POST" => Reply::new(200).body(
+            b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",
+        ),
+        "PUT" => Reply::new(200).header("etag", "\"part\""),
+        "HEAD" => existing(bytes),
+        _ => Reply::error(404, "NoSuchKey"),
     }
 }

@@ -13,16 +13,6 @@ pub const PART: u64 = 16 << 20;
 const MOST_PARTS: u64 = 10_000;
 /// Timeout for a store to assemble an object from its parts.
 pub const COMPLETING: Duration = Duration::from_secs(120);
-/// Time for a store to acknowledge that it keeps the bytes of a request.
-const KEEPING: Duration = Duration::from_secs(30);
-/// The slowest accepted line, in bytes per second: the answer to a request with a body follows only after the body.
-const SLOWEST: u64 = 128 << 10;
-
-/// Timeout of a request with a body of this number of bytes.
-#[must_use]
-pub const fn sending(bytes: u64) -> Duration {
-    Duration::from_secs(KEEPING.as_secs() + bytes / SLOWEST)
-}
 
 /// Size of each part in bytes: whole MiB, so that there are not too many parts.
 #[must_use]
