@@ -4,13 +4,15 @@
 
 #![forbid(unsafe_code)]
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use std::sync::Arc;
+
 use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation,
+    BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
     ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
@@ -18,30 +20,26 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
-use cloudsync_store::StoreError;
+use cloudsync_store::{Secret, StoreError};
 
-use crate::settings::Settings;
+use crate::credentials::Rotating;
+use crate::settings::{Account, Settings};
 
-/// Creates a client. Does not connect or obtain credentials yet.
-pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
-    let http = http_client(settings)?;
+/// Creates a client, and the credentials that it uses. Does not connect or obtain credentials yet.
+pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), StoreError> {
+    let http = http_client(settings, proxy(settings)?)?;
     let region = Region::new(settings.region.clone());
-    let credentials = match &settings.keys {
-        Some((id, key)) => SharedCredentialsProvider::new(Credentials::new(
-            id.expose(),
-            key.expose(),
-            None,
-            None,
-            "volume options",
-        )),
-        None => {
-            let provider = ProviderConfig::default()
-                .with_region(Some(region.clone()))
-                .with_http_client(http.clone());
-            let chain = DefaultCredentialsChain::builder().configure(provider);
-            SharedCredentialsProvider::new(chain.region(region.clone()).build().await)
-        }
+    let provider = |http| {
+        ProviderConfig::default()
+            .with_region(Some(region.clone()))
+            .with_http_client(http)
     };
+    let credentials = Arc::new(Rotating::new(
+        settings.account.clone(),
+        provider(http.clone()),
+        provider(http_client(settings, ProxyConfig::disabled())?),
+    ));
+    let shared: Arc<dyn ProvideCredentials> = Arc::<Rotating>::clone(&credentials);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.read_timeout)
@@ -60,7 +58,12 @@ pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(region)
-        .credentials_provider(credentials)
+        .credentials_provider(SharedCredentialsProvider::from(shared))
+        .identity_cache(IdentityCache::no_cache())
+        .use_arn_region(true)
+        .accelerate(settings.kind.accelerate)
+        .use_dual_stack(settings.kind.dualstack)
+        .use_fips(settings.kind.fips)
         .force_path_style(settings.path_style)
         .http_client(http)
         .timeout_config(timeouts)
@@ -72,15 +75,25 @@ pub(crate) async fn client(settings: &Settings) -> Result<Client, StoreError> {
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
-    Ok(Client::from_conf(config.build()))
+    Ok((Client::from_conf(config.build()), credentials))
 }
 
-fn http_client(settings: &Settings) -> Result<SharedHttpClient, StoreError> {
+/// The proxy of the settings, or else of the environment.
+fn proxy(settings: &Settings) -> Result<ProxyConfig, StoreError> {
+    match settings.proxy.as_ref().map(Secret::expose) {
+        None => Ok(ProxyConfig::from_env()),
+        Some("none") => Ok(ProxyConfig::disabled()),
+        Some(url) => ProxyConfig::all(url)
+            .map_err(|_| StoreError::Settings("proxy: not a valid URL".to_owned())),
+    }
+}
+
+fn http_client(settings: &Settings, proxy: ProxyConfig) -> Result<SharedHttpClient, StoreError> {
     let plain = settings
         .endpoint
         .as_ref()
         .is_some_and(|url| url.starts_with("http://"));
-    let tls = !plain || settings.keys.is_none();
+    let tls = !plain || !matches!(settings.account, Account::Keys { .. });
     let mut trusted = TrustStore::default();
     if let Some(pem) = &settings.ca {
         trusted.add_pem_certificate(pem.as_slice());
@@ -91,7 +104,7 @@ fn http_client(settings: &Settings) -> Result<SharedHttpClient, StoreError> {
         .map_err(|error| StoreError::Settings(format!("cannot set up TLS: {error}")))?;
     Ok(
         Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+            let mut connector = Connector::builder().proxy_config(proxy.clone());
             connector.set_connector_settings(settings.cloned());
             connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
             if tls {
@@ -106,3 +119,6 @@ fn http_client(settings: &Settings) -> Result<SharedHttpClient, StoreError> {
         }),
     )
 }
+
+#[cfg(test)]
+mod tests;

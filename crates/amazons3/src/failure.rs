@@ -12,8 +12,15 @@ use aws_sdk_s3::operation::RequestId;
 use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 
-/// Classifies the error of a request to `place`.
-pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &str) -> Failure
+use crate::s3::Place;
+
+/// The permission to read objects, and their metadata.
+pub(crate) const GET: &str = "s3:GetObject";
+/// The permission to create objects, and multipart uploads of them.
+pub(crate) const PUT: &str = "s3:PutObject";
+
+/// Classifies the error of a request to `place`, which needs the permission `action` (docs/OPTIONS.md).
+pub(crate) fn of<E>(error: &SdkError<E, HttpResponse>, place: &Place, action: &str) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -28,9 +35,14 @@ where
             let code = meta.code().unwrap_or_default();
             let request = service.raw().headers().get("x-amz-request-id");
             let request = request.or(meta.request_id()).unwrap_or("none");
-            of_answer(code, status, |hint| {
+            let mut failure = of_answer(code, status, action, |hint| {
                 format!("{text} ({code} HTTP {status}, {place}, request {request}){hint}")
-            })
+            });
+            // They may have been replaced; a wrong clock stays wrong.
+            let keys =
+                matches!(failure.error, StoreError::BadCredentials(_)) && !is_of_the_clock(code);
+            failure.passing |= keys && place.credentials.refused();
+            failure
         }
         SdkError::TimeoutError(_) => Failure::passing("no answer in time", place),
         error => of_transport(error, place),
@@ -67,7 +79,11 @@ fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failure {
     Failure::passing(&why, place)
 }
 
-fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure {
+fn is_of_the_clock(code: &str) -> bool {
+    ["RequestTimeTooSkewed", "RequestExpired"].contains(&code)
+}
+
+fn of_answer(code: &str, status: u16, action: &str, text: impl Fn(&str) -> String) -> Failure {
     let final_ = |error: fn(String) -> StoreError, hint| Failure::final_(error(text(hint)));
     let passing = |error: fn(String) -> StoreError| Failure {
         error: error(text("")),
@@ -87,7 +103,7 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
         ("ExpiredToken" | "TokenRefreshRequired", _) => {
             final_(StoreError::BadCredentials, "; renew the credentials")
         }
-        ("RequestTimeTooSkewed" | "RequestExpired", _) => {
+        (code, _) if is_of_the_clock(code) => {
             final_(StoreError::BadCredentials, "; check the clock of this host")
         }
         (
@@ -118,10 +134,16 @@ fn of_answer(code: &str, status: u16, text: impl Fn(&str) -> String) -> Failure 
         ) => passing(StoreError::Unreachable),
         ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
         (_, 401) => final_(StoreError::BadCredentials, ""),
-        (_, 403) => final_(
-            StoreError::PermissionDenied,
-            "; the key needs s3:GetObject (without s3:ListBucket, a missing object also gives this error)",
-        ),
+        (_, 403) => {
+            let without = if action == GET {
+                " (without s3:ListBucket, a missing object also gives this error)"
+            } else {
+                ""
+            };
+            Failure::final_(StoreError::PermissionDenied(text(&format!(
+                "; the key needs {action}{without}"
+            ))))
+        }
         (_, 412 | 416) => final_(StoreError::Changed, ""),
         (_, 429 | 503) => passing(StoreError::Throttled),
         (_, 408 | 500..) => passing(StoreError::Unreachable),
@@ -142,7 +164,7 @@ mod tests {
     use super::*;
 
     fn of(code: &str, status: u16) -> Failure {
-        of_answer(code, status, |hint| format!("{code}{hint}"))
+        of_answer(code, status, GET, |hint| format!("{code}{hint}"))
     }
 
     #[test]

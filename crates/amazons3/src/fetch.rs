@@ -65,7 +65,7 @@ async fn once(
     let answer = while_wanted(sink, request.send())
         .await
         .map_err(Failure::final_)?;
-    let answer = answer.map_err(|error| failure::of(&error, &store.place))?;
+    let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
 
     if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
         && etag != now

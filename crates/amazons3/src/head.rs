@@ -37,21 +37,28 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
             Ok((object(&answer, &store.place)?, metadata))
         }
         Err(error) => {
-            let failure = failure::of(&error, &store.place);
+            let failure = failure::of(&error, &store.place, failure::GET);
             if failure.passing || !without_reason(&error) {
                 return Err(failure);
             }
-            Err(reason(store, key).await.unwrap_or(failure))
+            Err(reason(store, key, failure).await)
         }
     }
 }
 
-/// Sends a GET of one byte to find out why the store refused the HEAD.
-async fn reason(store: &S3, key: &str) -> Option<Failure> {
+/// Sends a GET of one byte to find out why the store refused the HEAD with `failure`.
+async fn reason(store: &S3, key: &str, failure: Failure) -> Failure {
     let request = store.client.get_object().bucket(&store.settings.bucket);
     let request = request.key(store.settings.key(key)).range("bytes=0-0");
-    let error = request.send().await.err()?;
-    (!without_reason(&error)).then(|| failure::of(&error, &store.place))
+    match request.send().await {
+        Err(error) if without_reason(&error) => failure,
+        Err(error) => failure::of(&error, &store.place, failure::GET),
+        // The key or the permission has changed in between.
+        Ok(_) => Failure {
+            passing: matches!(failure.error, StoreError::PermissionDenied(_)),
+            ..failure
+        },
+    }
 }
 
 fn object(answer: &HeadObjectOutput, place: &str) -> Result<Object, Failure> {

@@ -2,7 +2,7 @@
 //! The store plugin `amazons3`: objects in Amazon S3 or in any compatible store.
 //!
 //! - [`settings`]: parses and checks the volume's options;
-//! - `client`: sets up the AWS SDK;
+//! - `client`: sets up the AWS SDK; `credentials`, `shared_files`: keys that change while the volume is mounted;
 //! - `head`, `fetch`: the two requests of a [`Store`](cloudsync_store::Store);
 //! - `restore`: restores objects in a storage class that cannot be read;
 //! - `line`: how long to wait for an upload;
@@ -11,6 +11,7 @@
 
 mod answer;
 mod client;
+mod credentials;
 mod failure;
 mod fetch;
 mod head;
@@ -21,6 +22,7 @@ mod put;
 mod restore;
 mod s3;
 pub mod settings;
+mod shared_files;
 mod store;
 
 pub use s3::S3;

@@ -14,6 +14,9 @@ use crate::failure;
 use crate::s3::S3;
 use cloudsync_store::network::{Circle, decode_text, persist};
 
+/// The permission to delete objects.
+const DELETE: &str = "s3:DeleteObject";
+
 /// Converts the store's key to ours; `None` if it does not have our prefix.
 fn own(store: &S3, key: &str) -> Option<String> {
     let key = decode_text(key, true);
@@ -37,7 +40,7 @@ pub(crate) async fn page(
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token.clone());
         let page = request.send().await;
-        page.map_err(|error| failure::of(&error, &store.place))
+        page.map_err(|error| failure::of(&error, &store.place, "s3:ListBucket"))
     })
     .await?;
     let entries = page.contents().iter();
@@ -98,7 +101,7 @@ pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
     let deleted = persist(store.settings.retries, async || {
         let request = store.client.delete_object().bucket(&store.settings.bucket);
         let answer = request.key(store.settings.key(key)).send().await;
-        answer.map_err(|error| failure::of(&error, &store.place))
+        answer.map_err(|error| failure::of(&error, &store.place, DELETE))
     });
     match deleted.await {
         Ok(_) | Err(StoreError::Missing(_)) => Ok(()),
@@ -132,7 +135,7 @@ pub(crate) async fn delete_all(store: &S3, keys: &[&str]) -> Vec<(String, StoreE
     let deleted = persist(store.settings.retries, async || {
         let request = store.client.delete_objects().bucket(&store.settings.bucket);
         let answer = request.delete(list.clone()).send().await;
-        answer.map_err(|error| failure::of(&error, &store.place))
+        answer.map_err(|error| failure::of(&error, &store.place, DELETE))
     });
     match deleted.await {
         Ok(answer) => answer
@@ -155,7 +158,7 @@ fn refused(store: &S3, error: &Refusal) -> Option<(String, StoreError)> {
     let text = error.message().unwrap_or("no explanation");
     let why = format!("{text} ({code}, {})", store.place);
     let error = match code {
-        "AccessDenied" => StoreError::PermissionDenied(why),
+        "AccessDenied" => StoreError::PermissionDenied(format!("{why}; the key needs {DELETE}")),
         "SlowDown" => StoreError::Throttled(why),
         _ => StoreError::Other(why),
     };
@@ -186,7 +189,7 @@ pub(crate) async fn unfinished(
                 .set_key_marker(marker.0.clone())
                 .set_upload_id_marker(marker.1.clone());
             let page = request.send().await;
-            page.map_err(|error| failure::of(&error, &store.place))
+            page.map_err(|error| failure::of(&error, &store.place, "s3:ListBucketMultipartUploads"))
         })
         .await?;
         for upload in page.uploads() {
@@ -225,7 +228,7 @@ async fn abort(store: &S3, key: &str, upload: &MultipartUpload) -> Result<(), St
         .set_upload_id(upload.upload_id.clone());
     match request.send().await {
         Ok(_) => Ok(()),
-        Err(error) => match failure::of(&error, &store.place).error {
+        Err(error) => match failure::of(&error, &store.place, "s3:AbortMultipartUpload").error {
             // Already aborted by another process.
             StoreError::Missing(_) => Ok(()),
             error => Err(error),

@@ -140,7 +140,7 @@ async fn state(store: &S3, key: &str) -> Result<State, StoreError> {
     persist(store.settings.retries, async || {
         let request = store.client.head_object().bucket(&store.settings.bucket);
         let answer = request.key(store.settings.key(key)).send().await;
-        let answer = answer.map_err(|error| failure::of(&error, &store.place))?;
+        let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
         Ok(parse(answer.restore(), answer.archive_status().is_some()))
     })
     .await
@@ -188,7 +188,7 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
                     store.place
                 )))
             }
-            _ => match failure::of(&error, &store.place) {
+            _ => match failure::of(&error, &store.place, "s3:RestoreObject") {
                 Failure {
                     error: StoreError::PermissionDenied(text),
                     passing,

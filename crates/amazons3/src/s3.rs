@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -12,15 +13,37 @@ use cloudsync_store::network::memory::Memory;
 use cloudsync_store::{Options, StoreError};
 
 use crate::client::client;
+use crate::credentials::Rotating;
 use crate::line::Line;
 use crate::settings::Settings;
+
+/// The bucket and its location, for messages, with the credentials for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    text: String,
+    pub(crate) credentials: Arc<Rotating>,
+}
+
+impl Deref for Place {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// A bucket, or a prefix in one.
 pub struct S3 {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     /// The bucket and its location, for messages.
-    pub(crate) place: String,
+    pub(crate) place: Place,
     /// The memory limit of uploads.
     pub(crate) memory: Memory,
     /// The speed of uploads.
@@ -31,10 +54,11 @@ pub struct S3 {
 
 impl S3 {
     /// Creates a client for the bucket in the volume's options. Sends no request yet.
-    pub(crate) async fn new(options: &Options) -> Result<Self, StoreError> {
+    pub(crate) fn new(options: &Options) -> Result<Self, StoreError> {
         let settings = Settings::parse(options)?;
-        let client = client(&settings).await?;
-        let place = settings.place();
+        let (client, credentials) = client(&settings)?;
+        let text = settings.place();
+        let place = Place { text, credentials };
         Ok(Self {
             client,
             settings,

@@ -8,11 +8,19 @@
 use std::time::Duration;
 use std::{env, fs};
 
+use aws_smithy_http_client::proxy::ProxyConfig;
 use cloudsync_format::{option, settings as list};
-use cloudsync_store::{Options, Secret, StoreError};
+use cloudsync_store::{Options, Secret, SecretSource, StoreError};
 
+pub use self::account::Account;
+use self::account::{of_error, of_list, wrong};
+use self::host::Host;
+pub use self::host::Kind;
 use self::restore::Restore;
 
+mod account;
+mod bucket;
+mod host;
 mod restore;
 
 /// The settings of a store.
@@ -24,9 +32,13 @@ pub struct Settings {
     pub bucket: String,
     /// The rest of `s3plugin-bucketid`, the prefix of every key: empty, or ending with `/`.
     pub prefix: String,
-    /// `s3plugin-keyid` and `s3plugin-seckey`; `None`: the provider chain.
-    pub keys: Option<(Secret, Secret)>,
-    /// `region=`: default the one in the host name, then `AWS_REGION`, then `us-east-1`.
+    /// `s3plugin-keyid`, `s3plugin-seckey`, `session-token=`, `profile=`, `credentials-file=`.
+    pub account: Account,
+    /// `accelerate=`, `dualstack=`, `fips=`, and what the host name says: kinds of Amazon's endpoints.
+    pub kind: Kind,
+    /// `proxy=`: a URL, `none`, or `None` for the environment's proxy. It may contain a password.
+    pub proxy: Option<Secret>,
+    /// `region=`: default the one in the host name or the ARN, then `AWS_REGION`, then `us-east-1`.
     pub region: String,
     /// `path-style=on|off`: `https://host/bucket/key` or `https://bucket.host/key`. Default on, off at AWS.
     pub path_style: bool,
@@ -49,8 +61,6 @@ pub struct Settings {
 
 const HOSTNAME: &str = option::text(option::HOSTNAME);
 const BUCKET_ID: &str = option::text(option::BUCKET_ID);
-const KEY_ID: &str = option::text(option::KEY_ID);
-const SECRET_KEY: &str = option::text(option::SECRET_KEY);
 const STORE_ID: &str = option::text(option::STORE_ID);
 
 const SECONDS_5: Duration = Duration::from_secs(5);
@@ -65,42 +75,54 @@ impl Settings {
     pub fn parse(options: &Options) -> Result<Self, StoreError> {
         let host = Host::parse(options.text(HOSTNAME).unwrap_or_default())
             .map_err(|why| wrong(HOSTNAME, &why))?;
-        let (bucket, prefix) = bucket(options.text(BUCKET_ID).unwrap_or_default())
+        let (bucket, prefix) = bucket::parse(options.text(BUCKET_ID).unwrap_or_default())
             .map_err(|why| wrong(BUCKET_ID, why))?;
-        let keys = match (options.secret(KEY_ID)?, options.secret(SECRET_KEY)?) {
-            (Some(id), Some(key)) => Some((id, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err(wrong(SECRET_KEY, "is not set, but s3plugin-keyid is"));
-            }
-            (None, Some(_)) => {
-                return Err(wrong(KEY_ID, "is not set, but s3plugin-seckey is"));
-            }
-        };
-        let text = options.text(STORE_ID).unwrap_or_default();
-        Self::with_list(host, bucket, prefix, keys, text).map_err(|why| wrong(STORE_ID, &why))
+        let mut list =
+            list::Settings::parse(options.text(STORE_ID).unwrap_or_default()).map_err(of_error)?;
+        let account = Account::take(options, &mut list)?;
+        Self::with_list(host, bucket, prefix, account, list).map_err(|why| of_list(&why))
     }
 
     fn with_list(
         host: Host,
         bucket: String,
         prefix: String,
-        keys: Option<(Secret, Secret)>,
-        text: &str,
+        account: Account,
+        mut list: list::Settings,
     ) -> Result<Self, String> {
         let text_of = |error: list::Error| error.to_string();
-        let mut list = list::Settings::parse(text).map_err(text_of)?;
-        let region = match (list.text("region"), host.region) {
-            (Some(given), Some(named)) if given != named => {
-                return Err(format!("region={given}: the host name says {named}"));
+        let in_arn = bucket
+            .strip_prefix("arn:")
+            .and_then(|arn| arn.split(':').nth(2));
+        let named = host.region.clone().or_else(|| in_arn.map(str::to_owned));
+        let region = list.text("region");
+        let endpoint = match (&region, &host.region) {
+            // Signed for another region than the name says, whatever it is good for.
+            (Some(given), Some(named)) if given != named && host.endpoint.is_none() => {
+                Some(host.url.clone())
             }
-            (Some(region), _) | (None, Some(region)) => region,
-            (None, None) => region_of_the_environment(),
+            _ => host.endpoint.clone(),
         };
+        let region = region.or(named).unwrap_or_else(region_of_the_environment);
+        let mut kind = host.kind;
+        for (key, on) in [
+            ("accelerate", &mut kind.accelerate),
+            ("dualstack", &mut kind.dualstack),
+            ("fips", &mut kind.fips),
+        ] {
+            *on = list.switch(key).map_err(text_of)?.unwrap_or(*on);
+        }
+        if kind != Kind::default() && endpoint.is_some() {
+            return Err(
+                "accelerate, dualstack and fips choose one of Amazon's endpoints: leave s3plugin-hostname empty"
+                    .to_owned(),
+            );
+        }
+        let proxy = list.text("proxy").map(|text| proxy(&text)).transpose()?;
         let path_style = list
             .switch("path-style")
             .map_err(text_of)?
-            .unwrap_or(!host.aws);
+            .unwrap_or(!host.aws && in_arn.is_none());
         let ca = list
             .text("ca")
             .map(|path| certificates(&path))
@@ -124,10 +146,12 @@ impl Settings {
         let restore = Restore::take(&mut list).map_err(text_of)?;
         list.finish().map_err(text_of)?;
         Ok(Self {
-            endpoint: host.endpoint,
+            endpoint,
             bucket,
             prefix,
-            keys,
+            account,
+            kind,
+            proxy,
             region,
             path_style,
             ca,
@@ -167,84 +191,21 @@ impl Settings {
     }
 }
 
-fn wrong(option: &str, why: &str) -> StoreError {
-    StoreError::Settings(format!("option {option}: {why}"))
-}
-
-/// The parsed `s3plugin-hostname`.
-struct Host {
-    endpoint: Option<String>,
-    region: Option<String>,
-    aws: bool,
-}
-
-impl Host {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self {
-                endpoint: None,
-                region: None,
-                aws: true,
-            });
-        }
-        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (name, port) = match authority.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-            _ => (authority, None),
-        };
-        let name_is_good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        // Rust accepts numbers with a leading plus, which a URL's port may not have.
-        let port_is_good =
-            |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
-        let six = name
-            .strip_prefix('[')
-            .and_then(|name| name.strip_suffix(']'));
-        let good = ["http", "https"].contains(&scheme)
-            && port.is_none_or(port_is_good)
-            && six.map_or(!name.is_empty() && name.chars().all(name_is_good), |six| {
-                six.parse::<std::net::Ipv6Addr>().is_ok()
-            });
-        if !good {
-            return Err(format!(
-                "'{text}' is neither a host, host:port nor a URL http(s)://host:port without a path"
-            ));
-        }
-        let name = name.to_ascii_lowercase();
-        let aws = name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn");
-        match (regional(&name), scheme, port) {
-            // Let the SDK choose the endpoint of the region.
-            (Some(region), "https", None) => Ok(Self {
-                endpoint: None,
-                region,
-                aws,
-            }),
-            (region, _, _) => {
-                let endpoint = Some(format!("{scheme}://{authority}"));
-                Ok(Self {
-                    endpoint,
-                    region: region.flatten(),
-                    aws,
-                })
-            }
+/// Reads and checks the proxy's URL. The error does not contain it, because of the password.
+fn proxy(text: &str) -> Result<Secret, String> {
+    let secret = SecretSource::parse(text)
+        .read()
+        .map_err(|why| format!("proxy: {why}"))?;
+    let url = secret.expose();
+    if url != "none" {
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["http", "https"].contains(&scheme) || ProxyConfig::all(url).is_err() {
+            return Err(
+                "proxy: expected http://[user:password@]host:port, file:/path or none".to_owned(),
+            );
         }
     }
-}
-
-/// Returns the region in the name of one of AWS's public S3 endpoints, or `Some(None)` if the name has none. `None`:
-/// not such an endpoint.
-fn regional(name: &str) -> Option<Option<String>> {
-    let name = name
-        .strip_suffix(".cn")
-        .unwrap_or(name)
-        .strip_suffix(".amazonaws.com")?;
-    if name == "s3" {
-        return Some(None);
-    }
-    let region = name
-        .strip_prefix("s3.")
-        .or_else(|| name.strip_prefix("s3-"))?;
-    (!region.contains('.')).then(|| Some(region.to_owned()))
+    Ok(secret)
 }
 
 fn region_of_the_environment() -> String {
@@ -252,26 +213,6 @@ fn region_of_the_environment() -> String {
         .into_iter()
         .find_map(|name| env::var(name).ok().filter(|region| !region.is_empty()))
         .unwrap_or_else(|| "us-east-1".to_owned())
-}
-
-fn bucket(text: &str) -> Result<(String, String), &'static str> {
-    let (bucket, prefix) = text.split_once('/').unwrap_or((text, ""));
-    if bucket.is_empty() {
-        return Err("is not set: expected bucket or bucket/prefix");
-    }
-    if !bucket
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    {
-        return Err("is not a valid bucket name or bucket/prefix");
-    }
-    let prefix = prefix.trim_matches('/');
-    let prefix = if prefix.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}/")
-    };
-    Ok((bucket.to_owned(), prefix))
 }
 
 /// Reads and checks the file. The SDK would panic at the first request if it contained no certificates.

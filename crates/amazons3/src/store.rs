@@ -23,7 +23,9 @@ const THREADS: &str = "glfs_css3";
 
 impl Store for S3 {
     fn open(options: &Options) -> Result<Self, StoreError> {
-        runtime(THREADS)?.block_on(Self::new(options))
+        // The SDK looks for a runtime when a client is made.
+        let _entered = runtime(THREADS)?.enter();
+        Self::new(options)
     }
 
     fn head(&self, key: &str) -> Result<Object, StoreError> {

@@ -44,7 +44,7 @@ pub use abi::{block_signals, with_signals_blocked};
 pub use archive::{Archive, Listed, Metadata, Source, Upload};
 pub use cloudsync_format::checksum::{self, Checksum};
 pub use error::{Level, StoreError};
-pub use options::{Options, Secret};
+pub use options::{Options, Secret, SecretSource};
 #[cfg(feature = "network")]
 pub use pages::Pages;
 pub use rate::Rate;

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 
 use crate::StoreError;
@@ -52,26 +53,80 @@ impl Options {
     /// # Errors
     /// [`StoreError::Settings`] if the file or variable cannot be read, or is empty.
     pub fn secret(&self, name: &str) -> Result<Option<Secret>, StoreError> {
-        let Some(value) = self.text(name) else {
-            return Ok(None);
-        };
-        let wrong = |why: String| StoreError::Settings(format!("option {name}: {why}"));
-        let secret = if let Some(path) = value.strip_prefix("file:") {
-            let text = fs::read_to_string(path)
-                .map_err(|error| wrong(format!("cannot read the file {path}: {error}")))?;
-            text.lines().next().unwrap_or_default().trim().to_owned()
-        } else if let Some(variable) = value.strip_prefix("env:") {
-            env::var(variable)
-                .map_err(|_| wrong(format!("the environment has no variable {variable}")))?
+        let read = self.source(name).map(|source| source.read()).transpose();
+        read.map_err(|why| StoreError::Settings(format!("option {name}: {why}")))
+    }
+
+    /// Where the option's secret is, to be read now and again.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<SecretSource> {
+        self.text(name).map(SecretSource::parse)
+    }
+}
+
+/// Where a secret is: in the text itself, in a file, or in the environment.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The secret itself.
+    Text(Secret),
+    /// `file:/path`: the first line of a file, which may change.
+    File(PathBuf),
+    /// `env:NAME`: an environment variable of the process.
+    Variable(String),
+}
+
+impl SecretSource {
+    /// Understands `file:/path` and `env:NAME`; any other text is the secret.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if let Some(path) = text.strip_prefix("file:") {
+            Self::File(path.into())
+        } else if let Some(variable) = text.strip_prefix("env:") {
+            Self::Variable(variable.to_owned())
         } else {
-            value.to_owned()
+            Self::Text(Secret(text.to_owned()))
+        }
+    }
+
+    /// Reads the secret, as it is now.
+    ///
+    /// # Errors
+    /// A text that says what cannot be read, or is empty.
+    pub fn read(&self) -> Result<Secret, String> {
+        let secret = match self {
+            Self::Text(secret) => return Ok(secret.clone()),
+            Self::File(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|error| format!("cannot read the file {}: {error}", path.display()))?;
+                text.lines().next().unwrap_or_default().trim().to_owned()
+            }
+            Self::Variable(name) => {
+                env::var(name).map_err(|_| format!("the environment has no variable {name}"))?
+            }
         };
         if secret.is_empty() {
-            return Err(wrong(
-                "the file or variable that it names is empty".to_owned(),
-            ));
+            return Err("the file or variable that it names is empty".to_owned());
         }
-        Ok(Some(Secret(secret)))
+        Ok(Secret(secret))
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(_) | Self::Variable(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("***"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Variable(name) => write!(f, "env:{name}"),
+        }
     }
 }
 
@@ -184,5 +239,7 @@ mod tests {
             format!("{secret} {secret:?} {options:?}"),
             "*** *** {\"s3plugin-seckey\"}"
         );
+        let sources = ["hunter2", "file:/key", "env:KEY"].map(SecretSource::parse);
+        assert_eq!(format!("{sources:?}"), "[***, file:/key, env:KEY]");
     }
 }

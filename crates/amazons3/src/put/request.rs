@@ -23,7 +23,7 @@ use super::body::InPieces;
 use crate::failure;
 use crate::head::{describe, head};
 use crate::line::Line;
-use crate::s3::S3;
+use crate::s3::{Place, S3};
 use cloudsync_store::network::Failure;
 
 /// An upload, with the data that its requests share.
@@ -60,7 +60,7 @@ where
     if code == Some("NotImplemented") {
         put.store.unconditional.store(true, Ordering::Relaxed);
     }
-    let mut failure = failure::of(error, &put.store.place);
+    let mut failure = failure::of(error, &put.store.place, failure::PUT);
     if let StoreError::Changed(why) = failure.error {
         failure.error = StoreError::Exists(why);
     }
@@ -189,7 +189,7 @@ pub(super) struct Part {
     number: i32,
     named: [Option<String>; 3],
     rate: Option<Arc<Rate>>,
-    place: String,
+    place: Place,
 }
 
 impl Part {
@@ -241,7 +241,7 @@ impl Part {
             .config_override(patient(self.connect_timeout, None))
             .send();
         let sent = attempt.watch(sent).await?;
-        let answer = sent.map_err(|error| failure::of(&error, &self.place))?;
+        let answer = sent.map_err(|error| failure::of(&error, &self.place, failure::PUT))?;
         let [crc64, crc32c, crc32] = self.named.clone();
         Ok(CompletedPart::builder()
             .part_number(self.number)

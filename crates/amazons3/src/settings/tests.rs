@@ -66,12 +66,6 @@ fn aws_endpoints_are_derived_from_the_region() {
         with_host(private).unwrap().endpoint,
         Some(format!("https://{private}"))
     );
-    let list = ("cloudsync-store-id", "region=eu-north-1");
-    let error = parse(&[("s3plugin-hostname", "s3.eu-west-1.amazonaws.com"), list]).unwrap_err();
-    assert!(
-        error.contains("region=eu-north-1: the host name says eu-west-1"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -117,8 +111,13 @@ fn bucket_may_have_a_prefix() {
 }
 
 #[test]
-fn both_keys_or_the_provider_chain() {
-    assert!(parse(&[]).unwrap().keys.is_none());
+fn keys_or_a_profile_or_the_host() {
+    assert!(matches!(parse(&[]).unwrap().account, Account::Host));
+    let with = |list| parse(&[("cloudsync-store-id", list)]);
+    for list in ["profile=p", "credentials-file=/etc/keys"] {
+        let account = with(list).unwrap().account;
+        assert!(matches!(account, Account::Profile { .. }), "{account:?}");
+    }
     let error = parse(&[("s3plugin-keyid", "AKID")]).unwrap_err();
     assert!(error.starts_with("option s3plugin-seckey: "), "{error}");
     let error = parse(&[("s3plugin-seckey", "hunter2")]).unwrap_err();
@@ -126,8 +125,25 @@ fn both_keys_or_the_provider_chain() {
         error.starts_with("option s3plugin-keyid: ") && !error.contains("hunter2"),
         "{error}"
     );
-    let settings = parse(&[("s3plugin-keyid", "AKID"), ("s3plugin-seckey", "hunter2")]).unwrap();
-    assert!(!format!("{settings:?}").contains("hunter2"));
+    let keys = [("s3plugin-keyid", "AKID"), ("s3plugin-seckey", "hunter2")];
+    let all = |list| parse(&[keys[0], keys[1], ("cloudsync-store-id", list)]);
+    let settings = all("session-token=hunter3,proxy=http://me:hunter4@10.0.0.1:3128").unwrap();
+    assert!(!format!("{settings:?}").contains("hunter"));
+    for (list, name) in [
+        ("profile=p", "profile="),
+        ("session-token=file:/nowhere", "session-token: cannot read"),
+        ("proxy=socks5://me:hunter4@h", "proxy: expected"),
+        ("proxy=me:hunter4@h", "proxy: expected"),
+    ] {
+        let error = all(list).unwrap_err();
+        assert!(error.starts_with("option cloudsync-store-id: "), "{error}");
+        assert!(error.contains(name) && !error.contains("hunter"), "{error}");
+    }
+    assert!(
+        with("session-token=x")
+            .unwrap_err()
+            .contains("session-token=")
+    );
 }
 
 #[test]
@@ -197,7 +213,7 @@ fn fuzz_hosts() {
             );
         }
         Ok(_) => assert!(
-            host.trim().is_empty() || host.contains("amazonaws"),
+            host.trim().is_empty() || host.to_ascii_lowercase().contains("amazonaws"),
             "{host:?}"
         ),
         Err(why) => assert!(
@@ -241,13 +257,17 @@ const BUCKETS: &[&str] = &[
     "a//b",
     "/a",
     "bucket?x=y",
+    "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine/prefix",
+    "arn:aws:s3-outposts:eu-west-1:1:outpost/op-1/accesspoint/mine",
 ];
 
 #[test]
 fn fuzz_buckets() {
     cloudsync_fuzz::fuzz(BUCKETS, |text| {
         if let Ok(settings) = parse(&[("s3plugin-bucketid", text)]) {
-            let good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+            let arn = settings.bucket.starts_with("arn:");
+            let extra = if arn { "-._:/" } else { "-._" };
+            let good = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
             assert!(settings.bucket.chars().all(good), "{text:?}");
             assert!(
                 settings.prefix.is_empty() || settings.prefix.ends_with('/'),
