@@ -4,7 +4,8 @@
 //! An object of up to one part is sent in one request. A larger one is sent in parts: the caller's thread reads them in
 //! order, several are in flight at once, and all uploads of a store together use a limited amount of memory. Each
 //! part's checksum is computed from the buffer that is sent, and the combined checksum must equal the one that the
-//! caller has given.
+//! caller has given. An upload that the line has interrupted is left for the next run, which sends only the parts that
+//! are not there.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +15,7 @@ use tokio::time::sleep;
 
 use self::attempt::Attempt;
 use self::request::Put;
-use crate::head::head;
+use crate::head::describe;
 use crate::metadata::{self, CHECKSUM_METADATA};
 use crate::s3::S3;
 
@@ -22,6 +23,7 @@ mod attempt;
 mod body;
 mod parts;
 mod request;
+mod resume;
 
 /// Uploads the object.
 pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
@@ -33,6 +35,7 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         upload,
         metadata,
     };
+    let mut resumed = false;
     if upload.size <= PART {
         // The store has verified the bytes by their checksum, or by the SHA-256 in the request's signature, and
         // confirmed that it has stored them. A HEAD would only return the metadata that we sent.
@@ -44,9 +47,17 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
             });
         }
     } else {
-        parts::in_parts(&put, part_size(upload.size)).await?;
+        resumed = parts::in_parts(&put, part_size(upload.size)).await?;
     }
-    let object = head(store, key).await?;
+    let (object, found) = describe(store, key).await?;
+    // A store without checksums returns the one that the upload was begun with, so it must have been for this file.
+    if resumed && &found != upload.metadata {
+        let why = format!(
+            "{key} was begun for an earlier state of the file ({})",
+            store.place
+        );
+        return Err(StoreError::Exists(why));
+    }
     if object.size == upload.size && object.checksum == Some(upload.checksum) {
         return Ok(object);
     }
@@ -57,8 +68,10 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         "sent {} bytes, checksum {}; the store has {} bytes, checksum {found} ({})",
         upload.size, upload.checksum, object.size, store.place
     );
-    // We have just created it, and it is wrong.
-    let _ = crate::list::delete(store, key).await;
+    // We have just created it, and it is wrong. If another run has begun it, it is not ours alone.
+    if !resumed {
+        let _ = crate::list::delete(store, key).await;
+    }
     Err(StoreError::Corrupt(why))
 }
 
@@ -97,3 +110,6 @@ impl Put<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

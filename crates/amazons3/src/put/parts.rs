@@ -12,31 +12,78 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::request::{self, Part, Put};
+use super::resume::{Begun, There, is_kept};
 
 /// The number of parts of one upload in flight at once.
 const AT_ONCE: usize = 8;
 
-pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<(), StoreError> {
+/// How an upload in parts ended that goes on with an earlier one.
+enum Resumed {
+    Done,
+    /// The earlier one is of no use.
+    Useless,
+}
+
+/// Uploads it in parts of `part` bytes. Goes on with the upload of an earlier run, if there is one with the same bytes;
+/// returns whether it did.
+pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreError> {
     // Few stores check the condition when the upload completes, so check before sending the bytes.
     put.refuse_existing()
         .await
         .map_err(|failure| failure.error)?;
+    if let Some(begun) = Begun::find(put).await {
+        if let Resumed::Done = resume(put, &begun, part).await? {
+            return Ok(true);
+        }
+        put.refuse_existing()
+            .await
+            .map_err(|failure| failure.error)?;
+    }
     let id = persist(put.store.settings.retries, async || {
         request::create(put).await
     })
     .await?;
-    let done = match send_all(put, &id, part).await {
-        Ok(parts) => complete(put, &id, parts).await,
+    let begun = Begun::new(id);
+    let done = match send_all(put, &begun, part).await {
+        Ok(parts) => complete(put, &begun.id, parts.unwrap_or_default()).await,
         Err(error) => Err(error),
     };
-    if done.is_err() {
-        request::abort(put, &id).await;
+    if let Err(error) = &done
+        && !is_kept(error)
+    {
+        request::abort(put, &begun.id).await;
     }
-    done
+    done.map(|()| false)
 }
 
-/// Sends all parts. After an error, parts in flight are cancelled.
-async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPart>, StoreError> {
+/// Goes on with an upload. It is never aborted, because the run that has begun it may not have ended.
+async fn resume(put: &Put<'_>, begun: &Begun, part: u64) -> Result<Resumed, StoreError> {
+    let done = match send_all(put, begun, part).await {
+        Ok(None) => return Ok(Resumed::Useless),
+        Ok(Some(parts)) => complete(put, &begun.id, parts).await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => Ok(Resumed::Done),
+        // It was completed or aborted in the meantime, or the store does not take its parts.
+        Err(StoreError::Missing(_) | StoreError::Other(_)) => {
+            if put.is_there().await? {
+                Ok(Resumed::Done)
+            } else {
+                Ok(Resumed::Useless)
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends all parts that are not there yet; `None` if what is there are other bytes. After an error, parts in flight are
+/// cancelled.
+async fn send_all(
+    put: &Put<'_>,
+    begun: &Begun,
+    size: u64,
+) -> Result<Option<Vec<CompletedPart>>, StoreError> {
     let whole = put.upload.size;
     let mut under_way = JoinSet::new();
     let mut done = Vec::new();
@@ -50,12 +97,20 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
         let room = put.store.memory.take(bytes).await?;
         let (piece, checksum) = room.read(put.upload.source, put.algorithm(), offset)?;
         sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
-        let part = Part::new(put, id, number, checksum);
+        offset += bytes;
+        match begun.part(number, &piece.bytes(), checksum, &put.named(checksum)) {
+            There::Same(part) => {
+                done.push(*part);
+                continue;
+            }
+            There::Other => return Ok(None),
+            There::No => {}
+        }
+        let part = Part::new(put, &begun.id, number, checksum);
         under_way.spawn(send(part, piece, put.store.settings.retries));
         if under_way.len() >= AT_ONCE {
             done.extend(next(&mut under_way).await?);
         }
-        offset += bytes;
     }
     // The object does not exist before the upload is completed, so a wrong checksum leaves nothing.
     if let Some(sum) = sum {
@@ -65,7 +120,7 @@ async fn send_all(put: &Put<'_>, id: &str, size: u64) -> Result<Vec<CompletedPar
         done.extend(next(&mut under_way).await?);
     }
     done.sort_by_key(CompletedPart::part_number);
-    Ok(done)
+    Ok(Some(done))
 }
 
 async fn next(

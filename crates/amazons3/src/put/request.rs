@@ -77,7 +77,8 @@ impl Put<'_> {
         self.store.settings.checksum_when_supported || self.store.settings.is_aws()
     }
 
-    fn named(&self, checksum: Checksum) -> [Option<String>; 3] {
+    /// The checksum in the store's own fields, by algorithm, if it is sent there.
+    pub(super) fn named(&self, checksum: Checksum) -> [Option<String>; 3] {
         let of = |algorithm| {
             (self.native() && checksum.algorithm() == algorithm).then(|| checksum.base64())
         };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Uploads: the requests sent, and the effects of a lost answer, a busy store or an existing object.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -367,5 +367,126 @@ fn parts_server(before: usize, request: &Request, bytes: &[u8]) -> Reply {
         "PUT" => Reply::new(200).header("etag", "\"part\""),
         "HEAD" => existing(bytes),
         _ => Reply::error(404, "NoSuchKey"),
+    }
+}
+
+/// A store of multipart uploads for one key, which fails after some parts have come.
+#[derive(Default)]
+struct Uploads {
+    parts: BTreeMap<u32, Vec<u8>>,
+    created: u32,
+    object: Option<Vec<u8>>,
+}
+
+fn number_of(request: &Request) -> Option<u32> {
+    let (_, after) = request.target.split_once("partNumber=")?;
+    after.split('&').next()?.parse().ok()
+}
+
+impl Uploads {
+    fn answer(&mut self, request: &Request, most: usize) -> Reply {
+        let xml = |text: String| Reply::new(200).body(text.as_bytes());
+        let target = request.target.as_str();
+        match request.method.as_str() {
+            "HEAD" => match &self.object {
+                Some(bytes) => existing(bytes),
+                None => Reply::new(404),
+            },
+            "GET" if target.contains("uploadId=") => {
+                let after = target.split("part-number-marker=").nth(1);
+                let after =
+                    after.map_or(0, |text| text.split('&').next().unwrap().parse().unwrap());
+                // Two in a page.
+                let page: Vec<_> = self.parts.range(after + 1..).take(2).collect();
+                let last = page.last().map_or(0, |(number, _)| **number);
+                let more = self.parts.range(last + 1..).next().is_some();
+                let parts = page.into_iter().map(|(number, bytes)| {
+                    let (etag, size) = (md5(bytes), bytes.len());
+                    format!(
+                        "<Part><PartNumber>{number}</PartNumber><ETag>&quot;{etag}&quot;</ETag>\
+                         <Size>{size}</Size></Part>"
+                    )
+                });
+                let parts: String = parts.collect();
+                xml(format!(
+                    "<ListPartsResult>{parts}<IsTruncated>{more}</IsTruncated>\
+                     <NextPartNumberMarker>{last}</NextPartNumberMarker></ListPartsResult>"
+                ))
+            }
+            "GET" if target.contains("uploads") && self.created > 0 => {
+                let upload = |key| {
+                    format!(
+                        "<Upload><Key>{key}</Key><UploadId>u1</UploadId>\
+                     <Initiated>2026-01-01T00:00:00Z</Initiated></Upload>"
+                    )
+                };
+                xml(format!(
+                    "<ListMultipartUploadsResult>{}{}</ListMultipartUploadsResult>",
+                    upload("dir/key"),
+                    upload("dir/key-of-another")
+                ))
+            }
+            "GET" => Reply::error(404, "NoSuchKey"),
+            "POST" if target.contains("uploads") => {
+                self.created += 1;
+                self.parts.clear();
+                xml(CREATED.to_owned())
+            }
+            "POST" => {
+                self.object = Some(self.parts.values().flatten().copied().collect());
+                xml("<CompleteMultipartUploadResult/>".to_owned())
+            }
+            "PUT" if self.parts.len() >= most => Reply::error(503, "SlowDown"),
+            "PUT" => {
+                let number = number_of(request).unwrap();
+                let etag = format!("\"{}\"", md5(&request.body));
+                self.parts.insert(number, request.body.clone());
+                Reply::new(200).header("etag", etag)
+            }
+            _ => Reply::new(204),
+        }
+    }
+}
+
+fn md5(bytes: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    let digest = Md5::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The second run sends only the parts that are missing, unless the file has changed.
+#[test]
+fn interrupted_upload_is_resumed() {
+    const SIZE: usize = (64 << 20) + 7;
+    const PARTS: usize = 5;
+    for changed in [false, true] {
+        let uploads = Arc::new(Mutex::new(Uploads::default()));
+        let run = |bytes: &[u8], most| {
+            let uploads = Arc::clone(&uploads);
+            put(bytes, "retries=1", move |_, request| {
+                uploads.lock().unwrap().answer(request, most)
+            })
+        };
+        let mut bytes = noise(SIZE);
+        let (server, done) = run(&bytes, 3);
+        assert!(matches!(done, Err(StoreError::Throttled(_))), "{done:?}");
+        assert!(!server.summary().contains(&"DELETE".to_owned()));
+        assert_eq!(uploads.lock().unwrap().parts.len(), 3);
+        if changed {
+            // In every part, because any three of them may be there.
+            (0..SIZE).step_by(16 << 20).for_each(|at| bytes[at] ^= 1);
+        }
+        let (server, done) = run(&bytes, PARTS);
+        assert_eq!(done, Ok(()), "{:?}", server.summary());
+        let sent = server.requests().iter().filter_map(number_of).count();
+        let created = uploads.lock().unwrap().created;
+        if changed {
+            // Some may have been sent before the first one that differs.
+            assert!(created == 2 && sent >= PARTS, "{created} {sent}");
+        } else {
+            assert_eq!((created, sent), (1, PARTS - 3));
+        }
+        assert!(uploads.lock().unwrap().object.as_ref() == Some(&bytes));
+        println!("changed {changed}: {sent} of {PARTS} parts sent in the second run");
     }
 }

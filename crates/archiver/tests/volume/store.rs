@@ -3,7 +3,10 @@
 
 use std::io::{self, BufReader, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use cloudsync_lab::http::Request;
 use cloudsync_lab::{ADDRESS, Relay, until};
@@ -249,4 +252,83 @@ fn rate_holds_within_a_fetched_object() {
         "300,000 bytes at 100,000 bytes/s: {:.1} s",
         outcome.took.as_secs_f64()
     );
+}
+
+/// A run that is killed in the middle of a large file leaves its parts in the store, and the next one sends the others.
+#[test]
+fn interrupted_upload_is_resumed() {
+    const PARTS: usize = 6;
+    const SIZE: usize = PARTS * (16 << 20);
+    let scene = Scene::new("resume");
+    scene.write("f", &pattern(7, SIZE));
+    let brick = scene.brick(0);
+    // The first run gets no further than three parts.
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (count, most) = (Arc::clone(&sent), Arc::new(AtomicUsize::new(3)));
+    let allowed = Arc::clone(&most);
+    let (_, hostname) = relay_to_store(move |bytes| {
+        if bytes.starts_with(b"PUT ") && contains(bytes, b"partNumber=") {
+            let before = count.fetch_add(1, Ordering::Relaxed);
+            while before >= allowed.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    let hostname = format!("--hostname={hostname}");
+    let args = [
+        "archive",
+        "--older-than=0s",
+        "--store-id=stall-timeout=1d",
+        &hostname,
+        &brick,
+    ];
+    let mut run = scene.start(&args);
+    let parts = || {
+        let listed = scene.bucket.aws([
+            "s3api",
+            "list-multipart-uploads",
+            "--bucket",
+            scene.bucket.name(),
+        ]);
+        let text = listed.unwrap().text();
+        let uploads: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let upload = &uploads["Uploads"][0];
+        let (key, id) = (upload["Key"].as_str()?, upload["UploadId"].as_str()?);
+        let bucket = scene.bucket.name();
+        let args = [
+            "s3api",
+            "list-parts",
+            "--bucket",
+            bucket,
+            "--key",
+            key,
+            "--upload-id",
+            id,
+        ];
+        let text = scene.bucket.aws(args).unwrap().text();
+        let parts: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        parts["Parts"]
+            .as_array()
+            .map(Vec::len)
+            .filter(|parts| *parts == 3)
+    };
+    let there = until(PATIENCE, "three parts in the store", parts).unwrap();
+    assert!(scene.signal("KILL"));
+    run.wait().unwrap();
+    sent.store(0, Ordering::Relaxed);
+    most.store(usize::MAX, Ordering::Relaxed);
+    let output = scene.done(&["archive", "--older-than=0s", "--json", &hostname, &brick]);
+    assert_eq!(
+        (number(&output, "uploaded"), number(&output, "failed")),
+        (1, 0),
+        "{output}"
+    );
+    let sent = sent.load(Ordering::Relaxed);
+    assert_eq!((there, sent), (3, PARTS - 3));
+    println!("{there} of {PARTS} parts were there, {sent} were sent");
+    assert!(scene.is_cold("f") && scene.read("f") == pattern(7, SIZE));
+}
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
 }
