@@ -271,6 +271,7 @@ fn swallowed_parts_are_sent_again_one_by_one() {
     let bytes = noise(SIZE);
     let copy = bytes.clone();
     let swallowed = Mutex::new(BTreeSet::new());
+    let started = Instant::now();
     let (server, done) = put(&bytes, "stall-timeout=1s", move |before, request| {
         let part =
             request.target.contains("partNumber=2") || request.target.contains("partNumber=3");
@@ -287,6 +288,10 @@ fn swallowed_parts_are_sent_again_one_by_one() {
         let sent = requests.iter().filter(|one| one.target.contains(&part));
         sent.count()
     };
+    println!(
+        "two swallowed parts: {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
     // A slow machine may send a part again that only seemed to be swallowed.
     assert!(sent(2) >= 2 && sent(3) >= 2, "{:?}", server.summary());
     assert_eq!(
