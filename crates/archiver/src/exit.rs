@@ -67,6 +67,11 @@ impl Ended {
         }
     }
 
+    /// The result if the store stopped the run (`stopped`), which an interruption outranks.
+    pub(crate) fn or_early(self, stopped: bool) -> Self {
+        if stopped { self.max(Self::Early) } else { self }
+    }
+
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Well => 0,

@@ -24,6 +24,7 @@ use crate::cli::{GcArgs, OutputFlags};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::lock::Lock;
+use crate::outage::{Outage, Trouble};
 use crate::parallel::{AUTO, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
@@ -59,6 +60,8 @@ struct Summary {
     young: u64,
     unfinished_uploads: u64,
     failed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<String>,
 }
 
 /// An object that its own file does not need; without a verdict if that could not be determined.
@@ -77,6 +80,7 @@ struct Collector<'a> {
     roots: Roots,
     sightings: Mutex<Sightings>,
     batch: Mutex<Vec<Candidate>>,
+    outage: &'a Outage,
     summary: Mutex<Summary>,
 }
 
@@ -99,15 +103,17 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     let sightings = Sightings::open(&folder)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
+    let outage = Outage::default();
     let collector = Collector {
         store: store.as_ref(),
         args,
         screen: &screen,
         mount: &mount,
-        judge: Judge::new(&mount, store.as_ref(), args.grace),
+        judge: Judge::new(&mount, store.as_ref(), &outage, args.grace),
         roots: Roots::find(volume, &mount, &also)?,
         sightings: Mutex::new(sightings),
         batch: Mutex::default(),
+        outage: &outage,
         summary: Mutex::new(Summary {
             event: "summary",
             ..Summary::default()
@@ -127,16 +133,20 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     let sightings = sightings.into_inner();
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sightings = sightings.unwrap_or_else(PoisonError::into_inner);
-    sightings.finish(listed.is_ok() && !interrupted())?;
+    summary.stopped = outage.why();
+    let whole = listed.is_ok() && !interrupted() && summary.stopped.is_none();
+    sightings.finish(whole)?;
     listed.map_err(place)?;
-    let unfinished = store
-        .unfinished(&prefix, args.grace, args.delete)
-        .map_err(place)?;
+    let unfinished = match summary.stopped {
+        None => store.unfinished(&prefix, args.grace, args.delete),
+        Some(_) => Ok(Vec::new()),
+    };
+    let unfinished = unfinished.map_err(place)?;
     summary.unfinished_uploads = unfinished.len() as u64;
     for key in unfinished {
         screen.event(&Event::new("unfinished upload", Path::new(&key)));
     }
-    let line = format!(
+    let mut line = format!(
         "{} objects: {} unreferenced ({}), {} of them not for long enough; {} deleted, {} failed; \
          {} too young to be examined; {} unfinished uploads{}",
         summary.objects,
@@ -149,8 +159,11 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         summary.unfinished_uploads,
         if args.delete { " removed" } else { "" }
     );
+    if let Some(why) = &summary.stopped {
+        line += &format!("; STOPPED: {why}");
+    }
     screen.summary(&line, &summary);
-    Ok(Ended::of(summary.failed > 0))
+    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
 }
 
 impl Collector<'_> {
@@ -164,7 +177,7 @@ impl Collector<'_> {
                     settled = self.settle();
                 }
                 self.show();
-                if examined || interrupted() || settled.is_err() {
+                if examined || self.stops() || settled.is_err() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -174,6 +187,10 @@ impl Collector<'_> {
         };
         let listed = parallel(AUTO, list, &|object| self.examine(&object))?;
         self.settle().map(|()| listed)
+    }
+
+    fn stops(&self) -> bool {
+        interrupted() || self.outage.is_over()
     }
 
     fn show(&self) {
@@ -279,10 +296,13 @@ impl Collector<'_> {
             .with_all_bricks(|| self.roots.remove_named(keys))?
     }
 
-    fn failed(&self, what: &str, key: &str, why: &str) {
+    fn failed(&self, what: &str, key: &str, trouble: &Trouble) {
         lock(&self.summary).failed += 1;
-        let event = Event::new(what, Path::new(key)).why(why);
-        self.screen.failure(&event);
+        // JSON output reports every object, even those that fail because the run is stopping.
+        if self.outage.counts(trouble) || self.screen.wants_json() {
+            let event = Event::new(what, Path::new(key)).why(&trouble.to_string());
+            self.screen.failure(&event);
+        }
     }
 }
 

@@ -10,6 +10,23 @@ use cloudsync_store::StoreError;
 /// stops.
 const MOST_IN_A_ROW: u64 = 16;
 
+/// Why the work on one object failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The store's error.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something else, as text for the user.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
 /// The store's failures in one run.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
@@ -41,6 +58,14 @@ impl Outage {
                 }
             }
             _ => true,
+        }
+    }
+
+    /// As [`failed`](Self::failed), if it is the store's error; any other is to be printed.
+    pub(crate) fn counts(&self, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::Store(error) => self.failed(error),
+            Trouble::Other(_) => true,
         }
     }
 

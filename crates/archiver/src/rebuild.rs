@@ -21,6 +21,7 @@ use crate::crawl::marks;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::outage::{Outage, Trouble};
 use crate::parallel::{AUTO, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
@@ -43,6 +44,8 @@ struct Summary {
     there_already: u64,
     not_ours: u64,
     failed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped: Option<String>,
 }
 
 struct Rebuilder<'a> {
@@ -50,6 +53,7 @@ struct Rebuilder<'a> {
     store: &'a dyn Archive,
     screen: &'a Screen,
     dry_run: bool,
+    outage: Outage,
 }
 
 /// The outcome for one object.
@@ -76,6 +80,7 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         store: store.as_ref(),
         screen: &screen,
         dry_run: args.dry_run,
+        outage: Outage::default(),
     };
     let staging = mount.root().join(STAGING);
     if !args.dry_run {
@@ -85,11 +90,12 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
             .create(&staging);
         made.map_err(|error| Error::start(STAGING, error))?;
     }
-    let summary = rebuilder.all(&args.from)?;
+    let mut summary = rebuilder.all(&args.from)?;
+    summary.stopped = rebuilder.outage.why();
     if !args.dry_run {
         let _ = fs::remove_dir(&staging);
     }
-    let line = format!(
+    let mut line = format!(
         "{} {} files, {}; {} existed already, {} failed, {} objects are not from cloudsync",
         if args.dry_run {
             "would create"
@@ -102,8 +108,11 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         summary.failed,
         summary.not_ours
     );
+    if let Some(why) = &summary.stopped {
+        line += &format!("; STOPPED: {why}");
+    }
     screen.summary(&line, &summary);
-    Ok(Ended::of(summary.failed > 0))
+    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,7 +133,7 @@ fn last_archives(
         count();
         if let Some(before) = last.replace(key.clone())
             && of(&before) != of(&key)
-            && (!give(before) || interrupted())
+            && !give(before)
         {
             return Ok(());
         }
@@ -146,15 +155,22 @@ impl Rebuilder<'_> {
         let keys = self.keys(from)?;
         let fed = parallel(
             AUTO,
-            |give| last_archives(keys, &|| lock(&summary).objects += 1, give),
+            |give: &(dyn Fn(String) -> bool + Sync)| {
+                let count = || lock(&summary).objects += 1;
+                last_archives(keys, &count, &|key| !self.stops() && give(key))
+            },
             &|key: String| {
-                if !interrupted() {
+                if !self.stops() {
                     self.one(&key, &summary);
                 }
             },
         );
         fed.map_err(|error| Error::start("the list of objects", error))?;
         Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn stops(&self) -> bool {
+        interrupted() || self.outage.is_over()
     }
 
     /// All keys of that volume in order, sorted on disk.
@@ -206,10 +222,12 @@ impl Rebuilder<'_> {
             }
             Ok(Done::ThereAlready) => summary.there_already += 1,
             Ok(Done::NotOurs) => summary.not_ours += 1,
-            Err(why) => {
+            Err(trouble) => {
                 summary.failed += 1;
-                self.screen
-                    .failure(&Event::new("failed", Path::new(key)).why(&why));
+                if self.outage.counts(&trouble) || self.screen.wants_json() {
+                    let event = Event::new("failed", Path::new(key));
+                    self.screen.failure(&event.why(&trouble.to_string()));
+                }
             }
         }
         self.screen.looking(|| Progress {
@@ -219,31 +237,32 @@ impl Rebuilder<'_> {
         });
     }
 
-    fn recreate(&self, key: &str) -> Result<Done, String> {
-        let text = |error: io::Error| error.to_string();
+    fn recreate(&self, key: &str) -> Result<Done, Trouble> {
+        let text = |error: io::Error| Trouble::Other(error.to_string());
         let (object, metadata) = match self.store.describe(key) {
             Ok(found) => found,
             Err(StoreError::Missing(_)) => return Ok(Done::NotOurs),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         };
+        self.outage.succeeded();
         let Some(notes) = Notes::of_metadata(&metadata) else {
             return Ok(Done::NotOurs);
         };
         if object.size != notes.size {
-            return Err(format!(
+            return Err(Trouble::Other(format!(
                 "the object has {} bytes, but the file had {}",
                 object.size, notes.size
-            ));
+            )));
         }
         let path = stub::place(&notes)?;
         let at = self.root.join(&path);
         match marks(&at) {
             Ok(Some(marks)) if marks.key == key => return Ok(Done::ThereAlready),
             Ok(_) => {
-                return Err(format!(
+                return Err(Trouble::Other(format!(
                     "{}: another file exists at this path",
                     path.display()
-                ));
+                )));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(text(error)),

@@ -139,11 +139,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
     }
     screen.summary(&line, &summary);
     let any_bad = summary.missing + summary.wrong + summary.not_checked > 0;
-    Ok(match Ended::of(any_bad) {
-        Ended::Interrupted => Ended::Interrupted,
-        _ if summary.stopped.is_some() => Ended::Early,
-        ended => ended,
-    })
+    Ok(Ended::of(any_bad).or_early(summary.stopped.is_some()))
 }
 
 struct Verifier<'a> {

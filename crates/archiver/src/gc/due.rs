@@ -92,7 +92,7 @@ impl Collector<'_> {
     /// Deletes a group of objects, and notes those that remain.
     fn delete(&self, group: &[Unreferenced<'_>], now: u64) -> Result<(), Error> {
         let objects: Vec<_> = group.iter().map(Unreferenced::judged).collect();
-        let tried = !interrupted();
+        let tried = !interrupted() && !self.outage.is_over();
         let mut errors = HashMap::new();
         if tried {
             errors.extend(self.judge.delete(&objects));
@@ -102,6 +102,7 @@ impl Collector<'_> {
             match errors.remove(&index) {
                 Some(error) => self.failed("not deleted", &object.candidate.key, &error),
                 None if tried => {
+                    self.outage.succeeded();
                     lock(&self.summary).deleted += 1;
                     self.screen.event(&object.event("deleted", &why));
                     continue;

@@ -14,6 +14,7 @@ use super::references::named;
 use crate::archive::seen;
 use crate::crawl::select::is_older;
 use crate::crawl::{is_gone, marks, text as name};
+use crate::outage::{Outage, Trouble};
 use crate::volume::mount::Mount;
 
 /// A file that changed more recently than this may still be in use: its objects are kept.
@@ -42,23 +43,30 @@ impl Verdict {
 pub(super) struct Judge<'a> {
     mount: &'a Mount,
     store: &'a dyn Archive,
+    outage: &'a Outage,
     touched: Duration,
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(mount: &'a Mount, store: &'a dyn Archive, grace: Duration) -> Self {
+    pub(super) fn new(
+        mount: &'a Mount,
+        store: &'a dyn Archive,
+        outage: &'a Outage,
+        grace: Duration,
+    ) -> Self {
         Self {
             mount,
             store,
+            outage,
             touched: TOUCHED.min(grace),
         }
     }
 
     /// Examines the file that the object was made from. Proves nothing unless all bricks were there
     /// ([`Mount::with_all_bricks`]). The error is text for the user.
-    pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, String> {
+    pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, Trouble> {
         let file = self.mount.by_gfid(gfid);
-        let text = |error: io::Error| error.to_string();
+        let text = |error: io::Error| Trouble::Other(error.to_string());
         // Most objects are their file's, and one request tells that.
         if xattr::get(&file, name(names::KEY))
             .is_ok_and(|named| named.as_deref() == Some(key.as_bytes()))
@@ -80,8 +88,9 @@ impl<'a> Judge<'a> {
         let notes = match self.store.describe(key) {
             Ok((_, metadata)) => Notes::of_metadata(&metadata),
             Err(StoreError::Missing(_)) => return Ok(Verdict::Keep),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         };
+        self.outage.succeeded();
         if notes.is_some_and(|notes| notes.size == now.size && notes.mtime == now.mtime) {
             return Ok(Verdict::Keep);
         }
@@ -99,13 +108,12 @@ impl<'a> Judge<'a> {
 
     /// Examines the files of these objects again, and deletes those whose verdict is the same. Returns the errors, each
     /// with the object's index.
-    pub(super) fn delete(&self, objects: &[(&str, Verdict)]) -> Vec<(usize, String)> {
-        let all = |why: &str| {
-            (0..objects.len())
-                .map(|index| (index, why.to_owned()))
-                .collect()
+    pub(super) fn delete(&self, objects: &[(&str, Verdict)]) -> Vec<(usize, Trouble)> {
+        let all = |why: String| {
+            let each = |index| (index, Trouble::Other(why.clone()));
+            (0..objects.len()).map(each).collect()
         };
-        let mut errors: Vec<(usize, String)> = Vec::new();
+        let mut errors = Vec::new();
         let again = || -> Vec<_> {
             objects
                 .iter()
@@ -114,7 +122,10 @@ impl<'a> Judge<'a> {
         };
         let again = match self.mount.with_all_bricks(again) {
             Ok(again) => again,
-            Err(why) => return all(&why),
+            Err(why) => {
+                self.outage.stop(why.clone());
+                return all(why);
+            }
         };
         let mut due = Vec::new();
         for (index, ((key, _), again)) in objects.iter().zip(again).enumerate() {
@@ -126,22 +137,22 @@ impl<'a> Judge<'a> {
         let keys: Vec<_> = due.iter().map(|(_, key)| *key).collect();
         for (key, error) in self.store.delete_all(&keys) {
             let index = due.iter().find(|(_, due)| *due == key);
-            errors.extend(index.map(|(index, _)| (*index, error.to_string())));
+            errors.extend(index.map(|(index, _)| (*index, error.into())));
         }
         errors
     }
 
     /// Fails if the verdict has changed.
-    fn again(&self, key: &str, before: Verdict) -> Result<(), String> {
+    fn again(&self, key: &str, before: Verdict) -> Result<(), Trouble> {
         let gfid = Key::parse(key).map(|key| key.gfid).unwrap_or_default();
         let now = self.of(key, gfid)?;
         if now == before {
             return Ok(());
         }
-        Err(format!(
+        Err(Trouble::Other(format!(
             "its file has changed: before, {}; now, {}",
             before.text(),
             now.text()
-        ))
+        )))
     }
 }

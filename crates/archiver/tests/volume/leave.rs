@@ -146,7 +146,7 @@ fn volume_reset_leaves_no_file_empty() {
     assert!(read.is_err(), "{read:?}");
 }
 
-fn volume_id(scene: &Scene) -> String {
+pub(crate) fn volume_id(scene: &Scene) -> String {
     let info = scene.volume.info().unwrap();
     let mut ids = info
         .lines()

@@ -332,3 +332,58 @@ fn interrupted_upload_is_resumed() {
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
+
+/// Counts, for a run of `args`, the lines with `what`. The store's connections are reset from the first HEAD on: lists work,
+/// and the rest does not.
+fn lines_without_heads(scene: &Scene, args: &[&str], what: &str) -> usize {
+    let relay = Relay::default();
+    let breaking = relay.clone();
+    let port = lab().s3().unwrap().http_port();
+    let watch = move |bytes: &[u8]| {
+        if bytes.starts_with(b"HEAD ") {
+            breaking.reset();
+        }
+    };
+    let listening = relay.to(lab(), move || Ok(port), watch).unwrap();
+    let hostname = format!("--hostname=http://{listening}");
+    let more = ["--store-id=retries=0,connect-timeout=1s", &hostname];
+    let outcome = scene.cloudsync(&[args, &more].concat());
+    assert_eq!(outcome.code(), Some(4), "{outcome}");
+    let output = outcome.to_string();
+    assert!(
+        output.contains("STOPPED: 16 times in a row: store unreachable"),
+        "{output}"
+    );
+    output.matches(what).count()
+}
+
+#[test]
+fn gc_and_rebuild_stop_when_the_store_is_gone() {
+    let scene = Scene::new("gc-gone");
+    files(&scene, 60, 2000);
+    let brick = scene.brick(0);
+    scene.done(&archive(&brick));
+    let path = scene.mount().path();
+    scene.within("recall", move || {
+        for n in 0..60 {
+            std::fs::read(path.join(format!("f{n}"))).unwrap();
+        }
+    });
+    for n in 0..60 {
+        scene
+            .volume
+            .await_local(&format!("f{n}"), "the end of a recall");
+    }
+    // Whether the objects are those of the local files, only their metadata tells.
+    let lines = lines_without_heads(&scene, &["gc", "--grace=0s", &brick], "cannot judge ");
+    assert_eq!(lines, 16);
+    let path = scene.mount().path();
+    scene.within("remove", move || {
+        for n in 0..60 {
+            std::fs::remove_file(path.join(format!("f{n}"))).unwrap();
+        }
+    });
+    let from = format!("--from={}", crate::leave::volume_id(&scene));
+    let lines = lines_without_heads(&scene, &["rebuild", &from, &brick], "failed ");
+    assert_eq!(lines, 16);
+}
