@@ -115,6 +115,8 @@ cargo=${CARGO:-cargo}
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 export PATH CARGO_TARGET_DIR CLOUDSYNC_ARTIFACTS
+# Most tests wait most of the time: for servers, mounts and clients.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 # No test may be skipped because the machine lacks something.
 export CLOUDSYNC_REQUIRE_GLUSTERFS=1 CLOUDSYNC_REQUIRE_LAB=1
 if [ -n "$with_sudo" ]; then
