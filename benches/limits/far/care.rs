@@ -22,13 +22,15 @@ impl Line<'_> {
         let requests = |at_once: f64| at_once / self.distance.delay.as_secs_f64();
         let [mut archived, mut listed, mut deleted, mut rebuilt] = [const { Vec::new() }; 4];
         let mut copied = Vec::new();
-        for _ in 0..self.settings.runs {
+        for run in 0..self.settings.runs {
             fs::create_dir(&folder)?;
             for number in 0..count {
                 fs::write(folder.join(number.to_string()), &bytes)?;
             }
             let from = maker.inside().join("cared").display().to_string();
-            let to = format!(":s3:{}/copied", stage.bucket.name());
+            // A folder of its own: rclone compares with what is there.
+            let delay = self.distance.delay.as_millis();
+            let to = format!(":s3:{}/copied-{delay}-{run}", stage.bucket.name());
             let limit = self.run_rclone(&["copy", "--transfers=32", &from, &to])?;
             copied.push(limit);
             archived.push(self.timed(|| stage.archive("cared"))?);

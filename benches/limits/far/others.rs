@@ -6,16 +6,18 @@ use std::time::Instant;
 
 use cloudsync_lab::Mount;
 
-use super::{Line, SMALL};
+use super::Line;
 use crate::Answer;
 
 impl Line<'_> {
-    /// Seconds that rclone takes for the small files' objects.
-    pub(super) fn rclone(&self, flags: &[&str], mount: &Mount) -> Answer<f64> {
+    /// Seconds that rclone takes for these objects.
+    pub(super) fn rclone(&self, keys: &[String], flags: &[&str], mount: &Mount) -> Answer<f64> {
         let from = format!(":s3:{}/", self.stage.bucket.name());
-        let small = format!("--max-size={SMALL}B");
+        let list = self.stage.lab.scratch("rclone.keys");
+        fs::write(self.stage.lab.outer(&list), keys.join("\n"))?;
+        let list = format!("--files-from-raw={}", list.display());
         let to = mount.inside().join("copied").display().to_string();
-        let seconds = self.run_rclone(&[&["copy", &small, &from, &to], flags].concat())?;
+        let seconds = self.run_rclone(&[&["copy", &list, &from, &to], flags].concat())?;
         fs::remove_dir_all(mount.path().join("copied"))?;
         Ok(seconds)
     }

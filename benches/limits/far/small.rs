@@ -49,7 +49,7 @@ impl Line<'_> {
                 pairs.clone(),
             ));
             if readers == READERS && few == count {
-                let limit = speed(self.rclone(&["--transfers", "32"], &maker)?);
+                let limit = speed(self.rclone(&files.small, &["--transfers", "32"], &maker)?);
                 let pairs = pairs.iter().map(|pair| Pair { limit, ..*pair }).collect();
                 rows.push(self.row(
                     &name,
