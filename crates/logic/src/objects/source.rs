@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::objects::identity::Identity;
 use crate::store::{self, Store as _};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
 
 /// An object's identity, and the store that has it.
@@ -28,8 +28,8 @@ pub struct Source<H: Host> {
     pub(super) busy: Arc<Busy>,
     /// How much reads may have restored.
     allowance: Arc<Allowance>,
-    /// It was charged to the allowance.
-    charged: AtomicBool,
+    /// It was charged to the allowance. Locked while that is asked, because reads of the file ask at the same time.
+    charged: Mutex<bool>,
     /// The instance is shutting down: requests are cancelled.
     ending: Arc<AtomicBool>,
     /// The store's metadata of the object.
@@ -56,7 +56,7 @@ impl<H: Host> Source<H> {
             store,
             busy: Arc::clone(busy),
             allowance: Arc::clone(allowance),
-            charged: AtomicBool::new(false),
+            charged: Mutex::new(false),
             ending: Arc::clone(ending),
             described: Mutex::default(),
             adopted: Mutex::default(),
@@ -65,16 +65,18 @@ impl<H: Host> Source<H> {
 
     /// Records that a recall of the file was charged to the allowance of reads.
     pub fn charge(&self) {
-        self.charged.store(true, Ordering::Release);
+        *self.charged() = true;
+    }
+
+    fn charged(&self) -> MutexGuard<'_, bool> {
+        self.charged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the store may restore the object for a read, which costs money. It is charged as a recall is.
     pub(super) fn may_restore(&self) -> bool {
-        self.charged.swap(true, Ordering::AcqRel) || {
-            let allowed = self.allowance.allows(self.identity.size);
-            self.charged.store(allowed, Ordering::Release);
-            allowed
-        }
+        let mut charged = self.charged();
+        *charged = *charged || self.allowance.allows(self.identity.size);
+        *charged
     }
 
     /// Whether the object is fetched as a whole, and its checksum verified before any byte is returned.
