@@ -68,6 +68,13 @@ pub struct Counters {
     pub kept: AtomicU64,
 }
 
+/// Applies the settings that all instances of the process share.
+fn set_process(config: &Config) {
+    LIMITS.set(config);
+    DEPTHS.set(config);
+    errnos::choose(config.errnos);
+}
+
 /// Returns the text of an option; empty if it is not set.
 fn option(options: Option<DictRef<'_>>, name: &std::ffi::CStr) -> String {
     options
@@ -84,9 +91,7 @@ impl Volume {
             Config::default()
         });
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
-        LIMITS.set(&config);
-        DEPTHS.set(&config);
-        errnos::choose(config.errnos);
+        set_process(&config);
         let busy = Arc::new(Busy::default());
         let allowance = Arc::new(Allowance::new(config.allowed));
         let volume = Arc::new(Self {
@@ -173,9 +178,7 @@ impl Volume {
     }
 
     fn set_config(&self, config: Config) {
-        LIMITS.set(&config);
-        DEPTHS.set(&config);
-        errnos::choose(config.errnos);
+        set_process(&config);
         self.allowance.set(config.allowed);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }

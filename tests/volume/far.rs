@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsync_lab::far::{Distance, Far};
-use cloudsync_lab::http::header;
 use cloudsync_lab::relay::Exchange;
 
 use crate::control::command;
@@ -40,6 +39,7 @@ fn far(name: &str, settings: &str, size: usize) -> (Scene, Far) {
 
 fn recall(scene: &Scene) {
     command(scene, "file", "recall").unwrap();
+    scene.await_local("file");
 }
 
 #[test]
@@ -58,7 +58,6 @@ fn the_settings_are_ceilings_with_a_far_store_too() {
     let size = 6 * PART;
     let (scene, far) = far("far-few", "ranges=2,recalls=1", size);
     recall(&scene);
-    scene.await_local("file");
     let most = far.most_connections();
     // And the request for the object's metadata; and the HTTP client may open one that it does not need in the end.
     assert!(most <= 5, "{most} connections");
@@ -69,7 +68,6 @@ fn a_recall_that_needs_more_memory_says_so() {
     let size = 12 * PART;
     let (scene, _far) = far("far-memory", "memory=16M", size);
     recall(&scene);
-    scene.await_local("file");
     assert!(scene.counter("connections-without-memory") > 0);
     let log = scene.mount().log();
     assert!(
@@ -95,7 +93,6 @@ fn a_store_that_asks_for_fewer_requests_gets_fewer() {
     scene.volume.set(HOST, &url).unwrap();
     scene.remount();
     recall(&scene);
-    scene.await_local("file");
     let depth = scene.counter("depth-of-parts");
     // A far store, as which this one counts, begins with 16; and now and then more is tried.
     assert!(depth <= 8, "{depth}");
@@ -107,11 +104,7 @@ fn answer(exchange: Exchange<'_>, serve: bool) -> io::Result<()> {
     const LATE: Duration = Duration::from_millis(50);
     const REFUSAL: &[u8] = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 36\r\n\r\n\
         <Error><Code>SlowDown</Code></Error>";
-    let length = header(&exchange.answer, "content-length").and_then(|text| text.parse().ok());
-    let length = match exchange.request.method.as_str() {
-        "HEAD" => 0,
-        _ => length.unwrap_or(0),
-    };
+    let length = exchange.length();
     let mut body = exchange.server.take(length);
     if serve || exchange.request.method == "HEAD" {
         thread::sleep(LATE);

@@ -8,7 +8,6 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use cloudsync_lab::http::header;
 use cloudsync_lab::relay::Exchange;
 use cloudsync_lab::until;
 
@@ -62,12 +61,7 @@ fn answer(exchange: Exchange<'_>, restores: &Mutex<Restores>) -> io::Result<()> 
         .split('?')
         .next()
         .unwrap_or_default();
-    let length = header(&exchange.answer, "content-length").and_then(|text| text.parse().ok());
-    let length = if method == "HEAD" {
-        0
-    } else {
-        length.unwrap_or(0)
-    };
+    let length = exchange.length();
     let mut body = exchange.server.take(length);
     let (asked, done) = {
         let mut restores = restores.lock().unwrap();

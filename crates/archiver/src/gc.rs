@@ -13,7 +13,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cloudsync_format::object::Key;
@@ -24,8 +24,8 @@ use crate::cli::{GcArgs, OutputFlags};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::lock::Lock;
-use crate::outage::{Outage, Trouble};
-use crate::parallel::{AUTO, parallel};
+use crate::outage::{Outage, Trouble, ending};
+use crate::parallel::{AUTO, lock, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
@@ -82,10 +82,6 @@ struct Collector<'a> {
     batch: Mutex<Vec<Candidate>>,
     outage: &'a Outage,
     summary: Mutex<Summary>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs the command and prints its summary.
@@ -159,9 +155,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         summary.unfinished_uploads,
         if args.delete { " removed" } else { "" }
     );
-    if let Some(why) = &summary.stopped {
-        line += &format!("; STOPPED: {why}");
-    }
+    line += &ending(summary.stopped.as_deref());
     screen.summary(&line, &summary);
     Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
 }

@@ -85,6 +85,11 @@ impl Outage {
     }
 }
 
+/// The end of a summary's line: why the run stopped, if it did.
+pub(crate) fn ending(stopped: Option<&str>) -> String {
+    stopped.map_or_else(String::new, |why| format!("; STOPPED: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

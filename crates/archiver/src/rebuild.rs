@@ -10,7 +10,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use cloudsync_format::object::{Key, Notes, is_uuid};
 use cloudsync_store::{Archive, StoreError};
@@ -21,8 +21,8 @@ use crate::crawl::marks;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::outage::{Outage, Trouble};
-use crate::parallel::{AUTO, parallel};
+use crate::outage::{Outage, Trouble, ending};
+use crate::parallel::{AUTO, lock, parallel};
 use crate::remote;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
@@ -108,15 +108,9 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         summary.failed,
         summary.not_ours
     );
-    if let Some(why) = &summary.stopped {
-        line += &format!("; STOPPED: {why}");
-    }
+    line += &ending(summary.stopped.as_deref());
     screen.summary(&line, &summary);
     Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Passes the last key of each file to `give`, until that returns false. The archives of one file are adjacent in `keys`;

@@ -17,7 +17,7 @@ use crate::cli::{OutputFlags, VerifyArgs};
 use crate::crawl::{Found, State, crawl, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
-use crate::outage::Outage;
+use crate::outage::{Outage, ending};
 use crate::parallel::parallel;
 use crate::recall::why;
 use crate::remote;
@@ -134,9 +134,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
             summary.other_version, summary.adopted
         );
     }
-    if let Some(why) = &summary.stopped {
-        line += &format!("; STOPPED: {why}");
-    }
+    line += &ending(summary.stopped.as_deref());
     screen.summary(&line, &summary);
     let any_bad = summary.missing + summary.wrong + summary.not_checked > 0;
     Ok(Ended::of(any_bad).or_early(summary.stopped.is_some()))

@@ -5,7 +5,7 @@
 //! found by trying: [`Depth`] measures how much is done in a time, and goes deeper as long as that brings more. The
 //! caller counts what it does ([`Depth::did`]) and obeys [`Depth::get`]. Pure: no clock, no threads, no locks.
 //!
-//! docs/ARCHITECTURE.md, "Depth", says what was chosen and why.
+//! docs/ARCHITECTURE.md, "How many at once", says what was chosen and why.
 
 #![forbid(unsafe_code)]
 
@@ -83,7 +83,7 @@ pub struct Depth {
     far: usize,
     /// When the store last asked for less.
     throttled: Option<Instant>,
-    /// Of the last attempts, whether the next one goes down.
+    /// Whether the next attempt tries a smaller depth.
     down_next: bool,
 }
 
@@ -108,13 +108,8 @@ impl Depth {
 
     /// How many requests to have in flight.
     #[must_use]
-    pub const fn get(&self) -> usize {
-        let most = if self.depth < self.ceiling {
-            self.depth
-        } else {
-            self.ceiling
-        };
-        if most < 1 { 1 } else { most }
+    pub fn get(&self) -> usize {
+        self.depth.min(self.ceiling).max(1)
     }
 
     /// Changes the largest depth.

@@ -74,6 +74,16 @@ pub struct Exchange<'a> {
     pub client: &'a mut TcpStream,
 }
 
+impl Exchange<'_> {
+    /// The length of the answer's body: 0 for HEAD, and if the head tells none.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        let length =
+            http::header(&self.answer, "content-length").filter(|_| self.request.method != "HEAD");
+        length.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// Forwards the requests of a connection to a port of the lab, one after the other. `answer` forwards each answer; an
 /// error from it ends the connection.
 ///

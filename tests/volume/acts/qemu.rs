@@ -7,7 +7,6 @@ use std::io::{Read, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudsync_lab::http::header;
 use cloudsync_lab::{ADDRESS, Backing};
 
 use super::{fails, has_program, lose_all_objects, shell, succeeds};
@@ -104,13 +103,10 @@ const fn filling(at: u64) -> u64 {
 fn counting_proxy(count: &Arc<AtomicU64>) -> String {
     let count = Arc::clone(count);
     store_proxy(move |exchange| {
+        let length = exchange.length();
         exchange.client.write_all(exchange.answer.as_bytes())?;
-        if exchange.request.method != "HEAD" {
-            let length = header(&exchange.answer, "content-length");
-            let length = length.and_then(|text| text.parse().ok()).unwrap_or(0);
-            let got = std::io::copy(&mut exchange.server.take(length), exchange.client)?;
-            count.fetch_add(got, Ordering::SeqCst);
-        }
+        let got = std::io::copy(&mut exchange.server.take(length), exchange.client)?;
+        count.fetch_add(got, Ordering::SeqCst);
         Ok(())
     })
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::outcome::Why;
 use crate::crawl::select::LeftOut;
+use crate::outage::ending;
 use crate::report::{Progress, human};
 
 /// Counters of a run, shared by its threads.
@@ -170,9 +171,6 @@ impl fmt::Display for Summary {
                 write!(f, ", {count} {what}")?;
             }
         }
-        match &self.stopped {
-            Some(why) => write!(f, "; STOPPED: {why}"),
-            None => Ok(()),
-        }
+        f.write_str(&ending(self.stopped.as_deref()))
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::judge::Verdict;
-use super::{Candidate, Collector, lock};
+use super::{Candidate, Collector};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
-use crate::parallel::{AUTO, parallel};
+use crate::parallel::{AUTO, lock, parallel};
 use crate::report::Event;
 
 /// Objects that are examined again, and then deleted, together. Few, because a file may change in between.

@@ -98,8 +98,8 @@ impl Connections {
         self.max_buffers / 4 * 3
     }
 
-    /// Readers wait for other readers' receive buffers, and beyond half of the memory for those of recalls; of the recalls, those wait that are
-    /// more than [`UNBUFFERED`].
+    /// Readers wait for other readers' receive buffers, and beyond half of the memory for those of recalls; of the
+    /// recalls, those wait that are more than [`UNBUFFERED`].
     pub(super) fn has_room(&self, purpose: Use, buffer: u64) -> bool {
         let for_recalls = self.limit - self.limit / 4;
         let (max, fits) = match purpose {
