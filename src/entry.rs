@@ -225,18 +225,19 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
 }
 
 /// Postpones `PARENT_DOWN` for the child until no work needs it: the child goes down on this event, and the host then
-/// frees the volume, inodes first. Returns whether the event was postponed.
+/// frees the volume, inodes first. However long that takes: a job that ran on would use what was freed. Returns whether
+/// the event was postponed.
 fn keep_child_up(instance: Arc<Instance>) -> bool {
+    const BETWEEN_LINES: Duration = Duration::from_secs(15);
     if instance.volume.busy.wait_until_idle(Duration::ZERO) {
         return false;
     }
     let this = instance.volume.this;
     let later = move || {
         let _entered = this.enter();
-        if !instance.volume.busy.wait_until_idle(SHUTDOWN) {
+        while !instance.volume.busy.wait_until_idle(BETWEEN_LINES) {
             log::warn!(
-                "work in progress did not end within {} s",
-                SHUTDOWN.as_secs()
+                "the volume is being taken down and waits for work in progress, probably for an answer of the store"
             );
         }
         drop(instance);
