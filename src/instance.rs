@@ -173,6 +173,7 @@ impl Instance {
             (c"recalls-failed", count(&counters.failed)),
             (c"files-kept", count(&counters.kept)),
             (c"files-archived", count(&counters.archived)),
+            (c"changes-of-options", count(&counters.changes)),
         ]
     }
 

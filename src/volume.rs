@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Counters {
     pub archived: AtomicU64,
     /// Cold files that became local because they had bytes that no recall had written.
     pub kept: AtomicU64,
+    /// Changes of the volume's options that arrived here, valid or not.
+    pub changes: AtomicU64,
 }
 
 /// Applies the settings that all instances of the process share.
@@ -174,6 +176,7 @@ impl Volume {
             _ => valid &= self.load(&name, Some(options)),
         }
         self.warn_if_no_remote_read();
+        self.counters.changes.fetch_add(1, Ordering::Relaxed);
         valid
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cloudsync_lab::MountOptions;
+use cloudsync_lab::{MountOptions, until};
 
 use crate::control::{command, state};
 use crate::gate::Gate;
@@ -47,11 +47,13 @@ fn cold(name: &str, settings: &[(&str, &str)], sizes: &[usize]) -> (Scene, Vec<S
     (scene, names)
 }
 
-/// Changes a setting and waits until the client has probably applied it.
+/// Changes a setting and waits until the client has applied it, some time after glusterd replies.
 fn set(scene: &Scene, key: &str, value: &str) {
+    let changes = || scene.counter("changes-of-options");
+    let before = changes();
     scene.volume.set(key, value).unwrap();
-    // The client is notified some time after glusterd replies.
-    thread::sleep(Duration::from_secs(2));
+    let applied = || (changes() > before).then_some(());
+    until(PATIENCE, "the change of a setting", applied).unwrap();
 }
 
 #[test]
