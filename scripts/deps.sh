@@ -38,8 +38,6 @@ build=(
 run=(
     glusterfs-server:glusterd glusterfs-client:glusterfs attr:getfattr
     iproute2:ip util-linux:nsenter procps:ps
-    # Shows in whose code a program crashed.
-    gdb
 )
 s3=(
     ceph-mon ceph-osd radosgw ceph-common:ceph openssl awscli:aws curl
@@ -99,7 +97,7 @@ apt()
 # masked that it installs. Servers or a policy that exist already are not touched.
 quietly()
 {
-    local policy=/usr/sbin/policy-rc.d units=/etc/systemd/system unit made= code=0
+    local policy=/usr/sbin/policy-rc.d units=/etc/systemd/system unit made='' code=0
     for unit in "${servers[@]}"; do
         [[ " ${missing[*]} " == *' samba '* || " ${missing[*]} " == *' nfs-ganesha'* ]] || break
         if [ ! -e "/lib/systemd/system/$unit.service" ] && [ ! -L "$units/$unit.service" ] && [ -d "$units" ]; then

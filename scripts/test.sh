@@ -11,6 +11,7 @@ passed=0
 failed=0
 failures=()
 logs=$(mktemp -d)
+why=$logs/why
 running=
 with_sudo=
 # The tests mount volumes and need root; the build does not.
@@ -24,6 +25,7 @@ trap '[ -z "$running" ] || kill "$running"; exit 130' INT TERM
 finish()
 {
     echo
+    [ ! -s "$why" ] || cat "$why"
     [ ${#failures[@]} -eq 0 ] || printf 'failed: %s\n' "${failures[@]}"
     echo "$passed passed, $failed failed"
     [ "$failed" -eq 0 ]
@@ -36,6 +38,12 @@ count()
     awk '/^test result: / { passed += $4; failed += $6 }
         /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 }
         END { print passed + 0, failed + 0 }' "$1"
+}
+
+# panics LOG: the first lines of what each failed test of cargo's said, which else stand far above the end.
+panics()
+{
+    awk -v most=25 '/^---- .* stdout ----$/ { left = most } /^failures:$/ { left = 0 } left-- > 0 { print substr($0, 1, 400) }' "$1"
 }
 
 # step NAME SECONDS KIND COMMAND...: runs a command, shows its output, and counts the result: KIND `one` is a single
@@ -74,7 +82,10 @@ step()
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
-    [ "$bad" -eq 0 ] || failures+=("$name")
+    if [ "$bad" -ne 0 ]; then
+        failures+=("$name")
+        panics "$log" >>"$why"
+    fi
     case $kind in
     sum) printf -- '-- %s: %d passed, %d failed' "$name" "$good" "$bad" ;;
     *) printf -- '-- %s: %s' "$name" "$([ "$bad" -eq 0 ] && echo ok || echo FAILED)" ;;

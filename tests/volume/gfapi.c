@@ -10,9 +10,11 @@
  *   gfapi VOLUME HOST LOG quit PATH 0 ''              (a read, closing the volume before it is answered)
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,11 +110,39 @@ checksum(glfs_t *fs, const char *path)
     printf("%zu bytes, sum %016" PRIx64 "\n", size, sum);
 }
 
+/* Prints the stack of the thread that crashed: not every machine keeps a core file where a test finds it. */
+static void
+crashed(int number)
+{
+    static const char head[] = "\ncrashed:\n";
+    void *frames[32];
+
+    if (write(STDOUT_FILENO, head, sizeof(head) - 1) > 0)
+        backtrace_symbols_fd(frames, backtrace(frames, 32), STDOUT_FILENO);
+    /* The handler is gone (SA_RESETHAND): this ends the program. */
+    raise(number);
+}
+
+static void
+watch_for_crashes(void)
+{
+    const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+    const struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_RESETHAND};
+    void *frame;
+
+    /* The first call loads a library, which a crashed program may not be able to do. */
+    backtrace(&frame, 1);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc != 6 && argc != 8)
         return 2;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    watch_for_crashes();
     glfs_t *fs = client(argv[1], argv[2], argv[3]);
     if (!strcmp(argv[4], "write"))
         change(fs, argv[5], 0, atoll(argv[6]), argv[7]);

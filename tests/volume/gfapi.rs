@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::claim::Claim;
-use cloudsync_lab::{ADDRESS, Backing};
+use cloudsync_lab::{ADDRESS, Backing, until};
 
 use crate::gate::Gate;
 use crate::native::compiled;
@@ -23,9 +23,14 @@ fn program() -> &'static PathBuf {
     PROGRAM.get_or_init(|| compiled("gfapi", &["-lgfapi", "-lpthread"]))
 }
 
+/// The log of a volume's program.
+fn log(scene: &Scene) -> PathBuf {
+    lab().scratch(&format!("log/gfapi-{}.log", scene.volume.name()))
+}
+
 /// Runs the program. Returns its two lines: what it read, and how it ended.
 fn run(scene: &Scene, words: &[&str]) -> (String, String) {
-    let log = lab().scratch(&format!("log/gfapi-{}.log", scene.volume.name()));
+    let log = log(scene);
     let log = log.to_str().unwrap();
     let args = [scene.volume.name(), ADDRESS, log]
         .into_iter()
@@ -98,39 +103,34 @@ fn programs() -> usize {
     given.map_or(10, |text| text.parse().unwrap())
 }
 
-/// What a crash's stack is followed by: those of the other threads.
-const ALL: &str = "All threads:";
+/// What the program prints before the stack of a crash.
+const CRASHED: &str = "\ncrashed:\n";
 
-/// Runs programs that read a file each, some at the same time. Returns the stacks of those that crashed.
+/// Runs programs that read a file each, some at the same time. Returns what those that crashed printed.
 fn crashes(scene: &Scene, what: &str, names: &[String], want: &str) -> Vec<String> {
     const AT_A_TIME: usize = 10;
+    let folder = lab().scratch(&format!("log/ends-{}-{what}", scene.volume.name()));
+    fs::create_dir_all(lab().outer(&folder)).unwrap();
     let run = |name: &String| {
-        let folder = lab().scratch(&format!("cores/{}/{what}-{name}", scene.volume.name()));
-        let script = format!(
-            "ulimit -c unlimited; mkdir -p {folder} && cd {folder} && {program} {volume} {ADDRESS} {folder}/log read /{name}
-             code=$?
-             for core in core*; do
-                 [ ! -e $core ] || gdb -batch -ex 'bt 16' -ex 'echo {ALL}\\n' -ex 'thread apply all bt 16' {program} $core
-             done
-             exit $code",
-            folder = folder.display(),
-            program = program().display(),
-            volume = scene.volume.name()
-        );
-        let bound = BOUND + Duration::from_secs(60);
+        let log = folder.join(name);
+        let path = format!("/{name}");
+        let args = [
+            scene.volume.name(),
+            ADDRESS,
+            log.to_str().unwrap(),
+            "read",
+            &path,
+        ];
         let outcome = lab()
-            .run_with(bound, "bash", ["-c", &script], |_| {})
+            .run_with(BOUND, program().to_str().unwrap(), args, |_| {})
             .unwrap();
         let text = outcome.text();
-        // A program that is killed by a signal has read its file before that, or not.
-        if outcome.code().is_some_and(|code| code > 128) {
-            return Some(outcome.to_string());
+        if text.contains(CRASHED) {
+            return Some(text);
         }
-        assert!(
-            outcome.success() && text.starts_with(want),
-            "{what}: {outcome}"
-        );
-        assert!(text.contains("\nfini 0 after "), "{what}: {outcome}");
+        // On a busy machine GlusterFS may find the recall still running after its ten seconds: "fini -1".
+        let whole = outcome.success() && text.starts_with(want) && text.contains("\nfini ");
+        assert!(whole, "{what}: {outcome}");
         None
     };
     let mut stacks = Vec::new();
@@ -145,11 +145,22 @@ fn crashes(scene: &Scene, what: &str, names: &[String], want: &str) -> Vec<Strin
     stacks
 }
 
+/// Whether code of ours stands in the stack that a crashed program printed. A frame without a library may be ours too:
+/// it was unloaded.
+fn shows_ours(printed: &str) -> bool {
+    let (_, stack) = printed.split_once(CRASHED).unwrap();
+    let ours = |frame: &str| {
+        frame.contains("cloudsync.so") || frame.contains("amazons3") || !frame.contains('(')
+    };
+    assert!(!stack.trim().is_empty(), "a crash without a stack");
+    stack.lines().any(ours)
+}
+
 /// Ten programs in a normal run; `CLOUDSYNC_PROGRAMS=100` for more. One that crashes in GlusterFS's own code is counted,
 /// with the feature off as with it on; its stack must show none of ours.
 #[test]
 fn programs_end_without_a_crash_of_ours() {
-    let scene = Scene::with("api-end", &[("features.cloudsync", "off")], Backing::Ram);
+    let mut scene = Scene::with("api-end", &[("features.cloudsync", "off")], Backing::Ram);
     let bytes = pattern(5, 600_000);
     let names: Vec<_> = (0..programs())
         .map(|number| format!("file-{number}"))
@@ -157,27 +168,22 @@ fn programs_end_without_a_crash_of_ours() {
     for name in &names {
         scene.write(name, &bytes);
     }
-    for stack in crashes(&scene, "off", &names, &sum(&bytes)) {
-        eprintln!("{stack}");
+    for printed in crashes(&scene, "off", &names, &sum(&bytes)) {
+        eprintln!("{printed}");
     }
     scene.volume.set("features.cloudsync", "on").unwrap();
+    // The old mount gets the translator at some later time.
+    scene.remount();
     for name in &names {
         scene.archive(name);
     }
-    for stack in crashes(&scene, "on", &names, &sum(&bytes)) {
-        eprintln!("{stack}");
-        let (crashed, _) = stack.split_once(ALL).unwrap_or((&stack, ""));
-        let mut frames = crashed
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            .peekable();
-        assert!(frames.peek().is_some(), "gdb shows no stack");
-        let ours = |frame: &str| frame.contains("cloudsync") || frame.contains("amazons3");
-        assert!(!frames.any(ours), "a crash of ours");
+    for printed in crashes(&scene, "on", &names, &sum(&bytes)) {
+        eprintln!("{printed}");
+        assert!(!shows_ours(&printed), "a crash of ours: {printed}");
     }
 }
 
-/// GlusterFS waits ten seconds for running operations and then frees the volume, unless `fini` waits.
+/// GlusterFS waits ten seconds for running operations and then frees the volume, unless the translator keeps it.
 #[test]
 fn glfs_fini_waits_for_a_running_handshake() {
     let gate = Gate::new();
@@ -193,8 +199,13 @@ fn glfs_fini_waits_for_a_running_handshake() {
     gate.silence();
     thread::scope(|scope| {
         scope.spawn(|| {
-            thread::sleep(Duration::from_secs(13));
+            let waits = || {
+                let log = fs::read_to_string(lab().outer(log(&scene))).unwrap_or_default();
+                log.contains("waits for work in progress").then_some(())
+            };
+            let waited = until(BOUND, "the translator's wait", waits);
             gate.open();
+            waited.unwrap();
         });
         let (answered, end) = run(&scene, &["leave", "/file", "0", &seen.to_string()]);
         assert_eq!(
