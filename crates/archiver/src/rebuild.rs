@@ -83,17 +83,24 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         outage: Outage::default(),
     };
     let staging = mount.root().join(STAGING);
+    let folders: Vec<_> = (0..16)
+        .map(|digit| staging.join(format!("{digit:x}")))
+        .collect();
     if !args.dry_run {
-        let made = fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&staging);
+        let folder = |path: &PathBuf| {
+            let mut maker = fs::DirBuilder::new();
+            maker.recursive(true).mode(0o700).create(path)
+        };
+        let made = folders.iter().try_for_each(folder);
         made.map_err(|error| Error::start(STAGING, error))?;
     }
     let mut summary = rebuilder.all(&args.from)?;
     summary.stopped = rebuilder.outage.why();
     if !args.dry_run {
-        let _ = fs::remove_dir(&staging);
+        // Those in which a failed file is left stay.
+        for folder in folders.iter().chain([&staging]) {
+            let _ = fs::remove_dir(folder);
+        }
     }
     let mut line = format!(
         "{} {} files, {}; {} existed already, {} failed, {} objects are not from cloudsync",
@@ -161,6 +168,12 @@ impl Rebuilder<'_> {
         );
         fed.map_err(|error| Error::start("the list of objects", error))?;
         Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the file with that gfid is created. There are 16 folders, because the kernel changes a folder for one thread
+    /// at a time.
+    fn staging(&self, gfid: &str) -> PathBuf {
+        self.root.join(STAGING).join(&gfid[..1]).join(gfid)
     }
 
     fn stops(&self) -> bool {
@@ -262,13 +275,16 @@ impl Rebuilder<'_> {
             Err(error) => return Err(text(error)),
         }
         if !self.dry_run {
-            let stub = self.root.join(STAGING).join(&notes.gfid);
+            let stub = self.staging(&notes.gfid);
             stub::make(&stub, key, &notes)?;
-            if let Some(folder) = at.parent() {
-                fs::create_dir_all(folder).map_err(text)?;
-            }
             // A link, not a rename, because it never replaces a file.
-            fs::hard_link(&stub, &at).map_err(text)?;
+            let linked = match (fs::hard_link(&stub, &at), at.parent()) {
+                (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(folder).and_then(|()| fs::hard_link(&stub, &at))
+                }
+                (linked, _) => linked,
+            };
+            linked.map_err(text)?;
             fs::remove_file(&stub).map_err(text)?;
         }
         Ok(Done::Created(notes, path))

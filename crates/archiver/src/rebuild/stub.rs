@@ -4,7 +4,7 @@
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,13 +20,18 @@ const NAMELESS: &str = "cloudsync-found";
 /// handshake.
 pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
-    match fs::remove_file(stub) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(text(error)),
-        _ => {}
-    }
-    let file = File::create_new(stub).map_err(text)?;
+    let file = match File::create_new(stub) {
+        // An interrupted run's.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(stub).and_then(|()| File::create_new(stub))
+        }
+        made => made,
+    };
+    let file = file.map_err(text)?;
     file.set_len(notes.size).map_err(text)?;
-    chown(stub, Some(notes.uid), Some(notes.gid)).map_err(text)?;
+    if (notes.uid, notes.gid) != (0, 0) {
+        fchown(&file, Some(notes.uid), Some(notes.gid)).map_err(text)?;
+    }
     let mode = fs::Permissions::from_mode(notes.mode);
     file.set_permissions(mode).map_err(text)?;
     let mtime = time(notes.mtime).ok_or("the mtime in the object's metadata is out of range")?;
