@@ -45,6 +45,7 @@ pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>
             stage,
             settings,
             distance,
+            far: &far,
         }
         .rows(&files);
         stage.use_store_at(near.clone())?;
@@ -83,6 +84,7 @@ struct Line<'a> {
     stage: &'a Stage,
     settings: &'a Settings,
     distance: Distance,
+    far: &'a Far,
 }
 
 impl Line<'_> {

@@ -22,6 +22,7 @@ impl Line<'_> {
         let requests = |at_once: f64| at_once / self.distance.delay.as_secs_f64();
         let [mut archived, mut listed, mut deleted, mut rebuilt] = [const { Vec::new() }; 4];
         let mut copied = Vec::new();
+        let [mut deleting, mut rebuilding] = [const { Vec::new() }; 2];
         for run in 0..self.settings.runs {
             fs::create_dir(&folder)?;
             for number in 0..count {
@@ -41,7 +42,9 @@ impl Line<'_> {
             let list = [&grace[..], &[&brick]].concat();
             listed.push(self.timed(|| stage.cloudsync(&list).map(drop))?);
             let delete = [&grace[..], &["--delete", &brick]].concat();
+            let _before = self.far.most_connections();
             deleted.push(self.timed(|| stage.cloudsync(&delete).map(drop))?);
+            deleting.push(self.far.most_connections());
             // The large and the small files of the other rows, whose archives remain.
             fs::remove_dir_all(maker.path().join("far"))?;
             let from = format!("--from={}", self.volume_id()?);
@@ -51,6 +54,7 @@ impl Line<'_> {
                     .cloudsync(&["rebuild", "--no-progress", &from, &root])
                     .map(drop)
             })?);
+            rebuilding.push(self.far.most_connections());
         }
         let each = |seconds: &[f64], limit: &dyn Fn(usize) -> f64| -> Vec<Pair> {
             let pair = |(run, seconds): (usize, &f64)| Pair {
@@ -65,6 +69,20 @@ impl Line<'_> {
             self.row(&name(what), "files/s", limit, target, pairs)
         };
         let rclone = |run: usize| count as f64 / copied[run];
+        let in_flight = |what: &str, most: &[usize]| {
+            let pair = |most: &usize| Pair {
+                ours: *most as f64,
+                limit: REQUESTS,
+            };
+            let (target, pairs) = (Target::AtLeast(1.0), most.iter().map(pair).collect());
+            self.row(
+                &name(what),
+                "requests in flight",
+                "what is expected",
+                target,
+                pairs,
+            )
+        };
         Ok(vec![
             row(
                 "archive",
@@ -81,15 +99,17 @@ impl Line<'_> {
             row(
                 "gc --delete",
                 &sixteen,
-                Target::AtLeast(1.0),
+                Target::None,
                 each(&deleted, &|_| requests(REQUESTS)),
             ),
+            in_flight("gc --delete", &deleting),
             row(
                 "rebuild",
                 &sixteen,
                 Target::None,
                 each(&rebuilt, &|_| requests(REQUESTS)),
             ),
+            in_flight("rebuild", &rebuilding),
         ])
     }
 

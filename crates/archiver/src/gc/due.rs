@@ -14,7 +14,7 @@ use crate::parallel::{AUTO, lock, parallel};
 use crate::report::Event;
 
 /// Objects that are examined again, and then deleted, together. Few, because a file may change in between.
-const GROUP: usize = 50;
+const GROUP: usize = 25;
 
 /// An object that no file refers to.
 pub(super) struct Unreferenced<'a> {
