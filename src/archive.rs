@@ -6,7 +6,6 @@
 mod checks;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloudsync_format::claim::Claim;
@@ -18,6 +17,7 @@ use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::handshake::{self, Archive, Object, refused};
 use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::lock_within;
+use cloudsync_metrics::labels::Handshake as Ended;
 
 use self::checks::check_object;
 use crate::bricks::file::File;
@@ -39,6 +39,11 @@ pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
         ticket,
         |volume, ticket| {
             let outcome = guard::catch(Err(Failure::Bug), || run(volume, &ticket));
+            volume.metrics.handshake(match &outcome {
+                Ok(_) => Ended::Archived,
+                Err(Failure::Refused { .. }) => Ended::Refused,
+                Err(_) => Ended::Failed,
+            });
             let _step = crash::step("answer");
             match outcome {
                 Ok(attributes) => ticket.answer_showing(&attributes),
@@ -96,7 +101,6 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     let (status, object) = handshake::run(held, &claim, gfid, own_times, &mut work)?;
     let size = status.attributes.size();
     inode.learn(volume.this, Known::Cold { size });
-    volume.counters.archived.fetch_add(1, Ordering::Relaxed);
     log::debug!("{}: archived, {size} bytes, as {}", file.path(), object.key);
     let mut attributes = status.attributes;
     attributes.show_cold(size);

@@ -2,6 +2,7 @@
 //! The users' commands on a file, given through virtual extended attributes:
 //! | name | permitted to | effect |
 //! |---|---|---|
+//! | get `glusterfs.cloudsync.metrics` of the volume's root | root | returns what the client has counted ([`crate::report`]) |
 //! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
 //! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
@@ -28,9 +29,11 @@ use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;
+use crate::report;
 use crate::work::task::on_thread_of;
 use crate::work::workers;
 use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::host::LIMIT;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
@@ -56,20 +59,28 @@ pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
     });
 }
 
+fn text(name: &std::ffi::CStr, text: &str) -> Result<Outcome, Failure> {
+    let dict = Dict::new().map_err(refused)?;
+    dict.set_text(name, text).map_err(refused)?;
+    Ok(Outcome::Text(dict))
+}
+
 fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
     let inode = ticket.inode();
     let inode = inode.ok_or(Failure::NO_MEMORY)?;
+    let uid = ticket.arguments().uid();
+    if ticket.arguments().name() == command::METRICS {
+        return match (uid, inode.gfid() == Gfid::ROOT) {
+            (0, true) => text(command::METRICS, &report::metrics(engine)),
+            (0, false) => Err(refused(Errno::ENODATA)),
+            _ => Err(refused(Errno::EPERM)),
+        };
+    }
     let file = engine.volume.file(&inode, inode.gfid(), &inode)?;
     let status = file.status()?;
     if !status.attributes.is_file() {
         return Err(refused(Errno::ENODATA));
     }
-    let uid = ticket.arguments().uid();
-    let text = |name, text: &str| {
-        let dict = Dict::new().map_err(refused)?;
-        dict.set_text(name, text).map_err(refused)?;
-        Ok(Outcome::Text(dict))
-    };
     match ticket.arguments().xattr().and_then(commands::command) {
         None if ticket.arguments().name() == dosattrib::NAME => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;

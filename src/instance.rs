@@ -5,7 +5,6 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::archive;
@@ -135,11 +134,10 @@ impl Instance {
     #[must_use]
     pub fn report(&self) -> Vec<(&'static CStr, String)> {
         let volume = &self.volume;
-        let (load, counters) = (self.engine.load(), &volume.counters);
+        let (load, sums) = (self.engine.load(), volume.metrics.sums());
         let number = |value: Option<usize>| {
             value.map_or_else(|| String::from("?"), |value| value.to_string())
         };
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
         let store = volume.store();
         let store = store.map_or_else(|| String::from("none"), |store| store.name().to_owned());
         let check = match volume.bricks.check() {
@@ -167,13 +165,13 @@ impl Instance {
             (c"depth-of-parts", DEPTHS.parts().to_string()),
             (c"connections-without-memory", LIMITS.refused().to_string()),
             (c"reads-waiting", number(reads)),
-            (c"reads-from-the-store", count(&volume.objects.reads)),
-            (c"files-recalled", count(&counters.recalled)),
-            (c"bytes-recalled", count(&counters.recalled_bytes)),
-            (c"recalls-failed", count(&counters.failed)),
-            (c"files-kept", count(&counters.kept)),
-            (c"files-archived", count(&counters.archived)),
-            (c"changes-of-options", count(&counters.changes)),
+            (c"reads-from-the-store", sums.remote_reads.to_string()),
+            (c"files-recalled", sums.recalled.to_string()),
+            (c"bytes-recalled", sums.recalled_bytes.to_string()),
+            (c"recalls-failed", sums.failed.to_string()),
+            (c"files-kept", sums.kept.to_string()),
+            (c"files-archived", sums.archived.to_string()),
+            (c"changes-of-options", sums.option_changes.to_string()),
         ]
     }
 

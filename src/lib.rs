@@ -17,10 +17,11 @@
 //!
 //! | floor | module        | purpose                                                                 | unsafe |
 //! |-------|---------------|-------------------------------------------------------------------------|--------|
-//! | 9 | [`entry`]     | entry points: `xlator_api` and the functions that the shim calls        | yes    |
-//! | 8 | [`instance`]  | one volume's translator: dispatches each operation                      | no     |
+//! | 10 | [`entry`]     | entry points: `xlator_api` and the functions that the shim calls        | yes    |
+//! | 9 | [`instance`]  | one volume's translator: dispatches each operation                      | no     |
+//! | 8 | [`control`]   | the users' commands: state, recall, cancel, adopt, metrics              | no     |
 //! | 7 | [`read`]      | chooses the source of a cold file's bytes for a read                    | no     |
-//! | 7 | [`control`]   | the users' commands: state, recall, cancel, adopt                       | no     |
+//! | 7 | [`report`]    | what a client tells about itself: the metrics                           | no     |
 //! | 7 | [`ask`]       | queries to the bricks on behalf of a waiting operation                  | no     |
 //! | 6 | [`recall`]    | recalls a file: what its job does on the volume                         | no     |
 //! | 6 | [`archive`]   | makes a file cold: the handshake with the archiver                      | no     |
@@ -47,6 +48,7 @@ pub mod objects;
 pub mod plugin;
 pub mod read;
 pub mod recall;
+pub mod report;
 mod sys;
 pub mod volume;
 pub mod work;

@@ -17,7 +17,6 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use cloudsync_format::xattr::State;
 
@@ -38,6 +37,7 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::is_by_recall;
+use cloudsync_metrics::labels::Limit;
 
 /// Serves a read of a file last seen cold. Never blocks.
 pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
@@ -70,7 +70,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                 engine.park(ticket, want, Some(inode), None);
             }
             Ok(Way::Object { object, recall }) => {
-                engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
+                engine.volume.metrics.remote_read();
                 if recall {
                     object.source.charge();
                 }
@@ -135,7 +135,11 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     if config.remote_read || engine.is_full() {
         return false;
     }
-    engine.job(gfid).is_some() || engine.volume.allowance.allows(size)
+    let may = engine.job(gfid).is_some() || engine.volume.allowance.allows(size);
+    if !may {
+        engine.volume.metrics.limited(Limit::Guard);
+    }
+    may
 }
 
 /// Where a read of a cold file of `size` bytes gets them. Never blocks.
@@ -173,7 +177,7 @@ enum Way {
 fn read_remotely(engine: &Arc<Engine>, ticket: Ticket, store: Arc<LoadedStore>, file: Box<Cold>) {
     /// The threads for plugins that answer before they return.
     const THREADS: usize = 48;
-    engine.volume.objects.reads.fetch_add(1, Ordering::Relaxed);
+    engine.volume.metrics.remote_read();
     on_thread_of(
         &workers::READS,
         THREADS,

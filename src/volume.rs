@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The state of one volume: its settings, store, bricks, objects in use, and counters. The modules above handle
+//! The state of one volume: its settings, store, bricks, objects in use, and metrics. The modules above handle
 //! operations.
 
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use cloudsync_logic::objects::depths::DEPTHS;
 use cloudsync_logic::objects::limits::LIMITS;
 use cloudsync_logic::work::busy::Busy;
 use cloudsync_logic::work::task::Home;
+use cloudsync_metrics::client::Client as Metrics;
 
 /// The state of one volume.
 #[derive(Debug)]
@@ -43,31 +43,14 @@ pub struct Volume {
     pub space: Space,
     /// Counts work in progress: jobs, requests, and operations on a worker thread.
     pub busy: Arc<Busy>,
-    /// Counters for the statedump.
-    pub counters: Counters,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// How much reads may recall.
     pub allowance: Arc<Allowance>,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
     /// One reconfigure at a time.
     changing: Mutex<()>,
-}
-
-/// Event counts since the start, for the statedump.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Files recalled.
-    pub recalled: AtomicU64,
-    /// Bytes recalled.
-    pub recalled_bytes: AtomicU64,
-    /// Recalls that failed.
-    pub failed: AtomicU64,
-    /// Files made cold by a handshake.
-    pub archived: AtomicU64,
-    /// Cold files that became local because they had bytes that no recall had written.
-    pub kept: AtomicU64,
-    /// Changes of the volume's options that arrived here, valid or not.
-    pub changes: AtomicU64,
 }
 
 /// Applies the settings that all instances of the process share.
@@ -96,13 +79,19 @@ impl Volume {
         set_process(&config);
         let busy = Arc::new(Busy::default());
         let allowance = Arc::new(Allowance::new(config.allowed));
+        let name = this.name();
+        let metrics = Arc::new(Metrics::new(
+            name.strip_suffix("-cloudsync").unwrap_or(&name),
+            env!("CARGO_PKG_VERSION"),
+            env!("CLOUDSYNC_HOST_MAJOR"),
+        ));
         let volume = Arc::new(Self {
             this,
             objects: Objects::new(&busy, &allowance),
             readings: Arc::default(),
             bricks: Bricks::default(),
             space: Space::default(),
-            counters: Counters::default(),
+            metrics,
             busy,
             allowance,
             config: RwLock::new(config),
@@ -133,7 +122,7 @@ impl Volume {
         gfid: Gfid,
         owner: &T,
     ) -> Result<File<'a>, Failure> {
-        File::of(self.this, &self.bricks, inode, gfid, owner)
+        File::of(self.this, &self.bricks, &self.metrics, inode, gfid, owner)
     }
 
     /// Applies changed options; `options` holds all of them. Invalid options keep their old values. Returns whether all
@@ -176,7 +165,7 @@ impl Volume {
             _ => valid &= self.load(&name, Some(options)),
         }
         self.warn_if_no_remote_read();
-        self.counters.changes.fetch_add(1, Ordering::Relaxed);
+        self.metrics.options_changed();
         valid
     }
 
@@ -200,7 +189,13 @@ impl Volume {
     }
 
     fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
-        match LoadedStore::load(self.this, name, options, self.config().remote_read) {
+        match LoadedStore::load(
+            self.this,
+            name,
+            options,
+            self.config().remote_read,
+            &self.metrics,
+        ) {
             Ok(store) => {
                 self.set_store(Some(store));
                 true

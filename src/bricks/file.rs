@@ -11,6 +11,7 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::status::Reading;
+use cloudsync_metrics::client::Client as Metrics;
 
 use crate::bricks::Bricks;
 use crate::host::attributes::Attributes;
@@ -28,6 +29,7 @@ pub struct File<'a> {
     pub loc: Loc,
     inode: &'a Inode,
     bricks: &'a Bricks,
+    metrics: &'a Metrics,
 }
 
 impl<'a> File<'a> {
@@ -39,6 +41,7 @@ impl<'a> File<'a> {
     pub fn of<T>(
         this: Xlator,
         bricks: &'a Bricks,
+        metrics: &'a Metrics,
         inode: &'a Inode,
         gfid: Gfid,
         owner: &T,
@@ -51,6 +54,7 @@ impl<'a> File<'a> {
             loc,
             inode,
             bricks,
+            metrics,
         })
     }
 }
@@ -77,6 +81,10 @@ impl BrickFile for File<'_> {
 
     fn try_lock(&self) -> Result<(), Failure> {
         self.child.try_lock(&self.loc)
+    }
+
+    fn locked(&self, waited: Duration) {
+        self.metrics.locked(waited);
     }
 
     fn lock_again(&self) -> Result<(), Failure> {

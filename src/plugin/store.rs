@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Calls a loaded plugin with its configuration. A plugin is third-party native code, called through its C table
 //! `store_ops`; everything it returns is checked. [`load`] finds and starts a plugin, [`cloudsync_logic::store`] has
-//! the types passed to and from it, [`part`] fetches a part, [`remote`] reads without a recall.
+//! the types passed to and from it, [`part`] fetches a part, [`remote`] reads without a recall, [`counted`] counts the calls.
 
+mod counted;
 mod load;
 mod part;
 pub mod remote;
@@ -10,7 +11,7 @@ pub mod remote;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicI32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::store::Object;
+use cloudsync_metrics::client::Client as Metrics;
+use cloudsync_metrics::labels::Request;
 
 /// A loaded and initialised store.
 pub struct LoadedStore {
@@ -39,6 +42,7 @@ pub struct LoadedStore {
     options: Mutex<Vec<Dict>>,
     /// When it last answered a remote read on a thread of its own.
     answered: Mutex<Option<Instant>>,
+    metrics: Arc<Metrics>,
     /// The name as a C string, to which the proxy points.
     _c_name: CString,
 }
@@ -134,6 +138,7 @@ impl LoadedStore {
             }
         }
         let _entered = self.enter();
+        let started = Instant::now();
         let file = sys::cs_cold_t {
             inode: what.inode.as_ptr(),
             fd: what.fd.as_ptr(),
@@ -155,11 +160,13 @@ impl LoadedStore {
                 &raw mut errno,
             )
         };
-        match (result, errno) {
+        let result = match (result, errno) {
             (0, _) => Ok(()),
             (_, 0) => Err(Errno::EREMOTEIO),
             (_, errno) => Err(Errno::new(errno)),
-        }
+        };
+        self.count(Request::Download, started, result.err());
+        result
     }
 
     /// Queries the store for an object; `Ok(None)` if the plugin does not implement `head`.
@@ -172,6 +179,7 @@ impl LoadedStore {
         };
         let _step = crash::step("ask the store");
         let _entered = self.enter();
+        let started = Instant::now();
         // SAFETY: all zeros is a value of the plain struct.
         let mut object: sys::cs_object_t = unsafe { std::mem::zeroed() };
         // SAFETY: all pointers are live.
@@ -183,10 +191,12 @@ impl LoadedStore {
                 &raw mut object,
             )
         };
-        if result < 0 {
-            return Err(Errno::new(result));
+        let failed = (result < 0).then(|| Errno::new(result));
+        self.count(Request::Head, started, failed);
+        match failed {
+            Some(errno) => Err(errno),
+            None => Ok(Some(described(&object))),
         }
-        Ok(Some(described(&object)))
     }
 
     /// Tells the plugin the value of the option `cloudsync-remote-read`.

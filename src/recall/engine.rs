@@ -4,15 +4,15 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::objects::Gluster;
 use crate::recall::job::Job;
 use crate::recall::steps;
 use crate::volume::Volume;
-use cloudsync_logic::errno::Failure;
+use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::recall::engine;
 use cloudsync_logic::recall::recalls::{Checked, Recalls};
+use cloudsync_metrics::labels::Cause;
 
 /// The jobs of one volume.
 pub type Engine = engine::Engine<Volume>;
@@ -28,8 +28,8 @@ impl Recalls for Volume {
         self.store().is_some_and(|store| store.can_fetch())
     }
 
-    fn count_failure(&self) {
-        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+    fn count_failure(&self, failure: &Failure) {
+        self.metrics.recall_failed(cause(failure));
     }
 
     fn check(&self, job: &Job) -> Result<Checked, Failure> {
@@ -39,4 +39,34 @@ impl Recalls for Volume {
     fn run(self: &Arc<Self>, job: &Job) -> Result<(), Failure> {
         steps::run(self, job)
     }
+}
+
+/// What a failure is counted as.
+fn cause(failure: &Failure) -> Cause {
+    match failure {
+        Failure::NoStore => Cause::NoStore,
+        Failure::Locked => Cause::Locked,
+        Failure::Cancelled | Failure::NotAccepted(_) => Cause::Cancelled,
+        Failure::Damaged(_) | Failure::Bug => Cause::Internal,
+        Failure::TooLarge(_) => Cause::Full,
+        Failure::Brick { errno, .. } if is_full(*errno) => Cause::Full,
+        Failure::Brick { .. } | Failure::Disconnected | Failure::LockLost => Cause::Bricks,
+        Failure::Incomplete { .. } | Failure::TooLong(_) | Failure::BadAnswer { .. } => {
+            Cause::Store
+        }
+        Failure::Store(errno) | Failure::Object { errno, .. } | Failure::Refused { errno, .. } => {
+            match errno.get() {
+                libc::ENODATA | libc::ENOENT => Cause::Missing,
+                libc::ESTALE | libc::EBADMSG => Cause::Changed,
+                libc::EKEYREJECTED | libc::EACCES | libc::EPERM => Cause::Denied,
+                libc::EHOSTUNREACH | libc::ETIMEDOUT | libc::ENOTCONN => Cause::Unreachable,
+                libc::ECANCELED => Cause::Cancelled,
+                _ => Cause::Store,
+            }
+        }
+    }
+}
+
+fn is_full(errno: Errno) -> bool {
+    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
 }

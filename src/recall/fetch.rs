@@ -63,6 +63,7 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
         parts,
         target,
         algorithm: expected.map(Checksum::algorithm),
+        begun: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
         checked: Mutex::new(Instant::now()),
         done: Mutex::default(),
@@ -99,6 +100,8 @@ struct Fetching<'a> {
     parts: &'a Parts,
     target: &'a Target<'a>,
     algorithm: Option<Algorithm>,
+    /// The first bytes have come.
+    begun: AtomicBool,
     /// A part failed: the other threads stop.
     stopped: AtomicBool,
     /// When the free space was last checked.
@@ -216,8 +219,15 @@ impl Fetching<'_> {
     /// Writes the bytes `which` of a chunk at offset `at`.
     fn write(&self, at: u64, chunk: &Arc<Chunk>, which: Range<usize>) -> Result<(), Failure> {
         let Target {
-            job, fd, tracker, ..
+            volume,
+            job,
+            fd,
+            tracker,
+            ..
         } = self.target;
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            volume.metrics.first_bytes(job.started.elapsed());
+        }
         if self.object.source.is_one_piece() {
             job.serve_readers();
         }

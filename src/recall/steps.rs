@@ -15,6 +15,7 @@ use cloudsync_logic::protocol::heal::{Marks, Origin, is_unexplained};
 use cloudsync_logic::protocol::job::{self, Work};
 use cloudsync_logic::protocol::recall::{Fetch, Plan};
 use cloudsync_logic::recall::recalls::Checked;
+use cloudsync_metrics::labels::Limit;
 
 use crate::bricks::file::File;
 use crate::bricks::space::Taken;
@@ -152,7 +153,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
     }
 
     fn kept(&mut self) {
-        self.volume.counters.kept.fetch_add(1, Ordering::Relaxed);
+        self.volume.metrics.kept();
     }
 
     fn plan(&mut self, status: &Status, keep: Option<u64>) -> Result<Plan, Failure> {
@@ -165,8 +166,13 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         };
         let config = self.volume.config();
         if !config.over_limits {
-            self.room = self.volume.space.take(self.file, size, config.keep_free)?;
+            let room = self.volume.space.take(self.file, size, config.keep_free);
+            if room.is_err() {
+                self.volume.metrics.limited(Limit::Room);
+            }
+            self.room = room?;
         }
+        self.volume.metrics.recall_started();
         Ok(Plan {
             size,
             one_write: store.can_fetch() && size <= PIECE,
@@ -184,9 +190,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         if let Some(size) = recalled {
             job.resume();
             log::debug!("{}: recalled, {size} bytes", self.file.path());
-            let counters = &volume.counters;
-            counters.recalled.fetch_add(1, Ordering::Relaxed);
-            counters.recalled_bytes.fetch_add(size, Ordering::Relaxed);
+            volume.metrics.recall_finished(size, job.started.elapsed());
         }
     }
 }

@@ -7,6 +7,7 @@
  *   gfapi VOLUME HOST LOG replace PATH 0 TEXT        (O_TRUNC)
  *   gfapi VOLUME HOST LOG archive PATH 0 TEXT        (the handshake, without a read)
  *   gfapi VOLUME HOST LOG leave PATH 0 TEXT          (the same, closing the volume before it is answered)
+ *   gfapi VOLUME HOST LOG metrics PATH 0 NAME        (a read, then the sample of the metrics that begins with NAME)
  *   gfapi VOLUME HOST LOG quit PATH 0 ''              (a read, closing the volume before it is answered)
  */
 #include <errno.h>
@@ -86,6 +87,24 @@ leave(glfs_t *fs, const char *path, const char *text, void *(*act)(void *))
     sleep(1);
 }
 
+static void
+metrics(glfs_t *fs, const char *path, const char *name)
+{
+    static char text[64 << 10];
+    char byte = 0;
+    ssize_t size = 0;
+    glfs_fd_t *fd = glfs_open(fs, path, O_RDONLY);
+
+    if (!fd || glfs_read(fd, &byte, 1, 0) != 1 || glfs_close(fd))
+        die("read");
+    size = glfs_getxattr(fs, "/", "glusterfs.cloudsync.metrics", text, sizeof(text) - 1);
+    if (size < 0)
+        die("metrics");
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        if (!strncmp(line, name, strlen(name)))
+            printf("%s\n", line);
+}
+
 /* FNV-1a, as in the test. */
 static void
 checksum(glfs_t *fs, const char *path)
@@ -154,6 +173,8 @@ main(int argc, char **argv)
         leave(fs, argv[5], argv[7], archive_in_thread);
     else if (!strcmp(argv[4], "quit"))
         leave(fs, argv[5], argv[7], read_in_thread);
+    else if (!strcmp(argv[4], "metrics"))
+        metrics(fs, argv[5], argv[7]);
     else
         checksum(fs, argv[5]);
 

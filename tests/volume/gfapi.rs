@@ -29,7 +29,7 @@ fn log(scene: &Scene) -> PathBuf {
 }
 
 /// Runs the program. Returns its two lines: what it read, and how it ended.
-fn run(scene: &Scene, words: &[&str]) -> (String, String) {
+pub(crate) fn run(scene: &Scene, words: &[&str]) -> (String, String) {
     let log = log(scene);
     let log = log.to_str().unwrap();
     let args = [scene.volume.name(), ADDRESS, log]

@@ -34,6 +34,7 @@ mod layouts;
 mod leaks;
 mod meanwhile;
 mod memory;
+mod metrics;
 mod native;
 mod off;
 mod operations;

@@ -6,6 +6,8 @@ use std::ffi::CStr;
 
 /// Get: a file's state, `local`, `cold` or `recalling N %`. For root also size, key, and the number of kept objects.
 pub const STATE: &CStr = c"glusterfs.cloudsync.state";
+/// Get, by root, of the mount's root: the client's metrics, as OpenMetrics text.
+pub const METRICS: &CStr = c"glusterfs.cloudsync.metrics";
 /// Set: start a recall, without waiting for it.
 pub const RECALL: &CStr = c"glusterfs.cloudsync.recall";
 /// Set or get: cancel the recall that this client is running. A get does not need the inode's lock in the kernel, which

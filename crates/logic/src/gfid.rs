@@ -10,6 +10,9 @@ use std::fmt;
 pub struct Gfid(pub [u8; 16]);
 
 impl Gfid {
+    /// The volume's root directory.
+    pub const ROOT: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
     /// Whether it is all zeros, which identifies no file.
     #[must_use]
     pub const fn is_none(self) -> bool {

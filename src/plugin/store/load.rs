@@ -14,6 +14,7 @@ use crate::host::dict::{Dict, DictRef};
 use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::sys;
+use cloudsync_metrics::client::Client as Metrics;
 
 /// Why a store cannot be loaded. The text is the log line.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,7 @@ pub fn folder() -> PathBuf {
 
 impl LoadedStore {
     /// Loads the plugin for `name` and initialises it with `options`, or with those of `this` if there are none.
-    /// `remote_read`: the option `cloudsync-remote-read`.
+    /// `remote_read`: the option `cloudsync-remote-read`. Its calls are counted in `metrics`.
     ///
     /// # Errors
     /// Why the store cannot be loaded, for the log.
@@ -100,6 +101,7 @@ impl LoadedStore {
         name: &str,
         options: Option<DictRef<'_>>,
         remote_read: bool,
+        metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, LoadError> {
         let folder = folder();
         let installed = || table::installed(&folder).join(", ");
@@ -127,7 +129,7 @@ impl LoadedStore {
                 cause,
             },
         })?;
-        let store = start(this, name, &tables, options, remote_read)?;
+        let store = start(this, name, &tables, options, remote_read, metrics)?;
         let file = path.file_name().unwrap_or_default();
         log::info!("store '{name}' is up ({})", file.to_string_lossy());
         Ok(store)
@@ -273,6 +275,7 @@ fn start(
     tables: &Tables,
     options: Option<DictRef<'_>>,
     remote_read: bool,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<LoadedStore>, LoadError> {
     let no_memory = || LoadError::NoMemory(name.to_owned());
     let c_name = CString::new(name).map_err(|_| no_memory())?;
@@ -320,6 +323,7 @@ fn start(
         ext: tables.ext,
         options: Mutex::new(options),
         answered: Mutex::default(),
+        metrics: Arc::clone(metrics),
         _c_name: c_name,
     }))
 }

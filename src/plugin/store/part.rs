@@ -3,13 +3,16 @@
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
+use std::time::Instant;
 
+use super::counted::Counted;
 use super::{LoadedStore, described};
 use crate::host::guard;
 use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::store::{Part, Sink};
+use cloudsync_metrics::labels::Request;
 
 unsafe extern "C" fn describe(sink: *mut c_void, object: *const sys::cs_object_t) {
     guard::catch((), || {
@@ -97,12 +100,18 @@ impl LoadedStore {
     ///
     /// # Errors
     /// The plugin's errno; EOPNOTSUPP if it does not implement `fetch`.
-    pub fn fetch(&self, part: &Part<'_>, mut sink: &mut dyn Sink) -> Result<(), Errno> {
+    pub fn fetch(&self, part: &Part<'_>, sink: &mut dyn Sink) -> Result<(), Errno> {
         let Some(fetch) = self.ext.and_then(fetch_of) else {
             return Err(Errno::EOPNOTSUPP);
         };
         let _step = crash::step("fetch");
         let _entered = self.enter();
+        let started = Instant::now();
+        let mut counted = Counted {
+            sink,
+            metrics: &self.metrics,
+        };
+        let mut sink: &mut dyn Sink = &mut counted;
         let what = sys::cs_fetch_t {
             key: part.key.as_ptr(),
             version: part.version.map_or(std::ptr::null(), CStr::as_ptr),
@@ -119,10 +128,8 @@ impl LoadedStore {
         };
         // SAFETY: everything that `what` refers to outlives the call, which runs on this thread.
         let result = unsafe { fetch(self.proxy_xlator(), self.config.as_ptr(), &raw const what) };
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(Errno::new(result))
-        }
+        let failed = (result != 0).then(|| Errno::new(result));
+        self.count(Request::Fetch, started, failed);
+        failed.map_or(Ok(()), Err)
     }
 }

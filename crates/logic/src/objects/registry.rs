@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::objects::identity::Identity;
 use crate::objects::object::Object;
 use crate::status::Status;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
 
@@ -21,8 +21,6 @@ use crate::work::busy::Busy;
 #[derive(Debug)]
 pub struct Objects<H: Host> {
     open: Mutex<HashMap<Gfid, Arc<Object<H>>>>,
-    /// The number of reads answered from memory or by a request.
-    pub reads: AtomicU64,
     busy: Arc<Busy>,
     /// How much reads may have restored.
     allowance: Arc<Allowance>,
@@ -39,7 +37,6 @@ impl<H: Host> Objects<H> {
     pub fn new(busy: &Arc<Busy>, allowance: &Arc<Allowance>) -> Self {
         Self {
             open: Mutex::default(),
-            reads: AtomicU64::new(0),
             busy: Arc::clone(busy),
             allowance: Arc::clone(allowance),
             ending: Arc::default(),

@@ -39,6 +39,9 @@ pub trait BrickFile {
     /// Takes the file's lock. Does not wait: [`Failure::Locked`] if another client has it.
     fn try_lock(&self) -> Result<(), Failure>;
 
+    /// Called once the lock was taken, with how long that took.
+    fn locked(&self, _waited: Duration) {}
+
     /// Takes the lock once more, after a disconnect. A brick grants it if it still holds our lock or nobody has taken
     /// it since; [`Failure::Brick`] with EAGAIN otherwise.
     fn lock_again(&self) -> Result<(), Failure>;

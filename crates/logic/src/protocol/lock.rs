@@ -49,11 +49,17 @@ pub fn lock<F: BrickFile>(
     const FIRST: Duration = Duration::from_millis(2);
     const LAST: Duration = Duration::from_millis(200);
     let _step = crash::step("lock");
+    let started = Instant::now();
     let mut pause = FIRST;
     loop {
         match try_lock(file) {
             Err(Failure::Locked) => {}
-            locked => return locked,
+            locked => {
+                if locked.is_ok() {
+                    file.locked(started.elapsed());
+                }
+                return locked;
+            }
         }
         keep_going()?;
         // With jitter, because clients that poll several bricks in step could block each other forever.

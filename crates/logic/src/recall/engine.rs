@@ -134,7 +134,7 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
         job.take_waiters()
     };
     if let Err(failure) = &outcome {
-        engine.volume.count_failure();
+        engine.volume.count_failure(failure);
         log::log!(
             failure.level(),
             "{} (gfid {}): recall failed, the file stays cold; {} waiting operation(s) get '{}': {failure}",

@@ -24,6 +24,8 @@ type TrackerOf<H> = Tracker<Chunk<<H as Host>::Buffer>>;
 pub struct Job<H: Host> {
     /// The file.
     pub gfid: Gfid,
+    /// When it was created.
+    pub started: Instant,
     /// Its inode in this client; during a lookup, it is not linked yet.
     pub inode: H::Inode,
     /// What its first waiter waits for.
@@ -97,6 +99,7 @@ impl<H: Host> Job<H> {
     ) -> Self {
         Self {
             gfid,
+            started: Instant::now(),
             inode,
             want,
             lease: Lease::default(),

@@ -24,7 +24,7 @@ pub trait Recalls: Home + Debug {
     fn can_serve(&self) -> bool;
 
     /// Counts a job that failed.
-    fn count_failure(&self);
+    fn count_failure(&self, failure: &Failure);
 
     /// Checks, without the file's lock, whether anything is left to do. Blocks, but needs no store.
     ///
