@@ -47,9 +47,11 @@ acts=(
     qemu-utils:qemu-img qemu-block-extra:/usr/lib/x86_64-linux-gnu/qemu/block-gluster.so
     samba:smbd samba-testsuite:smbtorture "$(samba_module):/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so" smbclient
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
+    # A real one reads our metrics, and promtool checks them and the rules for alerts.
+    prometheus
 )
 # Units of those packages, which must not be started on this machine.
-servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd)
+servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd prometheus)
 check=(
     attr:getfattr binutils:nm clang-format valgrind
     # Plugins in C are built as their authors would do it.
@@ -99,7 +101,7 @@ quietly()
 {
     local policy=/usr/sbin/policy-rc.d units=/etc/systemd/system unit made='' code=0
     for unit in "${servers[@]}"; do
-        [[ " ${missing[*]} " == *' samba '* || " ${missing[*]} " == *' nfs-ganesha'* ]] || break
+        [[ " ${missing[*]} " =~ ' samba '|' nfs-ganesha'|' prometheus ' ]] || break
         if [ ! -e "/lib/systemd/system/$unit.service" ] && [ ! -L "$units/$unit.service" ] && [ -d "$units" ]; then
             "${root[@]}" ln -s /dev/null "$units/$unit.service"
             echo "deps: masked $unit.service (systemctl unmask $unit, to use it)"

@@ -10,9 +10,11 @@ use clap_complete::Shell;
 use cloudsync_format::option;
 
 mod archive;
+mod metrics;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
+pub(crate) use metrics::MetricsArgs;
 use values::{bytes, duration, jobs, secret};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
+    /// Print, write or serve the metrics of mounts
+    Metrics(MetricsArgs),
     /// Check that this node has the translator and the plugins, in the right versions
     Check(CheckArgs),
     /// Archive by the rules of a policy file, for use from a timer

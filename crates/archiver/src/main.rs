@@ -23,6 +23,7 @@ mod kept;
 mod leave;
 mod lock;
 mod manual;
+mod metrics;
 mod outage;
 mod parallel;
 mod policy;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::PrepareOff(args) => leave::command(args, &cli.output),
         Command::KeepOn { volume } => leave::guard::command(volume),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
+        Command::Metrics(args) => metrics::command(args),
         Command::Check(args) => check::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),
         Command::Completions { shell } => Ok(manual::completions(*shell)),

@@ -54,6 +54,33 @@ pub fn gather<'a>(name: &str, texts: impl IntoIterator<Item = (&'a str, &'a str)
     whole + "# EOF\n"
 }
 
+/// The text in the older format of Prometheus, which node_exporter reads from files: there, a counter's family is named
+/// as its samples are.
+#[must_use]
+pub fn prometheus(text: &str) -> String {
+    let mut counters: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let counter = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.strip_suffix(" counter"));
+        counters.extend(counter);
+    }
+    let mut whole = String::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        let comment = (words.next(), words.next(), words.next(), words.next());
+        // Writing to a String does not fail.
+        let _written = match comment {
+            (Some("#"), Some("UNIT" | "EOF"), ..) => Ok(()),
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
+                writeln!(whole, "# {what} {name}_total {rest}")
+            }
+            _ => writeln!(whole, "{line}"),
+        };
+    }
+    whole
+}
+
 /// The sample with one more label.
 fn labelled(sample: &str, label: &str) -> String {
     let at = sample.find(['{', ' ']).unwrap_or(sample.len());
@@ -85,6 +112,13 @@ mod tests {
         let want = "# HELP a An a.\n# TYPE a counter\na_total{mount=\"/m \\\"x\\\"\",volume=\"v\"} 1\n# HELP b B.\n\
                     # TYPE b gauge\nb{mount=\"/m \\\"x\\\"\"} 2\nb{mount=\"/n\"} 3\n# EOF\n";
         assert_eq!(whole, want);
+    }
+
+    #[test]
+    fn files_for_node_exporter_are_in_the_older_format() {
+        let text = "# HELP a An a.\n# TYPE a counter\n# UNIT a bytes\na_total 1\n# HELP b B.\n# TYPE b gauge\nb 2\n# EOF\n";
+        let want = "# HELP a_total An a.\n# TYPE a_total counter\na_total 1\n# HELP b B.\n# TYPE b gauge\nb 2\n";
+        assert_eq!(prometheus(text), want);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod collect;
 mod copies;
 mod kept;
 mod leave;
+mod metrics;
 mod moved;
 mod policy;
 mod prove;

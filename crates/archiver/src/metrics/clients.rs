@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Asks the clients of mounts for their metrics. One that hangs does not hold up the others.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cloudsync_format::command::METRICS;
+use cloudsync_metrics::gather::gather;
+
+use crate::crawl::text;
+
+/// How long a client may take. Prometheus gives up after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The clients of some mounts.
+pub(super) struct Clients(Vec<Client>);
+
+struct Client {
+    mount: PathBuf,
+    /// A thread is still asking: it hangs.
+    asking: Arc<AtomicBool>,
+}
+
+/// What each client has answered, or why it has not.
+pub(super) struct Answers(Vec<(PathBuf, Result<String, String>)>);
+
+impl Clients {
+    pub(super) fn new(mounts: &[PathBuf]) -> Self {
+        let client = |mount: &PathBuf| Client {
+            mount: mount.clone(),
+            asking: Arc::default(),
+        };
+        Self(mounts.iter().map(client).collect())
+    }
+
+    /// Asks all of them at the same time.
+    pub(super) fn ask(&self) -> Answers {
+        let end = Instant::now() + PATIENCE;
+        let asked: Vec<_> = self.0.iter().map(Client::ask).collect();
+        let answer = |(client, asked): (&Client, Option<Receiver<io::Result<String>>>)| {
+            let hangs = || format!("does not answer within {} s", PATIENCE.as_secs());
+            let answer = asked.ok_or_else(hangs).and_then(|asked| {
+                let left = end.saturating_duration_since(Instant::now());
+                let answer = asked.recv_timeout(left).map_err(|_| hangs())?;
+                answer.map_err(|error| error.to_string())
+            });
+            (client.mount.clone(), answer)
+        };
+        Answers(self.0.iter().zip(asked).map(answer).collect())
+    }
+}
+
+impl Client {
+    /// Asks on a thread of its own; `None` if the last one still waits.
+    fn ask(&self) -> Option<Receiver<io::Result<String>>> {
+        if self.asking.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let (send, receive) = channel();
+        let (mount, asking) = (self.mount.clone(), Arc::clone(&self.asking));
+        thread::spawn(move || {
+            let answer = metrics(&mount);
+            asking.store(false, Ordering::Release);
+            // Nobody waits for a late answer.
+            let _late = send.send(answer);
+        });
+        Some(receive)
+    }
+}
+
+fn metrics(mount: &Path) -> io::Result<String> {
+    let value = xattr::get(mount, text(METRICS))?;
+    let none = || io::Error::other("not the root of a mounted volume with features.cloudsync on");
+    let value = value.ok_or_else(none)?;
+    String::from_utf8(value).map_err(io::Error::other)
+}
+
+impl Answers {
+    /// The mounts that have not answered, and why.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.0.iter().filter_map(|(mount, answer)| {
+            let why = answer.as_ref().err()?;
+            Some((mount.as_path(), why.as_str()))
+        })
+    }
+
+    /// All metrics, with the mount as a label.
+    pub(super) fn text(&self) -> String {
+        let each = self.0.iter().map(|(mount, answer)| {
+            let up = format!(
+                "# HELP cloudsync_up Whether the mount's client answers.\n# TYPE cloudsync_up gauge\ncloudsync_up {}\n",
+                u8::from(answer.is_ok())
+            );
+            (mount.display().to_string(), up + answer.as_deref().unwrap_or_default())
+        });
+        let each: Vec<_> = each.collect();
+        let each = each
+            .iter()
+            .map(|(mount, text)| (mount.as_str(), text.as_str()));
+        gather("mount", each)
+    }
+}
