@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use cloudsync_format::option;
 
@@ -57,6 +57,9 @@ pub(crate) struct OutputFlags {
     /// Show no progress bar
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
+    /// Write the run's metrics to this file, for node_exporter's textfile collector
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
 }
 
 /// The subcommands.
@@ -335,14 +338,15 @@ pub(crate) struct RunArgs {
 }
 
 /// Parses the command line. Exits the process on a usage error, and for `--help` and `--version`.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Cli {
-    Cli::parse_from(arguments)
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> (Cli, String) {
+    let mut matches = Cli::command().get_matches_from(arguments);
+    let command = matches.subcommand_name().unwrap_or_default().to_owned();
+    let cli = Cli::from_arg_matches_mut(&mut matches);
+    (cli.unwrap_or_else(|error| error.exit()), command)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

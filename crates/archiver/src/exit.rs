@@ -11,8 +11,6 @@
 //! | 5 | another run holds the brick's lock |
 //! | 130 | interrupted; files in flight were finished, the rest was left |
 
-use std::process::ExitCode;
-
 use crate::interrupt::interrupted;
 
 /// An error that ends the whole run. The text names its subject.
@@ -35,12 +33,12 @@ impl Error {
         Self::Start(format!("{what}: {why}"))
     }
 
-    pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
             Self::Usage(_) => 2,
             Self::Start(_) => 3,
             Self::Locked(_) => 5,
-        })
+        }
     }
 }
 
@@ -72,12 +70,12 @@ impl Ended {
         if stopped { self.max(Self::Early) } else { self }
     }
 
-    pub(crate) fn code(self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(crate) fn code(self) -> u8 {
+        match self {
             Self::Well => 0,
             Self::WithFailures => 1,
             Self::Early => 4,
             Self::Interrupted => 130,
-        })
+        }
     }
 }

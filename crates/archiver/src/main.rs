@@ -2,7 +2,7 @@
 //! `cloudsync`: archives files to the volume's store, recalls them, and checks that files and objects agree.
 //!
 //! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals; [`child`]: other programs;
-//! - [`outage`]: when a run should stop because of the store;
+//! - [`outage`]: when a run should stop because of the store; [`replace`]: files that other programs read;
 //! - [`volume`]: finds the volume of a path and mounts it; [`remote`]: opens its store; [`lock`]: one run per brick;
 //! - [`crawl`]: finds, selects and sorts files;
 //! - [`archive`], ...: the commands.
@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 mod archive;
 mod check;
@@ -30,6 +31,7 @@ mod policy;
 mod rebuild;
 mod recall;
 mod remote;
+mod replace;
 mod report;
 mod status;
 mod verify;
@@ -38,7 +40,8 @@ mod volume;
 use cli::Command;
 
 fn main() -> ExitCode {
-    let cli = cli::parse(std::env::args_os());
+    let started = Instant::now();
+    let (cli, command) = cli::parse(std::env::args_os());
     log(cli.output.verbose);
     let listening = interrupt::listen().map_err(|error| exit::Error::start("signals", error));
     let ended = listening.and_then(|()| match &cli.command {
@@ -58,13 +61,20 @@ fn main() -> ExitCode {
         Command::Completions { shell } => Ok(manual::completions(*shell)),
         Command::Manual { directory } => manual::pages(directory),
     });
-    match ended {
+    let code = match ended {
         Ok(ended) => ended.code(),
         Err(error) => {
             eprintln!("cloudsync: {error}");
             error.code()
         }
+    };
+    if let Some(path) = &cli.output.metrics_file
+        && let Err(error) = metrics::run::write(path, &command, started, code)
+    {
+        eprintln!("cloudsync: {}: {error}", path.display());
+        return ExitCode::from(code.max(1));
     }
+    ExitCode::from(code)
 }
 
 /// Sends the program's own diagnostics to standard error: warnings by default, debug with `-vv`, trace with `-vvv`.

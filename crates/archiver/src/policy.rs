@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! `cloudsync run`: archives by the rules of a policy file. Meant for a timer, on all nodes at the same time.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,6 +10,8 @@ use crate::archive::{Summary, Task, free_percent, run};
 use crate::cli::{OutputFlags, RunArgs};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
+use crate::metrics;
+use crate::replace::replace;
 use crate::report::Screen;
 
 mod file;
@@ -125,6 +125,7 @@ fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Resu
         verbose: 0,
         json: false,
         no_progress: true,
+        metrics_file: None,
     });
     match run(&task, &quiet) {
         Ok((summary, ended)) => {
@@ -134,6 +135,9 @@ fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Resu
                 Ended::Early => "stopped early",
                 Ended::Interrupted => "interrupted",
             };
+            let target = target.display().to_string();
+            let labels = [("rule", rule.name.clone()), ("target", target)];
+            metrics::run::note(&labels, &summary);
             report.summary = Some(summary);
             (report, Ok(ended))
         }
@@ -168,16 +172,7 @@ impl Run {
 
 /// Replaces the report atomically, because monitoring may read it at any moment.
 fn write(path: &Path, report: &Report) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, report)?;
-    file.write_all(b"\n")?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(readable)?;
-    file.persist(path)?;
-    Ok(())
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    replace(path, &text)
 }

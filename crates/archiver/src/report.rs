@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::cli::OutputFlags;
 use crate::crawl::show;
+use crate::metrics;
 
 /// An outcome for one file. The field names are the keys of the JSON output.
 #[derive(Clone, Debug, Serialize)]
@@ -193,6 +194,7 @@ impl Screen {
     /// Removes the bar, and prints the final summary.
     pub(crate) fn summary(&self, line: &str, summary: &impl Serialize) {
         self.clear();
+        metrics::run::note(&[], summary);
         if self.json {
             self.json(summary);
         } else {

@@ -93,7 +93,8 @@ fn labelled(sample: &str, label: &str) -> String {
 }
 
 /// A label's value, as the format wants it.
-fn escaped(value: &str) -> String {
+#[must_use]
+pub fn escaped(value: &str) -> String {
     value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")

@@ -105,6 +105,49 @@ fn metrics_of_mounts_are_printed_and_written() {
 }
 
 #[test]
+fn runs_write_their_metrics() {
+    let scene = Scene::new("runs");
+    scene.write("file", &pattern(1, 1000));
+    let (brick, mount) = (scene.brick(0), scene.inside(""));
+    let file = lab().scratch("run.prom").display().to_string();
+    let of = |args: &[&str]| {
+        let outcome = scene.cloudsync(&[args, &["--metrics-file", &file]].concat());
+        let read = format!("promtool check metrics < {file} && cat {file}");
+        (outcome.code().unwrap(), lab().sh(&read).unwrap())
+    };
+    let (_, text) = of(&["archive", "--older-than=0s", &brick]);
+    for line in [
+        "cloudsync_run_archived{command=\"archive\"} 1",
+        "cloudsync_run_uploaded_bytes{command=\"archive\"} 1000",
+        "cloudsync_run_exit_code{command=\"archive\"} 0",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line} in {text}");
+    }
+    // A dry run replaces nothing.
+    let (_, same) = of(&["archive", "--dry-run", "--older-than=0s", &brick]);
+    assert_eq!(same, text);
+    let policy =
+        format!("[[rule]]\nname = \"all\"\ntargets = [\"{brick}\"]\nolder-than = \"0s\"\n");
+    let config = lab().scratch("metrics-policy.toml");
+    fs::write(lab().outer(&config), policy).unwrap();
+    let (code, text) = of(&["run", "--config", config.to_str().unwrap()]);
+    let line = format!(
+        "cloudsync_run_already_cold{{command=\"run\",rule=\"all\",target=\"{brick}\"}} 1\n"
+    );
+    assert!(code == 0 && text.contains(&line), "{text}");
+    let (_, text) = of(&["status", "--summary", &mount, &brick]);
+    let line = format!("cloudsync_run_cold_files{{command=\"status\",path=\"{brick}\"}} 1\n");
+    assert!(text.contains(&line), "{text}");
+    // A run that cannot start says so, too.
+    let (code, text) = of(&["verify", "/nowhere"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("cloudsync_run_exit_code{command=\"verify\"} 3\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn prometheus_reads_what_is_served() {
     let scene = recalled("served");
     let mount = scene.inside("");
