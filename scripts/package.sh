@@ -151,9 +151,6 @@ for file in packaging/systemd/cloudsync.*; do
 done
 put 644 packaging/systemd/glusterd-cloudsync.conf usr/lib/systemd/system/glusterd.service.d/cloudsync.conf
 put 644 packaging/systemd/policy.toml usr/share/doc/cloudsync/examples/policy.toml
-for file in monitoring/*; do
-    put 644 "$file" "usr/share/doc/cloudsync/examples/${file##*/}"
-done
 for event in $(of_makefile hooked); do
     configured packaging/hooks/S30cloudsync.sh.in 755 "var/lib/glusterd/hooks/1/$event/post/$(of_makefile hook)"
 done

@@ -41,7 +41,8 @@ pub fn bring(
             .objects
             .open(volume.this, store, job.gfid, status)
             .and_then(|object| {
-                let parts = Arc::new(Parts::of(size));
+                let holes = object.source.identity.provable_holes(size);
+                let parts = Arc::new(Parts::between(size, &holes));
                 // A file that is going to be truncated is not served with its old bytes.
                 if size == object.source.identity.size && !config.checked {
                     job.serve(Some(Serving {
@@ -57,7 +58,7 @@ pub fn bring(
                     tracker: &tracker,
                     give_up: config.give_up,
                 };
-                fetch::fetch(&object, &parts, &target)
+                fetch::fetch(&object, &parts, holes, &target)
             });
         tracker.drain();
         fetched

@@ -3,6 +3,10 @@
 //!
 //! Each part is streamed on a thread of its own; a small file is one part on its job's thread. The parts' checksums are
 //! combined into the object's.
+//!
+//! The holes that the file's record knows are neither fetched nor written: the file has been extended, and has only zeros.
+//! That they were holes is proven by the checksum of the whole file, in which they count as zeros, and by nothing else: if it
+//! is not the object's, they are fetched like any other bytes.
 
 #![forbid(unsafe_code)]
 
@@ -43,11 +47,17 @@ pub struct Target<'a> {
     pub give_up: bool,
 }
 
-/// Writes `parts` of an object to the bricks: together they are its first bytes, as many as the tracker expects.
+/// Writes `parts` of an object to the bricks: together with `holes`, they are its first bytes, as many as the tracker
+/// expects. `holes`: see [`Identity::provable_holes`](cloudsync_logic::objects::identity::Identity::provable_holes).
 ///
 /// # Errors
 /// Why the recall failed. The bytes written must then be discarded.
-pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result<(), Failure> {
+pub fn fetch(
+    object: &Arc<Object>,
+    parts: &Parts,
+    holes: Vec<Range<u64>>,
+    target: &Target<'_>,
+) -> Result<(), Failure> {
     // The parts' checksums can be compared only if all are fetched; a single piece was compared on arrival.
     let whole =
         target.tracker.size() == object.source.identity.size && !object.source.is_one_piece();
@@ -70,19 +80,30 @@ pub fn fetch(object: &Arc<Object>, parts: &Parts, target: &Target<'_>) -> Result
         file: file.as_ref(),
         threads: AtomicUsize::new(1),
     };
-    std::thread::scope(|scope| fetching.run(scope, None));
-    let done = fetching
-        .done
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    if let Some(failure) = done.failed {
-        return Err(failure);
-    }
-    match expected {
-        Some(expected) => {
-            source::compare(object.source.key(), expected, add_up(expected, done.sums))
+    fetching.all()?;
+    let Some(expected) = expected else {
+        return Ok(());
+    };
+    let compare = |sums| source::compare(object.source.key(), expected, add_up(expected, sums));
+    let sums = fetching.done().sums.clone();
+    let zeros = holes.iter().map(|hole| {
+        let zeros = expected.algorithm().of_zeros(hole.end - hole.start);
+        (hole.clone(), zeros)
+    });
+    match compare(sums.into_iter().chain(zeros).collect()) {
+        Ok(()) => {
+            target.tracker.need_no_write(&holes);
+            Ok(())
         }
-        None => Ok(()),
+        Err(failure) if holes.is_empty() => Err(failure),
+        Err(failure) => {
+            log::warn!(
+                "{failure}, with zeros for the holes that the file's record has: they are fetched, too"
+            );
+            parts.add(&holes);
+            fetching.all()?;
+            compare(std::mem::take(&mut fetching.done().sums))
+        }
     }
 }
 
@@ -122,6 +143,12 @@ struct Done {
 impl Fetching<'_> {
     fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches all parts.
+    fn all(&self) -> Result<(), Failure> {
+        std::thread::scope(|scope| self.run(scope, None));
+        self.done().failed.take().map_or(Ok(()), Err)
     }
 
     /// Fetches parts until none is left or one failed, or until `stream`, which is `None` for the job's own thread, is not

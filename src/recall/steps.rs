@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cloudsync_format::xattr::State;
 use cloudsync_logic::decision::{Known, Want};
 use cloudsync_logic::errno::Failure;
+use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::{Marks, Origin, is_unexplained};
 use cloudsync_logic::protocol::job::{self, Work};
@@ -166,7 +167,14 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         };
         let config = self.volume.config();
         if !config.over_limits {
-            let room = self.volume.space.take(self.file, size, config.keep_free);
+            let holes = Identity::of(status)?.provable_holes(size);
+            let holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+            let bytes = if store.can_fetch() {
+                size - holes
+            } else {
+                size
+            };
+            let room = self.volume.space.take(self.file, bytes, config.keep_free);
             if room.is_err() {
                 self.volume.metrics.limited(Limit::Room);
             }

@@ -46,6 +46,7 @@ mod read;
 mod remote;
 mod scene;
 mod secrets;
+mod sparse;
 mod threads;
 mod unchecked;
 mod upgrade;

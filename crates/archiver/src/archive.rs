@@ -34,6 +34,7 @@ mod limits;
 mod marks;
 mod open;
 mod outcome;
+mod sparse;
 mod state;
 mod tally;
 

@@ -28,6 +28,8 @@ pub(crate) struct Volume {
     pub(crate) options: BTreeMap<String, String>,
     /// Its bricks, as host and path.
     pub(crate) bricks: Vec<(String, PathBuf)>,
+    /// Whether its bricks have fragments of files.
+    pub(crate) erasure_coded: bool,
 }
 
 /// The kind of path that the command line gave.
@@ -280,12 +282,14 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
                 server: server.to_owned(),
                 options: BTreeMap::new(),
                 bricks: Vec::new(),
+                erasure_coded: false,
             });
         }
         let Some(volume) = volumes.last_mut() else {
             continue;
         };
         match key {
+            "Type" if !options => volume.erasure_coded = value.contains("Disperse"),
             "Volume ID" => value.clone_into(&mut volume.id),
             "Options Reconfigured" => options = true,
             key if options => drop(volume.options.insert(key.to_owned(), value.to_owned())),
@@ -332,7 +336,7 @@ mod tests {
     fn gluster_s_words_are_understood() {
         let text = "\nVolume Name: one\nType: Distribute\nVolume ID: 8a45823a-57e8-4fe2-a80c-c265638ce08f\n\
             Bricks:\nBrick1: h:/b\nOptions Reconfigured:\nfeatures.s3plugin-hostname: http://10.0.0.1:7480\n\
-            features.ctime: off\n \nVolume Name: two\nVolume ID: x\nBricks:\n";
+            features.ctime: off\n \nVolume Name: two\nType: Distributed-Disperse\nVolume ID: x\nBricks:\n";
         let volumes = parse(text, "localhost");
         assert_eq!(volumes.len(), 2);
         assert_eq!(volumes[0].bricks, [("h".to_owned(), PathBuf::from("/b"))]);
@@ -342,6 +346,7 @@ mod tests {
             Some("http://10.0.0.1:7480")
         );
         assert!(!volumes[0].keeps_times());
+        assert!(!volumes[0].erasure_coded && volumes[1].erasure_coded);
         assert!(volumes[1].keeps_times() && volumes[1].options.is_empty());
     }
 

@@ -139,6 +139,20 @@ impl Algorithm {
         computing.update(bytes);
         computing.finish()
     }
+
+    /// The checksum of `size` zeros. Takes a time that grows with the number of digits of `size`.
+    #[must_use]
+    pub fn of_zeros(self, size: u64) -> Checksum {
+        let mut sum = self.of(&[]);
+        let mut power = self.of(&[0]);
+        for bit in 0..u64::BITS - size.leading_zeros() {
+            if size >> bit & 1 == 1 {
+                sum = sum.then(power, 1 << bit);
+            }
+            power = power.then(power, 1 << bit);
+        }
+        sum
+    }
 }
 
 impl Computing {
@@ -234,6 +248,21 @@ mod tests {
             assert_eq!(sum, whole);
             assert_eq!(algorithm.of(b"").then(whole, 9), whole);
             assert_eq!(format!("{}:{}", algorithm.name(), whole.base64()), text);
+        }
+    }
+
+    #[test]
+    fn zeros_count_without_being_read() {
+        for text in KNOWN {
+            let algorithm = Checksum::parse(text).unwrap().algorithm();
+            for size in [0, 1, 2, 3, 4096, 65_537, 1_000_003] {
+                let zeros = vec![0; size];
+                assert_eq!(algorithm.of_zeros(size as u64), algorithm.of(&zeros));
+            }
+            // It must not take a time that grows with the size.
+            let (half, whole) = (algorithm.of_zeros(1 << 62), algorithm.of_zeros(1 << 63));
+            assert_eq!(half.then(half, 1 << 62), whole);
+            let _ends = algorithm.of_zeros(u64::MAX);
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! The stock form is `SECONDS`, the mtime in whole seconds. Ours extends it to
 //! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`. Then follow, if known, `,checksum=ALGORITHM:BASE64` of
-//! the bytes that were read, which the object must have, and, to the end of the value, `,key=KEY`, the object's key.
+//! the bytes that were read, which the object must have, `,holes=MAP` of a sparse file ([`crate::holes`]), and, to the end of
+//! the value, `,key=KEY`, the object's key.
 //! Without a key, that in `trusted.glusterfs.cs.key` on the file counts, which a recall that is just ending may have
 //! removed, and another archiver may have set. The bricks compare only the seconds and ignore the rest; the translator
 //! compares everything, under the file's lock, before it truncates.
@@ -11,6 +12,7 @@
 use std::fmt;
 
 use crate::checksum::Checksum;
+use crate::holes::Holes;
 
 /// A point in time, since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,8 @@ pub struct Claim {
     pub seen: Option<Seen>,
     /// The checksum that the object must have; only if `seen` is set.
     pub checksum: Option<Checksum>,
+    /// What is known of the file's holes; only if `seen` is set.
+    pub holes: Holes,
     /// The key of the uploaded object; only if `seen` is set.
     pub key: Option<String>,
 }
@@ -75,6 +79,7 @@ impl Claim {
                 seconds: text.trim().parse().ok()?,
                 seen: None,
                 checksum: None,
+                holes: Holes::default(),
                 key: None,
             });
         };
@@ -90,9 +95,18 @@ impl Claim {
             ctime: Time::parse(part("ctime")?)?,
             size: part("size")?.parse().ok()?,
         };
-        let checksum = match parts.next() {
-            Some(text) => Some(Checksum::parse(text.strip_prefix("checksum=")?)?),
+        let mut parts = parts.peekable();
+        let mut optional = |name: &str| {
+            let is_it = |text: &&str| text.starts_with(name);
+            parts.next_if(is_it).map(|text| &text[name.len()..])
+        };
+        let checksum = match optional("checksum=") {
+            Some(text) => Some(Checksum::parse(text)?),
             None => None,
+        };
+        let holes = match optional("holes=") {
+            Some(text) => Holes::parse(text)?,
+            None => Holes::default(),
         };
         let seconds = seconds.trim().parse().ok()?;
         let whole = parts.next().is_none() && key != Some("");
@@ -100,6 +114,7 @@ impl Claim {
             seconds,
             seen: Some(seen),
             checksum,
+            holes,
             key: key.map(str::to_owned),
         })
     }
@@ -114,6 +129,9 @@ impl fmt::Display for Claim {
         write!(f, ";mtime={mtime},ctime={ctime},size={size}")?;
         if let Some(checksum) = &self.checksum {
             write!(f, ",checksum={checksum}")?;
+        }
+        if !self.holes.is_empty() {
+            write!(f, ",holes={}", self.holes)?;
         }
         match &self.key {
             Some(key) => write!(f, ",key={key}"),
@@ -132,6 +150,7 @@ mod tests {
             seconds: 1_700_000_000,
             seen: None,
             checksum: None,
+            holes: Holes::default(),
             key: None,
         };
         assert_eq!(Claim::parse("1700000000"), Some(plain.clone()));
@@ -152,6 +171,7 @@ mod tests {
             seconds: mtime.seconds,
             seen: Some(seen),
             checksum: None,
+            holes: Holes::default(),
             key: None,
         };
         let text = "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7";
@@ -164,6 +184,12 @@ mod tests {
         let with_sum = format!("{text},checksum=crc64nvme:rosUhgp5mIg=");
         assert_eq!(summed.to_string(), with_sum);
         assert_eq!(Claim::parse(&with_sum), Some(summed.clone()));
+        let sparse = Claim {
+            holes: Holes::parse("1:0+1").unwrap(),
+            ..summed.clone()
+        };
+        assert_eq!(sparse.to_string(), format!("{with_sum},holes=1:0+1"));
+        assert_eq!(Claim::parse(&sparse.to_string()), Some(sparse));
         let both = Claim {
             key: Some("a,checksum=crc32:y/Q5Jg==".to_owned()),
             ..summed
@@ -194,6 +220,8 @@ mod tests {
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=md5:AAAA,key=k",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=crc32:y/Q5Jg==,more=1",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,holes=2:0+1,key=k",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,holes=1:0+1,checksum=crc32:y/Q5Jg==,key=k",
             "1;size=7",
         ] {
             assert_eq!(Claim::parse(bad), None, "{bad}");
@@ -209,6 +237,7 @@ mod tests {
         "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=crc64nvme:rosUhgp5mIg=,key=k",
         "-5;mtime=-5.000000000,ctime=0.000000000,size=18446744073709551615,key=k",
         "1;mtime=1.000000000,ctime=1.+00000000,size=7",
+        "1;mtime=1.000000000,ctime=1.000000000,size=7,holes=1:0+1:4+5,key=k",
     ];
 
     /// A parsed value is written without a change of meaning, and a size is never invented.

@@ -4,7 +4,8 @@
 //! - [`build`]: the text by which a library tells its version;
 //! - [`xattr`]: the extended attributes of a cold file, and the keys of requests;
 //! - [`claim`]: the value of the handshake: the file's attributes as the archiver saw them;
-//! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum;
+//! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum; [`holes`]: where the file had none of
+//!   its bytes;
 //! - [`record`]: the attributes of a file that describe its object, or former ones;
 //! - [`dosattrib`]: the attribute in which Samba stores DOS attributes;
 //! - [`command`]: virtual attributes that are commands to the translator;
@@ -18,6 +19,7 @@ pub mod checksum;
 pub mod claim;
 pub mod command;
 pub mod dosattrib;
+pub mod holes;
 pub mod object;
 pub mod option;
 pub mod record;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::claim::Time;
+use crate::holes::{Holes, LONGEST};
 
 /// The parts of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +79,16 @@ const MODE: &str = "cloudsync-mode";
 const OWNER: &str = "cloudsync-owner";
 const GFID: &str = "cloudsync-gfid";
 const VOLUME: &str = "cloudsync-volume";
+const HOLES: &str = "cloudsync-holes";
 /// The name of the whole object's checksum in the metadata; its value is `algorithm:base64`.
 pub const CHECKSUM: &str = "cloudsync-checksum";
 /// Longest encoded path that is stored: S3 limits all metadata of an object to 2 KiB.
 const LONGEST_PATH: usize = 1400;
+/// The longest checksum in the metadata.
+const LONGEST_CHECKSUM: usize = 22;
+/// The limit on names and values. The prefix of each name counts, too, to be sure.
+const METADATA: usize = 2048;
+const PREFIX: usize = "x-amz-meta-".len();
 
 /// A file's attributes when it was archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +109,8 @@ pub struct Notes {
     pub gfid: String,
     /// The volume's id.
     pub volume: String,
+    /// What is known of the file's holes.
+    pub holes: Holes,
 }
 
 impl Notes {
@@ -123,6 +132,22 @@ impl Notes {
         if let Some(path) = path.filter(|path| path.len() <= LONGEST_PATH) {
             map.insert(PATH.to_owned(), path);
         }
+        let taken = |(name, value): (&String, &String)| PREFIX + name.len() + value.len();
+        let taken = map.iter().map(taken).sum::<usize>()
+            + PREFIX
+            + CHECKSUM.len()
+            + LONGEST_CHECKSUM
+            + PREFIX
+            + HOLES.len();
+        let holes = self.holes.in_file(self.size);
+        let holes = Holes::largest(
+            &holes,
+            self.size,
+            LONGEST.min(METADATA.saturating_sub(taken)),
+        );
+        if !holes.is_empty() {
+            map.insert(HOLES.to_owned(), holes.to_string());
+        }
         map
     }
 
@@ -139,6 +164,10 @@ impl Notes {
             gid: gid.parse().ok()?,
             gfid: map.get(GFID).filter(|gfid| is_uuid(gfid))?.clone(),
             volume: map.get(VOLUME).filter(|volume| is_uuid(volume))?.clone(),
+            holes: map
+                .get(HOLES)
+                .and_then(|text| Holes::parse(text))
+                .unwrap_or_default(),
         })
     }
 }
@@ -226,6 +255,7 @@ mod tests {
                 gid: 0,
                 gfid: FILE_ID.to_owned(),
                 volume: VOLUME_ID.to_owned(),
+                holes: Holes::default(),
             };
             let map = notes.to_metadata();
             assert!(map.values().all(|value| value.is_ascii()));
@@ -247,9 +277,46 @@ mod tests {
             gid: 0,
             gfid: FILE_ID.to_owned(),
             volume: VOLUME_ID.to_owned(),
+            holes: Holes::default(),
         };
         let map = notes.to_metadata();
         assert_eq!(Notes::of_metadata(&map).unwrap().path, None);
         assert_eq!(Notes::of_metadata(&BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn the_holes_take_the_room_that_is_left() {
+        let block = crate::holes::BLOCK;
+        let holes: Vec<_> = (0..2000)
+            .map(|at| 3 * at * block..(3 * at + 1 + at % 2) * block)
+            .collect();
+        let size = 1 << 40;
+        for length in [3, 1000, LONGEST_PATH] {
+            let notes = Notes {
+                path: Some(vec![b'x'; length]),
+                size,
+                mtime: Time {
+                    seconds: 1_700_000_000,
+                    nanos: 3,
+                },
+                mode: 0o644,
+                uid: u32::MAX,
+                gid: u32::MAX,
+                gfid: FILE_ID.to_owned(),
+                volume: VOLUME_ID.to_owned(),
+                holes: Holes::largest(&holes, size, LONGEST),
+            };
+            let map = notes.to_metadata();
+            let bytes = map
+                .iter()
+                .map(|(name, value)| PREFIX + name.len() + value.len());
+            let bytes = bytes.sum::<usize>() + PREFIX + CHECKSUM.len() + LONGEST_CHECKSUM;
+            assert!(
+                (1800..=METADATA).contains(&bytes) || length < 1000,
+                "{bytes}"
+            );
+            let read = Notes::of_metadata(&map).unwrap().holes.in_file(size);
+            assert!(read.len() > 10 && read.iter().all(|hole| holes.contains(hole)));
+        }
     }
 }

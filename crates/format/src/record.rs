@@ -2,7 +2,8 @@
 //! The values of `trusted.glusterfs.cs.record` and `trusted.cloudsync.kept`.
 //!
 //! A record on a cold file describes what was archived: `gfid=UUID,size=BYTES,mtime=SECONDS.NANOS`, then, if known,
-//! `,checksum=ALGORITHM:BASE64`, and last `,key=SUM`, the CRC-64/NVME of the object's key. `key` distinguishes the
+//! `,checksum=ALGORITHM:BASE64`, then, if the file was sparse, `,holes=MAP` ([`crate::holes`]; only beside a checksum), and
+//! last `,key=SUM`, the CRC-64/NVME of the object's key. `key` distinguishes the
 //! current record from one of an earlier archive, which translators without support for records leave in place. A
 //! record proves that an object holds the file although its version (etag) differs, and it exposes marks that were
 //! copied to another file, whose gfid differs.
@@ -15,6 +16,7 @@ use std::fmt;
 
 use crate::checksum::{Algorithm, Checksum};
 use crate::claim::Time;
+use crate::holes::Holes;
 use crate::object::is_uuid;
 
 /// The archived file's attributes.
@@ -28,6 +30,8 @@ pub struct Record {
     pub mtime: Time,
     /// Checksum of the bytes, if known.
     pub checksum: Option<Checksum>,
+    /// What is known of the file's holes.
+    pub holes: Holes,
     /// Checksum of the object's key; see [`Self::sum_of`].
     pub key: String,
 }
@@ -61,12 +65,19 @@ impl Record {
             }
             None => None,
         };
+        let mut holes = Holes::default();
+        if let Some(text) = next.strip_prefix("holes=") {
+            next = parts.next()?;
+            // A map of a later version is no reason to forget the rest.
+            holes = Holes::parse(text).unwrap_or_default();
+        }
         let key = next.strip_prefix("key=")?.to_owned();
         parts.next().is_none().then_some(Self {
             gfid,
             size,
             mtime,
             checksum,
+            holes,
             key,
         })
     }
@@ -80,6 +91,9 @@ impl fmt::Display for Record {
         write!(f, "gfid={gfid},size={size},mtime={mtime}")?;
         if let Some(checksum) = &self.checksum {
             write!(f, ",checksum={checksum}")?;
+        }
+        if !self.holes.is_empty() {
+            write!(f, ",holes={}", self.holes)?;
         }
         write!(f, ",key={}", self.key)
     }
@@ -131,11 +145,20 @@ mod tests {
             format!(
                 "gfid={GFID},size=7,mtime=-12.000000003,checksum=crc64nvme:rosUhgp5mIg=,key=rosUhgp5mIg="
             ),
+            format!(
+                "gfid={GFID},size=7,mtime=1.000000003,checksum=crc64nvme:rosUhgp5mIg=,holes=1:0+1,key=rosUhgp5mIg="
+            ),
         ] {
             let record = Record::parse(&text).unwrap();
             assert_eq!(record.to_string(), text);
             assert!(record.is_of(b"123456789") && !record.is_of(b"12345678"));
         }
+    }
+
+    #[test]
+    fn a_map_that_is_not_understood_is_left_out() {
+        let record = format!("gfid={GFID},size=7,mtime=1.000000003,holes=9:x,key=a");
+        assert!(Record::parse(&record).unwrap().holes.is_empty());
     }
 
     #[test]
@@ -171,6 +194,7 @@ mod tests {
     fn fuzz() {
         const CORPUS: &[&str] = &[
             "gfid=16b9ff79-211f-4fa1-b140-c7fadb218766,size=7,mtime=12.000000003,checksum=crc32:y/Q5Jg==,key=a",
+            "gfid=16b9ff79-211f-4fa1-b140-c7fadb218766,size=7,mtime=12.000000003,holes=1:0+1:4+5,key=a",
         ];
         cloudsync_fuzz::fuzz(CORPUS, |text| {
             if let Some(record) = Record::parse(text) {

@@ -5,6 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::holes::Holes;
 
 /// The claim of an archiver that saw this metadata, without a key and a checksum.
 #[must_use]
@@ -21,6 +22,7 @@ pub fn claim(data: &Metadata) -> Claim {
             size: data.len(),
         }),
         checksum: None,
+        holes: Holes::default(),
         key: None,
     }
 }

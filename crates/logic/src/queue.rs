@@ -17,7 +17,21 @@ impl Parts {
     /// Creates the queue for the first `size` bytes of an object.
     #[must_use]
     pub fn of(size: u64) -> Self {
-        Self(Mutex::new(std::iter::once(0..size).collect()))
+        Self::between(size, &[])
+    }
+
+    /// As [`Self::of`], without `holes`, which are in order and within `size`.
+    #[must_use]
+    pub fn between(size: u64, holes: &[Range<u64>]) -> Self {
+        let starts = std::iter::once(0).chain(holes.iter().map(|hole| hole.end));
+        let ends = holes.iter().map(|hole| hole.start).chain([size]);
+        let data = starts.zip(ends).map(|(start, end)| start..end);
+        Self(Mutex::new(data.filter(|range| !range.is_empty()).collect()))
+    }
+
+    /// Adds what was left out.
+    pub fn add(&self, ranges: &[Range<u64>]) {
+        self.lock().extend(ranges.iter().cloned());
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Range<u64>>> {
@@ -79,6 +93,28 @@ mod tests {
             }
             assert_eq!(at, size);
         }
+    }
+
+    #[test]
+    fn holes_are_left_out_until_they_are_added() {
+        let size = 3 * PART + 9;
+        let holes = [0..5, PART - 1..PART + 1, 3 * PART..size];
+        let parts = Parts::between(size, &holes);
+        // A reader of a hole waits for no part.
+        parts.pull(2);
+        let rest = || std::iter::from_fn(|| parts.next()).collect::<Vec<_>>();
+        let data = [5..PART - 1, PART + 1..2 * PART, 2 * PART..3 * PART];
+        assert_eq!(rest(), data);
+        parts.add(&holes);
+        assert_eq!(
+            rest(),
+            [0..5, PART - 1..PART, PART..PART + 1, 3 * PART..size]
+        );
+        let whole = 0..size;
+        assert_eq!(
+            Parts::between(size, std::slice::from_ref(&whole)).next(),
+            None
+        );
     }
 
     #[test]

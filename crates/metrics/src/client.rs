@@ -2,7 +2,6 @@
 //! The metrics of one client of one volume.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -56,8 +55,6 @@ pub struct Client {
     received: Counter,
     throttled: Counter,
     gauges: Gauged,
-    /// Held while the gauges are set and shown.
-    asked: Mutex<()>,
 }
 
 impl fmt::Debug for Client {
@@ -171,7 +168,6 @@ impl Client {
                 "How often the store asked for fewer requests",
             ),
             gauges: Gauged::new(&mut build),
-            asked: Mutex::default(),
             registry: build.0,
         }
     }
@@ -269,7 +265,6 @@ impl Client {
     /// All metrics, as OpenMetrics text.
     #[must_use]
     pub fn text(&self, now: &Now) -> String {
-        let _one = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         self.gauges.set(now);
         let mut written = String::new();
         // Writing to a String does not fail.

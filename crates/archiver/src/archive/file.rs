@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsync_format::claim::Seen;
+use cloudsync_format::holes::{Holes, LONGEST};
 use cloudsync_format::object::Notes;
 use cloudsync_store::{Archive, Checksum, Rate, StoreError, Upload};
 
@@ -27,6 +28,7 @@ use super::handshake::{changed, handshake, seen};
 use super::marks::{self, Hints, Marked};
 use super::open::Folders;
 use super::outcome::{Done, Problem, Why};
+use super::sparse::Way;
 use super::state::{check_local, settle};
 use crate::cli::KeyLayout;
 use crate::crawl::is_gone;
@@ -132,6 +134,12 @@ impl Archiver<'_> {
         if !self.volume.keeps_times() {
             thread::sleep(TICK);
         }
+        let way = match self.volume.erasure_coded {
+            true => Way::Read,
+            false => Way::Ask,
+        };
+        let bytes = Bytes::read(file, &before, way, course.sent)?;
+        let holes = Holes::largest(&bytes.holes, seen.size, LONGEST);
         let notes = Notes {
             path: Some(path_bytes(&candidate.path)),
             size: seen.size,
@@ -141,14 +149,14 @@ impl Archiver<'_> {
             gid: before.gid(),
             gfid: gfid.to_owned(),
             volume: self.volume.id.clone(),
+            holes,
         };
-        let bytes = Bytes::read(file, seen.size, course.sent)?;
         let there = marked.object(self, &notes, bytes.checksum)?;
         if !there {
             self.upload(file, &seen, &notes, &bytes, marked, course)?;
         }
         // The translator checks under the file's lock that the file is unchanged and the object stored.
-        self.truncate(file, seen, &marked.key, bytes.checksum)?;
+        self.truncate(file, seen, &marked.key, bytes.checksum, &notes.holes)?;
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,
@@ -157,8 +165,15 @@ impl Archiver<'_> {
 
     /// Has the translator truncate the file, after it has compared file and object. If its plugin knows no checksums,
     /// the archiver compares the object's first.
-    fn truncate(&self, file: &File, seen: Seen, key: &str, sum: Checksum) -> Result<(), Problem> {
-        match handshake(file, seen, key, Some(sum)) {
+    fn truncate(
+        &self,
+        file: &File,
+        seen: Seen,
+        key: &str,
+        sum: Checksum,
+        holes: &Holes,
+    ) -> Result<(), Problem> {
+        match handshake(file, seen, key, Some(sum), holes) {
             Err(Problem::CannotCompare) => {}
             done => return done,
         }
@@ -171,7 +186,7 @@ impl Archiver<'_> {
                 StoreError::Corrupt(why),
             ));
         }
-        handshake(file, seen, key, None)
+        handshake(file, seen, key, None, holes)
     }
 
     /// Uploads the file. Returns once the store has acknowledged the whole object.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use cloudsync_format::claim::{Claim, Seen, Time};
+use cloudsync_format::holes::Holes;
 use cloudsync_format::xattr as names;
 use cloudsync_store::{Checksum, StoreError};
 
@@ -34,18 +35,21 @@ pub(super) fn changed(file: &File, before: &Seen) -> Result<bool, Problem> {
 }
 
 /// Asks the translator to truncate the file, whose bytes are now in the object `key`. The translator first checks that
-/// the file is as it was seen, and that the store has the object, with the checksum if one is given.
+/// the file is as it was seen, and that the store has the object, with the checksum if one is given. `holes`: noted for
+/// recalls.
 pub(crate) fn handshake(
     file: &File,
     seen: Seen,
     key: &str,
     checksum: Option<Checksum>,
+    holes: &Holes,
 ) -> Result<(), Problem> {
     use xattr::FileExt;
     let claim = Claim {
         seconds: seen.mtime.seconds,
         seen: Some(seen),
         checksum,
+        holes: holes.clone(),
         key: Some(key.to_owned()),
     };
     file.set_xattr(text(names::UPLOAD_COMPLETE), claim.to_string().as_bytes())

@@ -38,7 +38,7 @@ pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> 
     let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
     file.set_times(times).map_err(text)?;
     let data = file.metadata().map_err(text)?;
-    handshake(&file, seen(&data), key, None).map_err(|problem| problem.to_string())
+    handshake(&file, seen(&data), key, None, &notes.holes).map_err(|problem| problem.to_string())
 }
 
 /// The file's path from the root of the volume. Rejects paths that could lead out of it.
@@ -73,6 +73,8 @@ fn time(time: Time) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use cloudsync_format::holes::Holes;
+
     use super::*;
 
     fn notes(path: Option<&[u8]>) -> Notes {
@@ -88,6 +90,7 @@ mod tests {
             gid: 0,
             gfid: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
             volume: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
+            holes: Holes::default(),
         }
     }
 

@@ -198,6 +198,7 @@ fn fetch<'a>(
 
 #[cfg(test)]
 mod tests {
+    use cloudsync_format::holes::Holes;
     use std::ops::{ControlFlow, Range};
     use std::time::Duration;
 
@@ -273,6 +274,7 @@ mod tests {
             gid: 0,
             gfid: GFID.to_owned(),
             volume: VOLUME.to_owned(),
+            holes: Holes::default(),
         };
         Fake {
             object: Object {
@@ -319,6 +321,7 @@ mod tests {
             size: 5,
             mtime: THEN,
             checksum,
+            holes: Holes::default(),
             key: Record::sum_of(b"key"),
         })
     }

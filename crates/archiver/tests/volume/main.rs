@@ -15,6 +15,7 @@ mod policy;
 mod prove;
 mod round_trip;
 mod scene;
+mod sparse;
 mod store;
 mod terminal;
 mod writers;

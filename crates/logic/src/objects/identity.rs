@@ -4,10 +4,13 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
+use std::ops::Range;
 
 use cloudsync_format::checksum::Checksum;
+use cloudsync_format::holes::Holes;
 
 use crate::errno::Failure;
+use crate::sizes::PIECE;
 use crate::status::{Attributes, Status};
 
 /// Identifies one object.
@@ -22,6 +25,8 @@ pub struct Identity {
     /// The checksum of the file when it was archived, if its record has one. A version with this checksum and size is
     /// accepted, even if it is not [`Self::version`].
     pub checksum: Option<Checksum>,
+    /// What the record says of the file's holes.
+    holes: Holes,
 }
 
 impl Identity {
@@ -46,6 +51,22 @@ impl Identity {
             version: version.transpose()?,
             size: status.attributes.size(),
             checksum: status.record.as_ref().and_then(|record| record.checksum),
+            holes: status
+                .record
+                .as_ref()
+                .map(|record| record.holes.clone())
+                .unwrap_or_default(),
         })
+    }
+
+    /// The holes, in order, that a recall of the first `size` bytes need not fetch, because it proves afterwards that they
+    /// were: it compares the checksum of the whole file, with zeros for them. So there are none without a checksum, or if
+    /// less than the whole file is recalled; nor in a file that is recalled in one piece.
+    #[must_use]
+    pub fn provable_holes(&self, size: u64) -> Vec<Range<u64>> {
+        if size != self.size || size <= PIECE || self.checksum.is_none() {
+            return Vec::new();
+        }
+        self.holes.in_file(size)
     }
 }

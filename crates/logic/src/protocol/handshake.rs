@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::Claim;
+use cloudsync_format::holes::Holes;
 use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 
@@ -123,7 +124,7 @@ pub fn run<F: BrickFile>(
         .mark_as_caller(&mark)
         .and_then(|()| stop_writers(file, &fd, work))
         .and_then(|()| check_again(file, &status, own_times))
-        .and_then(|()| make_cold(held, &fd, gfid, &status, &object));
+        .and_then(|()| make_cold(held, &fd, gfid, claim, &status, &object));
     if let Err(failure) = done {
         // If the lock is lost, the next client that takes it cleans up.
         if held.check().is_ok() {
@@ -234,6 +235,7 @@ fn make_cold<F: BrickFile>(
     held: Held<'_, F>,
     fd: &F::Fd,
     gfid: Gfid,
+    claim: &Claim,
     status: &Status<F::Attributes>,
     object: &Object,
 ) -> Result<(), Failure> {
@@ -243,6 +245,11 @@ fn make_cold<F: BrickFile>(
         size: attributes.size(),
         mtime: attributes.mtime(),
         checksum: object.checksum,
+        // Without a checksum, nothing proves them.
+        holes: match object.checksum {
+            Some(_) => claim.holes.clone(),
+            None => Holes::default(),
+        },
         key: Record::sum_of(object.key.as_bytes()),
     };
     // The attributes that the bricks write in the stock handshake, so that the stock translator can recall the file

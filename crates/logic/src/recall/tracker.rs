@@ -170,6 +170,14 @@ impl<C> Tracker<C> {
         lock(&self.state).held.insert(offset, Arc::clone(chunk));
     }
 
+    /// Counts ranges as acknowledged that need no write: zeros, in a file that has only zeros there.
+    pub fn need_no_write(&self, ranges: &[Range<u64>]) {
+        let mut state = lock(&self.state);
+        for range in ranges {
+            state.acknowledged.insert(range.clone());
+        }
+    }
+
     /// Admits a read of `range` to the bricks, if they have all of it. An empty range, past the file's end, is not
     /// admitted: the answer would show the size that the file has on the brick at the moment.
     #[must_use]

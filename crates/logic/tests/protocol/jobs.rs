@@ -2,6 +2,7 @@
 //! A client's jobs: implements the protocols' callbacks into the translator, apart from the bricks, for the model.
 
 use cloudsync_format::claim::{Claim, Seen};
+use cloudsync_format::holes::Holes;
 use cloudsync_format::xattr::State;
 use cloudsync_logic::decision::Want;
 use cloudsync_logic::errno::{Errno, Failure};
@@ -224,6 +225,7 @@ pub(crate) fn archive(client: &Client<'_>) -> Result<(), Failure> {
         seconds: seen.mtime.seconds,
         seen: Some(seen),
         checksum: None,
+        holes: Holes::default(),
         key: Some(key.clone()),
     };
     let lease = Lease::default();

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 
 use cloudsync_format::claim::Time;
+use cloudsync_format::holes::Holes;
 use cloudsync_format::record::Record;
 use cloudsync_format::xattr::{self, State};
 use cloudsync_logic::gfid::Gfid;
@@ -152,6 +153,7 @@ impl World {
             size: BYTES.len() as u64,
             mtime: self.mtime,
             checksum: None,
+            holes: Holes::default(),
             key: Record::sum_of(b"key"),
         };
         for (name, value) in [

@@ -3,6 +3,7 @@
 
 use super::*;
 use cloudsync_format::claim::Time;
+use cloudsync_format::holes::Holes;
 use cloudsync_format::record::Record;
 
 const GFID: Gfid = Gfid([7; 16]);
@@ -55,6 +56,7 @@ fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<
             size: 100,
             mtime: EPOCH,
             checksum: None,
+            holes: Holes::default(),
             key: String::new(),
         }),
         archive_uuid: None,
