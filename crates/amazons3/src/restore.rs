@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod bulk;
+
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier};
@@ -62,7 +64,11 @@ pub(crate) async fn restore(
                         store.place
                     )));
                 }
-                ask(store, key, tier, tiered).await?;
+                let asking = Asking {
+                    tier: tier.clone(),
+                    days: settings.days,
+                };
+                ask(store, key, &asking, tiered).await?;
                 requested = true;
             }
             (State::Archived { .. } | State::Ongoing, _) => {}
@@ -160,13 +166,20 @@ fn parse(header: Option<&str>, tiered: bool) -> State {
     }
 }
 
-/// Requests a readable copy.
-async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), StoreError> {
+/// What is asked for.
+struct Asking {
+    tier: Tier,
+    days: i32,
+}
+
+/// Requests a readable copy. Returns false if that has already been requested.
+async fn ask(store: &S3, key: &str, asking: &Asking, tiered: bool) -> Result<bool, StoreError> {
+    let tier = asking.tier.clone();
     let job = GlacierJobParameters::builder().tier(tier.clone()).build();
     let job = job.map_err(|error| StoreError::Other(error.to_string()))?;
     let what = RestoreRequest::builder()
         .glacier_job_parameters(job)
-        .set_days((!tiered).then_some(store.settings.restore.days))
+        .set_days((!tiered).then_some(asking.days))
         .build();
     persist(store.settings.retries, async || {
         let request = store.client.restore_object().bucket(&store.settings.bucket);
@@ -174,17 +187,17 @@ async fn ask(store: &S3, key: &str, tier: &Tier, tiered: bool) -> Result<(), Sto
             .key(store.settings.key(key))
             .restore_request(what.clone());
         let Err(error) = request.send().await else {
-            return Ok(());
+            return Ok(true);
         };
         let code = error
             .as_service_error()
             .and_then(|error| error.meta().code());
         Err(match code {
             // Another client has already requested it.
-            Some("RestoreAlreadyInProgress") => return Ok(()),
+            Some("RestoreAlreadyInProgress") => return Ok(false),
             Some("GlacierExpeditedRetrievalNotAvailable") => {
                 Failure::final_(StoreError::Archived(format!(
-                    "the store has no capacity for restore=expedited now; try later or set another tier ({})",
+                    "the store has no capacity for the tier Expedited now; try later or another tier ({})",
                     store.place
                 )))
             }

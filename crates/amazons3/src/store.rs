@@ -7,6 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use cloudsync_store::network::{Circle, in_pages, runtime};
+use cloudsync_store::restores::{Restored, Restores, Wanted};
 use cloudsync_store::{
     Archive, Listed, Metadata, Object, Options, Sink, Store, StoreError, Upload,
 };
@@ -15,7 +16,7 @@ use crate::fetch::fetch;
 use crate::head::{describe, head};
 use crate::list;
 use crate::put::put;
-use crate::restore::{Watched, restore};
+use crate::restore::{Watched, bulk, restore};
 use crate::s3::S3;
 
 /// The name of the runtime's threads.
@@ -62,6 +63,10 @@ impl Archive for S3 {
         runtime(THREADS)?.block_on(describe(self, key))
     }
 
+    fn restores(&self) -> Option<&dyn Restores> {
+        Some(self)
+    }
+
     fn list(
         &self,
         prefix: &str,
@@ -97,5 +102,11 @@ impl Archive for S3 {
         remove: bool,
     ) -> Result<Vec<String>, StoreError> {
         runtime(THREADS)?.block_on(list::unfinished(self, prefix, age, remove))
+    }
+}
+
+impl Restores for S3 {
+    fn restore(&self, key: &str, wanted: Option<&Wanted>) -> Result<Restored, StoreError> {
+        runtime(THREADS)?.block_on(bulk::restore(self, key, wanted))
     }
 }

@@ -11,10 +11,12 @@ use cloudsync_format::option;
 
 mod archive;
 mod metrics;
+mod restore;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
 pub(crate) use metrics::MetricsArgs;
+pub(crate) use restore::{RestoreArgs, Tier};
 use values::{bytes, duration, jobs, secret};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Archive(ArchiveArgs),
     /// Recall files from the store
     Recall(RecallArgs),
+    /// Ask the store to restore the objects of cold files that it refuses to read (Glacier)
+    Restore(RestoreArgs),
     /// Show the state of files: local, cold or recalling
     Status(StatusArgs),
     /// Check that every cold file's object is in the store

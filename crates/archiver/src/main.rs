@@ -33,6 +33,7 @@ mod recall;
 mod remote;
 mod replace;
 mod report;
+mod restore;
 mod status;
 mod verify;
 mod volume;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let ended = listening.and_then(|()| match &cli.command {
         Command::Archive(args) => archive::command(args, &cli.output),
         Command::Recall(args) => recall::command(args, &cli.output),
+        Command::Restore(args) => restore::command(args, &cli.output),
         Command::Cancel(args) => recall::cancel(args, &cli.output),
         Command::Status(args) => status::command(args, &cli.output),
         Command::Verify(args) => verify::command(args, &cli.output),

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::restores::Restores;
 use crate::{Checksum, Object, Rate, Store, StoreError};
 
 /// Metadata of an object: names of `[a-z0-9-]`, values of any text. A store that supports fewer characters encodes the
@@ -77,6 +78,11 @@ pub trait Archive: Store {
     /// # Errors
     /// As [`Store::head`].
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError>;
+
+    /// The objects that must be restored before they can be read; `None` if this store has none, or cannot restore them.
+    fn restores(&self) -> Option<&dyn Restores> {
+        None
+    }
 
     /// Calls `each` for every object whose key begins with `prefix`, in no particular order, until it breaks.
     ///

@@ -33,6 +33,7 @@ mod options;
 mod pages;
 mod rate;
 mod recall;
+pub mod restores;
 mod retry;
 mod store;
 mod writer;

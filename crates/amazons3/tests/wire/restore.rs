@@ -4,7 +4,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use cloudsync_store::{Store, StoreError};
+use cloudsync_store::restores::{Restored, Speed, Wanted};
+use cloudsync_store::{Archive, Store, StoreError};
 
 use crate::server::{Reply, Request, Server};
 use crate::{Memory, noise, object_of, open};
@@ -17,6 +18,9 @@ enum Copy {
     Ongoing(Instant),
     Available,
 }
+
+/// The header of a restored object.
+const RESTORED: &str = "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2040 00:00:00 GMT\"";
 
 /// A store with one object of class `class`, whose restore takes `duration`.
 struct Glacier {
@@ -54,13 +58,12 @@ impl Glacier {
                 match state {
                     Copy::None => reply,
                     Copy::Ongoing(_) => reply.header("x-amz-restore", "ongoing-request=\"true\""),
-                    Copy::Available => reply.header(
-                        "x-amz-restore",
-                        "ongoing-request=\"false\", expiry-date=\"Fri, 21 Dec 2040 00:00:00 GMT\"",
-                    ),
+                    Copy::Available => reply.header("x-amz-restore", RESTORED),
                 }
             }
-            (_, Copy::Available) => Reply::object(request, &self.bytes),
+            (_, Copy::Available) => {
+                Reply::object(request, &self.bytes).header("x-amz-restore", RESTORED)
+            }
             _ => Reply::error(403, "InvalidObjectState"),
         }
     }
@@ -299,5 +302,33 @@ fn a_long_wait_is_told_at_its_beginning_and_its_end() {
         sink.waits.0 > 0 && sink.waits.0 == sink.waits.1,
         "{:?}",
         sink.waits
+    );
+}
+
+/// As the archiver asks: with its own tier and days, at most once, and without waiting.
+#[test]
+fn a_restore_can_be_asked_for_without_a_read() {
+    let (server, _) = Glacier::new(Duration::from_millis(300)).start();
+    let store = open(&server, "restore-days=5");
+    let restores = store.restores().unwrap();
+    let restore = |wanted| restores.restore("dir/file", wanted).unwrap();
+    assert_eq!(restore(None), Restored::Archived);
+    let wanted = Wanted {
+        days: None,
+        speed: Some(Speed::Bulk),
+    };
+    assert_eq!(restore(Some(&wanted)), Restored::Archived);
+    assert_eq!(restore(Some(&wanted)), Restored::UnderWay);
+    while restore(None) == Restored::UnderWay {}
+    assert_eq!(restore(Some(&wanted)), Restored::Back);
+    let posts = server.requests().into_iter();
+    let posts: Vec<_> = posts.filter(|request| request.method == "POST").collect();
+    let [post] = &posts[..] else {
+        panic!("{posts:?}");
+    };
+    let body = String::from_utf8_lossy(&post.body);
+    assert!(
+        body.contains("<Days>5</Days>") && body.contains("<Tier>Bulk</Tier>"),
+        "{body}"
     );
 }

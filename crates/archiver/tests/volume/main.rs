@@ -13,6 +13,7 @@ mod metrics;
 mod moved;
 mod policy;
 mod prove;
+mod restore;
 mod round_trip;
 mod scene;
 mod sparse;

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync restore`: asks the store to restore the objects of all cold files below some paths, many at once, and waits for
+//! them if told to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cloudsync_store::StoreError;
+use cloudsync_store::restores::{Restored, Restores, Speed, Wanted};
+use serde::Serialize;
+
+use crate::cli::{OutputFlags, RestoreArgs, Tier};
+use crate::crawl::{Found, State, crawl, marks};
+use crate::exit::{Ended, Error};
+use crate::interrupt::interrupted;
+use crate::outage::{Outage, ending};
+use crate::parallel::{lock, parallel};
+use crate::remote;
+use crate::report::{Event, Progress, Screen, human};
+use crate::volume::Target;
+
+mod pending;
+
+use pending::{Pause, Pending};
+
+/// The result of a run. The field names are the keys of the JSON output.
+#[derive(Debug, Serialize)]
+struct Summary {
+    event: &'static str,
+    dry_run: bool,
+    cold: u64,
+    asked: u64,
+    asked_bytes: u64,
+    under_way: u64,
+    back: u64,
+    not_needed: u64,
+    failed: u64,
+    stopped: Option<String>,
+}
+
+/// Counters of a run. With `--wait`, an object moves from `asked` or `under_way` to `back`.
+#[derive(Debug, Default)]
+struct Tally {
+    cold: AtomicU64,
+    asked: AtomicU64,
+    asked_bytes: AtomicU64,
+    under_way: AtomicU64,
+    back: AtomicU64,
+    not_needed: AtomicU64,
+    failed: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, number: u64) {
+    counter.fetch_add(number, Ordering::Relaxed);
+}
+
+/// Runs the command and prints its summary.
+pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    let screen = Screen::new(output);
+    let wanted = Wanted {
+        days: args.days,
+        speed: args.tier.map(|tier| match tier {
+            Tier::Standard => Speed::Standard,
+            Tier::Bulk => Speed::Bulk,
+            Tier::Expedited => Speed::Expedited,
+        }),
+    };
+    let targets: Vec<_> = args.paths.iter().map(|path| Target::find(path)).collect();
+    let targets = targets.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (tally, outage) = (Tally::default(), Outage::default());
+    for target in &targets {
+        let store = remote::open(&target.volume, &args.store)?;
+        let store = store.restores().ok_or_else(|| {
+            let why = "its store has no objects that this program could restore";
+            Error::start(format!("volume {}", target.volume.name), why)
+        })?;
+        let file = |error| Error::start("a temporary file", error);
+        let restorer = Restorer {
+            store,
+            wanted: (!args.dry_run).then_some(&wanted),
+            pending: if args.wait && !args.dry_run {
+                Some(Mutex::new(Pending::new().map_err(file)?))
+            } else {
+                None
+            },
+            tally: &tally,
+            outage: &outage,
+            screen: &screen,
+        };
+        restorer.ask_for_all(target, args.jobs);
+        restorer.wait(args.jobs).map_err(file)?;
+    }
+    let summary = summary(&tally, args.dry_run, outage.why());
+    screen.summary(&line(&summary), &summary);
+    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
+}
+
+fn summary(tally: &Tally, dry_run: bool, stopped: Option<String>) -> Summary {
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Summary {
+        event: "summary",
+        dry_run,
+        cold: get(&tally.cold),
+        asked: get(&tally.asked),
+        asked_bytes: get(&tally.asked_bytes),
+        under_way: get(&tally.under_way),
+        back: get(&tally.back),
+        not_needed: get(&tally.not_needed),
+        failed: get(&tally.failed),
+        stopped,
+    }
+}
+
+fn line(summary: &Summary) -> String {
+    format!(
+        "{} cold files: {} {} ({}), {} already under way, {} back, {} need no restore, {} failed{}",
+        summary.cold,
+        if summary.dry_run {
+            "would ask for"
+        } else {
+            "asked for"
+        },
+        summary.asked,
+        human(summary.asked_bytes),
+        summary.under_way,
+        summary.back,
+        summary.not_needed,
+        summary.failed,
+        ending(summary.stopped.as_deref())
+    )
+}
+
+/// An object that a cold file needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    path: PathBuf,
+    key: String,
+    bytes: u64,
+    /// Asked for by this run, and not by an earlier one.
+    ours: bool,
+}
+
+struct Restorer<'a> {
+    store: &'a dyn Restores,
+    /// `None`: a dry run.
+    wanted: Option<&'a Wanted>,
+    /// The objects to wait for.
+    pending: Option<Mutex<Pending>>,
+    tally: &'a Tally,
+    outage: &'a Outage,
+    screen: &'a Screen,
+}
+
+impl Restorer<'_> {
+    /// Asks for the objects of all cold files of the target.
+    fn ask_for_all(&self, target: &Target, jobs: u16) {
+        let report_error = |path: &Path, why: &str| self.fails(path, "", why);
+        parallel(
+            jobs,
+            |give: &(dyn Fn(Found) -> bool + Sync)| {
+                let each = |found: Found| {
+                    let cold = found.state != State::Local;
+                    (!cold || give(found)) && !self.ends()
+                };
+                crawl(target, &each, &report_error);
+            },
+            &|found| self.ask(found),
+        );
+    }
+
+    fn ends(&self) -> bool {
+        interrupted() || self.outage.is_over()
+    }
+
+    fn fails(&self, path: &Path, key: &str, why: &str) {
+        add(&self.tally.failed, 1);
+        let event = Event::new("failed", path).why(why);
+        let event = if key.is_empty() {
+            event
+        } else {
+            event.key(key)
+        };
+        self.screen.failure(&event);
+    }
+
+    fn ask(&self, found: Found) {
+        // Found before the run began to stop.
+        if self.ends() {
+            return;
+        }
+        let key = match marks(&found.at) {
+            Ok(Some(marks)) => marks.key,
+            // Recalled since it was crawled.
+            Ok(None) => return,
+            Err(error) => return self.fails(&found.path, "", &error.to_string()),
+        };
+        let tally = self.tally;
+        add(&tally.cold, 1);
+        let object = Object {
+            path: found.path,
+            key,
+            bytes: found.size,
+            ours: true,
+        };
+        let event = |what| {
+            Event::new(what, &object.path)
+                .bytes(object.bytes)
+                .key(&object.key)
+        };
+        match self.store.restore(&object.key, self.wanted) {
+            Ok(restored) => {
+                self.outage.succeeded();
+                match restored {
+                    Restored::Archived => {
+                        add(&tally.asked, 1);
+                        add(&tally.asked_bytes, object.bytes);
+                        match self.wanted {
+                            None => self.screen.always(&event("would ask for")),
+                            Some(_) => self.screen.event(&event("asked for")),
+                        }
+                        self.wait_for(object);
+                    }
+                    Restored::UnderWay => {
+                        add(&tally.under_way, 1);
+                        self.screen.event(&event("under way"));
+                        self.wait_for(Object {
+                            ours: false,
+                            ..object
+                        });
+                    }
+                    Restored::Back => {
+                        add(&tally.back, 1);
+                        self.screen.event(&event("back"));
+                    }
+                    Restored::NotNeeded => {
+                        add(&tally.not_needed, 1);
+                        self.screen.event(&event("needs no restore"));
+                    }
+                }
+            }
+            Err(error) => self.refused(&object, &error),
+        }
+        self.screen.looking(|| {
+            let now = summary(tally, false, None);
+            Progress {
+                seen: now.cold,
+                done: now.asked + now.under_way + now.back + now.not_needed,
+                failed: now.failed,
+            }
+        });
+    }
+
+    /// The store's error.
+    fn refused(&self, object: &Object, error: &StoreError) {
+        // JSON output reports every failed file, even those that fail because the run is stopping.
+        if self.outage.failed(error) || self.screen.wants_json() {
+            self.fails(&object.path, &object.key, &error.to_string());
+        } else {
+            add(&self.tally.failed, 1);
+        }
+    }
+
+    fn wait_for(&self, object: Object) {
+        let Some(pending) = &self.pending else {
+            return;
+        };
+        if let Err(error) = lock(pending).add(&object) {
+            let why = format!("it cannot be waited for: a temporary file: {error}");
+            self.fails(&object.path, &object.key, &why);
+        }
+    }
+
+    /// Waits until every object that was asked for, or was under way, can be read.
+    fn wait(&self, jobs: u16) -> std::io::Result<()> {
+        let Some(pending) = &self.pending else {
+            return Ok(());
+        };
+        let mut pause = Pause::default();
+        let (files, bytes) = lock(pending).total();
+        if files > 0 {
+            self.screen.expect(files, bytes);
+        }
+        while !lock(pending).is_empty() && !self.ends() {
+            if !pause.rest(&|| self.ends()) {
+                return Ok(());
+            }
+            let round = std::mem::replace(&mut *lock(pending), Pending::new()?);
+            parallel(
+                jobs,
+                |give: &(dyn Fn(Object) -> bool + Sync)| {
+                    round.each(|object| give(object) && !self.ends())
+                },
+                &|object| self.look(object, pause.has_just_begun()),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether an object is back by now; if not, it is waited for again.
+    fn look(&self, object: Object, soon: bool) {
+        if self.ends() {
+            return;
+        }
+        let tally = self.tally;
+        match self.store.restore(&object.key, None) {
+            Ok(Restored::Back | Restored::NotNeeded) => {
+                self.outage.succeeded();
+                if object.ours {
+                    tally.asked.fetch_sub(1, Ordering::Relaxed);
+                    tally.asked_bytes.fetch_sub(object.bytes, Ordering::Relaxed);
+                } else {
+                    tally.under_way.fetch_sub(1, Ordering::Relaxed);
+                }
+                add(&tally.back, 1);
+                let event = Event::new("back", &object.path).bytes(object.bytes);
+                self.screen.event(&event.key(&object.key));
+                self.screen.advance(object.bytes, || Progress {
+                    seen: tally.cold.load(Ordering::Relaxed),
+                    done: tally.back.load(Ordering::Relaxed),
+                    failed: tally.failed.load(Ordering::Relaxed),
+                });
+            }
+            Ok(restored) if restored == Restored::UnderWay || soon => {
+                self.outage.succeeded();
+                self.wait_for(object);
+            }
+            Ok(_) => {
+                let why =
+                    "its restore has ended, and it still cannot be read: the copy may have expired";
+                self.fails(&object.path, &object.key, why);
+            }
+            Err(error) => self.refused(&object, &error),
+        }
+    }
+}
