@@ -147,6 +147,10 @@ impl Instance {
         };
         let without = workers::SMALL.waiting() + workers::LARGE.waiting();
         let (memory, connections) = LIMITS.used();
+        let budget = volume.allowance.budget.report();
+        let of_budget = |which: usize| {
+            budget.map_or_else(|| String::from("?"), |budget| budget[which].to_string())
+        };
         let objects = volume.objects.waiting();
         let reads = objects.and_then(|reads| Some(reads + volume.readings.waiting()?));
         vec![
@@ -171,6 +175,10 @@ impl Instance {
             (c"recalls-failed", sums.failed.to_string()),
             (c"files-kept", sums.kept.to_string()),
             (c"files-archived", sums.archived.to_string()),
+            (c"budget-bytes", of_budget(0)),
+            (c"budget-spent", of_budget(1)),
+            (c"budget-reserved", of_budget(2)),
+            (c"budget-refusals", of_budget(3)),
             (c"changes-of-options", sums.option_changes.to_string()),
         ]
     }

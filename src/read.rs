@@ -135,9 +135,18 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     if config.remote_read || engine.is_full() {
         return false;
     }
-    let may = engine.job(gfid).is_some() || engine.volume.allowance.allows(size);
+    if engine.job(gfid).is_some() {
+        return true;
+    }
+    let (allowance, metrics) = (&engine.volume.allowance, &engine.volume.metrics);
+    // The budget first: the guard charges what it allows.
+    if !allowance.budget.has(size) {
+        metrics.limited(Limit::Budget);
+        return false;
+    }
+    let may = allowance.allows(size);
     if !may {
-        engine.volume.metrics.limited(Limit::Guard);
+        metrics.limited(Limit::Guard);
     }
     may
 }
@@ -177,6 +186,12 @@ enum Way {
 fn read_remotely(engine: &Arc<Engine>, ticket: Ticket, store: Arc<LoadedStore>, file: Box<Cold>) {
     /// The threads for plugins that answer before they return.
     const THREADS: usize = 48;
+    let budget = &engine.volume.allowance.budget;
+    let bytes = file.bytes_of(&ticket);
+    if budget.reserve(bytes).is_none() && !budget.serves() {
+        return ticket.fail(Errno::EDQUOT);
+    }
+    budget.spend(bytes);
     engine.volume.metrics.remote_read();
     on_thread_of(
         &workers::READS,

@@ -19,6 +19,7 @@ use crate::plugin::store::LoadedStore;
 use crate::plugin::store::remote::Readings;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::Allowance;
+use cloudsync_logic::budget::Budget;
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
@@ -78,7 +79,8 @@ impl Volume {
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
         set_process(&config);
         let busy = Arc::new(Busy::default());
-        let allowance = Arc::new(Allowance::new(config.allowed));
+        let budget = Budget::of_volume(&this.name(), config.budget);
+        let allowance = Arc::new(Allowance::new(config.allowed, budget));
         let name = this.name();
         let metrics = Arc::new(Metrics::new(
             name.strip_suffix("-cloudsync").unwrap_or(&name),
@@ -172,6 +174,7 @@ impl Volume {
     fn set_config(&self, config: Config) {
         set_process(&config);
         self.allowance.set(config.allowed);
+        self.allowance.budget.set(config.budget);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cloudsync_logic::budget::Reservation;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::queue::Parts;
 
@@ -18,7 +19,8 @@ use crate::recall::tracker::{self, WriteError, Written};
 use crate::volume::Volume;
 use cloudsync_logic::objects::identity::Identity;
 
-/// Writes the first `size` bytes of the object to the bricks. On success, all were acknowledged. Blocks.
+/// Writes the first `size` bytes of the object to the bricks. On success, all were acknowledged. `reserved`: of the budget,
+/// for them. Blocks.
 ///
 /// # Errors
 /// Why the recall failed. The bytes written must then be discarded.
@@ -29,6 +31,7 @@ pub fn bring(
     fd: &Fd,
     status: &Status,
     size: u64,
+    reserved: Option<&Reservation>,
 ) -> Result<Written, Failure> {
     let config = volume.config();
     let tracker = tracker::open(fd.address(), size, config.window);
@@ -43,6 +46,9 @@ pub fn bring(
             .and_then(|object| {
                 let holes = object.source.identity.provable_holes(size);
                 let parts = Arc::new(Parts::between(size, &holes));
+                if size == object.source.identity.size {
+                    object.source.cover(true);
+                }
                 // A file that is going to be truncated is not served with its old bytes.
                 if size == object.source.identity.size && !config.checked {
                     job.serve(Some(Serving {
@@ -57,8 +63,11 @@ pub fn bring(
                     fd,
                     tracker: &tracker,
                     give_up: config.give_up,
+                    reserved,
                 };
-                fetch::fetch(&object, &parts, holes, &target)
+                let fetched = fetch::fetch(&object, &parts, holes, &target);
+                object.source.cover(false);
+                fetched
             });
         tracker.drain();
         fetched
@@ -74,7 +83,13 @@ pub fn bring(
             cancelled: &job.cancelled,
             after: &|| tracker.drain(),
         };
-        store.download(&download).map_err(Failure::Store)
+        let downloaded = store.download(&download).map_err(Failure::Store);
+        let bytes = tracker.written().bytes;
+        volume.allowance.budget.spend(bytes);
+        if let Some(reserved) = reserved {
+            reserved.arrived(bytes);
+        }
+        downloaded
     };
     let written = tracker.written();
     match (written.error, result) {

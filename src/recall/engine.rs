@@ -45,6 +45,7 @@ impl Recalls for Volume {
 fn cause(failure: &Failure) -> Cause {
     match failure {
         Failure::NoStore => Cause::NoStore,
+        Failure::OverBudget(_) => Cause::Budget,
         Failure::Locked => Cause::Locked,
         Failure::Cancelled | Failure::NotAccepted(_) => Cause::Cancelled,
         Failure::Damaged(_) | Failure::Bug => Cause::Internal,

@@ -26,6 +26,7 @@ use crate::objects::Object;
 use crate::recall::job::Job;
 use crate::recall::tracker::Tracker;
 use crate::volume::Volume;
+use cloudsync_logic::budget::Reservation;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::objects::depths::{DEPTHS, File, Stream};
 use cloudsync_logic::objects::limits::{LIMITS, Use};
@@ -45,6 +46,8 @@ pub struct Target<'a> {
     pub tracker: &'a Arc<Tracker>,
     /// Whether to cancel the recall when no operation waits for it.
     pub give_up: bool,
+    /// What it may still fetch of the budget.
+    pub reserved: Option<&'a Reservation>,
 }
 
 /// Writes `parts` of an object to the bricks: together with `holes`, they are its first bytes, as many as the tracker
@@ -299,6 +302,9 @@ impl Fetching<'_> {
                     sum.update(&chunk.buffer().bytes()[which.clone()]);
                 }
                 let bytes = which.len();
+                if let Some(reserved) = self.target.reserved {
+                    reserved.arrived(bytes as u64);
+                }
                 self.write(at, chunk, which)?;
                 if let Some(file) = self.file {
                     file.did(bytes, self.parts.left(1) > 0);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cloudsync_format::xattr::State;
+use cloudsync_logic::budget::Reservation;
 use cloudsync_logic::decision::{Known, Want};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::objects::identity::Identity;
@@ -76,6 +77,7 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         job,
         file: &file,
         room: None,
+        reserved: None,
         truncation: None,
     };
     let outcome = job::run(
@@ -105,6 +107,8 @@ struct Steps<'a> {
     file: &'a File<'a>,
     /// The space reserved on the bricks.
     room: Option<Taken<'a>>,
+    /// What the recall may still fetch of the budget.
+    reserved: Option<Reservation>,
     /// The operation that truncates the file.
     truncation: Option<Truncation>,
 }
@@ -112,7 +116,15 @@ struct Steps<'a> {
 impl<'a> Fetch<File<'a>> for Steps<'a> {
     fn fetch(&mut self, fd: &Fd, status: &Status, plan: Plan) -> Result<bool, Failure> {
         let store = self.volume.store().ok_or(Failure::NoStore)?;
-        let written = bring(self.volume, &store, self.job, fd, status, plan.size)?;
+        let written = bring(
+            self.volume,
+            &store,
+            self.job,
+            fd,
+            status,
+            plan.size,
+            self.reserved.as_ref(),
+        )?;
         Ok(written.moved_mtime)
     }
 
@@ -139,6 +151,7 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
         let refused = failed.and_then(refuses_readers);
         self.volume.objects.close(self.job.gfid, refused);
         self.room = None;
+        self.reserved = None;
     }
 }
 
@@ -165,15 +178,21 @@ impl<'a> Work<File<'a>> for Steps<'a> {
             Some(keep) if store.can_fetch() => keep.min(whole),
             _ => whole,
         };
+        let holes = Identity::of(status)?.provable_holes(size);
+        let holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+        let bytes = if store.can_fetch() {
+            size - holes
+        } else {
+            size
+        };
+        self.reserved = None;
+        let reserved = self.volume.allowance.budget.reserve(bytes);
+        if reserved.is_none() {
+            self.volume.metrics.limited(Limit::Budget);
+        }
+        self.reserved = Some(reserved.ok_or(Failure::OverBudget(bytes))?);
         let config = self.volume.config();
         if !config.over_limits {
-            let holes = Identity::of(status)?.provable_holes(size);
-            let holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
-            let bytes = if store.can_fetch() {
-                size - holes
-            } else {
-                size
-            };
             let room = self.volume.space.take(self.file, bytes, config.keep_free);
             if room.is_err() {
                 self.volume.metrics.limited(Limit::Room);

@@ -10,6 +10,7 @@ mod acts;
 mod answers;
 mod archive;
 mod around;
+mod budget;
 mod caches;
 mod calls;
 mod change;

@@ -185,7 +185,10 @@ pub(crate) fn why(error: &io::Error) -> String {
         Some(Errno::BADMSG) => "its object's size or checksum differs from the file's",
         Some(Errno::REMOTE) => "the volume has no store, or its plugin does not start",
         Some(Errno::CANCELED) => "the recall was cancelled",
-        Some(Errno::NOSPC | Errno::DQUOT) => "the bricks have no space for it",
+        Some(Errno::NOSPC) => "the bricks have no space for it",
+        Some(Errno::DQUOT) => {
+            "budget-bytes leaves too few bytes to fetch it now, or a quota of the volume no space"
+        }
         Some(Errno::OPNOTSUPP) => "not in a GlusterFS mount with the translator",
         _ => return error.to_string(),
     };

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use cloudsync_format::option;
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::budget::Budget;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The limits; 0: unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Allowed {
 pub struct Allowance {
     allowed: Mutex<Allowed>,
     used: Mutex<Used>,
+    /// How many bytes may be fetched, by reads and otherwise.
+    pub budget: Arc<Budget>,
 }
 
 /// What has been used in the current window.
@@ -56,10 +59,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Allowance {
     /// Creates a guard with these limits.
     #[must_use]
-    pub fn new(allowed: Allowed) -> Self {
+    pub fn new(allowed: Allowed, budget: Arc<Budget>) -> Self {
         Self {
             allowed: Mutex::new(allowed),
             used: Mutex::default(),
+            budget,
         }
     }
 

@@ -11,6 +11,7 @@ use cloudsync_format::option;
 use cloudsync_format::settings::{Error, Settings, parse_bytes};
 
 use crate::allowance::Allowed;
+use crate::budget::Limits;
 
 /// The option that names the store.
 pub const STORETYPE: &str = option::text(option::STORETYPE);
@@ -49,6 +50,8 @@ pub struct Config {
     pub rate: u64,
     /// How much reads may recall.
     pub allowed: Allowed,
+    /// How many bytes may be fetched from the store.
+    pub budget: Limits,
     /// Whether readers wait until the file is recalled and its checksum verified.
     pub checked: bool,
     /// Whether a recall is cancelled when no operation waits for it any more.
@@ -119,6 +122,11 @@ impl Default for Config {
                 bytes: 0,
                 window: Duration::from_secs(60),
             },
+            budget: Limits {
+                bytes: 0,
+                window: Duration::from_secs(24 * 60 * 60),
+                serve: false,
+            },
             checked: false,
             give_up: false,
             keep_free: KeepFree::Bytes(0),
@@ -172,6 +180,16 @@ impl Config {
         }
         if let Some(bytes) = list.bytes("guard-bytes")? {
             config.allowed.bytes = bytes;
+        }
+        if let Some(bytes) = list.bytes("budget-bytes")? {
+            config.budget.bytes = bytes;
+        }
+        if let Some(window) = list.duration("budget-window")? {
+            config.budget.window = window.max(Duration::from_secs(1));
+        }
+        let choices = &["refuse", "serve"];
+        if let Some(choice) = list.choice("over-budget", choices, "refuse or serve")? {
+            config.budget.serve = choice == "serve";
         }
         if let Some(rate) = list.bytes("rate")? {
             config.rate = rate;
@@ -245,7 +263,7 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,abandoned=cancel,reads=checked,keep-free=5%,\
+             guard-window=5s,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
              over-limits=recall,errnos=nfs",
         )
         .unwrap();
@@ -262,6 +280,11 @@ mod tests {
                     files: 100,
                     bytes: 1 << 30,
                     window: Duration::from_secs(5),
+                },
+                budget: Limits {
+                    bytes: 2 << 30,
+                    window: Duration::from_secs(3600),
+                    serve: true,
                 },
                 checked: true,
                 keep_free: KeepFree::Percent(5),
@@ -280,6 +303,8 @@ mod tests {
             "memory=1",
             "connections=0",
             "guard-window=x",
+            "budget-bytes=lots",
+            "over-budget=maybe",
             "abandoned=maybe",
             "errnos=linux",
             "speed=9",

@@ -42,6 +42,8 @@ impl Errno {
     pub const ESTALE: Self = Self(libc::ESTALE);
     /// There is no such object.
     pub const ENODATA: Self = Self(libc::ENODATA);
+    /// The budget of bytes from the store is used up; from the bricks: a quota is.
+    pub const EDQUOT: Self = Self(libc::EDQUOT);
     /// The operation is not permitted.
     pub const EPERM: Self = Self(libc::EPERM);
     /// The operation cannot be done on such a file.
@@ -175,6 +177,9 @@ pub enum Failure {
     /// The bricks refused an operation that truncates the file, with its caller's identity.
     #[error("the bricks refused to truncate it: {0}")]
     NotAccepted(#[source] Errno),
+    /// The budget has not enough bytes left.
+    #[error("{0} bytes are more than budget-bytes leaves now")]
+    OverBudget(u64),
     /// Another client has the lock on the file.
     #[error("another client has the lock on the file")]
     Locked,
@@ -215,6 +220,8 @@ impl Failure {
         match self {
             Self::Bug | Self::Damaged(_) => Level::Error,
             Self::Cancelled | Self::Locked | Self::NotAccepted(_) => Level::Info,
+            // The budget itself tells once that it is used up.
+            Self::OverBudget(_) => Level::Debug,
             _ => Level::Warn,
         }
     }
@@ -235,6 +242,7 @@ impl Failure {
             | Self::Refused { errno, .. } => *errno,
             Self::NotAccepted(errno) => *errno,
             Self::TooLarge(_) => Errno::ENOSPC,
+            Self::OverBudget(_) => Errno::EDQUOT,
             Self::Locked => Errno::EAGAIN,
             Self::Disconnected | Self::LockLost => Errno::ENOTCONN,
             Self::NoStore => Errno::EREMOTE,
@@ -257,6 +265,7 @@ mod tests {
             libc::EPERM,
             libc::EACCES,
             libc::EAGAIN,
+            libc::EDQUOT,
             libc::EINVAL,
             libc::EIO,
             libc::EMLINK,
@@ -269,6 +278,7 @@ mod tests {
             libc::EBADMSG,
             libc::EBUSY,
             libc::ECANCELED,
+            libc::EDQUOT,
             libc::EHOSTUNREACH,
             libc::EINVAL,
             libc::EIO,

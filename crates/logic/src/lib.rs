@@ -8,6 +8,7 @@
 //! | [`decision`] | `(class, state, settings, attempt) -> action`: the whole policy |
 //! | [`config`] | the parser of the volume's options |
 //! | [`allowance`] | how much reads may recall within a time window |
+//! | [`budget`] | how many bytes may be fetched from the store within a time window |
 //! | [`protocol`] | the order of a job's operations on the bricks: recall, truncation, handshake, healing |
 //! | [`status`] | a file's state, attributes and marks on the bricks |
 //! | [`queue`] | the parts of an object that are not fetched yet, in order of demand |
@@ -29,6 +30,7 @@
 
 pub mod ahead;
 pub mod allowance;
+pub mod budget;
 pub mod config;
 pub mod coverage;
 pub mod crash;

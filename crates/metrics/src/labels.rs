@@ -9,6 +9,8 @@ pub enum Cause {
     Bricks,
     /// The bricks have no room, or would have too little afterwards.
     Full,
+    /// The budget has too few bytes left.
+    Budget,
     /// No store is loaded.
     NoStore,
     /// The object does not exist.
@@ -31,9 +33,10 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bricks,
         Self::Full,
+        Self::Budget,
         Self::NoStore,
         Self::Missing,
         Self::Changed,
@@ -51,6 +54,7 @@ impl Cause {
         match self {
             Self::Bricks => "bricks",
             Self::Full => "full",
+            Self::Budget => "budget",
             Self::NoStore => "no_store",
             Self::Missing => "missing",
             Self::Changed => "changed",
@@ -123,11 +127,13 @@ pub enum Limit {
     Guard,
     /// `keep-free`, or full bricks: the recall was refused.
     Room,
+    /// `budget-bytes`: the read was served from the store instead, or refused; or the recall was.
+    Budget,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Guard, Self::Room];
+    pub const ALL: [Self; 3] = [Self::Guard, Self::Room, Self::Budget];
 
     /// The label's value.
     #[must_use]
@@ -135,6 +141,7 @@ impl Limit {
         match self {
             Self::Guard => "guard",
             Self::Room => "room",
+            Self::Budget => "budget",
         }
     }
 }

@@ -47,6 +47,13 @@ impl Cold {
             attributes: status.attributes,
         })
     }
+
+    /// The number of bytes of the file that a read requests.
+    #[must_use]
+    pub fn bytes_of(&self, read: &Ticket) -> u64 {
+        let (offset, size) = (read.arguments().offset(), read.arguments().size());
+        size.min(self.identity.size.saturating_sub(offset))
+    }
 }
 
 /// The remote reads of an instance that are not answered yet.

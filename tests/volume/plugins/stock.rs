@@ -124,6 +124,23 @@ fn a_stock_plugin_answers_reads_and_the_file_stays_cold() {
 }
 
 /// The plugin may check who reads.
+/// With this plugin, too, what a recall or a read needs must be left of the budget.
+#[test]
+fn the_budget_holds_for_a_stock_plugin() {
+    let budget = format!("budget-bytes={}", SIZE + SIZE / 2);
+    let budget = ("features.cloudsync-product-id", budget.as_str());
+    for (settings, stays_cold) in [
+        (&[BUCKET, budget][..], false),
+        (&[BUCKET, budget, REMOTE_READ], true),
+    ] {
+        let shelf = cold(settings, &["plain", "mistake"]);
+        assert_same(&shelf.read("plain").unwrap(), &pattern(0, SIZE), "plain");
+        assert_eq!(shelf.is_cold("plain"), stays_cold);
+        assert_eq!(errno(shelf.read("mistake")), libc::EDQUOT);
+        assert!(shelf.is_cold("mistake"));
+    }
+}
+
 #[test]
 fn a_remote_read_has_its_reader_s_identity() {
     let shelf = cold(&[BUCKET, REMOTE_READ], &["sync"]);

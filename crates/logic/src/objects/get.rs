@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::time::Instant;
 
+use crate::budget::Reservation;
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Pool};
 use crate::objects::chunk::Chunk;
@@ -160,8 +161,13 @@ fn fetch<R: Receiver>(
     on_chunk: &mut OnChunk<'_, BufferOf<R>>,
 ) -> Result<(), Failure> {
     let bytes = get.range.end - get.range.start;
-    let connection = Some(LIMITS.connection(get.purpose, bytes));
     let source = object.source();
+    // A recall has reserved its bytes before it began.
+    let reserved = match get.purpose {
+        Use::Read => source.reserve(bytes)?,
+        Use::Recall | Use::More => None,
+    };
+    let connection = Some(LIMITS.connection(get.purpose, bytes));
     let version = source.version()?;
     let part = |version| Part {
         key: &source.identity.key,
@@ -180,6 +186,7 @@ fn fetch<R: Receiver>(
         asked: Some(Instant::now()),
         connection,
         waiting: None,
+        reserved,
     };
     let mut fetched = source.store.fetch(&part(version.as_deref()), &mut sink);
     if fetched == Err(Errno::ESTALE)
@@ -236,6 +243,8 @@ struct ChunkSink<'a, 'b, 'c, 'd, R: Receiver> {
     /// `None` while it waits for an object that is being restored.
     connection: Option<Connection<'static>>,
     waiting: Option<Waiting<R::Host>>,
+    /// What is left of the budget for this request.
+    reserved: Option<Reservation>,
 }
 
 /// A long wait, until it is dropped.
@@ -253,6 +262,8 @@ impl<R: Receiver> ChunkSink<'_, '_, '_, '_, R> {
             DEPTHS.answered(asked.elapsed());
         }
         LIMITS.pace(bytes.len() as u64);
+        let source = self.object.source();
+        source.spend(bytes.len() as u64, self.reserved.as_ref());
         while !bytes.is_empty() {
             let (mut buffer, lease) = match self.buffer.take() {
                 Some(buffer) => buffer,

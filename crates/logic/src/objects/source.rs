@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString};
 use cloudsync_format::checksum::Checksum;
 
 use crate::allowance::Allowance;
+use crate::budget::Reservation;
 use crate::errno::{Errno, Failure};
 use crate::host::Host;
 use crate::objects::identity::Identity;
@@ -28,6 +29,8 @@ pub struct Source<H: Host> {
     pub(super) busy: Arc<Busy>,
     /// How much reads may have restored.
     allowance: Arc<Allowance>,
+    /// A recall has reserved the whole object's bytes of the budget: reads of it share them.
+    covered: AtomicBool,
     /// It was charged to the allowance. Locked while that is asked, because reads of the file ask at the same time.
     charged: Mutex<bool>,
     /// The instance is shutting down: requests are cancelled.
@@ -56,6 +59,7 @@ impl<H: Host> Source<H> {
             store,
             busy: Arc::clone(busy),
             allowance: Arc::clone(allowance),
+            covered: AtomicBool::new(false),
             charged: Mutex::new(false),
             ending: Arc::clone(ending),
             described: Mutex::default(),
@@ -77,6 +81,34 @@ impl<H: Host> Source<H> {
         let mut charged = self.charged();
         *charged = *charged || self.allowance.allows(self.identity.size);
         *charged
+    }
+
+    /// Whether a recall has reserved the object's bytes of the budget.
+    pub fn cover(&self, covered: bool) {
+        self.covered.store(covered, Ordering::Release);
+    }
+
+    /// Reserves the bytes of a read's request. `None`: they need not be.
+    ///
+    /// # Errors
+    /// [`Failure::OverBudget`].
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Option<Reservation>, Failure> {
+        let budget = &self.allowance.budget;
+        if self.covered.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        match budget.reserve(bytes) {
+            None if !budget.serves() => Err(Failure::OverBudget(bytes)),
+            reserved => Ok(reserved),
+        }
+    }
+
+    /// Counts bytes that have arrived.
+    pub(super) fn spend(&self, bytes: u64, reserved: Option<&Reservation>) {
+        self.allowance.budget.spend(bytes);
+        if let Some(reserved) = reserved {
+            reserved.arrived(bytes);
+        }
     }
 
     /// Whether the object is fetched as a whole, and its checksum verified before any byte is returned.

@@ -144,18 +144,19 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
             failure.errno(),
         );
     }
-    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()));
+    let over_budget = matches!(outcome, Err(Failure::OverBudget(_)));
+    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()) && !over_budget);
     // A file larger than its bricks does not mean that the bricks are full.
     if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
         *lock(&engine.full) = Some(Instant::now());
     }
-    let can_serve = full && engine.volume.can_serve();
+    let can_serve = (full || over_budget) && engine.volume.can_serve();
     let _step = crash::step("resume");
     // No lock is held here: resuming winds and unwinds, and new operations may arrive on this thread at once.
     for ticket in waiters {
         match &outcome {
             Ok(()) => ticket.again(),
-            // There is no room for the file, but a read can be served without.
+            // There is no room for the file, or no budget, but a read can be served without.
             Err(_) if can_serve && ticket.is_read() => {
                 ticket.read_again();
             }

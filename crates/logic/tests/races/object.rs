@@ -16,6 +16,7 @@ use crate::orders;
 use cloudsync_format::checksum::Algorithm;
 use cloudsync_format::xattr::State;
 use cloudsync_logic::allowance::Allowance;
+use cloudsync_logic::budget::Budget;
 use cloudsync_logic::config::Config;
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::host::{Buffer as _, Host as _};
@@ -109,7 +110,8 @@ fn limits() -> Config {
 
 /// Reads may recall everything.
 fn unlimited() -> Arc<Allowance> {
-    Arc::new(Allowance::new(Config::default().allowed))
+    let config = Config::default();
+    Arc::new(Allowance::new(config.allowed, Budget::new(config.budget)))
 }
 
 impl World {
