@@ -23,6 +23,7 @@ use aws_smithy_http_client::{Builder, Connector};
 use cloudsync_store::{Secret, StoreError};
 
 use crate::credentials::Rotating;
+use crate::headers::Headers;
 use crate::settings::{Account, Settings};
 
 /// Creates a client, and the credentials that it uses. Does not connect or obtain credentials yet.
@@ -66,6 +67,7 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
         .use_fips(settings.kind.fips)
         .force_path_style(settings.path_style)
         .http_client(http)
+        .interceptor(Headers::new(settings))
         .timeout_config(timeouts)
         // We retry ourselves (`Tries`), and `fetch` detects stalls: a slow volume must not count as a slow store.
         .retry_config(RetryConfig::disabled())

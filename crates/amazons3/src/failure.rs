@@ -12,7 +12,10 @@ use aws_sdk_s3::operation::RequestId;
 use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 
+use self::cause::{Refusal, of_setting};
 use crate::s3::Place;
+
+mod cause;
 
 /// The permission to read objects, and their metadata.
 pub(crate) const GET: &str = "s3:GetObject";
@@ -35,9 +38,20 @@ where
             let code = meta.code().unwrap_or_default();
             let request = service.raw().headers().get("x-amz-request-id");
             let request = request.or(meta.request_id()).unwrap_or("none");
-            let mut failure = of_answer(code, status, action, |hint| {
+            let worded = |hint: &str| {
                 format!("{text} ({code} HTTP {status}, {place}, request {request}){hint}")
-            });
+            };
+            let refusal = Refusal {
+                code,
+                status,
+                message: &text.to_lowercase(),
+                region: service.raw().headers().get("x-amz-bucket-region"),
+                action,
+            };
+            if let Some(error) = of_setting(&refusal, &place.settings, &worded) {
+                return Failure::final_(error);
+            }
+            let mut failure = of_answer(code, status, action, worded);
             // They may have been replaced; a wrong clock stays wrong.
             let keys =
                 matches!(failure.error, StoreError::BadCredentials(_)) && !is_of_the_clock(code);

@@ -3,6 +3,7 @@
 //!
 //! - [`settings`]: parses and checks the volume's options;
 //! - `client`: sets up the AWS SDK; `credentials`, `shared_files`: keys that change while the volume is mounted;
+//! - `headers`: what an object is stored as, and who pays, in the headers of requests;
 //! - `head`, `fetch`: the two requests of a [`Store`](cloudsync_store::Store);
 //! - `restore`: restores objects in a storage class that cannot be read;
 //! - `line`: how long to wait for an upload;
@@ -15,6 +16,7 @@ mod credentials;
 mod failure;
 mod fetch;
 mod head;
+mod headers;
 mod line;
 mod list;
 mod metadata;

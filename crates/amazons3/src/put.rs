@@ -24,6 +24,7 @@ mod body;
 mod parts;
 mod request;
 mod resume;
+mod tags;
 
 /// Uploads the object.
 pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Object, StoreError> {
@@ -59,6 +60,9 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         return Err(StoreError::Exists(why));
     }
     if object.size == upload.size && object.checksum == Some(upload.checksum) {
+        if upload.size > PART {
+            tags::tag(&put).await?;
+        }
         return Ok(object);
     }
     let found = object

@@ -17,11 +17,12 @@ use crate::credentials::Rotating;
 use crate::line::Line;
 use crate::settings::Settings;
 
-/// The bucket and its location, for messages, with the credentials for it.
+/// The bucket and its location, for messages, with the credentials for it and the settings that errors may name.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     text: String,
     pub(crate) credentials: Arc<Rotating>,
+    pub(crate) settings: Arc<Settings>,
 }
 
 impl Deref for Place {
@@ -41,7 +42,7 @@ impl fmt::Display for Place {
 /// A bucket, or a prefix in one.
 pub struct S3 {
     pub(crate) client: Client,
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     /// The bucket and its location, for messages.
     pub(crate) place: Place,
     /// The memory limit of uploads.
@@ -55,10 +56,14 @@ pub struct S3 {
 impl S3 {
     /// Creates a client for the bucket in the volume's options. Sends no request yet.
     pub(crate) fn new(options: &Options) -> Result<Self, StoreError> {
-        let settings = Settings::parse(options)?;
+        let settings = Arc::new(Settings::parse(options)?);
         let (client, credentials) = client(&settings)?;
         let text = settings.place();
-        let place = Place { text, credentials };
+        let place = Place {
+            text,
+            credentials,
+            settings: Arc::clone(&settings),
+        };
         Ok(Self {
             client,
             settings,

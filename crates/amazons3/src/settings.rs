@@ -14,14 +14,18 @@ use cloudsync_store::{Options, Secret, SecretSource, StoreError};
 
 pub use self::account::Account;
 use self::account::{of_error, of_list, wrong};
+pub use self::encryption::Encryption;
 use self::host::Host;
 pub use self::host::Kind;
 use self::restore::Restore;
+pub use self::stored::Stored;
 
 mod account;
 mod bucket;
+mod encryption;
 mod host;
 mod restore;
+mod stored;
 
 /// The settings of a store.
 #[derive(Clone, Debug)]
@@ -57,6 +61,10 @@ pub struct Settings {
     pub retries: u32,
     /// `restore=`, `restore-days=`, `restore-wait=`: objects that must be restored before they can be read.
     pub restore: Restore,
+    /// What new objects are stored as.
+    pub stored: Stored,
+    /// `requester-pays=on`: this account pays for requests, and not the bucket's. Default off.
+    pub requester_pays: bool,
 }
 
 const HOSTNAME: &str = option::text(option::HOSTNAME);
@@ -144,6 +152,8 @@ impl Settings {
             .number("retries", 0, 100, "a number between 0 and 100")
             .map_err(text_of)?;
         let restore = Restore::take(&mut list).map_err(text_of)?;
+        let stored = Stored::take(&mut list, host.sends_in_the_clear())?;
+        let requester_pays = list.switch("requester-pays").map_err(text_of)?;
         list.finish().map_err(text_of)?;
         Ok(Self {
             endpoint,
@@ -163,6 +173,8 @@ impl Settings {
                 .and_then(|number| number.try_into().ok())
                 .unwrap_or(8),
             restore,
+            stored,
+            requester_pays: requester_pays.unwrap_or(false),
         })
     }
 

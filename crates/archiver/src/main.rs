@@ -82,15 +82,31 @@ fn main() -> ExitCode {
 /// Sends the program's own diagnostics to standard error: warnings by default, debug with `-vv`, trace with `-vvv`.
 fn log(verbose: u8) {
     use std::io::IsTerminal;
-    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::fmt::layer;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
     let level = match verbose {
         0 | 1 => LevelFilter::WARN,
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    // At the level of trace, the SDK shows whole requests: with signatures, tokens and a customer's key.
+    let targets = [
+        "aws_sigv4",
+        "aws_smithy_runtime",
+        "aws_smithy_runtime_api",
+        "aws_runtime",
+    ]
+    .into_iter()
+    .fold(Targets::new().with_default(level), |targets, name| {
+        targets.with_target(name, level.min(LevelFilter::DEBUG))
+    });
+    let lines = layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(targets)
         .init();
 }

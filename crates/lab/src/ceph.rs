@@ -27,7 +27,7 @@ const OSD: &str = "6c61622d-636c-4f75-9473-796e63000002";
 /// How long a daemon may take to start.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// All other settings have Ceph's defaults. Without the short proposal interval, creating each of the gateway's pools
+/// There is a key for encryption, `lab-key`. All other settings have Ceph's defaults. Without the short proposal interval, creating each of the gateway's pools
 /// takes two seconds. If the OSD sent its updates at the start, it could reach the monitor before it knows the
 /// cluster's id, which is answered with "wrong fsid" and ends the OSD.
 const CONFIG: &str = "\
@@ -67,6 +67,8 @@ rgw data = DIR/rgw
 rgw thread pool size = 64
 rgw gc obj min wait = 30
 rgw gc processor period = 30
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = lab-key=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
 ";
 
 /// The keys that sign a request.
@@ -299,6 +301,31 @@ impl S3Server {
             Some(daemon) => process::signal(&self.space, daemon.pid(), signal),
             None => Err(Failure::new("the S3 server is stopped")),
         }
+    }
+
+    /// Adds a storage class, and starts the gateway again, which would not know it otherwise.
+    ///
+    /// # Errors
+    /// When a program fails, or the gateway does not start.
+    pub fn add_storage_class(&self, name: &str) -> Result<(), Failure> {
+        let place = [
+            "--placement-id",
+            "default-placement",
+            "--storage-class",
+            name,
+        ];
+        for (level, more) in [
+            ("zonegroup", &[][..]),
+            ("zone", &["--data-pool", "lab.class"]),
+        ] {
+            let command = ["-c", &self.config, level, "placement", "add"];
+            let args = [&command[..], &place, more].concat();
+            self.space
+                .run("radosgw-admin", args)
+                .and_then(Outcome::check)?;
+        }
+        self.stop_service()?;
+        self.resume_service()
     }
 
     pub(crate) fn space(&self) -> &Arc<Space> {

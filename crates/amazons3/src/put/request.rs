@@ -60,7 +60,8 @@ where
     if code == Some("NotImplemented") {
         put.store.unconditional.store(true, Ordering::Relaxed);
     }
-    let mut failure = failure::of(error, &put.store.place, failure::PUT);
+    let action = put.store.settings.stored.actions();
+    let mut failure = failure::of(error, &put.store.place, action);
     if let StoreError::Changed(why) = failure.error {
         failure.error = StoreError::Exists(why);
     }

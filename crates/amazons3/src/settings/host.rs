@@ -75,6 +75,18 @@ impl Host {
             kind: kind.unwrap_or_default(),
         })
     }
+
+    /// Whether what is sent there can be read on its way. Not if it stays on this host: a proxy there may encrypt it.
+    pub(super) fn sends_in_the_clear(&self) -> bool {
+        let Some(authority) = self.url.strip_prefix("http://") else {
+            return false;
+        };
+        let here = ["127.0.0.1", "localhost", "[::1]"];
+        let rest = here
+            .into_iter()
+            .find_map(|name| authority.strip_prefix(name));
+        !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
 }
 
 /// The name without Amazon's domain; `None`: another one's.

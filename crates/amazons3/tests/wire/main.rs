@@ -6,6 +6,7 @@
 mod credentials;
 mod delete;
 mod fuzz;
+mod headers;
 mod list;
 mod put;
 mod restore;

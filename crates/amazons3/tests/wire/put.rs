@@ -33,7 +33,7 @@ fn checksum(bytes: &[u8]) -> Checksum {
 }
 
 /// The answer to HEAD of an existing object.
-fn existing(bytes: &[u8]) -> Reply {
+pub(crate) fn existing(bytes: &[u8]) -> Reply {
     Reply::new(200)
         .header("content-length", bytes.len())
         .header("etag", "\"one\"")
