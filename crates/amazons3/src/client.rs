@@ -45,17 +45,6 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.read_timeout)
         .build();
-    let (request, response) = if settings.checksum_when_supported {
-        (
-            RequestChecksumCalculation::WhenSupported,
-            ResponseChecksumValidation::WhenSupported,
-        )
-    } else {
-        (
-            RequestChecksumCalculation::WhenRequired,
-            ResponseChecksumValidation::WhenRequired,
-        )
-    };
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(region)
@@ -72,8 +61,9 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
         // We retry ourselves (`Tries`), and `fetch` detects stalls: a slow volume must not count as a slow store.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .request_checksum_calculation(request)
-        .response_checksum_validation(response);
+        // `put` sends the checksum of the settings, and the recall compares the whole object's.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }

@@ -49,7 +49,9 @@ where
                 action,
             };
             if let Some(error) = of_setting(&refusal, &place.settings, &worded) {
-                return Failure::final_(error);
+                // Others may be in flight that do not carry it yet.
+                let passing = refusal.demands_a_checksum() && place.demand_md5();
+                return Failure { error, passing };
             }
             let mut failure = of_answer(code, status, action, worded);
             // They may have been replaced; a wrong clock stays wrong.
@@ -146,6 +148,10 @@ fn of_answer(code: &str, status: u16, action: &str, text: impl Fn(&str) -> Strin
             "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict",
             _,
         ) => passing(StoreError::Unreachable),
+        // Damaged on the way.
+        ("BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => {
+            passing(StoreError::Corrupt)
+        }
         ("NoSuchKey" | "NoSuchVersion", _) | (_, 404 | 410) => final_(StoreError::Missing, ""),
         (_, 401) => final_(StoreError::BadCredentials, ""),
         (_, 403) => {

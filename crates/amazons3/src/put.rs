@@ -21,6 +21,7 @@ use crate::s3::S3;
 
 mod attempt;
 mod body;
+mod multipart;
 mod parts;
 mod request;
 mod resume;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::Client;
 use cloudsync_store::network::memory::Memory;
@@ -15,7 +15,7 @@ use cloudsync_store::{Options, StoreError};
 use crate::client::client;
 use crate::credentials::Rotating;
 use crate::line::Line;
-use crate::settings::Settings;
+use crate::settings::{Sent, Settings};
 
 /// The bucket and its location, for messages, with the credentials for it and the settings that errors may name.
 #[derive(Clone, Debug)]
@@ -23,6 +23,25 @@ pub(crate) struct Place {
     text: String,
     pub(crate) credentials: Arc<Rotating>,
     pub(crate) settings: Arc<Settings>,
+    /// The store has refused an upload because it had no checksum that it knows.
+    demands_md5: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// Whether uploads carry Content-MD5.
+    pub(crate) fn with_md5(&self) -> bool {
+        match self.settings.checksum {
+            Sent::Md5 => true,
+            Sent::Auto => self.demands_md5.load(Ordering::Relaxed),
+            Sent::Crc(_) | Sent::None => false,
+        }
+    }
+
+    /// The store demands a checksum. Returns whether uploads carry one from now on.
+    pub(crate) fn demand_md5(&self) -> bool {
+        self.demands_md5.store(true, Ordering::Relaxed);
+        self.settings.checksum == Sent::Auto
+    }
 }
 
 impl Deref for Place {
@@ -63,6 +82,7 @@ impl S3 {
             text,
             credentials,
             settings: Arc::clone(&settings),
+            demands_md5: Arc::default(),
         };
         Ok(Self {
             client,

@@ -14,6 +14,7 @@ use cloudsync_store::{Options, Secret, SecretSource, StoreError};
 
 pub use self::account::Account;
 use self::account::{of_error, of_list, wrong};
+pub use self::checksum::Sent;
 pub use self::encryption::Encryption;
 use self::host::Host;
 pub use self::host::Kind;
@@ -22,6 +23,7 @@ pub use self::stored::Stored;
 
 mod account;
 mod bucket;
+mod checksum;
 mod encryption;
 mod host;
 mod restore;
@@ -48,9 +50,8 @@ pub struct Settings {
     pub path_style: bool,
     /// `ca=/path`: PEM file of certificate authorities to trust in addition to the system's.
     pub ca: Option<Vec<u8>>,
-    /// `checksum=when_required|when_supported`: whether requests have checksums even where they are optional. Default
-    /// `when_required`.
-    pub checksum_when_supported: bool,
+    /// `checksum=auto|crc64nvme|crc32c|crc32|md5|none`.
+    pub checksum: Sent,
     /// `connect-timeout=`, default 5s.
     pub connect_timeout: Duration,
     /// `read-timeout=`: until the first byte of a response. Default 5s.
@@ -135,10 +136,7 @@ impl Settings {
             .text("ca")
             .map(|path| certificates(&path))
             .transpose()?;
-        let choices = &["when_required", "when_supported"];
-        let checksum = list
-            .choice("checksum", choices, "when_required or when_supported")
-            .map_err(text_of)?;
+        let checksum = Sent::take(&mut list).map_err(text_of)?;
         let mut duration = |key, default| match list.duration(key).map_err(text_of)? {
             Some(time) if time.is_zero() => Err(format!("{key}: must be more than 0")),
             // The SDK does not support all durations that the syntax allows.
@@ -165,7 +163,7 @@ impl Settings {
             region,
             path_style,
             ca,
-            checksum_when_supported: checksum == Some("when_supported"),
+            checksum,
             connect_timeout,
             read_timeout,
             stall_timeout,

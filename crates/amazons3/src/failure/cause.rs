@@ -21,6 +21,17 @@ pub(super) struct Refusal<'a> {
     pub(super) action: &'a str,
 }
 
+impl Refusal<'_> {
+    /// Whether the store refuses to create an object because the request has no checksum, or none that it knows.
+    pub(super) fn demands_a_checksum(&self) -> bool {
+        let named = self.code.contains("MissingContentMD5");
+        let told = self.message.contains("content-md5") || self.message.contains("checksum");
+        let damaged = self.code.contains("BadDigest") || self.code.contains("Mismatch");
+        let creates = self.action.starts_with("s3:PutObject");
+        creates && self.status == 400 && !damaged && (named || told)
+    }
+}
+
 /// The error that a setting explains; `text` makes it of a hint. `None`: another one.
 pub(super) fn of_setting(
     refusal: &Refusal<'_>,
@@ -50,6 +61,10 @@ pub(super) fn of_setting(
         || (settings.stored.class.is_some() && says(&["storage class"]))
     {
         let hint = "; option cloudsync-store-id: storage-class= names no class of this store";
+        return Some(StoreError::Settings(text(hint)));
+    }
+    if refusal.demands_a_checksum() {
+        let hint = "; option cloudsync-store-id: checksum= chooses the checksum that is sent";
         return Some(StoreError::Settings(text(hint)));
     }
     if code == "InvalidTag" {

@@ -11,7 +11,8 @@ use cloudsync_store::{Checksum, StoreError, Tries};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::request::{self, Part, Put};
+use super::multipart::{self, Part};
+use super::request::Put;
 use super::resume::{Begun, There, is_kept};
 
 /// The number of parts of one upload in flight at once.
@@ -40,7 +41,7 @@ pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreErro
             .map_err(|failure| failure.error)?;
     }
     let id = persist(put.store.settings.retries, async || {
-        request::create(put).await
+        multipart::create(put).await
     })
     .await?;
     let begun = Begun::new(id);
@@ -51,7 +52,7 @@ pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreErro
     if let Err(error) = &done
         && !is_kept(error)
     {
-        request::abort(put, &begun.id).await;
+        multipart::abort(put, &begun.id).await;
     }
     done.map(|()| false)
 }
@@ -98,7 +99,8 @@ async fn send_all(
         let (piece, checksum) = room.read(put.upload.source, put.algorithm(), offset)?;
         sum = Some(sum.map_or(checksum, |sum| sum.then(checksum, bytes)));
         offset += bytes;
-        match begun.part(number, &piece.bytes(), checksum, &put.named(checksum)) {
+        let named = put.named(&piece.bytes(), checksum);
+        match begun.part(number, &piece.bytes(), checksum, &named) {
             There::Same(part) => {
                 done.push(*part);
                 continue;
@@ -106,7 +108,7 @@ async fn send_all(
             There::Other => return Ok(None),
             There::No => {}
         }
-        let part = Part::new(put, &begun.id, number, checksum);
+        let part = Part::new(put, &begun.id, number, named);
         under_way.spawn(send(part, piece, put.store.settings.retries));
         if under_way.len() >= AT_ONCE {
             done.extend(next(&mut under_way).await?);
@@ -152,7 +154,7 @@ async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<
     let mut tries = Tries::new(put.store.settings.retries);
     let mut first = true;
     loop {
-        match request::complete(put, id, parts.clone()).await {
+        match multipart::complete(put, id, parts.clone()).await {
             Ok(()) => return Ok(()),
             // The response to an earlier try may have been lost: then the object exists, and the upload does not.
             Err(failure) if !first && !failure.passing => {

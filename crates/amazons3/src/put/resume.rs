@@ -12,7 +12,7 @@ use cloudsync_store::network::{decode_text, persist};
 use cloudsync_store::{Checksum, StoreError};
 use md5::{Digest, Md5};
 
-use super::request::Put;
+use super::request::{Named, Put};
 use crate::failure;
 
 /// An upload and its parts by number.
@@ -75,31 +75,33 @@ impl Begun {
 
     /// Compares a part with the bytes that it should hold, by a checksum of ours if the store knows it, or else by the
     /// MD5 that its etag is.
-    pub(super) fn part(
-        &self,
-        number: i32,
-        bytes: &[u8],
-        sum: Checksum,
-        named: &[Option<String>; 3],
-    ) -> There {
+    pub(super) fn part(&self, number: i32, bytes: &[u8], sum: Checksum, named: &Named) -> There {
         let Some(part) = self.parts.get(&number) else {
             return There::No;
         };
-        let known = match sum.algorithm() {
-            Algorithm::Crc64Nvme => part.checksum_crc64_nvme(),
-            Algorithm::Crc32c => part.checksum_crc32_c(),
-            Algorithm::Crc32 => part.checksum_crc32(),
+        let of_store = [
+            part.checksum_crc64_nvme(),
+            part.checksum_crc32_c(),
+            part.checksum_crc32(),
+        ];
+        let mut sent = of_store.iter().zip(&named.0);
+        let sent = sent.find_map(|(there, sent)| Some((*there)? == sent.as_ref()?));
+        let own = match sum.algorithm() {
+            Algorithm::Crc64Nvme => of_store[0],
+            Algorithm::Crc32c => of_store[1],
+            Algorithm::Crc32 => of_store[2],
         };
+        let known = sent.or_else(|| own.map(|own| own == sum.base64()));
         let same = part.size() == i64::try_from(bytes.len()).ok()
             && match (known, part.e_tag()) {
-                (Some(known), _) => known == sum.base64(),
+                (Some(same), _) => same,
                 (None, Some(etag)) => etag.trim_matches('"') == md5(bytes),
                 (None, None) => false,
             };
         if !same {
             return There::Other;
         }
-        let [crc64, crc32c, crc32] = named.clone();
+        let Named([crc64, crc32c, crc32]) = named.clone();
         let done = CompletedPart::builder()
             .part_number(number)
             .set_e_tag(part.e_tag().map(str::to_owned))

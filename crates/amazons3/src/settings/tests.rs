@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Tests of valid settings, and of the errors for invalid ones.
 
+use cloudsync_store::checksum::Algorithm;
+
 use super::*;
 
 fn parse(options: &[(&str, &str)]) -> Result<Settings, String> {
@@ -154,13 +156,24 @@ fn list_sets_the_other_settings() {
     )
     .unwrap();
     assert_eq!(settings.region, "eu-1");
-    assert!(!settings.path_style && settings.checksum_when_supported);
+    assert!(!settings.path_style);
+    assert_eq!(settings.checksum, Sent::Crc(Algorithm::Crc64Nvme));
     assert_eq!(settings.connect_timeout, Duration::from_secs(1));
     assert_eq!(settings.read_timeout, Duration::from_secs(2));
     assert_eq!(settings.stall_timeout, Duration::from_millis(300));
     assert_eq!(settings.retries, 0);
     let settings = with_list("region=eu-1").unwrap();
-    assert!(settings.path_style && !settings.checksum_when_supported);
+    assert!(settings.path_style);
+    for (list, checksum) in [
+        ("", Sent::Auto),
+        ("checksum=when_required", Sent::Auto),
+        ("checksum=crc32", Sent::Crc(Algorithm::Crc32)),
+        ("checksum=crc32c", Sent::Crc(Algorithm::Crc32c)),
+        ("checksum=md5", Sent::Md5),
+        ("checksum=none", Sent::None),
+    ] {
+        assert_eq!(with_list(list).unwrap().checksum, checksum, "{list}");
+    }
     assert_eq!(settings.retries, 8);
 }
 

@@ -18,7 +18,7 @@ const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const LARGE: usize = (16 << 20) + 7;
 
 /// The kind of a request, by the name that Amazon gives it.
-fn kind(request: &Request) -> &'static str {
+pub(crate) fn kind(request: &Request) -> &'static str {
     let has = |word: &str| {
         let (_, query) = request.target.split_once('?').unwrap_or_default();
         query

@@ -362,7 +362,7 @@ fn take_slowly(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// The answers of a store that takes multipart uploads of `bytes`.
-fn parts_server(before: usize, request: &Request, bytes: &[u8]) -> Reply {
+pub(crate) fn parts_server(before: usize, request: &Request, bytes: &[u8]) -> Reply {
     match request.method.as_str() {
         "HEAD" if before == 0 => Reply::new(404),
         "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
