@@ -8,6 +8,7 @@
 //! - `restore`: restores objects in a storage class that cannot be read;
 //! - `line`: how long to wait for an upload;
 //! - `put`, `list`, `metadata`: the requests of the archiver ([`Archive`](cloudsync_store::Archive));
+//! - `versions`: deletes objects in buckets that keep versions;
 //! - `answer`: checks that a response matches its request; `failure`: classifies errors, and decides whether to retry.
 
 mod answer;
@@ -26,6 +27,7 @@ mod s3;
 pub mod settings;
 mod shared_files;
 mod store;
+mod versions;
 
 pub use s3::S3;
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::types::{
@@ -107,9 +108,18 @@ pub(crate) async fn delete(store: &S3, key: &str) -> Result<(), StoreError> {
         answer.map_err(|error| failure::of(&error, &store.place, DELETE))
     });
     match deleted.await {
-        Ok(_) | Err(StoreError::Missing(_)) => Ok(()),
+        Ok(answer) => {
+            hid(store, u64::from(answer.delete_marker() == Some(true)));
+            Ok(())
+        }
+        Err(StoreError::Missing(_)) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Counts deletions that only hid an object, because the bucket keeps versions.
+fn hid(store: &S3, objects: u64) {
+    store.hidden.fetch_add(objects, Ordering::Relaxed);
 }
 
 /// Removes up to 1000 objects. Returns an error for each that may still be there.
@@ -128,7 +138,8 @@ pub(crate) async fn delete_all(store: &S3, keys: &[&str]) -> Vec<(String, StoreE
     let list = objects.and_then(|objects| {
         Delete::builder()
             .set_objects(Some(objects))
-            .quiet(true)
+            // The answer shall tell which were only hidden.
+            .quiet(false)
             .build()
     });
     let list = match list {
@@ -150,11 +161,13 @@ pub(crate) async fn delete_all(store: &S3, keys: &[&str]) -> Vec<(String, StoreE
         answer.map_err(|error| failure::of(&error, &store.place, DELETE))
     });
     match deleted.await {
-        Ok(answer) => answer
-            .errors()
-            .iter()
-            .filter_map(|error| refused(store, error))
-            .collect(),
+        Ok(answer) => {
+            let marked = answer.deleted().iter();
+            let marked = marked.filter(|one| one.delete_marker() == Some(true));
+            hid(store, marked.count() as u64);
+            let errors = answer.errors().iter();
+            errors.filter_map(|error| refused(store, error)).collect()
+        }
         Err(error) => all(error),
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_sdk_s3::Client;
 use cloudsync_store::network::memory::Memory;
@@ -70,6 +70,8 @@ pub struct S3 {
     pub(crate) line: Arc<Line>,
     /// The store has reported that it does not support conditional requests.
     pub(crate) unconditional: AtomicBool,
+    /// How many deleted objects the bucket keeps as hidden versions.
+    pub(crate) hidden: AtomicU64,
 }
 
 impl S3 {
@@ -91,6 +93,7 @@ impl S3 {
             memory: Memory::default(),
             line: Arc::default(),
             unconditional: AtomicBool::new(false),
+            hidden: AtomicU64::new(0),
         })
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cloudsync_store::network::{Circle, in_pages, runtime};
@@ -18,6 +19,7 @@ use crate::list;
 use crate::put::put;
 use crate::restore::{Watched, bulk, restore};
 use crate::s3::S3;
+use crate::versions;
 
 /// The name of the runtime's threads.
 const THREADS: &str = "glfs_css3";
@@ -78,7 +80,12 @@ impl Archive for S3 {
     }
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
-        runtime(THREADS)?.block_on(list::delete(self, key))
+        let runtime = runtime(THREADS)?;
+        if self.settings.delete_versions {
+            runtime.block_on(versions::delete(self, key))
+        } else {
+            runtime.block_on(list::delete(self, key))
+        }
     }
 
     fn delete_all(&self, keys: &[&str]) -> Vec<(String, StoreError)> {
@@ -86,13 +93,19 @@ impl Archive for S3 {
         // The request is XML, in which a key with other characters could turn into another key.
         let plain = |key: &&str| key.chars().all(|c| matches!(c, ' '..='~'));
         let failed = match runtime(THREADS) {
-            Ok(runtime) if keys.iter().all(plain) => runtime.block_on(list::delete_all(self, keys)),
+            Ok(runtime) if keys.iter().all(plain) && !self.settings.delete_versions => {
+                runtime.block_on(list::delete_all(self, keys))
+            }
             _ => return keys.iter().filter_map(one).collect(),
         };
         // Some servers cannot delete several objects, or not with the checksum that the SDK sends. What else they refuse,
         // they refuse again, with a better reason.
         let again = failed.iter().map(|(key, _)| key.as_str());
         again.filter_map(|key| one(&key)).collect()
+    }
+
+    fn hidden(&self) -> u64 {
+        self.hidden.load(Ordering::Relaxed)
     }
 
     fn unfinished(

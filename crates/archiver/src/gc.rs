@@ -54,6 +54,8 @@ struct Summary {
     unreferenced: u64,
     unreferenced_bytes: u64,
     deleted: u64,
+    /// Deleted, but kept by the store as a hidden version.
+    hidden: u64,
     /// Unreferenced, but not for the grace period.
     waiting: u64,
     /// Modified within the grace period, and therefore not examined.
@@ -139,6 +141,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     };
     let unfinished = unfinished.map_err(place)?;
     summary.unfinished_uploads = unfinished.len() as u64;
+    summary.hidden = store.hidden();
     for key in unfinished {
         screen.event(&Event::new("unfinished upload", Path::new(&key)));
     }
@@ -155,6 +158,13 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         summary.unfinished_uploads,
         if args.delete { " removed" } else { "" }
     );
+    if summary.hidden > 0 {
+        line += &format!(
+            "; the bucket keeps hidden versions of {} deleted objects: versions=delete in cloudsync-store-id or a \
+             lifecycle rule of the bucket removes them",
+            summary.hidden
+        );
+    }
     line += &ending(summary.stopped.as_deref());
     screen.summary(&line, &summary);
     Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))

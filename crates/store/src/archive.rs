@@ -107,6 +107,11 @@ pub trait Archive: Store {
         keys.iter().filter_map(failed).collect()
     }
 
+    /// How many of the objects that were removed so far the store keeps as a hidden version, which still costs money.
+    fn hidden(&self) -> u64 {
+        0
+    }
+
     /// Keys of uploads that were started more than `age` ago and never completed; aborts them if `remove`. Their parts
     /// appear in no listing, but occupy space.
     ///

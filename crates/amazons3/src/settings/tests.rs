@@ -182,6 +182,8 @@ fn invalid_list_items_are_refused_by_name() {
     for (list, name) in [
         ("reggion=eu-1", "unknown setting 'reggion'"),
         ("path-style=maybe", "'path-style=maybe'"),
+        ("versions=all", "'versions=all'"),
+        ("requester-pays=me", "'requester-pays=me'"),
         ("checksum=always", "'checksum=always'"),
         ("read-timeout=0s", "read-timeout"),
         ("retries=101", "'retries=101'"),

@@ -19,4 +19,5 @@ mod scene;
 mod sparse;
 mod store;
 mod terminal;
+mod versions;
 mod writers;
