@@ -163,7 +163,7 @@ if command -v npm >/dev/null && command -v pip3 >/dev/null; then
     export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators
     if step 'emulators' 300 none scripts/emulators.sh "$CLOUDSYNC_EMULATORS"; then
         step 'tests against emulators' 600 sum "$cargo" test --workspace --locked \
-            --features cloudsync-objectstore/emulators --test emulators
+            --features cloudsync-objectstore/emulators,cloudsync-amazons3/emulators --test emulators
     fi
 else
     printf '\n== tests against emulators\nnot run: the emulators need npm and pip3, which are not installed\n'

@@ -148,6 +148,7 @@ fn of_answer(code: &str, status: u16, action: &str, text: impl Fn(&str) -> Strin
             "RequestTimeout" | "InternalError" | "OperationAborted" | "ConditionalRequestConflict",
             _,
         ) => passing(StoreError::Unreachable),
+        ("NotImplemented", _) | (_, 501) => final_(StoreError::Other, "; the store cannot do this"),
         // Damaged on the way.
         ("BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _) => {
             passing(StoreError::Corrupt)
@@ -169,6 +170,17 @@ fn of_answer(code: &str, status: u16, action: &str, text: impl Fn(&str) -> Strin
         (_, 408 | 500..) => passing(StoreError::Unreachable),
         _ => final_(StoreError::Other, ""),
     }
+}
+
+/// Whether the store says that it cannot do what was asked for.
+pub(crate) fn is_not_implemented<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+) -> bool {
+    let code = error
+        .as_service_error()
+        .and_then(|error| error.meta().code());
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    code == Some("NotImplemented") || status == Some(501)
 }
 
 /// Whether the store gave no reason, as in a response to HEAD, which has no body.

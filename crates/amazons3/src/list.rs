@@ -213,10 +213,19 @@ pub(crate) async fn unfinished(
                 .encoding_type(EncodingType::Url)
                 .set_key_marker(marker.0.clone())
                 .set_upload_id_marker(marker.1.clone());
-            let page = request.send().await;
-            page.map_err(|error| failure::of(&error, &store.place, "s3:ListBucketMultipartUploads"))
-        })
-        .await?;
+            match request.send().await {
+                // Then it cannot be told what a failed upload has left there.
+                Err(error) if failure::is_not_implemented(&error) => Ok(None),
+                Err(error) => {
+                    let action = "s3:ListBucketMultipartUploads";
+                    Err(failure::of(&error, &store.place, action))
+                }
+                Ok(page) => Ok(Some(page)),
+            }
+        });
+        let Some(page) = page.await? else {
+            return Ok(found);
+        };
         for upload in page.uploads() {
             if let Some(key) = abandoned(store, upload, before) {
                 if remove {

@@ -68,7 +68,7 @@ pub struct S3 {
     pub(crate) memory: Memory,
     /// The speed of uploads.
     pub(crate) line: Arc<Line>,
-    /// The store has reported that it does not support conditional requests.
+    /// The store does not support conditional requests: the settings say so, or it has reported it.
     pub(crate) unconditional: AtomicBool,
     /// How many deleted objects the bucket keeps as hidden versions.
     pub(crate) hidden: AtomicU64,
@@ -79,6 +79,7 @@ impl S3 {
     pub(crate) fn new(options: &Options) -> Result<Self, StoreError> {
         let settings = Arc::new(Settings::parse(options)?);
         let (client, credentials) = client(&settings)?;
+        let unconditional = !settings.conditional_writes;
         let text = settings.place();
         let place = Place {
             text,
@@ -92,7 +93,7 @@ impl S3 {
             place,
             memory: Memory::default(),
             line: Arc::default(),
-            unconditional: AtomicBool::new(false),
+            unconditional: AtomicBool::new(unconditional),
             hidden: AtomicU64::new(0),
         })
     }

@@ -66,6 +66,8 @@ pub struct Settings {
     pub stored: Stored,
     /// `requester-pays=on`: this account pays for requests, and not the bucket's. Default off.
     pub requester_pays: bool,
+    /// `conditional-writes=on|off`: whether the store can be asked to put an object only if the key has none. Default on.
+    pub conditional_writes: bool,
     /// `versions=keep|delete`: whether objects are deleted with all versions that the bucket keeps. Default keep.
     pub delete_versions: bool,
 }
@@ -154,6 +156,7 @@ impl Settings {
         let restore = Restore::take(&mut list).map_err(text_of)?;
         let stored = Stored::take(&mut list, host.sends_in_the_clear())?;
         let requester_pays = list.switch("requester-pays").map_err(text_of)?;
+        let conditional_writes = list.switch("conditional-writes").map_err(text_of)?;
         let versions = list.choice("versions", &["keep", "delete"], "keep or delete");
         let versions = versions.map_err(text_of)?;
         list.finish().map_err(text_of)?;
@@ -177,6 +180,7 @@ impl Settings {
             restore,
             stored,
             requester_pays: requester_pays.unwrap_or(false),
+            conditional_writes: conditional_writes.unwrap_or(true),
             delete_versions: versions == Some("delete"),
         })
     }

@@ -22,13 +22,15 @@
 // A test can only fail on an error.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 pub mod archives;
 mod memory;
 pub mod reads;
 mod subject;
 
 pub use memory::{Bytes, Memory, pattern};
-pub use subject::Subject;
+pub use subject::{Lack, Subject};
 
 /// Defines the tests of [`mod@reads`] for a value of a type that implements [`Subject`].
 #[macro_export]
@@ -91,7 +93,7 @@ macro_rules! tests {
         $(
             #[test]
             fn $name() {
-                $crate::run($subject, $crate::$suite::$name);
+                $crate::run($subject, stringify!($name), $crate::$suite::$name);
             }
         )*
     };
@@ -99,6 +101,20 @@ macro_rules! tests {
 
 /// Not for direct use.
 #[doc(hidden)]
-pub fn run<S: Subject>(subject: S, test: fn(&S)) {
-    subject.wrap(test);
+pub fn run<S: Subject>(subject: S, name: &str, test: fn(&S)) {
+    let lack = subject
+        .lacks()
+        .into_iter()
+        .find(|(lacking, _)| *lacking == name);
+    match lack {
+        None => subject.wrap(test),
+        Some((_, Lack::Sometimes)) => {}
+        Some((_, Lack::Always)) => {
+            let failed = catch_unwind(AssertUnwindSafe(|| subject.wrap(test))).is_err();
+            assert!(
+                failed,
+                "{name} is fulfilled, and need not be listed as lacking"
+            );
+        }
+    }
 }

@@ -3,6 +3,15 @@
 
 use cloudsync_store::{Options, Store};
 
+/// How a back-end does not fulfil a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Never: the test must fail.
+    Always,
+    /// Depending on the order of events: the test is not run.
+    Sometimes,
+}
+
 /// A store under test, and access to its back-end that bypasses the store. Cheap to create: every test creates one.
 pub trait Subject: Send + Sync + Sized + 'static {
     /// The store.
@@ -30,6 +39,12 @@ pub trait Subject: Send + Sync + Sized + 'static {
     /// Whether the back-end can distinguish this key from all others. Keys for which it cannot must be missing objects.
     fn can_name(&self, _key: &str) -> bool {
         true
+    }
+
+    /// Requirements that this back-end is known not to fulfil. A test of one that it never fulfils must fail, so that the
+    /// list stays true.
+    fn lacks(&self) -> Vec<(&'static str, Lack)> {
+        Vec::new()
     }
 
     /// Runs a test in an environment that can reach the back-end. Threads that the test starts inherit it.

@@ -35,7 +35,8 @@ pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
         .set_metadata(Some(put.metadata.clone()))
         .set_checksum_type(put.of_the_whole().then_some(ChecksumType::FullObject))
         .set_checksum_algorithm(algorithm);
-    let answer = request.send().await.map_err(|error| meaning(put, &error))?;
+    let answer = request.send().await;
+    let answer = answer.map_err(|error| meaning(put, &error, false))?;
     answer.upload_id.ok_or_else(|| {
         let why = format!("the store returned no upload id ({})", put.store.place);
         Failure::final_(StoreError::Other(why))
@@ -131,12 +132,14 @@ pub(super) async fn complete(
     let checksum = put.upload.checksum;
     let [crc64, crc32c, crc32] = ALGORITHMS
         .map(|algorithm| (of_the_whole && algorithm == put.algorithm()).then(|| checksum.base64()));
+    let condition = put.only_if_none();
+    let conditional = condition.is_some();
     let request = put.store.client.complete_multipart_upload();
     let request = request
         .bucket(&put.store.settings.bucket)
         .key(put.store.settings.key(put.key))
         .upload_id(id)
-        .set_if_none_match(put.only_if_none())
+        .set_if_none_match(condition)
         .set_checksum_type(whole)
         .set_checksum_crc64_nvme(crc64)
         .set_checksum_crc32_c(crc32c)
@@ -154,7 +157,8 @@ pub(super) async fn complete(
         ))
         .send()
         .await;
-    sent.map(drop).map_err(|error| meaning(put, &error))
+    sent.map(drop)
+        .map_err(|error| meaning(put, &error, conditional))
 }
 
 /// Aborts an upload. If that fails too, `gc` finds it later.

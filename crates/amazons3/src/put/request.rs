@@ -62,22 +62,21 @@ pub(super) fn patient(connect: Duration, read: Option<Duration>) -> Builder {
     Config::builder().timeout_config(timeouts.build())
 }
 
-/// Classifies the failure of a request that should have created an object.
+/// Classifies the failure of a request that should have created an object. `conditional`: only if there was none.
 pub(super) fn meaning<E>(
     put: &Put<'_>,
     error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+    conditional: bool,
 ) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let code = error
-        .as_service_error()
-        .and_then(|error| error.meta().code());
-    if code == Some("NotImplemented") {
-        put.store.unconditional.store(true, Ordering::Relaxed);
-    }
     let action = put.store.settings.stored.actions();
     let mut failure = failure::of(error, &put.store.place, action);
+    if conditional && failure::is_not_implemented(error) {
+        put.store.unconditional.store(true, Ordering::Relaxed);
+        failure.passing = true;
+    }
     if let StoreError::Changed(why) = failure.error {
         failure.error = StoreError::Exists(why);
     }
@@ -156,7 +155,8 @@ pub(super) async fn put_object(
     attempt: &Attempt<'_>,
 ) -> Result<Option<String>, Failure> {
     let condition = put.only_if_none();
-    if condition.is_none() {
+    let conditional = condition.is_some();
+    if !conditional {
         put.refuse_existing().await?;
     }
     let Named([crc64, crc32c, crc32]) = put.named(&piece.bytes(), put.upload.checksum);
@@ -186,5 +186,5 @@ pub(super) async fn put_object(
         .send();
     let sent = attempt.watch(sent).await?;
     sent.map(|answer| answer.e_tag().map(str::to_owned))
-        .map_err(|error| meaning(put, &error))
+        .map_err(|error| meaning(put, &error, conditional))
 }

@@ -9,6 +9,7 @@ mod delete;
 mod fuzz;
 mod headers;
 mod list;
+mod oddities;
 mod put;
 mod restore;
 mod server;
