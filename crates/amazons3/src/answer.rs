@@ -42,6 +42,22 @@ pub(crate) fn bytes_to_skip(
     }
 }
 
+/// Whether a proxy has compressed the response, so that its bytes are not the object's. An object that was uploaded as
+/// compressed has such a header, too, but a response with it has a length, which a proxy cannot know in advance.
+pub(crate) fn is_compressed(encoding: Option<&str>, content_length: Option<i64>) -> bool {
+    let mut names = encoding.into_iter().flat_map(|text| text.split(','));
+    let changes = |name: &str| {
+        let name = name.trim().to_ascii_lowercase();
+        !["", "identity", "aws-chunked"].contains(&name.as_str())
+    };
+    names.any(changes) && content_length.is_none()
+}
+
+/// An etag without what servers and proxies write differently: quotes, and the mark of a weak one.
+pub(crate) fn bare_etag(etag: &str) -> &str {
+    etag.trim_start_matches("W/").trim_matches('"')
+}
+
 /// Parses `bytes 0-99/100` or `bytes 0-99/*`.
 fn parse(text: &str) -> Option<(Range<u64>, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -93,6 +109,25 @@ mod tests {
                 "{range:?} {length:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_what_a_proxy_has_compressed_is_refused() {
+        for (encoding, length, refused) in [
+            (None, None, false),
+            (Some("gzip"), None, true),
+            (Some("aws-chunked, BR"), None, true),
+            (Some("gzip"), Some(100), false),
+            (Some("aws-chunked"), None, false),
+            (Some("identity"), None, false),
+            (Some(""), None, false),
+        ] {
+            assert_eq!(is_compressed(encoding, length), refused, "{encoding:?}");
+        }
+        for etag in ["abc", "\"abc\"", "W/\"abc\""] {
+            assert_eq!(bare_etag(etag), "abc");
+        }
+        assert_ne!(bare_etag("\"abc-2\""), "abc");
     }
 
     const CORPUS: &[&str] = &[

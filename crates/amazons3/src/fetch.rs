@@ -14,7 +14,7 @@ use cloudsync_store::network::while_wanted;
 use cloudsync_store::{Checksum, Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
-use crate::answer::bytes_to_skip;
+use crate::answer::{bare_etag, bytes_to_skip, is_compressed};
 use crate::failure;
 use crate::metadata::CHECKSUM_METADATA;
 use crate::s3::S3;
@@ -49,6 +49,10 @@ pub(crate) async fn fetch(
     Ok(())
 }
 
+fn strong(etag: &str) -> &str {
+    etag.trim_start_matches("W/")
+}
+
 /// Sends one GET. Removes the bytes passed to the sink from the front of `left`.
 async fn once(
     store: &S3,
@@ -61,17 +65,27 @@ async fn once(
     let request = request
         .key(store.settings.key(key))
         .range(format!("bytes={}-{}", left.start, left.end - 1))
-        .set_if_match(object.etag.clone());
+        // A weak one never matches; a proxy has made it weak.
+        .set_if_match(object.etag.as_deref().map(strong).map(str::to_owned));
     let answer = while_wanted(sink, request.send())
         .await
         .map_err(Failure::final_)?;
     let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
 
     if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
-        && etag != now
+        && bare_etag(etag) != bare_etag(now)
     {
         let why = format!("version {now} instead of {etag} ({})", store.place);
         return Err(Failure::final_(StoreError::Changed(why)));
+    }
+    let encoding = answer.content_encoding();
+    if is_compressed(encoding, answer.content_length()) {
+        let encoding = encoding.unwrap_or_default();
+        let why = format!(
+            "the response was compressed on its way ({encoding}), which the proxy before the store must not do ({})",
+            store.place
+        );
+        return Err(Failure::final_(StoreError::Other(why)));
     }
     let mut skip = bytes_to_skip(
         left,

@@ -97,6 +97,19 @@ impl Intercept for Headers {
         }
         Ok(())
     }
+
+    /// Not signed, because proxies change it.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // An object's bytes are wanted as they are.
+        let headers = context.request_mut().headers_mut();
+        headers.try_insert("accept-encoding", "identity")?;
+        Ok(())
+    }
 }
 
 /// Without values, because one of them is a key.
