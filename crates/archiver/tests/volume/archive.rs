@@ -190,3 +190,17 @@ fn directory_can_be_the_store() {
         "{output}"
     );
 }
+
+/// Law 7: the headers of requests have signatures, tokens and a customer's key.
+#[test]
+fn the_most_verbose_log_shows_no_request() {
+    let scene = Scene::new("verbose");
+    scene.write("file", b"bytes");
+    let outcome = scene.cloudsync(&["-vvv", "archive", "--older-than=0s", &scene.brick(0)]);
+    assert!(outcome.success(), "{outcome}");
+    let log = outcome.to_string();
+    assert!(log.contains("TRACE"), "{log}");
+    for word in ["Signature=", "authorization", "x-amz-content-sha256"] {
+        assert!(!log.contains(word), "{word}: {log}");
+    }
+}
