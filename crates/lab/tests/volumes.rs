@@ -55,7 +55,7 @@ fn single_brick_volume() {
     assert_eq!(lab.run("cat", [&inside]).unwrap().check().unwrap(), "bytes");
 
     assert!(mount.frames().unwrap().contains("Stack"));
-    assert!(mount.statedump().unwrap().contains("[mallinfo]"));
+    assert!(mount.statedump().unwrap().contains("[active graph - "));
     assert!(mount.log().contains("switched to graph"));
     assert!(mount.alive());
 
