@@ -20,6 +20,7 @@ pub fn metrics(engine: &Engine) -> String {
     let reads = objects.unwrap_or(0) + volume.readings.waiting().unwrap_or(0);
     let (memory, connections) = LIMITS.used();
     let config = volume.config();
+    let [budget, spent, reserved, _] = volume.allowance.budget.report().unwrap_or_default();
     let queued = workers::SMALL.waiting() + workers::LARGE.waiting();
     let store = volume.store();
     let count = |number: usize| number as u64;
@@ -32,6 +33,7 @@ pub fn metrics(engine: &Engine) -> String {
         connections: (count(connections), count(config.connections)),
         small_files: (count(DEPTHS.small()), count(config.recalls)),
         parts: (count(DEPTHS.parts()), count(config.ranges)),
+        budget: (spent + reserved, budget),
         without_memory: LIMITS.refused(),
         brick_disconnects: volume.bricks.disconnects(),
         store: store.map_or_else(String::new, |store| store.name().to_owned()),

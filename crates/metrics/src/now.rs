@@ -29,6 +29,8 @@ pub struct Now {
     pub small_files: (u64, u64),
     /// Parts of large files that are fetched at once, and the most.
     pub parts: (u64, u64),
+    /// Bytes spent or set aside of the budget, and the budget; 0 if there is none.
+    pub budget: (u64, u64),
     /// How often no connection was opened because memory was used up.
     pub without_memory: u64,
     /// How often a brick's connection was lost.
@@ -47,6 +49,8 @@ pub(crate) struct Gauged {
     memory_limit: Gauge,
     connections: Gauge,
     connections_limit: Gauge,
+    budget: Gauge,
+    budget_limit: Gauge,
     depth: Gauges,
     depth_limit: Gauges,
     without_memory: Counter,
@@ -76,6 +80,18 @@ impl Gauged {
                 "Requests that fetch parts of objects, in all volumes of the process",
             ),
             connections_limit: build.gauge("connections_limit", "The most"),
+            budget: build.of(
+                Unit::Bytes,
+                "budget",
+                "Fetched from the store in the budget's window, or set aside for recalls",
+                Gauge::default(),
+            ),
+            budget_limit: build.of(
+                Unit::Bytes,
+                "budget_limit",
+                "The most; 0: no limit",
+                Gauge::default(),
+            ),
             depth: build.one(
                 "depth",
                 "How many small files or parts of large ones are fetched at once where that brings more",
@@ -106,6 +122,8 @@ impl Gauged {
         set(&self.memory_limit, now.memory.1);
         set(&self.connections, now.connections.0);
         set(&self.connections_limit, now.connections.1);
+        set(&self.budget, now.budget.0);
+        set(&self.budget_limit, now.budget.1);
         for (what, (depth, most)) in [("small_files", now.small_files), ("parts", now.parts)] {
             set(&self.depth.get_or_create(&[("of", what)]), depth);
             set(&self.depth_limit.get_or_create(&[("of", what)]), most);

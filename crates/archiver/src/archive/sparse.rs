@@ -28,7 +28,8 @@ const MOST: usize = 4096;
 /// The holes of a file that has fewer blocks than its size needs, in bytes and in order. None if the bricks do not know.
 pub(super) fn holes(file: &File, data: &Metadata) -> Vec<Range<u64>> {
     let mut holes = Vec::new();
-    if !is_sparse(data) {
+    // Some file systems have told of holes where bytes were not yet on the disk: ZFS did.
+    if !is_sparse(data) || file.sync_all().is_err() {
         return holes;
     }
     let mut at = 0;

@@ -145,7 +145,12 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
         );
     }
     let over_budget = matches!(outcome, Err(Failure::OverBudget(_)));
-    let full = matches!(&outcome, Err(failure) if is_full(failure.errno()) && !over_budget);
+    let full = match &outcome {
+        // A store that answers the same errno says nothing about the bricks.
+        Err(Failure::Brick { errno, .. }) => is_full(*errno),
+        Err(Failure::TooLarge(_)) => true,
+        _ => false,
+    };
     // A file larger than its bricks does not mean that the bricks are full.
     if full && !matches!(outcome, Err(Failure::TooLarge(_))) {
         *lock(&engine.full) = Some(Instant::now());
