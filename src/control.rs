@@ -3,6 +3,7 @@
 //! | name | permitted to | effect |
 //! |---|---|---|
 //! | get `glusterfs.cloudsync.metrics` of the volume's root | root | returns what the client has counted ([`crate::report`]) |
+//! | get `glusterfs.cloudsync.jobs` of the volume's root | root | returns the client's jobs and who waits for them |
 //! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
 //! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
@@ -69,9 +70,13 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
     let inode = ticket.inode();
     let inode = inode.ok_or(Failure::NO_MEMORY)?;
     let uid = ticket.arguments().uid();
-    if ticket.arguments().name() == command::METRICS {
+    let name = ticket.arguments().name();
+    if commands::is_about_client(name) {
         return match (uid, inode.gfid() == Gfid::ROOT) {
-            (0, true) => text(command::METRICS, &report::metrics(engine)),
+            (0, true) if name == command::JOBS => {
+                text(name, &report::jobs(engine).map_err(refused)?)
+            }
+            (0, true) => text(name, &report::metrics(engine)),
             (0, false) => Err(refused(Errno::ENODATA)),
             _ => Err(refused(Errno::EPERM)),
         };

@@ -55,7 +55,7 @@ pub fn classify(arguments: &Arguments<'_>) -> Class {
         }
         fop::GF_FOP_GETXATTR | fop::GF_FOP_FGETXATTR => match arguments.name() {
             name if name.is_empty() => Class::List,
-            name if name == cloudsync_format::command::METRICS => class,
+            name if commands::is_about_client(name) => class,
             name if commands::is_asked(name) && !arguments.is_not_a_file() => class,
             name if name == dosattrib::NAME
                 && process::is_samba()

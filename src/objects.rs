@@ -12,6 +12,7 @@ use crate::host::xlator::{Entered, Xlator};
 use crate::plugin::store::LoadedStore;
 use crate::sys::glusterfs_fop_t as fop;
 use crate::work::workers;
+use cloudsync_format::jobs::Waiter;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::host::{self, Host, NoThread, Pool};
@@ -101,6 +102,24 @@ impl host::Ticket<Gluster> for Ticket {
             self.fop(),
             fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE | fop::GF_FOP_OPEN
         )
+    }
+
+    fn who(&self) -> Waiter {
+        let arguments = self.arguments();
+        let what = match self.fop() {
+            fop::GF_FOP_READ => "read",
+            fop::GF_FOP_WRITE => "write",
+            fop::GF_FOP_OPEN => "open",
+            fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => "truncate",
+            fop::GF_FOP_LOOKUP => "lookup",
+            fop::GF_FOP_STAT | fop::GF_FOP_FSTAT => "stat",
+            _ => "other",
+        };
+        Waiter {
+            pid: arguments.pid(),
+            uid: arguments.uid(),
+            what: what.to_owned(),
+        }
     }
 
     fn offset(&self) -> u64 {

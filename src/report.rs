@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a client tells about itself: its metrics, with the loads of this moment. Waits for no lock that a stuck job could
+//! What a client tells about itself: its metrics, with the loads of this moment, and its jobs. Waits for no lock that a stuck job could
 //! hold: an administrator asks while operations hang.
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::jobs;
+use cloudsync_logic::errno::Errno;
 use cloudsync_logic::objects::depths::DEPTHS;
 use cloudsync_logic::objects::limits::LIMITS;
 use cloudsync_metrics::now::Now;
@@ -38,4 +40,34 @@ pub fn metrics(engine: &Engine) -> String {
         brick_disconnects: volume.bricks.disconnects(),
         store: store.map_or_else(String::new, |store| store.name().to_owned()),
     })
+}
+
+/// The client's jobs: lines of [`cloudsync_format::jobs`], the longest-running first, as many as an attribute holds.
+///
+/// # Errors
+/// EAGAIN: they cannot be determined without blocking.
+pub fn jobs(engine: &Engine) -> Result<String, Errno> {
+    // An attribute holds 64 KiB.
+    const MOST: usize = 60 << 10;
+    /// More are not listed.
+    const WAITERS: usize = 32;
+    let mut lines = String::new();
+    for job in engine.jobs().ok_or(Errno::EAGAIN)? {
+        let mut waiters = job.waiters();
+        waiters.extend(engine.volume.objects.waiters(job.gfid));
+        waiters.truncate(WAITERS);
+        let line = jobs::Job {
+            gfid: job.gfid.to_string(),
+            progress: job.progress(),
+            milliseconds: u64::try_from(job.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            waiters,
+            path: job.inode.path(),
+        };
+        let line = line.to_string() + "\n";
+        if lines.len() + line.len() > MOST {
+            break;
+        }
+        lines += &line;
+    }
+    Ok(lines)
 }

@@ -37,3 +37,9 @@ pub fn command(dict: DictRef<'_>) -> Option<Command> {
 pub fn is_asked(name: &CStr) -> bool {
     name == command::STATE || name == command::CANCEL
 }
+
+/// Whether a getxattr of this name asks about the client, not about a file.
+#[must_use]
+pub fn is_about_client(name: &CStr) -> bool {
+    name == command::METRICS || name == command::JOBS
+}

@@ -95,19 +95,21 @@ fn a_client_counts_what_it_does() {
 fn only_root_asks_and_only_the_root_directory_answers() {
     let scene = Scene::new("metrics-root");
     scene.write("folder/file", b"bytes");
-    for name in ["folder", "folder/file"] {
-        let path = scene.path(name);
-        let answer = scene.within("the metrics", move || xattr::get(path, NAME));
-        assert!(answer.unwrap().is_none(), "{name}");
-    }
     let root = scene.mount().inside().display().to_string();
-    let nobody = format!(
-        "setpriv --reuid 65534 --regid 65534 --clear-groups getfattr --only-values -n {NAME} {root} || echo refused"
-    );
-    assert_eq!(lab().sh(&nobody).unwrap().trim(), "refused");
+    for attribute in [NAME, "glusterfs.cloudsync.jobs"] {
+        for name in ["folder", "folder/file"] {
+            let path = scene.path(name);
+            let answer = scene.within("the metrics", move || xattr::get(path, attribute));
+            assert!(answer.unwrap().is_none(), "{name}");
+        }
+        let nobody = format!(
+            "setpriv --reuid 65534 --regid 65534 --clear-groups getfattr --only-values -n {attribute} {root} || echo refused"
+        );
+        assert_eq!(lab().sh(&nobody).unwrap().trim(), "refused");
+    }
     // Not listed, so that no program copies it.
     let list = lab().sh(&format!("getfattr -m - {root}")).unwrap();
-    assert!(!list.contains("metrics"), "{list}");
+    assert!(!list.contains("cloudsync"), "{list}");
 }
 
 #[test]

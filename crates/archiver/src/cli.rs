@@ -10,11 +10,13 @@ use clap_complete::Shell;
 use cloudsync_format::option;
 
 mod archive;
+mod look;
 mod metrics;
 mod restore;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
+pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
 pub(crate) use restore::{RestoreArgs, Tier};
 use values::{bytes, duration, jobs, secret};
@@ -93,6 +95,10 @@ pub(crate) enum Command {
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
+    /// List the files that a mount is recalling, and who waits for them
+    Jobs(JobsArgs),
+    /// Watch a mount's recalls: progress, rates, waiters, store
+    Top(TopArgs),
     /// Print, write or serve the metrics of mounts
     Metrics(MetricsArgs),
     /// Check that this node has the translator and the plugins, in the right versions

@@ -2,6 +2,7 @@
 //! `cloudsync`: archives files to the volume's store, recalls them, and checks that files and objects agree.
 //!
 //! - [`cli`]: the command line; [`exit`]: errors and exit codes; [`report`]: output; [`interrupt`]: signals; [`child`]: other programs;
+//! - [`client`]: asks a mount about itself;
 //! - [`outage`]: when a run should stop because of the store; [`replace`]: files that other programs read;
 //! - [`volume`]: finds the volume of a path and mounts it; [`remote`]: opens its store; [`lock`]: one run per brick;
 //! - [`crawl`]: finds, selects and sorts files;
@@ -16,10 +17,12 @@ mod archive;
 mod check;
 mod child;
 mod cli;
+mod client;
 mod crawl;
 mod exit;
 mod gc;
 mod interrupt;
+mod jobs;
 mod kept;
 mod leave;
 mod lock;
@@ -35,6 +38,7 @@ mod replace;
 mod report;
 mod restore;
 mod status;
+mod top;
 mod verify;
 mod volume;
 
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Command::PrepareOff(args) => leave::command(args, &cli.output),
         Command::KeepOn { volume } => leave::guard::command(volume),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
+        Command::Jobs(args) => jobs::command(args, &cli.output),
+        Command::Top(args) => top::command(args, &cli.output),
         Command::Metrics(args) => metrics::command(args),
         Command::Check(args) => check::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),

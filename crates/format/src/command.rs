@@ -8,6 +8,8 @@ use std::ffi::CStr;
 pub const STATE: &CStr = c"glusterfs.cloudsync.state";
 /// Get, by root, of the mount's root: the client's metrics, as OpenMetrics text.
 pub const METRICS: &CStr = c"glusterfs.cloudsync.metrics";
+/// Get, by root, of the mount's root: the client's jobs, as lines of [`crate::jobs`].
+pub const JOBS: &CStr = c"glusterfs.cloudsync.jobs";
 /// Set: start a recall, without waiting for it.
 pub const RECALL: &CStr = c"glusterfs.cloudsync.recall";
 /// Set or get: cancel the recall that this client is running. A get does not need the inode's lock in the kernel, which

@@ -20,6 +20,7 @@ pub mod claim;
 pub mod command;
 pub mod dosattrib;
 pub mod holes;
+pub mod jobs;
 pub mod object;
 pub mod option;
 pub mod record;

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::jobs::Waiter;
 use std::fmt::Debug;
 
 use crate::errno::Errno;
@@ -110,6 +111,9 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
 
     /// Whether it can truncate a file: by path, by descriptor or with `O_TRUNC`.
     fn truncates(&self) -> bool;
+
+    /// Who waits, for an administrator.
+    fn who(&self) -> Waiter;
 
     /// The offset of a read.
     fn offset(&self) -> u64;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cloudsync_format::command::METRICS;
 use cloudsync_metrics::gather::gather;
 
-use crate::crawl::text;
+use crate::client;
 
 /// How long a client may take. Prometheus gives up after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -64,20 +64,13 @@ impl Client {
         let (send, receive) = channel();
         let (mount, asking) = (self.mount.clone(), Arc::clone(&self.asking));
         thread::spawn(move || {
-            let answer = metrics(&mount);
+            let answer = client::ask(&mount, METRICS);
             asking.store(false, Ordering::Release);
             // Nobody waits for a late answer.
             let _late = send.send(answer);
         });
         Some(receive)
     }
-}
-
-fn metrics(mount: &Path) -> io::Result<String> {
-    let value = xattr::get(mount, text(METRICS))?;
-    let none = || io::Error::other("not the root of a mounted volume with features.cloudsync on");
-    let value = value.ok_or_else(none)?;
-    String::from_utf8(value).map_err(io::Error::other)
 }
 
 impl Answers {

@@ -20,4 +20,5 @@ mod sparse;
 mod store;
 mod terminal;
 mod versions;
+mod waiting;
 mod writers;

@@ -19,13 +19,13 @@ use crate::store::relay_to_store;
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The program in a terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     script: Child,
     output: std::path::PathBuf,
 }
 
 impl Terminal {
-    fn start(name: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(name: &str, args: &[&str]) -> Self {
         let output = lab().outer(lab().scratch(&format!("terminal-{name}")));
         let quoted = args.iter().map(|arg| format!("'{arg}'"));
         let line = format!("{PROGRAM} {}", quoted.collect::<Vec<_>>().join(" "));
@@ -46,7 +46,7 @@ impl Terminal {
     }
 
     /// One key may come so soon after the other that both are one signal.
-    fn press_until_it_ends(&mut self) {
+    pub(crate) fn press_until_it_ends(&mut self) {
         let ended = until(PATIENCE, "the end of the program", || {
             self.press_ctrl_c();
             thread::sleep(AGAIN);
@@ -55,7 +55,7 @@ impl Terminal {
         assert!(ended.is_ok(), "{}", self.output());
     }
 
-    fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.output).unwrap()).into_owned()
     }
 
@@ -71,14 +71,14 @@ impl Terminal {
 }
 
 /// A relay to the store that holds requests back, of this method and with this in their path, until it is opened.
-struct Gate {
-    hostname: String,
-    reached: mpsc::Receiver<()>,
+pub(crate) struct Gate {
+    pub(crate) hostname: String,
+    pub(crate) reached: mpsc::Receiver<()>,
     closed: Arc<AtomicBool>,
 }
 
 impl Gate {
-    fn new(request: &'static str) -> Self {
+    pub(crate) fn new(request: &'static str) -> Self {
         let (send, reached) = mpsc::channel();
         let send = std::sync::Mutex::new(send);
         let closed = Arc::new(AtomicBool::new(true));
@@ -98,7 +98,7 @@ impl Gate {
         }
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         self.closed.store(false, Ordering::Relaxed);
     }
 

@@ -8,6 +8,7 @@
 
 mod receive;
 
+use cloudsync_format::jobs::Waiter;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -292,6 +293,14 @@ impl<H: Host> Object<H> {
             read.ticket.fail(errno);
         }
         waited
+    }
+
+    /// What waits; nothing if that cannot be determined without blocking.
+    #[must_use]
+    pub fn waiters(&self) -> Vec<Waiter> {
+        let state = self.state.try_lock().ok();
+        let reads = state.iter().flat_map(|state| state.reads.iter());
+        reads.map(|read| read.ticket.who()).collect()
     }
 
     /// The number of waiting reads.

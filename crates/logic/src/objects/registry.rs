@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::jobs::Waiter;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -132,6 +133,14 @@ impl<H: Host> Objects<H> {
     pub fn cancel(&self, gfid: Gfid) -> bool {
         self.get(gfid)
             .is_some_and(|object| object.fail_reads(Errno::ECANCELED))
+    }
+
+    /// The file's waiting reads; nothing if that cannot be determined without blocking.
+    #[must_use]
+    pub fn waiters(&self, gfid: Gfid) -> Vec<Waiter> {
+        let open = self.open.try_lock().ok();
+        let object = open.and_then(|open| open.get(&gfid).map(Arc::clone));
+        object.map_or_else(Vec::new, |object| object.waiters())
     }
 
     /// The number of waiting reads; `None` if it cannot be determined without blocking.

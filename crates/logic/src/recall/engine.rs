@@ -276,6 +276,15 @@ impl<V: Recalls> Engine<V> {
         lock(&self.jobs).get(&gfid).map(Arc::clone)
     }
 
+    /// The jobs, the longest-running first; `None` if they cannot be determined without blocking.
+    #[must_use]
+    pub fn jobs(&self) -> Option<Vec<Arc<JobOf<V>>>> {
+        let jobs = self.jobs.try_lock().ok()?;
+        let mut jobs: Vec<_> = jobs.values().map(Arc::clone).collect();
+        jobs.sort_by_key(|job| job.started);
+        Some(jobs)
+    }
+
     /// The number of jobs, and of operations that wait for them; `None` if it cannot be determined without blocking.
     #[must_use]
     pub fn load(&self) -> Option<(usize, usize)> {

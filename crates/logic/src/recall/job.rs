@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::jobs::Waiter;
 use std::time::{Duration, Instant};
 
 use crate::decision::Want;
@@ -128,6 +129,14 @@ impl<H: Host> Job<H> {
     #[must_use]
     pub fn waiting(&self) -> Option<usize> {
         Some(self.waiters.try_lock().ok()?.len())
+    }
+
+    /// What waits; nothing if that cannot be determined without blocking.
+    #[must_use]
+    pub fn waiters(&self) -> Vec<Waiter> {
+        let waiters = self.waiters.try_lock().ok();
+        let waiters = waiters.iter().flat_map(|waiters| waiters.iter());
+        waiters.map(|ticket| ticket.who()).collect()
     }
 
     /// A brick disconnected: see [`Tracker::lose`].

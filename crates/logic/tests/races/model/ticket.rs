@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Operations that record how they were answered. A read compares its answer with the file's bytes.
 
+use cloudsync_format::jobs::Waiter;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
@@ -84,6 +85,14 @@ impl host::Ticket<Host> for Ticket {
 
     fn truncates(&self) -> bool {
         false
+    }
+
+    fn who(&self) -> Waiter {
+        Waiter {
+            pid: 1,
+            uid: 0,
+            what: String::from("read"),
+        }
     }
 
     fn offset(&self) -> u64 {

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! `cloudsync jobs`: the files that a mount's client is bringing back, and who waits for them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use cloudsync_format::command::JOBS;
+use cloudsync_format::jobs::{Job, Waiter};
+use serde::Serialize;
+
+use crate::cli::{JobsArgs, OutputFlags};
+use crate::client;
+use crate::exit::{Ended, Error};
+use crate::report::{Event, Screen, human};
+
+/// A job, as `--json` has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown<'a> {
+    pub(crate) event: &'static str,
+    mount: String,
+    path: &'a str,
+    gfid: &'a str,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    waiters: Vec<ShownWaiter<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownWaiter<'a> {
+    pid: i32,
+    uid: u32,
+    operation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn new(mount: &Path, job: &'a Job) -> Self {
+        let waiter = |waiter: &'a Waiter| ShownWaiter {
+            pid: waiter.pid,
+            uid: waiter.uid,
+            operation: &waiter.what,
+            command: command_of(waiter),
+        };
+        Self {
+            event: "job",
+            mount: mount.display().to_string(),
+            path: &job.path,
+            gfid: &job.gfid,
+            seconds: Duration::from_millis(job.milliseconds).as_secs_f64(),
+            done: job.progress.map(|(done, _)| done),
+            size: job.progress.map(|(_, size)| size),
+            waiters: job.waiters.iter().map(waiter).collect(),
+        }
+    }
+}
+
+/// Asks the client of a mount.
+///
+/// # Errors
+/// As [`client::ask`].
+pub(crate) fn ask(mount: &Path) -> io::Result<Vec<Job>> {
+    let text = client::ask(mount, JOBS)?;
+    let lines = text.lines().map(|line| line.trim_end_matches('\0'));
+    let jobs = lines.filter(|line| !line.is_empty()).map(|line| {
+        Job::parse(line).ok_or_else(|| {
+            io::Error::other(format!(
+                "the client is of another version: it says '{line}'"
+            ))
+        })
+    });
+    jobs.collect()
+}
+
+/// The command of a process of this machine that waits.
+pub(crate) fn command_of(waiter: &Waiter) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{}/comm", waiter.pid)).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+/// Who waits, in words: `rsync (4711)`.
+pub(crate) fn name(waiter: &Waiter) -> String {
+    match command_of(waiter) {
+        Some(command) => format!("{command} ({})", waiter.pid),
+        // GlusterFS's own, by the names of its sources.
+        None if waiter.pid < 0 => "GlusterFS".to_owned(),
+        None => format!("process {}", waiter.pid),
+    }
+}
+
+/// Runs the command.
+pub(crate) fn command(args: &JobsArgs, output: &OutputFlags) -> Result<Ended, Error> {
+    let screen = Screen::new(output);
+    let mut failed = false;
+    for mount in &args.mounts {
+        let jobs = match ask(mount) {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                failed = true;
+                screen.failure(&Event::new("failed", mount).why(&error.to_string()));
+                continue;
+            }
+        };
+        for job in &jobs {
+            if screen.wants_json() {
+                screen.json(&Shown::new(mount, job));
+            } else {
+                screen.print(&lines(job));
+            }
+        }
+    }
+    Ok(Ended::of(failed))
+}
+
+/// A job in words: a line for the file, and one for each operation that waits.
+fn lines(job: &Job) -> String {
+    let since = Duration::from_secs(job.milliseconds / 1000);
+    let since = humantime::format_duration(since);
+    let mut lines = match job.progress {
+        Some((done, size)) => format!(
+            "{}: {} of {}, for {since}",
+            job.path,
+            human(done),
+            human(size)
+        ),
+        None => format!("{}: waits, for {since}", job.path),
+    };
+    for waiter in &job.waiters {
+        // Writing to a String does not fail.
+        let _written = write!(
+            lines,
+            "\n  {} by {}, user {}",
+            waiter.what,
+            name(waiter),
+            waiter.uid
+        );
+    }
+    lines
+}
