@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use cloudsync_format::option;
 
 mod archive;
+pub(crate) mod examples;
 mod look;
 mod metrics;
 mod restore;
@@ -45,7 +46,7 @@ pub(crate) struct Cli {
     pub(crate) output: OutputFlags,
 }
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 success; 1 some files failed, the others are done; 2 usage error; 3 could not start;
 4 stopped early after too many failures; 5 another run holds the brick's lock; 130 interrupted.";
 
@@ -290,11 +291,11 @@ impl Also {
 }
 
 const GC_HELP: &str = "\
-An object is kept while any file names it (a cold file, or one that holds bytes which no recall wrote), here or below
-an --also path, and while its own file is local and still has the size and mtime that the object was made from (it
+An object is kept while any file names it (a cold file, or one that holds bytes which no recall wrote), here or below \
+an --also path, and while its own file is local and still has the size and mtime that the object was made from (it \
 can then be archived again without an upload). A file changed within the last day keeps all its objects.
-Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the
-state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are
+Nothing is deleted while a brick cannot be reached, while the volume has a snapshot that is not named, or without the \
+state file. Objects whose keys do not begin with this volume's id (--key-layout path, the volume before a rebuild) are \
 never touched.";
 
 /// `cloudsync prepare-off`
@@ -347,9 +348,14 @@ pub(crate) struct RunArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
+/// The whole command line, with the examples.
+pub(crate) fn command() -> clap::Command {
+    examples::add(Cli::command(), EXIT_CODES)
+}
+
 /// Parses the command line. Exits the process on a usage error, and for `--help` and `--version`.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> (Cli, String) {
-    let mut matches = Cli::command().get_matches_from(arguments);
+    let mut matches = command().get_matches_from(arguments);
     let command = matches.subcommand_name().unwrap_or_default().to_owned();
     let cli = Cli::from_arg_matches_mut(&mut matches);
     (cli.unwrap_or_else(|error| error.exit()), command)
@@ -361,7 +367,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

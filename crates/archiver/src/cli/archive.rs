@@ -108,13 +108,7 @@ pub(crate) struct ArchiveArgs {
 }
 
 const ARCHIVE_HELP: &str = "\
-Examples:
-  cloudsync archive -n --older-than 90d --larger-than 1M /bricks/b1
-      list what would be archived
-  cloudsync archive --older-than 90d --exclude '*.db' --free-until 20% /bricks/b1
-      archive the oldest files first, until a fifth of the brick is free
-
-Skipped: files that are already cold, open, or changed less than --older-than ago; special files; files of more than
+Skipped: files that are already cold, open, or changed less than --older-than ago; special files; files of more than \
 one shard; .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
 A file that was recalled and not modified since is archived again without an upload.
 It is safe to kill at any time: every file is either local or whole in the store. The next run continues.";

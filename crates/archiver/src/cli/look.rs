@@ -10,24 +10,19 @@ use super::values::duration;
 
 /// `cloudsync jobs`
 #[derive(Args, Clone, Debug)]
-#[command(after_help = JOBS_EXAMPLES)]
+#[command(after_long_help = JOBS_HELP)]
 pub(crate) struct JobsArgs {
     /// Where volumes are mounted
     #[arg(required = true, value_name = "MOUNT")]
     pub(crate) mounts: Vec<PathBuf>,
 }
 
-const JOBS_EXAMPLES: &str = "\
-Examples:
-  cloudsync jobs /mnt/vol
-  cloudsync jobs --json /mnt/vol | jq -r 'select(.seconds > 60) | .path'
-
-A file whose recall has not begun waits for a thread, for the lock that another client holds, or for the bricks. Processes
+const JOBS_HELP: &str = "\
+A file whose recall has not begun waits for a thread, for the lock that another client holds, or for the bricks. Processes \
 of other machines (behind Samba or NFS-Ganesha) have the numbers that the server gives them.";
 
 /// `cloudsync top`
 #[derive(Args, Clone, Debug)]
-#[command(after_help = TOP_EXAMPLES)]
 pub(crate) struct TopArgs {
     /// Where a volume is mounted
     #[arg(value_name = "MOUNT")]
@@ -39,11 +34,3 @@ pub(crate) struct TopArgs {
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) interval: Duration,
 }
-
-const TOP_EXAMPLES: &str = "\
-Examples:
-  cloudsync top /mnt/vol
-  cloudsync top --once --interval 10s /mnt/vol
-  cloudsync top --json /mnt/vol
-
-Ctrl-C ends it.";

@@ -8,7 +8,7 @@ use clap::Args;
 
 /// `cloudsync metrics`
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_long_help = HELP)]
 pub(crate) struct MetricsArgs {
     /// Where volumes are mounted
     #[arg(required = true, value_name = "MOUNT")]
@@ -21,11 +21,6 @@ pub(crate) struct MetricsArgs {
     pub(crate) textfile: Option<PathBuf>,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  cloudsync metrics /mnt/vol
-  cloudsync metrics --listen 127.0.0.1:9942 /mnt/vol /mnt/other
-  cloudsync metrics --textfile /var/lib/prometheus/node-exporter/cloudsync.prom /mnt/vol
-
-docs/METRICS.md describes every metric. cloudsync_up is 0 for a mount that does not answer; without --listen, the exit code
+const HELP: &str = "\
+docs/METRICS.md describes every metric. cloudsync_up is 0 for a mount that does not answer; without --listen, the exit code \
 is then 1.";

@@ -47,12 +47,6 @@ pub(crate) struct RestoreArgs {
 }
 
 const RESTORE_HELP: &str = "\
-Asks the store to restore the objects of all cold files below the paths that it refuses to read (Glacier, Deep Archive,
-the archive tiers of Intelligent-Tiering). Restores cost money: --dry-run tells how many there would be. The files stay
-cold; recall them, or read them, before the copies expire. guard-files and guard-bytes do not apply.
-
-Examples:
-  cloudsync restore -n /mnt/vol/project
-      count what would have to be restored
-  cloudsync restore --tier bulk --days 7 --wait /mnt/vol/project && cloudsync recall -r --wait /mnt/vol/project
-      bring a whole tree back, in a day or two";
+Asks the store to restore the objects of all cold files below the paths that it refuses to read (Glacier, Deep Archive, \
+the archive tiers of Intelligent-Tiering). Restores cost money: --dry-run tells how many there would be. The files stay \
+cold; recall them, or read them, before the copies expire. guard-files and guard-bytes do not apply.";

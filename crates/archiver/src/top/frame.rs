@@ -173,11 +173,11 @@ impl Row<'_> {
         let head = format!("{percent:>4} {rate:>11} {left:>7} ");
         // The end of a path says more than its beginning; on a narrow terminal, it alone is shown.
         let room = columns.saturating_sub(measure_text_width(&head));
-        let room_of_path = match room.saturating_sub(measure_text_width(&who)) {
-            enough @ 12.. => enough,
-            _ => room,
+        let (room, who) = match room.saturating_sub(measure_text_width(&who)) {
+            enough @ 12.. => (enough, who),
+            _ => (room, String::new()),
         };
-        format!("{head}{}{who}", end_of(&self.job.path, room_of_path))
+        format!("{head}{}{who}", end_of(&self.job.path, room))
     }
 
     fn left(&self) -> Option<Duration> {
