@@ -88,7 +88,7 @@ struct Collector<'a> {
 
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("objects", "unreferenced");
     let target = Target::find(&args.target)?;
     let volume = &target.volume;
     let store = remote::open(volume, &args.store)?;

@@ -58,7 +58,7 @@ struct Cold {
 
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("files", "recalled");
     let volume = volume(&args.target)?;
     if args.recall && !volume.archives() {
         return Err(Error::Start(format!(

@@ -71,7 +71,7 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
             args.from
         )));
     }
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("objects", "created");
     let target = Target::find(&args.target)?;
     let store = remote::open(&target.volume, &args.store)?;
     let mount = Mount::new(&target.volume)?;

@@ -18,7 +18,7 @@ use crate::crawl::{State, ask, parse_state, text, walk};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::{AUTO, parallel};
-use crate::report::{Event, Screen};
+use crate::report::{Event, Progress, Screen};
 
 /// How soon the state is asked again at first; the pause doubles up to [`LONGEST_POLL`].
 const FIRST_POLL: Duration = Duration::from_millis(2);
@@ -37,7 +37,7 @@ struct Summary {
 
 /// Runs `cloudsync recall` and prints its summary.
 pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("files", if args.wait { "recalled" } else { "begun" });
     let [recalled, local, failed] = [const { AtomicU64::new(0) }; 3];
     let count = |counter: &AtomicU64| {
         counter.fetch_add(1, Ordering::Relaxed);
@@ -61,6 +61,15 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
                 screen.failure(&Event::new("failed", &path).why(&why));
             }
         }
+        screen.looking(|| {
+            let [done, local, failed] =
+                [&recalled, &local, &failed].map(|counter| counter.load(Ordering::Relaxed));
+            Progress {
+                seen: done + local + failed,
+                done,
+                failed,
+            }
+        });
     };
     let report_error = |path: &Path, why: &str| {
         count(&failed);

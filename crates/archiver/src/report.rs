@@ -86,6 +86,8 @@ pub(crate) struct Screen {
     bar: ProgressBar,
     /// The total number of files, once it is known; else 0.
     files: AtomicU64,
+    /// What is looked through, and what is done with some.
+    words: (&'static str, &'static str),
 }
 
 impl Screen {
@@ -103,18 +105,23 @@ impl Screen {
             verbose: flags.verbose > 0,
             bar,
             files: AtomicU64::new(0),
+            words: ("files", "done"),
         }
+    }
+
+    /// With other words for the progress: `objects` are looked through, and some are `unreferenced`.
+    pub(crate) const fn about(mut self, things: &'static str, done: &'static str) -> Self {
+        self.words = (things, done);
+        self
     }
 
     /// Updates the progress while the total is not known yet.
     pub(crate) fn looking(&self, progress: impl FnOnce() -> Progress) {
         if !self.bar.is_hidden() && self.bar.length().is_none() {
-            let Progress { seen, done, .. } = progress();
-            if seen.is_multiple_of(64) {
-                let (seen, done) = (HumanCount(seen), HumanCount(done));
-                self.bar
-                    .set_message(format!("{seen} files checked, {done} done"));
-            }
+            let progress = progress();
+            self.bar.set_position(progress.seen);
+            let message = looked(self.words, &progress, self.bar.per_sec());
+            self.bar.set_message(message);
         }
     }
 
@@ -224,4 +231,35 @@ impl Screen {
 /// Formats a number of bytes for people, in binary units.
 pub(crate) fn human(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// The progress while the total is not known, at `rate` things per second.
+fn looked((things, verb): (&str, &str), progress: &Progress, rate: f64) -> String {
+    let Progress { seen, done, failed } = *progress;
+    let mut message = format!("{} {things}, {} {verb}", HumanCount(seen), HumanCount(done));
+    if failed > 0 {
+        message += &format!(", {} failed", HumanCount(failed));
+    }
+    message + &format!(", {rate:.0}/s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_names_what_is_counted() {
+        let mut progress = Progress {
+            seen: 12_000,
+            done: 7,
+            failed: 0,
+        };
+        let text = |progress: &Progress| looked(("objects", "unreferenced"), progress, 99.7);
+        assert_eq!(text(&progress), "12,000 objects, 7 unreferenced, 100/s");
+        progress.failed = 2;
+        assert_eq!(
+            text(&progress),
+            "12,000 objects, 7 unreferenced, 2 failed, 100/s"
+        );
+    }
 }

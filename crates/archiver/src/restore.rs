@@ -57,7 +57,7 @@ fn add(counter: &AtomicU64, number: u64) {
 
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("cold files", "asked for or back");
     let wanted = Wanted {
         days: args.days,
         speed: args.tier.map(|tier| match tier {

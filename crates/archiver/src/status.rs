@@ -77,7 +77,7 @@ struct Summary {
 
 /// Runs the command.
 pub(crate) fn command(args: &StatusArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("files", "cold");
     let mut failed = false;
     for path in &args.paths {
         if args.summary {

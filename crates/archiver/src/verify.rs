@@ -63,7 +63,7 @@ fn add(counter: &AtomicU64, number: u64) {
 
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output);
+    let screen = Screen::new(output).about("objects", "checked");
     let target = Target::find(&args.target)?;
     let store = remote::open(&target.volume, &args.store)?;
     let rate = args.bytes_per_second.map(bytes_per_second);
