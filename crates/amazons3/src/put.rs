@@ -66,6 +66,7 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         }
         return Ok(object);
     }
+    let ours = !resumed && (found.is_empty() || &found == upload.metadata);
     let found = object
         .checksum
         .map_or_else(|| "none".to_owned(), |sum| sum.to_string());
@@ -73,8 +74,8 @@ pub(crate) async fn put(store: &S3, key: &str, upload: &Upload<'_>) -> Result<Ob
         "sent {} bytes, checksum {}; the store has {} bytes, checksum {found} ({})",
         upload.size, upload.checksum, object.size, store.place
     );
-    // We have just created it, and it is wrong. If another run has begun it, it is not ours alone.
-    if !resumed {
+    // We have just created it, and it is wrong. One that another run has begun, or written meanwhile, is not ours.
+    if ours {
         let _ = crate::list::delete(store, key).await;
     }
     Err(StoreError::Corrupt(why))

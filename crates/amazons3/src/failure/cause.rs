@@ -71,11 +71,17 @@ pub(super) fn of_setting(
         let hint = "; option cloudsync-store-id: the store does not take the tags of tags=";
         return Some(StoreError::Settings(text(hint)));
     }
-    if code.starts_with("KMS.") || says(&["kms"]) {
+    // The message of a denial names the resource, and so words that users have chosen.
+    let denied = status == 403;
+    if denied && says(&["perform: kms:"]) {
+        let hint = "; the account lacks this permission for the key of kms-key=, or of the bucket";
+        return Some(StoreError::PermissionDenied(text(hint)));
+    }
+    if code.starts_with("KMS.") || (!denied && says(&["kms"])) {
         let hint = "; option cloudsync-store-id: check sse= and kms-key=";
         return Some(StoreError::Settings(text(hint)));
     }
-    let encrypted = says(&["encrypt", "hash of the key"]);
+    let encrypted = !denied && says(&["encrypt", "hash of the key"]);
     match &settings.stored.encryption {
         Encryption::Customer(_)
             if encrypted || (status == 403 && code == "AccessDenied" && action == GET) =>

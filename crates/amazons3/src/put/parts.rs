@@ -153,6 +153,10 @@ async fn send(part: Part, piece: Piece, retries: u32) -> Result<CompletedPart, S
 async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<(), StoreError> {
     let mut tries = Tries::new(put.store.settings.retries);
     let mut first = true;
+    // Once more: another run may have created it while the bytes were sent, and few stores check the condition.
+    put.refuse_existing()
+        .await
+        .map_err(|failure| failure.error)?;
     loop {
         match multipart::complete(put, id, parts.clone()).await {
             Ok(()) => return Ok(()),

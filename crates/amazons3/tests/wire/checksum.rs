@@ -2,6 +2,7 @@
 //! Which checksum uploads carry, and what stores say that know another one.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Archive, StoreError};
@@ -19,7 +20,8 @@ const LARGE: usize = (16 << 20) + 7;
 fn sent(list: &str) -> BTreeMap<&'static str, Request> {
     let bytes = pattern(1, LARGE);
     let copy = bytes.clone();
-    let large = Server::start(move |before, request| parts_server(before, request, &copy));
+    let completed = AtomicBool::new(false);
+    let large = Server::start(move |_, request| parts_server(&completed, request, &copy));
     let small = Server::start(|_, _| Reply::new(200).header("etag", "\"one\""));
     let source = Bytes::new(bytes[..1000].to_vec());
     open(&small, list).put("dir/key", &source.upload()).unwrap();

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -227,19 +228,13 @@ fn multipart_upload_leaves_no_parts_when_it_fails() {
     let bytes = noise(SIZE);
     for fails in [false, true] {
         let copy = bytes.clone();
-        let (server, done) = put(&bytes, "retries=0", move |before, request| {
+        let completed = AtomicBool::new(false);
+        let (server, done) = put(&bytes, "retries=0", move |_, request| {
             let part = request.target.contains("partNumber=2");
             match request.method.as_str() {
-                "HEAD" if before == 0 => Reply::new(404),
-                "GET" => Reply::error(404, "NoSuchKey"),
-                "HEAD" => existing(&copy),
-                "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
-                "POST" => Reply::new(200).body(
-                    b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",
-                ),
                 "PUT" if part && fails => Reply::error(403, "AccessDenied"),
-                "PUT" => Reply::new(200).header("etag", "\"part\""),
-                _ => Reply::new(204),
+                "DELETE" => Reply::new(204),
+                _ => parts_server(&completed, request, &copy),
             }
         });
         let requests = server.requests();
@@ -264,6 +259,31 @@ fn multipart_upload_leaves_no_parts_when_it_fails() {
     }
 }
 
+/// Another run that uploads the same key finishes first: its object is neither replaced nor removed.
+#[test]
+fn an_object_that_appears_during_an_upload_is_left_alone() {
+    let bytes = noise((16 << 20) + 7);
+    let other = noise(99);
+    let (server, done) = put(
+        &bytes,
+        "conditional-writes=off",
+        move |before, request| match request.method.as_str() {
+            "HEAD" if before > 0 => existing(&other),
+            _ => parts_server(&AtomicBool::new(false), request, &other),
+        },
+    );
+    assert!(matches!(done, Err(StoreError::Exists(_))), "{done:?}");
+    for request in server.requests() {
+        let target = &request.target;
+        match request.method.as_str() {
+            "POST" => assert!(target.contains("uploads"), "{target}"),
+            // Of the upload, not of the object.
+            "DELETE" => assert!(target.contains("uploadId"), "{target}"),
+            _ => {}
+        }
+    }
+}
+
 /// Parts that the network swallows cost the time of a silence each, and only they are sent again.
 #[test]
 fn swallowed_parts_are_sent_again_one_by_one() {
@@ -272,13 +292,14 @@ fn swallowed_parts_are_sent_again_one_by_one() {
     let copy = bytes.clone();
     let swallowed = Mutex::new(BTreeSet::new());
     let started = Instant::now();
-    let (server, done) = put(&bytes, "stall-timeout=1s", move |before, request| {
+    let completed = AtomicBool::new(false);
+    let (server, done) = put(&bytes, "stall-timeout=1s", move |_, request| {
         let part =
             request.target.contains("partNumber=2") || request.target.contains("partNumber=3");
         let first = part && swallowed.lock().unwrap().insert(request.target.clone());
         match request.method.as_str() {
             "PUT" if first => Reply::silence(),
-            _ => parts_server(before, request, &copy),
+            _ => parts_server(&completed, request, &copy),
         }
     });
     assert_eq!(done, Ok(()));
@@ -361,14 +382,17 @@ fn take_slowly(mut stream: TcpStream) -> io::Result<()> {
     )
 }
 
-/// The answers of a store that takes multipart uploads of `bytes`.
-pub(crate) fn parts_server(before: usize, request: &Request, bytes: &[u8]) -> Reply {
+/// The answers of a store that takes a multipart upload of `bytes`. `completed`: whether it was completed.
+pub(crate) fn parts_server(completed: &AtomicBool, request: &Request, bytes: &[u8]) -> Reply {
     match request.method.as_str() {
-        "HEAD" if before == 0 => Reply::new(404),
+        "HEAD" if !completed.load(Ordering::SeqCst) => Reply::new(404),
         "POST" if request.target.contains("uploads") => Reply::new(200).body(CREATED.as_bytes()),
-        "POST" => Reply::new(200).body(
-            b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",
-        ),
+        "POST" => {
+            completed.store(true, Ordering::SeqCst);
+            Reply::new(200).body(
+                b"<CompleteMultipartUploadResult><ETag>\"one\"</ETag></CompleteMultipartUploadResult>",
+            )
+        }
         "PUT" => Reply::new(200).header("etag", "\"part\""),
         "HEAD" => existing(bytes),
         _ => Reply::error(404, "NoSuchKey"),
