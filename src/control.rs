@@ -48,6 +48,7 @@ pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
     // To adopt an object, the store is queried and the file's lock waited for, as in a handshake.
     let (pool, limit) = match ticket.arguments().xattr().and_then(commands::command) {
         Some(Command::Adopt) => (&workers::ARCHIVES, engine.volume.config().recalls),
+        None if commands::is_about_client(ticket.arguments().name()) => (&workers::ABOUT, 2),
         _ => (&workers::BRICKS, LIMIT),
     };
     on_thread_of(pool, limit, engine, ticket, |engine, ticket| {

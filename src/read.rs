@@ -35,6 +35,7 @@ use crate::work::workers;
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::is_by_recall;
 use cloudsync_metrics::labels::Limit;
@@ -53,7 +54,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         && size <= SMALL
         && let Some(store) = engine.volume.store()
         && !is_copier(&ticket)
-        && source(engine, &store, &inode, size) == Source::Bricks
+        && source(engine, &store, &inode, size, size) == Source::Bricks
     {
         return engine.park_small(ticket, inode);
     }
@@ -129,7 +130,7 @@ fn is_copier(ticket: &Ticket) -> bool {
     ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
 }
 
-/// Whether a read may start a recall of a file of `size` bytes. If not, the read is served from the store.
+/// Whether a read may start a recall that fetches `size` bytes. If not, the read is served from the store.
 fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     let config = engine.volume.config();
     if config.remote_read || engine.is_full() {
@@ -151,11 +152,11 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     may
 }
 
-/// Where a read of a cold file of `size` bytes gets them. Never blocks.
-fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64) -> Source {
+/// Where a read of a cold file of `size` bytes gets them, of which a recall fetches `data`. Never blocks.
+fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64, data: u64) -> Source {
     let can_fetch = store.can_fetch();
     // `may_recall` charges the allowance, so it is not called if the store leaves no choice.
-    let may_recall = can_fetch && may_recall(engine, inode.gfid(), size);
+    let may_recall = can_fetch && may_recall(engine, inode.gfid(), data);
     let config = engine.volume.config();
     let can_read = config.remote_read && !can_fetch && store.can_read();
     decision::source(
@@ -224,7 +225,10 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });
     let store = engine.volume.store().ok_or(Failure::NoStore)?;
-    let recall = match source(engine, &store, inode, size) {
+    let holes =
+        Identity::of(&status).map_or_else(|_| Vec::new(), |object| object.provable_holes(size));
+    let data = size - holes.iter().map(|hole| hole.end - hole.start).sum::<u64>();
+    let recall = match source(engine, &store, inode, size, data) {
         Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
         Source::Plugin => {

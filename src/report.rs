@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use cloudsync_format::jobs;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::objects::depths::DEPTHS;
@@ -13,16 +15,31 @@ use cloudsync_metrics::now::Now;
 use crate::recall::engine::Engine;
 use crate::work::workers;
 
+/// Tries for a while what does not wait for a lock: locks are held for microseconds, except by a job that is stuck.
+fn patiently<T>(ask: impl Fn() -> Option<T>) -> Option<T> {
+    const TRIES: usize = 50;
+    const PAUSE: Duration = Duration::from_millis(2);
+    for _ in 0..TRIES {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
+}
+
 /// The client's metrics, as OpenMetrics text.
 #[must_use]
 pub fn metrics(engine: &Engine) -> String {
-    let (volume, load) = (&engine.volume, engine.load());
+    let (volume, load) = (&engine.volume, patiently(|| engine.load()));
     let (jobs, operations_waiting) = load.unwrap_or_default();
-    let objects = volume.objects.waiting();
-    let reads = objects.unwrap_or(0) + volume.readings.waiting().unwrap_or(0);
+    let objects = patiently(|| volume.objects.waiting());
+    let others = patiently(|| volume.readings.waiting());
+    let reads = objects.unwrap_or(0) + others.unwrap_or(0);
     let (memory, connections) = LIMITS.used();
     let config = volume.config();
-    let [budget, spent, reserved, _] = volume.allowance.budget.report().unwrap_or_default();
+    let [budget, spent, reserved, _] =
+        patiently(|| volume.allowance.budget.report()).unwrap_or_default();
     let queued = workers::SMALL.waiting() + workers::LARGE.waiting();
     let store = volume.store();
     let count = |number: usize| number as u64;
@@ -52,7 +69,7 @@ pub fn jobs(engine: &Engine) -> Result<String, Errno> {
     /// More are not listed.
     const WAITERS: usize = 32;
     let mut lines = String::new();
-    for job in engine.jobs().ok_or(Errno::EAGAIN)? {
+    for job in patiently(|| engine.jobs()).ok_or(Errno::EAGAIN)? {
         let mut waiters = job.waiters();
         waiters.extend(engine.volume.objects.waiters(job.gfid));
         waiters.truncate(WAITERS);

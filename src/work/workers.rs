@@ -69,6 +69,9 @@ pub static READS: Pool = Pool::new("glfs_csget");
 /// Short work on the bricks, such as queries of a file's state.
 pub static BRICKS: Pool = Pool::new("glfs_csask");
 
+/// Answers about the client itself, which need no brick: an administrator asks while the others hang.
+pub static ABOUT: Pool = Pool::new("glfs_csinfo");
+
 /// Work under a file's lock that needs no store. It may wait while another client recalls the file.
 pub static LOCKS: Pool = Pool::new("glfs_cslck");
 

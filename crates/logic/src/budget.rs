@@ -222,7 +222,7 @@ impl Ledger {
     fn fits(&mut self, limits: &Limits, bytes: u64, now: Instant) -> bool {
         self.forget(limits, now);
         let used = self.bytes.saturating_add(self.reserved);
-        limits.bytes == 0 || used.saturating_add(bytes) <= limits.bytes
+        bytes == 0 || limits.bytes == 0 || used.saturating_add(bytes) <= limits.bytes
     }
 
     /// Counts an answer. Tells when the budget is used up, and when it has again what it was first found to lack; each once.

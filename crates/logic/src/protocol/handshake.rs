@@ -240,7 +240,7 @@ fn make_cold<F: BrickFile>(
     object: &Object,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
-    let record = Record {
+    let mut record = Record {
         gfid: gfid.to_string(),
         size: attributes.size(),
         mtime: attributes.mtime(),
@@ -254,18 +254,31 @@ fn make_cold<F: BrickFile>(
     };
     // The attributes that the bricks write in the stock handshake, so that the stock translator can recall the file
     // too; and those that identify the object, because the file may be renamed and another one take its name.
-    held.set(
-        fd,
-        "record the object",
-        &[
-            (xattr::OBJECT_SIZE, &attributes.size().to_string()),
-            (xattr::NUM_BLOCKS, &attributes.blocks().to_string()),
-            (xattr::BLOCK_SIZE, &attributes.block_size().to_string()),
-            (xattr::VERSION, &object.version),
-            (xattr::RECORD, &record.to_string()),
-            (xattr::KEY, &object.key),
-        ],
-    )?;
+    let recorded = |record: &Record| {
+        held.set(
+            fd,
+            "record the object",
+            &[
+                (xattr::OBJECT_SIZE, &attributes.size().to_string()),
+                (xattr::NUM_BLOCKS, &attributes.blocks().to_string()),
+                (xattr::BLOCK_SIZE, &attributes.block_size().to_string()),
+                (xattr::VERSION, &object.version),
+                (xattr::RECORD, &record.to_string()),
+                (xattr::KEY, &object.key),
+            ],
+        )
+    };
+    match recorded(&record) {
+        // A brick's inode may have too little room beside other attributes, and the holes are only a hint.
+        Err(Failure::Brick { errno, .. })
+            if !record.holes.is_empty()
+                && matches!(errno.get(), libc::ENOSPC | libc::E2BIG | libc::EDQUOT) =>
+        {
+            record.holes = Holes::default();
+            recorded(&record)?;
+        }
+        recorded => recorded?,
+    }
     held.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
     held.empty(fd)?;
     let after = held.file.status()?;
