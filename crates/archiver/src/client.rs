@@ -4,8 +4,41 @@
 use std::ffi::CStr;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::crawl::text;
+use crate::interrupt::interrupted;
+
+/// How long a client may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
+
+/// As [`ask`], but gives up after [`PATIENCE`] or when a signal has come: the kernel does not end a request to a client
+/// that hangs.
+///
+/// # Errors
+/// Those of [`ask`], ETIMEDOUT, EINTR.
+pub(crate) fn ask_patiently(mount: &Path, attribute: &'static CStr) -> io::Result<String> {
+    const STEP: Duration = Duration::from_millis(100);
+    let (send, receive) = channel();
+    let path = mount.to_owned();
+    thread::Builder::new().spawn(move || {
+        // Nobody waits for a late answer.
+        let _late = send.send(ask(&path, attribute));
+    })?;
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end && !interrupted() {
+        if let Ok(answer) = receive.recv_timeout(STEP) {
+            return answer;
+        }
+    }
+    if interrupted() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let why = format!("the client does not answer within {} s", PATIENCE.as_secs());
+    Err(io::Error::new(io::ErrorKind::TimedOut, why))
+}
 
 /// The value of a virtual attribute of the mount's root ([`cloudsync_format::command`]).
 ///

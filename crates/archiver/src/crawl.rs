@@ -302,15 +302,14 @@ pub(crate) fn parse_state(answer: &[u8]) -> State {
     }
 }
 
-/// Formats a path for one line of text: escaped if it has control characters or is not UTF-8.
-pub(crate) fn show(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.iter().all(|byte| !byte.is_ascii_control())
-        && let Ok(text) = std::str::from_utf8(bytes)
-    {
-        return text.to_owned();
+/// Formats a path, or another name that a user has chosen, for one line of text: escaped if it has control characters, by
+/// which a terminal can be told much, or is not UTF-8.
+pub(crate) fn show(path: impl AsRef<Path>) -> String {
+    let bytes = path.as_ref().as_os_str().as_bytes();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
     }
-    bytes.escape_ascii().to_string()
 }
 
 /// The object of a cold file, from the file's marks.

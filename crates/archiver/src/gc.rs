@@ -160,8 +160,8 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     );
     if summary.hidden > 0 {
         line += &format!(
-            "; the bucket keeps hidden versions of {} deleted objects: versions=delete in cloudsync-store-id or a \
-             lifecycle rule of the bucket removes them",
+            "; the bucket keeps hidden versions of {} deleted objects: a lifecycle rule of the bucket removes them, and \
+             versions=delete in cloudsync-store-id keeps later runs from leaving any",
             summary.hidden
         );
     }

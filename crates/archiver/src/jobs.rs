@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::cli::{JobsArgs, OutputFlags};
 use crate::client;
+use crate::crawl::show;
 use crate::exit::{Ended, Error};
 use crate::report::{Event, Screen, human};
 
@@ -64,9 +65,9 @@ impl<'a> Shown<'a> {
 /// Asks the client of a mount.
 ///
 /// # Errors
-/// As [`client::ask`].
+/// As [`client::ask_patiently`].
 pub(crate) fn ask(mount: &Path) -> io::Result<Vec<Job>> {
-    let text = client::ask(mount, JOBS)?;
+    let text = client::ask_patiently(mount, JOBS)?;
     let lines = text.lines().map(|line| line.trim_end_matches('\0'));
     let jobs = lines.filter(|line| !line.is_empty()).map(|line| {
         Job::parse(line).ok_or_else(|| {
@@ -87,7 +88,7 @@ pub(crate) fn command_of(waiter: &Waiter) -> Option<String> {
 /// Who waits, in words: `rsync (4711)`.
 pub(crate) fn name(waiter: &Waiter) -> String {
     match command_of(waiter) {
-        Some(command) => format!("{command} ({})", waiter.pid),
+        Some(command) => format!("{} ({})", show(command), waiter.pid),
         // GlusterFS's own, by the names of its sources.
         None if waiter.pid < 0 => "GlusterFS".to_owned(),
         None => format!("process {}", waiter.pid),
@@ -125,11 +126,11 @@ fn lines(job: &Job) -> String {
     let mut lines = match job.progress {
         Some((done, size)) => format!(
             "{}: {} of {}, for {since}",
-            job.path,
+            show(&job.path),
             human(done),
             human(size)
         ),
-        None => format!("{}: waits, for {since}", job.path),
+        None => format!("{}: waits, for {since}", show(&job.path)),
     };
     for waiter in &job.waiters {
         // Writing to a String does not fail.

@@ -32,8 +32,13 @@ pub(crate) fn command(args: &MetricsArgs) -> Result<Ended, Error> {
             let written = replace(path, prometheus(&text).as_bytes());
             written.map_err(|error| Error::start(path.display(), error))?;
         }
-        // A reader that closes the pipe early (`| head`) is no error.
-        None => drop(io::stdout().write_all(text.as_bytes())),
+        None => match io::stdout().write_all(text.as_bytes()) {
+            // A reader that closes the pipe early (`| head`) is no error.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(Error::start("standard output", error));
+            }
+            _ => {}
+        },
     }
     Ok(Ended::of(answers.failures().next().is_some()))
 }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cloudsync_store::StoreError;
 use cloudsync_store::restores::{Restored, Restores, Speed, Wanted};
@@ -69,14 +69,16 @@ pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended,
     let targets: Vec<_> = args.paths.iter().map(|path| Target::find(path)).collect();
     let targets = targets.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (tally, outage) = (Tally::default(), Outage::default());
-    for target in &targets {
-        let store = remote::open(&target.volume, &args.store)?;
+    let open = |target: &Target| remote::open(&target.volume, &args.store);
+    let stores = targets.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let file = |error| Error::start("a temporary file", error);
+    let mut restorers = Vec::new();
+    for (target, store) in targets.iter().zip(&stores) {
         let store = store.restores().ok_or_else(|| {
             let why = "its store has no objects that this program could restore";
             Error::start(format!("volume {}", target.volume.name), why)
         })?;
-        let file = |error| Error::start("a temporary file", error);
-        let restorer = Restorer {
+        restorers.push(Restorer {
             store,
             wanted: (!args.dry_run).then_some(&wanted),
             pending: if args.wait && !args.dry_run {
@@ -84,11 +86,17 @@ pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended,
             } else {
                 None
             },
+            troubled: AtomicBool::new(false),
             tally: &tally,
             outage: &outage,
             screen: &screen,
-        };
+        });
+    }
+    // All are asked for before one is waited for.
+    for (target, restorer) in targets.iter().zip(&restorers) {
         restorer.ask_for_all(target, args.jobs);
+    }
+    for restorer in &restorers {
         restorer.wait(args.jobs).map_err(file)?;
     }
     let summary = summary(&tally, args.dry_run, outage.why());
@@ -147,6 +155,8 @@ struct Restorer<'a> {
     wanted: Option<&'a Wanted>,
     /// The objects to wait for.
     pending: Option<Mutex<Pending>>,
+    /// The store was away in this round, and that was said.
+    troubled: AtomicBool,
     tally: &'a Tally,
     outage: &'a Outage,
     screen: &'a Screen,
@@ -285,6 +295,7 @@ impl Restorer<'_> {
             if !pause.rest(&|| self.ends()) {
                 return Ok(());
             }
+            self.troubled.store(false, Ordering::Relaxed);
             let round = std::mem::replace(&mut *lock(pending), Pending::new()?);
             parallel(
                 jobs,
@@ -329,6 +340,13 @@ impl Restorer<'_> {
                 let why =
                     "its restore has ended, and it still cannot be read: the copy may have expired";
                 self.fails(&object.path, &object.key, why);
+            }
+            // The restore goes on meanwhile, and is paid for: a line that was down for a while ends no wait of days.
+            Err(error @ (StoreError::Unreachable(_) | StoreError::Throttled(_))) => {
+                if !self.troubled.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("{}: {error}; it is asked again later", object.key);
+                }
+                self.wait_for(object);
             }
             Err(error) => self.refused(&object, &error),
         }

@@ -34,7 +34,16 @@ pub(crate) fn command(args: &TopArgs, output: &OutputFlags) -> Result<Ended, Err
     let mut before: Option<Look> = None;
     let mut shown = 0;
     while !interrupted() {
-        let now = look(&args.mount).map_err(|error| Error::start(args.mount.display(), error))?;
+        let now = match look(&args.mount) {
+            Ok(now) => now,
+            Err(_) if interrupted() => break,
+            // The client was too busy to tell.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(STEP);
+                continue;
+            }
+            Err(error) => return Err(Error::start(args.mount.display(), error)),
+        };
         let frame = Frame::new(before.as_ref(), &now);
         // Rates need two looks.
         let first = before.is_none();
@@ -73,6 +82,6 @@ fn look(mount: &Path) -> io::Result<Look> {
     Ok(Look {
         at: Instant::now(),
         jobs: jobs::ask(mount)?,
-        samples: Samples::parse(&client::ask(mount, METRICS)?),
+        samples: Samples::parse(&client::ask_patiently(mount, METRICS)?),
     })
 }

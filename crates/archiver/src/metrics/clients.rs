@@ -3,22 +3,24 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cloudsync_format::command::METRICS;
 use cloudsync_metrics::gather::gather;
 
-use crate::client;
-
-/// How long a client may take. Prometheus gives up after ten seconds.
-const PATIENCE: Duration = Duration::from_secs(8);
+use crate::client::{self, PATIENCE};
+use crate::parallel::lock;
 
 /// The clients of some mounts.
-pub(super) struct Clients(Vec<Client>);
+pub(super) struct Clients {
+    all: Vec<Client>,
+    /// One asks at a time; others wait for their turn.
+    turn: Mutex<()>,
+}
 
 struct Client {
     mount: PathBuf,
@@ -35,13 +37,17 @@ impl Clients {
             mount: mount.clone(),
             asking: Arc::default(),
         };
-        Self(mounts.iter().map(client).collect())
+        Self {
+            all: mounts.iter().map(client).collect(),
+            turn: Mutex::default(),
+        }
     }
 
     /// Asks all of them at the same time.
     pub(super) fn ask(&self) -> Answers {
+        let _turn = lock(&self.turn);
         let end = Instant::now() + PATIENCE;
-        let asked: Vec<_> = self.0.iter().map(Client::ask).collect();
+        let asked: Vec<_> = self.all.iter().map(Client::ask).collect();
         let answer = |(client, asked): (&Client, Option<Receiver<io::Result<String>>>)| {
             let hangs = || format!("does not answer within {} s", PATIENCE.as_secs());
             let answer = asked.ok_or_else(hangs).and_then(|asked| {
@@ -51,7 +57,7 @@ impl Clients {
             });
             (client.mount.clone(), answer)
         };
-        Answers(self.0.iter().zip(asked).map(answer).collect())
+        Answers(self.all.iter().zip(asked).map(answer).collect())
     }
 }
 
@@ -63,13 +69,16 @@ impl Client {
         }
         let (send, receive) = channel();
         let (mount, asking) = (self.mount.clone(), Arc::clone(&self.asking));
-        thread::spawn(move || {
+        let started = thread::Builder::new().spawn(move || {
             let answer = client::ask(&mount, METRICS);
             asking.store(false, Ordering::Release);
             // Nobody waits for a late answer.
             let _late = send.send(answer);
         });
-        Some(receive)
+        if started.is_err() {
+            self.asking.store(false, Ordering::Release);
+        }
+        started.ok().map(|_| receive)
     }
 }
 

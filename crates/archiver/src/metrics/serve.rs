@@ -23,6 +23,8 @@ use crate::interrupt::interrupted;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// How long a client may take to send a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may last: one whose client reads nothing must not stay. Prometheus connects again.
+const LONGEST: Duration = Duration::from_secs(300);
 /// How often a signal is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -62,8 +64,10 @@ async fn connection(stream: TcpStream, clients: Arc<Clients>) {
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        tracing::debug!("a connection ended: {error}");
+    match timeout(LONGEST, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a connection ended: {error}"),
+        Err(_) => tracing::debug!("a connection was closed after {LONGEST:?}"),
     }
 }
 

@@ -29,9 +29,8 @@ pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> 
     };
     let file = file.map_err(text)?;
     file.set_len(notes.size).map_err(text)?;
-    if (notes.uid, notes.gid) != (0, 0) {
-        fchown(&file, Some(notes.uid), Some(notes.gid)).map_err(text)?;
-    }
+    // Also root's own: a folder may pass its group on.
+    fchown(&file, Some(notes.uid), Some(notes.gid)).map_err(text)?;
     let mode = fs::Permissions::from_mode(notes.mode);
     file.set_permissions(mode).map_err(text)?;
     let mtime = time(notes.mtime).ok_or("the mtime in the object's metadata is out of range")?;

@@ -37,9 +37,11 @@ impl Pending {
             bytes,
             ours,
         } = object;
-        write!(self.file, "{} {bytes} {key}\0", u8::from(*ours))?;
-        self.file.write_all(path.as_os_str().as_bytes())?;
-        self.file.write_all(&[0])?;
+        // In one piece: a full disk leaves no half of one among the others.
+        let mut record = format!("{} {bytes} {key}\0", u8::from(*ours)).into_bytes();
+        record.extend_from_slice(path.as_os_str().as_bytes());
+        record.push(0);
+        self.file.write_all(&record)?;
         self.count += 1;
         self.bytes += bytes;
         Ok(())

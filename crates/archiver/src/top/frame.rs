@@ -10,6 +10,7 @@ use console::{measure_text_width, truncate_str};
 use serde::Serialize;
 
 use super::samples::Samples;
+use crate::crawl::show;
 use crate::jobs::name;
 use crate::report::human;
 
@@ -177,7 +178,7 @@ impl Row<'_> {
             enough @ 12.. => (enough, who),
             _ => (room, String::new()),
         };
-        format!("{head}{}{who}", end_of(&self.job.path, room))
+        format!("{head}{}{who}", end_of(&show(&self.job.path), room))
     }
 
     fn left(&self) -> Option<Duration> {
