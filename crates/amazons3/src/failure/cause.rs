@@ -72,7 +72,7 @@ pub(super) fn of_setting(
         return Some(StoreError::Settings(text(hint)));
     }
     // The message of a denial names the resource, and so words that users have chosen.
-    let denied = status == 403;
+    let denied = code == "AccessDenied";
     if denied && says(&["perform: kms:"]) {
         let hint = "; the account lacks this permission for the key of kms-key=, or of the bucket";
         return Some(StoreError::PermissionDenied(text(hint)));
