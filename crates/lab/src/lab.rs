@@ -36,7 +36,7 @@ impl Default for Options {
         Self {
             artifacts: None,
             ram: "60%".to_owned(),
-            store_bytes: 4 << 30,
+            store_bytes: 8 << 30,
         }
     }
 }
