@@ -53,9 +53,14 @@ pub(crate) fn is_compressed(encoding: Option<&str>, content_length: Option<i64>)
     names.any(changes) && content_length.is_none()
 }
 
+/// An etag without the mark of a weak one.
+pub(crate) fn strong_etag(etag: &str) -> &str {
+    etag.trim_start_matches("W/")
+}
+
 /// An etag without what servers and proxies write differently: quotes, and the mark of a weak one.
 pub(crate) fn bare_etag(etag: &str) -> &str {
-    etag.trim_start_matches("W/").trim_matches('"')
+    strong_etag(etag).trim_matches('"')
 }
 
 /// Parses `bytes 0-99/100` or `bytes 0-99/*`.

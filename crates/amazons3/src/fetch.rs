@@ -14,7 +14,7 @@ use cloudsync_store::network::while_wanted;
 use cloudsync_store::{Checksum, Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
-use crate::answer::{bare_etag, bytes_to_skip, is_compressed};
+use crate::answer::{bare_etag, bytes_to_skip, is_compressed, strong_etag};
 use crate::failure;
 use crate::metadata::CHECKSUM_METADATA;
 use crate::s3::S3;
@@ -49,10 +49,6 @@ pub(crate) async fn fetch(
     Ok(())
 }
 
-fn strong(etag: &str) -> &str {
-    etag.trim_start_matches("W/")
-}
-
 /// Sends one GET. Removes the bytes passed to the sink from the front of `left`.
 async fn once(
     store: &S3,
@@ -66,7 +62,7 @@ async fn once(
         .key(store.settings.key(key))
         .range(format!("bytes={}-{}", left.start, left.end - 1))
         // A weak one never matches; a proxy has made it weak.
-        .set_if_match(object.etag.as_deref().map(strong).map(str::to_owned));
+        .set_if_match(object.etag.as_deref().map(strong_etag).map(str::to_owned));
     let answer = while_wanted(sink, request.send())
         .await
         .map_err(Failure::final_)?;

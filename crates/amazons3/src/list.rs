@@ -9,10 +9,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_s3::types::{
     Delete, EncodingType, Error as Refusal, MultipartUpload, Object as Entry, ObjectIdentifier,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use cloudsync_store::{Listed, StoreError};
-use md5::{Digest, Md5};
 
 use crate::failure;
 use crate::s3::S3;
@@ -148,12 +145,12 @@ pub(crate) async fn delete_all(store: &S3, keys: &[&str]) -> Vec<(String, StoreE
     };
     let deleted = persist(store.settings.retries, async || {
         let request = store.client.delete_objects().bucket(&store.settings.bucket);
-        let with_md5 = store.place.with_md5();
+        let place = store.place.clone();
         let request = request.delete(list.clone()).customize();
         let answer = request.mutate_request(move |request| {
             // Some stores know no other checksum, and demand one here.
-            if let Some(bytes) = request.body().bytes().filter(|_| with_md5) {
-                let sum = STANDARD.encode(Md5::digest(bytes));
+            let bytes = request.body().bytes();
+            if let Some(sum) = bytes.and_then(|bytes| place.content_md5(bytes)) {
                 request.headers_mut().insert("content-md5", sum);
             }
         });

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aws_sdk_s3::Client;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use cloudsync_store::network::memory::Memory;
 use cloudsync_store::{Options, StoreError};
+use md5::{Digest, Md5};
 
 use crate::client::client;
 use crate::credentials::Rotating;
@@ -28,13 +31,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether uploads carry Content-MD5.
-    pub(crate) fn with_md5(&self) -> bool {
-        match self.settings.checksum {
+    /// The value of Content-MD5 for a request with these bytes, if requests to this place carry it.
+    pub(crate) fn content_md5(&self, bytes: &[u8]) -> Option<String> {
+        let carried = match self.settings.checksum {
             Sent::Md5 => true,
             Sent::Auto => self.demands_md5.load(Ordering::Relaxed),
             Sent::Crc(_) | Sent::None => false,
-        }
+        };
+        carried.then(|| STANDARD.encode(Md5::digest(bytes)))
     }
 
     /// The store demands a checksum. Returns whether uploads carry one from now on.

@@ -26,6 +26,7 @@ mod bucket;
 mod checksum;
 mod encryption;
 mod host;
+mod name;
 mod restore;
 mod stored;
 

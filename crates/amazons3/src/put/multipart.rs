@@ -16,7 +16,7 @@ use cloudsync_store::{Rate, StoreError};
 
 use super::attempt::Attempt;
 use super::body::InPieces;
-use super::request::{ALGORITHMS, Named, Put, body, content_md5, meaning, patient};
+use super::request::{ALGORITHMS, Named, Put, body, meaning, patient};
 use crate::failure;
 use crate::line::Line;
 use crate::s3::Place;
@@ -93,7 +93,7 @@ impl Part {
             .key(&self.key)
             .upload_id(&self.id)
             .part_number(self.number)
-            .set_content_md5(content_md5(&self.place, &piece.bytes()))
+            .set_content_md5(self.place.content_md5(&piece.bytes()))
             .set_checksum_crc64_nvme(crc64)
             .set_checksum_crc32_c(crc32c)
             .set_checksum_crc32(crc32)

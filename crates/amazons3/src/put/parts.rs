@@ -29,16 +29,12 @@ enum Resumed {
 /// returns whether it did.
 pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreError> {
     // Few stores check the condition when the upload completes, so check before sending the bytes.
-    put.refuse_existing()
-        .await
-        .map_err(|failure| failure.error)?;
+    put.refuse_existing().await?;
     if let Some(begun) = Begun::find(put).await {
         if let Resumed::Done = resume(put, &begun, part).await? {
             return Ok(true);
         }
-        put.refuse_existing()
-            .await
-            .map_err(|failure| failure.error)?;
+        put.refuse_existing().await?;
     }
     let id = persist(put.store.settings.retries, async || {
         multipart::create(put).await
@@ -154,9 +150,7 @@ async fn complete(put: &Put<'_>, id: &str, parts: Vec<CompletedPart>) -> Result<
     let mut tries = Tries::new(put.store.settings.retries);
     let mut first = true;
     // Once more: another run may have created it while the bytes were sent, and few stores check the condition.
-    put.refuse_existing()
-        .await
-        .map_err(|failure| failure.error)?;
+    put.refuse_existing().await?;
     loop {
         match multipart::complete(put, id, parts.clone()).await {
             Ok(()) => return Ok(()),

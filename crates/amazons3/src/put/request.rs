@@ -7,12 +7,9 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Config};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::network::memory::Piece;
 use cloudsync_store::{Checksum, StoreError, Upload};
-use md5::{Digest, Md5};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +18,7 @@ use super::attempt::Attempt;
 use super::body::InPieces;
 use crate::failure;
 use crate::head::{describe, head};
-use crate::s3::{Place, S3};
+use crate::s3::S3;
 use crate::settings::Sent;
 use cloudsync_store::network::Failure;
 
@@ -39,13 +36,6 @@ pub(super) struct Named(pub(super) [Option<String>; 3]);
 
 pub(super) const ALGORITHMS: [Algorithm; 3] =
     [Algorithm::Crc64Nvme, Algorithm::Crc32c, Algorithm::Crc32];
-
-/// The value of Content-MD5, if uploads to this place carry it.
-pub(super) fn content_md5(place: &Place, bytes: &[u8]) -> Option<String> {
-    place
-        .with_md5()
-        .then(|| STANDARD.encode(Md5::digest(bytes)))
-}
 
 /// Makes a request body of these bytes, without copying.
 pub(super) fn body(piece: &Piece) -> ByteStream {
@@ -136,14 +126,14 @@ impl Put<'_> {
     }
 
     /// Fails if the key exists, for stores without conditional requests.
-    pub(super) async fn refuse_existing(&self) -> Result<(), Failure> {
+    pub(super) async fn refuse_existing(&self) -> Result<(), StoreError> {
         match head(self.store, self.key).await {
             Err(StoreError::Missing(_)) => Ok(()),
-            Ok(_) => Err(Failure::final_(StoreError::Exists(format!(
+            Ok(_) => Err(StoreError::Exists(format!(
                 "{} ({})",
                 self.key, self.store.place
-            )))),
-            Err(error) => Err(Failure::final_(error)),
+            ))),
+            Err(error) => Err(error),
         }
     }
 }
@@ -157,7 +147,7 @@ pub(super) async fn put_object(
     let condition = put.only_if_none();
     let conditional = condition.is_some();
     if !conditional {
-        put.refuse_existing().await?;
+        put.refuse_existing().await.map_err(Failure::final_)?;
     }
     let Named([crc64, crc32c, crc32]) = put.named(&piece.bytes(), put.upload.checksum);
     let request = put
@@ -169,7 +159,7 @@ pub(super) async fn put_object(
         .key(put.store.settings.key(put.key))
         .set_metadata(Some(put.metadata.clone()))
         .set_if_none_match(condition)
-        .set_content_md5(content_md5(&put.store.place, &piece.bytes()))
+        .set_content_md5(put.store.place.content_md5(&piece.bytes()))
         .set_checksum_crc64_nvme(crc64)
         .set_checksum_crc32_c(crc32c)
         .set_checksum_crc32(crc32)

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::name::consists_of;
+
 /// Returns the bucket, or an access point's ARN or alias, and the prefix: empty, or ending with `/`.
 pub(super) fn parse(text: &str) -> Result<(String, String), &'static str> {
     let (bucket, prefix) = match text.strip_prefix("arn:") {
@@ -17,10 +19,7 @@ pub(super) fn parse(text: &str) -> Result<(String, String), &'static str> {
     } else {
         "-._"
     };
-    if !bucket
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
-    {
+    if !consists_of(bucket, extra) {
         return Err("is not a valid bucket name or bucket/prefix");
     }
     let prefix = prefix.trim_matches('/');

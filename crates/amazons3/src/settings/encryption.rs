@@ -12,6 +12,8 @@ use cloudsync_store::SecretSource;
 use cloudsync_store::settings::Settings as List;
 use md5::{Digest, Md5};
 
+use super::name::consists_of;
+
 /// How the store encrypts objects.
 #[derive(Clone, Debug, Default)]
 pub enum Encryption {
@@ -64,8 +66,7 @@ impl Encryption {
 
 /// Checks the name of a key: an id, an alias or an ARN.
 fn named(key: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_:/.".contains(c);
-    if key.is_empty() || !key.chars().all(good) {
+    if !consists_of(key, "-_:/.") {
         return Err(format!(
             "'kms-key={key}': expected a key's id, alias or ARN"
         ));

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::name::consists_of;
+
 /// The parsed `s3plugin-hostname`.
 #[derive(Debug, Default)]
 pub(super) struct Host {
@@ -41,7 +43,6 @@ impl Host {
             Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
             _ => (authority, None),
         };
-        let name_is_good = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         // Rust accepts numbers with a leading plus, which a URL's port may not have.
         let port_is_good =
             |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
@@ -50,7 +51,7 @@ impl Host {
             .and_then(|name| name.strip_suffix(']'));
         let good = ["http", "https"].contains(&scheme)
             && port.is_none_or(port_is_good)
-            && six.map_or(!name.is_empty() && name.chars().all(name_is_good), |six| {
+            && six.map_or(consists_of(name, "-._"), |six| {
                 six.parse::<std::net::Ipv6Addr>().is_ok()
             });
         if !good {

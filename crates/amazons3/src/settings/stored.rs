@@ -7,6 +7,7 @@ use cloudsync_store::network::decode_text;
 use cloudsync_store::settings::Settings as List;
 
 use super::encryption::Encryption;
+use super::name::consists_of;
 
 /// What new objects are stored as.
 #[derive(Clone, Debug, Default)]
@@ -83,8 +84,7 @@ impl Stored {
 }
 
 fn class(text: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    if text.is_empty() || !text.chars().all(good) {
+    if !consists_of(text, "-_") {
         return Err(format!(
             "'storage-class={text}': expected the name of a class, such as STANDARD_IA or GLACIER_IR"
         ));
