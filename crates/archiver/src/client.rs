@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,30 +21,50 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 /// Those of [`ask`], ETIMEDOUT, EINTR.
 pub(crate) fn ask_patiently(mount: &Path, attribute: &'static CStr) -> io::Result<String> {
     const STEP: Duration = Duration::from_millis(100);
-    let (send, receive) = channel();
-    let path = mount.to_owned();
-    thread::Builder::new().spawn(move || {
-        // Nobody waits for a late answer.
-        let _late = send.send(ask(&path, attribute));
-    })?;
+    let asked = begin(mount, attribute, || {})?;
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end && !interrupted() {
-        if let Ok(answer) = receive.recv_timeout(STEP) {
+        if let Ok(answer) = asked.recv_timeout(STEP) {
             return answer;
         }
     }
     if interrupted() {
         return Err(io::ErrorKind::Interrupted.into());
     }
-    let why = format!("the client does not answer within {} s", PATIENCE.as_secs());
-    Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    Err(hangs())
+}
+
+/// Asks on a thread of its own, which calls `ended` when the client has answered.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn begin(
+    mount: &Path,
+    attribute: &'static CStr,
+    ended: impl FnOnce() + Send + 'static,
+) -> io::Result<Receiver<io::Result<String>>> {
+    let (send, receive) = channel();
+    let mount = mount.to_owned();
+    thread::Builder::new().spawn(move || {
+        let answer = ask(&mount, attribute);
+        ended();
+        // Nobody waits for a late answer.
+        let _late = send.send(answer);
+    })?;
+    Ok(receive)
+}
+
+/// The error of a client that takes longer than [`PATIENCE`].
+pub(crate) fn hangs() -> io::Error {
+    let why = format!("does not answer within {} s", PATIENCE.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 /// The value of a virtual attribute of the mount's root ([`cloudsync_format::command`]).
 ///
 /// # Errors
 /// The mount has no translator, the caller is not root, or the client is too busy to tell (EAGAIN).
-pub(crate) fn ask(mount: &Path, attribute: &CStr) -> io::Result<String> {
+fn ask(mount: &Path, attribute: &CStr) -> io::Result<String> {
     let none = || io::Error::other("not the root of a mounted volume with features.cloudsync on");
     let value = match xattr::get(mount, text(attribute)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => return Err(none()),

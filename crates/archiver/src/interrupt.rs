@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -24,4 +26,20 @@ pub(crate) fn listen() -> io::Result<()> {
 /// Whether a signal has asked the program to stop.
 pub(crate) fn interrupted() -> bool {
     STOP.get().is_some_and(|stop| stop.load(Ordering::Relaxed))
+}
+
+/// Sleeps, unless `ends` is true or becomes it. Returns false in that case, soon.
+pub(crate) fn rest(time: Duration, ends: &dyn Fn() -> bool) -> bool {
+    /// How soon that is noticed.
+    const LOOK_AGAIN: Duration = Duration::from_millis(100);
+    let mut left = time;
+    while !left.is_zero() {
+        if ends() {
+            return false;
+        }
+        let now = left.min(LOOK_AGAIN);
+        thread::sleep(now);
+        left -= now;
+    }
+    !ends()
 }

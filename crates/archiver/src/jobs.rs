@@ -20,7 +20,7 @@ use crate::report::{Event, Screen, human};
 /// A job, as `--json` has it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Shown<'a> {
-    pub(crate) event: &'static str,
+    event: &'static str,
     mount: String,
     path: &'a str,
     gfid: &'a str,

@@ -13,7 +13,7 @@ use console::Term;
 use crate::cli::{OutputFlags, TopArgs};
 use crate::client;
 use crate::exit::{Ended, Error};
-use crate::interrupt::interrupted;
+use crate::interrupt::{interrupted, rest};
 use crate::jobs::{self, Shown};
 use crate::report::Screen;
 
@@ -23,7 +23,7 @@ mod samples;
 use frame::{Frame, Look};
 use samples::Samples;
 
-/// How often a signal is looked for.
+/// How soon a client that was busy is asked again.
 const STEP: Duration = Duration::from_millis(100);
 
 /// Runs the command.
@@ -67,10 +67,7 @@ pub(crate) fn command(args: &TopArgs, output: &OutputFlags) -> Result<Ended, Err
             return Ok(Ended::Well);
         }
         before = Some(now);
-        let next = Instant::now() + args.interval;
-        while Instant::now() < next && !interrupted() {
-            thread::sleep(STEP.min(next.saturating_duration_since(Instant::now())));
-        }
+        rest(args.interval, &interrupted);
     }
     Ok(Ended::Well)
 }

@@ -152,14 +152,14 @@ pub(super) fn add(command: Command, exit_codes: &'static str) -> Command {
             if examples.is_empty() {
                 return sub;
             }
-            let mut text = sub.get_after_long_help().map(|help| format!("{help}\n\n"));
-            let text = text.get_or_insert_default();
-            *text += "Examples:\n";
+            let help = sub.get_after_long_help();
+            let mut text = help.map_or_else(String::new, |help| format!("{help}\n\n"));
+            text += "Examples:\n";
             for (line, what) in examples {
-                *text += &format!("  {line}\n      {what}\n");
+                text += &format!("  {line}\n      {what}\n");
             }
-            *text += &format!("\n{exit_codes}");
-            sub.after_long_help(std::mem::take(text))
+            text += &format!("\n{exit_codes}");
+            sub.after_long_help(text)
         })
     })
 }

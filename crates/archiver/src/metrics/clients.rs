@@ -4,15 +4,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 use cloudsync_format::command::METRICS;
 use cloudsync_metrics::gather::gather;
 
-use crate::client::{self, PATIENCE};
+use crate::client::{self, PATIENCE, hangs};
 use crate::parallel::lock;
 
 /// The clients of some mounts.
@@ -49,12 +48,11 @@ impl Clients {
         let end = Instant::now() + PATIENCE;
         let asked: Vec<_> = self.all.iter().map(Client::ask).collect();
         let answer = |(client, asked): (&Client, Option<Receiver<io::Result<String>>>)| {
-            let hangs = || format!("does not answer within {} s", PATIENCE.as_secs());
             let answer = asked.ok_or_else(hangs).and_then(|asked| {
                 let left = end.saturating_duration_since(Instant::now());
-                let answer = asked.recv_timeout(left).map_err(|_| hangs())?;
-                answer.map_err(|error| error.to_string())
+                asked.recv_timeout(left).map_err(|_| hangs())?
             });
+            let answer = answer.map_err(|error| error.to_string());
             (client.mount.clone(), answer)
         };
         Answers(self.all.iter().zip(asked).map(answer).collect())
@@ -67,18 +65,13 @@ impl Client {
         if self.asking.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let (send, receive) = channel();
-        let (mount, asking) = (self.mount.clone(), Arc::clone(&self.asking));
-        let started = thread::Builder::new().spawn(move || {
-            let answer = client::ask(&mount, METRICS);
-            asking.store(false, Ordering::Release);
-            // Nobody waits for a late answer.
-            let _late = send.send(answer);
-        });
-        if started.is_err() {
+        let asking = Arc::clone(&self.asking);
+        let ended = move || asking.store(false, Ordering::Release);
+        let asked = client::begin(&self.mount, METRICS, ended);
+        if asked.is_err() {
             self.asking.store(false, Ordering::Release);
         }
-        started.ok().map(|_| receive)
+        asked.ok()
     }
 }
 

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use super::Object;
+use crate::interrupt::rest;
 
 /// Objects to wait for.
 #[derive(Debug)]
@@ -95,8 +95,6 @@ pub(super) struct Pause(Duration);
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
-/// How soon the end of the run is noticed.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Default for Pause {
     fn default() -> Self {
@@ -112,17 +110,9 @@ impl Pause {
 
     /// Waits; the next time twice as long. Returns false at once when `ends` does.
     pub(super) fn rest(&mut self, ends: &dyn Fn() -> bool) -> bool {
-        let mut left = self.0;
+        let time = self.0;
         self.0 = (self.0 * 2).min(LONGEST);
-        while !left.is_zero() {
-            if ends() {
-                return false;
-            }
-            let now = left.min(LOOK_AGAIN);
-            thread::sleep(now);
-            left -= now;
-        }
-        !ends()
+        rest(time, ends)
     }
 }
 
