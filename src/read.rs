@@ -189,7 +189,7 @@ fn read_remotely(engine: &Arc<Engine>, ticket: Ticket, store: Arc<LoadedStore>, 
     const THREADS: usize = 48;
     let budget = &engine.volume.allowance.budget;
     let bytes = file.bytes_of(&ticket);
-    if budget.reserve(bytes).is_none() && !budget.serves() {
+    if !budget.has(bytes) && !budget.serves() {
         return ticket.fail(Errno::EDQUOT);
     }
     budget.spend(bytes);
@@ -225,9 +225,7 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });
     let store = engine.volume.store().ok_or(Failure::NoStore)?;
-    let holes =
-        Identity::of(&status).map_or_else(|_| Vec::new(), |object| object.provable_holes(size));
-    let data = size - holes.iter().map(|hole| hole.end - hole.start).sum::<u64>();
+    let data = Identity::of(&status).map_or(size, |object| object.data(size));
     let recall = match source(engine, &store, inode, size, data) {
         Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),

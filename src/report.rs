@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What a client tells about itself: its metrics, with the loads of this moment, and its jobs. Waits for no lock that a stuck job could
-//! hold: an administrator asks while operations hang.
+//! What a client tells about itself: its metrics, with the loads of this moment, and its jobs. Waits for no lock for long
+//! that a stuck job could hold: an administrator asks while operations hang.
 
 #![forbid(unsafe_code)]
 

@@ -85,10 +85,7 @@ pub fn bring(
         };
         let downloaded = store.download(&download).map_err(Failure::Store);
         let bytes = tracker.written().bytes;
-        volume.allowance.budget.spend(bytes);
-        if let Some(reserved) = reserved {
-            reserved.arrived(bytes);
-        }
+        volume.allowance.budget.receive(bytes, reserved);
         downloaded
     };
     let written = tracker.written();

@@ -9,7 +9,7 @@ use crate::objects::Gluster;
 use crate::recall::job::Job;
 use crate::recall::steps;
 use crate::volume::Volume;
-use cloudsync_logic::errno::{Errno, Failure};
+use cloudsync_logic::errno::Failure;
 use cloudsync_logic::recall::engine;
 use cloudsync_logic::recall::recalls::{Checked, Recalls};
 use cloudsync_metrics::labels::Cause;
@@ -50,7 +50,7 @@ fn cause(failure: &Failure) -> Cause {
         Failure::Cancelled | Failure::NotAccepted(_) => Cause::Cancelled,
         Failure::Damaged(_) | Failure::Bug => Cause::Internal,
         Failure::TooLarge(_) => Cause::Full,
-        Failure::Brick { errno, .. } if is_full(*errno) => Cause::Full,
+        Failure::Brick { errno, .. } if errno.is_full() => Cause::Full,
         Failure::Brick { .. } | Failure::Disconnected | Failure::LockLost => Cause::Bricks,
         Failure::Incomplete { .. } | Failure::TooLong(_) | Failure::BadAnswer { .. } => {
             Cause::Store
@@ -66,8 +66,4 @@ fn cause(failure: &Failure) -> Cause {
             }
         }
     }
-}
-
-fn is_full(errno: Errno) -> bool {
-    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
 }

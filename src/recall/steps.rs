@@ -178,10 +178,9 @@ impl<'a> Work<File<'a>> for Steps<'a> {
             Some(keep) if store.can_fetch() => keep.min(whole),
             _ => whole,
         };
-        let holes = Identity::of(status)?.provable_holes(size);
-        let holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+        let identity = Identity::of(status)?;
         let bytes = if store.can_fetch() {
-            size - holes
+            identity.data(size)
         } else {
             size
         };

@@ -162,6 +162,14 @@ impl Budget {
         fits
     }
 
+    /// Bytes have arrived from the store, of those that were set aside if `reserved` is given.
+    pub fn receive(&self, bytes: u64, reserved: Option<&Reservation>) {
+        self.spend(bytes);
+        if let Some(reserved) = reserved {
+            reserved.arrived(bytes);
+        }
+    }
+
     /// Bytes have arrived from the store.
     pub fn spend(&self, bytes: u64) {
         let mut state = lock(&self.0);

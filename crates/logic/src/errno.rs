@@ -87,6 +87,12 @@ impl Errno {
         }
     }
 
+    /// Whether it says that there is no room: the disk is full, or a quota used up.
+    #[must_use]
+    pub const fn is_full(self) -> bool {
+        matches!(self.0, libc::ENOSPC | libc::EDQUOT)
+    }
+
     /// The positive number.
     #[must_use]
     pub const fn get(self) -> i32 {

@@ -69,4 +69,11 @@ impl Identity {
         }
         self.holes.in_file(size)
     }
+
+    /// How many bytes a recall of the first `size` bytes fetches: those in no provable hole.
+    #[must_use]
+    pub fn data(&self, size: u64) -> u64 {
+        let holes = self.provable_holes(size);
+        size - holes.iter().map(|hole| hole.end - hole.start).sum::<u64>()
+    }
 }

@@ -105,10 +105,7 @@ impl<H: Host> Source<H> {
 
     /// Counts bytes that have arrived.
     pub(super) fn spend(&self, bytes: u64, reserved: Option<&Reservation>) {
-        self.allowance.budget.spend(bytes);
-        if let Some(reserved) = reserved {
-            reserved.arrived(bytes);
-        }
+        self.allowance.budget.receive(bytes, reserved);
     }
 
     /// Whether the object is fetched as a whole, and its checksum verified before any byte is returned.

@@ -271,8 +271,7 @@ fn make_cold<F: BrickFile>(
     match recorded(&record) {
         // A brick's inode may have too little room beside other attributes, and the holes are only a hint.
         Err(Failure::Brick { errno, .. })
-            if !record.holes.is_empty()
-                && matches!(errno.get(), libc::ENOSPC | libc::E2BIG | libc::EDQUOT) =>
+            if !record.holes.is_empty() && (errno.is_full() || errno.get() == libc::E2BIG) =>
         {
             record.holes = Holes::default();
             recorded(&record)?;

@@ -147,7 +147,7 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
     let over_budget = matches!(outcome, Err(Failure::OverBudget(_)));
     let full = match &outcome {
         // A store that answers the same errno says nothing about the bricks.
-        Err(Failure::Brick { errno, .. }) => is_full(*errno),
+        Err(Failure::Brick { errno, .. }) => errno.is_full(),
         Err(Failure::TooLarge(_)) => true,
         _ => false,
     };
@@ -168,10 +168,6 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
             Err(failure) => ticket.fail(failure.errno()),
         }
     }
-}
-
-fn is_full(errno: Errno) -> bool {
-    matches!(errno.get(), libc::ENOSPC | libc::EDQUOT)
 }
 
 impl<V: Recalls> Engine<V> {
