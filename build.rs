@@ -69,6 +69,7 @@ const TYPES: &[&str] = &[
     "gf_seek_what_t",
     "glusterfs_event_t",
     "_gf_special_pid",
+    "_msgid_comp",
     "glusterfs_fop_t",
     "iatt",
     "inode_t",

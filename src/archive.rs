@@ -6,14 +6,17 @@
 mod checks;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::claim::Claim;
+use cloudsync_format::history::{self as listed, Event};
+use cloudsync_format::jobs::Waiter;
 use cloudsync_format::xattr;
 use cloudsync_logic::crash;
 use cloudsync_logic::decision::Known;
 use cloudsync_logic::errno::{Errno, Failure};
-use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::history::Kind;
+use cloudsync_logic::host::Ticket as _;
 use cloudsync_logic::protocol::handshake::{self, Archive, Object, refused};
 use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::lock_within;
@@ -21,6 +24,7 @@ use cloudsync_metrics::labels::Handshake as Ended;
 
 use self::checks::check_object;
 use crate::bricks::file::File;
+use crate::history;
 use crate::host::attributes::Attributes;
 use crate::host::child::Status;
 use crate::host::guard;
@@ -50,6 +54,7 @@ pub fn start(volume: &Arc<Volume>, ticket: Ticket) {
                 Err(failure) => {
                     log::log!(
                         failure.level(),
+                        id = failure.message();
                         "{}: {failure}",
                         ticket
                             .inode()
@@ -77,6 +82,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
         .as_deref()
         .and_then(Claim::parse)
         .ok_or_else(|| refused(Errno::EINVAL, "the value of csou.complete cannot be parsed"))?;
+    let started = Instant::now();
     let inode = ticket.inode().ok_or(Failure::NO_MEMORY)?;
     let gfid = inode.gfid();
     let file = volume.file(&inode, gfid, &inode)?;
@@ -101,7 +107,27 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     let (status, object) = handshake::run(held, &claim, gfid, own_times, &mut work)?;
     let size = status.attributes.size();
     inode.learn(volume.this, Known::Cold { size });
-    log::debug!("{}: archived, {size} bytes, as {}", file.path(), object.key);
+    let archived = volume.history.event(Kind::Archived(size), || {
+        let by = Waiter {
+            what: "archive".into(),
+            ..ticket.who()
+        };
+        let about = history::About {
+            inode: &inode,
+            gfid,
+            bytes: size,
+            since: started,
+            store: volume.store_name(),
+            by: Some(&by),
+        };
+        listed::File {
+            key: Some(object.key.clone()),
+            ..about.file()
+        }
+    });
+    if let Some(archived) = archived {
+        history::write(&Event::Archived(archived));
+    }
     let mut attributes = status.attributes;
     attributes.show_cold(size);
     Ok(attributes)

@@ -18,6 +18,7 @@ pub mod space;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::host::inode;
+use cloudsync_format::message;
 
 /// Whether the bricks check a file's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,7 @@ impl Bricks {
     pub fn skipped_check(&self) {
         if self.check.swap(SKIPPED, Ordering::Relaxed) != SKIPPED {
             log::warn!(
+                id = message::BRICKS_DO_NOT_CHECK;
                 "the bricks do not check whether a file is cold before they read and write it (storage.linux-aio or \
                  storage.linux-io_uring is on): the client queries the state before each read and write, which is slow, \
                  and nothing can be archived"

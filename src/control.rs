@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use cloudsync_format::jobs::Waiter;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
 use cloudsync_format::{command, dosattrib};
@@ -35,7 +36,7 @@ use crate::work::task::on_thread_of;
 use crate::work::workers;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::host::LIMIT;
+use cloudsync_logic::host::{LIMIT, Ticket as _};
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
 enum Outcome {
@@ -109,7 +110,11 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
         Some(Command::Recall) => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;
             if status.state != State::Local {
-                engine.start(inode, true);
+                let by = Waiter {
+                    what: "command".into(),
+                    ..ticket.who()
+                };
+                engine.start(inode, by, true);
             }
             Ok(Outcome::Done)
         }

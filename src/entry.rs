@@ -20,8 +20,10 @@ use crate::plugin::{store, table};
 use crate::read;
 use crate::recall::tracker;
 use crate::recall::truncation;
+use crate::report;
 use crate::sys;
 use cloudsync_format::build;
+use cloudsync_format::message;
 use cloudsync_logic::errno::Errno;
 
 /// How long `fini` waits for jobs; about as long as gfapi's own shutdown takes.
@@ -128,15 +130,17 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
     host_log::install();
     guard::install_panic_hook();
     guard::catch(-1, || {
-        log::info!("{}", build::shown(BUILD));
+        log::info!(id = message::STARTED; "{}", build::shown(BUILD));
         if !host_fits(this) {
             log::error!(
+                id = message::WRONG_HOST;
                 "built for another GlusterFS than the one that loads it: rebuild cloudsync against the installed headers"
             );
             return -1;
         }
         if this.children() != 1 {
             log::error!(
+                id = message::WRONG_GRAPH;
                 "needs exactly one translator below, the volume file has {}",
                 this.children()
             );
@@ -144,7 +148,7 @@ unsafe extern "C" fn init(raw: *mut sys::xlator_t) -> i32 {
         }
         // SAFETY: live; init runs once.
         if unsafe { sys::cs_shim_pool_new(raw) } != 0 {
-            log::error!("out of memory");
+            log::error!(id = message::NO_MEMORY; "out of memory");
             return -1;
         }
         // SAFETY: the host keeps the options as long as the translator.
@@ -168,6 +172,7 @@ unsafe extern "C" fn fini(raw: *mut sys::xlator_t) {
         if !instance.shut_down(SHUTDOWN) {
             // Jobs still use the instance: leak it rather than free it.
             log::warn!(
+                id = message::NOT_FREED;
                 "recalls did not end within {} s: the instance is not freed",
                 SHUTDOWN.as_secs()
             );
@@ -237,6 +242,7 @@ fn keep_child_up(instance: Arc<Instance>) -> bool {
         let _entered = this.enter();
         while !instance.volume.busy.wait_until_idle(BETWEEN_LINES) {
             log::warn!(
+                id = message::SHUTDOWN_WAITS;
                 "the volume is being taken down and waits for work in progress, probably for an answer of the store"
             );
         }
@@ -362,7 +368,7 @@ unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {
         let Some(instance) = instance(this) else {
             return;
         };
-        for (key, value) in instance.report() {
+        for (key, value) in report::statedump(&instance.engine) {
             line(key, &value);
         }
     });

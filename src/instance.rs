@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +19,10 @@ use crate::host::xlator::Xlator;
 use crate::read;
 use crate::recall::engine::Engine;
 use crate::volume::Volume;
-use crate::work::workers;
+use cloudsync_format::message;
 use cloudsync_logic::decision::{self, Action, MAX_ATTEMPTS, Want};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::objects::depths::DEPTHS;
-use cloudsync_logic::objects::limits::LIMITS;
 
 /// The translator of one volume.
 #[derive(Debug)]
@@ -89,7 +86,10 @@ impl Instance {
         gfid: Option<Gfid>,
     ) {
         if ticket.attempt() >= MAX_ATTEMPTS {
-            log::warn!("{ticket:?}: the file is archived again after each recall, giving up");
+            log::warn!(
+                id = message::ARCHIVED_AGAIN;
+                "{ticket:?}: the file is archived again after each recall, giving up"
+            );
             return ticket.fail(Errno::EBUSY);
         }
         ticket.count_attempt();
@@ -127,60 +127,6 @@ impl Instance {
                 self.engine.park(ticket, want, inode, gfid);
             }
         }
-    }
-
-    /// The lines for the statedump. Must not wait for a lock that a stuck job could hold, because statedumps are taken
-    /// while operations hang.
-    #[must_use]
-    pub fn report(&self) -> Vec<(&'static CStr, String)> {
-        let volume = &self.volume;
-        let (load, sums) = (self.engine.load(), volume.metrics.sums());
-        let number = |value: Option<usize>| {
-            value.map_or_else(|| String::from("?"), |value| value.to_string())
-        };
-        let store = volume.store();
-        let store = store.map_or_else(|| String::from("none"), |store| store.name().to_owned());
-        let check = match volume.bricks.check() {
-            Check::Unknown => "?",
-            Check::Done => "yes",
-            Check::Skipped => "no",
-        };
-        let without = workers::SMALL.waiting() + workers::LARGE.waiting();
-        let (memory, connections) = LIMITS.used();
-        let budget = volume.allowance.budget.report();
-        let of_budget = |which: usize| {
-            budget.map_or_else(|| String::from("?"), |budget| budget[which].to_string())
-        };
-        let objects = volume.objects.waiting();
-        let reads = objects.and_then(|reads| Some(reads + volume.readings.waiting()?));
-        vec![
-            (c"store", store),
-            (c"jobs", number(load.map(|load| load.0))),
-            (c"operations-waiting", number(load.map(|load| load.1))),
-            (c"jobs-without-a-thread", without.to_string()),
-            (c"bricks-check-the-state", check.to_owned()),
-            (
-                c"brick-disconnects",
-                volume.bricks.disconnects().to_string(),
-            ),
-            (c"memory-of-objects", memory.to_string()),
-            (c"connections", connections.to_string()),
-            (c"depth-of-small-files", DEPTHS.small().to_string()),
-            (c"depth-of-parts", DEPTHS.parts().to_string()),
-            (c"connections-without-memory", LIMITS.refused().to_string()),
-            (c"reads-waiting", number(reads)),
-            (c"reads-from-the-store", sums.remote_reads.to_string()),
-            (c"files-recalled", sums.recalled.to_string()),
-            (c"bytes-recalled", sums.recalled_bytes.to_string()),
-            (c"recalls-failed", sums.failed.to_string()),
-            (c"files-kept", sums.kept.to_string()),
-            (c"files-archived", sums.archived.to_string()),
-            (c"budget-bytes", of_budget(0)),
-            (c"budget-spent", of_budget(1)),
-            (c"budget-reserved", of_budget(2)),
-            (c"budget-refusals", of_budget(3)),
-            (c"changes-of-options", sums.option_changes.to_string()),
-        ]
     }
 
     /// Cancels all jobs: the graph is being replaced or taken down.

@@ -21,12 +21,13 @@
 //! | 9 | [`instance`]  | one volume's translator: dispatches each operation                      | no     |
 //! | 8 | [`control`]   | the users' commands: state, recall, cancel, adopt, metrics              | no     |
 //! | 7 | [`read`]      | chooses the source of a cold file's bytes for a read                    | no     |
-//! | 7 | [`report`]    | what a client tells about itself: the metrics                           | no     |
+//! | 7 | [`report`]    | what a client tells about itself: metrics, jobs, the statedump          | no     |
 //! | 7 | [`ask`]       | queries to the bricks on behalf of a waiting operation                  | no     |
 //! | 6 | [`recall`]    | recalls a file: what its job does on the volume                         | no     |
 //! | 6 | [`archive`]   | makes a file cold: the handshake with the archiver                      | no     |
 //! | 6 | [`fops`]      | classifies operations and examines the bricks' answers                  | no     |
-//! | 5 | [`volume`]    | a volume's state: settings, store, bricks, objects, counters            | no     |
+//! | 5 | [`volume`]    | a volume's state: settings, store, bricks, objects, metrics            | no     |
+//! | 4 | [`history`]   | the lines of the log that say what was recalled, for whom            | no     |
 //! | 4 | [`objects`]   | GlusterFS as the host of jobs and of the objects that they fetch        | no     |
 //! | 3 | [`plugin`]    | finds, loads and calls store plugins                                    | yes    |
 //! | 3 | [`bricks`]    | the bricks: whether they check a file's state, free space, files        | no     |
@@ -42,6 +43,7 @@ pub mod bricks;
 pub mod control;
 pub mod entry;
 pub mod fops;
+pub mod history;
 pub mod host;
 pub mod instance;
 pub mod objects;

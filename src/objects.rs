@@ -113,12 +113,17 @@ impl host::Ticket<Gluster> for Ticket {
             fop::GF_FOP_TRUNCATE | fop::GF_FOP_FTRUNCATE => "truncate",
             fop::GF_FOP_LOOKUP => "lookup",
             fop::GF_FOP_STAT | fop::GF_FOP_FSTAT => "stat",
+            fop::GF_FOP_SETATTR | fop::GF_FOP_FSETATTR => "setattr",
+            fop::GF_FOP_FALLOCATE | fop::GF_FOP_DISCARD | fop::GF_FOP_ZEROFILL => "fallocate",
+            fop::GF_FOP_SEEK => "seek",
+            fop::GF_FOP_RCHECKSUM => "checksum",
+            fop::GF_FOP_COPY_FILE_RANGE => "copy_file_range",
             _ => "other",
         };
         Waiter {
             pid: arguments.pid(),
             uid: arguments.uid(),
-            what: what.to_owned(),
+            what: what.into(),
         }
     }
 

@@ -35,6 +35,7 @@ use crate::work::workers;
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::host::Ticket as _;
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::is_by_recall;
@@ -75,15 +76,17 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                 if recall {
                     object.source.charge();
                 }
+                let by = ticket.who();
                 object.read(ticket, true);
                 if recall {
-                    engine.start(inode, false);
+                    engine.start(inode, by, false);
                 }
             }
             Ok(Way::Plugin { store, file }) => read_remotely(engine, ticket, store, file),
             Err(failure) => {
                 log::log!(
                     failure.level(),
+                    id = failure.message();
                     "{}: read failed, the file stays cold: {failure}",
                     inode.path()
                 );
@@ -110,7 +113,12 @@ pub fn seek(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
             // It is local, or being recalled, or has bytes that must be settled first.
             Ok(None) => engine.park(ticket, Want::Bytes, Some(inode), None),
             Err(failure) => {
-                log::log!(failure.level(), "{}: seek failed: {failure}", inode.path());
+                log::log!(
+                    failure.level(),
+                    id = failure.message();
+                    "{}: seek failed: {failure}",
+                    inode.path()
+                );
                 ticket.fail(failure.errno());
             }
         }

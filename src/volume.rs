@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::bricks::Bricks;
 use crate::bricks::file::File;
 use crate::bricks::space::Space;
+use crate::history::History;
 use crate::host::dict::DictRef;
 use crate::host::errnos;
 use crate::host::inode::Inode;
@@ -17,6 +18,7 @@ use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::plugin::store::remote::Readings;
+use cloudsync_format::message;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::Allowance;
 use cloudsync_logic::budget::Budget;
@@ -46,6 +48,8 @@ pub struct Volume {
     pub busy: Arc<Busy>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What happened, for the log.
+    pub history: History,
     /// How much reads may recall.
     pub allowance: Arc<Allowance>,
     config: RwLock<Config>,
@@ -73,7 +77,10 @@ impl Volume {
     #[must_use]
     pub fn new(this: Xlator, options: Option<DictRef<'_>>) -> Arc<Self> {
         let mut config = Config::parse(&option(options, PRODUCT_ID)).unwrap_or_else(|error| {
-            log::error!("{}: {error}; the defaults are used", config::PRODUCT_ID);
+            log::error!(
+                id = message::SETTINGS;
+                "{}: {error}; the defaults are used", config::PRODUCT_ID
+            );
             Config::default()
         });
         config.remote_read = config::is_on(&option(options, REMOTE_READ));
@@ -94,15 +101,18 @@ impl Volume {
             bricks: Bricks::default(),
             space: Space::default(),
             metrics,
+            history: History::default(),
             busy,
             allowance,
             config: RwLock::new(config),
             store: RwLock::new(None),
             changing: Mutex::new(()),
         });
+        volume.history.set(config.history);
         let name = option(options, STORETYPE);
         if name.is_empty() {
             log::info!(
+                id = message::STORE_NOT_SET;
                 "no store ({} is not set): local files work, cold ones cannot be read",
                 config::STORETYPE
             );
@@ -134,6 +144,7 @@ impl Volume {
         let mut valid = true;
         let config = Config::parse(&option(Some(options), PRODUCT_ID)).unwrap_or_else(|error| {
             log::error!(
+                id = message::SETTINGS;
                 "{}: {error}; the old settings remain in effect",
                 config::PRODUCT_ID
             );
@@ -152,13 +163,17 @@ impl Volume {
         match store {
             _ if name.is_empty() => {
                 if store.is_some() {
-                    log::info!("the store was removed: cold files cannot be read");
+                    log::info!(
+                        id = message::STORE_REMOVED;
+                        "the store was removed: cold files cannot be read"
+                    );
                 }
                 self.set_store(None);
             }
             Some(store) if store.name() == name => {
                 if store.reconfigure(options).is_err() {
                     log::error!(
+                        id = message::STORE_OPTIONS;
                         "store '{name}': the new settings are invalid, the old ones remain in effect"
                     );
                     valid = false;
@@ -173,6 +188,7 @@ impl Volume {
 
     fn set_config(&self, config: Config) {
         set_process(&config);
+        self.history.set(config.history);
         self.allowance.set(config.allowed);
         self.allowance.budget.set(config.budget);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
@@ -185,6 +201,7 @@ impl Volume {
             && !store.can_read()
         {
             log::warn!(
+                id = message::NO_REMOTE_READ;
                 "store '{}' cannot read parts of an object: reads recall the file although cloudsync-remote-read is on",
                 store.name()
             );
@@ -208,7 +225,7 @@ impl Volume {
                     Some(old) => format!("store '{}' remains in use", old.name()),
                     None => String::from("local files work, cold ones answer 'Object is remote'"),
                 };
-                log::error!("{error}; {rest}");
+                log::error!(id = message::STORE_NOT_LOADED; "{error}; {rest}");
                 false
             }
         }
@@ -221,6 +238,13 @@ impl Volume {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The store's name; empty if none is loaded.
+    #[must_use]
+    pub fn store_name(&self) -> String {
+        let store = self.store();
+        store.map_or_else(String::new, |store| store.name().to_owned())
     }
 
     fn set_store(&self, store: Option<Arc<LoadedStore>>) {
@@ -261,6 +285,7 @@ impl Volume {
             store.abort();
         }
         let idle = self.busy.wait_until_idle(at_most);
+        self.history.end();
         if idle {
             self.set_store(None);
         }

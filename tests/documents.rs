@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! docs/SEMANTICS.md and docs/RELIABILITY.md name the tests that prove their promises: each test must exist, and no
-//! promise may lack one.
+//! promise may lack one. docs/TROUBLESHOOTING.md explains every message, and every message has a number.
 
 // A test has no better answer to an error than to fail.
 #![allow(clippy::unwrap_used)]
@@ -119,4 +119,79 @@ fn figures_in_the_readme_are_those_of_the_saved_run() {
         shown += 1;
     }
     assert!(shown >= 5, "the table was not understood: {shown} rows");
+}
+
+/// The numbers of messages, by name, in the order of crates/format/src/message.rs.
+fn messages() -> Vec<(String, u64)> {
+    let text = fs::read_to_string(root().join("crates/format/src/message.rs")).unwrap();
+    let constants = text.lines().filter_map(|line| {
+        let (name, number) = line.strip_prefix("pub const ")?.split_once(": u64 = ")?;
+        let number = number.trim_end_matches(';').replace('_', "");
+        Some((name.to_owned(), number.parse().unwrap()))
+    });
+    // The first number of a range is no message.
+    constants.filter(|(_, number)| number % 1000 != 0).collect()
+}
+
+#[test]
+fn every_message_is_explained() {
+    let messages = messages();
+    assert!(messages.len() > 50, "{messages:?}");
+    let text = fs::read_to_string(root().join("docs/TROUBLESHOOTING.md")).unwrap();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| 19"))
+        .map(|line| {
+            let cells: Vec<_> = line
+                .split(" | ")
+                .map(|cell| cell.trim_matches(['|', ' ']))
+                .collect();
+            let [number, message, meaning, action] = cells[..] else {
+                panic!("not four cells: {line}");
+            };
+            for cell in [message, meaning, action] {
+                assert!(!cell.is_empty(), "{line}");
+            }
+            number.parse::<u64>().unwrap()
+        });
+    let explained: Vec<_> = rows.collect();
+    let known: Vec<_> = messages.iter().map(|(_, number)| *number).collect();
+    // The same numbers in the same order, each once.
+    assert_eq!(explained, known);
+    assert!(known.is_sorted_by(|one, next| one < next), "append only");
+}
+
+/// Every line of our log that an administrator sees has a number, and every number is used.
+#[test]
+fn every_message_has_a_number() {
+    fn sources(folder: &Path, found: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                *found += &fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let mut text = String::new();
+    for folder in ["src", "crates/logic/src", "crates/store/src"] {
+        sources(&root().join(folder), &mut text);
+    }
+    let mut lines = 0;
+    for level in ["error", "warn", "info", "log"] {
+        for call in text.split(&format!("log::{level}!(")).skip(1) {
+            let call = &call[..call.find('"').unwrap()];
+            // src/host/log.rs and its comments show how.
+            assert!(call.contains("id = "), "log::{level}!({call}...");
+            lines += 1;
+        }
+    }
+    assert!(lines > 40, "the sources were not understood: {lines} lines");
+    for (name, number) in messages() {
+        assert!(
+            text.contains(&format!("message::{name}")),
+            "{name} ({number}) is not used"
+        );
+    }
 }

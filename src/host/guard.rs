@@ -3,6 +3,8 @@
 //! and is logged.
 
 use std::any::Any;
+
+use cloudsync_format::message;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
@@ -11,7 +13,10 @@ pub fn catch<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     // AssertUnwindSafe: what `body` uses is either its own or behind a Mutex. We ignore lock poisoning, because the
     // locks guard plain data that is consistent after every step.
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        log::error!("internal error, the operation fails: {}", text(&*payload));
+        log::error!(
+            id = message::INTERNAL;
+            "internal error, the operation fails: {}", text(&*payload)
+        );
         otherwise
     })
 }
@@ -28,7 +33,9 @@ fn text(payload: &(dyn Any + Send)) -> &str {
 pub fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        panic::set_hook(Box::new(|info| log::error!("{info}")));
+        panic::set_hook(Box::new(
+            |info| log::error!(id = message::INTERNAL; "{info}"),
+        ));
     });
 }
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Forwards the `log` crate to the host's log, with the current translator's name, our file and line, and the host's
-//! level.
+//! level. A message's number is its key `id`: `log::warn!(id = message::GUARD; "...")`.
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Once;
 
+use cloudsync_format::message;
+use log::kv::Key;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::sys;
+
+// Our numbers are none of the host's.
+const _: () = assert!((sys::_msgid_comp::GLFS_MSGID_END as u64) < message::TRANSLATOR);
 
 struct HostLog;
 
@@ -34,8 +39,20 @@ const fn host_level(level: Level) -> sys::gf_loglevel_t::Type {
 
 impl Log for HostLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // SAFETY: reads the process's log level.
-        let wanted = unsafe { sys::gf_log_get_loglevel() };
+        // SAFETY: reads a thread-local of the host.
+        let this = unsafe { sys::cs_shim_this() };
+        // A translator may have a level of its own, by the option `log-level`.
+        let own = if this.is_null() {
+            0
+        } else {
+            // SAFETY: the current translator is live.
+            unsafe { (*this).loglevel }
+        };
+        let wanted = match own {
+            // SAFETY: reads the process's log level.
+            0 => unsafe { sys::gf_log_get_loglevel() },
+            own => own,
+        };
         host_level(metadata.level()) <= wanted
     }
 
@@ -60,6 +77,8 @@ impl Log for HostLog {
             // SAFETY: the current translator is live.
             unsafe { (*this).name }
         };
+        let id = record.key_values().get(Key::from_str("id"));
+        let id = id.and_then(|id| id.to_u64()).unwrap_or(0);
         let format: &CStr = c"%s";
         // SAFETY: all strings are NUL-terminated and outlive the call; the format takes one string.
         unsafe {
@@ -71,7 +90,7 @@ impl Log for HostLog {
                 host_level(record.level()),
                 0,
                 0,
-                0,
+                id,
                 format.as_ptr(),
                 message.as_ptr(),
             )

@@ -21,6 +21,7 @@ use crate::host::errnos;
 use crate::host::inode::{self, Inode};
 use crate::host::xlator::Xlator;
 use crate::sys;
+use cloudsync_format::message;
 use cloudsync_logic::decision::{Class, Known};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
@@ -512,7 +513,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        log::error!("internal error: {self:?} was dropped without an answer and fails");
+        log::error!(
+            id = message::INTERNAL;
+            "internal error: {self:?} was dropped without an answer and fails"
+        );
         // SAFETY: taken once: this is the drop.
         let inner = unsafe { ManuallyDrop::take(&mut self.inner) };
         Self {

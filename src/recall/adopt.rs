@@ -14,6 +14,7 @@ use crate::bricks::file::File;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::volume::Volume;
+use cloudsync_format::message;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
@@ -92,6 +93,7 @@ fn write_down(file: &File<'_>, status: &Status, etag: &str) -> Result<(), Failur
     file.set(&fd, "adopt", &[(xattr::VERSION, etag)])?;
     let was = status.version.as_deref().map(String::from_utf8_lossy);
     log::info!(
+        id = message::ADOPTED;
         "{}: the object's version changed from {} to {etag}; size and checksum are the same",
         file.path(),
         was.as_deref().unwrap_or("unknown")

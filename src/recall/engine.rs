@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use crate::history;
 use crate::objects::Gluster;
-use crate::recall::job::Job;
+use crate::recall::job::{Job, listed};
 use crate::recall::steps;
 use crate::volume::Volume;
+use cloudsync_format::history::{Event, File};
 use cloudsync_logic::errno::Failure;
+use cloudsync_logic::history::Kind;
 use cloudsync_logic::recall::engine;
 use cloudsync_logic::recall::recalls::{Checked, Recalls};
 use cloudsync_metrics::labels::Cause;
@@ -28,8 +31,17 @@ impl Recalls for Volume {
         self.store().is_some_and(|store| store.can_fetch())
     }
 
-    fn count_failure(&self, failure: &Failure) {
-        self.metrics.recall_failed(cause(failure));
+    fn failed(&self, job: &Job, failure: &Failure) {
+        let cause = cause(failure);
+        self.metrics.recall_failed(cause);
+        let file = self.history.event(Kind::Failed, || listed(self, job, 0));
+        if let Some(file) = file {
+            history::write(&Event::Failed(File {
+                cause: Some(cause.text().to_owned()),
+                error: Some(failure.to_string()),
+                ..file
+            }));
+        }
     }
 
     fn check(&self, job: &Job) -> Result<Checked, Failure> {

@@ -26,6 +26,7 @@ use crate::objects::Object;
 use crate::recall::job::Job;
 use crate::recall::tracker::Tracker;
 use crate::volume::Volume;
+use cloudsync_format::message;
 use cloudsync_logic::budget::Reservation;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::objects::depths::{DEPTHS, File, Stream};
@@ -101,6 +102,7 @@ pub fn fetch(
         Err(failure) if holes.is_empty() => Err(failure),
         Err(failure) => {
             log::warn!(
+                id = message::HOLES_DIFFER;
                 "{failure}, with zeros for the holes that the file's record has: they are fetched, too"
             );
             parts.add(&holes);

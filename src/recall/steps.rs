@@ -11,6 +11,7 @@ use cloudsync_format::xattr::State;
 use cloudsync_logic::budget::Reservation;
 use cloudsync_logic::decision::{Known, Want};
 use cloudsync_logic::errno::Failure;
+use cloudsync_logic::history::Kind;
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::{Marks, Origin, is_unexplained};
@@ -21,14 +22,16 @@ use cloudsync_metrics::labels::Limit;
 
 use crate::bricks::file::File;
 use crate::bricks::space::Taken;
+use crate::history;
 use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::recall::bring::{bring, refuses_readers};
 use crate::recall::evidence;
-use crate::recall::job::Job;
+use crate::recall::job::{Job, listed};
 use crate::recall::truncation::Truncation;
 use crate::sizes::PIECE;
 use crate::volume::Volume;
+use cloudsync_format::history::Event;
 
 /// Checks without the lock whether there is anything to do. After another client's recall the file is local, and
 /// operations that the bricks do not check get here every time. Does not need the store.
@@ -78,6 +81,7 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         file: &file,
         room: None,
         reserved: None,
+        bytes: 0,
         truncation: None,
     };
     let outcome = job::run(
@@ -109,6 +113,8 @@ struct Steps<'a> {
     room: Option<Taken<'a>>,
     /// What the recall may still fetch of the budget.
     reserved: Option<Reservation>,
+    /// What the recall fetches.
+    bytes: u64,
     /// The operation that truncates the file.
     truncation: Option<Truncation>,
 }
@@ -184,6 +190,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         } else {
             size
         };
+        self.bytes = bytes;
         self.reserved = None;
         let reserved = self.volume.allowance.budget.reserve(bytes);
         if reserved.is_none() {
@@ -214,8 +221,15 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         let (volume, job) = (self.volume, self.job);
         job.inode.learn(volume.this, Known::Local);
         if let Some(size) = recalled {
+            // Before the waiters go on, because their process may end then.
+            let kind = Kind::Recalled(self.bytes);
+            let file = volume
+                .history
+                .event(kind, || listed(volume, job, self.bytes));
             job.resume();
-            log::debug!("{}: recalled, {size} bytes", self.file.path());
+            if let Some(file) = file {
+                history::write(&Event::Recalled(file));
+            }
             volume.metrics.recall_finished(size, job.started.elapsed());
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::work::workers::{self, Pool};
+use cloudsync_format::message;
 use cloudsync_logic::host::LIMIT;
 
 use cloudsync_logic::work::task::{Home, task};
@@ -29,6 +30,9 @@ pub fn on_thread_of<H: Home, T: Send + 'static>(
 ) {
     // If no thread can be started, dropping the task drops the ticket, which answers EIO.
     if pool.run(limit, task(home, ticket, work)).is_err() {
-        log::error!("cannot start a thread ({pool:?}) for an operation");
+        log::error!(
+            id = message::NO_THREAD;
+            "cannot start a thread ({pool:?}) for an operation"
+        );
     }
 }

@@ -11,12 +11,14 @@ use cloudsync_format::option;
 
 mod archive;
 pub(crate) mod examples;
+mod history;
 mod look;
 mod metrics;
 mod restore;
 pub(crate) mod values;
 
 pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
+pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
 pub(crate) use restore::{RestoreArgs, Tier};
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Jobs(JobsArgs),
     /// Watch a mount's recalls: progress, rates, waiters, store
     Top(TopArgs),
+    /// Show what was recalled and archived, for whom
+    History(HistoryArgs),
     /// Print, write or serve the metrics of mounts
     Metrics(MetricsArgs),
     /// Check that this node has the translator and the plugins, in the right versions

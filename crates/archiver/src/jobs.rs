@@ -2,11 +2,11 @@
 //! `cloudsync jobs`: the files that a mount's client is bringing back, and who waits for them.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use cloudsync_format::caller::{Process, process};
 use cloudsync_format::command::JOBS;
 use cloudsync_format::jobs::{Job, Waiter};
 use serde::Serialize;
@@ -43,11 +43,14 @@ struct ShownWaiter<'a> {
 
 impl<'a> Shown<'a> {
     pub(crate) fn new(mount: &Path, job: &'a Job) -> Self {
-        let waiter = |waiter: &'a Waiter| ShownWaiter {
-            pid: waiter.pid,
-            uid: waiter.uid,
-            operation: &waiter.what,
-            command: command_of(waiter),
+        let waiter = |waiter: &'a Waiter| {
+            let process = process(waiter.pid);
+            ShownWaiter {
+                pid: process.as_ref().map_or(waiter.pid, |process| process.pid),
+                uid: waiter.uid,
+                operation: &waiter.what,
+                command: process.map(|process| process.command),
+            }
         };
         Self {
             event: "job",
@@ -79,19 +82,21 @@ pub(crate) fn ask(mount: &Path) -> io::Result<Vec<Job>> {
     jobs.collect()
 }
 
-/// The command of a process of this machine that waits.
-pub(crate) fn command_of(waiter: &Waiter) -> Option<String> {
-    let name = fs::read_to_string(format!("/proc/{}/comm", waiter.pid)).ok()?;
-    Some(name.trim_end().to_owned())
-}
-
 /// Who waits, in words: `rsync (4711)`.
 pub(crate) fn name(waiter: &Waiter) -> String {
-    match command_of(waiter) {
-        Some(command) => format!("{} ({})", show(command), waiter.pid),
-        // GlusterFS's own, by the names of its sources.
-        None if waiter.pid < 0 => "GlusterFS".to_owned(),
-        None => format!("process {}", waiter.pid),
+    match process(waiter.pid) {
+        Some(Process { pid, command }) => named(Some(&command), pid),
+        None => named(None, waiter.pid),
+    }
+}
+
+/// A process in words.
+pub(crate) fn named(command: Option<&str>, pid: i32) -> String {
+    match command {
+        Some(command) => format!("{} ({pid})", show(command)),
+        None if pid < 0 => "GlusterFS".to_owned(),
+        None if pid == 0 => "the kernel".to_owned(),
+        None => format!("process {pid}"),
     }
 }
 

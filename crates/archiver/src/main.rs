@@ -21,6 +21,7 @@ mod client;
 mod crawl;
 mod exit;
 mod gc;
+mod history;
 mod interrupt;
 mod jobs;
 mod kept;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
         Command::Jobs(args) => jobs::command(args, &cli.output),
         Command::Top(args) => top::command(args, &cli.output),
+        Command::History(args) => history::command(args, &cli.output),
         Command::Metrics(args) => metrics::command(args),
         Command::Check(args) => check::command(args, &cli.output),
         Command::Run(args) => policy::command(args, &cli.output),

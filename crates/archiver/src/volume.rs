@@ -105,6 +105,16 @@ impl Target {
     }
 }
 
+/// The name of the volume of a mount or a brick. That of a mount is known without glusterd, which clients do not have.
+pub(crate) fn name_of(path: &Path) -> Result<String, Error> {
+    let found = path.canonicalize();
+    let found = found.map_err(|error| Error::start(path.display(), error))?;
+    match mounted(&found)? {
+        Some(mount) => Ok(mount.name),
+        None => Ok(Target::find(path)?.volume.name),
+    }
+}
+
 /// A GlusterFS mount.
 #[derive(Debug, PartialEq, Eq)]
 struct Mounted {

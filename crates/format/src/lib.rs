@@ -8,6 +8,8 @@
 //!   its bytes;
 //! - [`record`]: the attributes of a file that describe its object, or former ones;
 //! - [`dosattrib`]: the attribute in which Samba stores DOS attributes;
+//! - [`message`]: the numbers of messages in the log; [`history`]: the lines that say what was recalled and archived;
+//! - [`jobs`]: what a client recalls now, and who waits for it; [`caller`]: the process of a caller;
 //! - [`command`]: virtual attributes that are commands to the translator;
 //! - [`option`]: the names of the volume's options;
 //! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings.
@@ -15,12 +17,15 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod caller;
 pub mod checksum;
 pub mod claim;
 pub mod command;
 pub mod dosattrib;
+pub mod history;
 pub mod holes;
 pub mod jobs;
+pub mod message;
 pub mod object;
 pub mod option;
 pub mod record;

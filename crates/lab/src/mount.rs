@@ -222,6 +222,12 @@ impl Mount {
         pids::is_in(self.space.pids(), self.client.pid) && pids::alive(self.client.pid)
     }
 
+    /// The path of the client's log, inside the lab.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        &self.client.log
+    }
+
     /// The client's log.
     #[must_use]
     pub fn log(&self) -> String {

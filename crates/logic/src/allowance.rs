@@ -11,6 +11,7 @@ use cloudsync_format::option;
 
 use crate::budget::Budget;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use cloudsync_format::message;
 
 /// The limits; 0: unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,7 @@ impl Allowance {
         let answer = lock(&self.used).ask(&allowed, size, Instant::now());
         if answer == Answer::NoMore {
             log::warn!(
+                id = message::GUARD;
                 "reads recalled as much as guard-files and guard-bytes of {} allow in {:?}: more files are served \
                  from the store and stay cold",
                 option::text(option::PRODUCT_ID),

@@ -13,6 +13,7 @@ use cloudsync_format::option;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use cloudsync_format::message;
 
 /// What may be spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +146,7 @@ impl Budget {
         let name = option::text(option::PRODUCT_ID);
         match news {
             News::UsedUp => log::warn!(
+                id = message::BUDGET_USED_UP;
                 "budget-bytes of {name} ({} in {:?}) leaves no {bytes} bytes to fetch from the store: {}",
                 limits.bytes,
                 limits.window,
@@ -155,7 +157,10 @@ impl Budget {
                 }
             ),
             News::OpenAgain => {
-                log::info!("budget-bytes of {name} has bytes left again: files are recalled");
+                log::info!(
+                    id = message::BUDGET_AGAIN;
+                    "budget-bytes of {name} has bytes left again: files are recalled"
+                );
             }
             News::None => {}
         }
@@ -183,10 +188,9 @@ impl Budget {
         lock(&self.0).limits.serve
     }
 
-    /// For the statedump: the limit, and the bytes spent and reserved in the window, and how often it refused; `None` if
-    /// that cannot be determined without blocking.
+    /// How it stands; `None` if that cannot be determined without blocking.
     #[must_use]
-    pub fn report(&self) -> Option<[u64; 4]> {
+    pub fn report(&self) -> Option<Report> {
         let mut state = self.0.try_lock().ok()?;
         let limits = state.limits;
         state.ledger.forget(&limits, Instant::now());
@@ -196,8 +200,26 @@ impl Budget {
             refused,
             ..
         } = state.ledger;
-        Some([limits.bytes, bytes, reserved, refused])
+        Some(Report {
+            limit: limits.bytes,
+            spent: bytes,
+            reserved,
+            refused,
+        })
     }
+}
+
+/// How a budget stands, in bytes but for `refused`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// The limit; 0 for none.
+    pub limit: u64,
+    /// Bytes that came within the window.
+    pub spent: u64,
+    /// Bytes set aside for recalls in progress.
+    pub reserved: u64,
+    /// How often it refused.
+    pub refused: u64,
 }
 
 impl Ledger {
@@ -328,7 +350,7 @@ mod tests {
     #[test]
     fn what_is_reserved_is_not_counted_twice_when_it_arrives() {
         let budget = Budget::new(LIMITS);
-        let used = || budget.report().unwrap()[1..3].iter().sum::<u64>();
+        let used = || budget.report().map(|now| now.spent + now.reserved).unwrap();
         let first = budget.reserve(70).unwrap();
         assert!(budget.reserve(31).is_none() && !budget.has(31) && budget.has(30));
         budget.spend(50);
@@ -340,7 +362,7 @@ mod tests {
         assert_eq!(used(), 75);
         drop(first);
         let second = budget.reserve(25).unwrap();
-        assert_eq!((used(), budget.report().unwrap()[3]), (100, 2));
+        assert_eq!((used(), budget.report().unwrap().refused), (100, 2));
         drop(second);
         assert_eq!(used(), 75);
     }

@@ -62,6 +62,8 @@ pub struct Config {
     pub over_limits: bool,
     /// Which errnos applications get.
     pub errnos: Errnos,
+    /// Whether recalls and archived files are listed in the log.
+    pub history: bool,
     /// Whether reads leave a cold file cold. Set by an option of its own.
     pub remote_read: bool,
 }
@@ -132,6 +134,7 @@ impl Default for Config {
             keep_free: KeepFree::Bytes(0),
             over_limits: false,
             errnos: Errnos::Auto,
+            history: true,
             remote_read: false,
         }
     }
@@ -233,6 +236,9 @@ impl Config {
                 _ => Errnos::Auto,
             };
         }
+        if let Some(choice) = list.choice("history", &["on", "off"], "on or off")? {
+            config.history = choice == "on";
+        }
         if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
             config.checked = choice == "checked";
         }
@@ -264,7 +270,7 @@ mod tests {
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
              guard-window=5s,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
-             over-limits=recall,errnos=nfs",
+             over-limits=recall,errnos=nfs,history=off",
         )
         .unwrap();
         assert_eq!(
@@ -291,6 +297,7 @@ mod tests {
                 over_limits: true,
                 give_up: true,
                 errnos: Errnos::Nfs,
+                history: false,
                 remote_read: false,
             }
         );
@@ -307,6 +314,7 @@ mod tests {
             "over-budget=maybe",
             "abandoned=maybe",
             "errnos=linux",
+            "history=maybe",
             "speed=9",
         ];
         for bad in bad {

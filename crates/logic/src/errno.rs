@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use cloudsync_format::message;
 use log::Level;
 
 /// An errno of the operating system; never 0.
@@ -229,6 +230,30 @@ impl Failure {
             // The budget itself tells once that it is used up.
             Self::OverBudget(_) => Level::Debug,
             _ => Level::Warn,
+        }
+    }
+
+    /// The number of its message in the log, which says what to do about it: one of [`message`].
+    #[must_use]
+    pub const fn message(&self) -> u64 {
+        match self {
+            Self::Brick { errno, .. } if errno.is_full() => message::BRICKS_FULL,
+            Self::Brick { .. } => message::ON_BRICKS,
+            Self::NoStore => message::NO_STORE,
+            Self::Store(_) => message::STORE_FAILED,
+            Self::Object { .. } => message::WRONG_OBJECT,
+            Self::Incomplete { .. } | Self::TooLong(_) | Self::BadAnswer { .. } => {
+                message::BAD_PLUGIN
+            }
+            Self::Damaged(_) => message::DAMAGED,
+            Self::Disconnected | Self::LockLost => message::DISCONNECTED,
+            Self::TooLarge(_) => message::TOO_LARGE,
+            Self::NotAccepted(_) => message::NOT_ACCEPTED,
+            Self::OverBudget(_) => message::OVER_BUDGET,
+            Self::Locked => message::LOCKED,
+            Self::Cancelled => message::CANCELLED,
+            Self::Refused { .. } => message::NOT_ARCHIVED,
+            Self::Bug => message::INTERNAL,
         }
     }
 

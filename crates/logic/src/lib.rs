@@ -9,6 +9,7 @@
 //! | [`config`] | the parser of the volume's options |
 //! | [`allowance`] | how much reads may recall within a time window |
 //! | [`budget`] | how many bytes may be fetched from the store within a time window |
+//! | [`history`] | which events get a line in the log |
 //! | [`protocol`] | the order of a job's operations on the bricks: recall, truncation, handshake, healing |
 //! | [`status`] | a file's state, attributes and marks on the bricks |
 //! | [`queue`] | the parts of an object that are not fetched yet, in order of demand |
@@ -37,6 +38,7 @@ pub mod crash;
 pub mod decision;
 pub mod errno;
 pub mod gfid;
+pub mod history;
 pub mod host;
 pub mod marks;
 pub mod objects;

@@ -14,6 +14,7 @@ use std::panic::Location;
 use std::ptr::{self, NonNull};
 
 use crate::{Level, Object, Options};
+use cloudsync_format::message;
 pub(crate) use lines::install as install_log;
 pub use part::FetchIn;
 pub(crate) use part::Part;
@@ -127,6 +128,7 @@ unsafe extern "C" {
         line: i32,
         level: c_int,
         errnum: c_int,
+        id: u64,
         text: *const c_char,
     );
     static css_host: u64;
@@ -161,16 +163,9 @@ impl Host {
 
     /// Writes one line to the host's log, with the caller's source location.
     #[track_caller]
-    pub(crate) fn log(self, level: Level, errno: i32, function: &CStr, text: &str) {
+    pub(crate) fn log(self, about: About<'_>, text: &str) {
         let at = Location::caller();
-        log(
-            self.0.as_ptr(),
-            level,
-            errno,
-            (at.file(), at.line()),
-            function,
-            text,
-        );
+        log(self.0.as_ptr(), about, (at.file(), at.line()), text);
     }
 
     /// The options with which the volume was started.
@@ -201,30 +196,39 @@ impl Drop for Entered {
 
 /// Logs a panic of any thread in one line.
 pub(crate) fn log_panic(file: &str, line: u32, text: &str) {
-    log(
-        ptr::null_mut(),
-        Level::Critical,
-        0,
-        (file, line),
-        c"panic",
-        text,
-    );
+    let about = About {
+        id: message::PLUGIN_BUG,
+        level: Level::Critical,
+        errno: 0,
+        function: c"panic",
+    };
+    log(ptr::null_mut(), about, (file, line), text);
 }
 
-fn log(
-    this: *mut Xlator,
-    level: Level,
-    errno: i32,
-    (file, line): (&str, u32),
-    function: &CStr,
-    text: &str,
-) {
+/// What a line of the log has beside its text.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    /// One of [`message`].
+    pub(crate) id: u64,
+    pub(crate) level: Level,
+    /// 0 if there is none.
+    pub(crate) errno: i32,
+    pub(crate) function: &'a CStr,
+}
+
+fn log(this: *mut Xlator, about: About<'_>, (file, line): (&str, u32), text: &str) {
+    let About {
+        id,
+        level,
+        errno,
+        function,
+    } = about;
     let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
     let file = CString::new(file).unwrap_or_default();
     let line = i32::try_from(line).unwrap_or(0);
     let (file, function, text) = (file.as_ptr(), function.as_ptr(), text.as_ptr());
     // SAFETY: all strings outlive the call, which copies them; `this` is NULL or alive as `Host` promises.
-    unsafe { css_log(this, file, function, line, level as c_int, errno, text) };
+    unsafe { css_log(this, file, function, line, level as c_int, errno, id, text) };
 }
 
 /// Copies the text options of a dictionary.

@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use cloudsync_format::message;
+
 /// Errors of a store. The text is for the log: it names the place, the cause and the remedy, and never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -126,6 +128,26 @@ impl StoreError {
             Self::Source(_) => libc::EIO,
             Self::Settings(_) => libc::EINVAL,
             Self::Other(_) => libc::EREMOTEIO,
+        }
+    }
+
+    /// The number of its message in the log: one of [`message`].
+    #[must_use]
+    pub const fn message(&self) -> u64 {
+        match self {
+            Self::Missing(_) => message::OBJECT_MISSING,
+            Self::PermissionDenied(_) => message::PERMISSION_DENIED,
+            Self::BadCredentials(_) => message::BAD_CREDENTIALS,
+            Self::Archived(_) => message::OBJECT_ARCHIVED,
+            Self::Unreachable(_) => message::UNREACHABLE,
+            Self::Throttled(_) => message::THROTTLED,
+            Self::Changed(_) => message::OBJECT_CHANGED,
+            Self::Exists(_) => message::OBJECT_EXISTS,
+            Self::Full(_) => message::STORE_FULL,
+            Self::Corrupt(_) => message::CORRUPT,
+            Self::Sink(_) | Self::Source(_) => message::VOLUME_REFUSED,
+            Self::Settings(_) => message::BAD_SETTING,
+            Self::Cancelled | Self::Other(_) => message::STORE_ERROR,
         }
     }
 

@@ -10,11 +10,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::{Arc, Once, PoisonError, RwLock};
 
-use cloudsync_format::build;
+use cloudsync_format::{build, message};
 
 use crate::abi::{
-    self, CallFrame, Dict, FetchIn, Host, ObjectOut, Part, Recall, StoreMethods, StoreMethodsExt,
-    Xlator,
+    self, About, CallFrame, Dict, FetchIn, Host, ObjectOut, Part, Recall, StoreMethods,
+    StoreMethodsExt, Xlator,
 };
 use crate::recall::{Wanted, recall};
 use crate::{Level, Object, Options, Store, StoreError};
@@ -115,7 +115,13 @@ fn open<S: Store>(host: Host, options: &Options, consequence: &str) -> Option<S>
     let opened = S::open(options);
     if let Err(error) = &opened {
         let text = format!("{consequence}: {error}");
-        host.log(Level::Error, error.errno(), c"fop_init", &text);
+        let about = About {
+            id: message::PLUGIN_OPTIONS,
+            level: Level::Error,
+            errno: error.errno(),
+            function: c"fop_init",
+        };
+        host.log(about, &text);
     }
     opened.ok()
 }
@@ -132,7 +138,13 @@ unsafe extern "C" fn init<S: Store>(this: *mut Xlator) -> *mut c_void {
         }
         log_panics();
         abi::install_log();
-        host.log(Level::Info, 0, c"fop_init", build::shown(BUILD));
+        let about = About {
+            id: message::PLUGIN_STARTED,
+            level: Level::Info,
+            errno: 0,
+            function: c"fop_init",
+        };
+        host.log(about, build::shown(BUILD));
         let store = open::<S>(host, &host.options(), "the store cannot be used");
         store.map_or(ptr::null_mut(), |store| {
             let config = Config(RwLock::new(Arc::new(store)));
@@ -298,12 +310,13 @@ fn text(key: &CStr) -> Result<&str, StoreError> {
 /// Logs a failed call.
 fn report(host: Host, function: &CStr, key: &CStr, error: &StoreError) {
     let key = key.to_string_lossy();
-    host.log(
-        error.level(),
-        error.errno(),
+    let about = About {
+        id: error.message(),
+        level: error.level(),
+        errno: error.errno(),
         function,
-        &format!("object {key:?}: {error}"),
-    );
+    };
+    host.log(about, &format!("object {key:?}: {error}"));
 }
 
 #[cfg(test)]

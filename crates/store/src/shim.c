@@ -31,17 +31,19 @@ css_enter(xlator_t *this)
 }
 
 void
-css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text)
+css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, uint64_t id,
+        const char *text)
 {
     if (!this)
         this = THIS;
-    _gf_msg(this->name, file, function, line, level, errnum, 0, 0, "%s", text);
+    _gf_msg(this->name, file, function, line, level, errnum, 0, id, "%s", text);
 }
 
 int
 css_log_level(void)
 {
-    return gf_log_get_loglevel();
+    /* A translator may have a level of its own, by the option log-level. */
+    return THIS->loglevel ? THIS->loglevel : gf_log_get_loglevel();
 }
 
 dict_t *

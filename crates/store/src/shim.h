@@ -22,7 +22,8 @@ css_enter(xlator_t *this);
 
 /* Writes one line to the host's log, under the name of `this` (NULL: the calling thread's translator). */
 void
-css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, const char *text);
+css_log(xlator_t *this, const char *file, const char *function, int32_t line, int level, int errnum, uint64_t id,
+        const char *text);
 
 /* CS_HOST_STAMP of the headers that this was compiled with. */
 extern const uint64_t css_host;

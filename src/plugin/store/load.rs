@@ -14,6 +14,7 @@ use crate::host::dict::{Dict, DictRef};
 use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::sys;
+use cloudsync_format::message;
 use cloudsync_metrics::client::Client as Metrics;
 
 /// Why a store cannot be loaded. The text is the log line.
@@ -131,7 +132,7 @@ impl LoadedStore {
         })?;
         let store = start(this, name, &tables, options, remote_read, metrics)?;
         let file = path.file_name().unwrap_or_default();
-        log::info!("store '{name}' is up ({})", file.to_string_lossy());
+        log::info!(id = message::STORE_UP; "store '{name}' is up ({})", file.to_string_lossy());
         Ok(store)
     }
 }

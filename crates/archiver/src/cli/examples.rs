@@ -109,6 +109,16 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
                 "the rates of ten seconds",
             ),
         ],
+        b"history" => &[
+            (
+                "cloudsync history --since 12h --summary /mnt/vol",
+                "how much came back last night, and for whom",
+            ),
+            (
+                "cloudsync history --failed --under /project /mnt/vol",
+                "what could not be recalled, and why",
+            ),
+        ],
         b"metrics" => &[
             ("cloudsync metrics /mnt/vol", "print them"),
             (

@@ -231,7 +231,7 @@ mod tests {
         let waiter = Waiter {
             pid: -1,
             uid: 0,
-            what: "read".to_owned(),
+            what: "read".into(),
         };
         let text = format!(
             "cloudsync_jobs{{volume=\"v\"}} 2\ncloudsync_store_received_bytes_total{{volume=\"v\"}} {received}\n\

@@ -77,6 +77,8 @@ impl Mount {
             .arg(format!("--volfile-id={}", volume.name))
             .arg(format!("--log-file={log}"))
             .args(["--log-level=WARNING", "--aux-gfid-mount"])
+            // What was archived is in the log, too: `cloudsync history`.
+            .arg("--xlator-option=*-cloudsync.log-level=INFO")
             .args(WITHOUT_CACHES)
             .arg(format!(
                 "--xlator-option=*-cloudsync.cloudsync-product-id={}",

@@ -7,6 +7,7 @@ mod archive;
 mod care;
 mod collect;
 mod copies;
+mod history;
 mod kept;
 mod leave;
 mod metrics;

@@ -131,6 +131,7 @@ pub fn run<R: Receiver>(
             let key = object.source().key().to_string_lossy();
             log::log!(
                 failure.level(),
+                id = failure.message();
                 "object {key}, bytes {:?}: {failure}",
                 get.range
             );

@@ -16,6 +16,7 @@ use crate::store::{self, Store as _};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
+use cloudsync_format::message;
 
 /// An object's identity, and the store that has it.
 #[derive(Debug)]
@@ -238,6 +239,7 @@ impl<H: Host> Source<H> {
             };
             if self.adopted().as_ref() != Some(&adopted) {
                 log::info!(
+                    id = message::OTHER_VERSION;
                     "object {}: its version in the store is {now}, no longer {version}; its size and checksum match the file's",
                     identity.key.to_string_lossy()
                 );

@@ -56,6 +56,7 @@ use crate::marks::Mark;
 use crate::protocol::brick_file::BrickFile;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Reading, Status};
+use cloudsync_format::message;
 
 /// How long a truncation may take on a brick from its check of the state to its effect. That is two system calls; this
 /// is a thousand times as long.
@@ -314,6 +315,7 @@ fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
     });
     if let Err(failure) = result {
         log::warn!(
+            id = message::MARKS_LEFT;
             "{}: cannot clean up after a refused handshake: {failure}; the next job will",
             held.file.path()
         );

@@ -24,6 +24,7 @@ use crate::marks::{self, Mark};
 use crate::protocol::brick_file::BrickFile;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
+use cloudsync_format::message;
 
 /// The origin of the bytes in a cold file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,6 +280,7 @@ fn keep<F: BrickFile>(
     }
     held.remove_all(fd, "commit", &xattr::COMMIT)?;
     log::warn!(
+        id = message::BYTES_KEPT;
         "{} (gfid {gfid}): {why}; its {} bytes are not from a recall, so they are kept and the file is local now. Its \
          marks named object {key}, of {} bytes. See 'Bytes that are not ours' in SEMANTICS.md",
         held.file.path(),

@@ -27,6 +27,7 @@ use crate::gfid::Gfid;
 use crate::marks::Mark;
 use crate::protocol::brick_file::BrickFile;
 use crate::status::{Attributes, Status};
+use cloudsync_format::message;
 
 /// Whether a job still has its file's lock.
 #[derive(Debug, Default)]
@@ -92,7 +93,10 @@ impl Lease {
                 return Ok(());
             }
             let lost = |failure: Failure| {
-                log::warn!("{}: {failure}, after a brick disconnected", file.path());
+                log::warn!(
+                    id = message::LOCK_LOST;
+                    "{}: {failure}, after a brick disconnected", file.path()
+                );
                 Failure::LockLost
             };
             let Some(ours) = self.mark_set() else {
@@ -102,7 +106,10 @@ impl Lease {
             self.again.fetch_add(1, Ordering::AcqRel);
             let status = file.status().map_err(lost)?;
             if status.remote.is_none() || status.mark.as_deref() != Some(ours.as_bytes()) {
-                log::warn!("{}: another client had the lock meanwhile", file.path());
+                log::warn!(
+                    id = message::LOCK_LOST;
+                    "{}: another client had the lock meanwhile", file.path()
+                );
                 return Err(Failure::LockLost);
             }
             self.disconnects.store(disconnects, Ordering::Release);

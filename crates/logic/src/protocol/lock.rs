@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::crash;
 use crate::errno::Failure;
 use crate::protocol::brick_file::BrickFile;
+use cloudsync_format::message;
 
 /// The lock, released on drop.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl<F: BrickFile> Drop for Locked<'_, F> {
         match self.0.unlock() {
             // The file was removed meanwhile, and its lock with it.
             Err(failure) if !matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
-                log::warn!("{}: {failure}", self.0.path());
+                log::warn!(id = message::UNLOCK_FAILED; "{}: {failure}", self.0.path());
             }
             _ => {}
         }

@@ -22,6 +22,7 @@ use crate::protocol::brick_file::BrickFile;
 use crate::protocol::heal::make_cold_again;
 use crate::protocol::lease::Held;
 use crate::status::{Attributes, Status};
+use cloudsync_format::message;
 
 /// How a file is recalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,7 @@ pub fn fetch_and_commit<F: BrickFile>(
     // If this fails too, the next recall does it first.
     if let Err(second) = make_cold_again(held, &fd, &status.attributes, moved) {
         log::warn!(
+            id = message::MARKS_LEFT;
             "{}: cannot clean up after a failed recall: {second}; the next recall will",
             file.path()
         );
@@ -219,6 +221,7 @@ pub fn empty<F: BrickFile>(held: Held<'_, F>, work: &mut dyn Fetch<F>) -> Result
     // The file is empty and local even if this fails.
     if let Err(failure) = held.tidy(&fd) {
         log::warn!(
+            id = message::MARKS_LEFT;
             "{}: cannot remove the remaining marks: {failure}; the next lookup will",
             held.file.path()
         );

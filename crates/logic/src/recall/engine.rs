@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::jobs::Waiter;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ struct NewJob<V: Recalls> {
     inode: InodeOf<V>,
     gfid: Gfid,
     want: Want,
+    by: Option<Waiter>,
     requested: bool,
     /// Known to be small: skips the check without the lock.
     small: bool,
@@ -52,6 +54,7 @@ fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Op
         inode,
         gfid,
         want,
+        by,
         requested,
         small,
     } = new;
@@ -70,7 +73,7 @@ fn start_or_join<V: Recalls>(engine: &Arc<Engine<V>>, new: NewJob<V>, ticket: Op
     }
     // Counts the job until its task does; dropped after our reference to the job.
     let _running = engine.volume.busy().begin();
-    let job = Arc::new(Job::new(gfid, inode, want, requested, ticket));
+    let job = Arc::new(Job::new(gfid, inode, want, by, requested, ticket));
     jobs.insert(gfid, Arc::clone(&job));
     drop(jobs);
     if small {
@@ -134,9 +137,10 @@ fn finish<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>, outcome: Res
         job.take_waiters()
     };
     if let Err(failure) = &outcome {
-        engine.volume.count_failure(failure);
+        engine.volume.failed(job, failure);
         log::log!(
             failure.level(),
+            id = failure.message();
             "{} (gfid {}): recall failed, the file stays cold; {} waiting operation(s) get '{}': {failure}",
             job.inode.path(),
             job.gfid,
@@ -198,6 +202,7 @@ impl<V: Recalls> Engine<V> {
                     inode,
                     gfid,
                     want,
+                    by: None,
                     requested: false,
                     small: false,
                 };
@@ -214,21 +219,23 @@ impl<V: Recalls> Engine<V> {
             gfid: inode.gfid(),
             inode,
             want: Want::Bytes,
+            by: None,
             requested: false,
             small: true,
         };
         start_or_join(self, new, Some(ticket));
     }
 
-    /// Starts a recall of the file, unless one is running. Nothing waits for it. `requested`: a user requested the
-    /// recall, so it continues even if nobody reads the file.
-    pub fn start(self: &Arc<Self>, inode: InodeOf<V>, requested: bool) {
+    /// Starts a recall of the file, unless one is running. Nothing waits for it. `by`: whose operation causes it.
+    /// `requested`: a user requested the recall, so it continues even if nobody reads the file.
+    pub fn start(self: &Arc<Self>, inode: InodeOf<V>, by: Waiter, requested: bool) {
         let gfid = inode.gfid();
         let want = Want::Bytes;
         let new = NewJob {
             inode,
             gfid,
             want,
+            by: Some(by),
             requested,
             small: false,
         };

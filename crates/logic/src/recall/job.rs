@@ -31,6 +31,8 @@ pub struct Job<H: Host> {
     pub inode: H::Inode,
     /// What its first waiter waits for.
     pub want: Want,
+    /// Whose operation started it.
+    pub by: Option<Waiter>,
     /// Whether it has the file's lock.
     pub lease: Lease,
     /// Not 0 once the job is cancelled. Plugins can read it.
@@ -88,13 +90,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<H: Host> Job<H> {
-    /// Creates a job for which `ticket` waits, if there is one. `requested`: see
+    /// Creates a job for which `ticket` waits, if there is one. `by` and `requested`: see
     /// [`crate::recall::engine::Engine::start`].
     #[must_use]
     pub fn new(
         gfid: Gfid,
         inode: H::Inode,
         want: Want,
+        by: Option<Waiter>,
         requested: bool,
         ticket: Option<H::Ticket>,
     ) -> Self {
@@ -103,6 +106,7 @@ impl<H: Host> Job<H> {
             started: Instant::now(),
             inode,
             want,
+            by: by.or_else(|| ticket.as_ref().map(|ticket| ticket.who())),
             lease: Lease::default(),
             cancelled: AtomicI32::new(0),
             requested,

@@ -23,8 +23,8 @@ pub trait Recalls: Home + Debug {
     /// Whether its store can serve reads of cold files.
     fn can_serve(&self) -> bool;
 
-    /// Counts a job that failed.
-    fn count_failure(&self, failure: &Failure);
+    /// Counts a job that failed, and lists it in the history. Its waiters are not answered yet.
+    fn failed(&self, job: &Job<Self::Host>, failure: &Failure);
 
     /// Checks, without the file's lock, whether anything is left to do. Blocks, but needs no store.
     ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::model::host::Inode;
 use crate::model::instance::Instance;
 use crate::model::threads;
-use crate::model::ticket::{Ledger, Ticket};
+use crate::model::ticket::{Ledger, Ticket, who};
 use crate::model::volume::{FILE, Volume};
 use crate::orders;
 use shuttle::thread::{self, JoinHandle};
@@ -46,7 +46,7 @@ fn every_operation_is_answered_once() {
         let parked: Vec<_> = [0, 0, 1]
             .map(|again| park(&instance, &ledger, again))
             .into();
-        instance.engine.start(Inode(FILE), true);
+        instance.engine.start(Inode(FILE), who(), true);
         parked.into_iter().for_each(|thread| thread.join().unwrap());
         assert_answered(&instance, &ledger, 3);
         assert_eq!(ledger.failed.load(SeqCst), 0);

@@ -6,9 +6,10 @@ use std::ffi::CString;
 use std::ptr;
 use std::sync::Once;
 
+use cloudsync_format::message;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::{css_log_level, log};
+use super::{About, css_log_level, log};
 use crate::Level;
 
 struct Lines;
@@ -48,14 +49,13 @@ impl Log for Lines {
         let function = CString::new(record.target()).unwrap_or_default();
         let at = (record.file().unwrap_or("?"), record.line().unwrap_or(0));
         let text = record.args().to_string();
-        log(
-            ptr::null_mut(),
-            level(record.level()),
-            0,
-            at,
-            &function,
-            &text,
-        );
+        let about = About {
+            id: message::PLUGIN_LIBRARY,
+            level: level(record.level()),
+            errno: 0,
+            function: &function,
+        };
+        log(ptr::null_mut(), about, at, &text);
     }
 
     fn flush(&self) {}

@@ -18,6 +18,7 @@ use crate::host::ticket::Ticket;
 use crate::host::{guard, thread};
 use crate::plugin::store::LoadedStore;
 use crate::sys;
+use cloudsync_format::message;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::remote::{self, Asked};
@@ -176,6 +177,7 @@ impl Reading {
             Err(failure) => {
                 log::log!(
                     failure.level(),
+                    id = failure.message();
                     "{}: remote read failed, the file stays cold: {failure}",
                     self.file.inode.path()
                 );
@@ -260,7 +262,10 @@ pub(crate) unsafe extern "C" fn answered(
                 drop(running);
             };
             if thread::spawn(String::from("glfs_csfini"), later).is_err() {
-                log::error!("cannot start a thread to unload the store");
+                log::error!(
+                    id = message::NO_THREAD;
+                    "cannot start a thread to unload the store"
+                );
             }
         }
     });

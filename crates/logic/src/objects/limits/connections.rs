@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config;
+use cloudsync_format::message;
 
 /// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Connections {
         if self.told.is_none_or(|told| told.elapsed() > QUIET) {
             self.told = Some(Instant::now());
             log::info!(
+                id = message::MEMORY_LIMITS;
                 "recalls use all the memory for connections: they may get faster with a larger memory= in {}",
                 config::PRODUCT_ID
             );

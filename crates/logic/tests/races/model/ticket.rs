@@ -88,11 +88,7 @@ impl host::Ticket<Host> for Ticket {
     }
 
     fn who(&self) -> Waiter {
-        Waiter {
-            pid: 1,
-            uid: 0,
-            what: String::from("read"),
-        }
+        who()
     }
 
     fn offset(&self) -> u64 {
@@ -142,5 +138,14 @@ impl Drop for Ticket {
         if !self.answered {
             self.ledger.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// The caller of every operation.
+pub fn who() -> Waiter {
+    Waiter {
+        pid: 1,
+        uid: 0,
+        what: "read".into(),
     }
 }

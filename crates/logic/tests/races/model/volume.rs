@@ -62,7 +62,7 @@ impl Recalls for Volume {
         true
     }
 
-    fn count_failure(&self, _: &Failure) {}
+    fn failed(&self, _: &Job<Self::Host>, _: &Failure) {}
 
     fn check(&self, _: &Job<Host>) -> Result<Checked, Failure> {
         shuttle::thread::yield_now();

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Which events of the history get a line of their own: a thousand at once, then a hundred per second. The others are
+//! counted, and the counts are a line every second.
+
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use cloudsync_format::history::Unlisted;
+
+use crate::sync::{Mutex, PoisonError};
+
+/// Lines at once.
+const BURST: u32 = 1000;
+/// The time after which one more line may be written.
+const EACH: Duration = Duration::from_millis(10);
+/// The least time between two lines of counts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An event, for the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of so many bytes was recalled.
+    Recalled(u64),
+    /// A recall failed.
+    Failed,
+    /// A file of so many bytes was archived.
+    Archived(u64),
+}
+
+/// Chooses what is listed.
+#[derive(Debug, Default)]
+pub struct Listing(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Lines that may be written now, at `at`.
+    lines: Option<(u32, Instant)>,
+    unlisted: Unlisted,
+    /// When counts were last written, or when the first event was counted since.
+    told: Option<Instant>,
+}
+
+/// What to write.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// Whether to write the event.
+    pub event: bool,
+    /// The counts to write before it.
+    pub counts: Option<Unlisted>,
+}
+
+impl Listing {
+    /// An event happens now.
+    #[must_use]
+    pub fn next(&self, kind: Kind, now: Instant) -> Lines {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = state.take(now);
+        if !event {
+            state.count(kind);
+            state.told.get_or_insert(now);
+        }
+        let due = state.told.is_some_and(|told| now - told >= PAUSE);
+        let counts = (event || due).then(|| state.counts()).flatten();
+        if counts.is_some() && !event {
+            state.told = Some(now);
+        }
+        Lines { event, counts }
+    }
+
+    /// The counts that have not been written.
+    #[must_use]
+    pub fn rest(&self) -> Option<Unlisted> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.counts()
+    }
+}
+
+impl State {
+    /// Takes one line of those that may be written.
+    fn take(&mut self, now: Instant) -> bool {
+        let (lines, at) = self.lines.unwrap_or((BURST, now));
+        let more = (now - at).as_millis() / EACH.as_millis();
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let lines = lines.saturating_add(more).min(BURST);
+        self.lines = Some((lines.saturating_sub(1), at + EACH * more));
+        lines > 0
+    }
+
+    fn count(&mut self, kind: Kind) {
+        let unlisted = &mut self.unlisted;
+        match kind {
+            Kind::Recalled(bytes) => {
+                unlisted.recalled += 1;
+                unlisted.recalled_bytes += bytes;
+            }
+            Kind::Failed => unlisted.failed += 1,
+            Kind::Archived(bytes) => {
+                unlisted.archived += 1;
+                unlisted.archived_bytes += bytes;
+            }
+        }
+    }
+
+    fn counts(&mut self) -> Option<Unlisted> {
+        self.told = None;
+        let counts = std::mem::take(&mut self.unlisted);
+        (counts != Unlisted::default()).then_some(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_counted() {
+        let (listing, start) = (Listing::default(), Instant::now());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let recalled = Kind::Recalled(10);
+        for _ in 0..BURST {
+            let lines = listing.next(recalled, start);
+            assert!(lines.event && lines.counts.is_none());
+        }
+        for event in [recalled, Kind::Failed, Kind::Archived(5), recalled] {
+            let lines = listing.next(event, at(9));
+            assert!(!lines.event && lines.counts.is_none());
+        }
+        // A line is due again: the counts come first.
+        let counts = Unlisted {
+            recalled: 2,
+            failed: 1,
+            archived: 1,
+            recalled_bytes: 20,
+            archived_bytes: 5,
+            ..Unlisted::default()
+        };
+        let lines = Lines {
+            event: true,
+            counts: Some(counts),
+        };
+        assert_eq!(listing.next(Kind::Failed, at(10)), lines);
+        assert!(!listing.next(Kind::Failed, at(19)).event);
+        let rest = listing.rest().unwrap();
+        assert_eq!((rest.failed, rest.recalled), (1, 0));
+        assert_eq!(listing.rest(), None);
+        // After a pause, as many lines at once as in the beginning.
+        let later = at(1_000_000);
+        let listed = (0..BURST + 10).filter(|_| listing.next(recalled, later).event);
+        assert_eq!(listed.count(), BURST as usize);
+    }
+
+    #[test]
+    fn counts_are_written_every_second_while_nothing_is_listed() {
+        // The largest rate at which each line is taken, and twice as many events.
+        let (listing, start) = (Listing::default(), Instant::now());
+        let (mut listed, mut counted) = (0, 0);
+        let mut lines_of_counts = 0;
+        let all = 10_000_u32;
+        for event in 0..all {
+            let lines = listing.next(Kind::Failed, start + EACH / 2 * event);
+            listed += u64::from(lines.event);
+            if let Some(counts) = lines.counts {
+                counted += counts.failed;
+                lines_of_counts += 1;
+            }
+        }
+        counted += listing.rest().map_or(0, |rest| rest.failed);
+        assert_eq!(listed + counted, u64::from(all));
+        assert!(lines_of_counts > 0);
+    }
+}

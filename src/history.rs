@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Writes the history: lines of the log that say what was recalled and archived, for whom ([`cloudsync_format::history`]).
+//! How many lines is decided by [`cloudsync_logic::history`].
+
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use cloudsync_format::caller;
+use cloudsync_format::history::{By, Event, File, Unlisted};
+use cloudsync_format::jobs::Waiter;
+use cloudsync_format::message;
+use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::history::{Kind, Listing};
+
+use crate::host::inode::Inode;
+
+/// This machine's name.
+static CLIENT: LazyLock<String> = LazyLock::new(|| {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().to_owned()
+});
+
+/// The history of one volume.
+#[derive(Debug, Default)]
+pub struct History {
+    on: AtomicBool,
+    listing: Listing,
+}
+
+/// A file to which something happened.
+#[derive(Debug)]
+pub struct About<'a> {
+    /// The file.
+    pub inode: &'a Inode,
+    /// The file's.
+    pub gfid: Gfid,
+    /// See [`File::bytes`].
+    pub bytes: u64,
+    /// When it began.
+    pub since: Instant,
+    /// The store's name.
+    pub store: String,
+    /// Whose operation caused it.
+    pub by: Option<&'a Waiter>,
+}
+
+impl About<'_> {
+    /// The file as a line has it. Reads the name of the calling process, which must still wait.
+    #[must_use]
+    pub fn file(self) -> File {
+        let by = self.by.map(|waiter| {
+            let process = caller::process(waiter.pid);
+            By {
+                uid: waiter.uid,
+                pid: process.as_ref().map_or(waiter.pid, |process| process.pid),
+                command: process.map(|process| process.command),
+            }
+        });
+        let why = self.by.map_or("?", |waiter| &*waiter.what);
+        File {
+            path: self.inode.path(),
+            gfid: self.gfid.to_string(),
+            bytes: self.bytes,
+            key: None,
+            // In milliseconds: more would be noise.
+            seconds: (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            store: self.store,
+            why: why.to_owned(),
+            by,
+            client: CLIENT.clone(),
+            cause: None,
+            error: None,
+        }
+    }
+}
+
+impl History {
+    /// Switches it on or off.
+    pub fn set(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
+    }
+
+    /// Counts an event, and returns what `make` makes of it if it is to be listed.
+    pub fn event<T>(&self, kind: Kind, make: impl FnOnce() -> T) -> Option<T> {
+        if !self.on.load(Ordering::Relaxed) || !log::log_enabled!(log::Level::Info) {
+            return None;
+        }
+        let lines = self.listing.next(kind, Instant::now());
+        if let Some(counts) = lines.counts {
+            write_counts(counts);
+        }
+        lines.event.then(make)
+    }
+
+    /// Writes the counts of what was not listed.
+    pub fn end(&self) {
+        if let Some(counts) = self.listing.rest() {
+            write_counts(counts);
+        }
+    }
+}
+
+fn write_counts(counts: Unlisted) {
+    write(&Event::Unlisted(Unlisted {
+        client: CLIENT.clone(),
+        ..counts
+    }));
+}
+
+/// Writes a line.
+pub fn write(event: &Event) {
+    let id = match event {
+        Event::Recalled(_) => message::RECALLED,
+        Event::Failed(_) => message::RECALL_FAILED,
+        Event::Archived(_) => message::ARCHIVED,
+        Event::Unlisted(_) => message::UNLISTED,
+    };
+    log::info!(id = id; "{}", event.line());
+}
