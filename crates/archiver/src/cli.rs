@@ -106,7 +106,7 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Print, write or serve the metrics of mounts
     Metrics(MetricsArgs),
-    /// Check that this node has the translator and the plugins, in the right versions
+    /// Check this node's libraries, and a volume's options, mounts and store
     Check(CheckArgs),
     /// Archive by the rules of a policy file, for use from a timer
     Run(RunArgs),
@@ -122,13 +122,24 @@ pub(crate) enum Command {
     },
 }
 
-/// `cloudsync check`.
+/// `cloudsync check`
 #[derive(Args, Debug)]
+#[command(after_long_help = CHECK_HELP)]
 pub(crate) struct CheckArgs {
+    /// Also check a volume: a name, or a path in one of its mounts or bricks
+    #[arg(value_name = "VOLUME|MOUNT")]
+    pub(crate) target: Option<String>,
     /// GlusterFS's folder of translators [default: what `glusterfs --print-xlatordir` prints]
     #[arg(long, value_name = "DIR")]
     pub(crate) xlatordir: Option<PathBuf>,
+    /// Store overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
 }
+
+const CHECK_HELP: &str = "\
+Of a volume: its options as clients read them, its mounts on this node, what of it is in the way of cold files, and its \
+store, with an object below cloudsync-check/ that is put, read, listed and deleted. The exit code is 1 if there is a problem.";
 
 /// Overrides of the volume's own store options.
 #[derive(Args, Clone, Debug, Default)]

@@ -36,7 +36,7 @@ mod due;
 mod judge;
 mod references;
 mod sightings;
-mod snapshots;
+pub(crate) mod snapshots;
 
 use due::Unreferenced;
 use judge::{Judge, Verdict};

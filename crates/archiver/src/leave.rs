@@ -19,9 +19,9 @@ use crate::interrupt::interrupted;
 use crate::parallel::{AUTO, parallel};
 use crate::recall::start_recall;
 use crate::report::{Event, Progress, Screen, human};
+use crate::volume::Volume;
 use crate::volume::folder::leaving;
 use crate::volume::mount::Mount;
-use crate::volume::{Target, Volume};
 
 pub(crate) mod guard;
 
@@ -59,7 +59,7 @@ struct Cold {
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("files", "recalled");
-    let volume = volume(&args.target)?;
+    let volume = Volume::of(&args.target)?;
     if args.recall && !volume.archives() {
         return Err(Error::Start(format!(
             "volume {0}: features.cloudsync is off, so nothing can be recalled; \
@@ -115,15 +115,6 @@ pub(crate) fn command(args: &PrepareOffArgs, output: &OutputFlags) -> Result<End
     Ok(Ended::of(
         failed > 0 || (cold_files > 0 && !args.accept_loss),
     ))
-}
-
-/// Finds a volume by its name, or by a path in it.
-fn volume(target: &str) -> Result<Volume, Error> {
-    if target.contains('/') {
-        Ok(Target::find(Path::new(target))?.volume)
-    } else {
-        Volume::named(target)
-    }
 }
 
 /// Creates the marker that makes `keep-on` accept that the feature is off.

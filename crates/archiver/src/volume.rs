@@ -126,8 +126,7 @@ struct Mounted {
 
 /// The mount that contains the path, if it is a GlusterFS mount.
 fn mounted(path: &Path) -> Result<Option<Mounted>, Error> {
-    let table = "/proc/self/mountinfo";
-    let text = fs::read_to_string(table).map_err(|error| Error::start(table, error))?;
+    let text = mount_table()?;
     // Of several mounts on one point, the last is on top.
     let rows = text.lines().filter_map(row);
     let holding = rows.filter(|(root, ..)| path.starts_with(root));
@@ -146,6 +145,23 @@ fn mounted(path: &Path) -> Result<Option<Mounted>, Error> {
             above: PathBuf::from(above),
         })
     }))
+}
+
+/// Where a volume is mounted on this host; only whole volumes, since the client answers at the volume's root.
+pub(crate) fn mounts_of(name: &str) -> Result<Vec<PathBuf>, Error> {
+    let table = mount_table()?;
+    let rows = table.lines().filter_map(row);
+    let mounts = rows.filter(|(_, kind, source)| {
+        let volume = source.rsplit_once(':').map(|(_, volume)| volume);
+        *kind == "fuse.glusterfs"
+            && volume.map(|volume| volume.trim_start_matches('/')) == Some(name)
+    });
+    Ok(mounts.map(|(root, ..)| root).collect())
+}
+
+fn mount_table() -> Result<String, Error> {
+    let table = "/proc/self/mountinfo";
+    fs::read_to_string(table).map_err(|error| Error::start(table, error))
 }
 
 /// Mount point, type and source of a line of mountinfo (proc_pid_mountinfo(5)).
@@ -211,6 +227,15 @@ impl Volume {
         })
     }
 
+    /// Finds a volume by its name, or by a path in one of its mounts or bricks.
+    pub(crate) fn of(target: &str) -> Result<Self, Error> {
+        if target.contains('/') {
+            Ok(Target::find(Path::new(target))?.volume)
+        } else {
+            Self::named(target)
+        }
+    }
+
     /// The value of an option, by its name without `features.`; `None` if it is not set.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
         let full = format!("features.{name}");
@@ -237,9 +262,15 @@ impl Volume {
 
     /// Whether features.cloudsync is on, so that the volume's clients have the translator.
     pub(crate) fn archives(&self) -> bool {
+        self.is_on("features.cloudsync")
+    }
+
+    /// Whether a boolean option that is off by default is on, by its full name.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
         let on = ["on", "yes", "true", "enable", "1"];
-        self.option("cloudsync")
-            .is_some_and(|value| on.contains(&value))
+        self.options
+            .get(name)
+            .is_some_and(|value| on.contains(&value.as_str()))
     }
 
     /// Whether the volume keeps the times of files itself (features.ctime, on by default).

@@ -130,7 +130,13 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
                 "write them once, from a timer",
             ),
         ],
-        b"check" => &[("cloudsync check", "what glusterfs on this node loads")],
+        b"check" => &[
+            ("cloudsync check", "what glusterfs on this node loads"),
+            (
+                "cloudsync check vol",
+                "before the first file is archived, and when something is wrong",
+            ),
+        ],
         b"run" => &[
             (
                 "cloudsync run --dry-run",

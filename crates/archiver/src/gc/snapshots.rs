@@ -13,17 +13,13 @@ pub(super) fn check(volume: &Volume, args: &GcArgs) -> Result<(), Error> {
         return Ok(());
     }
     let name = &volume.name;
-    let words = ["snapshot", "list", name];
-    let list = gluster(None, &words);
-    // On a client, ask the volume's server, which may not accept remote commands.
-    let list = list.or_else(|why| gluster(Some(&volume.server), &words).map_err(|_| why));
-    let text = list.map_err(|why| {
+    let snapshots = list(volume).map_err(|why| {
         Error::Start(format!(
             "nothing is deleted: cannot list the snapshots of volume {name}: {why}; run gc on a server of the \
              volume, or use --ignore-snapshot {ALL} if it has none"
         ))
     })?;
-    let unknown = unknown(&text, &args.also, &args.ignore_snapshot);
+    let unknown = unknown(&snapshots, &args.also, &args.ignore_snapshot);
     if unknown.is_empty() {
         return Ok(());
     }
@@ -34,19 +30,32 @@ pub(super) fn check(volume: &Volume, args: &GcArgs) -> Result<(), Error> {
     )))
 }
 
-/// The listed snapshots that the command line neither mounts nor ignores.
-fn unknown<'a>(list: &'a str, also: &[Also], ignored: &[String]) -> Vec<&'a str> {
+/// The names of the volume's snapshots, or why they cannot be listed.
+pub(crate) fn list(volume: &Volume) -> Result<Vec<String>, String> {
+    let words = ["snapshot", "list", &volume.name];
+    let list = gluster(None, &words);
+    // On a client, ask the volume's server, which may not accept remote commands.
+    let list = list.or_else(|why| gluster(Some(&volume.server), &words).map_err(|_| why));
+    list.map(|text| parse(&text))
+}
+
+/// One name per line, or the sentence that there are none.
+fn parse(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim);
+    let names = lines.filter(|line| !line.is_empty() && !line.starts_with("No snapshots present"));
+    names.map(str::to_owned).collect()
+}
+
+/// The snapshots that the command line neither mounts nor ignores.
+fn unknown<'a>(snapshots: &'a [String], also: &[Also], ignored: &[String]) -> Vec<&'a str> {
     let known = |name: &str| {
         let mounted = also
             .iter()
             .any(|also| also.snapshot.as_deref() == Some(name));
         mounted || ignored.iter().any(|ignored| ignored == name)
     };
-    let names = list.lines().map(str::trim).filter(|line| !line.is_empty());
-    // One name per line, or the sentence that there are none.
-    names
-        .filter(|line| !line.starts_with("No snapshots present") && !known(line))
-        .collect()
+    let names = snapshots.iter().map(String::as_str);
+    names.filter(|name| !known(name)).collect()
 }
 
 #[cfg(test)]
@@ -57,9 +66,9 @@ mod tests {
     fn a_snapshot_that_is_not_named_is_unknown() {
         let also = [Also::parse("daily=/mnt/daily").unwrap()];
         let ignored = ["old".to_owned()];
-        let list = "daily\nold\nweekly\n";
-        assert_eq!(unknown(list, &also, &ignored), ["weekly"]);
-        assert!(unknown("No snapshots present\n", &[], &[]).is_empty());
-        assert!(unknown("", &[], &[]).is_empty());
+        let list = parse("daily\nold\n\nweekly\n");
+        assert_eq!(unknown(&list, &also, &ignored), ["weekly"]);
+        assert!(parse("No snapshots present\n").is_empty());
+        assert!(parse("").is_empty());
     }
 }

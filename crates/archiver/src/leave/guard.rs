@@ -19,7 +19,7 @@ use crate::volume::{Volume, gluster};
 /// Time limit of the search for a cold file on a volume that is known to have had the feature.
 const LONG: Duration = Duration::from_secs(600);
 /// Time limit on any other volume: hooks run for every volume whose options are reset.
-const SHORT: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_secs(20);
 /// Attempts, one per second: glusterd may be busy with the command that called the hook.
 const ATTEMPTS: usize = 60;
 
@@ -38,8 +38,20 @@ pub(crate) fn command(name: &str) -> Result<Ended, Error> {
         return Ok(Ended::Well);
     }
     let limit = if folder.exists() { LONG } else { SHORT };
-    let Some(path) = first_cold(&volume, limit) else {
-        return Ok(Ended::Well);
+    let path = match first_cold(&volume, limit) {
+        Search::Cold(path) => path,
+        Search::Clean => return Ok(Ended::Well),
+        Search::Unfinished => {
+            log(
+                name,
+                &format!(
+                    "features.cloudsync of volume {name} is off, and not all files could be checked within {} s. To \
+                     see whether some are cold: cloudsync status --summary BRICK",
+                    limit.as_secs()
+                ),
+            );
+            return Ok(Ended::Well);
+        }
     };
     log(
         name,
@@ -68,8 +80,18 @@ pub(crate) fn command(name: &str) -> Result<Ended, Error> {
     Err(Error::Start(failure))
 }
 
-/// Finds a cold file on a brick of this host; logs if the time limit ends the search.
-fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
+/// What a search for a cold file found.
+pub(crate) enum Search {
+    /// A cold file.
+    Cold(PathBuf),
+    /// None is cold.
+    Clean,
+    /// None yet, when the time was up.
+    Unfinished,
+}
+
+/// Searches for a cold file on the bricks of this host.
+pub(crate) fn first_cold(volume: &Volume, limit: Duration) -> Search {
     let started = Instant::now();
     let found = Mutex::new(None);
     let slot = || found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,21 +106,13 @@ fn first_cold(volume: &Volume, limit: Duration) -> Option<PathBuf> {
             started.elapsed() < limit
         });
         if let Some(path) = slot().take() {
-            return Some(path);
+            return Search::Cold(path);
         }
     }
     if started.elapsed() >= limit {
-        log(
-            &volume.name,
-            &format!(
-                "features.cloudsync of volume {} is off, and not all files could be checked within {} s. To see \
-                 whether some are cold: cloudsync status --summary BRICK",
-                volume.name,
-                limit.as_secs()
-            ),
-        );
+        return Search::Unfinished;
     }
-    None
+    Search::Clean
 }
 
 /// Logs to syslog, and to a file of its own among GlusterFS's logs, because hooks have no terminal.
