@@ -72,7 +72,12 @@ fn run() -> Answer<bool> {
     let context = report::context(&settings);
     let (mut rows, mut failures): (Vec<Row>, Vec<String>) = Default::default();
     let mut stage = Stage::new(&settings)?;
-    for number in &settings.rows {
+    for (place, number) in settings.rows.iter().enumerate() {
+        // `gc` and `rebuild` go through all objects of a volume: row 8 has one without those of the other rows.
+        if *number == 8 && place > 0 {
+            drop(stage);
+            stage = Stage::new(&settings)?;
+        }
         let started = Instant::now();
         let measured = match number {
             1 => recall::measure(&mut stage, &settings),
