@@ -146,7 +146,7 @@ mkdir -p "$stage/usr/share/bash-completion/completions" "$stage/usr/share/zsh/ve
 "$artifacts/cloudsync" completions bash >"$stage/usr/share/bash-completion/completions/cloudsync"
 "$artifacts/cloudsync" completions zsh >"$stage/usr/share/zsh/vendor-completions/_cloudsync"
 "$artifacts/cloudsync" completions fish >"$stage/usr/share/fish/vendor_completions.d/cloudsync.fish"
-for file in packaging/systemd/cloudsync.*; do
+for file in packaging/systemd/cloudsync*; do
     put 644 "$file" "usr/lib/systemd/system/${file##*/}"
 done
 put 644 packaging/systemd/glusterd-cloudsync.conf usr/lib/systemd/system/glusterd.service.d/cloudsync.conf

@@ -32,7 +32,7 @@ if [ -z "${MACHINE_NETWORK:-}" ]; then
     # Old lists may still name what is in a cache or a mirror.
     apt update
     # What the tests themselves use, and what runs before ours.
-    check 'a fresh machine' apt install iproute2 rpm kmod || finish
+    check 'a fresh machine' apt install iproute2 rpm kmod procps systemd systemd-sysv dbus || finish
     check 'apt installs the packages together with GlusterFS' apt install glusterfs-server "$given"/first/*.deb || finish
     check 'it says what to restart' says 'systemctl restart glusterd' 'unmount the volume'
     export MACHINE_NETWORK=$passed
@@ -197,6 +197,55 @@ check 'everything is stopped' eval \
     'for m in first second third fourth; do timeout 60 umount "/mnt/$m" || exit 1; done
         gluster volume stop v force && kill "$(cat /run/glusterd.pid)" &&
         wait_for 60 eval "! kill -0 $(cat /run/glusterd.pid)"'
+
+# ---------------------------------------------------------------------------------------------------------------
+# The units, by a real systemd.
+
+# on COMMAND...: where systemd runs.
+on()
+{
+    run timeout 120 nsenter --target "$first" --all "$@"
+}
+
+# active UNIT RESULT: it has ended, with that result.
+ended()
+{
+    on systemctl show --property=ActiveState --property=Result "$1" && says ActiveState=inactive "Result=$2"
+}
+
+unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --propagation private tests/packages/boot.sh \
+    >"$tmp/boot" 2>&1 &
+booted=$!
+first=
+# The first process of the namespaces.
+boots()
+{
+    first=$(pgrep -P "$booted") && [ "$(cat "/proc/$first/comm")" = systemd ] && on systemctl is-active multi-user.target
+}
+check 'systemd starts' wait_for 120 boots || cat "$tmp/boot"
+check 'and glusterd, with our check in its journal' eval \
+    'on systemctl start glusterd && wait_for 60 on gluster volume list &&
+        on journalctl --no-pager -u glusterd && says "cloudsync.so: "'
+check 'the volume' eval 'on gluster --mode=script volume start v force && wait_for 60 on gluster volume status v'
+mkdir -p /etc/cloudsync
+printf '[[rule]]\nname = "all"\ntargets = ["/bricks/v"]\nolder-than = "1s"\n' >/etc/cloudsync/policy.toml
+check 'the service archives by the policy' eval \
+    'on systemctl start cloudsync.service && ended cloudsync.service success &&
+        for f in "${files[@]}"; do cold $f || exit 1; done'
+check 'the service that verifies finds the objects' eval \
+    'on systemctl start cloudsync-verify@bricks-v.service && ended cloudsync-verify@bricks-v.service success &&
+        on journalctl --no-pager -u cloudsync-verify@bricks-v && says "5 cold files" "0 missing"'
+check 'the timers start' eval \
+    'on systemctl enable --now cloudsync.timer cloudsync-verify@bricks-v.timer && on systemctl list-timers &&
+        says cloudsync.timer cloudsync-verify@bricks-v.timer && on systemctl disable --now cloudsync.timer &&
+        on systemctl disable --now cloudsync-verify@bricks-v.timer'
+check 'a cold file of before is read' eval \
+    'mkdir -p /mnt/fifth && on mount -t glusterfs "$address:v" /mnt/fifth && on cmp /mnt/fifth/a - <"$tmp/a"'
+check 'all is stopped' eval \
+    'on umount /mnt/fifth && on gluster --mode=script volume stop v force && on systemctl stop glusterd'
+kill "$booted"
+wait "$booted" 2>/dev/null
+rm -rf /etc/cloudsync
 
 # ---------------------------------------------------------------------------------------------------------------
 # Away with them, and the ways in which an installation fails.

@@ -135,7 +135,8 @@ fn a_recall_by_the_shipped_plugin_fails_and_harms_nothing() {
     let log = mount.log();
     let ours = |line: &&str| line.contains("/file-0") && line.contains("recall failed");
     let lines: Vec<_> = log.lines().filter(ours).collect();
-    assert_eq!(lines.len(), 1, "{log}");
+    // The kernel reads ahead first, and may try again for the reader.
+    assert!((1..=2).contains(&lines.len()), "{log}");
     assert!(
         lines[0].contains("wrote none of the 300000 bytes")
             && lines[0].contains("features.cloudsync-remote-read on"),
