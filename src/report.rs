@@ -159,6 +159,7 @@ pub fn jobs(engine: &Engine) -> Result<String, Errno> {
         let line = jobs::Job {
             gfid: job.gfid.to_string(),
             progress: job.progress(),
+            stage: job.stage(),
             milliseconds: u64::try_from(job.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             waiters,
             path: job.inode.path(),

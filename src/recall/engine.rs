@@ -73,6 +73,7 @@ fn cause(failure: &Failure) -> Cause {
                 libc::ESTALE | libc::EBADMSG => Cause::Changed,
                 libc::EKEYREJECTED | libc::EACCES | libc::EPERM => Cause::Denied,
                 libc::EHOSTUNREACH | libc::ETIMEDOUT | libc::ENOTCONN => Cause::Unreachable,
+                libc::EBUSY => Cause::Busy,
                 libc::ECANCELED => Cause::Cancelled,
                 _ => Cause::Store,
             }

@@ -32,6 +32,7 @@ use crate::recall::truncation::Truncation;
 use crate::sizes::PIECE;
 use crate::volume::Volume;
 use cloudsync_format::history::Event;
+use cloudsync_format::jobs::Stage;
 
 /// Checks without the lock whether there is anything to do. After another client's recall the file is local, and
 /// operations that the bricks do not check get here every time. Does not need the store.
@@ -163,9 +164,14 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
 
 impl<'a> Work<File<'a>> for Steps<'a> {
     fn begin(&mut self) {
+        self.job.enter(Stage::Lock);
         if let Some(truncation) = self.truncation.take() {
             truncation.give_back(self.job);
         }
+    }
+
+    fn locked(&mut self) {
+        self.job.enter(Stage::Working);
     }
 
     fn compare(&mut self, fd: &Fd, status: &Status, marks: Marks) -> Result<Origin, Failure> {

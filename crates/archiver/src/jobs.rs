@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloudsync_format::caller::{Process, process};
 use cloudsync_format::command::JOBS;
-use cloudsync_format::jobs::{Job, Waiter};
+use cloudsync_format::jobs::{Job, Stage, Waiter};
 use serde::Serialize;
 
 use crate::cli::{JobsArgs, OutputFlags};
@@ -25,6 +25,7 @@ pub(crate) struct Shown<'a> {
     path: &'a str,
     gfid: &'a str,
     seconds: f64,
+    stage: Stage,
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,7 @@ impl<'a> Shown<'a> {
             path: &job.path,
             gfid: &job.gfid,
             seconds: Duration::from_millis(job.milliseconds).as_secs_f64(),
+            stage: job.stage,
             done: job.progress.map(|(done, _)| done),
             size: job.progress.map(|(_, size)| size),
             waiters: job.waiters.iter().map(waiter).collect(),
@@ -87,6 +89,16 @@ pub(crate) fn name(waiter: &Waiter) -> String {
     match process(waiter.pid) {
         Some(Process { pid, command }) => named(Some(&command), pid),
         None => named(None, waiter.pid),
+    }
+}
+
+/// What a job does while it fetches nothing.
+const fn doing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Queued => "waits for other recalls",
+        Stage::Bricks => "asks the bricks",
+        Stage::Lock => "waits for the lock, which another client has",
+        Stage::Working => "has the lock",
     }
 }
 
@@ -135,7 +147,7 @@ fn lines(job: &Job) -> String {
             human(done),
             human(size)
         ),
-        None => format!("{}: waits, for {since}", show(&job.path)),
+        None => format!("{}: {}, for {since}", show(&job.path), doing(job.stage)),
     };
     for waiter in &job.waiters {
         // Writing to a String does not fail.

@@ -11,15 +11,30 @@ use serde::{Deserialize, Serialize};
 pub struct Job {
     /// The file's gfid.
     pub gfid: String,
-    /// The bytes that are on the bricks, and those of the recall; `None` while the job waits for a thread, for the file's
-    /// lock or for the bricks.
+    /// The bytes that are on the bricks, and those of the recall; `None` while the job does not fetch.
     pub progress: Option<(u64, u64)>,
+    /// What it does, or waits for.
+    pub stage: Stage,
     /// How long ago it began.
     pub milliseconds: u64,
     /// The operations of applications that wait for it.
     pub waiters: Vec<Waiter>,
     /// The path by which this client knows the file.
     pub path: String,
+}
+
+/// What a job does, or waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It waits for a thread: other recalls come first.
+    Queued,
+    /// It asks the bricks for the file's state.
+    Bricks,
+    /// It waits for the file's lock, which another client has.
+    Lock,
+    /// It has the lock, and recalls the file, or settles what another client left.
+    Working,
 }
 
 /// An operation that waits.
@@ -64,6 +79,7 @@ mod tests {
             let job = Job {
                 gfid: "8a45823a-57e8-4fe2-a80c-c265638ce08f".to_owned(),
                 progress: (!path.is_empty()).then_some((5, 10)),
+                stage: Stage::Lock,
                 milliseconds: 1234,
                 waiters: vec![waiter.clone(); path.len()],
                 path: path.to_owned(),

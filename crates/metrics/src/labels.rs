@@ -21,6 +21,8 @@ pub enum Cause {
     Denied,
     /// The store does not answer.
     Unreachable,
+    /// The store asks for fewer requests, or the object must be restored first.
+    Busy,
     /// The store failed in another way, or its plugin did.
     Store,
     /// Another client has the file's lock.
@@ -33,7 +35,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bricks,
         Self::Full,
         Self::Budget,
@@ -42,6 +44,7 @@ impl Cause {
         Self::Changed,
         Self::Denied,
         Self::Unreachable,
+        Self::Busy,
         Self::Store,
         Self::Locked,
         Self::Cancelled,
@@ -60,6 +63,7 @@ impl Cause {
             Self::Changed => "changed",
             Self::Denied => "denied",
             Self::Unreachable => "unreachable",
+            Self::Busy => "busy",
             Self::Store => "store",
             Self::Locked => "locked",
             Self::Cancelled => "cancelled",

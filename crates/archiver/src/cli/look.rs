@@ -18,7 +18,8 @@ pub(crate) struct JobsArgs {
 }
 
 const JOBS_HELP: &str = "\
-A file whose recall has not begun waits for a thread, for the lock that another client holds, or for the bricks. Processes \
+A file whose recall has not begun waits for a thread (\"wait\" in top), for the bricks (\"ask\"), or for the lock that \
+another client holds (\"lock\"). Processes \
 of other machines (behind Samba or NFS-Ganesha) have the numbers that the server gives them.";
 
 /// `cloudsync top`

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cloudsync_format::jobs::Job;
+use cloudsync_format::jobs::{Job, Stage};
 use console::{measure_text_width, truncate_str};
 use serde::Serialize;
 
@@ -160,7 +160,13 @@ impl Row<'_> {
         let percent = match self.job.progress {
             Some((_, 0)) => "100".to_owned(),
             Some((done, size)) => (done.saturating_mul(100) / size).to_string(),
-            None => "wait".to_owned(),
+            None => match self.job.stage {
+                Stage::Queued => "wait",
+                Stage::Bricks => "ask",
+                Stage::Lock => "lock",
+                Stage::Working => "busy",
+            }
+            .to_owned(),
         };
         let rate = self
             .rate
@@ -224,6 +230,7 @@ mod tests {
         let job = |gfid: &str, progress, waiters| Job {
             gfid: gfid.to_owned(),
             progress,
+            stage: Stage::Lock,
             milliseconds: 10_000,
             waiters,
             path: format!("/some/folder/with/a/long/name/{gfid}"),

@@ -23,7 +23,7 @@ fn history(scene: &Scene, more: &[&str]) -> Vec<Value> {
 }
 
 /// Where the lab's clients write their logs.
-fn logs(scene: &Scene) -> String {
+pub(crate) fn logs(scene: &Scene) -> String {
     let folder = scene.mount().log_file().parent().unwrap();
     folder.display().to_string()
 }

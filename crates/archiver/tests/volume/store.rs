@@ -66,7 +66,7 @@ fn store_failing_midway_fails_the_run_but_no_file() {
 }
 
 /// A server that answers a request with a status that depends on its method, or not at all.
-fn server(answer: fn(&str) -> Option<&'static str>) -> String {
+pub(crate) fn server(answer: fn(&str) -> Option<&'static str>) -> String {
     let listening = lab().listen(move |client| answer_all(&client, answer));
     format!("http://{}", listening.unwrap())
 }

@@ -18,8 +18,11 @@ use crate::status::Status;
 
 /// What a job needs besides the bricks.
 pub trait Work<F: BrickFile>: Fetch<F> {
-    /// The job starts, or retries: discards what an earlier attempt has done.
+    /// The job starts or retries, and waits for the file's lock: discards what an earlier attempt has done.
     fn begin(&mut self);
+
+    /// The job has the file's lock.
+    fn locked(&mut self) {}
 
     /// Determines the origin of the bytes in the file: see [`crate::protocol::heal`].
     ///
@@ -68,6 +71,7 @@ pub fn run<F: BrickFile>(
         work.begin();
         lease.begin(file);
         let outcome = lock::lock(file, &keep_going).and_then(|lock| {
+            work.locked();
             let outcome = with_lock(Held { file, lease }, gfid, want, work);
             lease.end(file);
             drop(lock);

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use cloudsync_format::jobs::Waiter;
+use cloudsync_format::jobs::{Stage, Waiter};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -106,8 +106,10 @@ fn run_on<V: Recalls>(
 }
 
 fn check<V: Recalls>(engine: &Arc<Engine<V>>, job: &Arc<JobOf<V>>) {
+    job.enter(Stage::Bricks);
     let checked = V::Host::catch(Err(Failure::Bug), || engine.volume.check(job));
     let recalls = engine.volume.recalls();
+    job.enter(Stage::Queued);
     // Small files have threads of their own, so that they do not wait for large ones.
     let large = (recalls / 2).max(1);
     match checked {

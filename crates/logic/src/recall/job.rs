@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use cloudsync_format::jobs::Waiter;
+use cloudsync_format::jobs::{Stage, Waiter};
 use std::time::{Duration, Instant};
 
 use crate::decision::Want;
@@ -45,6 +45,7 @@ pub struct Job<H: Host> {
     tracker: Mutex<Option<Arc<TrackerOf<H>>>>,
     serving: Mutex<Option<Serving<H>>>,
     waiters: Mutex<Vec<H::Ticket>>,
+    stage: Mutex<Stage>,
 }
 
 /// Serves reads during a recall of the whole file, while it holds the lock.
@@ -114,6 +115,7 @@ impl<H: Host> Job<H> {
             tracker: Mutex::new(None),
             serving: Mutex::new(None),
             waiters: Mutex::new(ticket.into_iter().collect()),
+            stage: Mutex::new(Stage::Queued),
         }
     }
 
@@ -141,6 +143,17 @@ impl<H: Host> Job<H> {
         let waiters = self.waiters.try_lock().ok();
         let waiters = waiters.iter().flat_map(|waiters| waiters.iter());
         waiters.map(|ticket| ticket.who()).collect()
+    }
+
+    /// Records what it does now.
+    pub fn enter(&self, stage: Stage) {
+        *lock(&self.stage) = stage;
+    }
+
+    /// What it does now.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        *lock(&self.stage)
     }
 
     /// A brick disconnected: see [`Tracker::lose`].
