@@ -7,7 +7,7 @@
 use std::fs;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cloudsync_format::caller;
 use cloudsync_format::history::{By, Event, File, Unlisted};
@@ -25,10 +25,22 @@ static CLIENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The history of one volume.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
     on: AtomicBool,
-    listing: Listing,
+    done: Listing,
+    /// Fewer: when a store is down every read fails, and has another line of its own.
+    failed: Listing,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            on: AtomicBool::new(false),
+            done: Listing::new(1000, Duration::from_millis(10)),
+            failed: Listing::new(100, Duration::from_millis(100)),
+        }
+    }
 }
 
 /// A file to which something happened.
@@ -89,7 +101,11 @@ impl History {
         if !self.on.load(Ordering::Relaxed) || !log::log_enabled!(log::Level::Info) {
             return None;
         }
-        let lines = self.listing.next(kind, Instant::now());
+        let listing = match kind {
+            Kind::Recalled(_) | Kind::Archived(_) => &self.done,
+            Kind::Failed => &self.failed,
+        };
+        let lines = listing.next(kind, Instant::now());
         if let Some(counts) = lines.counts {
             write_counts(counts);
         }
@@ -98,7 +114,10 @@ impl History {
 
     /// Writes the counts of what was not listed.
     pub fn end(&self) {
-        if let Some(counts) = self.listing.rest() {
+        for counts in [&self.done, &self.failed]
+            .into_iter()
+            .flat_map(Listing::rest)
+        {
             write_counts(counts);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Which events of the history get a line of their own: a thousand at once, then a hundred per second. The others are
-//! counted, and the counts are a line every second.
+//! Which events of the history get a line of their own: so many at once, then so many per second. The others are counted,
+//! and the counts are a line every second.
 
 #![forbid(unsafe_code)]
 
@@ -10,10 +10,6 @@ use cloudsync_format::history::Unlisted;
 
 use crate::sync::{Mutex, PoisonError};
 
-/// Lines at once.
-const BURST: u32 = 1000;
-/// The time after which one more line may be written.
-const EACH: Duration = Duration::from_millis(10);
 /// The least time between two lines of counts.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -29,8 +25,14 @@ pub enum Kind {
 }
 
 /// Chooses what is listed.
-#[derive(Debug, Default)]
-pub struct Listing(Mutex<State>);
+#[derive(Debug)]
+pub struct Listing {
+    /// Lines at once.
+    burst: u32,
+    /// The time after which one more line may be written.
+    each: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,11 +53,21 @@ pub struct Lines {
 }
 
 impl Listing {
+    /// Lists `burst` events at once, and one more `each` time.
+    #[must_use]
+    pub fn new(burst: u32, each: Duration) -> Self {
+        Self {
+            burst,
+            each,
+            state: Mutex::default(),
+        }
+    }
+
     /// An event happens now.
     #[must_use]
     pub fn next(&self, kind: Kind, now: Instant) -> Lines {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = state.take(now);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = self.take(&mut state, now);
         if !event {
             state.count(kind);
             state.told.get_or_insert(now);
@@ -71,22 +83,22 @@ impl Listing {
     /// The counts that have not been written.
     #[must_use]
     pub fn rest(&self) -> Option<Unlisted> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.counts()
+    }
+
+    /// Takes one line of those that may be written.
+    fn take(&self, state: &mut State, now: Instant) -> bool {
+        let (lines, at) = state.lines.unwrap_or((self.burst, now));
+        let more = (now - at).as_millis() / self.each.as_millis();
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let lines = lines.saturating_add(more).min(self.burst);
+        state.lines = Some((lines.saturating_sub(1), at + self.each * more));
+        lines > 0
     }
 }
 
 impl State {
-    /// Takes one line of those that may be written.
-    fn take(&mut self, now: Instant) -> bool {
-        let (lines, at) = self.lines.unwrap_or((BURST, now));
-        let more = (now - at).as_millis() / EACH.as_millis();
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let lines = lines.saturating_add(more).min(BURST);
-        self.lines = Some((lines.saturating_sub(1), at + EACH * more));
-        lines > 0
-    }
-
     fn count(&mut self, kind: Kind) {
         let unlisted = &mut self.unlisted;
         match kind {
@@ -113,9 +125,16 @@ impl State {
 mod tests {
     use super::*;
 
+    const BURST: u32 = 1000;
+    const EACH: Duration = Duration::from_millis(10);
+
+    fn listing() -> Listing {
+        Listing::new(BURST, EACH)
+    }
+
     #[test]
     fn what_is_not_listed_is_counted() {
-        let (listing, start) = (Listing::default(), Instant::now());
+        let (listing, start) = (listing(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let recalled = Kind::Recalled(10);
         for _ in 0..BURST {
@@ -153,7 +172,7 @@ mod tests {
     #[test]
     fn counts_are_written_every_second_while_nothing_is_listed() {
         // The largest rate at which each line is taken, and twice as many events.
-        let (listing, start) = (Listing::default(), Instant::now());
+        let (listing, start) = (listing(), Instant::now());
         let (mut listed, mut counted) = (0, 0);
         let mut lines_of_counts = 0;
         let all = 10_000_u32;
