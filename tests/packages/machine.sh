@@ -243,7 +243,8 @@ check 'a cold file of before is read' eval \
     'mkdir -p /mnt/fifth && on mount -t glusterfs "$address:v" /mnt/fifth && on cmp /mnt/fifth/a - <"$tmp/a"'
 check 'all is stopped' eval \
     'on umount /mnt/fifth && on gluster --mode=script volume stop v force && on systemctl stop glusterd'
-kill "$booted"
+# It ignores other signals while it waits.
+kill -KILL "$booted"
 wait "$booted" 2>/dev/null
 rm -rf /etc/cloudsync
 
