@@ -39,6 +39,7 @@ mod claim;
 mod client;
 mod diagnose;
 pub mod far;
+pub mod glacier;
 pub mod http;
 mod lab;
 pub mod machine;

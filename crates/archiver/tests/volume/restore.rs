@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Tests `cloudsync restore` with a store that refuses to read objects until they have been restored, as Glacier does: a proxy
-//! in front of the real S3 server, which has no such class.
+//! Tests `cloudsync restore` with a store that refuses to read objects until they have been restored.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex};
-
-use cloudsync_lab::relay::{Exchange, exchanges};
+use cloudsync_lab::glacier::Glacier;
 use cloudsync_lab::{ADDRESS, until};
 
 use crate::scene::{PATIENCE, PROGRAM, Scene, lab, number, pattern};
 
 const FILES: u64 = 20;
 
-/// What the store was asked for.
-#[derive(Debug, Default)]
-struct Restores {
-    /// The paths of the objects, without the query.
-    asked: BTreeSet<String>,
-    bodies: Vec<String>,
-    /// They have ended.
-    done: bool,
-}
-
 /// Objects below `cold/`, and one that needs no restore. Returns the option for the store's address.
-fn scene(name: &str) -> (Scene, Arc<Mutex<Restores>>, String) {
+fn scene(name: &str) -> (Scene, Glacier, String) {
     let mut scene = Scene::new(name);
     for n in 0..FILES {
         scene.write(&format!("cold/{n}"), &pattern(n, 5000));
@@ -34,54 +19,8 @@ fn scene(name: &str) -> (Scene, Arc<Mutex<Restores>>, String) {
     scene.remount();
     let archive = ["archive", "--older-than=0s", "--key-layout=path"];
     scene.done(&[&archive[..], &["--exclude=local", &scene.brick(0)]].concat());
-    let restores = Arc::new(Mutex::new(Restores::default()));
-    let serving = Arc::clone(&restores);
-    let port = lab().s3().unwrap().http_port();
-    let listening =
-        lab().listen(move |client| exchanges(client, port, |exchange| answer(exchange, &serving)));
-    let hostname = format!("--hostname=http://{}", listening.unwrap());
-    (scene, restores, hostname)
-}
-
-fn answer(exchange: Exchange<'_>, restores: &Mutex<Restores>) -> io::Result<()> {
-    let length = exchange.length();
-    let mut body = exchange.server.take(length);
-    let method = exchange.request.method.as_str();
-    let path = exchange
-        .request
-        .target
-        .split('?')
-        .next()
-        .unwrap_or_default();
-    let mut restores = restores.lock().unwrap();
-    let asked = restores.asked.contains(path);
-    let state = format!("x-amz-restore: ongoing-request=\"{}\"", !restores.done);
-    let with_state = || format!("{}\r\n{state}\r\n\r\n", exchange.answer.trim_end());
-    let answer = match method {
-        _ if !path.contains("/cold/") => exchange.answer,
-        "POST" if asked => "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        "POST" => {
-            restores.asked.insert(path.to_owned());
-            let body = String::from_utf8_lossy(&exchange.request.body).into_owned();
-            restores.bodies.push(body);
-            "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()
-        }
-        "HEAD" if asked => with_state(),
-        "GET" if asked && restores.done => with_state(),
-        "HEAD" => exchange.answer,
-        _ => {
-            io::copy(&mut body, &mut io::sink())?;
-            let error = "<Error><Code>InvalidObjectState</Code></Error>";
-            let length = error.len();
-            format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {length}\r\n\r\n{error}")
-        }
-    };
-    drop(restores);
-    if method == "POST" {
-        io::copy(&mut body, &mut io::sink())?;
-    }
-    exchange.client.write_all(answer.as_bytes())?;
-    io::copy(&mut body, exchange.client).map(drop)
+    let (glacier, url) = Glacier::start(lab()).unwrap();
+    (scene, glacier, format!("--hostname={url}"))
 }
 
 #[track_caller]
@@ -107,7 +46,7 @@ fn restores_of_a_tree_are_asked_for_once_and_waited_for() {
         &output,
         [cold, ("asked", FILES), ("under_way", 0), not_needed, none],
     );
-    assert!(restores.lock().unwrap().asked.is_empty());
+    assert!(restores.asked() == 0);
 
     let output = all(&[]);
     assert_counts(
@@ -115,7 +54,7 @@ fn restores_of_a_tree_are_asked_for_once_and_waited_for() {
         [cold, ("asked", FILES), ("back", 0), not_needed, none],
     );
     assert_eq!(number(&output, "asked_bytes"), FILES * 5000);
-    let bodies = restores.lock().unwrap().bodies.clone();
+    let bodies = restores.bodies();
     let right =
         |body: &String| body.contains("<Tier>Bulk</Tier>") && body.contains("<Days>3</Days>");
     assert!(
@@ -133,7 +72,7 @@ fn restores_of_a_tree_are_asked_for_once_and_waited_for() {
     let file = format!("{}/cold/7", scene.brick(0));
     let mut waiting = scene.start(&["restore", &hostname, "--wait", &file]);
     assert!(waiting.try_wait().unwrap().is_none());
-    restores.lock().unwrap().done = true;
+    restores.end();
     assert!(waiting.wait().unwrap().success());
 
     let output = all(&["--wait", "-v"]);
@@ -142,7 +81,7 @@ fn restores_of_a_tree_are_asked_for_once_and_waited_for() {
         &output,
         [cold, ("asked", 0), ("back", FILES), not_needed, none],
     );
-    assert_eq!(restores.lock().unwrap().bodies.len() as u64, FILES);
+    assert_eq!(restores.bodies().len() as u64, FILES);
 
     let url = hostname.trim_start_matches("--hostname=");
     scene.volume.set("features.s3plugin-hostname", url).unwrap();
@@ -158,7 +97,7 @@ fn waiting_for_restores_ends_with_a_signal() {
     let (scene, restores, hostname) = scene("restore-signal");
     let mut run = scene.start(&["restore", "--wait", &hostname, &scene.inside("cold")]);
     until(PATIENCE, "all restores", || {
-        (restores.lock().unwrap().asked.len() as u64 == FILES).then_some(())
+        (restores.asked() as u64 == FILES).then_some(())
     })
     .unwrap();
     // Its id in the lab is another one than here.
@@ -180,7 +119,7 @@ fn a_run_of_restores_stops_when_the_store_is_gone() {
     let outcome = scene.cloudsync(&args);
     assert_eq!(outcome.code(), Some(4), "{outcome}");
     assert!(outcome.text().contains("times in a row"), "{outcome}");
-    assert!(restores.lock().unwrap().asked.is_empty());
+    assert!(restores.asked() == 0);
     // A folder has no objects that must be restored.
     let args = [
         "restore",
