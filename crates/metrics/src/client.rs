@@ -49,7 +49,6 @@ pub struct Client {
     first_bytes: Histogram,
     whole_file: Histogram,
     lock_wait: Histogram,
-    requests: Counters,
     request_errors: Counters,
     request_seconds: Histograms,
     received: Counter,
@@ -139,22 +138,16 @@ impl Client {
                 "How long recalls and handshakes waited for a file's lock",
                 seconds(),
             ),
-            requests: build.counters(
-                "store_requests",
-                "Calls of the store's plugin",
-                "request",
-                requests,
-            ),
             request_errors: build.counters(
                 "store_errors",
-                "Those that failed",
+                "Calls of the store's plugin that failed",
                 "request",
                 requests,
             ),
             request_seconds: build.of(
                 Unit::Seconds,
                 "store_request",
-                "How long they took",
+                "How long calls of the store's plugin took",
                 histograms,
             ),
             received: build.of(
@@ -228,7 +221,6 @@ impl Client {
     /// The store's plugin has returned.
     pub fn requested(&self, what: Request, took: Duration, failed: bool) {
         let label = [("request", what.text())];
-        self.requests.get_or_create(&label).inc();
         if failed {
             self.request_errors.get_or_create(&label).inc();
         }
