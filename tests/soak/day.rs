@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What all threads share: the clock, the files, what went wrong, which event is in progress, and how often each error was
+//! seen in which event.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::files::Files;
+
+/// What an application may get while something is wrong with the store or the bricks, or while a client is replaced
+/// (`ECANCELED`: the recall of an old graph). README.md says which is for what.
+const ALLOWED: [(i32, &str); 10] = [
+    (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+    (libc::EBUSY, "EBUSY"),
+    (libc::ENOTCONN, "ENOTCONN"),
+    (libc::ETIMEDOUT, "ETIMEDOUT"),
+    (libc::EAGAIN, "EAGAIN"),
+    (libc::ECANCELED, "ECANCELED"),
+    (libc::EREMOTE, "EREMOTE"),
+    (libc::EREMOTEIO, "EREMOTEIO"),
+    (libc::EKEYREJECTED, "EKEYREJECTED"),
+    (libc::EACCES, "EACCES"),
+];
+
+/// The name that errors have whose client was killed meanwhile, whatever their number.
+const KILLED: &str = "client killed";
+
+/// What kind of fault was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A read returned something else than the file's bytes.
+    Bytes,
+    /// An application got an error that it must not get, or got errors for too long.
+    Error,
+    /// Anything else: a program or an event failed, or did not end.
+    Other,
+}
+
+/// After so many faults there is nothing more to learn.
+const ENOUGH: usize = 20;
+
+/// Something that was done to the volume, the store or a client.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) name: &'static str,
+    /// What it was this time.
+    pub(crate) what: String,
+    /// Seconds since the start.
+    pub(crate) begun: f64,
+    pub(crate) ended: Option<f64>,
+    /// How often it struck something, as far as that can be counted.
+    pub(crate) strokes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Day {
+    started: Instant,
+    pub(crate) files: Files,
+    /// Workers end after their current operation.
+    pub(crate) over: AtomicBool,
+    events: Mutex<Vec<Event>>,
+    /// By event and name of the error.
+    errors: Mutex<BTreeMap<(&'static str, String), u64>>,
+    /// Wrong bytes, errors that must not be, operations without an end.
+    faults: Mutex<Vec<(Kind, String)>>,
+    pub(crate) reads: AtomicU64,
+    pub(crate) read_bytes: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    /// Reads that showed an older state, as caches of another client may for a moment.
+    pub(crate) stale: AtomicU64,
+}
+
+impl Day {
+    pub(crate) fn new(files: Files) -> Self {
+        Self {
+            started: Instant::now(),
+            files,
+            over: AtomicBool::new(false),
+            events: Mutex::default(),
+            errors: Mutex::default(),
+            faults: Mutex::default(),
+            reads: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+        }
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn now(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Something that must not be.
+    pub(crate) fn fault(&self, kind: Kind, what: impl Display) {
+        let event = self.event();
+        let line = format!("at {:.1} s, event {event}: {what}", self.now());
+        eprintln!("FAULT {line}");
+        let mut faults = lock(&self.faults);
+        faults.push((kind, line));
+        if faults.len() >= ENOUGH {
+            self.over.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The faults of a kind.
+    pub(crate) fn faults(&self, kind: Kind) -> Vec<String> {
+        let faults = lock(&self.faults);
+        let of = faults.iter().filter(|(of, _)| *of == kind);
+        of.map(|(_, line)| line.clone()).collect()
+    }
+
+    pub(crate) fn has_faults(&self) -> bool {
+        !lock(&self.faults).is_empty()
+    }
+
+    /// The name of the latest event: what an error belongs to. Its consequences may last longer than itself.
+    fn event(&self) -> &'static str {
+        lock(&self.events).last().map_or("none", |event| event.name)
+    }
+
+    pub(crate) fn begin(&self, name: &'static str) {
+        let event = Event {
+            name,
+            what: String::new(),
+            begun: self.now(),
+            ended: None,
+            strokes: 0,
+        };
+        lock(&self.events).push(event);
+    }
+
+    /// The latest event ends.
+    pub(crate) fn end(&self, what: String, strokes: u64) {
+        let now = self.now();
+        if let Some(event) = lock(&self.events).last_mut() {
+            (event.what, event.ended, event.strokes) = (what, Some(now), strokes);
+            eprintln!(
+                "{:7.1} s  {} ({:.1} s): {}",
+                event.begun,
+                event.name,
+                now - event.begun,
+                event.what
+            );
+        }
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        lock(&self.events).clone()
+    }
+
+    /// Counts an error that an application got. It is a fault unless such errors are allowed.
+    pub(crate) fn error(&self, error: &io::Error, killed: bool, what: &dyn Fn() -> String) {
+        let number = error.raw_os_error().unwrap_or(0);
+        let allowed = ALLOWED.iter().find(|(errno, _)| *errno == number);
+        let name = match allowed {
+            Some((_, name)) => (*name).to_owned(),
+            None if killed => KILLED.to_owned(),
+            None => {
+                self.fault(Kind::Error, format!("{}: {error}", what()));
+                format!("errno {number}")
+            }
+        };
+        *lock(&self.errors).entry((self.event(), name)).or_default() += 1;
+    }
+
+    pub(crate) fn errors(&self) -> BTreeMap<(&'static str, String), u64> {
+        lock(&self.errors).clone()
+    }
+
+    /// Sleeps, or until the day is over.
+    pub(crate) fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.is_over() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// Locks; a thread that panicked is reported elsewhere.
+pub(crate) fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}

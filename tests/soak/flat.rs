@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Whether a client has stopped growing: the medians of the second and the last quarter of its life.
+
+use crate::metrics::Metrics;
+use crate::sampler::{Sample, Watched};
+
+/// By how much the later median may be larger. What GlusterFS itself keeps is in it: after each switch to another graph
+/// the old graph stays (its inodes, dictionaries and rings), and the kernel's inodes come and go with the caches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    /// In any case.
+    pub(crate) once: f64,
+    /// For each switch to another graph between the two quarters' middles.
+    pub(crate) for_each_graph: f64,
+}
+
+/// The medians of the second and the last quarter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Medians {
+    pub(crate) second: f64,
+    pub(crate) last: f64,
+    /// How many graphs came in between.
+    pub(crate) graphs: usize,
+}
+
+impl Medians {
+    /// `None` if there are too few samples of the client's last process.
+    pub(crate) fn of(client: &Watched, value: impl Fn(&Sample) -> f64) -> Option<Self> {
+        let mut samples = client.samples();
+        let pid = samples.last()?.pid;
+        samples.retain(|sample| sample.pid == pid);
+        let quarter = samples.len() / 4;
+        if quarter < 5 {
+            return None;
+        }
+        let median = |samples: &[Sample]| {
+            let mut values: Vec<_> = samples.iter().map(&value).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        let (second, last) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
+        let between = &samples[quarter + quarter / 2..3 * quarter + quarter / 2];
+        Some(Self {
+            second: median(second),
+            last: median(last),
+            graphs: restarts(between),
+        })
+    }
+
+    /// By how much it has grown beyond what is allowed; not positive if it has not.
+    pub(crate) fn beyond(&self, bound: Bound) -> f64 {
+        let allowed = bound.once + bound.for_each_graph * self.graphs as f64;
+        self.last - self.second - allowed
+    }
+}
+
+/// How often the counters began at zero again, as they do in a new graph.
+fn restarts(samples: &[Sample]) -> usize {
+    let changes = |metrics: &Metrics| metrics.sum("cloudsync_store_requests_total");
+    let values = samples.iter().filter_map(|sample| sample.metrics.as_ref());
+    let values: Vec<_> = values.map(changes).collect();
+    let pairs = values.windows(2);
+    pairs.filter(|pair| pair[1] < pair[0]).count()
+}

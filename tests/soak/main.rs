@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! A day in production: applications on two FUSE mounts and one gfapi program read and change files, the archiver makes
+//! them cold again and again, and one event after the other disturbs them. Every byte that is read is compared.
+//! docs/RELIABILITY.md describes it; scripts/soak.sh runs it.
+//!
+//! `evening` and `flat` are the checks at the end; each is one test. All real, in a lab of its own.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "sizes of files and numbers for charts"
+)]
+
+mod archiver;
+mod chart;
+mod checks;
+mod client;
+mod content;
+mod day;
+mod evening;
+mod events;
+mod files;
+mod flat;
+mod metrics;
+mod native;
+mod random;
+mod report;
+mod sampler;
+mod settings;
+mod stage;
+mod store;
+mod work;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cloudsync_lab::until;
+
+use archiver::Archiver;
+use checks::Checks;
+use client::Client;
+use day::{Day, Kind};
+use evening::Evening;
+use events::{Events, KINDS};
+use files::{FOLDERS, Files};
+use flat::{Bound, Medians};
+use native::{NAME, Native};
+use random::Random;
+use sampler::{Sample, Source, Watched};
+use settings::Settings;
+use stage::Stage;
+use work::Worker;
+
+/// The result of a step.
+pub(crate) type Answer<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How many applications there are on each FUSE mount.
+const ON_A_MOUNT: u64 = 2;
+
+/// How long a thread may go on after it was told to end: longer than any operation may take.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error}\ntest result: FAILED. 0 passed; 1 failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The directory of cargo's profile, which contains the artifacts.
+pub(crate) fn profile() -> Answer<PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program.ancestors().nth(2);
+    let folder = folder.ok_or("this program is nowhere")?.to_owned();
+    Ok(std::env::var_os("CLOUDSYNC_ARTIFACTS").map_or(folder, PathBuf::from))
+}
+
+/// Returns whether all checks have passed.
+fn run() -> Answer<bool> {
+    let settings = Settings::parse(std::env::args().skip(1))?;
+    let seed = settings.seed;
+    println!(
+        "seed {seed}, {:.1} minutes",
+        settings.length.as_secs_f64() / 60.0
+    );
+    let stage = Arc::new(Stage::new(&settings)?);
+    let mut native = Native::start(&stage.lab, &stage.volume)?;
+    let day = Arc::new(Day::new(Files::new(seed, settings.files())));
+    let archiver = Arc::new(Archiver::new(&stage.lab, &stage.volume)?);
+    create(&stage, &day)?;
+    let program = Source::Program(native.pid(), native.metrics());
+    let log = native.log();
+    let clients = stage.clients.each_ref();
+    let [first, second] = clients.map(|slot| (slot.name, Source::Mount(slot.clone())));
+    let sources = [first, second, (NAME, program.clone())];
+    let watched = sources.map(|(name, source)| Watched::start(name, source, &day));
+
+    let events = spawn_events(&stage, &day, &settings);
+    let mut applications = Vec::new();
+    for (number, slot) in stage.clients.iter().enumerate() {
+        for more in 0..ON_A_MOUNT {
+            let name = format!("{} application {more}", slot.name);
+            let random = Random::new(seed, 10 + 10 * number as u64 + more);
+            applications.push(spawn(&day, name, slot.application(), random));
+        }
+    }
+    let api = spawn(&day, NAME.to_owned(), native, Random::new(seed, 40));
+    let administrator = {
+        let (archiver, day) = (Arc::clone(&archiver), Arc::clone(&day));
+        thread::spawn(move || archiver.run(&day, &mut Random::new(seed, 50)))
+    };
+
+    // Events end by themselves, and leave everything in order; then the others can.
+    let mut ended = joined(events, settings.length + PATIENCE).is_some();
+    day.over.store(true, Ordering::Relaxed);
+    for application in applications {
+        ended &= joined(application, PATIENCE).is_some();
+    }
+    let api = joined(api, PATIENCE);
+    ended &= joined(administrator, PATIENCE).is_some();
+    let length = day.now();
+    let mut checks = Checks::default();
+    let mut evening = Evening {
+        stage: &stage,
+        day: &day,
+        archiver: &archiver,
+        checks: &mut checks,
+    };
+    if let Some(mut api) = api.filter(|_| ended) {
+        let clients: Vec<_> = watched
+            .iter()
+            .map(|client| (client.name, &client.source))
+            .collect();
+        evening.rest(&clients);
+        evening.archive();
+        evening.read_shares(&mut api, &program);
+        evening.read_all();
+        evening.faults();
+        lives(&stage, &watched, &mut checks);
+        native = api;
+        let ends = native.end(&stage.lab).then(|| "closed".to_owned());
+        checks.add(
+            "the_gfapi_program_ends",
+            ends.ok_or_else(|| "killed".to_owned()),
+        );
+    } else {
+        day.fault(Kind::Other, "an operation, or the archiver, did not end");
+        evening.faults();
+    }
+    counted(&watched, &mut checks);
+    grown(&watched, &mut checks);
+    struck(&day, &mut checks);
+    if checks.failed() > 0 {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let tail: Vec<_> = log.lines().rev().take(60).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        eprintln!("{}\n--- {NAME}\n{}", stage.report(), tail.join("\n"));
+    }
+    let path = report::write(&settings, length, &day, &watched, checks.all());
+    let path = path.map(|path| path.display().to_string());
+    checks.add("the_report_is_written", path.map_err(|why| why.to_string()));
+    // Killed, not unmounted: that must not take long if something hangs.
+    for slot in &stage.clients {
+        drop(slot.take());
+    }
+    if checks.failed() > 0 {
+        println!("scripts/soak.sh --seed {seed} makes the same choices again");
+    }
+    checks.print_result();
+    Ok(checks.failed() == 0)
+}
+
+/// Creates the directories and files.
+fn create(stage: &Stage, day: &Day) -> Answer<()> {
+    let (root, ..) = stage.clients[0].current().ok_or("no mount")?;
+    for folder in 0..FOLDERS {
+        std::fs::create_dir(root.join(format!("folder-{folder}")))?;
+    }
+    let mut worker = Worker {
+        day,
+        name: "creation".to_owned(),
+        client: &mut stage.clients[0].application(),
+        random: Random::new(day.files.seed, 1),
+    };
+    for number in 0..day.files.count() {
+        let mut file = day.files.try_write(number).ok_or("a file is in use")?;
+        worker.create(number, &mut file);
+    }
+    if day.has_faults() {
+        return Err("the files cannot be created".into());
+    }
+    Ok(())
+}
+
+/// Starts an application. It returns its client.
+fn spawn<C: Client + 'static>(
+    day: &Arc<Day>,
+    name: String,
+    mut client: C,
+    random: Random,
+) -> JoinHandle<C> {
+    let day = Arc::clone(day);
+    thread::spawn(move || {
+        let mut worker = Worker {
+            day: &day,
+            name,
+            client: &mut client,
+            random,
+        };
+        worker.run();
+        client
+    })
+}
+
+fn spawn_events(stage: &Arc<Stage>, day: &Arc<Day>, settings: &Settings) -> JoinHandle<()> {
+    let (stage, day) = (Arc::clone(stage), Arc::clone(day));
+    let (seed, end) = (settings.seed, settings.length.as_secs_f64());
+    thread::spawn(move || {
+        let mut events = Events::new(&stage, &day, Random::new(seed, 2));
+        events.run(day.now() + end);
+        if let Err(why) = events.settle() {
+            day.fault(Kind::Other, why);
+        }
+    })
+}
+
+/// What a thread returned; `None` if it does not end in time, or has panicked.
+fn joined<T>(thread: JoinHandle<T>, patience: Duration) -> Option<T> {
+    let ended = until(patience, "a thread", || thread.is_finished().then_some(()));
+    ended.ok().and_then(|()| thread.join().ok())
+}
+
+/// Whether the clients that nobody killed are the same processes as at the beginning.
+fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
+    let mut wrong = Vec::new();
+    for client in watched {
+        let first = client.samples().first().map(|sample| sample.pid);
+        let is_killed = client.name == stage.clients[1].name;
+        if !is_killed && first != client.source.pid() {
+            wrong.push(format!("{} is another process", client.name));
+        }
+    }
+    for slot in &stage.clients {
+        if slot.ask(cloudsync_lab::Mount::alive) != Some(true) {
+            wrong.push(format!("{} has ended", slot.name));
+        }
+        if slot.ask(|mount| mount.log().contains("panicked")) == Some(true) {
+            wrong.push(format!("{} has panicked", slot.name));
+        }
+    }
+    let found = "both mounts and the gfapi program".to_owned();
+    checks.none("no_client_dies_by_itself", &wrong, found);
+}
+
+/// What the metrics say of the whole day. Counters begin again in each graph, and jobs are in progress at any moment, so
+/// little can be compared exactly; `evening` does that.
+fn counted(watched: &[Watched], checks: &mut Checks) {
+    let mut wrong = Vec::new();
+    let mut found = Vec::new();
+    for client in watched {
+        let samples = client.samples();
+        let texts = samples.iter().filter_map(|sample| sample.metrics.as_ref());
+        let mut last = 0.0;
+        let mut sum = 0.0;
+        for metrics in texts {
+            let internal = metrics.get("cloudsync_recalls_failed_total{cause=\"internal\"}");
+            let started = metrics.get("cloudsync_recalls_started_total");
+            let finished = metrics.get("cloudsync_recalls_finished_total");
+            // One may begin and end while the text is made.
+            if internal > 0.0 || finished > started + 1.0 {
+                wrong.push(format!(
+                    "{}: {internal} internal, {started} started, {finished} finished",
+                    client.name
+                ));
+                break;
+            }
+            sum += if finished < last { last } else { 0.0 };
+            last = finished;
+        }
+        found.push(format!("{}: at least {} recalls", client.name, sum + last));
+        if sum + last == 0.0 {
+            wrong.push(format!("{} has recalled nothing", client.name));
+        }
+    }
+    checks.none(
+        "no_recall_fails_for_an_internal_reason",
+        &wrong,
+        found.join("\n"),
+    );
+}
+
+/// Whether the clients that nobody killed have stopped growing.
+fn grown(watched: &[Watched], checks: &mut Checks) {
+    type Value = fn(&Sample) -> f64;
+    // A graph that was replaced stays in memory: GlusterFS never frees it in a client. Threads and descriptors follow the
+    // load: as many recalls as `recalls` allows, each with a thread, and as many connections.
+    let kinds: [(&str, Value, Bound); 3] = [
+        (
+            "memory_stays_flat",
+            |sample| sample.memory as f64 / 1024.0,
+            Bound {
+                once: 64.0,
+                for_each_graph: 8.0,
+            },
+        ),
+        (
+            "descriptors_stay_flat",
+            |sample| sample.descriptors as f64,
+            Bound {
+                once: 40.0,
+                for_each_graph: 0.0,
+            },
+        ),
+        (
+            "threads_stay_flat",
+            |sample| sample.threads as f64,
+            Bound {
+                once: 40.0,
+                for_each_graph: 0.0,
+            },
+        ),
+    ];
+    for (name, value, bound) in kinds {
+        let (mut wrong, mut found) = (Vec::new(), Vec::new());
+        for client in [&watched[0], &watched[2]] {
+            let Some(medians) = Medians::of(client, value) else {
+                wrong.push(format!("{}: too few samples", client.name));
+                continue;
+            };
+            let text = format!("{}: {medians:.1?}, {bound:?}", client.name);
+            if medians.beyond(bound) > 0.0 {
+                wrong.push(text);
+            } else {
+                found.push(text);
+            }
+        }
+        checks.none(name, &wrong, found.join("\n"));
+    }
+}
+
+/// Whether each kind of event has struck something.
+fn struck(day: &Day, checks: &mut Checks) {
+    let events = day.events();
+    let (mut wrong, mut found) = (Vec::new(), Vec::new());
+    for kind in KINDS {
+        let of: Vec<_> = events.iter().filter(|event| event.name == kind).collect();
+        let strokes: u64 = of.iter().map(|event| event.strokes).sum();
+        let text = format!("{kind}: {} times, {strokes} strokes", of.len());
+        if strokes == 0 {
+            wrong.push(text);
+        } else {
+            found.push(text);
+        }
+    }
+    checks.none("every_event_strikes", &wrong, found.join("\n"));
+}
