@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudsync_lab::{Mount, MountOptions, Volume, until};
+use rustix::fs::{Advice, fadvise};
 
 use crate::Answer;
 use crate::day::lock;
@@ -41,6 +42,7 @@ pub(crate) trait Client: Send {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) name: &'static str,
+    pages: Pages,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -50,11 +52,19 @@ struct Inner {
     life: u64,
 }
 
+/// Whether the kernel caches the pages of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    Cached,
+    /// Every read and write reaches the client as it is.
+    Direct,
+}
+
 impl Slot {
-    pub(crate) fn new(name: &'static str, volume: &Volume) -> Answer<Self> {
-        let mount = Some(volume.mount(&MountOptions::default())?);
+    pub(crate) fn new(name: &'static str, pages: Pages, volume: &Volume) -> Answer<Self> {
+        let mount = Some(volume.mount(&options(pages))?);
         let inner = Arc::new(Mutex::new(Inner { mount, life: 0 }));
-        Ok(Self { name, inner })
+        Ok(Self { name, pages, inner })
     }
 
     /// Asks the mount something, if there is one.
@@ -85,7 +95,7 @@ impl Slot {
         if let Some(mount) = self.take() {
             mount.kill9()?;
         }
-        let mount = volume.mount(&MountOptions::default())?;
+        let mount = volume.mount(&options(self.pages))?;
         lock(&self.inner).mount = Some(mount);
         Ok(())
     }
@@ -96,6 +106,13 @@ impl Slot {
             slot: self.clone(),
             life: 0,
         }
+    }
+}
+
+fn options(pages: Pages) -> MountOptions {
+    match pages {
+        Pages::Cached => MountOptions::default(),
+        Pages::Direct => MountOptions::default().arg("--direct-io-mode=enable"),
     }
 }
 
@@ -119,6 +136,9 @@ impl Mounted {
 impl Client for Mounted {
     fn read(&mut self, path: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         let file = File::open(self.path(path)?)?;
+        // The kernel may keep pages that another client has changed since for as long as it likes, with the feature off,
+        // too. Without them it asks the client.
+        fadvise(&file, 0, None, Advice::DontNeed)?;
         let mut bytes = vec![0; length as usize];
         let mut got = 0;
         while got < bytes.len() {

@@ -18,6 +18,16 @@ struct Range {
 pub(crate) struct Content {
     /// One after the other from the file's beginning.
     ranges: Vec<Range>,
+    /// Whether a truncation has ever made it longer: only then may an older state have zeros.
+    had_zeros: bool,
+}
+
+/// How what was read differs from what must be there.
+#[derive(Clone, Debug)]
+pub(crate) struct Difference {
+    pub(crate) why: String,
+    /// An older state of the file, as another client's cache may show for a moment. Anything else never may.
+    pub(crate) is_older: bool,
 }
 
 /// The bytes that a version of a file writes.
@@ -76,6 +86,7 @@ impl Content {
             left -= range.length;
         }
         self.ranges.retain(|range| range.length > 0);
+        self.had_zeros |= left > 0;
         self.push(left, 0);
     }
 
@@ -89,7 +100,8 @@ impl Content {
 
     /// A version writes a range.
     pub(crate) fn write(&mut self, offset: u64, length: u64, version: u32) {
-        let before = std::mem::take(self);
+        let before = self.clone();
+        self.ranges.clear();
         for range in before.part(0, offset) {
             self.push(range.length, range.version);
         }
@@ -143,47 +155,73 @@ impl Content {
         (offset, length): (u64, u64),
         got: &[u8],
         newest: &[u32],
-    ) -> Result<(), String> {
+    ) -> Result<(), Difference> {
         let want = self.read(seed, file, offset, length);
         if got == want {
             return Ok(());
         }
         let differs = got.iter().zip(&want).position(|(one, other)| one != other);
         let Some(first) = differs else {
-            return Err(format!(
+            let why = format!(
                 "{} bytes at offset {offset} instead of {}; the file has {}",
                 got.len(),
                 want.len(),
                 self.size()
-            ));
+            );
+            let is_older = true;
+            return Err(Difference { why, is_older });
         };
         let at = offset + first as u64;
         let count = got.iter().zip(&want).filter(|(one, other)| one != other);
         let shown = &got[first..got.len().min(first + 8)];
-        let source = source(seed, file, at, shown, newest);
-        Err(format!(
-            "the byte at offset {at} is not that of version {:?} but {source} ({shown:02x?}); {} of {} bytes differ, {} were expected",
+        let (source, is_older) = match source(seed, file, at, shown, newest) {
+            Source::Zeros => ("zeros".to_owned(), self.had_zeros),
+            Source::File(other, version) => {
+                (format!("of file {other}, version {version}"), other == file)
+            }
+            Source::Unknown => ("of no version of any file".to_owned(), false),
+        };
+        let why = format!(
+            "the byte at offset {at} is not that of version {} but {source} ({shown:02x?}); {} of {} bytes differ, {} were expected",
             self.version(at).unwrap_or_default(),
             count.count(),
             got.len(),
             want.len()
-        ))
+        );
+        Err(Difference { why, is_older })
     }
 }
 
+/// Where bytes come from.
+enum Source {
+    Zeros,
+    /// A file and its version.
+    File(usize, u32),
+    Unknown,
+}
+
 /// Which version of which file wrote these bytes.
-fn source(seed: u64, file: usize, offset: u64, bytes: &[u8], newest: &[u32]) -> String {
+fn source(seed: u64, file: usize, offset: u64, bytes: &[u8], newest: &[u32]) -> Source {
     if bytes.iter().all(|byte| *byte == 0) {
-        return "zeros".to_owned();
+        return Source::Zeros;
     }
-    // Its own versions first.
-    let files = std::iter::once(file).chain((0..newest.len()).filter(|other| *other != file));
-    for other in files {
-        for version in 1..=newest[other] {
-            if Pattern::new(seed, other, version).is(offset, bytes) {
-                return format!("of file {other}, version {version}");
+    // Its own versions first, also if only some bytes are one's: another version may begin right after them.
+    for length in (1..=bytes.len()).rev() {
+        for version in 1..=newest[file] {
+            if Pattern::new(seed, file, version).is(offset, &bytes[..length]) {
+                return Source::File(file, version);
+            }
+        }
+        if length < 4 {
+            continue;
+        }
+        for (other, newest) in newest.iter().enumerate() {
+            for version in 1..=*newest {
+                if Pattern::new(seed, other, version).is(offset, &bytes[..length]) {
+                    return Source::File(other, version);
+                }
             }
         }
     }
-    "of no version of any file".to_owned()
+    Source::Unknown
 }

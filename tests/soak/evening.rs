@@ -9,7 +9,7 @@ use cloudsync_lab::until;
 use crate::Answer;
 use crate::archiver::Archiver;
 use crate::checks::Checks;
-use crate::client::{Client, Slot};
+use crate::client::{Client, Pages, Slot};
 use crate::day::{Day, Kind};
 use crate::metrics::Metrics;
 use crate::native::{NAME, Native};
@@ -125,7 +125,7 @@ impl Evening<'_> {
     }
 
     fn read_fresh(&self) -> Answer<String> {
-        let slot = Slot::new("fresh", &self.stage.volume)?;
+        let slot = Slot::new("fresh", Pages::Cached, &self.stage.volume)?;
         let source = Source::Mount(slot.clone());
         let numbers: Vec<_> = (0..self.day.files.count()).collect();
         let text = self.read_counted(slot.name, &mut slot.application(), &source, &numbers);

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
-use crate::content::{Content, Pattern};
+use crate::content::{Content, Difference, Pattern};
 use crate::random::Random;
 
 const KIB: u64 = 1 << 10;
@@ -96,13 +96,16 @@ impl Files {
         file: &File,
         range: (u64, u64),
         got: &[u8],
-    ) -> Result<(), String> {
+    ) -> Result<(), Difference> {
         let newest = self.newest.iter();
         let newest: Vec<_> = newest
             .map(|version| version.load(Ordering::Relaxed))
             .collect();
         let compared = file.content.compare(self.seed, number, range, got, &newest);
-        compared.map_err(|why| format!("file {number} ({}): {why}", file.name))
+        compared.map_err(|difference| Difference {
+            why: format!("file {number} ({}): {}", file.name, difference.why),
+            ..difference
+        })
     }
 
     /// The sum of all sizes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cloudsync_lab::{Artifacts, Backing, Lab, Layout, Options, Volume, until};
 
 use crate::Answer;
-use crate::client::Slot;
+use crate::client::{Pages, Slot};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -43,7 +43,10 @@ impl Stage {
         let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
         let more = [("features.cloudsync-store-id", TIMEOUTS)];
         volume.set_all(&settings.chain(more).collect::<Vec<_>>())?;
-        let clients = [Slot::new("fuse-1", &volume)?, Slot::new("fuse-2", &volume)?];
+        let clients = [
+            Slot::new("fuse-1", Pages::Cached, &volume)?,
+            Slot::new("fuse-2", Pages::Direct, &volume)?,
+        ];
         Ok(Self {
             lab,
             volume,

@@ -3,15 +3,16 @@
 //! that can refuse requests, and another relay that is far away. And the keys, each valid for a while.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloudsync_lab::far::{Distance, Far};
 use cloudsync_lab::relay::{Exchange, exchanges};
-use cloudsync_lab::{Bucket, Lab, Relay, User, until};
+use cloudsync_lab::{Bucket, Lab, Relay, User, http, until};
 
 use crate::Answer;
 use crate::random::mixed;
@@ -45,8 +46,8 @@ pub(crate) struct Store {
     pub(crate) far: String,
     config: String,
     /// The files with the key's id and the secret, as paths in the lab, and in this process.
-    id: (String, std::path::PathBuf),
-    secret: (String, std::path::PathBuf),
+    id: (String, PathBuf),
+    secret: (String, PathBuf),
     /// The number of the current key.
     key: AtomicU64,
 }
@@ -157,15 +158,18 @@ impl Refusing {
     /// The server has done what it was asked for: that it answers 503 all the same is the worse case for an upload.
     fn answer(&self, exchange: Exchange<'_>) -> io::Result<()> {
         let length = exchange.length();
+        let chunked = http::header(&exchange.answer, "transfer-encoding").is_some();
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut body = exchange.server.take(length);
+        let mut body = |to: &mut dyn Write| match chunked {
+            true => copy_chunks(exchange.server, to),
+            false => io::copy(&mut exchange.server.take(length), to).map(drop),
+        };
         if mixed(number) % 100 >= self.percent.load(Ordering::Relaxed) {
             exchange.client.write_all(exchange.answer.as_bytes())?;
-            io::copy(&mut body, exchange.client)?;
-            return Ok(());
+            return body(exchange.client);
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
-        io::copy(&mut body, &mut io::sink())?;
+        body(&mut io::sink())?;
         let text = if exchange.request.method == "HEAD" {
             ""
         } else {
@@ -177,5 +181,20 @@ impl Refusing {
         );
         exchange.client.write_all(head.as_bytes())?;
         exchange.client.write_all(text.as_bytes())
+    }
+}
+
+/// Copies a body that has no length: chunks, each with its size in front, up to an empty one.
+fn copy_chunks(from: &mut impl BufRead, to: &mut dyn Write) -> io::Result<()> {
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let size = u64::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        to.write_all(line.as_bytes())?;
+        // With the end of the line after it.
+        io::copy(&mut from.take(size + 2), to)?;
+        if size == 0 {
+            return Ok(());
+        }
     }
 }

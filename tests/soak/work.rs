@@ -85,7 +85,12 @@ impl Worker<'_> {
                         day.read_bytes.fetch_add(read, Ordering::Relaxed);
                         return true;
                     }
-                    Err(why) => why,
+                    Err(difference) if difference.is_older => difference.why,
+                    Err(difference) => {
+                        let why = format!("{}: {}", self.name, difference.why);
+                        day.fault(Kind::Bytes, why);
+                        return false;
+                    }
                 },
                 Err(error) if is_stale(&error) && !self.client.was_killed() => {
                     format!("{}: {error}", file.name)
