@@ -26,6 +26,10 @@ use crate::credentials::Rotating;
 use crate::headers::Headers;
 use crate::settings::{Account, Settings};
 
+/// How much longer than `stall-timeout` the rest of an answer may take that is no object's bytes: a page of a list, on a
+/// slow line. The SDK reads it to its end and watches only its beginning, also that of an error that answers a GET.
+const REST: u32 = 12;
+
 /// Creates a client, and the credentials that it uses. Does not connect or obtain credentials yet.
 pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), StoreError> {
     let http = http_client(settings, proxy(settings)?)?;
@@ -41,9 +45,14 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
         provider(http_client(settings, ProxyConfig::disabled())?),
     ));
     let shared: Arc<dyn ProvideCredentials> = Arc::<Rotating>::clone(&credentials);
+    let rest = settings.stall_timeout.saturating_mul(REST);
+    let answered = settings
+        .connect_timeout
+        .saturating_add(settings.read_timeout);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.read_timeout)
+        .operation_attempt_timeout(answered.saturating_add(rest))
         .build();
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

@@ -42,12 +42,17 @@ pub(super) fn body(piece: &Piece) -> ByteStream {
     ByteStream::new(SdkBody::from(piece.bytes()))
 }
 
-/// Overrides the client's read timeout; `None`: the caller watches the request.
+/// Overrides the client's timeouts; `None`: the caller watches the request. With a read timeout, the rest of the answer
+/// may take as long again.
 pub(super) fn patient(connect: Duration, read: Option<Duration>) -> Builder {
     let timeouts = TimeoutConfig::builder().connect_timeout(connect);
     let timeouts = match read {
-        Some(read) => timeouts.read_timeout(read),
-        None => timeouts.disable_read_timeout(),
+        Some(read) => timeouts
+            .read_timeout(read)
+            .operation_attempt_timeout(connect.saturating_add(read.saturating_mul(2))),
+        None => timeouts
+            .disable_read_timeout()
+            .disable_operation_attempt_timeout(),
     };
     Config::builder().timeout_config(timeouts.build())
 }

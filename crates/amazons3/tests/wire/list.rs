@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloudsync_store::Archive;
 
 use crate::open;
-use crate::server::{Reply, Server};
+use crate::server::{End, Reply, Server};
 
 /// A page with these keys and elements.
 fn page(keys: &[&str], more: &str) -> String {
@@ -133,4 +133,24 @@ fn uploads_page_without_progress_is_an_error() {
         );
         assert_eq!(requests, most, "{error}");
     }
+}
+
+/// The SDK reads a page to its end, however long that takes.
+#[test]
+fn page_that_stalls_is_asked_for_again() {
+    let text = page(&["a/1"], "<IsTruncated>false</IsTruncated>");
+    let server = Server::start(move |number, _| {
+        let reply = Reply::new(200).body(text.as_bytes());
+        match number {
+            0 => reply.truncate_body(20, End::Stall),
+            _ => reply,
+        }
+    });
+    let mut keys = Vec::new();
+    let listed = open(&server, "stall-timeout=50ms,read-timeout=300ms").list("a/", &mut |object| {
+        keys.push(object.key);
+        ControlFlow::Continue(())
+    });
+    assert_eq!((listed, keys), (Ok(()), vec!["a/1".to_owned()]));
+    assert_eq!(server.requests().len(), 2);
 }

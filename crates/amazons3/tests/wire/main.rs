@@ -344,6 +344,21 @@ fn stalled_body_is_resumed() {
     );
 }
 
+/// The SDK reads an error's text before it reports the error.
+#[test]
+fn error_that_stalls_is_retried() {
+    let settings = "stall-timeout=50ms,read-timeout=300ms";
+    let (server, sink, result) = fetch(b"bytes", settings, |n, request| match n {
+        0 => Reply::error(503, "SlowDown").truncate_body(20, End::Stall),
+        _ => Reply::object(request, b"bytes"),
+    });
+    assert_eq!(
+        (result, sink.bytes.as_slice()),
+        (Ok(()), b"bytes".as_slice())
+    );
+    assert_eq!(server.requests().len(), 2);
+}
+
 #[test]
 fn unresponsive_store_is_retried() {
     let (server, sink, result) = fetch(b"bytes", "read-timeout=300ms", |n, request| match n {
