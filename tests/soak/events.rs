@@ -70,10 +70,14 @@ impl<'a> Events<'a> {
     pub(crate) fn run(&mut self, end: f64) {
         // Some time without any, in which no application may get an error.
         self.day.rest(Duration::from_secs(15));
-        let mut kinds = Vec::new();
-        while self.day.now() < end && !self.day.is_over() {
+        let mut kinds = self.random.shuffled(KINDS.to_vec());
+        let mut all = false;
+        // Each kind at least once, also on a slow machine.
+        while (self.day.now() < end || !all) && !self.day.is_over() {
             if kinds.is_empty() {
+                all = true;
                 kinds = self.random.shuffled(KINDS.to_vec());
+                continue;
             }
             let Some(kind) = kinds.pop() else { return };
             self.day.begin(kind);
