@@ -62,7 +62,8 @@ impl<'a> Events<'a> {
             stage,
             day,
             random,
-            on: [true, true, true, true, false],
+            // As they are by default.
+            on: [false, true, true, true, false],
         }
     }
 

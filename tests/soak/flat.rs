@@ -47,6 +47,13 @@ impl Medians {
         })
     }
 
+    pub(crate) fn text(&self, bound: Bound) -> String {
+        format!(
+            "{:.0} in the second quarter, {:.0} in the last; {} graphs in between; allowed: {} more, and {} for each graph",
+            self.second, self.last, self.graphs, bound.once, bound.for_each_graph
+        )
+    }
+
     /// By how much it has grown beyond what is allowed; not positive if it has not.
     pub(crate) fn beyond(&self, bound: Bound) -> f64 {
         let allowed = bound.once + bound.for_each_graph * self.graphs as f64;

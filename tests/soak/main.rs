@@ -337,7 +337,7 @@ fn grown(watched: &[Watched], checks: &mut Checks) {
                 wrong.push(format!("{}: too few samples", client.name));
                 continue;
             };
-            let text = format!("{}: {medians:.1?}, {bound:?}", client.name);
+            let text = format!("{}: {}", client.name, medians.text(bound));
             if medians.beyond(bound) > 0.0 {
                 wrong.push(text);
             } else {
