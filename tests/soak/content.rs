@@ -3,6 +3,8 @@
 //! file's number, the version that wrote it, and its offset: so a wrong byte tells where it comes from. Only the versions
 //! of the ranges are kept, not the bytes.
 
+use std::collections::BTreeSet;
+
 use crate::random::mixed;
 
 /// The bytes of a file that one version wrote.
@@ -20,6 +22,8 @@ pub(crate) struct Content {
     ranges: Vec<Range>,
     /// Whether a truncation has ever made it longer: only then may an older state have zeros.
     had_zeros: bool,
+    /// The sizes that it has had: only they may be an older state's.
+    sizes: BTreeSet<u64>,
 }
 
 /// How what was read differs from what must be there.
@@ -80,6 +84,7 @@ impl Content {
 
     /// The file is truncated to this size, or made longer by zeros.
     pub(crate) fn truncate(&mut self, size: u64) {
+        self.sizes.insert(self.size());
         let mut left = size;
         for range in &mut self.ranges {
             range.length = range.length.min(left);
@@ -101,6 +106,7 @@ impl Content {
     /// A version writes a range.
     pub(crate) fn write(&mut self, offset: u64, length: u64, version: u32) {
         let before = self.clone();
+        self.sizes.insert(self.size());
         self.ranges.clear();
         for range in before.part(0, offset) {
             self.push(range.length, range.version);
@@ -110,6 +116,13 @@ impl Content {
         for range in before.part(offset + length, u64::MAX) {
             self.push(range.length, range.version);
         }
+    }
+
+    /// A version becomes the whole content.
+    pub(crate) fn replace(&mut self, length: u64, version: u32) {
+        self.sizes.insert(self.size());
+        self.ranges.clear();
+        self.push(length, version);
     }
 
     /// The ranges between two offsets.
@@ -168,7 +181,8 @@ impl Content {
                 want.len(),
                 self.size()
             );
-            let is_older = true;
+            let end = |size: &u64| (*size).clamp(offset, offset.saturating_add(length)) - offset;
+            let is_older = self.sizes.iter().any(|size| end(size) == got.len() as u64);
             return Err(Difference { why, is_older });
         };
         let at = offset + first as u64;

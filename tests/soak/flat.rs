@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Whether a client has stopped growing: the medians of the second and the last quarter of its life.
 
+use crate::checks::Checks;
 use crate::metrics::Metrics;
 use crate::sampler::{Sample, Watched};
 
 /// By how much the later median may be larger. What GlusterFS itself keeps is in it: after each switch to another graph
 /// the old graph stays (its inodes, dictionaries and rings), and the kernel's inodes come and go with the caches.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
+struct Bound {
     /// In any case.
-    pub(crate) once: f64,
+    once: f64,
     /// For each switch to another graph between the two quarters' middles.
-    pub(crate) for_each_graph: f64,
+    for_each_graph: f64,
 }
 
 /// The medians of the second and the last quarter.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Medians {
-    pub(crate) second: f64,
-    pub(crate) last: f64,
+struct Medians {
+    second: f64,
+    last: f64,
     /// How many graphs came in between.
-    pub(crate) graphs: usize,
+    graphs: usize,
 }
 
 impl Medians {
     /// `None` if there are too few samples of the client's last process.
-    pub(crate) fn of(client: &Watched, value: impl Fn(&Sample) -> f64) -> Option<Self> {
+    fn of(client: &Watched, value: impl Fn(&Sample) -> f64) -> Option<Self> {
         let mut samples = client.samples();
         let pid = samples.last()?.pid;
         samples.retain(|sample| sample.pid == pid);
@@ -47,7 +48,7 @@ impl Medians {
         })
     }
 
-    pub(crate) fn text(&self, bound: Bound) -> String {
+    fn text(&self, bound: Bound) -> String {
         format!(
             "{:.0} in the second quarter, {:.0} in the last; {} graphs in between; allowed: {} more, and {} for each graph",
             self.second, self.last, self.graphs, bound.once, bound.for_each_graph
@@ -55,7 +56,7 @@ impl Medians {
     }
 
     /// By how much it has grown beyond what is allowed; not positive if it has not.
-    pub(crate) fn beyond(&self, bound: Bound) -> f64 {
+    fn beyond(&self, bound: Bound) -> f64 {
         let allowed = bound.once + bound.for_each_graph * self.graphs as f64;
         self.last - self.second - allowed
     }
@@ -68,4 +69,53 @@ fn restarts(samples: &[Sample]) -> usize {
     let values: Vec<_> = values.map(changes).collect();
     let pairs = values.windows(2);
     pairs.filter(|pair| pair[1] < pair[0]).count()
+}
+
+/// Whether the clients that nobody killed have stopped growing.
+pub(crate) fn check(watched: &[Watched], checks: &mut Checks) {
+    type Value = fn(&Sample) -> f64;
+    // A graph that was replaced stays in memory: GlusterFS never frees it in a client. Threads and descriptors follow the
+    // load: as many recalls as `recalls` allows, each with a thread, and as many connections.
+    let kinds: [(&str, Value, Bound); 3] = [
+        (
+            "memory_stays_flat",
+            |sample| sample.memory as f64 / 1024.0,
+            Bound {
+                once: 64.0,
+                for_each_graph: 8.0,
+            },
+        ),
+        (
+            "descriptors_stay_flat",
+            |sample| sample.descriptors as f64,
+            Bound {
+                once: 40.0,
+                for_each_graph: 0.0,
+            },
+        ),
+        (
+            "threads_stay_flat",
+            |sample| sample.threads as f64,
+            Bound {
+                once: 40.0,
+                for_each_graph: 0.0,
+            },
+        ),
+    ];
+    for (name, value, bound) in kinds {
+        let (mut wrong, mut found) = (Vec::new(), Vec::new());
+        for client in [&watched[0], &watched[2]] {
+            let Some(medians) = Medians::of(client, value) else {
+                wrong.push(format!("{}: too few samples", client.name));
+                continue;
+            };
+            let text = format!("{}: {}", client.name, medians.text(bound));
+            if medians.beyond(bound) > 0.0 {
+                wrong.push(text);
+            } else {
+                found.push(text);
+            }
+        }
+        checks.none(name, &wrong, found.join("\n"));
+    }
 }

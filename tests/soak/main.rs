@@ -3,7 +3,7 @@
 //! them cold again and again, and one event after the other disturbs them. Every byte that is read is compared.
 //! docs/RELIABILITY.md describes it; scripts/soak.sh runs it.
 //!
-//! `evening` and `flat` are the checks at the end; each is one test. All real, in a lab of its own.
+//! `evening`, `review` and `flat` are the checks at the end; each is one test. All real, in a lab of its own.
 
 #![forbid(unsafe_code)]
 #![allow(
@@ -26,6 +26,7 @@ mod metrics;
 mod native;
 mod random;
 mod report;
+mod review;
 mod sampler;
 mod settings;
 mod stage;
@@ -47,12 +48,11 @@ use checks::Checks;
 use client::Client;
 use day::{Day, Kind};
 use evening::Evening;
-use events::{Events, KINDS};
+use events::Events;
 use files::{FOLDERS, Files};
-use flat::{Bound, Medians};
 use native::{NAME, Native};
 use random::Random;
-use sampler::{Sample, Source, Watched};
+use sampler::{Source, Watched};
 use settings::Settings;
 use stage::Stage;
 use work::Worker;
@@ -146,7 +146,7 @@ fn run() -> Answer<bool> {
         evening.read_shares(&mut api, &program);
         evening.read_all();
         evening.faults();
-        lives(&stage, &watched, &mut checks);
+        review::lives(&stage, &watched, &mut checks);
         native = api;
         let ends = native.end(&stage.lab).then(|| "closed".to_owned());
         checks.add(
@@ -157,9 +157,9 @@ fn run() -> Answer<bool> {
         day.fault(Kind::Other, "an operation, or the archiver, did not end");
         evening.faults();
     }
-    counted(&watched, &mut checks);
-    grown(&watched, &mut checks);
-    struck(&day, &mut checks);
+    review::counted(&watched, &mut checks);
+    flat::check(&watched, &mut checks);
+    review::struck(&day, &mut checks);
     if checks.failed() > 0 {
         let log = std::fs::read_to_string(log).unwrap_or_default();
         let tail: Vec<_> = log.lines().rev().take(60).collect();
@@ -238,129 +238,4 @@ fn spawn_events(stage: &Arc<Stage>, day: &Arc<Day>, settings: &Settings) -> Join
 fn joined<T>(thread: JoinHandle<T>, patience: Duration) -> Option<T> {
     let ended = until(patience, "a thread", || thread.is_finished().then_some(()));
     ended.ok().and_then(|()| thread.join().ok())
-}
-
-/// Whether the clients that nobody killed are the same processes as at the beginning.
-fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
-    let mut wrong = Vec::new();
-    for client in watched {
-        let first = client.samples().first().map(|sample| sample.pid);
-        let is_killed = client.name == stage.clients[1].name;
-        if !is_killed && first != client.source.pid() {
-            wrong.push(format!("{} is another process", client.name));
-        }
-    }
-    for slot in &stage.clients {
-        if slot.ask(cloudsync_lab::Mount::alive) != Some(true) {
-            wrong.push(format!("{} has ended", slot.name));
-        }
-        if slot.ask(|mount| mount.log().contains("panicked")) == Some(true) {
-            wrong.push(format!("{} has panicked", slot.name));
-        }
-    }
-    let found = "both mounts and the gfapi program".to_owned();
-    checks.none("no_client_dies_by_itself", &wrong, found);
-}
-
-/// What the metrics say of the whole day. Counters begin again in each graph, and jobs are in progress at any moment, so
-/// little can be compared exactly; `evening` does that.
-fn counted(watched: &[Watched], checks: &mut Checks) {
-    let mut wrong = Vec::new();
-    let mut found = Vec::new();
-    for client in watched {
-        let samples = client.samples();
-        let texts = samples.iter().filter_map(|sample| sample.metrics.as_ref());
-        let mut last = 0.0;
-        let mut sum = 0.0;
-        for metrics in texts {
-            let internal = metrics.get("cloudsync_recalls_failed_total{cause=\"internal\"}");
-            let started = metrics.get("cloudsync_recalls_started_total");
-            let finished = metrics.get("cloudsync_recalls_finished_total");
-            // One may begin and end while the text is made.
-            if internal > 0.0 || finished > started + 1.0 {
-                wrong.push(format!(
-                    "{}: {internal} internal, {started} started, {finished} finished",
-                    client.name
-                ));
-                break;
-            }
-            sum += if finished < last { last } else { 0.0 };
-            last = finished;
-        }
-        found.push(format!("{}: at least {} recalls", client.name, sum + last));
-        if sum + last == 0.0 {
-            wrong.push(format!("{} has recalled nothing", client.name));
-        }
-    }
-    checks.none(
-        "no_recall_fails_for_an_internal_reason",
-        &wrong,
-        found.join("\n"),
-    );
-}
-
-/// Whether the clients that nobody killed have stopped growing.
-fn grown(watched: &[Watched], checks: &mut Checks) {
-    type Value = fn(&Sample) -> f64;
-    // A graph that was replaced stays in memory: GlusterFS never frees it in a client. Threads and descriptors follow the
-    // load: as many recalls as `recalls` allows, each with a thread, and as many connections.
-    let kinds: [(&str, Value, Bound); 3] = [
-        (
-            "memory_stays_flat",
-            |sample| sample.memory as f64 / 1024.0,
-            Bound {
-                once: 64.0,
-                for_each_graph: 8.0,
-            },
-        ),
-        (
-            "descriptors_stay_flat",
-            |sample| sample.descriptors as f64,
-            Bound {
-                once: 40.0,
-                for_each_graph: 0.0,
-            },
-        ),
-        (
-            "threads_stay_flat",
-            |sample| sample.threads as f64,
-            Bound {
-                once: 40.0,
-                for_each_graph: 0.0,
-            },
-        ),
-    ];
-    for (name, value, bound) in kinds {
-        let (mut wrong, mut found) = (Vec::new(), Vec::new());
-        for client in [&watched[0], &watched[2]] {
-            let Some(medians) = Medians::of(client, value) else {
-                wrong.push(format!("{}: too few samples", client.name));
-                continue;
-            };
-            let text = format!("{}: {}", client.name, medians.text(bound));
-            if medians.beyond(bound) > 0.0 {
-                wrong.push(text);
-            } else {
-                found.push(text);
-            }
-        }
-        checks.none(name, &wrong, found.join("\n"));
-    }
-}
-
-/// Whether each kind of event has struck something.
-fn struck(day: &Day, checks: &mut Checks) {
-    let events = day.events();
-    let (mut wrong, mut found) = (Vec::new(), Vec::new());
-    for kind in KINDS {
-        let of: Vec<_> = events.iter().filter(|event| event.name == kind).collect();
-        let strokes: u64 = of.iter().map(|event| event.strokes).sum();
-        let text = format!("{kind}: {} times, {strokes} strokes", of.len());
-        if strokes == 0 {
-            wrong.push(text);
-        } else {
-            found.push(text);
-        }
-    }
-    checks.none("every_event_strikes", &wrong, found.join("\n"));
 }

@@ -201,8 +201,7 @@ impl Worker<'_> {
             client.replace(&file.name, &bytes)
         });
         if done {
-            file.content.truncate(0);
-            file.content.write(0, length, version);
+            file.content.replace(length, version);
         }
     }
 

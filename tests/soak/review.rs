@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! What processes, samples and events show of the whole day.
+
+use cloudsync_lab::Mount;
+
+use crate::checks::Checks;
+use crate::day::Day;
+use crate::events::KINDS;
+use crate::sampler::Watched;
+use crate::stage::Stage;
+
+/// Whether the clients that nobody killed are the same processes as at the beginning.
+pub(crate) fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
+    let mut wrong = Vec::new();
+    for client in watched {
+        let first = client.samples().first().map(|sample| sample.pid);
+        let is_killed = client.name == stage.clients[1].name;
+        if !is_killed && first != client.source.pid() {
+            wrong.push(format!("{} is another process", client.name));
+        }
+    }
+    for slot in &stage.clients {
+        if slot.ask(Mount::alive) != Some(true) {
+            wrong.push(format!("{} has ended", slot.name));
+        }
+        if slot.ask(|mount| mount.log().contains("panicked")) == Some(true) {
+            wrong.push(format!("{} has panicked", slot.name));
+        }
+    }
+    let found = "both mounts and the gfapi program".to_owned();
+    checks.none("no_client_dies_by_itself", &wrong, found);
+}
+
+/// What the metrics say of the whole day. Counters begin again in each graph, and jobs are in progress at any moment, so
+/// little can be compared exactly; `evening` does that.
+pub(crate) fn counted(watched: &[Watched], checks: &mut Checks) {
+    let mut wrong = Vec::new();
+    let mut found = Vec::new();
+    for client in watched {
+        let samples = client.samples();
+        let texts = samples.iter().filter_map(|sample| sample.metrics.as_ref());
+        let mut last = 0.0;
+        let mut sum = 0.0;
+        for metrics in texts {
+            let internal = metrics.get("cloudsync_recalls_failed_total{cause=\"internal\"}");
+            let started = metrics.get("cloudsync_recalls_started_total");
+            let finished = metrics.get("cloudsync_recalls_finished_total");
+            // One may begin and end while the text is made.
+            if internal > 0.0 || finished > started + 1.0 {
+                wrong.push(format!(
+                    "{}: {internal} internal, {started} started, {finished} finished",
+                    client.name
+                ));
+                break;
+            }
+            sum += if finished < last { last } else { 0.0 };
+            last = finished;
+        }
+        found.push(format!("{}: at least {} recalls", client.name, sum + last));
+        if sum + last == 0.0 {
+            wrong.push(format!("{} has recalled nothing", client.name));
+        }
+    }
+    checks.none(
+        "no_recall_fails_for_an_internal_reason",
+        &wrong,
+        found.join("\n"),
+    );
+}
+
+/// Whether each kind of event has struck something.
+pub(crate) fn struck(day: &Day, checks: &mut Checks) {
+    let events = day.events();
+    let (mut wrong, mut found) = (Vec::new(), Vec::new());
+    for kind in KINDS {
+        let of: Vec<_> = events.iter().filter(|event| event.name == kind).collect();
+        let strokes: u64 = of.iter().map(|event| event.strokes).sum();
+        let text = format!("{kind}: {} times, {strokes} strokes", of.len());
+        if strokes == 0 {
+            wrong.push(text);
+        } else {
+            found.push(text);
+        }
+    }
+    checks.none("every_event_strikes", &wrong, found.join("\n"));
+}
