@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudsync_lab::until;
 
@@ -63,8 +63,8 @@ pub(crate) type Answer<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// How many applications there are on each FUSE mount.
 const ON_A_MOUNT: u64 = 2;
 
-/// How long a thread may go on after it was told to end: longer than any operation may take.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// How long threads may go on after they were told to end: longer than any operation may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     match run() {
@@ -123,11 +123,13 @@ fn run() -> Answer<bool> {
     // Events end by themselves, and leave everything in order; then the others can.
     let mut ended = joined(events, settings.length + PATIENCE).is_some();
     day.over.store(true, Ordering::Relaxed);
+    let end = Instant::now() + PATIENCE;
+    let left = || end.saturating_duration_since(Instant::now());
     for application in applications {
-        ended &= joined(application, PATIENCE).is_some();
+        ended &= joined(application, left()).is_some();
     }
-    let api = joined(api, PATIENCE);
-    ended &= joined(administrator, PATIENCE).is_some();
+    let api = joined(api, left());
+    ended &= joined(administrator, left()).is_some();
     let length = day.now();
     let mut checks = Checks::default();
     let mut evening = Evening {
