@@ -121,6 +121,12 @@ impl<'a> Events<'a> {
         time
     }
 
+    /// Goes on with a fault until it has struck, should nothing have needed the store until now. Returns how often.
+    fn struck(&self, count: impl Fn() -> u64) -> u64 {
+        let struck = || Some(count()).filter(|count| *count > 0 || self.day.is_over());
+        until(Duration::from_secs(60), "something to strike", struck).unwrap_or(0)
+    }
+
     fn set(&self, key: &str, value: &str) -> Answer<()> {
         Ok(self.stage.volume.set(key, value)?)
     }
@@ -178,8 +184,8 @@ impl<'a> Events<'a> {
         refusing.set(percent);
         let time = self.random.time(3000, 7000);
         self.day.rest(time);
+        let refused = self.struck(|| refusing.refused() - before);
         refusing.set(0);
-        let refused = refusing.refused() - before;
         (
             format!("{percent} % for {time:.1?}: {refused} requests"),
             refused,
