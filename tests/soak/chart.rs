@@ -60,7 +60,7 @@ pub(crate) fn draw(title: &str, lines: &[Line], events: &[Event], length: f64) -
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::MiddleRight)
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.8))
             .label_font(("sans-serif", 11))
             .draw()?;
