@@ -47,7 +47,12 @@ fn a_client_counts_what_it_does() {
         2.0
     );
     assert_eq!(value(&before, "cloudsync_recalls_started_total"), 0.0);
-    assert!(value(&before, "cloudsync_store_request_seconds_count{request=\"head\"}") >= 2.0);
+    assert!(
+        value(
+            &before,
+            "cloudsync_store_request_seconds_count{request=\"head\"}"
+        ) >= 2.0
+    );
     scene.bucket.delete("gone").unwrap();
     // Another client: its counts begin again.
     scene.remount();
@@ -63,7 +68,10 @@ fn a_client_counts_what_it_does() {
         ("cloudsync_recalled_bytes_total", 300_000.0),
         ("cloudsync_recalls_failed_total{cause=\"missing\"}", 1.0),
         ("cloudsync_store_received_bytes_total", 300_000.0),
-        ("cloudsync_store_request_seconds_count{request=\"fetch\"}", 1.0),
+        (
+            "cloudsync_store_request_seconds_count{request=\"fetch\"}",
+            1.0,
+        ),
         (
             "cloudsync_store_request_seconds_count{request=\"fetch\"}",
             1.0,

@@ -112,6 +112,12 @@ impl Depth {
         self.depth.min(self.ceiling).max(1)
     }
 
+    /// Whether the store has turned out to be far away.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.answers == ANSWERS && self.nearest >= FAR
+    }
+
     /// Changes the largest depth.
     pub const fn set_ceiling(&mut self, ceiling: usize) {
         self.ceiling = ceiling;
@@ -123,7 +129,7 @@ impl Depth {
         if self.answers < ANSWERS {
             self.answers += 1;
             self.nearest = self.nearest.min(latency);
-            if self.answers == ANSWERS && self.nearest >= FAR && self.throttled.is_none() {
+            if self.is_far() && self.throttled.is_none() {
                 self.depth = self.depth.max(self.far);
                 self.phase = Phase::Doubling { before: None };
                 self.sample = None;

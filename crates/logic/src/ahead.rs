@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Computes the read-ahead: nothing for random reads, and for sequential ones as much as they need to go on without waiting:
-//! four times as much whenever a read had to wait. That is the store's distance times the reader's speed, without measuring
-//! either. At twice as much, a reader of a store 200 ms away was slow for its first two seconds.
+//! several times as much whenever a read had to wait. That is the store's distance times the reader's speed, without
+//! measuring either.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +11,6 @@ use std::ops::Range;
 const STREAMS: usize = 4;
 /// The first read-ahead of a stream that has become sequential, in bytes.
 const FIRST: u64 = 256 << 10;
-/// How much the read-ahead grows when a read had to wait.
-const GROWTH: u64 = 4;
 /// By how many bytes a stream's requests may be out of order, since the kernel and the host have several in flight.
 const DISORDER: u64 = 1 << 20;
 
@@ -31,9 +29,9 @@ struct Stream {
 }
 
 impl Ahead {
-    /// Records a read of `range`. `waits`: its bytes are not in memory yet. `most`: the maximum read-ahead in bytes.
-    /// Returns how many bytes after it are likely to be read next.
-    pub fn after(&mut self, range: &Range<u64>, waits: bool, most: u64) -> u64 {
+    /// Records a read of `range`. `waits`: its bytes are not in memory yet, so the read-ahead grows by this factor. `most`:
+    /// the maximum read-ahead in bytes. Returns how many bytes after it are likely to be read next.
+    pub fn after(&mut self, range: &Range<u64>, waits: Option<u64>, most: u64) -> u64 {
         let near = |stream: &Stream| {
             range.start <= stream.at.saturating_add(DISORDER)
                 && stream.at <= range.end.saturating_add(DISORDER)
@@ -41,11 +39,9 @@ impl Ahead {
         let mut stream = match self.streams.iter().position(near) {
             Some(place) => {
                 let mut stream = self.streams.remove(place);
-                if range.end > stream.at && (waits || stream.ahead == 0) {
-                    stream.ahead = stream
-                        .ahead
-                        .saturating_mul(GROWTH)
-                        .clamp(FIRST, most.max(FIRST));
+                if range.end > stream.at && (waits.is_some() || stream.ahead == 0) {
+                    let grown = stream.ahead.saturating_mul(waits.unwrap_or(1));
+                    stream.ahead = grown.clamp(FIRST, most.max(FIRST));
                 }
                 stream
             }
@@ -72,19 +68,19 @@ mod tests {
     fn the_view_grows_while_a_reader_waits() {
         let mut ahead = Ahead::default();
         let mut read = |step, waits| ahead.after(&(step * STEP..(step + 1) * STEP), waits, MOST);
-        let seen: Vec<u64> = (0..8).map(|step| read(step, true)).collect();
+        let seen: Vec<u64> = (0..8).map(|step| read(step, Some(4))).collect();
         let k = 1 << 10;
         let grown = [256, 1024, 4096].map(|kib| kib * k);
         assert_eq!(seen[..4], [&[0][..], &grown].concat());
         assert_eq!(seen[4..], [MOST; 4]);
-        assert_eq!(read(8, false), MOST, "it does not shrink");
+        assert_eq!(read(8, None), MOST, "it does not shrink");
     }
 
     #[test]
     fn a_reader_who_never_waits_needs_no_more() {
         let mut ahead = Ahead::default();
         for step in 0..100 {
-            let seen = ahead.after(&(step * STEP..(step + 1) * STEP), false, MOST);
+            let seen = ahead.after(&(step * STEP..(step + 1) * STEP), None, MOST);
             assert!(seen <= FIRST, "{seen}");
         }
     }
@@ -94,7 +90,7 @@ mod tests {
         let mut ahead = Ahead::default();
         for place in [7, 3, 90, 20, 61, 44, 12, 80_u64] {
             let at = place << 30;
-            assert_eq!(ahead.after(&(at..at + 4096), true, MOST), 0);
+            assert_eq!(ahead.after(&(at..at + 4096), Some(2), MOST), 0);
         }
     }
 
@@ -105,7 +101,7 @@ mod tests {
         let mut read = |start: u64, step: u64| {
             ahead.after(
                 &(start + step * STEP..start + (step + 1) * STEP),
-                true,
+                Some(2),
                 MOST,
             )
         };
@@ -122,7 +118,7 @@ mod tests {
     fn reading_the_same_again_looks_no_further() {
         let mut ahead = Ahead::default();
         for _ in 0..10 {
-            assert_eq!(ahead.after(&(0..4096), true, MOST), 0);
+            assert_eq!(ahead.after(&(0..4096), Some(2), MOST), 0);
         }
     }
 }

@@ -97,6 +97,16 @@ impl Depths {
         lock(&self.parts).depth.get()
     }
 
+    /// By how much read-ahead grows when a reader had to wait. Of a far store more, because each wait is long.
+    #[must_use]
+    pub fn growth(&self) -> u64 {
+        if lock(&self.parts).depth.is_far() {
+            4
+        } else {
+            2
+        }
+    }
+
     /// The store took so long to answer a request.
     pub fn answered(&self, latency: Duration) {
         lock(&self.small).answered(latency);

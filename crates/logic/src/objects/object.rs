@@ -18,6 +18,7 @@ use crate::coverage::{Coverage, Extent, Place};
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Ticket as _};
 use crate::objects::chunk::Chunk;
+use crate::objects::depths::DEPTHS;
 use crate::objects::get::{self, Get, KeepGoing};
 use crate::objects::identity::Identity;
 use crate::objects::limits::{LIMITS, Use};
@@ -130,9 +131,8 @@ impl<H: Host> Object<H> {
         let range = self.range(&ticket);
         let mut state = self.lock();
         let present = state.coverage.extents(&range);
-        let ahead = state
-            .ahead
-            .after(&range, present.is_none(), LIMITS.read_ahead());
+        let waits = present.is_none().then(|| DEPTHS.growth());
+        let ahead = state.ahead.after(&range, waits, LIMITS.read_ahead());
         // Extending the read-ahead at each read would make small requests; of a long one, half would be too much.
         let soon = (ahead / 2).max(ahead.saturating_sub(2 * H::PART));
         let (mut wanted, mut most) = (range.clone(), H::PART);
