@@ -276,7 +276,7 @@ mod tests {
         );
         assert!(first.ends_with("GlusterFS and 1 more"), "{first}");
         let second = lines.iter().find(|line| line.contains("second")).unwrap();
-        assert!(second.starts_with("wait "), "{second}");
+        assert!(second.starts_with("lock "), "{second}");
     }
 
     #[test]
