@@ -142,7 +142,7 @@ impl Drop for Ticket {
 }
 
 /// The caller of every operation.
-pub fn who() -> Waiter {
+pub(crate) fn who() -> Waiter {
     Waiter {
         pid: 1,
         uid: 0,
