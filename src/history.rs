@@ -67,7 +67,11 @@ impl About<'_> {
         let by = self.by.map(|waiter| {
             let process = caller::process(waiter.pid);
             By {
-                uid: waiter.uid,
+                // The kernel reads ahead as root.
+                uid: match &process {
+                    Some(process) if waiter.uid == 0 => process.uid,
+                    _ => waiter.uid,
+                },
                 pid: process.as_ref().map_or(waiter.pid, |process| process.pid),
                 command: process.map(|process| process.command),
             }

@@ -121,7 +121,7 @@ impl host::Ticket<Gluster> for Ticket {
             _ => "other",
         };
         Waiter {
-            pid: arguments.pid(),
+            pid: arguments.worker(),
             uid: arguments.uid(),
             what: what.into(),
         }

@@ -121,6 +121,21 @@ impl<'a> Arguments<'a> {
         unsafe { (*root).pid }
     }
 
+    /// The process that works on the file: the caller, or, while the kernel reads ahead (0), who opened the descriptor.
+    #[must_use]
+    pub fn worker(&self) -> i32 {
+        let pid = self.pid();
+        if pid != 0 || !self.has_descriptor() {
+            return pid;
+        }
+        // SAFETY: the ticket holds a reference to the descriptor; both fields are set when it is created.
+        let (anonymous, opener) = unsafe { ((*self.call.fd).anonymous, (*self.call.fd).pid) };
+        if anonymous {
+            return pid;
+        }
+        i32::try_from(opener).unwrap_or(0)
+    }
+
     /// The user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {

@@ -87,7 +87,7 @@ pub(crate) fn ask(mount: &Path) -> io::Result<Vec<Job>> {
 /// Who waits, in words: `rsync (4711)`.
 pub(crate) fn name(waiter: &Waiter) -> String {
     match process(waiter.pid) {
-        Some(Process { pid, command }) => named(Some(&command), pid),
+        Some(Process { pid, command, .. }) => named(Some(&command), pid),
         None => named(None, waiter.pid),
     }
 }

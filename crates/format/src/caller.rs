@@ -8,6 +8,8 @@ use std::fs;
 pub struct Process {
     /// Its number.
     pub pid: i32,
+    /// Its user: as which it works with files.
+    pub uid: u32,
     /// Its command's name.
     pub command: String,
 }
@@ -20,11 +22,14 @@ pub fn process(thread: i32) -> Option<Process> {
         return None;
     }
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    let pid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    let pid = pid.trim().parse().ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let pid = field("Tgid:")?.trim().parse().ok()?;
+    // Real, effective, saved, and of files (proc_pid_status(5)).
+    let uid = field("Uid:")?.split_whitespace().nth(3)?.parse().ok()?;
     let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(Process {
         pid,
+        uid,
         command: command.trim_end().to_owned(),
     })
 }
@@ -44,6 +49,8 @@ mod tests {
         let ours = i32::try_from(std::process::id()).unwrap();
         assert!(thread != ours);
         assert_eq!(pid, ours);
+        let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap());
+        assert_eq!(process(ours).unwrap().uid, uid);
         assert_eq!(process(-1), None);
         assert_eq!(process(0), None);
     }

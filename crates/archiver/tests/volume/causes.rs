@@ -139,8 +139,8 @@ fn a_job_that_reads_everything() {
     }
     let said = Said::of(&scene);
     assert_says(&said.history, "recalled 20 (3.81 MiB)");
-    // The kernel reads ahead for some of them, and does not say for whom.
-    assert_says(&said.history, "  by grep, user 1234: ");
+    // Also of those for which the kernel read ahead.
+    assert_says(&said.history, "  by grep, user 1234: 20 (3.81 MiB)");
 }
 
 #[test]

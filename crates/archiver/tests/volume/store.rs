@@ -377,7 +377,8 @@ fn gc_and_rebuild_stop_when_the_store_is_gone() {
     }
     // Whether the objects are those of the local files, only their metadata tells.
     let lines = lines_without_heads(&scene, &["gc", "--grace=0s", &brick], "cannot judge ");
-    assert_eq!(lines, 16);
+    // It stops after 16 in a row; those in flight report, too.
+    assert!((16..60).contains(&lines), "{lines}");
     let path = scene.mount().path();
     scene.within("remove", move || {
         for n in 0..60 {
@@ -386,5 +387,6 @@ fn gc_and_rebuild_stop_when_the_store_is_gone() {
     });
     let from = format!("--from={}", crate::leave::volume_id(&scene));
     let lines = lines_without_heads(&scene, &["rebuild", &from, &brick], "failed ");
-    assert_eq!(lines, 16);
+    // It stops after 16 in a row; those in flight report, too.
+    assert!((16..60).contains(&lines), "{lines}");
 }
