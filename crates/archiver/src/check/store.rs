@@ -47,11 +47,11 @@ impl Probe<'_> {
         let before = SystemTime::now();
         let put = self.put();
         if let Err(error) = &put {
-            findings.problem("store: put an object", &said(error));
+            findings.problem("store: put an object", &error.to_string());
             // A key that may only read is right for clients.
             match self.store.head(&self.key) {
                 Err(StoreError::Missing(_)) => findings.ok("store: ask for an object", ""),
-                Err(error) => findings.problem("store: ask for an object", &said(&error)),
+                Err(error) => findings.problem("store: ask for an object", &error.to_string()),
                 Ok(_) => {}
             }
             return;
@@ -74,7 +74,7 @@ impl Probe<'_> {
                 findings.ok("store: list objects", "");
                 clock(findings, before, modified);
             }
-            Err(error) => findings.problem("store: list objects", &said(&error)),
+            Err(error) => findings.problem("store: list objects", &error.to_string()),
         }
         let unfinished = self.store.unfinished(&self.key, Duration::MAX, false);
         report(findings, "store: list unfinished uploads", unfinished);
@@ -172,12 +172,8 @@ impl Probe<'_> {
 fn report<T>(findings: &mut Findings<'_>, check: &str, result: Result<T, StoreError>) {
     match result {
         Ok(_) => findings.ok(check, ""),
-        Err(error) => findings.problem(check, &said(&error)),
+        Err(error) => findings.problem(check, &error.to_string()),
     }
-}
-
-fn said(error: &StoreError) -> String {
-    error.to_string()
 }
 
 /// Compares the clocks: the object was put between `before` and now.
