@@ -245,7 +245,7 @@ fn await_idle(source: &Source) -> Answer<Metrics> {
     let idle = until(PATIENCE, "the end of all jobs", || {
         let now = source.metrics()?;
         last = now.busy();
-        let key = now.sum("cloudsync_recalls_") + now.sum("cloudsync_store_requests_total");
+        let key = now.sum("cloudsync_recalls_") + now.sum("cloudsync_store_request_seconds_count");
         let same = before == Some(key);
         before = Some(key);
         std::thread::sleep(Duration::from_millis(1500));

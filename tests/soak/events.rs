@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cloudsync_lab::until;
+use cloudsync_lab::{Relay, until};
 
 use crate::Answer;
 use crate::day::{Day, Kind};
@@ -106,8 +106,8 @@ impl<'a> Events<'a> {
                 Ok((what, 1))
             }
             "store refuses" => Ok(self.refuses()),
-            "store resets" => Ok(self.resets()),
-            "store silent" => Ok(self.silent()),
+            "store resets" => Ok(self.interrupts(Relay::reset, 500, 5000)),
+            "store silent" => Ok(self.interrupts(Relay::silence, 3000, 9000)),
             "store far" => self.far(),
             "brick killed" => self.brick(),
             "graph switched" => self.graph(),
@@ -192,25 +192,12 @@ impl<'a> Events<'a> {
         )
     }
 
-    fn resets(&mut self) -> Struck {
+    /// What is done to the relay's connections, for some milliseconds.
+    fn interrupts(&mut self, interrupt: fn(&Relay), least: u64, most: u64) -> Struck {
         let relay = &self.stage.store.relay;
         let before = relay.interrupted();
-        let time = self.random.time(500, 5000);
-        relay.reset();
-        self.day.rest(time);
-        relay.open();
-        let struck = relay.interrupted() - before;
-        (
-            format!("for {time:.1?}: {struck} connections"),
-            struck as u64,
-        )
-    }
-
-    fn silent(&mut self) -> Struck {
-        let relay = &self.stage.store.relay;
-        let before = relay.interrupted();
-        let time = self.random.time(3000, 9000);
-        relay.silence();
+        let time = self.random.time(least, most);
+        interrupt(relay);
         self.day.rest(time);
         relay.open();
         let struck = relay.interrupted() - before;

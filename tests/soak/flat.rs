@@ -64,7 +64,7 @@ impl Medians {
 
 /// How often the counters began at zero again, as they do in a new graph.
 fn restarts(samples: &[Sample]) -> usize {
-    let changes = |metrics: &Metrics| metrics.sum("cloudsync_store_requests_total");
+    let changes = |metrics: &Metrics| metrics.sum("cloudsync_store_request_seconds_count");
     let values = samples.iter().filter_map(|sample| sample.metrics.as_ref());
     let values: Vec<_> = values.map(changes).collect();
     let pairs = values.windows(2);
