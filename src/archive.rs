@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use cloudsync_format::claim::Claim;
 use cloudsync_format::history::{self as listed, Event};
-use cloudsync_format::jobs::Waiter;
 use cloudsync_format::xattr;
 use cloudsync_logic::crash;
 use cloudsync_logic::decision::Known;
@@ -108,17 +107,14 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
     let size = status.attributes.size();
     inode.learn(volume.this, Known::Cold { size });
     let archived = volume.history.event(Kind::Archived(size), || {
-        let by = Waiter {
-            what: "archive".into(),
-            ..ticket.who()
-        };
         let about = history::About {
             inode: &inode,
             gfid,
             bytes: size,
             since: started,
             store: volume.store_name(),
-            by: Some(&by),
+            why: "archive",
+            by: Some(history::who(&ticket.who())),
         };
         listed::File {
             key: Some(object.key.clone()),

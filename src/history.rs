@@ -56,27 +56,31 @@ pub struct About<'a> {
     pub since: Instant,
     /// The store's name.
     pub store: String,
-    /// Whose operation caused it.
-    pub by: Option<&'a Waiter>,
+    /// What caused it: see [`Waiter::what`].
+    pub why: &'a str,
+    /// Who caused it.
+    pub by: Option<By>,
+}
+
+/// Who `waiter` is. Reads the name of its process, so it must still wait.
+#[must_use]
+pub fn who(waiter: &Waiter) -> By {
+    let process = caller::process(waiter.pid);
+    By {
+        // The kernel reads ahead as root.
+        uid: match &process {
+            Some(process) if waiter.uid == 0 => process.uid,
+            _ => waiter.uid,
+        },
+        pid: process.as_ref().map_or(waiter.pid, |process| process.pid),
+        command: process.map(|process| process.command),
+    }
 }
 
 impl About<'_> {
-    /// The file as a line has it. Reads the name of the calling process, which must still wait.
+    /// The file as a line has it.
     #[must_use]
     pub fn file(self) -> File {
-        let by = self.by.map(|waiter| {
-            let process = caller::process(waiter.pid);
-            By {
-                // The kernel reads ahead as root.
-                uid: match &process {
-                    Some(process) if waiter.uid == 0 => process.uid,
-                    _ => waiter.uid,
-                },
-                pid: process.as_ref().map_or(waiter.pid, |process| process.pid),
-                command: process.map(|process| process.command),
-            }
-        });
-        let why = self.by.map_or("?", |waiter| &*waiter.what);
         File {
             path: self.inode.path(),
             gfid: self.gfid.to_string(),
@@ -85,8 +89,8 @@ impl About<'_> {
             // In milliseconds: more would be noise.
             seconds: (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             store: self.store,
-            why: why.to_owned(),
-            by,
+            why: self.why.to_owned(),
+            by: self.by,
             client: CLIENT.clone(),
             cause: None,
             error: None,
@@ -100,9 +104,18 @@ impl History {
         self.on.store(on, Ordering::Relaxed);
     }
 
+    fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed) && log::log_enabled!(log::Level::Info)
+    }
+
+    /// Whether a recall that ended now would be listed.
+    pub fn lists_recalls(&self) -> bool {
+        self.is_on() && self.done.has_lines(Instant::now())
+    }
+
     /// Counts an event, and returns what `make` makes of it if it is to be listed.
     pub fn event<T>(&self, kind: Kind, make: impl FnOnce() -> T) -> Option<T> {
-        if !self.on.load(Ordering::Relaxed) || !log::log_enabled!(log::Level::Info) {
+        if !self.is_on() {
             return None;
         }
         let listing = match kind {

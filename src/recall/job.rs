@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::history::About;
+use crate::history::{self, About};
 use crate::objects::Gluster;
 use crate::volume::Volume;
-use cloudsync_format::history::File;
+use cloudsync_format::history::{By, File};
 use cloudsync_logic::recall::job;
 
 /// A job on a file, and the operations that wait for it.
@@ -14,7 +14,20 @@ pub type Job = job::Job<Gluster>;
 /// Serves reads during a recall of the whole file.
 pub type Serving = job::Serving<Gluster>;
 
-/// The job's file for the history. `bytes`: what came from the store. Its waiters must not be answered yet.
+/// Records who caused the job, as long as the operation waits: a read can be served, and its process end, before the job
+/// does.
+pub fn introduce(volume: &Volume, job: &Job) {
+    if volume.history.lists_recalls() {
+        who(job);
+    }
+}
+
+fn who(job: &Job) -> Option<By> {
+    let by = job.by.as_ref()?;
+    Some(job.who.get_or_init(|| history::who(by)).clone())
+}
+
+/// The job's file for the history. `bytes`: what came from the store.
 #[must_use]
 pub fn listed(volume: &Volume, job: &Job, bytes: u64) -> File {
     let about = About {
@@ -23,7 +36,8 @@ pub fn listed(volume: &Volume, job: &Job, bytes: u64) -> File {
         bytes,
         since: job.started,
         store: volume.store_name(),
-        by: job.by.as_ref(),
+        why: job.by.as_ref().map_or("?", |by| &*by.what),
+        by: who(job),
     };
     about.file()
 }

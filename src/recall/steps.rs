@@ -27,7 +27,7 @@ use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::recall::bring::{bring, refuses_readers};
 use crate::recall::evidence;
-use crate::recall::job::{Job, listed};
+use crate::recall::job::{Job, introduce, listed};
 use crate::recall::truncation::Truncation;
 use crate::sizes::PIECE;
 use crate::volume::Volume;
@@ -67,6 +67,7 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// # Errors
 /// Why the job failed. The file is then still cold, or as another client left it.
 pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
+    introduce(volume, job);
     volume.objects.let_readers_first(job.gfid);
     let file = volume.file(&job.inode, job.gfid, job)?;
     let started = Instant::now();

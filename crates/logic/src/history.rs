@@ -63,6 +63,13 @@ impl Listing {
         }
     }
 
+    /// Whether an event that happened now would be listed.
+    #[must_use]
+    pub fn has_lines(&self, now: Instant) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lines(&state, now).0 > 0
+    }
+
     /// An event happens now.
     #[must_use]
     pub fn next(&self, kind: Kind, now: Instant) -> Lines {
@@ -87,13 +94,19 @@ impl Listing {
         state.counts()
     }
 
-    /// Takes one line of those that may be written.
-    fn take(&self, state: &mut State, now: Instant) -> bool {
+    /// The lines that may be written now, and until when they are counted.
+    fn lines(&self, state: &State, now: Instant) -> (u32, Instant) {
         let (lines, at) = state.lines.unwrap_or((self.burst, now));
-        let more = (now - at).as_millis() / self.each.as_millis();
+        let more = now.saturating_duration_since(at).as_millis() / self.each.as_millis();
         let more = u32::try_from(more).unwrap_or(u32::MAX);
         let lines = lines.saturating_add(more).min(self.burst);
-        state.lines = Some((lines.saturating_sub(1), at + self.each * more));
+        (lines, at + self.each * more)
+    }
+
+    /// Takes one of them.
+    fn take(&self, state: &mut State, now: Instant) -> bool {
+        let (lines, at) = self.lines(state, now);
+        state.lines = Some((lines.saturating_sub(1), at));
         lines > 0
     }
 }
@@ -141,6 +154,7 @@ mod tests {
             let lines = listing.next(recalled, start);
             assert!(lines.event && lines.counts.is_none());
         }
+        assert!(!listing.has_lines(at(9)) && listing.has_lines(at(10)));
         for event in [recalled, Kind::Failed, Kind::Archived(5), recalled] {
             let lines = listing.next(event, at(9));
             assert!(!lines.event && lines.counts.is_none());

@@ -28,16 +28,22 @@ pub(crate) fn logs(scene: &Scene) -> String {
     folder.display().to_string()
 }
 
+/// The size of a file whose recall takes longer than a read of its first bytes.
+const LARGE: usize = 32 << 20;
+
 #[test]
 fn what_was_archived_and_recalled_is_listed() {
     let mut scene = Scene::new("history");
-    for (name, seed) in [("a/read", 1), ("a/gone", 2), ("asked", 3)] {
-        scene.write(name, &pattern(seed, 300_000));
+    let files = [("a/read", LARGE), ("a/gone", 300_000), ("asked", 300_000)];
+    for (name, size) in files {
+        scene.write(name, &pattern(size as u64, size));
     }
     scene.done(&["archive", "--older-than=0s", &scene.brick(0)]);
     scene.remount();
-    let mut command = lab().command("md5sum");
-    command.arg(scene.inside("a/read")).stdout(Stdio::null());
+    // It has its byte, and ends, long before the recall does.
+    let mut command = lab().command("head");
+    command.arg("--bytes=1").arg(scene.inside("a/read"));
+    command.stdout(Stdio::null());
     assert!(command.status().unwrap().success());
     scene.volume.await_local("a/read", "the end of the recall");
     scene.done(&["recall", "--wait", &scene.inside("asked")]);
@@ -52,11 +58,11 @@ fn what_was_archived_and_recalled_is_listed() {
         let same = |found: &&Value| found["event"] == event && found["path"] == path;
         events.iter().filter(same).cloned().collect()
     };
-    for path in ["/a/read", "/a/gone", "/asked"] {
-        let [archived] = &of("archived", path)[..] else {
+    for (name, size) in files {
+        let [archived] = &of("archived", &format!("/{name}"))[..] else {
             panic!("{events:?}");
         };
-        assert_eq!(archived["bytes"], 300_000);
+        assert_eq!(archived["bytes"], size);
         assert_eq!(
             (&archived["why"], &archived["uid"]),
             (&"archive".into(), &0.into())
@@ -68,11 +74,11 @@ fn what_was_archived_and_recalled_is_listed() {
     };
     assert_eq!(
         (&read["why"], &read["command"]),
-        (&"read".into(), &"md5sum".into())
+        (&"read".into(), &"head".into())
     );
     assert_eq!(
         (&read["bytes"], &read["store"]),
-        (&300_000.into(), &"amazons3".into())
+        (&LARGE.into(), &"amazons3".into())
     );
     assert_eq!(read["volume"], scene.volume.name());
     assert!(read["seconds"].as_f64().unwrap() < 60.0);
@@ -97,17 +103,14 @@ fn what_was_archived_and_recalled_is_listed() {
     let sums = history(&scene, &["--summary"]).pop().unwrap();
     assert_eq!(
         sums["recalled"],
-        serde_json::json!({"bytes": 600_000, "files": 2})
+        serde_json::json!({"bytes": LARGE + 300_000, "files": 2})
     );
     assert_eq!(sums["archived"]["files"], 3);
     assert_eq!(sums["causes"]["missing"], sums["failed"]);
     // For people, and of a brick.
     let text = scene.done(&["history", "--logs", &logs(&scene), &scene.brick(0)]);
-    assert!(
-        text.contains("Z recalled /a/read (292.97 KiB in "),
-        "{text}"
-    );
-    assert!(text.contains("read by md5sum ("), "{text}");
+    assert!(text.contains("Z recalled /a/read (32.00 MiB in "), "{text}");
+    assert!(text.contains("read by head ("), "{text}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+use cloudsync_format::history::By;
 use cloudsync_format::jobs::{Stage, Waiter};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::decision::Want;
@@ -33,6 +35,8 @@ pub struct Job<H: Host> {
     pub want: Want,
     /// Whose operation started it.
     pub by: Option<Waiter>,
+    /// Who that is, once determined.
+    pub who: OnceLock<By>,
     /// Whether it has the file's lock.
     pub lease: Lease,
     /// Not 0 once the job is cancelled. Plugins can read it.
@@ -108,6 +112,7 @@ impl<H: Host> Job<H> {
             inode,
             want,
             by: by.or_else(|| ticket.as_ref().map(|ticket| ticket.who())),
+            who: OnceLock::new(),
             lease: Lease::default(),
             cancelled: AtomicI32::new(0),
             requested,
