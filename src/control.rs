@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | get `glusterfs.cloudsync.metrics` of the volume's root | root | returns what the client has counted ([`crate::report`]) |
 //! | get `glusterfs.cloudsync.jobs` of the volume's root | root | returns the client's jobs and who waits for them |
-//! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
+//! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size, key and when it was archived |
 //! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
 //! | get `user.DOSATTRIB`, by Samba, of a cold file | users who may read the file | the DOS attributes, with *offline* |
@@ -102,8 +102,9 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             let progress = job.and_then(|job| job.progress());
             let mut state = describe(&status, progress);
             if uid == 0 {
-                let kept = file.attribute(xattr::KEPT)?;
-                state += &describe_to_root(&status, kept.as_deref());
+                let names = [xattr::KEPT, xattr::ARCHIVED];
+                let [kept, archived] = file.child.attributes(&file.loc, names)?;
+                state += &describe_to_root(&status, kept.as_deref(), archived.as_deref());
             }
             text(command::STATE, &state)
         }
@@ -199,8 +200,10 @@ fn describe(status: &Status, progress: Option<(u64, u64)>) -> String {
 }
 
 /// What is added for root: ` size=BYTES` and ` key=KEY` if the file is cold, ` kept=N` if earlier objects of it were
-/// kept.
-fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
+/// kept, ` archived=SECONDS` if it was ever archived.
+fn describe_to_root(status: &Status, kept: Option<&[u8]>, archived: Option<&[u8]>) -> String {
+    let archived = archived.and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
+    let archived = archived.map_or_else(String::new, |seconds: u64| format!(" archived={seconds}"));
     let kept = kept.map_or(0, |kept| {
         Kept::parse(&String::from_utf8_lossy(kept)).count()
     });
@@ -209,7 +212,7 @@ fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
         kept => format!(" kept={kept}"),
     };
     if matches!(status.state, State::Local | State::Downloading) {
-        return kept;
+        return kept + &archived;
     }
     let size = status.attributes.size();
     let key = status.key.as_ref().or(status.remote.as_ref());
@@ -217,5 +220,5 @@ fn describe_to_root(status: &Status, kept: Option<&[u8]>) -> String {
         .map(|key| String::from_utf8_lossy(key).into_owned())
         .unwrap_or_default();
     // The key is last because it may contain anything.
-    format!(" size={size}{kept} key={key}")
+    format!(" size={size}{kept}{archived} key={key}")
 }

@@ -99,6 +99,7 @@ impl Stage {
         self.cloudsync(&[
             "archive",
             "--older-than=0s",
+            "--min-residency=0s",
             "--order=found",
             "--no-progress",
             &brick,

@@ -76,7 +76,8 @@ impl BrickFile for File<'_> {
     }
 
     fn attribute(&self, name: &CStr) -> Result<Option<Vec<u8>>, Failure> {
-        self.child.attribute(&self.loc, name)
+        let [value] = self.child.attributes(&self.loc, [name])?;
+        Ok(value)
     }
 
     fn try_lock(&self) -> Result<(), Failure> {

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn every_mark_is_one_and_what_scripts_set_is_none() {
-        let marks = xattr::COMMIT.into_iter().chain([xattr::LAST, xattr::KEPT]);
+        let ours = [xattr::LAST, xattr::KEPT, xattr::ARCHIVED];
+        let marks = xattr::COMMIT.into_iter().chain(ours);
         for mark in marks {
             assert!(is_mark(mark), "{mark:?}");
         }

@@ -2,6 +2,7 @@
 //! Wraps a file's attributes (the host's `struct iatt`).
 
 use std::fmt;
+use std::time::SystemTime;
 
 use cloudsync_format::claim::Time;
 
@@ -120,5 +121,12 @@ impl status::Attributes for Attributes {
 
     fn show_cold(&mut self, size: u64) {
         self.show_cold(size);
+    }
+
+    fn access(&mut self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        self.0.ia_atime = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        self.0.ia_atime_nsec = now.subsec_nanos();
     }
 }

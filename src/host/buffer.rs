@@ -23,6 +23,23 @@ unsafe impl Send for Buffer {}
 // SAFETY: as above: through a shared handle the bytes are only read.
 unsafe impl Sync for Buffer {}
 
+/// How [`Buffer::write`] writes.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// An operation waits for it. Otherwise the bricks give it low priority.
+    pub urgent: bool,
+    /// It sets the time of the file's last access, on a volume that keeps its own times.
+    pub accesses: bool,
+}
+
+impl How {
+    const fn flags(self) -> u32 {
+        let urgent = if self.urgent { sys::CS_URGENT } else { 0 };
+        let access = if self.accesses { sys::CS_ACCESS } else { 0 };
+        urgent | access
+    }
+}
+
 impl Buffer {
     /// Allocates an empty buffer for `size` bytes from the host's pool.
     ///
@@ -72,8 +89,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.start(), self.filled) }
     }
 
-    /// Writes `part` of the buffer to the file at `offset`; `write` is notified of the answer. `urgent`: an operation
-    /// waits for it; otherwise the bricks give it low priority.
+    /// Writes `part` of the buffer to the file at `offset`; `write` is notified of the answer.
     ///
     /// # Errors
     /// ENOMEM or EINVAL: nothing was sent. `write` is notified of that too.
@@ -83,7 +99,7 @@ impl Buffer {
         fd: &Fd,
         part: Range<usize>,
         offset: u64,
-        urgent: bool,
+        how: How,
         write: Box<dyn InFlight>,
     ) -> Result<(), Errno> {
         assert!(
@@ -104,7 +120,7 @@ impl Buffer {
                 part.start,
                 part.len(),
                 offset,
-                urgent.into(),
+                how.flags(),
                 write::begin(write).as_ptr(),
             )
         };

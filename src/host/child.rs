@@ -101,13 +101,17 @@ impl Child {
         }
     }
 
-    /// Returns an extended attribute of the file; `None` if the file does not have it.
+    /// Returns extended attributes of the file; `None` for one that the file does not have.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn attribute(&self, loc: &Loc, name: &CStr) -> Result<Option<Vec<u8>>, Failure> {
-        let (_, answer) = self.stat(loc, &[name])?;
-        Ok(answer.and_then(|answer| answer.borrow().bytes(name)))
+    pub fn attributes<const N: usize>(
+        &self,
+        loc: &Loc,
+        names: [&CStr; N],
+    ) -> Result<[Option<Vec<u8>>; N], Failure> {
+        let (_, answer) = self.stat(loc, &names)?;
+        Ok(names.map(|name| answer.as_ref()?.borrow().bytes(name)))
     }
 
     /// Returns the gfid of the file that an operation's descriptor is open on.

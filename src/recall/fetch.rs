@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use cloudsync_format::checksum::{Algorithm, Checksum};
 
 use crate::bricks::space;
+use crate::host::buffer::How;
 use crate::host::fd::Fd;
 use crate::host::thread;
 use crate::objects::Chunk;
@@ -257,7 +258,8 @@ impl Fetching<'_> {
             tracker,
             ..
         } = self.target;
-        if !self.begun.swap(true, Ordering::Relaxed) {
+        let is_first = !self.begun.swap(true, Ordering::Relaxed);
+        if is_first {
             volume.metrics.first_bytes(job.started.elapsed());
         }
         if self.object.source.is_one_piece() {
@@ -268,11 +270,16 @@ impl Fetching<'_> {
             return Err(Failure::Cancelled);
         }
         let (buffer, this) = (chunk.buffer(), self.object.source.this);
+        // One write is enough to tell the bricks the time of the access.
+        let how = How {
+            urgent,
+            accesses: is_first,
+        };
         tracker.hold(at, chunk);
         let written = loop {
             let sent = tracker
                 .begin(at, which.len() as u64)
-                .and_then(|slot| buffer.write(this, fd, which.clone(), at, urgent, Box::new(slot)));
+                .and_then(|slot| buffer.write(this, fd, which.clone(), at, how, Box::new(slot)));
             match sent {
                 Err(_) if tracker.is_paused() => self.verify_lock()?,
                 written => break written,

@@ -227,11 +227,15 @@ cs_shim_buffer_bytes(struct iobuf *buffer);
 void
 cs_shim_buffer_free(struct iobuf *buffer);
 
-/* Writes `size` bytes of `buffer`, starting at `from`, to the file, for a recall. If not urgent, the bricks give it their
- * lowest priority. Returns 0, or an errno if nothing was sent. `slot` is passed to cs_rs->write_end in either case. */
+/* Of cs_shim_write: if not urgent, the bricks give the write their lowest priority; it counts as an access to the file. */
+#define CS_URGENT 1
+#define CS_ACCESS 2
+
+/* Writes `size` bytes of `buffer`, starting at `from`, to the file, for a recall. Returns 0, or an errno if nothing was
+ * sent. `slot` is passed to cs_rs->write_end in either case. */
 int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
-              size_t size, off_t offset, int32_t urgent, void *slot);
+              size_t size, off_t offset, uint32_t how, void *slot);
 
 /* Sets `key` to a copy of `length` bytes. Returns -1 if out of memory. */
 int32_t

@@ -196,7 +196,7 @@ cs_write_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret,
 
 int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
-              size_t size, off_t offset, int32_t urgent, void *slot)
+              size_t size, off_t offset, uint32_t how, void *slot)
 {
     struct iovec piece = {.iov_base = (char *)iobuf_ptr(buffer) + from,
                           .iov_len = size};
@@ -210,8 +210,13 @@ cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
     if (frame) {
         /* Exempt from root squashing, because the file may not belong to root. With any other negative pid, io-threads on
          * the bricks gives the write its lowest priority. */
-        frame->root->pid = urgent ? GF_CLIENT_PID_NO_ROOT_SQUASH
-                                  : GF_CLIENT_PID_TIER_DEFRAG;
+        frame->root->pid = how & CS_URGENT ? GF_CLIENT_PID_NO_ROOT_SQUASH
+                                           : GF_CLIENT_PID_TIER_DEFRAG;
+        /* With features.ctime, the bricks update those of the file's times that the client asks for, and no others. */
+        if (how & CS_ACCESS) {
+            timespec_now_realtime(&frame->root->ctime);
+            frame->root->flags |= MDATA_ATIME;
+        }
         frame->root->type = GF_OP_TYPE_FOP;
         frame->root->op = GF_FOP_WRITE;
         STACK_WIND_COOKIE(frame, cs_write_done, slot, FIRST_CHILD(this), FIRST_CHILD(this)->fops->writev,

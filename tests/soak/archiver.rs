@@ -84,7 +84,7 @@ impl Archiver {
 
     /// Archives what the words select. Returns the exit code.
     pub(crate) fn archive(&self, brick: &str, words: &[&str]) -> Answer<i32> {
-        let words = [&["archive"], words, &[brick]].concat();
+        let words = [&["archive", "--min-residency=0s"], words, &[brick]].concat();
         let (code, summary) = self.cloudsync(&words)?;
         add(&self.archived, &summary, "archived");
         add(&self.uploaded_bytes, &summary, "uploaded_bytes");

@@ -36,9 +36,8 @@ impl Scene {
     #[track_caller]
     pub(crate) fn archive_all(&self, name: &str) {
         let folder = self.mount().inside().join(name).display().to_string();
-        cloudsync(&["archive", "--older-than=0s", &folder])
-            .check()
-            .unwrap();
+        let args = ["archive", "--older-than=0s", "--min-residency=0s", &folder];
+        cloudsync(&args).check().unwrap();
     }
 
     /// Deletes every object that no file of the volume refers to.

@@ -121,7 +121,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
             brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
             layout: task.key_layout,
-            older_than: selection.older_than,
+            selection: &selection,
         };
         let one = |candidate: &Candidate| one(&archiver, candidate, &tally, &limits, screen);
         through(feed, task.pace.jobs, &limits, &tally, &one)?;

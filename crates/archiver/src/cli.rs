@@ -17,7 +17,7 @@ mod metrics;
 mod restore;
 pub(crate) mod values;
 
-pub(crate) use archive::{ArchiveArgs, KeyLayout, Order, PaceFlags, SelectFlags};
+pub(crate) use archive::{ArchiveArgs, KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags};
 pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
@@ -358,6 +358,9 @@ pub(crate) struct RunArgs {
     /// Only list the files that would be archived
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Only say why each rule would or would not archive this file, which is in a mount or a brick
+    #[arg(long, value_name = "PATH", conflicts_with = "dry_run")]
+    pub(crate) explain: Option<PathBuf>,
     /// Write the JSON report to this file instead of the one that the policy names
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

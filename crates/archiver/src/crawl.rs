@@ -15,6 +15,9 @@ use crate::volume::{Kind, Target};
 
 pub(crate) mod order;
 pub(crate) mod select;
+pub(crate) mod times;
+
+use times::Times;
 
 /// GlusterFS's own folders, at the root of a volume.
 const HOSTS_OWN: [&str; 4] = [
@@ -45,8 +48,9 @@ pub(crate) struct Found {
     pub(crate) at: PathBuf,
     pub(crate) state: State,
     pub(crate) size: u64,
-    pub(crate) seconds: i64,
-    pub(crate) nanos: u32,
+    pub(crate) times: Times,
+    /// When it was last archived, in seconds since the epoch. A local file that has this was recalled since.
+    pub(crate) archived: Option<u64>,
     pub(crate) uid: u32,
     /// Whether it holds bytes that no recall wrote, according to the translator. Always false on a brick.
     pub(crate) kept: bool,
@@ -165,13 +169,13 @@ pub(crate) fn is_gone(error: &std::io::Error) -> bool {
 }
 
 /// Reads a file's state and attributes; `None` if it is not a regular file of the volume.
-fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
+pub(crate) fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
     let data = at.symlink_metadata()?;
     if !data.is_file() {
         return Ok(None);
     }
-    let mut size = data.len();
-    let (state, kept) = match target.kind {
+    let (mut size, mut times) = (data.len(), Times::of(&data));
+    let (state, kept, archived) = match target.kind {
         Kind::Brick => {
             // Empty with mode T: a pointer to the brick that has the file.
             if data.mode() & 0o1000 != 0 && size == 0 && xattr::get(at, LINK_TO)?.is_some() {
@@ -179,7 +183,11 @@ fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
             }
             let (state, true_size) = on_brick(at)?;
             size = true_size.unwrap_or(size);
-            (state, false)
+            if target.volume.keeps_times() {
+                times = Times::kept(at)?.unwrap_or(times);
+            }
+            let archived = xattr::get(at, text(names::ARCHIVED))?;
+            (state, false, archived.and_then(|value| number(&value)))
         }
         Kind::Mount => on_mount(at)?,
     };
@@ -189,8 +197,8 @@ fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Found>> {
         at: at.to_owned(),
         state,
         size,
-        seconds: data.mtime(),
-        nanos: u32::try_from(data.mtime_nsec()).unwrap_or(0),
+        times,
+        archived,
         uid: data.uid(),
         kept,
     }))
@@ -227,11 +235,11 @@ fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
     Ok((State::Local, whole.map(u64::from_be_bytes)))
 }
 
-/// Asks the translator for the state, and whether the file holds bytes that no recall wrote.
-fn on_mount(at: &Path) -> std::io::Result<(State, bool)> {
+/// Asks the translator for the state, whether the file holds bytes that no recall wrote, and when it was archived.
+fn on_mount(at: &Path) -> std::io::Result<(State, bool, Option<u64>)> {
     let answer = ask(at)?;
-    let kept = Answer::parse(&answer).kept;
-    Ok((parse_state(answer.as_bytes()), kept > 0))
+    let Answer { kept, archived, .. } = Answer::parse(&answer);
+    Ok((parse_state(answer.as_bytes()), kept > 0, archived))
 }
 
 /// Asks the translator about a file in a mount.
@@ -252,14 +260,16 @@ pub(crate) fn ask(at: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N] key=KEY` of a cold file and
-/// `local kept=N` of a local one.
+/// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N][ archived=SECONDS] key=KEY` of a
+/// cold file and `local[ kept=N][ archived=SECONDS]` of a local one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) state: String,
     /// The number of objects kept for the file: those that it was archived as before bytes that no recall wrote were
     /// found.
     pub(crate) kept: u64,
+    /// When it was last archived, in seconds since the epoch.
+    pub(crate) archived: Option<u64>,
     pub(crate) key: Option<String>,
 }
 
@@ -271,15 +281,22 @@ impl Answer {
             None => (answer, None),
         };
         let mut words = front.split(' ').peekable();
-        let is_value = |word: &str| word.starts_with("size=") || word.starts_with("kept=");
+        let names = ["size=", "kept=", "archived="];
+        let is_value = |word: &str| names.iter().any(|name| word.starts_with(name));
         let mut state = Vec::new();
         while let Some(word) = words.next_if(|word| !is_value(word)) {
             state.push(word);
         }
-        let kept = words.find_map(|word| word.strip_prefix("kept=")?.parse().ok());
+        let words: Vec<_> = words.collect();
+        let value = |name| {
+            words
+                .iter()
+                .find_map(|word| word.strip_prefix(name)?.parse().ok())
+        };
         Self {
             state: state.join(" "),
-            kept: kept.unwrap_or(0),
+            kept: value("kept=").unwrap_or(0),
+            archived: value("archived="),
             key: key.filter(|key| !key.is_empty()).map(str::to_owned),
         }
     }
@@ -354,6 +371,7 @@ mod tests {
         let answer = |state: &str, kept, key: Option<&str>| Answer {
             state: state.to_owned(),
             kept,
+            archived: None,
             key: key.map(str::to_owned),
         };
         for (text, expected) in [
@@ -368,6 +386,13 @@ mod tests {
             (
                 "recalling 7 % size=7 kept=1 key=k",
                 answer("recalling 7 %", 1, Some("k")),
+            ),
+            (
+                "local archived=9",
+                Answer {
+                    archived: Some(9),
+                    ..answer("local", 0, None)
+                },
             ),
         ] {
             assert_eq!(Answer::parse(text), expected, "{text}");

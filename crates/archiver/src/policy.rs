@@ -14,6 +14,7 @@ use crate::metrics;
 use crate::replace::replace;
 use crate::report::Screen;
 
+mod explain;
 mod file;
 
 use file::{Policy, Rule};
@@ -44,6 +45,9 @@ struct Run {
 pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output);
     let policy = Policy::read(&args.config)?;
+    if let Some(path) = &args.explain {
+        return explain::explain(&policy, path, &screen);
+    }
     let started = now();
     let mut runs = Vec::new();
     let mut worst = Ended::Well;

@@ -190,7 +190,7 @@ impl Rebuilder<'_> {
         let listed = self.store.list(&format!("{from}/"), &mut |object| {
             if Key::parse(&object.key).is_some() {
                 added = sorter.add(Candidate {
-                    mtime: (0, 0),
+                    rank: 0,
                     path: PathBuf::from(object.key),
                     size: object.size,
                 });

@@ -105,7 +105,9 @@ fn of(path: &Path) -> io::Result<Status> {
             "not a regular file; use --summary for directories",
         ));
     }
-    let Answer { state, key, kept } = Answer::parse(&ask(path)?);
+    let Answer {
+        state, key, kept, ..
+    } = Answer::parse(&ask(path)?);
     Ok(Status {
         event: "status",
         path: show(path),

@@ -29,6 +29,9 @@ pub const KEPT: &CStr = c"trusted.cloudsync.kept";
 /// On a file: the key of the object that the archiver last made of it, or was about to make. Only the archiver uses it.
 /// It survives a recall, so that an unmodified file can be archived again without an upload.
 pub const LAST: &CStr = c"trusted.cloudsync.last";
+/// On a file: when it was last archived, in seconds since the epoch, in decimal. Ours; it survives a recall, so that the
+/// archiver knows a recalled file from one that has never been archived.
+pub const ARCHIVED: &CStr = c"trusted.cloudsync.archived";
 /// On a file: 16 bytes that identify it in an archive whose names are its own. Set by such an archive's programs, read by
 /// its plugin.
 pub const ARCHIVE_UUID: &CStr = c"trusted.cloudsync.uuid";

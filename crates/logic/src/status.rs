@@ -30,6 +30,8 @@ pub trait Attributes: Copy + Debug {
     fn ctime(&self) -> Time;
     /// Changes the attributes to those shown for a cold file of `size` bytes.
     fn show_cold(&mut self, size: u64);
+    /// Changes the time of the last access to now.
+    fn access(&mut self);
 }
 
 /// A file's state, attributes and marks.

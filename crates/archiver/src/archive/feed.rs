@@ -10,7 +10,8 @@ use super::limits::Limits;
 use super::tally::Tally;
 use crate::cli::Order;
 use crate::crawl::order::{Candidate, Sorter};
-use crate::crawl::select::Selection;
+use crate::crawl::select::{Selection, used};
+use crate::crawl::times::{nanoseconds, since};
 use crate::crawl::{Found, State, crawl};
 use crate::report::{Event, Screen};
 use crate::volume::Target;
@@ -33,11 +34,11 @@ impl Feed<'_> {
                 self.crawl(&|candidate| give(candidate));
                 Ok(())
             }
-            Order::Oldest => self.oldest_first(give),
+            Order::Oldest | Order::Benefit => self.sorted(give),
         }
     }
 
-    fn oldest_first(&self, give: &(dyn Fn(Candidate) -> bool + Sync)) -> io::Result<()> {
+    fn sorted(&self, give: &(dyn Fn(Candidate) -> bool + Sync)) -> io::Result<()> {
         let sorter = Mutex::new((Sorter::default(), Ok(())));
         let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         self.crawl(&|candidate| {
@@ -72,7 +73,7 @@ impl Feed<'_> {
                 (State::Local, Err(why)) => self.tally.not_selected(why),
                 (State::Local, Ok(())) => {
                     let candidate = Candidate {
-                        mtime: (found.seconds, found.nanos),
+                        rank: rank(self.order, &found),
                         path: found.path,
                         size: found.size,
                     };
@@ -87,5 +88,17 @@ impl Feed<'_> {
                 .failure(&Event::new("cannot check", path).why(why));
         };
         crawl(self.target, &each, &report_error);
+    }
+}
+
+/// Where the file stands in the order.
+fn rank(order: Order, found: &Found) -> i128 {
+    match order {
+        Order::Oldest | Order::Found => nanoseconds(found.times.modified),
+        // What its bytes would have saved since it was last used.
+        Order::Benefit => {
+            let unused = since(used(&found.times)) / 1_000_000_000;
+            -(i128::from(found.size) * unused.max(0))
+        }
     }
 }

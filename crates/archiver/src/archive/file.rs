@@ -33,7 +33,8 @@ use super::state::{check_local, settle};
 use crate::cli::KeyLayout;
 use crate::crawl::is_gone;
 use crate::crawl::order::Candidate;
-use crate::crawl::select::is_older;
+use crate::crawl::select::{LeftOut, Selection};
+use crate::crawl::times::Times;
 use crate::volume::Volume;
 
 /// Without features.ctime a file's times are the brick's, as coarse as its kernel's clock tick. After this pause a
@@ -59,7 +60,7 @@ pub(super) struct Archiver<'a> {
     pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Archive,
     pub(super) layout: KeyLayout,
-    pub(super) older_than: Duration,
+    pub(super) selection: &'a Selection,
 }
 
 impl Archiver<'_> {
@@ -229,15 +230,16 @@ impl Archiver<'_> {
 
     /// Repeats the selection's checks, because the file may have changed since it was found.
     fn check_wanted(&self, data: &Metadata) -> Result<(), Problem> {
-        let nanos = u32::try_from(data.mtime_nsec()).unwrap_or(0);
         if !data.is_file() {
-            Err(Problem::Left(Why::Special))
-        } else if data.len() == 0 {
-            Err(Problem::Left(Why::Empty))
-        } else if !is_older(data.mtime(), nanos, self.older_than) {
-            Err(Problem::Left(Why::Fresh))
-        } else {
-            Ok(())
+            return Err(Problem::Left(Why::Special));
+        }
+        if data.len() == 0 {
+            return Err(Problem::Left(Why::Empty));
+        }
+        match self.selection.check_times(&Times::of(data)) {
+            Ok(()) => Ok(()),
+            Err(LeftOut::Used) => Err(Problem::Left(Why::Used)),
+            Err(_) => Err(Problem::Left(Why::Fresh)),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Tally {
     seen: AtomicU64,
     cold: AtomicU64,
     fresh: AtomicU64,
+    used: AtomicU64,
+    recalled: AtomicU64,
     not_selected: AtomicU64,
     changed: AtomicU64,
     in_use: AtomicU64,
@@ -50,6 +52,8 @@ impl Tally {
     pub(super) fn not_selected(&self, why: LeftOut) {
         one_more(match why {
             LeftOut::Fresh => &self.fresh,
+            LeftOut::Used => &self.used,
+            LeftOut::Recalled => &self.recalled,
             LeftOut::Small | LeftOut::NotSelected => &self.not_selected,
         });
     }
@@ -58,6 +62,7 @@ impl Tally {
         one_more(match why {
             Why::Cold => &self.cold,
             Why::Fresh => &self.fresh,
+            Why::Used => &self.used,
             Why::Changed => &self.changed,
             Why::Open | Why::Busy => &self.in_use,
             Why::Gone | Why::Special | Why::Sharded | Why::Empty => &self.other,
@@ -114,6 +119,8 @@ impl Tally {
             in_use: get(&self.in_use),
             already_cold: get(&self.cold),
             too_fresh: get(&self.fresh),
+            used_lately: get(&self.used),
+            recalled_lately: get(&self.recalled),
             not_selected: get(&self.not_selected),
             other: get(&self.other),
             seconds: took.as_secs_f64(),
@@ -137,6 +144,8 @@ pub(crate) struct Summary {
     pub(crate) in_use: u64,
     pub(crate) already_cold: u64,
     pub(crate) too_fresh: u64,
+    pub(crate) used_lately: u64,
+    pub(crate) recalled_lately: u64,
     pub(crate) not_selected: u64,
     pub(crate) other: u64,
     pub(crate) seconds: f64,
@@ -162,6 +171,8 @@ impl fmt::Display for Summary {
         for (count, what) in [
             (self.already_cold, "already cold"),
             (self.too_fresh, "too fresh"),
+            (self.used_lately, "used lately"),
+            (self.recalled_lately, "recalled lately"),
             (self.not_selected, "not selected"),
             (self.in_use, "in use"),
             (self.changed, "changed while read"),

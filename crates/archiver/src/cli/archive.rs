@@ -9,6 +9,9 @@ use clap::{Args, ValueEnum};
 use super::StoreFlags;
 use super::values::{bytes, duration, jobs, percent, positive};
 
+/// The default of [`SelectFlags::min_residency`].
+pub(crate) const MIN_RESIDENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Which files to archive.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which files")]
@@ -16,6 +19,15 @@ pub(crate) struct SelectFlags {
     /// Only files last modified at least this long ago: 90s, 12h, 30d
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = duration)]
     pub(crate) older_than: Duration,
+    /// Only files not used for at least this long: recalled, modified, or, with ctime.noatime off, read
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    pub(crate) unused_for: Option<Duration>,
+    /// Leave files alone that were recalled less than this long ago; 0s: archive them at once
+    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = duration)]
+    pub(crate) min_residency: Duration,
+    /// Only files that were recalled, and at least this long ago
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    pub(crate) recalled_before: Option<Duration>,
     /// Only files of at least this size: 4096, 64K, 1M
     #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
     pub(crate) larger_than: u64,
@@ -38,6 +50,8 @@ pub(crate) enum Order {
     Oldest,
     /// As they are found: the first upload starts at once
     Found,
+    /// The most bytes for the longest time unused first (size x age): frees much with few files
+    Benefit,
 }
 
 /// How objects are named.
@@ -108,7 +122,7 @@ pub(crate) struct ArchiveArgs {
 }
 
 const ARCHIVE_HELP: &str = "\
-Skipped: files that are already cold, open, or changed less than --older-than ago; special files; files of more than \
+Skipped: files that are already cold, open, changed less than --older-than or recalled less than --min-residency ago; special files; files of more than \
 one shard; .glusterfs, .shard and .trashcan. A file that changes while it is read is left for the next run.
 A file that was recalled and not modified since is archived again without an upload.
 It is safe to kill at any time: every file is either local or whole in the store. The next run continues.";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Sorts files oldest first in bounded memory. Runs of [`RUN`] bytes are sorted in memory and written to unnamed
+//! Sorts files by a rank in bounded memory. Runs of [`RUN`] bytes are sorted in memory and written to unnamed
 //! temporary files, which are merged while they are read. A million files take about 100 MB in the temporary directory,
 //! and no more memory than a thousand.
 
@@ -14,8 +14,8 @@ use std::path::PathBuf;
 /// The attributes kept for a file until its turn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Candidate {
-    /// Seconds and nanoseconds; the sort key.
-    pub(crate) mtime: (i64, u32),
+    /// The lowest comes first.
+    pub(crate) rank: i128,
     /// Its path from the root of the volume.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
@@ -58,7 +58,7 @@ impl Sorter {
         Ok(())
     }
 
-    /// Returns the candidates, oldest first.
+    /// Returns the candidates, that of the lowest rank first.
     pub(crate) fn finish(mut self) -> io::Result<Sorted> {
         self.run.sort_unstable();
         Sorted::new(self.run, self.files)
@@ -69,10 +69,9 @@ impl Sorter {
 fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<File> {
     let mut out = BufWriter::new(tempfile::tempfile()?);
     for candidate in candidates {
-        let Candidate { mtime, path, size } = candidate?;
+        let Candidate { rank, path, size } = candidate?;
         let path = path.as_os_str().as_bytes();
-        out.write_all(&mtime.0.to_le_bytes())?;
-        out.write_all(&mtime.1.to_le_bytes())?;
+        out.write_all(&rank.to_le_bytes())?;
         out.write_all(&size.to_le_bytes())?;
         let length = u32::try_from(path.len()).map_err(io::Error::other)?;
         out.write_all(&length.to_le_bytes())?;
@@ -87,25 +86,24 @@ fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<
 
 /// Reads the next candidate; `None` at the end of the file.
 fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
-    let mut seconds = [0; 8];
-    match from.read_exact(&mut seconds) {
+    let mut rank = [0; 16];
+    match from.read_exact(&mut rank) {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
-    let (mut nanos, mut size, mut length) = ([0; 4], [0; 8], [0; 4]);
-    from.read_exact(&mut nanos)?;
+    let (mut size, mut length) = ([0; 8], [0; 4]);
     from.read_exact(&mut size)?;
     from.read_exact(&mut length)?;
     let mut path = vec![0; usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?];
     from.read_exact(&mut path)?;
     Ok(Some(Candidate {
-        mtime: (i64::from_le_bytes(seconds), u32::from_le_bytes(nanos)),
+        rank: i128::from_le_bytes(rank),
         path: PathBuf::from(OsString::from_vec(path)),
         size: u64::from_le_bytes(size),
     }))
 }
 
-/// Iterates over candidates, oldest first.
+/// Iterates over candidates, that of the lowest rank first.
 #[derive(Debug)]
 pub(crate) struct Sorted {
     heap: BinaryHeap<Reverse<(Candidate, usize)>>,
@@ -153,12 +151,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_comes_first_however_many_runs_there_are() {
+    fn the_lowest_rank_comes_first_however_many_runs_there_are() {
         let mut sorter = Sorter::default();
         let mut random = fastrand::Rng::with_seed(7);
         let mut all: Vec<Candidate> = (0..5_000_u64)
             .map(|n| Candidate {
-                mtime: (random.i64(-1000..1000), random.u32(0..10)),
+                rank: random.i64(-10_000..10_000).into(),
                 path: PathBuf::from(OsString::from_vec(vec![0xff, b'\n', (n % 251) as u8 | 1])),
                 size: n,
             })
@@ -176,19 +174,13 @@ mod tests {
     #[test]
     fn few_need_no_file() {
         let mut sorter = Sorter::default();
-        for seconds in [3, 1, 2] {
+        for rank in [3, 1, 2] {
             let path = PathBuf::from("x");
-            let mtime = (seconds, 0);
-            sorter
-                .add(Candidate {
-                    mtime,
-                    path,
-                    size: 0,
-                })
-                .unwrap();
+            let size = 0;
+            sorter.add(Candidate { rank, path, size }).unwrap();
         }
         assert!(sorter.files.is_empty());
-        let sorted = sorter.finish().unwrap().map(|found| found.unwrap().mtime.0);
+        let sorted = sorter.finish().unwrap().map(|found| found.unwrap().rank);
         assert_eq!(sorted.collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

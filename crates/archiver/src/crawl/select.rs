@@ -1,31 +1,132 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Selects the files to archive.
+//! Selects the files to archive, and explains why a file is or is not selected.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use cloudsync_format::claim::Time;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::Found;
+use super::times::{Times, age, ago, is_older};
+use super::{Found, show};
 use crate::child;
 use crate::cli::SelectFlags;
 use crate::exit::Error;
+use crate::report::human;
 
-/// The selection options, with patterns compiled and user names resolved.
+/// The selection options, with patterns compiled and user names resolved. A file must meet every condition.
 #[derive(Clone, Debug)]
-pub(crate) struct Selection {
-    pub(crate) older_than: Duration,
-    larger_than: u64,
-    include: Option<Globs>,
-    exclude: Globs,
-    owners: Vec<u32>,
-}
+pub(crate) struct Selection(Vec<Condition>);
 
 /// Why a file is not selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftOut {
+    /// Modified lately.
     Fresh,
+    /// Used lately.
+    Used,
+    /// Recalled lately, or never.
+    Recalled,
     Small,
     NotSelected,
+}
+
+/// One condition. Its order in a selection is that in which the reasons are counted.
+#[derive(Clone, Debug)]
+enum Condition {
+    Include(Vec<String>, Globs),
+    Exclude(Vec<String>, Globs),
+    Owner(Vec<String>, Vec<u32>),
+    LargerThan(u64),
+    OlderThan(Duration),
+    UnusedFor(Duration),
+    MinResidency(Duration),
+    RecalledBefore(Duration),
+}
+
+/// A condition, and whether a file meets it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Explained {
+    /// As an option of `cloudsync archive`, without the dashes.
+    pub(crate) condition: String,
+    /// What the file has.
+    pub(crate) found: String,
+    pub(crate) met: bool,
+}
+
+impl Condition {
+    const fn left_out(&self) -> LeftOut {
+        match self {
+            Self::Include(..) | Self::Exclude(..) | Self::Owner(..) => LeftOut::NotSelected,
+            Self::LargerThan(_) => LeftOut::Small,
+            Self::OlderThan(_) => LeftOut::Fresh,
+            Self::UnusedFor(_) => LeftOut::Used,
+            Self::MinResidency(_) | Self::RecalledBefore(_) => LeftOut::Recalled,
+        }
+    }
+
+    fn is_met(&self, found: &Found) -> bool {
+        match self {
+            Self::Include(_, globs) => globs.matches(found),
+            Self::Exclude(_, globs) => !globs.matches(found),
+            Self::Owner(_, owners) => owners.contains(&found.uid),
+            Self::LargerThan(size) => found.size >= *size,
+            Self::OlderThan(_) | Self::UnusedFor(_) => self.is_met_by(&found.times),
+            Self::MinResidency(age) => recalled(found).is_none_or(|then| is_older(then, *age)),
+            Self::RecalledBefore(age) => recalled(found).is_some_and(|then| is_older(then, *age)),
+        }
+    }
+
+    /// The conditions that are about these times alone; the others are met.
+    fn is_met_by(&self, times: &Times) -> bool {
+        match self {
+            Self::OlderThan(age) => is_older(times.modified, *age),
+            Self::UnusedFor(age) => is_older(used(times), *age),
+            _ => true,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Include(patterns, _) => format!("include {}", patterns.join(", ")),
+            Self::Exclude(patterns, _) => format!("exclude {}", patterns.join(", ")),
+            Self::Owner(owners, _) => format!("owner {}", owners.join(", ")),
+            Self::LargerThan(size) => format!("larger-than {}", human(*size)),
+            Self::OlderThan(time) => format!("older-than {}", age(*time)),
+            Self::UnusedFor(time) => format!("unused-for {}", age(*time)),
+            Self::MinResidency(time) => format!("min-residency {}", age(*time)),
+            Self::RecalledBefore(time) => format!("recalled-before {}", age(*time)),
+        }
+    }
+
+    /// What a file has of what the condition asks for.
+    fn found(&self, found: &Found) -> String {
+        match self {
+            Self::Include(..) | Self::Exclude(..) => format!("/{}", show(&found.path)),
+            Self::Owner(..) => format!("user {}", found.uid),
+            Self::LargerThan(_) => human(found.size),
+            Self::OlderThan(_) => format!("modified {}", ago(found.times.modified)),
+            Self::UnusedFor(_) => format!("last used {}", ago(used(&found.times))),
+            Self::MinResidency(_) | Self::RecalledBefore(_) => match recalled(found) {
+                Some(then) => format!("recalled {}", ago(then)),
+                None => "never recalled".to_owned(),
+            },
+        }
+    }
+}
+
+/// When a file with these times was last used. A recall is an access.
+pub(crate) fn used(times: &Times) -> Time {
+    times.accessed.max(times.modified)
+}
+
+/// When a local file was last recalled, or a little later; `None` if it never was. A client of an older version does not
+/// note the access.
+fn recalled(found: &Found) -> Option<Time> {
+    let archived = Time {
+        seconds: i64::try_from(found.archived?).ok()?,
+        nanos: 0,
+    };
+    Some(archived.max(found.times.accessed))
 }
 
 #[derive(Clone, Debug)]
@@ -64,48 +165,51 @@ impl Globs {
 
 impl Selection {
     pub(crate) fn new(flags: &SelectFlags) -> Result<Self, Error> {
-        let include = (!flags.include.is_empty())
-            .then(|| Globs::new(&flags.include))
-            .transpose()?;
-        let owners = flags.owner.iter().map(|owner| user_id(owner));
-        Ok(Self {
-            older_than: flags.older_than,
-            larger_than: flags.larger_than,
-            include,
-            exclude: Globs::new(&flags.exclude)?,
-            owners: owners.collect::<Result<_, _>>()?,
-        })
+        let mut all = Vec::new();
+        if !flags.include.is_empty() {
+            let globs = Globs::new(&flags.include)?;
+            all.push(Condition::Include(flags.include.clone(), globs));
+        }
+        if !flags.exclude.is_empty() {
+            let globs = Globs::new(&flags.exclude)?;
+            all.push(Condition::Exclude(flags.exclude.clone(), globs));
+        }
+        if !flags.owner.is_empty() {
+            let owners = flags.owner.iter().map(|owner| user_id(owner));
+            let owners = owners.collect::<Result<_, _>>()?;
+            all.push(Condition::Owner(flags.owner.clone(), owners));
+        }
+        all.push(Condition::LargerThan(flags.larger_than.max(1)));
+        all.push(Condition::OlderThan(flags.older_than));
+        all.extend(flags.unused_for.map(Condition::UnusedFor));
+        if !flags.min_residency.is_zero() {
+            all.push(Condition::MinResidency(flags.min_residency));
+        }
+        all.extend(flags.recalled_before.map(Condition::RecalledBefore));
+        Ok(Self(all))
     }
 
     /// Succeeds if the file is selected; the error is the reason if it is not.
     pub(crate) fn check(&self, found: &Found) -> Result<(), LeftOut> {
-        let wanted = self
-            .include
-            .as_ref()
-            .is_none_or(|globs| globs.matches(found))
-            && !self.exclude.matches(found)
-            && (self.owners.is_empty() || self.owners.contains(&found.uid));
-        if !wanted {
-            Err(LeftOut::NotSelected)
-        } else if found.size < self.larger_than.max(1) {
-            Err(LeftOut::Small)
-        } else if !is_older(found.seconds, found.nanos, self.older_than) {
-            Err(LeftOut::Fresh)
-        } else {
-            Ok(())
-        }
+        let unmet = self.0.iter().find(|condition| !condition.is_met(found));
+        unmet.map_or(Ok(()), |condition| Err(condition.left_out()))
     }
-}
 
-/// Whether a time is at least `age` ago. False for times in the future.
-pub(crate) fn is_older(seconds: i64, nanos: u32, age: Duration) -> bool {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
-    let then = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let age = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
-    now - then >= age
+    /// As [`check`](Self::check), for a file that was selected and may have been used since.
+    pub(crate) fn check_times(&self, times: &Times) -> Result<(), LeftOut> {
+        let unmet = self.0.iter().find(|condition| !condition.is_met_by(times));
+        unmet.map_or(Ok(()), |condition| Err(condition.left_out()))
+    }
+
+    /// Every condition, and whether the file meets it.
+    pub(crate) fn explain(&self, found: &Found) -> Vec<Explained> {
+        let explained = self.0.iter().map(|condition| Explained {
+            condition: condition.text(),
+            found: condition.found(found),
+            met: condition.is_met(found),
+        });
+        explained.collect()
+    }
 }
 
 /// Resolves a user name or number. Calls `id`, so that NSS sources such as LDAP are used.
@@ -123,9 +227,21 @@ fn user_id(owner: &str) -> Result<u32, Error> {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::time::SystemTime;
 
     use super::*;
     use crate::crawl::State;
+
+    const DAY: u64 = 86_400;
+
+    /// So many seconds ago.
+    fn before(seconds: u64) -> Time {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Time {
+            seconds: i64::try_from(now.unwrap().as_secs() - seconds).unwrap(),
+            nanos: 0,
+        }
+    }
 
     fn found(path: &str, size: u64) -> Found {
         Found {
@@ -133,21 +249,36 @@ mod tests {
             at: PathBuf::from(path),
             state: State::Local,
             size,
-            seconds: 1_000,
-            nanos: 0,
+            times: Times {
+                accessed: before(100 * DAY),
+                modified: before(100 * DAY),
+            },
+            archived: None,
             uid: 7,
             kept: false,
+        }
+    }
+
+    fn flags() -> SelectFlags {
+        SelectFlags {
+            older_than: Duration::from_secs(60),
+            unused_for: None,
+            min_residency: Duration::from_secs(7 * DAY),
+            recalled_before: None,
+            larger_than: 10,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            owner: Vec::new(),
         }
     }
 
     fn selection(include: &[&str], exclude: &[&str], owner: &[&str]) -> Selection {
         let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         Selection::new(&SelectFlags {
-            older_than: Duration::from_secs(60),
-            larger_than: 10,
             include: own(include),
             exclude: own(exclude),
             owner: own(owner),
+            ..flags()
         })
         .unwrap()
     }
@@ -158,8 +289,9 @@ mod tests {
         assert_eq!(all.check(&found("a", 10)), Ok(()));
         assert_eq!(all.check(&found("a", 9)), Err(LeftOut::Small));
         let mut young = found("a", 10);
-        young.seconds = i64::MAX / 2;
+        young.times.modified.seconds = i64::MAX / 2;
         assert_eq!(all.check(&young), Err(LeftOut::Fresh));
+        assert_eq!(all.check_times(&young.times), Err(LeftOut::Fresh));
         let some = selection(&["*.mov", "/video/**"], &["tmp*", "video/cut/*"], &["7"]);
         for (path, wanted) in [
             ("a/b.mov", true),
@@ -174,6 +306,79 @@ mod tests {
         }
         let others = selection(&[], &[], &["8"]);
         assert_eq!(others.check(&found("a", 10)), Err(LeftOut::NotSelected));
+    }
+
+    /// `recalled` and `archived`: days ago.
+    fn once_archived(recalled: u64, archived: u64) -> Found {
+        let mut file = found("a", 10);
+        file.times.accessed = before(recalled * DAY);
+        file.archived = Some(before(archived * DAY).seconds.cast_unsigned());
+        file
+    }
+
+    #[test]
+    fn a_recalled_file_stays_for_its_residency() {
+        let week = selection(&[], &[], &[]);
+        let back = once_archived;
+        assert_eq!(week.check(&back(6, 50)), Err(LeftOut::Recalled));
+        assert_eq!(week.check(&back(8, 50)), Ok(()));
+        // A client of an older version recalled it, and did not say so.
+        assert_eq!(week.check(&back(90, 6)), Err(LeftOut::Recalled));
+        let none = SelectFlags {
+            min_residency: Duration::ZERO,
+            ..flags()
+        };
+        let none = Selection::new(&none).unwrap();
+        assert_eq!(none.check(&back(0, 50)), Ok(()));
+        let again = SelectFlags {
+            min_residency: Duration::ZERO,
+            recalled_before: Some(Duration::from_secs(3 * DAY)),
+            ..flags()
+        };
+        let again = Selection::new(&again).unwrap();
+        assert_eq!(again.check(&back(4, 50)), Ok(()));
+        assert_eq!(again.check(&back(2, 50)), Err(LeftOut::Recalled));
+        assert_eq!(again.check(&found("a", 10)), Err(LeftOut::Recalled));
+    }
+
+    #[test]
+    fn a_file_in_use_stays() {
+        let unused = SelectFlags {
+            unused_for: Some(Duration::from_secs(10 * DAY)),
+            ..flags()
+        };
+        let unused = Selection::new(&unused).unwrap();
+        let mut file = found("a", 10);
+        assert_eq!(unused.check(&file), Ok(()));
+        file.times.accessed = before(9 * DAY);
+        assert_eq!(unused.check(&file), Err(LeftOut::Used));
+        assert_eq!(unused.check_times(&file.times), Err(LeftOut::Used));
+        // Modified later than read.
+        file.times.accessed = before(100 * DAY);
+        file.times.modified = before(9 * DAY);
+        assert_eq!(unused.check(&file), Err(LeftOut::Used));
+    }
+
+    #[test]
+    fn each_condition_is_explained() {
+        let rule = selection(&["*.mov"], &[], &[]);
+        let explained = rule.explain(&once_archived(2, 50));
+        let lines: Vec<_> = explained
+            .iter()
+            .map(|line| (line.condition.as_str(), line.met))
+            .collect();
+        let expected = [
+            ("include *.mov", false),
+            ("larger-than 10 B", true),
+            ("older-than 1m", true),
+            ("min-residency 7d", false),
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(explained[0].found, "/a");
+        assert!(
+            explained[3].found.starts_with("recalled 2d"),
+            "{explained:?}"
+        );
     }
 
     #[test]

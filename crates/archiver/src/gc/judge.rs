@@ -6,13 +6,14 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes};
 use cloudsync_format::xattr as names;
 use cloudsync_store::{Archive, StoreError};
 
 use super::references::named;
 use crate::archive::seen;
-use crate::crawl::select::is_older;
+use crate::crawl::times::is_older;
 use crate::crawl::{is_gone, marks, text as name};
 use crate::outage::{Outage, Trouble};
 use crate::volume::mount::Mount;
@@ -98,8 +99,11 @@ impl<'a> Judge<'a> {
     }
 
     fn unless_touched(&self, data: &Metadata, verdict: Verdict) -> Verdict {
-        let nanos = u32::try_from(data.ctime_nsec()).unwrap_or(0);
-        if is_older(data.ctime(), nanos, self.touched) {
+        let changed = Time {
+            seconds: data.ctime(),
+            nanos: u32::try_from(data.ctime_nsec()).unwrap_or(0),
+        };
+        if is_older(changed, self.touched) {
             verdict
         } else {
             Verdict::Keep

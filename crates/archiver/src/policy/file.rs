@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloudsync_format::settings;
 use serde::Deserialize;
 
-use crate::cli::{KeyLayout, Order, PaceFlags, SelectFlags, StoreFlags, values};
+use crate::cli::{KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, values};
 use crate::exit::Error;
 
 /// A validated policy.
@@ -86,6 +86,7 @@ enum RawLayout {
 enum RawOrder {
     Oldest,
     Found,
+    Benefit,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +95,9 @@ struct RawRule {
     name: String,
     targets: Vec<PathBuf>,
     older_than: String,
+    unused_for: Option<String>,
+    min_residency: Option<String>,
+    recalled_before: Option<String>,
     larger_than: Option<String>,
     #[serde(default)]
     include: Vec<String>,
@@ -153,6 +157,7 @@ impl RawRule {
             Some(Jobs::Word(word)) => values::jobs(word),
         };
         let jobs = jobs.map_err(|expected| format!("limits: jobs: {expected}"))?;
+        let optional = |name, text: Option<String>| text.map(|text| time(name, &text)).transpose();
         let percent = |name, text: Option<String>| {
             let parsed = text.map(|text| values::percent(&text)).transpose();
             parsed.map_err(|expected| format!("{name}: {expected}"))
@@ -172,6 +177,10 @@ impl RawRule {
             start_below_free: percent("start-below-free", self.start_below_free)?,
             select: SelectFlags {
                 older_than: time("older-than", &self.older_than)?,
+                unused_for: optional("unused-for", self.unused_for)?,
+                min_residency: optional("min-residency", self.min_residency)?
+                    .unwrap_or(MIN_RESIDENCY),
+                recalled_before: optional("recalled-before", self.recalled_before)?,
                 larger_than: match &self.larger_than {
                     Some(text) => bytes("larger-than", text)?,
                     None => 1,
@@ -194,6 +203,7 @@ impl RawRule {
                 stop_after: limits.stop_after.unwrap_or(100),
                 order: match self.order {
                     Some(RawOrder::Found) => Order::Found,
+                    Some(RawOrder::Benefit) => Order::Benefit,
                     Some(RawOrder::Oldest) | None => Order::Oldest,
                 },
             },

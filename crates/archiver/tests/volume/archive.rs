@@ -8,7 +8,7 @@ use cloudsync_lab::{Layout, until};
 
 use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
-const NOW: [&str; 3] = ["archive", "--older-than=0s", "--json"];
+const NOW: [&str; 4] = ["archive", "--older-than=0s", "--min-residency=0s", "--json"];
 
 fn archive<'a>(more: &[&'a str]) -> Vec<&'a str> {
     NOW.into_iter().chain(more.iter().copied()).collect()

@@ -16,6 +16,7 @@ mod metrics;
 mod moved;
 mod policy;
 mod prove;
+mod residency;
 mod restore;
 mod round_trip;
 mod scene;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Tests of `run` with a policy file, of locks, and of usage errors.
 
-use std::fs;
+use std::fs::{self, File, FileTimes};
+use std::time::{Duration, SystemTime};
 
 use crate::scene::{Scene, lab, pattern};
 
@@ -59,7 +60,7 @@ fn only_one_run_per_brick() {
     ];
     let mut first = scene.start(&args);
     let cold = || (0..40).any(|n| scene.is_cold(&format!("f{n}")));
-    let patience = std::time::Duration::from_secs(30);
+    let patience = Duration::from_secs(30);
     cloudsync_lab::until(patience, "the first file", || cold().then_some(())).unwrap();
     let output = scene.cloudsync(&["archive", "--older-than=0s", &brick]);
     assert_eq!(output.code(), Some(5), "{output}");
@@ -123,4 +124,47 @@ fn usage_errors_have_their_exit_codes() {
     let page = fs::read_to_string(lab().outer(pages).join("cloudsync-archive.1")).unwrap();
     assert!(page.contains("free\\-until"), "{page}");
     assert!(scene.done(&["completions", "bash"]).contains("cloudsync"));
+}
+
+/// A large young file frees more than small old ones: size x age.
+#[test]
+fn what_saves_most_is_archived_first() {
+    let scene = Scene::new("benefit");
+    let day = Duration::from_secs(86_400);
+    for (name, size, age) in [
+        ("old-and-small", 1000, 300),
+        ("young-and-large", 3 << 20, 2),
+        ("old-and-large", 1 << 20, 30),
+        ("of-today", 8 << 20, 0),
+    ] {
+        scene.write(name, &pattern(1, size));
+        let path = scene.path(name);
+        let then = SystemTime::now() - day * age;
+        scene.within("set the times", move || {
+            let times = FileTimes::new().set_modified(then).set_accessed(then);
+            let file = File::options().write(true).open(path);
+            file.and_then(|file| file.set_times(times)).unwrap();
+        });
+    }
+    let first = |order: &str| {
+        let mut left = vec![
+            "of-today",
+            "old-and-large",
+            "old-and-small",
+            "young-and-large",
+        ];
+        let args = ["archive", "--dry-run", "--older-than=1d", order];
+        let text = scene.done(&[&args[..], &[&scene.brick(0)]].concat());
+        left.retain(|name| text.contains(name));
+        left.sort_by_key(|name| text.find(name));
+        left
+    };
+    assert_eq!(
+        first("--order=benefit"),
+        ["old-and-large", "young-and-large", "old-and-small"]
+    );
+    assert_eq!(
+        first("--order=oldest"),
+        ["old-and-small", "old-and-large", "young-and-large"]
+    );
 }

@@ -11,8 +11,14 @@ use cloudsync_lab::{Layout, until};
 
 use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
-fn archive(target: &str) -> [&str; 4] {
-    ["archive", "--older-than=0s", "--json", target]
+fn archive(target: &str) -> [&str; 5] {
+    [
+        "archive",
+        "--older-than=0s",
+        "--min-residency=0s",
+        "--json",
+        target,
+    ]
 }
 
 /// Those of the first `count` files whose brick file has that mark.
@@ -52,6 +58,7 @@ fn kills_corrupt_nothing_and_cause_no_second_upload() {
         let args = [
             "archive",
             "--older-than=0s",
+            "--min-residency=0s",
             "--jobs=4",
             "--files-per-second=10",
             "--order=found",

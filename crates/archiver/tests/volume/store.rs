@@ -13,8 +13,14 @@ use cloudsync_lab::{ADDRESS, Relay, until};
 
 use crate::scene::{PATIENCE, Scene, lab, number, pattern};
 
-fn archive(target: &str) -> [&str; 4] {
-    ["archive", "--older-than=0s", "--json", target]
+fn archive(target: &str) -> [&str; 5] {
+    [
+        "archive",
+        "--older-than=0s",
+        "--min-residency=0s",
+        "--json",
+        target,
+    ]
 }
 
 fn files(scene: &Scene, count: u64, size: usize) {

@@ -15,8 +15,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::scene::{PATIENCE, Scene, number, pattern};
 use crate::store::relay_to_store;
 
-fn archive(target: &str) -> [&str; 4] {
-    ["archive", "--older-than=0s", "--json", target]
+fn archive(target: &str) -> [&str; 5] {
+    [
+        "archive",
+        "--older-than=0s",
+        "--min-residency=0s",
+        "--json",
+        target,
+    ]
 }
 
 /// A file that a writer changes: its content and all earlier versions, to explain a lost byte.
@@ -212,7 +218,8 @@ fn in_place_change_between_attempts_is_not_lost() {
         }
     });
     let hostname = format!("--hostname={hostname}");
-    let mut run = scene.start(&["archive", "--older-than=0s", &hostname, &brick]);
+    let [a, b, c, d, brick] = archive(&brick);
+    let mut run = scene.start(&[a, b, c, d, &hostname, brick]);
     reached.recv_timeout(PATIENCE).unwrap();
     change(&scene, 3);
     go.send(()).unwrap();

@@ -41,7 +41,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cloudsync_format::checksum::Checksum;
 use cloudsync_format::claim::Claim;
@@ -241,6 +241,8 @@ fn make_cold<F: BrickFile>(
     object: &Object,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
     let mut record = Record {
         gfid: gfid.to_string(),
         size: attributes.size(),
@@ -279,7 +281,11 @@ fn make_cold<F: BrickFile>(
         }
         recorded => recorded?,
     }
-    held.set(fd, "set cs.remote", &[(xattr::REMOTE, &object.key)])?;
+    let cold = [
+        (xattr::REMOTE, object.key.as_str()),
+        (xattr::ARCHIVED, &now.as_secs().to_string()),
+    ];
+    held.set(fd, "set cs.remote", &cold)?;
     held.empty(fd)?;
     let after = held.file.status()?;
     if after.on_bricks != 0 {
@@ -308,7 +314,7 @@ fn undo<F: BrickFile>(held: Held<'_, F>, fd: &F::Fd, before: &F::Attributes) {
         }
         // cs.remote first: the other marks are harmless on a local file.
         held.remove(fd, "undo", xattr::REMOTE)?;
-        for name in xattr::LEFT_OVERS {
+        for name in xattr::LEFT_OVERS.iter().chain(&[xattr::ARCHIVED]) {
             held.remove(fd, "undo", name)?;
         }
         held.remove(fd, "undo", xattr::DOWNLOADING)

@@ -195,7 +195,11 @@ fn commit<F: BrickFile>(
                     known = disconnects;
                 }
             }
-            Step::Times if moved_mtime => held.set_times(fd, &status.attributes)?,
+            Step::Times if moved_mtime => {
+                let mut times = status.attributes;
+                times.access();
+                held.set_times(fd, &times)?;
+            }
             Step::Times => {}
             Step::Truncate => {
                 held.check()?;

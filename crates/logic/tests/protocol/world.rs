@@ -56,6 +56,7 @@ impl status::Attributes for Attributes {
     fn show_cold(&mut self, size: u64) {
         self.size = size;
     }
+    fn access(&mut self) {}
 }
 
 /// A state of the file that an application may read.

@@ -39,6 +39,7 @@ impl Attributes for Plain {
         EPOCH
     }
     fn show_cold(&mut self, _: u64) {}
+    fn access(&mut self) {}
 }
 
 fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<Plain> {

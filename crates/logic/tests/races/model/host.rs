@@ -91,6 +91,8 @@ impl status::Attributes for Attributes {
     fn show_cold(&mut self, size: u64) {
         self.0 = size;
     }
+
+    fn access(&mut self) {}
 }
 
 /// Memory.
