@@ -191,7 +191,7 @@ impl Child {
         {
             let mut other = ptr::null_mut();
             // SAFETY: as above.
-            result = unsafe {
+            let again = unsafe {
                 sys::syncop_fstat(
                     self.as_ptr(),
                     fd.as_ptr(),
@@ -201,7 +201,14 @@ impl Child {
                 )
             };
             // SAFETY: as above.
-            answer = unsafe { Dict::from_raw(other) };
+            let other = unsafe { Dict::from_raw(other) };
+            // The descriptor may not be open on the bricks: open-behind opens late, and if another client has removed the
+            // file, never. Then the kernel must look the file up again.
+            if matches!(-again, libc::EBADF | libc::EBADFD) {
+                result = -libc::ESTALE;
+            } else {
+                (result, answer) = (again, other);
+            }
         }
         brick("stat", result)?;
         Ok((attributes, answer))
