@@ -7,7 +7,7 @@ use std::thread;
 
 use cloudsync_lab::Backing;
 
-use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, errno, fill, pattern};
 
 #[test]
 fn a_missing_object_fails_only_reads_of_its_file() {
@@ -160,7 +160,7 @@ fn a_failed_recall_does_not_change_the_mtime() {
         scene.archive(name);
     }
     scene.bucket.delete("lost").unwrap();
-    scene.write("filler", &pattern(8, 40 << 20));
+    fill(scene.mount(), 40 << 20);
     let times = |scene: &Scene| {
         ["too-big", "lost"].map(|name| (scene.stat(name).mtime(), scene.stat(name).mtime_nsec()))
     };
@@ -190,7 +190,7 @@ fn a_full_brick_fails_writes_but_not_reads_of_a_cold_file() {
     let bytes = pattern(7, 20 << 20);
     scene.write("file", &bytes);
     scene.archive("file");
-    scene.write("filler", &pattern(8, 30 << 20));
+    fill(scene.mount(), 30 << 20);
     scene.remount();
     assert_same(&scene.read("file").unwrap(), &bytes, "on a full brick");
     assert_eq!(errno(touch(&scene, "file")), libc::ENOSPC);

@@ -18,6 +18,10 @@ use cloudsync_lab::{
 
 pub(crate) use cloudsync_store_conformance::pattern;
 
+/// For a mount on which more than 32 readers wait: by default the kernel passes on 64 reads at once, among them those that
+/// it does ahead, and the others wait in the kernel, even those of `.meta`.
+pub(crate) const LONG_QUEUE: &str = "--background-qlen=1024";
+
 /// Longer than anything takes on a slow machine; a hang fails the test with the client's log and frames.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -107,8 +111,13 @@ impl Scene {
 
     /// Starts a new client, without cached data.
     pub(crate) fn remount(&mut self) {
+        self.remount_with(&MountOptions::default());
+    }
+
+    /// As [`Scene::remount`], with other options.
+    pub(crate) fn remount_with(&mut self, options: &MountOptions) {
         self.mount.take().unwrap().unmount().unwrap();
-        self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());
+        self.mount = Some(self.volume.mount(options).unwrap());
     }
 
     /// Kills the client and starts a new one.
@@ -298,6 +307,18 @@ pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
         idle.iter().all(|line| last.contains(line)).then_some(())
     })
     .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
+}
+
+/// Writes `filler`, which takes that much of the bricks' space. It is on them when this returns: write-behind may answer
+/// earlier.
+pub(crate) fn fill(mount: &Mount, bytes: usize) {
+    let path = mount.path().join("filler");
+    let write = move || {
+        let mut file = File::create(path)?;
+        file.write_all(&pattern(8, bytes))?;
+        file.sync_all()
+    };
+    mount.within(PATIENCE, "fill the bricks", write).unwrap();
 }
 
 /// Closes a file. A failed write may be reported only here, and dropping a file ignores that.

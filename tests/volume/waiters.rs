@@ -8,7 +8,8 @@ use std::{fs, io};
 use crate::calls::{call, words};
 use crate::gate::{BURST, Gate};
 use crate::meanwhile::{await_first_bytes, held};
-use crate::scene::{Scene, assert_same, errno, pattern};
+use crate::scene::{LONG_QUEUE, PATIENCE, Scene, assert_same, errno, pattern};
+use cloudsync_lab::{Backing, MountOptions, until};
 
 const LENGTH: usize = BURST + (1 << 20);
 
@@ -233,4 +234,37 @@ fn queries_commands_and_renames_do_not_wait_for_recalls() {
     gate.open();
     // The kernel may have retried.
     let _ = scene.within("the read", move || reader.join().unwrap());
+}
+
+/// With a short queue in the kernel, the waiting readers would take all of it.
+#[test]
+fn a_hundred_waiting_readers_do_not_hold_up_reads_of_a_local_file() {
+    const READERS: usize = 100;
+    let gate = Gate::new();
+    let host = ("features.s3plugin-hostname", gate.url());
+    let mut scene = Scene::with("many-readers", &[host], Backing::Ram);
+    let bytes = pattern(2, 1 << 20);
+    let name = |number: usize| format!("cold-{number}");
+    (0..READERS).for_each(|number| scene.write(&name(number), &bytes));
+    scene.write("local", &bytes);
+    (0..READERS).for_each(|number| scene.archive(&name(number)));
+    scene.remount_with(&MountOptions::default().arg(LONG_QUEUE));
+    gate.silence();
+    let readers: Vec<_> = (0..READERS)
+        .map(|number| {
+            let path = scene.path(&name(number));
+            thread::spawn(move || fs::read(path))
+        })
+        .collect();
+    let jobs = format!("jobs = {READERS}");
+    until(PATIENCE, "waiting readers", || {
+        let text = scene.mount().meta(&scene.private()).ok()?;
+        text.lines().any(|line| line == jobs).then_some(())
+    })
+    .unwrap();
+    assert_same(&scene.read("local").unwrap(), &bytes, "local");
+    gate.open();
+    for reader in readers {
+        assert_same(&reader.join().unwrap().unwrap(), &bytes, "cold");
+    }
 }

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Instant;
 
 use cloudsync_format::claim::Claim;
-use cloudsync_lab::{Backing, Outcome, until};
+use cloudsync_lab::{Backing, MountOptions, Outcome, until};
 
 use crate::gate::Gate;
-use crate::scene::{PATIENCE, Scene, assert_same, claim, lab, pattern};
+use crate::scene::{LONG_QUEUE, PATIENCE, Scene, assert_same, claim, lab, pattern};
 
 const FILES: usize = 50;
 /// More than the gate passes in its first burst; the rest would take minutes.
@@ -44,7 +44,7 @@ fn archive(scene: &mut Scene) {
         };
         scene.complete(&name, &keyed.to_string()).unwrap();
     }
-    scene.remount();
+    scene.remount_with(&MountOptions::default().arg(LONG_QUEUE));
 }
 
 fn during_recalls(scene: &mut Scene, gate: &Gate, what: &str, end: impl FnOnce(&Scene)) {

@@ -9,7 +9,7 @@ use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Backing, MountOptions, until};
 
 use super::{Shelf, lab, plugin_folder};
-use crate::scene::{PATIENCE, assert_same, claim, errno, pattern};
+use crate::scene::{PATIENCE, assert_same, claim, errno, fill, pattern};
 
 const STORE_ID: (&str, &str) = ("features.cloudsync-store-id", "path=%");
 const BUCKET: (&str, &str) = ("features.s3plugin-bucketid", "%");
@@ -139,7 +139,7 @@ fn a_full_brick_is_detected_for_a_plugin_that_ignores_it() {
     let mut shelf = Shelf::on("stock", &[BUCKET], Backing::Sized(48 << 20));
     shelf.write("file", &pattern(6, 20 << 20));
     shelf.archive("file", "");
-    shelf.write("filler", &pattern(7, 30 << 20));
+    fill(shelf.mount(), 30 << 20);
     shelf.remount();
     assert_eq!(errno(shelf.read("file")), libc::ENOSPC);
     assert!(shelf.is_cold("file"));

@@ -2,6 +2,10 @@
 //! Checks the clients of a volume that are mounted on this node: whether they have the translator, this version of it, and
 //! a store.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use cloudsync_format::command::METRICS;
 
 use super::Findings;
@@ -23,7 +27,27 @@ pub(super) fn check(volume: &Volume, findings: &mut Findings<'_>) {
             },
             Err(error) => findings.problem(&check, &error.to_string()),
         }
+        if let Some(reads) = reads_at_once(&mount).filter(|reads| *reads < FEW_READS) {
+            findings.note(
+                &check,
+                &format!(
+                    "the kernel passes on {reads} reads at once: when so many wait for the store, those of other files wait, \
+                     too. Mount with -o background-qlen=1024"
+                ),
+            );
+        }
     }
+}
+
+/// GlusterFS's default is 64, and a reader has two: one is of what the kernel reads ahead.
+const FEW_READS: u32 = 256;
+
+/// How many reads of a mount the kernel passes on to its client before they are answered; `None` if it does not say.
+fn reads_at_once(mount: &Path) -> Option<u32> {
+    let device = mount.metadata().ok()?.dev();
+    // The kernel's name of a connection is its device (Documentation/filesystems/fuse).
+    let place = format!("/sys/fs/fuse/connections/{device}/max_background");
+    fs::read_to_string(place).ok()?.trim().parse().ok()
 }
 
 /// What is wrong with a client, according to its metrics.
