@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Ordinary programs working on cold files: some on a mount, and servers that use libgfapi.
 
-mod daemon;
 mod ganesha;
 mod local;
 mod qemu;

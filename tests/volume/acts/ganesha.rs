@@ -3,16 +3,15 @@
 
 use std::fs;
 
-use cloudsync_lab::{ADDRESS, Backing};
+use cloudsync_lab::{ADDRESS, Backing, Server};
 
-use super::daemon::Daemon;
 use super::{fails, has_program, lose_all_objects, succeeds};
 use crate::scene::{Scene, assert_same, lab, pattern};
 
 const PORT: u16 = 20_490;
 
 /// Starts ganesha.nfsd for the volume, with NFSv4 only, which needs no rpcbind.
-fn serve(scene: &Scene) -> Daemon {
+fn serve(scene: &Scene) -> Server {
     let home = lab().scratch(&format!("ganesha-{}", scene.volume.name()));
     let outer = lab().outer(&home);
     fs::create_dir_all(outer.join("recovery")).unwrap();
@@ -39,7 +38,7 @@ fn serve(scene: &Scene) -> Daemon {
     fs::write(outer.join("ganesha.conf"), config).unwrap();
     let command =
         format!("ganesha.nfsd -F -L STDERR -N NIV_EVENT -f {home}/ganesha.conf -p {home}/pid");
-    Daemon::start(&format!("ganesha-{volume}"), &command, PORT)
+    Server::start(lab(), &format!("ganesha-{volume}"), &command, PORT)
         .unwrap_or_else(|why| panic!("ganesha.nfsd does not start: {why}"))
 }
 
@@ -77,7 +76,7 @@ fn ganesha_serves_cold_files() {
     );
     assert_same(&fs::read(scratch.join("read")).unwrap(), &bytes, "read");
     // nfs-cat does not print the server's error, but the server does.
-    let read_fails = |server: &Daemon, error: &str| {
+    let read_fails = |server: &Server, error: &str| {
         fails(&scene, &format!("nfs-cat {} >$scratch/lost", url("lost")));
         let printed = server.printed();
         let mut lines = printed.lines().rev();

@@ -4,14 +4,13 @@
 use std::fs;
 use std::thread;
 
-use cloudsync_lab::{ADDRESS, Backing, until};
+use cloudsync_lab::{ADDRESS, Backing, Server, until};
 
-use super::daemon::Daemon;
 use super::{has_program, lose_all_objects, shell, succeeds};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
 /// Starts smbd for the volume, with all its state in a directory of its own.
-fn serve(scene: &Scene, port: u16) -> Daemon {
+fn serve(scene: &Scene, port: u16) -> Server {
     let home = lab().scratch(&format!("samba-{}", scene.volume.name()));
     let outer = lab().outer(&home);
     let folders = [
@@ -62,7 +61,8 @@ fn serve(scene: &Scene, port: u16) -> Daemon {
     fs::write(outer.join("smb.conf"), config).unwrap();
     let command = format!("smbd -F --no-process-group --debug-stdout -s {home}/smb.conf");
     let name = format!("smbd-{}", scene.volume.name());
-    Daemon::start(&name, &command, port).unwrap_or_else(|why| panic!("smbd does not start: {why}"))
+    Server::start(lab(), &name, &command, port)
+        .unwrap_or_else(|why| panic!("smbd does not start: {why}"))
 }
 
 #[test]
