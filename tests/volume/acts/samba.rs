@@ -4,65 +4,14 @@
 use std::fs;
 use std::thread;
 
-use cloudsync_lab::{ADDRESS, Backing, Server, until};
+use cloudsync_lab::{ADDRESS, Backing, Samba, until};
 
 use super::{has_program, lose_all_objects, shell, succeeds};
 use crate::scene::{PATIENCE, Scene, assert_same, lab, pattern};
 
-/// Starts smbd for the volume, with all its state in a directory of its own.
-fn serve(scene: &Scene, port: u16) -> Server {
-    let home = lab().scratch(&format!("samba-{}", scene.volume.name()));
-    let outer = lab().outer(&home);
-    let folders = [
-        "private",
-        "lock",
-        "state",
-        "cache",
-        "pid",
-        "ncalrpc",
-        "usershare",
-    ];
-    for folder in folders {
-        fs::create_dir_all(outer.join(folder)).unwrap();
-    }
-    let home = home.display();
-    let config = format!(
-        "[global]
-             server role = standalone server
-             smb ports = {port}
-             interfaces = {ADDRESS}/24
-             bind interfaces only = yes
-             private dir = {home}/private
-             lock directory = {home}/lock
-             state directory = {home}/state
-             cache directory = {home}/cache
-             pid directory = {home}/pid
-             ncalrpc dir = {home}/ncalrpc
-             usershare max shares = 0
-             disable netbios = yes
-             load printers = no
-             printcap name = /dev/null
-             disable spoolss = yes
-             map to guest = Bad User
-             guest account = root
-         [share]
-             path = /
-             vfs objects = glusterfs
-             glusterfs:volume = {volume}
-             glusterfs:volfile_server = {ADDRESS}
-             glusterfs:logfile = {home}/client.log
-             glusterfs:loglevel = 7
-             kernel share modes = no
-             guest ok = yes
-             force user = root
-             read only = no\n",
-        volume = scene.volume.name()
-    );
-    fs::write(outer.join("smb.conf"), config).unwrap();
-    let command = format!("smbd -F --no-process-group --debug-stdout -s {home}/smb.conf");
-    let name = format!("smbd-{}", scene.volume.name());
-    Server::start(lab(), &name, &command, port)
-        .unwrap_or_else(|why| panic!("smbd does not start: {why}"))
+fn serve(scene: &Scene, port: u16) -> Samba {
+    let started = Samba::start(lab(), &scene.volume, port, &[]);
+    started.unwrap_or_else(|why| panic!("smbd does not start: {why}"))
 }
 
 #[test]
