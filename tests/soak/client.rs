@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What an application does with files, by a FUSE mount or a program that uses libgfapi. Every operation opens the file
+//! What an application does with files, by a FUSE mount or a program without one. Every operation opens the file
 //! anew, as most programs do, and every change ends with fsync: only then has it happened.
 
 use std::fs::{self, File};

@@ -12,7 +12,8 @@ use crate::checks::Checks;
 use crate::client::{Client, Pages, Slot};
 use crate::day::{Day, Kind};
 use crate::metrics::Metrics;
-use crate::native::{NAME, Native};
+use crate::native::NAME;
+use crate::program::Program;
 use crate::random::Random;
 use crate::sampler::Source;
 use crate::stage::Stage;
@@ -98,7 +99,7 @@ impl Evening<'_> {
     }
 
     /// Each client reads its share, and counts what it recalls.
-    pub(crate) fn read_shares(&mut self, native: &mut Native, program: &Source) {
+    pub(crate) fn read_shares(&mut self, program: &mut Program, source: &Source) {
         let mut wrong = Vec::new();
         let mut found = Vec::new();
         let stage = self.stage;
@@ -113,7 +114,7 @@ impl Evening<'_> {
             let source = Source::Mount(slot.clone());
             share(at, slot.name, &mut slot.application(), &source);
         }
-        share(2, NAME, native, program);
+        share(2, NAME, program, source);
         self.checks
             .none("each_recall_is_counted_once", &wrong, found.join("\n"));
     }

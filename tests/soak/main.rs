@@ -24,6 +24,7 @@ mod files;
 mod flat;
 mod metrics;
 mod native;
+mod program;
 mod random;
 mod report;
 mod review;
@@ -94,15 +95,17 @@ fn run() -> Answer<bool> {
         settings.length.as_secs_f64() / 60.0
     );
     let stage = Arc::new(Stage::new(&settings)?);
-    let mut native = Native::start(&stage.lab, &stage.volume)?;
+    let Native {
+        mut program,
+        source,
+        log,
+    } = native::start(&stage.lab, &stage.volume)?;
     let day = Arc::new(Day::new(Files::new(seed, settings.files())));
     let archiver = Arc::new(Archiver::new(&stage.lab, &stage.volume)?);
     create(&stage, &day)?;
-    let program = Source::Program(native.pid(), native.metrics());
-    let log = native.log();
     let clients = stage.clients.each_ref();
     let [first, second] = clients.map(|slot| (slot.name, Source::Mount(slot.clone())));
-    let sources = [first, second, (NAME, program.clone())];
+    let sources = [first, second, (NAME, source.clone())];
     let watched = sources.map(|(name, source)| Watched::start(name, source, &day));
 
     let events = spawn_events(&stage, &day, &settings);
@@ -114,7 +117,7 @@ fn run() -> Answer<bool> {
             applications.push(spawn(&day, name, slot.application(), random));
         }
     }
-    let api = spawn(&day, NAME.to_owned(), native, Random::new(seed, 40));
+    let api = spawn(&day, NAME.to_owned(), program, Random::new(seed, 40));
     let administrator = {
         let (archiver, day) = (Arc::clone(&archiver), Arc::clone(&day));
         thread::spawn(move || archiver.run(&day, &mut Random::new(seed, 50)))
@@ -145,12 +148,12 @@ fn run() -> Answer<bool> {
             .collect();
         evening.rest(&clients);
         evening.archive();
-        evening.read_shares(&mut api, &program);
+        evening.read_shares(&mut api, &source);
         evening.read_all();
         evening.faults();
         review::lives(&stage, &watched, &mut checks);
-        native = api;
-        let ends = native.end(&stage.lab).then(|| "closed".to_owned());
+        program = api;
+        let ends = program.end(&stage.lab).then(|| "closed".to_owned());
         checks.add(
             "the_gfapi_program_ends",
             ends.ok_or_else(|| "killed".to_owned()),

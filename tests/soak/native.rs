@@ -1,203 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The application that uses libgfapi: a C program that runs all the time, and gets its operations through a pipe.
+//! The application that uses libgfapi.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use cloudsync_lab::{ADDRESS, Lab, Volume, until};
+use cloudsync_lab::{ADDRESS, Lab, Volume};
 
 use crate::Answer;
-use crate::client::Client;
-
-/// No operation takes longer, whatever is wrong.
-const LONGEST: Duration = Duration::from_secs(240);
+use crate::program::Program;
+use crate::sampler::Source;
 
 /// Its name in reports.
 pub(crate) const NAME: &str = "gfapi";
 
-/// The running program.
+/// The running program, and where one can look at it.
 #[derive(Debug)]
 pub(crate) struct Native {
-    child: Child,
-    input: Option<ChildStdin>,
-    answers: Receiver<io::Result<Vec<u8>>>,
-    /// Outside and inside of the lab.
-    pid: u32,
-    inner: u32,
-    /// Its log and its metrics, as this process sees them.
-    log: PathBuf,
-    metrics: PathBuf,
+    pub(crate) program: Program,
+    pub(crate) source: Source,
+    /// Its log, as this process sees it.
+    pub(crate) log: PathBuf,
 }
 
-impl Native {
-    /// Compiles and starts it.
-    pub(crate) fn start(lab: &Lab, volume: &Volume) -> Answer<Self> {
-        let program = lab.scratch("native");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/soak/native.c");
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror", "-o"])
-            .arg(lab.outer(&program))
-            .arg(source)
-            .args(["-lgfapi", "-lpthread"]);
-        if !compiler.status()?.success() {
-            return Err(format!("{compiler:?}").into());
-        }
-        let (log, metrics) = (lab.scratch("log/native.log"), lab.scratch("native.metrics"));
-        let mut child = lab
-            .command(&program)
-            .args([volume.name(), ADDRESS])
-            .args([&log, &metrics])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let input = child.stdin.take();
-        let output = child.stdout.take().ok_or("no output")?;
-        let mut output = BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line)?;
-        let inner = line.trim().parse()?;
-        let pid = until(Duration::from_secs(60), "the program's process", || {
-            lab.processes()
-                .into_iter()
-                .find(|pid| inner_pid(*pid) == Some(inner))
-        })?;
-        let (send, answers) = channel();
-        // It ends with the program's output.
-        thread::spawn(move || {
-            while let Some(answer) = answer(&mut output) {
-                if send.send(answer).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            child,
-            input,
-            answers,
-            pid,
-            inner,
-            log: lab.outer(log),
-            metrics: lab.outer(metrics),
-        })
-    }
-
-    pub(crate) const fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
-        self.log.clone()
-    }
-
-    /// The file with its metrics, which is a second old.
-    pub(crate) fn metrics(&self) -> PathBuf {
-        self.metrics.clone()
-    }
-
-    fn ask(
-        &mut self,
-        command: &str,
-        path: &str,
-        numbers: (u64, u64),
-        bytes: &[u8],
-    ) -> io::Result<Vec<u8>> {
-        let gone = || io::Error::new(ErrorKind::BrokenPipe, "the program has ended");
-        let input = self.input.as_mut().ok_or_else(gone)?;
-        writeln!(input, "{command} /{path} {} {}", numbers.0, numbers.1)?;
-        input.write_all(bytes)?;
-        input.flush()?;
-        match self.answers.recv_timeout(LONGEST) {
-            Ok(answer) => answer,
-            Err(error) => {
-                // Whatever it answers later would be taken for the next answer.
-                self.input = None;
-                Err(io::Error::new(ErrorKind::TimedOut, error))
-            }
-        }
-    }
-
-    /// Lets it close the volume and end. False if it does not end well in time.
-    pub(crate) fn end(&mut self, lab: &Lab) -> bool {
-        self.input = None;
-        let ended = until(Duration::from_secs(90), "the program's end", || {
-            self.child.try_wait().ok().flatten()
-        });
-        if ended.is_err() {
-            let _killed = lab.run("kill", ["-9", &self.inner.to_string()]);
-            let _reaped = self.child.wait();
-        }
-        // GlusterFS itself sometimes crashes there (docs/RELIABILITY.md), so its exit code is not looked at.
-        ended.is_ok()
-    }
-}
-
-/// The next answer; `None` at the end of the output.
-fn answer(output: &mut impl BufRead) -> Option<io::Result<Vec<u8>>> {
-    let mut line = String::new();
-    if output.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let words: Vec<_> = line.split_whitespace().collect();
-    let [kind, number, length] = words[..] else {
-        return Some(Err(io::Error::other(line)));
-    };
-    let mut bytes = vec![0; length.parse().ok()?];
-    output.read_exact(&mut bytes).ok()?;
-    if kind == "ok" {
-        return Some(Ok(bytes));
-    }
-    Some(Err(io::Error::from_raw_os_error(number.parse().ok()?)))
-}
-
-/// The id of a process in the innermost namespace.
-fn inner_pid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_whitespace().last()?.parse().ok()
-}
-
-impl Client for Native {
-    fn read(&mut self, path: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        self.ask("read", path, (offset, length), &[])
-    }
-
-    fn write(&mut self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.ask("write", path, (offset, bytes.len() as u64), bytes)
-            .map(drop)
-    }
-
-    fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.ask("append", path, (0, bytes.len() as u64), bytes)
-            .map(drop)
-    }
-
-    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.ask("replace", path, (0, bytes.len() as u64), bytes)
-            .map(drop)
-    }
-
-    fn truncate(&mut self, path: &str, size: u64) -> io::Result<()> {
-        self.ask("truncate", path, (size, 0), &[]).map(drop)
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let to = format!("/{to}\n");
-        self.ask("rename", from, (0, 0), to.as_bytes()).map(drop)
-    }
-
-    fn remove(&mut self, path: &str) -> io::Result<()> {
-        self.ask("remove", path, (0, 0), &[]).map(drop)
-    }
-
-    fn was_killed(&self) -> bool {
-        false
-    }
+/// Compiles and starts it.
+pub(crate) fn start(lab: &Lab, volume: &Volume) -> Answer<Native> {
+    let (log, metrics) = (lab.scratch("log/native.log"), lab.scratch("native.metrics"));
+    let args = [
+        volume.name().as_ref(),
+        ADDRESS.as_ref(),
+        log.as_os_str(),
+        metrics.as_os_str(),
+    ];
+    let program = Program::start(lab, "native", &["-lgfapi", "-lpthread"], args)?;
+    Ok(Native {
+        source: Source::Program(program.pid(), lab.outer(metrics)),
+        log: lab.outer(log),
+        program,
+    })
 }
