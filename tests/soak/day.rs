@@ -57,6 +57,14 @@ pub(crate) struct Event {
     pub(crate) strokes: u64,
 }
 
+/// What an application has done: reads that were right, their bytes, and changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) reads: u64,
+    pub(crate) bytes: u64,
+    pub(crate) changes: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Day {
@@ -69,9 +77,8 @@ pub(crate) struct Day {
     errors: Mutex<BTreeMap<(&'static str, String), u64>>,
     /// Wrong bytes, errors that must not be, operations without an end.
     faults: Mutex<Vec<(Kind, String)>>,
-    pub(crate) reads: AtomicU64,
-    pub(crate) read_bytes: AtomicU64,
-    pub(crate) changes: AtomicU64,
+    /// By the application's name.
+    work: Mutex<BTreeMap<String, Work>>,
     /// Reads that showed an older state, as caches of another client may for a moment.
     pub(crate) stale: AtomicU64,
 }
@@ -85,9 +92,7 @@ impl Day {
             events: Mutex::default(),
             errors: Mutex::default(),
             faults: Mutex::default(),
-            reads: AtomicU64::new(0),
-            read_bytes: AtomicU64::new(0),
-            changes: AtomicU64::new(0),
+            work: Mutex::default(),
             stale: AtomicU64::new(0),
         }
     }
@@ -176,6 +181,19 @@ impl Day {
 
     pub(crate) fn errors(&self) -> BTreeMap<(&'static str, String), u64> {
         lock(&self.errors).clone()
+    }
+
+    /// Adds to what an application has done.
+    pub(crate) fn did(&self, application: &str, more: Work) {
+        let mut work = lock(&self.work);
+        let done = work.entry(application.to_owned()).or_default();
+        done.reads += more.reads;
+        done.bytes += more.bytes;
+        done.changes += more.changes;
+    }
+
+    pub(crate) fn work(&self) -> BTreeMap<String, Work> {
+        lock(&self.work).clone()
     }
 
     /// Sleeps, or until the day is over.

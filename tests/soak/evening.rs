@@ -10,7 +10,7 @@ use crate::Answer;
 use crate::archiver::Archiver;
 use crate::checks::Checks;
 use crate::client::{Client, Pages, Slot};
-use crate::day::{Day, Kind};
+use crate::day::{Day, Kind, Work};
 use crate::metrics::Metrics;
 use crate::native::NAME;
 use crate::program::Program;
@@ -194,11 +194,13 @@ impl Evening<'_> {
     pub(crate) fn faults(&mut self) {
         use std::sync::atomic::Ordering::Relaxed;
         let day = self.day;
+        let work = day.work();
+        let sum = |of: fn(&Work) -> u64| -> u64 { work.values().map(of).sum() };
         let found = format!(
             "{} reads with {} bytes, {} changes; {} looks at an older state",
-            day.reads.load(Relaxed),
-            day.read_bytes.load(Relaxed),
-            day.changes.load(Relaxed),
+            sum(|work| work.reads),
+            sum(|work| work.bytes),
+            sum(|work| work.changes),
             day.stale.load(Relaxed)
         );
         let name = "every_read_returns_the_files_bytes";

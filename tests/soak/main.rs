@@ -109,11 +109,13 @@ fn run() -> Answer<bool> {
     let watched = sources.map(|(name, source)| Watched::start(name, source, &day));
 
     let events = spawn_events(&stage, &day, &settings);
+    let mut names = vec![NAME.to_owned()];
     let mut applications = Vec::new();
     for (number, slot) in stage.clients.iter().enumerate() {
         for more in 0..ON_A_MOUNT {
             let name = format!("{} application {more}", slot.name);
             let random = Random::new(seed, 10 + 10 * number as u64 + more);
+            names.push(name.clone());
             applications.push(spawn(&day, name, slot.application(), random));
         }
     }
@@ -165,6 +167,7 @@ fn run() -> Answer<bool> {
     review::counted(&watched, &mut checks);
     flat::check(&watched, &mut checks);
     review::struck(&day, &mut checks);
+    review::worked(&day, &names, &mut checks);
     if checks.failed() > 0 {
         let log = std::fs::read_to_string(log).unwrap_or_default();
         let tail: Vec<_> = log.lines().rev().take(60).collect();

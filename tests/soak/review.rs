@@ -4,7 +4,7 @@
 use cloudsync_lab::Mount;
 
 use crate::checks::Checks;
-use crate::day::Day;
+use crate::day::{Day, Work};
 use crate::events::KINDS;
 use crate::sampler::Watched;
 use crate::stage::Stage;
@@ -83,4 +83,21 @@ pub(crate) fn struck(day: &Day, checks: &mut Checks) {
         }
     }
     checks.none("every_event_strikes", &wrong, found.join("\n"));
+}
+
+/// Whether each application has done its work.
+pub(crate) fn worked(day: &Day, names: &[String], checks: &mut Checks) {
+    let (mut wrong, mut found) = (Vec::new(), Vec::new());
+    let work = day.work();
+    for name in names {
+        let Work { reads, changes, .. } = work.get(name).copied().unwrap_or_default();
+        let text = format!("{name}: {reads} reads, {changes} changes");
+        if reads == 0 || changes == 0 {
+            wrong.push(text);
+        } else {
+            found.push(text);
+        }
+    }
+    let name = "each_application_reads_and_changes_files";
+    checks.none(name, &wrong, found.join("\n"));
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::day::{Day, Kind};
+use crate::day::{Day, Kind, Work};
 use crate::files::{File, LARGEST, size};
 use crate::random::Random;
 
@@ -80,9 +80,12 @@ impl Worker<'_> {
             let why = match got {
                 Ok(bytes) => match day.files.compare(number, &file, range, &bytes) {
                     Ok(()) => {
-                        day.reads.fetch_add(1, Ordering::Relaxed);
-                        let read = bytes.len() as u64;
-                        day.read_bytes.fetch_add(read, Ordering::Relaxed);
+                        let read = Work {
+                            reads: 1,
+                            bytes: bytes.len() as u64,
+                            changes: 0,
+                        };
+                        day.did(&self.name, read);
                         return true;
                     }
                     Err(difference) if difference.is_older => difference.why,
@@ -159,7 +162,11 @@ impl Worker<'_> {
                 }
             }
         }
-        day.changes.fetch_add(1, Ordering::Relaxed);
+        let changed = Work {
+            changes: 1,
+            ..Work::default()
+        };
+        day.did(&self.name, changed);
     }
 
     fn write(&mut self, number: usize, file: &mut File, offset: u64, length: u64) {
