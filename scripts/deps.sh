@@ -46,6 +46,8 @@ acts=(
     rsync tar attr:getfattr acl:setfacl git restic borgbackup:borg sqlite3
     qemu-utils:qemu-img qemu-block-extra:/usr/lib/x86_64-linux-gnu/qemu/block-gluster.so
     samba:smbd samba-testsuite:smbtorture "$(samba_module):/usr/lib/x86_64-linux-gnu/samba/vfs/glusterfs.so" smbclient
+    # The soak test has a client of its own.
+    libsmbclient-dev:/usr/include/samba-4.0/libsmbclient.h
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
     # A real one reads our metrics, and promtool checks them and the rules for alerts.
     prometheus

@@ -13,7 +13,7 @@ use cloudsync_lab::{Mount, MountOptions, Volume, until};
 use rustix::fs::{Advice, fadvise};
 
 use crate::Answer;
-use crate::day::lock;
+use crate::day::{Errno, lock};
 
 /// How long a client may take to start, and a worker waits for one that is being replaced.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,8 +27,8 @@ pub(crate) trait Client: Send {
     fn read(&mut self, path: &str, offset: u64, length: u64) -> io::Result<Vec<u8>>;
     /// Writes into the file.
     fn write(&mut self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Writes at its end (`O_APPEND`).
-    fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Writes at its end (`O_APPEND`), which is at `size`.
+    fn append(&mut self, path: &str, size: u64, bytes: &[u8]) -> io::Result<()>;
     /// Creates the file, or truncates it (`O_TRUNC`), and writes.
     fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()>;
     fn truncate(&mut self, path: &str, size: u64) -> io::Result<()>;
@@ -36,6 +36,10 @@ pub(crate) trait Client: Send {
     fn remove(&mut self, path: &str) -> io::Result<()>;
     /// Whether the client was killed during or after the last operation.
     fn was_killed(&self) -> bool;
+    /// What else than other clients the last operation may have got while something is wrong.
+    fn may_get(&self) -> &'static [Errno] {
+        &[]
+    }
 }
 
 /// A FUSE client that can be killed and mounted again. Workers never hold it.
@@ -160,7 +164,7 @@ impl Client for Mounted {
         file.sync_all()
     }
 
-    fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, path: &str, _size: u64, bytes: &[u8]) -> io::Result<()> {
         use std::io::Write;
         let mut file = File::options().append(true).open(self.path(path)?)?;
         file.write_all(bytes)?;

@@ -3,7 +3,7 @@
  *
  * Each line is a command, followed by LENGTH bytes if it writes:
  *
- *   read PATH OFFSET LENGTH      write PATH OFFSET LENGTH     append PATH 0 LENGTH    replace PATH 0 LENGTH
+ *   read PATH OFFSET LENGTH      write PATH OFFSET LENGTH     append PATH SIZE LENGTH    replace PATH 0 LENGTH
  *   truncate PATH SIZE 0         rename PATH 0 0 (the next line is the new path)      remove PATH 0 0
  *
  * It answers "ok 0 LENGTH" and that many bytes, or "errno NUMBER 0". The first line of its output is its process id.
@@ -20,7 +20,7 @@
 struct calls {
     void *(*open)(const char *path, int flags);
     ssize_t (*read)(void *file, void *to, size_t length, off_t offset);
-    /* Of a file that was opened with O_APPEND, the offset means nothing. */
+    /* If the file was opened with O_APPEND, the offset is its end. */
     ssize_t (*write)(void *file, const void *from, size_t length, off_t offset);
     int (*truncate)(void *file, off_t size);
     int (*sync)(void *file);

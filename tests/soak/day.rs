@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 use crate::files::Files;
 
+/// The number and name of an error.
+pub(crate) type Errno = (i32, &'static str);
+
 /// What an application may get while something is wrong with the store or the bricks, or while a client is replaced
 /// (`ECANCELED`: the recall of an old graph). README.md says which is for what.
-const ALLOWED: [(i32, &str); 10] = [
+const ALLOWED: [Errno; 10] = [
     (libc::EHOSTUNREACH, "EHOSTUNREACH"),
     (libc::EBUSY, "EBUSY"),
     (libc::ENOTCONN, "ENOTCONN"),
@@ -164,10 +167,17 @@ impl Day {
         lock(&self.events).clone()
     }
 
-    /// Counts an error that an application got. It is a fault unless such errors are allowed.
-    pub(crate) fn error(&self, error: &io::Error, killed: bool, what: &dyn Fn() -> String) {
+    /// Counts an error that an application got. It is a fault unless such errors are allowed; `more` are, too.
+    pub(crate) fn error(
+        &self,
+        error: &io::Error,
+        more: &[Errno],
+        killed: bool,
+        what: &dyn Fn() -> String,
+    ) {
         let number = error.raw_os_error().unwrap_or(0);
-        let allowed = ALLOWED.iter().find(|(errno, _)| *errno == number);
+        let mut all = ALLOWED.iter().chain(more);
+        let allowed = all.find(|(errno, _)| *errno == number);
         let name = match allowed {
             Some((_, name)) => (*name).to_owned(),
             None if killed => KILLED.to_owned(),

@@ -12,9 +12,10 @@ use crate::checks::Checks;
 use crate::client::{Client, Pages, Slot};
 use crate::day::{Day, Kind, Work};
 use crate::metrics::Metrics;
-use crate::native::NAME;
+use crate::native;
 use crate::program::Program;
 use crate::random::Random;
+use crate::samba;
 use crate::sampler::Source;
 use crate::stage::Stage;
 use crate::work::Worker;
@@ -37,14 +38,17 @@ impl Evening<'_> {
         let healed = healed.map(|()| "no entry is left to heal".to_owned());
         self.checks.add("the_bricks_heal", healed);
         let mut busy = Vec::new();
-        for (name, source) in clients {
+        for (name, source) in clients.iter().filter(|client| client.1.has_metrics()) {
             if let Err(why) = await_idle(source) {
                 busy.push(format!("{name}: {why}"));
             }
         }
         let found = format!(
             "jobs, waiting and queued ones, connections of {} clients",
-            clients.len()
+            clients
+                .iter()
+                .filter(|client| client.1.has_metrics())
+                .count()
         );
         self.checks
             .none("every_gauge_returns_to_zero", &busy, found);
@@ -98,25 +102,56 @@ impl Evening<'_> {
         (0..self.day.files.count()).filter(is_cold).collect()
     }
 
-    /// Each client reads its share, and counts what it recalls.
+    /// Each client reads its share, and counts what it recalls. One share is left for `read_all`.
     pub(crate) fn read_shares(&mut self, program: &mut Program, source: &Source) {
         let mut wrong = Vec::new();
         let mut found = Vec::new();
         let stage = self.stage;
-        let mut share = |at: usize, name: &str, client: &mut dyn Client, source: &Source| {
-            let numbers = (0..self.day.files.count()).filter(|number| number % 4 == at);
-            match self.read_counted(name, client, source, &numbers.collect::<Vec<_>>()) {
-                Ok(text) => found.push(text),
-                Err(why) => wrong.push(why.to_string()),
-            }
+        let mut share = |at: usize, name: &str, client: &mut dyn Client, source: &Source| match self
+            .read_counted(name, client, source, &self.share(at))
+        {
+            Ok(text) => found.push(text),
+            Err(why) => wrong.push(why.to_string()),
         };
         for (at, slot) in stage.clients.iter().enumerate() {
             let source = Source::Mount(slot.clone());
             share(at, slot.name, &mut slot.application(), &source);
         }
-        share(2, NAME, program, source);
+        share(2, native::NAME, program, source);
         self.checks
             .none("each_recall_is_counted_once", &wrong, found.join("\n"));
+    }
+
+    /// Samba reads its share, too. It has no metrics, so only what is on the bricks tells what it has recalled.
+    pub(crate) fn read_by_samba(&mut self, program: &mut Program) {
+        let outcome = self.recall_by_samba(program).map_err(|why| why.to_string());
+        self.checks.add("samba_recalls_what_it_reads", outcome);
+    }
+
+    fn recall_by_samba(&self, program: &mut Program) -> Answer<String> {
+        let (numbers, before) = (self.share(3), self.cold());
+        self.read_right(samba::NAME, program, &numbers)?;
+        let recalled = numbers.iter().filter(|number| before.contains(number));
+        let recalled = recalled.count();
+        let expected: Vec<_> = before
+            .into_iter()
+            .filter(|number| !numbers.contains(number))
+            .collect();
+        // A read may be answered before the recall has ended.
+        until(PATIENCE, "the end of Samba's recalls", || {
+            (self.cold() == expected).then_some(())
+        })?;
+        let read = numbers.len();
+        Ok(format!(
+            "{}: {read} files read, {recalled} recalled",
+            samba::NAME
+        ))
+    }
+
+    /// The numbers of the files of one of five shares.
+    fn share(&self, at: usize) -> Vec<usize> {
+        let all = 0..self.day.files.count();
+        all.filter(|number| number % 5 == at).collect()
     }
 
     /// A client that has seen nothing of it reads everything.
@@ -136,6 +171,23 @@ impl Evening<'_> {
         text
     }
 
+    /// Reads files, all of which must be right.
+    fn read_right(&self, name: &str, client: &mut dyn Client, numbers: &[usize]) -> Answer<()> {
+        let mut worker = Worker {
+            day: self.day,
+            name: format!("{name} at the end"),
+            client,
+            random: Random::new(0, 0),
+        };
+        let right = numbers.iter().filter(|number| worker.read(**number, true));
+        let right = right.count();
+        if right < numbers.len() {
+            let all = numbers.len();
+            return Err(format!("{name}: only {right} of {all} files are right").into());
+        }
+        Ok(())
+    }
+
     /// Reads files, and compares what the client has counted with what is on the bricks.
     fn read_counted(
         &self,
@@ -146,19 +198,7 @@ impl Evening<'_> {
     ) -> Answer<String> {
         let before = await_idle(source)?;
         let cold = self.cold();
-        let mut worker = Worker {
-            day: self.day,
-            name: format!("{name} at the end"),
-            client,
-            random: Random::new(0, 0),
-        };
-        let right = numbers.iter().filter(|number| worker.read(**number, true));
-        let right = right.count();
-        if right < numbers.len() {
-            return Err(
-                format!("{name}: only {right} of {} files are right", numbers.len()).into(),
-            );
-        }
+        self.read_right(name, client, numbers)?;
         let after = await_idle(source)?;
         let left = self.cold();
         // The recalls of other clients have ended before, so these are this client's.

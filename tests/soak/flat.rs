@@ -25,8 +25,9 @@ struct Medians {
 }
 
 impl Medians {
-    /// `None` if there are too few samples of the client's last process.
-    fn of(client: &Watched, value: impl Fn(&Sample) -> f64) -> Option<Self> {
+    /// `None` if there are too few samples of the client's last process. The graphs are those of `counting`, which has
+    /// metrics: every client of the volume gets the same ones.
+    fn of(client: &Watched, counting: &Watched, value: impl Fn(&Sample) -> f64) -> Option<Self> {
         let mut samples = client.samples();
         let pid = samples.last()?.pid;
         samples.retain(|sample| sample.pid == pid);
@@ -41,10 +42,13 @@ impl Medians {
         };
         let (second, last) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
         let between = &samples[quarter + quarter / 2..3 * quarter + quarter / 2];
+        let (from, to) = (between.first()?.at, between.last()?.at);
+        let mut between = counting.samples();
+        between.retain(|sample| (from..=to).contains(&sample.at));
         Some(Self {
             second: median(second),
             last: median(last),
-            graphs: restarts(between),
+            graphs: restarts(&between),
         })
     }
 
@@ -72,7 +76,7 @@ fn restarts(samples: &[Sample]) -> usize {
 }
 
 /// Whether the clients that nobody killed have stopped growing.
-pub(crate) fn check(watched: &[Watched], checks: &mut Checks) {
+pub(crate) fn check(watched: &[Watched], killed: &str, checks: &mut Checks) {
     type Value = fn(&Sample) -> f64;
     // A graph that was replaced stays in memory: GlusterFS never frees it in a client. Threads and descriptors follow the
     // load: as many recalls as `recalls` allows, each with a thread, and as many connections.
@@ -104,8 +108,13 @@ pub(crate) fn check(watched: &[Watched], checks: &mut Checks) {
     ];
     for (name, value, bound) in kinds {
         let (mut wrong, mut found) = (Vec::new(), Vec::new());
-        for client in [&watched[0], &watched[2]] {
-            let Some(medians) = Medians::of(client, value) else {
+        for client in watched.iter().filter(|client| client.name != killed) {
+            let counting = if client.source.has_metrics() {
+                client
+            } else {
+                &watched[0]
+            };
+            let Some(medians) = Medians::of(client, counting, value) else {
                 wrong.push(format!("{}: too few samples", client.name));
                 continue;
             };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A day in production: applications on two FUSE mounts and one gfapi program read and change files, the archiver makes
-//! them cold again and again, and one event after the other disturbs them. Every byte that is read is compared.
+//! A day in production: applications on two FUSE mounts, a gfapi program and a client of Samba read and change files, the
+//! archiver makes them cold again and again, and one event after the other disturbs them. Every byte that is read is compared.
 //! docs/RELIABILITY.md describes it; scripts/soak.sh runs it.
 //!
 //! `evening`, `review` and `flat` are the checks at the end; each is one test. All real, in a lab of its own.
@@ -28,6 +28,7 @@ mod program;
 mod random;
 mod report;
 mod review;
+mod samba;
 mod sampler;
 mod settings;
 mod stage;
@@ -35,7 +36,7 @@ mod store;
 mod work;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,7 +52,8 @@ use day::{Day, Kind};
 use evening::Evening;
 use events::Events;
 use files::{FOLDERS, Files};
-use native::{NAME, Native};
+use native::Native;
+use program::Program;
 use random::Random;
 use sampler::{Source, Watched};
 use settings::Settings;
@@ -96,20 +98,28 @@ fn run() -> Answer<bool> {
     );
     let stage = Arc::new(Stage::new(&settings)?);
     let Native {
-        mut program,
+        program,
         source,
         log,
     } = native::start(&stage.lab, &stage.volume)?;
+    let samba = samba::start(&stage.lab, &stage.volume)?;
     let day = Arc::new(Day::new(Files::new(seed, settings.files())));
     let archiver = Arc::new(Archiver::new(&stage.lab, &stage.volume)?);
     create(&stage, &day)?;
-    let clients = stage.clients.each_ref();
-    let [first, second] = clients.map(|slot| (slot.name, Source::Mount(slot.clone())));
-    let sources = [first, second, (NAME, source.clone())];
-    let watched = sources.map(|(name, source)| Watched::start(name, source, &day));
+    let mounts = stage.clients.iter();
+    let mounts = mounts.map(|slot| (slot.name, Source::Mount(slot.clone())));
+    let mut sources: Vec<_> = mounts.chain([(native::NAME, source.clone())]).collect();
+    sources.extend(
+        samba
+            .iter()
+            .map(|samba| (samba::NAME, Source::Server(samba.pid))),
+    );
+    let watched = sources.into_iter();
+    let watched = watched.map(|(name, source)| Watched::start(name, source, &day));
+    let watched: Vec<_> = watched.collect();
 
     let events = spawn_events(&stage, &day, &settings);
-    let mut names = vec![NAME.to_owned()];
+    let mut names = Vec::new();
     let mut applications = Vec::new();
     for (number, slot) in stage.clients.iter().enumerate() {
         for more in 0..ON_A_MOUNT {
@@ -119,7 +129,13 @@ fn run() -> Answer<bool> {
             applications.push(spawn(&day, name, slot.application(), random));
         }
     }
-    let api = spawn(&day, NAME.to_owned(), program, Random::new(seed, 40));
+    let mut start = |name: &str, program: Program, stream: u64| {
+        names.push(name.to_owned());
+        spawn(&day, name.to_owned(), program, Random::new(seed, stream))
+    };
+    let native = start(native::NAME, program, 40);
+    let (server, client) = samba.map(|samba| (samba.server, samba.program)).unzip();
+    let client = client.map(|program| start(samba::NAME, program, 45));
     let administrator = {
         let (archiver, day) = (Arc::clone(&archiver), Arc::clone(&day));
         thread::spawn(move || archiver.run(&day, &mut Random::new(seed, 50)))
@@ -133,7 +149,11 @@ fn run() -> Answer<bool> {
     for application in applications {
         ended &= joined(application, left()).is_some();
     }
-    let api = joined(api, left());
+    let native = joined(native, left());
+    let client = client.map(|client| joined(client, left()));
+    // None if Samba is left out.
+    ended &= client.as_ref().is_none_or(Option::is_some);
+    let mut client = client.flatten();
     ended &= joined(administrator, left()).is_some();
     let length = day.now();
     let mut checks = Checks::default();
@@ -143,36 +163,41 @@ fn run() -> Answer<bool> {
         archiver: &archiver,
         checks: &mut checks,
     };
-    if let Some(mut api) = api.filter(|_| ended) {
+    if let Some(mut native) = native.filter(|_| ended) {
         let clients: Vec<_> = watched
             .iter()
             .map(|client| (client.name, &client.source))
             .collect();
         evening.rest(&clients);
         evening.archive();
-        evening.read_shares(&mut api, &source);
+        evening.read_shares(&mut native, &source);
+        if let Some(client) = &mut client {
+            evening.read_by_samba(client);
+        }
         evening.read_all();
         evening.faults();
-        review::lives(&stage, &watched, &mut checks);
-        program = api;
-        let ends = program.end(&stage.lab).then(|| "closed".to_owned());
-        checks.add(
-            "the_gfapi_program_ends",
-            ends.ok_or_else(|| "killed".to_owned()),
-        );
+        review::lives(&stage, &watched, server.as_ref(), &mut checks);
+        let mut killed = Vec::new();
+        for (name, mut program) in [(native::NAME, Some(native)), (samba::NAME, client)] {
+            let ends = program
+                .as_mut()
+                .is_none_or(|program| program.end(&stage.lab));
+            killed.extend((!ends).then(|| name.to_owned()));
+        }
+        checks.none("the_programs_end", &killed, "closed".to_owned());
     } else {
         day.fault(Kind::Other, "an operation, or the archiver, did not end");
         evening.faults();
     }
     review::counted(&watched, &mut checks);
-    flat::check(&watched, &mut checks);
+    flat::check(&watched, stage.clients[1].name, &mut checks);
     review::struck(&day, &mut checks);
     review::worked(&day, &names, &mut checks);
     if checks.failed() > 0 {
-        let log = std::fs::read_to_string(log).unwrap_or_default();
-        let tail: Vec<_> = log.lines().rev().take(60).collect();
-        let tail: Vec<_> = tail.into_iter().rev().collect();
-        eprintln!("{}\n--- {NAME}\n{}", stage.report(), tail.join("\n"));
+        eprintln!("{}\n--- {}\n{}", stage.report(), native::NAME, tail(&log));
+        if let Some(server) = &server {
+            eprintln!("--- {}\n{}", samba::NAME, tail(&server.log()));
+        }
     }
     let path = report::write(&settings, length, &day, &watched, checks.all());
     let path = path.map(|path| path.display().to_string());
@@ -186,6 +211,13 @@ fn run() -> Answer<bool> {
     }
     checks.print_result();
     Ok(checks.failed() == 0)
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let tail: Vec<_> = log.lines().rev().take(60).collect();
+    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 /// Creates the directories and files.

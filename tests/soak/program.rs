@@ -14,6 +14,7 @@ use cloudsync_lab::{Lab, until};
 
 use crate::Answer;
 use crate::client::Client;
+use crate::day::Errno;
 
 /// No operation takes longer, whatever is wrong.
 const LONGEST: Duration = Duration::from_secs(240);
@@ -27,6 +28,9 @@ pub(crate) struct Program {
     /// Outside and inside of the lab.
     pid: u32,
     inner: u32,
+    /// What it was asked to do last, and what it may get then (`Client::may_get`).
+    last: String,
+    may_get: fn(&str) -> &'static [Errno],
 }
 
 impl Program {
@@ -81,7 +85,14 @@ impl Program {
             answers,
             pid,
             inner,
+            last: String::new(),
+            may_get: |_| &[],
         })
+    }
+
+    /// What a command may get, besides what those of other clients may.
+    pub(crate) fn allowing(self, may_get: fn(&str) -> &'static [Errno]) -> Self {
+        Self { may_get, ..self }
     }
 
     pub(crate) const fn pid(&self) -> u32 {
@@ -95,6 +106,7 @@ impl Program {
         numbers: (u64, u64),
         bytes: &[u8],
     ) -> io::Result<Vec<u8>> {
+        command.clone_into(&mut self.last);
         let gone = || io::Error::new(ErrorKind::BrokenPipe, "the program has ended");
         let input = self.input.as_mut().ok_or_else(gone)?;
         writeln!(input, "{command} /{path} {} {}", numbers.0, numbers.1)?;
@@ -162,8 +174,8 @@ impl Client for Program {
             .map(drop)
     }
 
-    fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.ask("append", path, (0, bytes.len() as u64), bytes)
+    fn append(&mut self, path: &str, size: u64, bytes: &[u8]) -> io::Result<()> {
+        self.ask("append", path, (size, bytes.len() as u64), bytes)
             .map(drop)
     }
 
@@ -187,5 +199,9 @@ impl Client for Program {
 
     fn was_killed(&self) -> bool {
         false
+    }
+
+    fn may_get(&self) -> &'static [Errno] {
+        (self.may_get)(&self.last)
     }
 }

@@ -1,22 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! What processes, samples and events show of the whole day.
 
-use cloudsync_lab::Mount;
+use cloudsync_lab::{Mount, Samba};
 
 use crate::checks::Checks;
 use crate::day::{Day, Work};
 use crate::events::KINDS;
-use crate::sampler::Watched;
+use crate::sampler::{Source, Watched};
 use crate::stage::Stage;
 
 /// Whether the clients that nobody killed are the same processes as at the beginning.
-pub(crate) fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
+pub(crate) fn lives(
+    stage: &Stage,
+    watched: &[Watched],
+    samba: Option<&Samba>,
+    checks: &mut Checks,
+) {
     let mut wrong = Vec::new();
     for client in watched {
         let first = client.samples().first().map(|sample| sample.pid);
         let is_killed = client.name == stage.clients[1].name;
         if !is_killed && first != client.source.pid() {
             wrong.push(format!("{} is another process", client.name));
+        }
+        if let (Source::Server(pid), Some(samba)) = (&client.source, samba)
+            && samba.serving() != [*pid]
+        {
+            let now = samba.serving();
+            wrong.push(format!("{} was {pid}, and is {now:?}", client.name));
         }
     }
     for slot in &stage.clients {
@@ -27,8 +38,8 @@ pub(crate) fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
             wrong.push(format!("{} has panicked", slot.name));
         }
     }
-    let found = "both mounts and the gfapi program".to_owned();
-    checks.none("no_client_dies_by_itself", &wrong, found);
+    let names: Vec<_> = watched.iter().map(|client| client.name).collect();
+    checks.none("no_client_dies_by_itself", &wrong, names.join(", "));
 }
 
 /// What the metrics say of the whole day. Counters begin again in each graph, and jobs are in progress at any moment, so
@@ -36,7 +47,7 @@ pub(crate) fn lives(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
 pub(crate) fn counted(watched: &[Watched], checks: &mut Checks) {
     let mut wrong = Vec::new();
     let mut found = Vec::new();
-    for client in watched {
+    for client in watched.iter().filter(|client| client.source.has_metrics()) {
         let samples = client.samples();
         let texts = samples.iter().filter_map(|sample| sample.metrics.as_ref());
         let mut last = 0.0;

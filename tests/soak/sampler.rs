@@ -23,7 +23,7 @@ pub(crate) struct Sample {
     pub(crate) memory: u64,
     pub(crate) descriptors: u64,
     pub(crate) threads: u64,
-    /// `None` if it did not answer, as while its mount is replaced.
+    /// `None` if it did not answer, as while its mount is replaced, and of a server.
     pub(crate) metrics: Option<Metrics>,
 }
 
@@ -33,6 +33,9 @@ pub(crate) enum Source {
     Mount(Slot),
     /// The process, and the file that it writes its metrics to.
     Program(u32, PathBuf),
+    /// smbd's process. Its metrics cannot be asked for: to its clients, vfs_glusterfs shows a file's `user.` attributes
+    /// only.
+    Server(u32),
 }
 
 impl Source {
@@ -43,6 +46,7 @@ impl Source {
                 String::from_utf8(xattr::get(root, ATTRIBUTE).ok()??).ok()?
             }
             Self::Program(_, file) => fs::read_to_string(file).ok()?,
+            Self::Server(_) => return None,
         };
         Some(Metrics::parse(&text)).filter(|metrics| !metrics.is_empty())
     }
@@ -50,8 +54,12 @@ impl Source {
     pub(crate) fn pid(&self) -> Option<u32> {
         match self {
             Self::Mount(slot) => Some(slot.current()?.1),
-            Self::Program(pid, _) => Some(*pid),
+            Self::Program(pid, _) | Self::Server(pid) => Some(*pid),
         }
+    }
+
+    pub(crate) const fn has_metrics(&self) -> bool {
+        !matches!(self, Self::Server(_))
     }
 
     fn sample(&self, day: &Day) -> Option<Sample> {

@@ -57,7 +57,8 @@ impl Worker<'_> {
 
     fn failed(&self, what: &str, file: &File, error: &io::Error) {
         let describe = || format!("{}: {what} {}", self.name, file.name);
-        self.day.error(error, self.client.was_killed(), &describe);
+        let (more, killed) = (self.client.may_get(), self.client.was_killed());
+        self.day.error(error, more, killed, &describe);
     }
 
     /// Reads a file, or a part of it, and compares. False if it is wrong, or cannot be read.
@@ -192,7 +193,7 @@ impl Worker<'_> {
                 return client.write(&file.name, offset, &bytes);
             }
             tried = true;
-            client.append(&file.name, &bytes)
+            client.append(&file.name, offset, &bytes)
         });
         if done {
             file.content.write(offset, length, version);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
-/// Environment variable that makes it an error if the machine cannot run a lab. CI sets it to 1.
+/// Environment variable that makes it an error if the machine cannot run a lab, or a test in it. CI sets it to 1.
 const REQUIRE: &str = "CLOUDSYNC_REQUIRE_LAB";
 
 /// The first requirement that the machine does not meet.
@@ -29,11 +29,16 @@ fn missing() -> Option<&'static str> {
     }
 }
 
+/// Whether nothing that a lab needs may be missing.
+#[must_use]
+pub fn is_required() -> bool {
+    env::var(REQUIRE).is_ok_and(|value| value == "1")
+}
+
 /// Exits successfully if the machine cannot run a lab: the programs that start one are tests. (The demo checks for
 /// itself first.)
 pub fn skip_if_unsupported() {
-    let required = env::var(REQUIRE).is_ok_and(|value| value == "1");
-    if let Some(why) = missing().filter(|_| !required) {
+    if let Some(why) = missing().filter(|_| !is_required()) {
         // Not with eprintln!, whose output the test harness captures.
         let _ = writeln!(
             std::io::stderr(),
