@@ -34,6 +34,10 @@ pub(crate) trait Client: Send {
     fn truncate(&mut self, path: &str, size: u64) -> io::Result<()>;
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&mut self, path: &str) -> io::Result<()>;
+    /// Whether it may get `EACCES` for a file that another client has removed, replaced or renamed.
+    fn is_refused_stale_files(&self) -> bool {
+        false
+    }
     /// Whether the client was killed during or after the last operation.
     fn was_killed(&self) -> bool;
     /// What else than other clients the last operation may have got while something is wrong.

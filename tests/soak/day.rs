@@ -132,6 +132,11 @@ impl Day {
         !lock(&self.faults).is_empty()
     }
 
+    /// Whether there was an event.
+    pub(crate) fn has_begun(&self) -> bool {
+        !lock(&self.events).is_empty()
+    }
+
     /// The name of the latest event: what an error belongs to. Its consequences may last longer than itself.
     fn event(&self) -> &'static str {
         lock(&self.events).last().map_or("none", |event| event.name)

@@ -52,16 +52,23 @@ pub(crate) struct Events<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) day: &'a Day,
     pub(crate) random: Random,
+    pub(crate) kinds: &'a [&'static str],
     /// Those of [`TOGGLED`] that are on.
     on: [bool; TOGGLED.len()],
 }
 
 impl<'a> Events<'a> {
-    pub(crate) fn new(stage: &'a Stage, day: &'a Day, random: Random) -> Self {
+    pub(crate) fn new(
+        stage: &'a Stage,
+        day: &'a Day,
+        random: Random,
+        kinds: &'a [&'static str],
+    ) -> Self {
         Self {
             stage,
             day,
             random,
+            kinds,
             // As they are by default.
             on: [false, true, true, true],
         }
@@ -71,13 +78,13 @@ impl<'a> Events<'a> {
     pub(crate) fn run(&mut self, end: f64) {
         // Some time without any, in which no application may get an error.
         self.day.rest(Duration::from_secs(15));
-        let mut kinds = self.random.shuffled(KINDS.to_vec());
+        let mut kinds = self.random.shuffled(self.kinds.to_vec());
         let mut all = false;
         // Each kind at least once, also on a slow machine.
         while (self.day.now() < end || !all) && !self.day.is_over() {
             if kinds.is_empty() {
                 all = true;
-                kinds = self.random.shuffled(KINDS.to_vec());
+                kinds = self.random.shuffled(self.kinds.to_vec());
                 continue;
             }
             let Some(kind) = kinds.pop() else { return };

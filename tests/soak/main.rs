@@ -189,9 +189,9 @@ fn run() -> Answer<bool> {
         day.fault(Kind::Other, "an operation, or the archiver, did not end");
         evening.faults();
     }
-    review::counted(&watched, &mut checks);
+    review::counted(&stage, &watched, &mut checks);
     flat::check(&watched, stage.clients[1].name, &mut checks);
-    review::struck(&day, &mut checks);
+    review::struck(&day, &settings.kinds, &mut checks);
     review::worked(&day, &names, &mut checks);
     if checks.failed() > 0 {
         eprintln!("{}\n--- {}\n{}", stage.report(), native::NAME, tail(&log));
@@ -265,8 +265,9 @@ fn spawn<C: Client + 'static>(
 fn spawn_events(stage: &Arc<Stage>, day: &Arc<Day>, settings: &Settings) -> JoinHandle<()> {
     let (stage, day) = (Arc::clone(stage), Arc::clone(day));
     let (seed, end) = (settings.seed, settings.length.as_secs_f64());
+    let kinds = settings.kinds.clone();
     thread::spawn(move || {
-        let mut events = Events::new(&stage, &day, Random::new(seed, 2));
+        let mut events = Events::new(&stage, &day, Random::new(seed, 2), &kinds);
         events.run(day.now() + end);
         if let Err(why) = events.settle() {
             day.fault(Kind::Other, why);

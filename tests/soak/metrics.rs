@@ -22,8 +22,13 @@ pub(crate) struct Metrics(BTreeMap<String, f64>);
 impl Metrics {
     pub(crate) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        // Histograms are not needed, and are most of the text.
-        let lines = lines.filter(|line| !line.contains("_seconds"));
+        // Of histograms only the counts are needed; the rest is most of the text.
+        let is_rest = |line: &str| {
+            ["_seconds_bucket", "_seconds_sum"]
+                .iter()
+                .any(|end| line.contains(end))
+        };
+        let lines = lines.filter(|line| !is_rest(line));
         Self(lines.filter_map(sample).collect())
     }
 

@@ -31,6 +31,7 @@ pub(crate) struct Program {
     /// What it was asked to do last, and what it may get then (`Client::may_get`).
     last: String,
     may_get: fn(&str) -> &'static [Errno],
+    is_refused_stale_files: bool,
 }
 
 impl Program {
@@ -87,12 +88,17 @@ impl Program {
             inner,
             last: String::new(),
             may_get: |_| &[],
+            is_refused_stale_files: false,
         })
     }
 
     /// What a command may get, besides what those of other clients may.
     pub(crate) fn allowing(self, may_get: fn(&str) -> &'static [Errno]) -> Self {
-        Self { may_get, ..self }
+        Self {
+            may_get,
+            is_refused_stale_files: true,
+            ..self
+        }
     }
 
     pub(crate) const fn pid(&self) -> u32 {
@@ -199,6 +205,10 @@ impl Client for Program {
 
     fn was_killed(&self) -> bool {
         false
+    }
+
+    fn is_refused_stale_files(&self) -> bool {
+        self.is_refused_stale_files
     }
 
     fn may_get(&self) -> &'static [Errno] {

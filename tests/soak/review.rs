@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! What processes, samples and events show of the whole day.
 
+use std::fs;
+use std::path::Path;
+
 use cloudsync_lab::{Mount, Samba};
 
 use crate::checks::Checks;
 use crate::day::{Day, Work};
-use crate::events::KINDS;
 use crate::sampler::{Source, Watched};
 use crate::stage::Stage;
 
@@ -44,7 +46,7 @@ pub(crate) fn lives(
 
 /// What the metrics say of the whole day. Counters begin again in each graph, and jobs are in progress at any moment, so
 /// little can be compared exactly; `evening` does that.
-pub(crate) fn counted(watched: &[Watched], checks: &mut Checks) {
+pub(crate) fn counted(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
     let mut wrong = Vec::new();
     let mut found = Vec::new();
     for client in watched.iter().filter(|client| client.source.has_metrics()) {
@@ -72,6 +74,9 @@ pub(crate) fn counted(watched: &[Watched], checks: &mut Checks) {
             wrong.push(format!("{} has recalled nothing", client.name));
         }
     }
+    if !wrong.is_empty() {
+        wrong.extend(internal(stage));
+    }
     checks.none(
         "no_recall_fails_for_an_internal_reason",
         &wrong,
@@ -79,12 +84,29 @@ pub(crate) fn counted(watched: &[Watched], checks: &mut Checks) {
     );
 }
 
+/// What the logs of all mounts, also of those that were killed, say of recalls that failed for such a reason.
+fn internal(stage: &Stage) -> Vec<String> {
+    let folder = stage.clients[0].ask(|mount| mount.log_file().parent().map(Path::to_owned));
+    let files = folder
+        .flatten()
+        .and_then(|folder| fs::read_dir(folder).ok());
+    let mut lines = Vec::new();
+    for file in files.into_iter().flatten().flatten() {
+        let log = fs::read_to_string(file.path()).unwrap_or_default();
+        let of = log
+            .lines()
+            .filter(|line| line.contains("\"cause\":\"internal\""));
+        lines.extend(of.map(str::to_owned));
+    }
+    lines
+}
+
 /// Whether each kind of event has struck something.
-pub(crate) fn struck(day: &Day, checks: &mut Checks) {
+pub(crate) fn struck(day: &Day, kinds: &[&str], checks: &mut Checks) {
     let events = day.events();
     let (mut wrong, mut found) = (Vec::new(), Vec::new());
-    for kind in KINDS {
-        let of: Vec<_> = events.iter().filter(|event| event.name == kind).collect();
+    for kind in kinds {
+        let of: Vec<_> = events.iter().filter(|event| event.name == *kind).collect();
         let strokes: u64 = of.iter().map(|event| event.strokes).sum();
         let text = format!("{kind}: {} times, {strokes} strokes", of.len());
         if strokes == 0 {

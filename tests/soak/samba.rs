@@ -64,7 +64,8 @@ pub(crate) fn start(lab: &Lab, volume: &Volume) -> Answer<Option<Samba>> {
 
 /// Errors come through NTSTATUS. `EHOSTUNREACH`, `ETIMEDOUT` and `ECANCELED` stay what they are, `EAGAIN` becomes
 /// `EBUSY`, and what smbd does not know becomes `EACCES`: `EBUSY`, `ENOTCONN`, `EREMOTE`, `EREMOTEIO`, `EKEYREJECTED`,
-/// and `ESTALE` and `EBADMSG`, too, which only the other clients can tell from them. All of these are allowed anyway.
+/// and `ESTALE` and `EBADMSG`, too, which only the other clients can tell from them. All of these are allowed anyway, but for
+/// `ESTALE`: before the first event `EACCES` can be nothing else.
 /// But libsmbclient has one error for a truncation that fails for whatever reason.
 fn may_get(command: &str) -> &'static [Errno] {
     match command {

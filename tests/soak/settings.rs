@@ -4,11 +4,13 @@
 use std::time::{Duration, SystemTime};
 
 use crate::Answer;
+use crate::events::KINDS;
 
 const USAGE: &str = "\
-usage: scripts/soak.sh [--minutes N] [--seed N]
+usage: scripts/soak.sh [--minutes N] [--seed N] [--event NAME]...
   --minutes  how long clients, archiver and faults work together (default 30); some minutes of comparisons follow
-  --seed     the random numbers of another run";
+  --seed     the random numbers of another run
+  --event    only events of this kind, to look for a fault: 'brick killed', 'client killed'...";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct Settings {
     /// How long clients, archiver and faults work together.
     pub(crate) length: Duration,
     pub(crate) seed: u64,
+    /// The kinds of events.
+    pub(crate) kinds: Vec<&'static str>,
 }
 
 impl Settings {
@@ -23,12 +27,18 @@ impl Settings {
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Answer<Self> {
         let now = SystemTime::UNIX_EPOCH.elapsed()?.as_nanos();
         let (mut minutes, mut seed) = (30.0, now as u64 % 1_000_000);
+        let mut kinds = Vec::new();
         let mut words = words;
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(USAGE);
             match word.as_str() {
                 "--minutes" => minutes = value()?.parse()?,
                 "--seed" => seed = value()?.parse()?,
+                "--event" => {
+                    let name = value()?;
+                    let kind = KINDS.iter().find(|kind| **kind == name);
+                    kinds.push(*kind.ok_or_else(|| format!("no event '{name}': {KINDS:?}"))?);
+                }
                 // cargo passes such words to every test program.
                 "--nocapture" => {}
                 _ => return Err(USAGE.into()),
@@ -40,6 +50,11 @@ impl Settings {
         Ok(Self {
             length: Duration::from_secs_f64(minutes * 60.0),
             seed,
+            kinds: if kinds.is_empty() {
+                KINDS.to_vec()
+            } else {
+                kinds
+            },
         })
     }
 

@@ -96,7 +96,7 @@ impl Worker<'_> {
                         return false;
                     }
                 },
-                Err(error) if is_stale(&error) && !self.client.was_killed() => {
+                Err(error) if self.is_stale(&error) && !self.client.was_killed() => {
                     format!("{}: {error}", file.name)
                 }
                 Err(error) => {
@@ -240,7 +240,7 @@ impl Worker<'_> {
             let Err(error) = act(self.client, file) else {
                 return true;
             };
-            let stale = is_stale(&error) && !self.client.was_killed();
+            let stale = self.is_stale(&error) && !self.client.was_killed();
             if stale {
                 looks += 1;
                 self.day.stale.fetch_add(1, Ordering::Relaxed);
@@ -261,4 +261,13 @@ impl Worker<'_> {
 /// Another client has removed, replaced or renamed the file, and this one does not know yet.
 fn is_stale(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE))
+}
+
+impl Worker<'_> {
+    /// As [`is_stale`]. Where `EACCES` may also be an error of the store, it is taken for one.
+    fn is_stale(&self, error: &io::Error) -> bool {
+        let refused = error.raw_os_error() == Some(libc::EACCES);
+        is_stale(error)
+            || (refused && self.client.is_refused_stale_files() && !self.day.has_begun())
+    }
 }
