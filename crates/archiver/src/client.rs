@@ -66,7 +66,8 @@ pub(crate) fn hangs() -> io::Error {
 /// The mount has no translator, the caller is not root, or the client is too busy to tell (EAGAIN).
 fn ask(mount: &Path, attribute: &CStr) -> io::Result<String> {
     let none = || io::Error::other("not the root of a mounted volume with features.cloudsync on");
-    let value = match xattr::get(mount, text(attribute)) {
+    // The mount may be given by a symbolic link.
+    let value = match xattr::get_deref(mount, text(attribute)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => return Err(none()),
         value => value?.ok_or_else(none)?,
     };

@@ -97,6 +97,10 @@ fn metrics_of_mounts_are_printed_and_written() {
         outcome.to_string().contains("cloudsync: /tmp: "),
         "{outcome}"
     );
+    let link = lab().scratch("link-to-mount").display().to_string();
+    lab().sh(&format!("ln -s {mount} {link}")).unwrap();
+    let text = scene.done(&["metrics", &link]);
+    assert!(text.contains(&format!("mount=\"{link}\"")), "{text}");
     // node_exporter reads the file as another user.
     let file = lab().scratch("cloudsync.prom").display().to_string();
     scene.done(&["metrics", "--textfile", &file, &mount]);
@@ -240,7 +244,11 @@ fn prometheus_reads_what_is_served() {
 #[test]
 fn rules_and_dashboard_name_metrics_that_exist() {
     let scene = Scene::new("named");
-    let text = scene.done(&["metrics", &scene.inside("")]);
+    let mut text = scene.done(&["metrics", &scene.inside("")]);
+    // Those of the archiver's runs come from their files.
+    let file = lab().scratch("named.prom").display().to_string();
+    scene.done(&["archive", "--metrics-file", &file, &scene.brick(0)]);
+    text += &lab().sh(&format!("cat {file}")).unwrap();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     for file in ["alerts.yml", "grafana.json"] {
         let content = fs::read_to_string(monitoring(file)).unwrap();
