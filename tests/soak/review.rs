@@ -36,10 +36,8 @@ pub(crate) fn lives(
         if slot.ask(Mount::alive) != Some(true) {
             wrong.push(format!("{} has ended", slot.name));
         }
-        if slot.ask(|mount| mount.log().contains("panicked")) == Some(true) {
-            wrong.push(format!("{} has panicked", slot.name));
-        }
     }
+    wrong.extend(logged(stage, "panicked"));
     let names: Vec<_> = watched.iter().map(|client| client.name).collect();
     checks.none("no_client_dies_by_itself", &wrong, names.join(", "));
 }
@@ -75,7 +73,7 @@ pub(crate) fn counted(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
         }
     }
     if !wrong.is_empty() {
-        wrong.extend(internal(stage));
+        wrong.extend(logged(stage, "\"cause\":\"internal\""));
     }
     checks.none(
         "no_recall_fails_for_an_internal_reason",
@@ -84,18 +82,17 @@ pub(crate) fn counted(stage: &Stage, watched: &[Watched], checks: &mut Checks) {
     );
 }
 
-/// What the logs of all mounts, also of those that were killed, say of recalls that failed for such a reason.
-fn internal(stage: &Stage) -> Vec<String> {
+/// The lines that contain a text, of the logs of all mounts, also of those that were killed.
+fn logged(stage: &Stage, text: &str) -> Vec<String> {
     let folder = stage.clients[0].ask(|mount| mount.log_file().parent().map(Path::to_owned));
     let files = folder
         .flatten()
         .and_then(|folder| fs::read_dir(folder).ok());
     let mut lines = Vec::new();
     for file in files.into_iter().flatten().flatten() {
-        let log = fs::read_to_string(file.path()).unwrap_or_default();
-        let of = log
-            .lines()
-            .filter(|line| line.contains("\"cause\":\"internal\""));
+        let log = fs::read(file.path()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let of = log.lines().filter(|line| line.contains(text));
         lines.extend(of.map(str::to_owned));
     }
     lines

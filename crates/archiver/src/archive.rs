@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use crate::cli::{ArchiveArgs, KeyLayout, OutputFlags, PaceFlags, SelectFlags, StoreFlags};
 use crate::crawl::order::Candidate;
+use crate::crawl::pins::Pins;
 use crate::crawl::select::Selection;
 use crate::crawl::show;
 use crate::exit::{Ended, Error};
@@ -99,6 +100,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
     let feed = Feed {
         target: &target,
         selection: &selection,
+        pins: &Pins::new(&target.root, task.select.pins),
         order: task.pace.order,
         tally: &tally,
         limits: &limits,

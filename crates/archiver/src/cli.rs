@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cloudsync_format::option;
+use cloudsync_format::pin::Pin;
 
 mod archive;
 pub(crate) mod examples;
@@ -17,7 +18,9 @@ mod metrics;
 mod restore;
 pub(crate) mod values;
 
-pub(crate) use archive::{ArchiveArgs, KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags};
+pub(crate) use archive::{
+    ArchiveArgs, KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, WhosePins,
+};
 pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
@@ -94,6 +97,12 @@ pub(crate) enum Command {
         /// A volume's name
         volume: String,
     },
+    /// Keep files and folders from being archived, or have them archived soon
+    Pin(PinArgs),
+    /// Remove pins
+    Unpin(PathsArgs),
+    /// List the pins at and below paths
+    Pins(PathsArgs),
     /// Cancel recalls that this mount is running
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
@@ -196,10 +205,45 @@ pub(crate) struct RecallArgs {
     pub(crate) wait: bool,
 }
 
-/// `cloudsync cancel`
+/// `cloudsync pin`
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = PIN_HELP)]
+pub(crate) struct PinArgs {
+    /// What is wanted
+    #[arg(value_enum)]
+    pub(crate) policy: PinPolicy,
+    /// Files and folders in a mount
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// The values of `cloudsync pin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PinPolicy {
+    /// Stay local, whatever the archiver's rules say
+    NeverArchive,
+    /// Be archived by the next run that looks here, whatever its age
+    ArchiveSoon,
+}
+
+impl From<PinPolicy> for Pin {
+    fn from(policy: PinPolicy) -> Self {
+        match policy {
+            PinPolicy::NeverArchive => Self::NeverArchive,
+            PinPolicy::ArchiveSoon => Self::ArchiveSoon,
+        }
+    }
+}
+
+const PIN_HELP: &str = "\
+A folder's pin is for everything below it; the nearest one counts, from the file upwards. Anybody who may write to a file or \
+folder can pin it (user.cloudsync.policy), unless the archiver's --pins says otherwise. Root's pins (trusted.cloudsync-policy) \
+take precedence on the same file or folder. Nothing is recalled: a pinned file that is cold stays cold until it is used.";
+
+/// `cloudsync cancel`, `unpin`, `pins`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PathsArgs {
-    /// Files, in the mount that recalls them
+    /// Files in a mount, to cancel a recall in the one that runs it; for pins also folders
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }

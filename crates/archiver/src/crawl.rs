@@ -14,6 +14,7 @@ use ignore::{WalkBuilder, WalkState};
 use crate::volume::{Kind, Target};
 
 pub(crate) mod order;
+pub(crate) mod pins;
 pub(crate) mod select;
 pub(crate) mod times;
 

@@ -31,6 +31,7 @@ mod manual;
 mod metrics;
 mod outage;
 mod parallel;
+mod pin;
 mod policy;
 mod rebuild;
 mod recall;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
     let ended = listening.and_then(|()| match &cli.command {
         Command::Archive(args) => archive::command(args, &cli.output),
         Command::Recall(args) => recall::command(args, &cli.output),
+        Command::Pin(args) => pin::pin(args, &cli.output),
+        Command::Unpin(args) => pin::unpin(args, &cli.output),
+        Command::Pins(args) => pin::list(args, &cli.output),
         Command::Restore(args) => restore::command(args, &cli.output),
         Command::Cancel(args) => recall::cancel(args, &cli.output),
         Command::Status(args) => status::command(args, &cli.output),

@@ -193,6 +193,7 @@ impl Rebuilder<'_> {
                     rank: 0,
                     path: PathBuf::from(object.key),
                     size: object.size,
+                    soon: false,
                 });
             }
             if added.is_ok() && !interrupted() {

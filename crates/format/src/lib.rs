@@ -28,6 +28,7 @@ pub mod jobs;
 pub mod message;
 pub mod object;
 pub mod option;
+pub mod pin;
 pub mod record;
 pub mod settings;
 pub mod xattr;

@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use cloudsync_format::pin::Pin;
+
 use super::limits::Limits;
 use super::tally::Tally;
 use crate::cli::Order;
 use crate::crawl::order::{Candidate, Sorter};
+use crate::crawl::pins::Pins;
 use crate::crawl::select::{Selection, used};
 use crate::crawl::times::{nanoseconds, since};
-use crate::crawl::{Found, State, crawl};
+use crate::crawl::{Found, State, crawl, is_gone};
 use crate::report::{Event, Screen};
 use crate::volume::Target;
 
@@ -20,6 +23,7 @@ use crate::volume::Target;
 pub(super) struct Feed<'a> {
     pub(super) target: &'a Target,
     pub(super) selection: &'a Selection,
+    pub(super) pins: &'a Pins,
     pub(super) order: Order,
     pub(super) tally: &'a Tally,
     pub(super) limits: &'a Limits,
@@ -64,10 +68,22 @@ impl Feed<'_> {
     }
 
     fn crawl(&self, give: &(dyn Fn(Candidate) -> bool + Sync)) {
+        let report_error = |path: &Path, why: &str| {
+            self.tally.unreadable();
+            self.screen
+                .failure(&Event::new("cannot check", path).why(why));
+        };
         let each = |found: Found| {
             self.tally.seen();
             self.screen.looking(|| self.tally.progress());
-            match (found.state, self.selection.check(&found)) {
+            let pin = match self.pins.of(&found.at) {
+                Err(error) if !is_gone(&error) => {
+                    report_error(&found.at, &error.to_string());
+                    return true;
+                }
+                pin => pin.ok().flatten(),
+            };
+            match (found.state, self.selection.check(&found, pin)) {
                 (State::Cold, _) => self.tally.cold(),
                 (State::Between, _) => self.tally.between(),
                 (State::Local, Err(why)) => self.tally.not_selected(why),
@@ -76,16 +92,12 @@ impl Feed<'_> {
                         rank: rank(self.order, &found),
                         path: found.path,
                         size: found.size,
+                        soon: pin == Some(Pin::ArchiveSoon),
                     };
                     return !self.limits.enough(self.tally) && give(candidate);
                 }
             }
             !self.limits.enough(self.tally)
-        };
-        let report_error = |path: &Path, why: &str| {
-            self.tally.unreadable();
-            self.screen
-                .failure(&Event::new("cannot check", path).why(why));
         };
         crawl(self.target, &each, &report_error);
     }

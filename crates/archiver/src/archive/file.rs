@@ -21,6 +21,7 @@ use std::time::Duration;
 use cloudsync_format::claim::Seen;
 use cloudsync_format::holes::{Holes, LONGEST};
 use cloudsync_format::object::Notes;
+use cloudsync_format::pin::Pin;
 use cloudsync_store::{Archive, Checksum, Rate, StoreError, Upload};
 
 use super::bytes::Bytes;
@@ -122,7 +123,7 @@ impl Archiver<'_> {
                 .map_err(|error| Problem::Io("reading its attributes", error))
         };
         let before = stat(file)?;
-        self.check_wanted(&before)?;
+        self.check_wanted(&before, candidate)?;
         // The hints may be of another file that was at this path before, or the brick may not know yet that this file
         // is cold: a cold file shows one block.
         if !marks::is_of(gfid, before.ino()) {
@@ -229,14 +230,15 @@ impl Archiver<'_> {
     }
 
     /// Repeats the selection's checks, because the file may have changed since it was found.
-    fn check_wanted(&self, data: &Metadata) -> Result<(), Problem> {
+    fn check_wanted(&self, data: &Metadata, candidate: &Candidate) -> Result<(), Problem> {
         if !data.is_file() {
             return Err(Problem::Left(Why::Special));
         }
         if data.len() == 0 {
             return Err(Problem::Left(Why::Empty));
         }
-        match self.selection.check_times(&Times::of(data)) {
+        let pin = candidate.soon.then_some(Pin::ArchiveSoon);
+        match self.selection.check_times(&Times::of(data), pin) {
             Ok(()) => Ok(()),
             Err(LeftOut::Used) => Err(Problem::Left(Why::Used)),
             Err(_) => Err(Problem::Left(Why::Fresh)),

@@ -40,6 +40,21 @@ pub(crate) struct SelectFlags {
     /// Only files of this user, by name or number
     #[arg(long, value_name = "USER")]
     pub(crate) owner: Vec<String>,
+    /// Whose pins are respected (`cloudsync pin`)
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) pins: WhosePins,
+}
+
+/// Whose pins are respected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhosePins {
+    /// Those of owners and of root
+    #[default]
+    Owners,
+    /// Only those of root
+    Root,
+    /// Nobody's
+    None,
 }
 
 /// The order in which files are archived.

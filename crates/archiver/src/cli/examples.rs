@@ -19,6 +19,21 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
                 "archive the oldest files first, until a fifth of the brick is free",
             ),
         ],
+        b"pin" => &[
+            (
+                "cloudsync pin never-archive /mnt/vol/project",
+                "keep a project on the bricks while people work on it",
+            ),
+            (
+                "cloudsync pin archive-soon /mnt/vol/measurement-7",
+                "have a folder archived by the next run, although it is young",
+            ),
+        ],
+        b"unpin" => &[(
+            "cloudsync unpin /mnt/vol/project",
+            "let the rules decide again",
+        )],
+        b"pins" => &[("cloudsync pins /mnt/vol", "list all pins of a volume")],
         b"recall" => &[
             (
                 "cloudsync recall --recursive --wait /mnt/vol/project",

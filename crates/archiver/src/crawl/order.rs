@@ -19,6 +19,8 @@ pub(crate) struct Candidate {
     /// Its path from the root of the volume.
     pub(crate) path: PathBuf,
     pub(crate) size: u64,
+    /// Whether its age does not matter.
+    pub(crate) soon: bool,
 }
 
 /// Size of a run in memory, in bytes.
@@ -69,10 +71,16 @@ impl Sorter {
 fn write(candidates: impl Iterator<Item = io::Result<Candidate>>) -> io::Result<File> {
     let mut out = BufWriter::new(tempfile::tempfile()?);
     for candidate in candidates {
-        let Candidate { rank, path, size } = candidate?;
+        let Candidate {
+            rank,
+            path,
+            size,
+            soon,
+        } = candidate?;
         let path = path.as_os_str().as_bytes();
         out.write_all(&rank.to_le_bytes())?;
         out.write_all(&size.to_le_bytes())?;
+        out.write_all(&[soon.into()])?;
         let length = u32::try_from(path.len()).map_err(io::Error::other)?;
         out.write_all(&length.to_le_bytes())?;
         out.write_all(path)?;
@@ -91,8 +99,9 @@ fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
-    let (mut size, mut length) = ([0; 8], [0; 4]);
+    let (mut size, mut soon, mut length) = ([0; 8], [0; 1], [0; 4]);
     from.read_exact(&mut size)?;
+    from.read_exact(&mut soon)?;
     from.read_exact(&mut length)?;
     let mut path = vec![0; usize::try_from(u32::from_le_bytes(length)).map_err(io::Error::other)?];
     from.read_exact(&mut path)?;
@@ -100,6 +109,7 @@ fn read(from: &mut impl Read) -> io::Result<Option<Candidate>> {
         rank: i128::from_le_bytes(rank),
         path: PathBuf::from(OsString::from_vec(path)),
         size: u64::from_le_bytes(size),
+        soon: soon != [0],
     }))
 }
 
@@ -159,6 +169,7 @@ mod tests {
                 rank: random.i64(-10_000..10_000).into(),
                 path: PathBuf::from(OsString::from_vec(vec![0xff, b'\n', (n % 251) as u8 | 1])),
                 size: n,
+                soon: n % 2 == 0,
             })
             .collect();
         for candidate in &all {
@@ -176,8 +187,13 @@ mod tests {
         let mut sorter = Sorter::default();
         for rank in [3, 1, 2] {
             let path = PathBuf::from("x");
-            let size = 0;
-            sorter.add(Candidate { rank, path, size }).unwrap();
+            let candidate = Candidate {
+                rank,
+                path,
+                size: 0,
+                soon: false,
+            };
+            sorter.add(candidate).unwrap();
         }
         assert!(sorter.files.is_empty());
         let sorted = sorter.finish().unwrap().map(|found| found.unwrap().rank);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use cloudsync_format::claim::Time;
+use cloudsync_format::pin::Pin;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::times::{Times, age, ago, is_older};
@@ -28,6 +29,8 @@ pub(crate) enum LeftOut {
     Recalled,
     Small,
     NotSelected,
+    /// It, or a folder above it, is pinned.
+    Pinned,
 }
 
 /// One condition. Its order in a selection is that in which the reasons are counted.
@@ -74,6 +77,18 @@ impl Condition {
             Self::MinResidency(age) => recalled(found).is_none_or(|then| is_older(then, *age)),
             Self::RecalledBefore(age) => recalled(found).is_some_and(|then| is_older(then, *age)),
         }
+    }
+
+    /// Whether the pin makes up for it: a file that its user wants archived soon need not be old.
+    fn is_waived(&self, pin: Option<Pin>) -> bool {
+        pin == Some(Pin::ArchiveSoon)
+            && matches!(
+                self,
+                Self::OlderThan(_)
+                    | Self::UnusedFor(_)
+                    | Self::MinResidency(_)
+                    | Self::RecalledBefore(_)
+            )
     }
 
     /// The conditions that are about these times alone; the others are met.
@@ -189,26 +204,37 @@ impl Selection {
         Ok(Self(all))
     }
 
-    /// Succeeds if the file is selected; the error is the reason if it is not.
-    pub(crate) fn check(&self, found: &Found) -> Result<(), LeftOut> {
-        let unmet = self.0.iter().find(|condition| !condition.is_met(found));
+    /// Succeeds if the file is selected; the error is the reason if it is not. `pin`: the file's, or that of a folder.
+    pub(crate) fn check(&self, found: &Found, pin: Option<Pin>) -> Result<(), LeftOut> {
+        if pin == Some(Pin::NeverArchive) {
+            return Err(LeftOut::Pinned);
+        }
+        let unmet = |condition: &&Condition| !condition.is_met(found) && !condition.is_waived(pin);
+        let unmet = self.0.iter().find(unmet);
         unmet.map_or(Ok(()), |condition| Err(condition.left_out()))
     }
 
     /// As [`check`](Self::check), for a file that was selected and may have been used since.
-    pub(crate) fn check_times(&self, times: &Times) -> Result<(), LeftOut> {
-        let unmet = self.0.iter().find(|condition| !condition.is_met_by(times));
+    pub(crate) fn check_times(&self, times: &Times, pin: Option<Pin>) -> Result<(), LeftOut> {
+        let unmet =
+            |condition: &&Condition| !condition.is_met_by(times) && !condition.is_waived(pin);
+        let unmet = self.0.iter().find(unmet);
         unmet.map_or(Ok(()), |condition| Err(condition.left_out()))
     }
 
     /// Every condition, and whether the file meets it.
-    pub(crate) fn explain(&self, found: &Found) -> Vec<Explained> {
+    pub(crate) fn explain(&self, found: &Found, pin: Option<Pin>) -> Vec<Explained> {
+        let pinned = pin.map(|pin| Explained {
+            condition: format!("pin {}", pin.text()),
+            found: "of the file, or the nearest folder above it".to_owned(),
+            met: pin != Pin::NeverArchive,
+        });
         let explained = self.0.iter().map(|condition| Explained {
             condition: condition.text(),
             found: condition.found(found),
-            met: condition.is_met(found),
+            met: condition.is_met(found) || condition.is_waived(pin),
         });
-        explained.collect()
+        pinned.into_iter().chain(explained).collect()
     }
 }
 
@@ -230,6 +256,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::cli::WhosePins;
     use crate::crawl::State;
 
     const DAY: u64 = 86_400;
@@ -269,6 +296,7 @@ mod tests {
             include: Vec::new(),
             exclude: Vec::new(),
             owner: Vec::new(),
+            pins: WhosePins::Owners,
         }
     }
 
@@ -286,12 +314,12 @@ mod tests {
     #[test]
     fn a_rule_says_which_files() {
         let all = selection(&[], &[], &[]);
-        assert_eq!(all.check(&found("a", 10)), Ok(()));
-        assert_eq!(all.check(&found("a", 9)), Err(LeftOut::Small));
+        assert_eq!(all.check(&found("a", 10), None), Ok(()));
+        assert_eq!(all.check(&found("a", 9), None), Err(LeftOut::Small));
         let mut young = found("a", 10);
         young.times.modified.seconds = i64::MAX / 2;
-        assert_eq!(all.check(&young), Err(LeftOut::Fresh));
-        assert_eq!(all.check_times(&young.times), Err(LeftOut::Fresh));
+        assert_eq!(all.check(&young, None), Err(LeftOut::Fresh));
+        assert_eq!(all.check_times(&young.times, None), Err(LeftOut::Fresh));
         let some = selection(&["*.mov", "/video/**"], &["tmp*", "video/cut/*"], &["7"]);
         for (path, wanted) in [
             ("a/b.mov", true),
@@ -302,10 +330,13 @@ mod tests {
             ("video/tmp1", false),
             ("a/tmp.mov", false),
         ] {
-            assert_eq!(some.check(&found(path, 10)).is_ok(), wanted, "{path}");
+            assert_eq!(some.check(&found(path, 10), None).is_ok(), wanted, "{path}");
         }
         let others = selection(&[], &[], &["8"]);
-        assert_eq!(others.check(&found("a", 10)), Err(LeftOut::NotSelected));
+        assert_eq!(
+            others.check(&found("a", 10), None),
+            Err(LeftOut::NotSelected)
+        );
     }
 
     /// `recalled` and `archived`: days ago.
@@ -320,25 +351,25 @@ mod tests {
     fn a_recalled_file_stays_for_its_residency() {
         let week = selection(&[], &[], &[]);
         let back = once_archived;
-        assert_eq!(week.check(&back(6, 50)), Err(LeftOut::Recalled));
-        assert_eq!(week.check(&back(8, 50)), Ok(()));
+        assert_eq!(week.check(&back(6, 50), None), Err(LeftOut::Recalled));
+        assert_eq!(week.check(&back(8, 50), None), Ok(()));
         // A client of an older version recalled it, and did not say so.
-        assert_eq!(week.check(&back(90, 6)), Err(LeftOut::Recalled));
+        assert_eq!(week.check(&back(90, 6), None), Err(LeftOut::Recalled));
         let none = SelectFlags {
             min_residency: Duration::ZERO,
             ..flags()
         };
         let none = Selection::new(&none).unwrap();
-        assert_eq!(none.check(&back(0, 50)), Ok(()));
+        assert_eq!(none.check(&back(0, 50), None), Ok(()));
         let again = SelectFlags {
             min_residency: Duration::ZERO,
             recalled_before: Some(Duration::from_secs(3 * DAY)),
             ..flags()
         };
         let again = Selection::new(&again).unwrap();
-        assert_eq!(again.check(&back(4, 50)), Ok(()));
-        assert_eq!(again.check(&back(2, 50)), Err(LeftOut::Recalled));
-        assert_eq!(again.check(&found("a", 10)), Err(LeftOut::Recalled));
+        assert_eq!(again.check(&back(4, 50), None), Ok(()));
+        assert_eq!(again.check(&back(2, 50), None), Err(LeftOut::Recalled));
+        assert_eq!(again.check(&found("a", 10), None), Err(LeftOut::Recalled));
     }
 
     #[test]
@@ -349,20 +380,20 @@ mod tests {
         };
         let unused = Selection::new(&unused).unwrap();
         let mut file = found("a", 10);
-        assert_eq!(unused.check(&file), Ok(()));
+        assert_eq!(unused.check(&file, None), Ok(()));
         file.times.accessed = before(9 * DAY);
-        assert_eq!(unused.check(&file), Err(LeftOut::Used));
-        assert_eq!(unused.check_times(&file.times), Err(LeftOut::Used));
+        assert_eq!(unused.check(&file, None), Err(LeftOut::Used));
+        assert_eq!(unused.check_times(&file.times, None), Err(LeftOut::Used));
         // Modified later than read.
         file.times.accessed = before(100 * DAY);
         file.times.modified = before(9 * DAY);
-        assert_eq!(unused.check(&file), Err(LeftOut::Used));
+        assert_eq!(unused.check(&file, None), Err(LeftOut::Used));
     }
 
     #[test]
     fn each_condition_is_explained() {
         let rule = selection(&["*.mov"], &[], &[]);
-        let explained = rule.explain(&once_archived(2, 50));
+        let explained = rule.explain(&once_archived(2, 50), None);
         let lines: Vec<_> = explained
             .iter()
             .map(|line| (line.condition.as_str(), line.met))
@@ -379,6 +410,26 @@ mod tests {
             explained[3].found.starts_with("recalled 2d"),
             "{explained:?}"
         );
+    }
+
+    #[test]
+    fn pins_take_precedence() {
+        let rule = selection(&["*.mov"], &[], &[]);
+        let (old, mut young) = (found("a.mov", 10), found("b.mov", 10));
+        young.times.modified = before(1);
+        assert_eq!(rule.check(&old, None), Ok(()));
+        assert_eq!(
+            rule.check(&old, Some(Pin::NeverArchive)),
+            Err(LeftOut::Pinned)
+        );
+        let soon = Some(Pin::ArchiveSoon);
+        assert_eq!(rule.check(&young, None), Err(LeftOut::Fresh));
+        assert_eq!(rule.check(&young, soon), Ok(()));
+        assert_eq!(rule.check_times(&young.times, soon), Ok(()));
+        // A rule for other files is still for others.
+        assert_eq!(rule.check(&found("c", 10), soon), Err(LeftOut::NotSelected));
+        let lines = rule.explain(&old, Some(Pin::NeverArchive));
+        assert!(lines[0].condition == "pin never-archive" && !lines[0].met);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::file::{Policy, Rule};
 use crate::archive::free_percent;
+use crate::crawl::pins::Pins;
 use crate::crawl::select::{Explained, Selection};
 use crate::crawl::{State, inspect, show};
 use crate::exit::{Ended, Error};
@@ -107,7 +108,11 @@ fn one(
         _ => None,
     };
     let conditions = match found.state {
-        State::Local => selection.explain(&found),
+        State::Local => {
+            let pin = Pins::new(&target.root, rule.select.pins).of(&found.at);
+            let pin = pin.map_err(|error| Error::start(found.at.display(), error))?;
+            selection.explain(&found, pin)
+        }
         _ => Vec::new(),
     };
     Ok(Some(Explanation {

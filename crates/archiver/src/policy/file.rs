@@ -8,7 +8,9 @@ use std::time::Duration;
 use cloudsync_format::settings;
 use serde::Deserialize;
 
-use crate::cli::{KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, values};
+use crate::cli::{
+    KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, WhosePins, values,
+};
 use crate::exit::Error;
 
 /// A validated policy.
@@ -89,6 +91,14 @@ enum RawOrder {
     Benefit,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawPins {
+    Owners,
+    Root,
+    None,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawRule {
@@ -105,6 +115,7 @@ struct RawRule {
     exclude: Vec<String>,
     #[serde(default)]
     owner: Vec<String>,
+    pins: Option<RawPins>,
     limit: Option<u64>,
     start_below_free: Option<String>,
     free_until: Option<String>,
@@ -188,6 +199,11 @@ impl RawRule {
                 include: self.include,
                 exclude: self.exclude,
                 owner: self.owner,
+                pins: match self.pins {
+                    Some(RawPins::Root) => WhosePins::Root,
+                    Some(RawPins::None) => WhosePins::None,
+                    Some(RawPins::Owners) | None => WhosePins::Owners,
+                },
             },
             pace: PaceFlags {
                 limit: self.limit,

@@ -14,6 +14,7 @@ mod kept;
 mod leave;
 mod metrics;
 mod moved;
+mod pins;
 mod policy;
 mod prove;
 mod residency;
