@@ -19,7 +19,7 @@ mod restore;
 pub(crate) mod values;
 
 pub(crate) use archive::{
-    ArchiveArgs, KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, WhosePins,
+    ArchiveArgs, KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, WhichFlags, WhosePins,
 };
 pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
@@ -203,6 +203,18 @@ pub(crate) struct RecallArgs {
     /// Return when the files have been recalled, and report those that could not be
     #[arg(short, long)]
     pub(crate) wait: bool,
+    /// Only list the files that would be recalled, and how many bytes that are
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Also if more would come back than is free
+    #[arg(long)]
+    pub(crate) anyway: bool,
+    /// Only files archived at most this long ago, for root: 12h undoes what last night's run did
+    #[arg(long, value_name = "AGE", value_parser = duration, help_heading = "Which files")]
+    pub(crate) archived_within: Option<Duration>,
+    /// Name, size and owner.
+    #[command(flatten)]
+    pub(crate) which: WhichFlags,
 }
 
 /// `cloudsync pin`

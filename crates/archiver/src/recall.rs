@@ -14,11 +14,11 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, PathsArgs, RecallArgs};
-use crate::crawl::{State, ask, parse_state, text, walk};
+use crate::crawl::{State, ask, parse_state, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::parallel::{AUTO, parallel};
-use crate::report::{Event, Progress, Screen};
+use crate::report::{Event, Progress, Screen, human};
 
 /// How soon the state is asked again at first; the pause doubles up to [`LONGEST_POLL`].
 const FIRST_POLL: Duration = Duration::from_millis(2);
@@ -26,89 +26,116 @@ const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// If a file is found cold for so long, its recall is considered failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+mod plan;
+
+use plan::Plan;
+
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     event: &'static str,
+    dry_run: bool,
     recalled: u64,
+    bytes: u64,
     already_local: u64,
+    not_selected: u64,
     failed: u64,
+}
+
+/// What has been done with the files of a plan.
+#[derive(Debug, Default)]
+struct Tally {
+    recalled: AtomicU64,
+    bytes: AtomicU64,
+    local: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Tally {
+    fn progress(&self) -> Progress {
+        let [done, local, failed] = [&self.recalled, &self.local, &self.failed]
+            .map(|counter| counter.load(Ordering::Relaxed));
+        Progress {
+            seen: done + local + failed,
+            done,
+            failed,
+        }
+    }
 }
 
 /// Runs `cloudsync recall` and prints its summary.
 pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, Error> {
-    let screen = Screen::new(output).about("files", if args.wait { "recalled" } else { "begun" });
-    let [recalled, local, failed] = [const { AtomicU64::new(0) }; 3];
-    let count = |counter: &AtomicU64| {
-        counter.fetch_add(1, Ordering::Relaxed);
+    let screen = Screen::new(output).about("files", "cold");
+    let tally = Tally::default();
+    let add = |counter: &AtomicU64, more: u64| {
+        counter.fetch_add(more, Ordering::Relaxed);
     };
-    let one = |path: PathBuf| {
+    let report_error = |path: &Path, why: &str| {
+        add(&tally.failed, 1);
+        screen.failure(&Event::new("failed", path).why(why));
+    };
+    let plan = Plan::new(args, &screen, &report_error)?;
+    let (not_selected, local) = (plan.not_selected, plan.local);
+    if !args.dry_run && !args.anyway {
+        plan.check_space(args)?;
+    }
+    screen.expect(plan.files, plan.bytes);
+    let one = |(path, bytes): (PathBuf, u64)| {
         if interrupted() {
             return;
         }
-        match start_recall(&path, args.wait) {
+        let outcome = match args.dry_run {
+            true => Ok(Some(bytes)),
+            false => start_recall(&path, args.wait),
+        };
+        match outcome {
             Ok(Some(bytes)) => {
-                count(&recalled);
-                let event = if args.wait { "recalled" } else { "recalling" };
-                screen.event(&Event::new(event, &path).bytes(bytes));
+                add(&tally.recalled, 1);
+                add(&tally.bytes, bytes);
+                match (args.dry_run, args.wait) {
+                    (true, _) => screen.always(&Event::new("would recall", &path).bytes(bytes)),
+                    (false, true) => screen.event(&Event::new("recalled", &path).bytes(bytes)),
+                    (false, false) => screen.event(&Event::new("recalling", &path).bytes(bytes)),
+                }
             }
             Ok(None) => {
-                count(&local);
+                add(&tally.local, 1);
                 screen.event(&Event::new("local", &path));
             }
-            Err(why) => {
-                count(&failed);
-                screen.failure(&Event::new("failed", &path).why(&why));
-            }
+            Err(why) => report_error(&path, &why),
         }
-        screen.looking(|| {
-            let [done, local, failed] =
-                [&recalled, &local, &failed].map(|counter| counter.load(Ordering::Relaxed));
-            Progress {
-                seen: done + local + failed,
-                done,
-                failed,
-            }
-        });
-    };
-    let report_error = |path: &Path, why: &str| {
-        count(&failed);
-        screen.failure(&Event::new("failed", path).why(why));
+        screen.advance(bytes, || tally.progress());
     };
     parallel(
         AUTO,
-        |give: &(dyn Fn(PathBuf) -> bool + Sync)| {
-            for path in &args.paths {
-                if !path.is_dir() {
-                    give(path.clone());
-                } else if args.recursive {
-                    let each = |path: &Path| give(path.to_owned()) && !interrupted();
-                    walk(path, path, &each, &report_error);
-                } else {
-                    report_error(
-                        path,
-                        "it is a directory: use --recursive to recall the files below it",
-                    );
-                }
-            }
-        },
+        |give: &(dyn Fn((PathBuf, u64)) -> bool + Sync)| plan.run(give),
         &one,
-    );
+    )
+    .map_err(|error| Error::start("the list of files", error))?;
     let summary = Summary {
         event: "summary",
-        recalled: recalled.into_inner(),
-        already_local: local.into_inner(),
-        failed: failed.into_inner(),
+        dry_run: args.dry_run,
+        recalled: tally.recalled.into_inner(),
+        bytes: tally.bytes.into_inner(),
+        already_local: local + tally.local.into_inner(),
+        not_selected,
+        failed: tally.failed.into_inner(),
     };
-    let verb = if args.wait {
-        "recalled"
-    } else {
-        "recalls started for"
+    let verb = match (args.dry_run, args.wait) {
+        (true, _) => "would recall",
+        (false, true) => "recalled",
+        (false, false) => "recalls started for",
     };
-    let line = format!(
-        "{verb} {} files; {} failed, {} were local",
-        summary.recalled, summary.failed, summary.already_local
+    let mut line = format!(
+        "{verb} {} files, {}; {} failed, {} were local",
+        summary.recalled,
+        human(summary.bytes),
+        summary.failed,
+        summary.already_local
     );
+    if not_selected > 0 {
+        line += &format!(", {not_selected} not selected");
+    }
     screen.summary(&line, &summary);
     Ok(Ended::of(summary.failed > 0))
 }

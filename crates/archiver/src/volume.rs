@@ -115,6 +115,16 @@ pub(crate) fn name_of(path: &Path) -> Result<String, Error> {
     }
 }
 
+/// The path from the root of the volume of a path in a mount.
+pub(crate) fn in_volume(path: &Path) -> Result<PathBuf, Error> {
+    let found = path.canonicalize();
+    let found = found.map_err(|error| Error::start(path.display(), error))?;
+    let mount = mounted(&found)?
+        .ok_or_else(|| Error::Start(format!("{}: not in a GlusterFS mount", path.display())))?;
+    let below = found.strip_prefix(&mount.root).unwrap_or(&found);
+    Ok(mount.above.join(below))
+}
+
 /// A GlusterFS mount.
 #[derive(Debug, PartialEq, Eq)]
 struct Mounted {

@@ -12,6 +12,24 @@ use super::values::{bytes, duration, jobs, percent, positive};
 /// The default of [`SelectFlags::min_residency`].
 pub(crate) const MIN_RESIDENCY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Which files, by what they are.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Which files")]
+pub(crate) struct WhichFlags {
+    /// Only files of at least this size: 4096, 64K, 1M
+    #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
+    pub(crate) larger_than: u64,
+    /// Only files whose name matches; a pattern with '/' is matched against the path from the volume's root
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// Skip files that match, by the same rules as --include
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Only files of this user, by name or number
+    #[arg(long, value_name = "USER")]
+    pub(crate) owner: Vec<String>,
+}
+
 /// Which files to archive.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Which files")]
@@ -28,18 +46,9 @@ pub(crate) struct SelectFlags {
     /// Only files that were recalled, and at least this long ago
     #[arg(long, value_name = "AGE", value_parser = duration)]
     pub(crate) recalled_before: Option<Duration>,
-    /// Only files of at least this size: 4096, 64K, 1M
-    #[arg(long, value_name = "SIZE", default_value = "1", value_parser = bytes)]
-    pub(crate) larger_than: u64,
-    /// Only files whose name matches; a pattern with '/' is matched against the path from the volume's root
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) include: Vec<String>,
-    /// Skip files that match, by the same rules as --include
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) exclude: Vec<String>,
-    /// Only files of this user, by name or number
-    #[arg(long, value_name = "USER")]
-    pub(crate) owner: Vec<String>,
+    /// Name, size and owner.
+    #[command(flatten)]
+    pub(crate) which: WhichFlags,
     /// Whose pins are respected (`cloudsync pin`)
     #[arg(long, value_enum, default_value_t)]
     pub(crate) pins: WhosePins,

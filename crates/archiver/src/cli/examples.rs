@@ -40,6 +40,10 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
                 "bring a tree back, and report what could not be",
             ),
             (
+                "cloudsync recall -n -r --archived-within 12h --include '*.mov' /mnt/vol",
+                "count the films that last night's run archived, and their bytes",
+            ),
+            (
                 "cloudsync recall /mnt/vol/film.mov",
                 "start a recall, and do not wait for it",
             ),

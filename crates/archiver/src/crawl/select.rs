@@ -10,7 +10,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use super::times::{Times, age, ago, is_older};
 use super::{Found, show};
 use crate::child;
-use crate::cli::SelectFlags;
+use crate::cli::{SelectFlags, WhichFlags};
 use crate::exit::Error;
 use crate::report::human;
 
@@ -44,6 +44,8 @@ enum Condition {
     UnusedFor(Duration),
     MinResidency(Duration),
     RecalledBefore(Duration),
+    /// Of a cold file.
+    ArchivedWithin(Duration),
 }
 
 /// A condition, and whether a file meets it.
@@ -64,6 +66,7 @@ impl Condition {
             Self::OlderThan(_) => LeftOut::Fresh,
             Self::UnusedFor(_) => LeftOut::Used,
             Self::MinResidency(_) | Self::RecalledBefore(_) => LeftOut::Recalled,
+            Self::ArchivedWithin(_) => LeftOut::NotSelected,
         }
     }
 
@@ -76,6 +79,7 @@ impl Condition {
             Self::OlderThan(_) | Self::UnusedFor(_) => self.is_met_by(&found.times),
             Self::MinResidency(age) => recalled(found).is_none_or(|then| is_older(then, *age)),
             Self::RecalledBefore(age) => recalled(found).is_some_and(|then| is_older(then, *age)),
+            Self::ArchivedWithin(age) => archived(found).is_some_and(|then| !is_older(then, *age)),
         }
     }
 
@@ -110,6 +114,7 @@ impl Condition {
             Self::UnusedFor(time) => format!("unused-for {}", age(*time)),
             Self::MinResidency(time) => format!("min-residency {}", age(*time)),
             Self::RecalledBefore(time) => format!("recalled-before {}", age(*time)),
+            Self::ArchivedWithin(time) => format!("archived-within {}", age(*time)),
         }
     }
 
@@ -125,6 +130,10 @@ impl Condition {
                 Some(then) => format!("recalled {}", ago(then)),
                 None => "never recalled".to_owned(),
             },
+            Self::ArchivedWithin(_) => match archived(found) {
+                Some(then) => format!("archived {}", ago(then)),
+                None => "archived at an unknown time".to_owned(),
+            },
         }
     }
 }
@@ -137,11 +146,15 @@ pub(crate) fn used(times: &Times) -> Time {
 /// When a local file was last recalled, or a little later; `None` if it never was. A client of an older version does not
 /// note the access.
 fn recalled(found: &Found) -> Option<Time> {
-    let archived = Time {
+    Some(archived(found)?.max(found.times.accessed))
+}
+
+/// When the file was last archived, if that is known.
+fn archived(found: &Found) -> Option<Time> {
+    Some(Time {
         seconds: i64::try_from(found.archived?).ok()?,
         nanos: 0,
-    };
-    Some(archived.max(found.times.accessed))
+    })
 }
 
 #[derive(Clone, Debug)]
@@ -179,28 +192,41 @@ impl Globs {
 }
 
 impl Selection {
+    /// For an archive.
     pub(crate) fn new(flags: &SelectFlags) -> Result<Self, Error> {
-        let mut all = Vec::new();
-        if !flags.include.is_empty() {
-            let globs = Globs::new(&flags.include)?;
-            all.push(Condition::Include(flags.include.clone(), globs));
-        }
-        if !flags.exclude.is_empty() {
-            let globs = Globs::new(&flags.exclude)?;
-            all.push(Condition::Exclude(flags.exclude.clone(), globs));
-        }
-        if !flags.owner.is_empty() {
-            let owners = flags.owner.iter().map(|owner| user_id(owner));
-            let owners = owners.collect::<Result<_, _>>()?;
-            all.push(Condition::Owner(flags.owner.clone(), owners));
-        }
-        all.push(Condition::LargerThan(flags.larger_than.max(1)));
+        let Self(mut all) = Self::of(&flags.which)?;
         all.push(Condition::OlderThan(flags.older_than));
         all.extend(flags.unused_for.map(Condition::UnusedFor));
         if !flags.min_residency.is_zero() {
             all.push(Condition::MinResidency(flags.min_residency));
         }
         all.extend(flags.recalled_before.map(Condition::RecalledBefore));
+        Ok(Self(all))
+    }
+
+    /// For a recall.
+    pub(crate) fn of_cold(which: &WhichFlags, within: Option<Duration>) -> Result<Self, Error> {
+        let Self(mut all) = Self::of(which)?;
+        all.extend(within.map(Condition::ArchivedWithin));
+        Ok(Self(all))
+    }
+
+    fn of(which: &WhichFlags) -> Result<Self, Error> {
+        let mut all = Vec::new();
+        if !which.include.is_empty() {
+            let globs = Globs::new(&which.include)?;
+            all.push(Condition::Include(which.include.clone(), globs));
+        }
+        if !which.exclude.is_empty() {
+            let globs = Globs::new(&which.exclude)?;
+            all.push(Condition::Exclude(which.exclude.clone(), globs));
+        }
+        if !which.owner.is_empty() {
+            let owners = which.owner.iter().map(|owner| user_id(owner));
+            let owners = owners.collect::<Result<_, _>>()?;
+            all.push(Condition::Owner(which.owner.clone(), owners));
+        }
+        all.push(Condition::LargerThan(which.larger_than.max(1)));
         Ok(Self(all))
     }
 
@@ -292,10 +318,12 @@ mod tests {
             unused_for: None,
             min_residency: Duration::from_secs(7 * DAY),
             recalled_before: None,
-            larger_than: 10,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            owner: Vec::new(),
+            which: WhichFlags {
+                larger_than: 10,
+                include: Vec::new(),
+                exclude: Vec::new(),
+                owner: Vec::new(),
+            },
             pins: WhosePins::Owners,
         }
     }
@@ -303,9 +331,12 @@ mod tests {
     fn selection(include: &[&str], exclude: &[&str], owner: &[&str]) -> Selection {
         let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         Selection::new(&SelectFlags {
-            include: own(include),
-            exclude: own(exclude),
-            owner: own(owner),
+            which: WhichFlags {
+                include: own(include),
+                exclude: own(exclude),
+                owner: own(owner),
+                larger_than: 10,
+            },
             ..flags()
         })
         .unwrap()

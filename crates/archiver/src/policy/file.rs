@@ -9,7 +9,8 @@ use cloudsync_format::settings;
 use serde::Deserialize;
 
 use crate::cli::{
-    KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, WhosePins, values,
+    KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, WhichFlags, WhosePins,
+    values,
 };
 use crate::exit::Error;
 
@@ -192,13 +193,15 @@ impl RawRule {
                 min_residency: optional("min-residency", self.min_residency)?
                     .unwrap_or(MIN_RESIDENCY),
                 recalled_before: optional("recalled-before", self.recalled_before)?,
-                larger_than: match &self.larger_than {
-                    Some(text) => bytes("larger-than", text)?,
-                    None => 1,
+                which: WhichFlags {
+                    larger_than: match &self.larger_than {
+                        Some(text) => bytes("larger-than", text)?,
+                        None => 1,
+                    },
+                    include: self.include,
+                    exclude: self.exclude,
+                    owner: self.owner,
                 },
-                include: self.include,
-                exclude: self.exclude,
-                owner: self.owner,
                 pins: match self.pins {
                     Some(RawPins::Root) => WhosePins::Root,
                     Some(RawPins::None) => WhosePins::None,

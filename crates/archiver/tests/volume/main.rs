@@ -17,6 +17,7 @@ mod moved;
 mod pins;
 mod policy;
 mod prove;
+mod recalls;
 mod residency;
 mod restore;
 mod round_trip;
