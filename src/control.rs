@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | get `glusterfs.cloudsync.metrics` of the volume's root | root | returns what the client has counted ([`crate::report`]) |
 //! | get `glusterfs.cloudsync.jobs` of the volume's root | root | returns the client's jobs and who waits for them |
-//! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size, key and when it was archived |
+//! | get `glusterfs.cloudsync.state` | everyone | returns `local`, `cold` or `recalling N %`; for root also size and key |
+//! | get `glusterfs.cloudsync.details` | root | the same, and when the file was archived |
 //! | set `glusterfs.cloudsync.recall` | users who may read the file | starts a recall and does not wait for it |
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
 //! | get `user.DOSATTRIB`, by Samba, of a cold file | users who may read the file | the DOS attributes, with *offline* |
@@ -97,6 +98,7 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             cancel(engine, &inode, &status, uid)?;
             text(command::CANCEL, "cancelled")
         }
+        None if name == command::DETAILS && uid != 0 => Err(refused(Errno::EPERM)),
         None => {
             let job = engine.job(inode.gfid());
             let progress = job.and_then(|job| job.progress());
@@ -104,9 +106,11 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             if uid == 0 {
                 let names = [xattr::KEPT, xattr::ARCHIVED];
                 let [kept, archived] = file.child.attributes(&file.loc, names)?;
+                // Scripts compare the state with `local`.
+                let archived = archived.filter(|_| name == command::DETAILS);
                 state += &describe_to_root(&status, kept.as_deref(), archived.as_deref());
             }
-            text(command::STATE, &state)
+            text(name, &state)
         }
         Some(Command::Recall) => {
             file.child.may(ticket, &file.loc, libc::R_OK)?;

@@ -35,7 +35,7 @@ pub fn command(dict: DictRef<'_>) -> Option<Command> {
 /// Whether a getxattr of this name is a command.
 #[must_use]
 pub fn is_asked(name: &CStr) -> bool {
-    name == command::STATE || name == command::CANCEL
+    [command::STATE, command::DETAILS, command::CANCEL].contains(&name)
 }
 
 /// Whether a getxattr of this name asks about the client, not about a file.

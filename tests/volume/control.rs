@@ -11,6 +11,7 @@ use crate::gate::{BURST, Gate};
 use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const STATE: &str = "glusterfs.cloudsync.state";
+const DETAILS: &str = "glusterfs.cloudsync.details";
 
 pub(crate) fn state(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
@@ -61,6 +62,17 @@ fn the_state_can_be_queried_and_a_recall_started() {
     })
     .unwrap();
     assert_same(&scene.read("dir/file").unwrap(), &bytes, "file");
+    // For programs there is more.
+    let path = scene.path("dir/file");
+    let details = xattr::get(path, DETAILS).unwrap().unwrap();
+    let details = String::from_utf8(details).unwrap();
+    let archived = details.strip_prefix("local archived=");
+    assert!(
+        archived.is_some_and(|seconds| seconds.parse::<u64>().is_ok()),
+        "{details}"
+    );
+    let nobody = nobody.replace(STATE, DETAILS) + "; echo refused";
+    assert_eq!(lab().sh(&nobody).unwrap(), "refused\n");
     let dir = scene.path("dir");
     assert!(xattr::get(dir, STATE).is_err(), "a directory has no state");
 }

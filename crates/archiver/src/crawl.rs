@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Visits every regular file below a path of a brick or a mount, with several threads and in constant memory.
 
+use std::ffi::CStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -206,7 +207,7 @@ pub(crate) fn inspect(target: &Target, at: &Path) -> std::io::Result<Option<Foun
 }
 
 /// An attribute's name in the type that the `xattr` crate takes.
-pub(crate) fn text(name: &std::ffi::CStr) -> &str {
+pub(crate) fn text(name: &CStr) -> &str {
     name.to_str().unwrap_or_default()
 }
 
@@ -238,7 +239,7 @@ fn on_brick(at: &Path) -> std::io::Result<(State, Option<u64>)> {
 
 /// Asks the translator for the state, whether the file holds bytes that no recall wrote, and when it was archived.
 fn on_mount(at: &Path) -> std::io::Result<(State, bool, Option<u64>)> {
-    let answer = ask(at)?;
+    let answer = ask_details(at)?;
     let Answer { kept, archived, .. } = Answer::parse(&answer);
     Ok((parse_state(answer.as_bytes()), kept > 0, archived))
 }
@@ -248,7 +249,23 @@ fn on_mount(at: &Path) -> std::io::Result<(State, bool, Option<u64>)> {
 /// # Errors
 /// Also if the mount does not have the translator: its files must not be taken for local ones.
 pub(crate) fn ask(at: &Path) -> std::io::Result<String> {
-    let answer = match xattr::get(at, text(command::STATE)) {
+    ask_for(at, command::STATE)
+}
+
+/// As [`ask`], for root with all that the translator knows.
+pub(crate) fn ask_details(at: &Path) -> std::io::Result<String> {
+    if !rustix::process::geteuid().is_root() {
+        return ask(at);
+    }
+    match ask_for(at, command::DETAILS) {
+        // A client of an older version does not know the name.
+        Err(error) if error.kind() != ErrorKind::NotFound => ask(at),
+        answer => answer,
+    }
+}
+
+fn ask_for(at: &Path, name: &CStr) -> std::io::Result<String> {
+    let answer = match xattr::get(at, text(name)) {
         // The bricks do not know the name.
         Err(error) if error.kind() == ErrorKind::Unsupported => None,
         answer => answer?,
@@ -262,7 +279,7 @@ pub(crate) fn ask(at: &Path) -> std::io::Result<String> {
 }
 
 /// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N][ archived=SECONDS] key=KEY` of a
-/// cold file and `local[ kept=N][ archived=SECONDS]` of a local one.
+/// cold file and `local[ kept=N][ archived=SECONDS]` of a local one; `archived` only in the details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) state: String,

@@ -6,6 +6,8 @@ use std::ffi::CStr;
 
 /// Get: a file's state, `local`, `cold` or `recalling N %`. For root also size, key, and the number of kept objects.
 pub const STATE: &CStr = c"glusterfs.cloudsync.state";
+/// Get, by root: as [`STATE`], and when the file was last archived ([`crate::xattr::ARCHIVED`]).
+pub const DETAILS: &CStr = c"glusterfs.cloudsync.details";
 /// Get, by root, of the mount's root: the client's metrics, as OpenMetrics text.
 pub const METRICS: &CStr = c"glusterfs.cloudsync.metrics";
 /// Get, by root, of the mount's root: the client's jobs, as lines of [`crate::jobs`].

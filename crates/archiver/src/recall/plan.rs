@@ -16,7 +16,7 @@ use crate::cli::RecallArgs;
 use crate::crawl::order::{Candidate, Sorted, Sorter};
 use crate::crawl::select::Selection;
 use crate::crawl::times::Times;
-use crate::crawl::{Answer, Found, State, ask, is_gone, parse_state, walk};
+use crate::crawl::{Answer, Found, State, ask_details, is_gone, parse_state, walk};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
 use crate::report::{Progress, Screen, human};
@@ -175,7 +175,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Looks at the file `at`, which is below `given` (or is that), whose path in the volume is `in_volume`.
 fn look(given: &Path, in_volume: &Path, at: &Path) -> io::Result<Found> {
     let data = at.symlink_metadata()?;
-    let answer = Answer::parse(&ask(at)?);
+    let answer = Answer::parse(&ask_details(at)?);
     let below = at.strip_prefix(given).unwrap_or(Path::new(""));
     // Joining nothing would add a slash.
     let path = match below.as_os_str() == OsStr::new("") {
