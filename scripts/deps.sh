@@ -49,6 +49,8 @@ acts=(
     # The soak test has a client of its own.
     libsmbclient-dev:/usr/include/samba-4.0/libsmbclient.h
     nfs-ganesha-gluster:/usr/lib/x86_64-linux-gnu/ganesha/libfsalgluster.so libnfs-utils:nfs-cat
+    # Slows down one thread of a brick.
+    strace
     # A real one reads our metrics, and promtool checks them and the rules for alerts.
     prometheus
 )

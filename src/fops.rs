@@ -125,7 +125,7 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
 #[must_use]
 pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
     match (class, number) {
-        (Class::Attributes, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
+        (Class::Attributes, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE, xattr::ARCHIVED],
         (
             _,
             fop::GF_FOP_WRITE
@@ -204,7 +204,7 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
 }
 
 /// The bricks report the attributes on disk, so an answer that could be a stub's is checked again. (A file being
-/// recalled has its full size from the start.)
+/// recalled has its full size from the start, or gets it by one write.)
 fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
@@ -326,7 +326,15 @@ fn settle_attributes(
         .filter(|attributes| attributes.is_file())?;
     let answer = Answer::in_reply(reply);
     match answer {
+        Answer::Local if ticket.attempt() == 0 && may_be_torn(ticket.known(), reply.xdata()) => {
+            return Some(Want::Tidy);
+        }
+        Answer::Torn if ticket.attempt() < MAX_CHECKS => return Some(Want::Tidy),
         Answer::Local => remember(ticket, Known::Local),
+        Answer::Torn => {
+            remember(ticket, Known::Cold { size: NO_SIZE });
+            show_cold(reply, NO_SIZE);
+        }
         // Another client's recall, or bytes written while the feature was off. The job's attempt to lock distinguishes
         // them.
         Answer::Doubtful { .. } if ticket.attempt() == 0 && !is_busy(attributes.gfid()) => {
@@ -386,6 +394,18 @@ enum Answer {
     },
     /// Local, with marks left by a recall.
     LeftOver,
+    /// Neither bytes nor a valid size.
+    Torn,
+}
+
+/// Whether a local file's size in an answer may predate the commit of a recall that its marks do not: a brick reads the size
+/// first, and a recall may write and commit before it reads the marks. That ends with the first answer after the commit.
+fn may_be_torn(known: Known, xdata: Option<DictRef<'_>>) -> bool {
+    match known {
+        Known::Cold { .. } => true,
+        Known::Unknown => xdata.is_some_and(|dict| dict.has(xattr::ARCHIVED)),
+        Known::Local => false,
+    }
 }
 
 impl Answer {
@@ -406,9 +426,8 @@ impl Answer {
             // A brick died during a commit.
             (true, None) if on_bricks > 0 && !dict.has(xattr::OBJECT_SIZE) => Self::LeftOver,
             (true, Some(size)) if on_bricks > 0 => Self::Doubtful { size },
-            (true, size) => Self::Cold {
-                size: size.unwrap_or(NO_SIZE),
-            },
+            (true, Some(size)) => Self::Cold { size },
+            (true, None) => Self::Torn,
             (false, Some(_)) => Self::LeftOver,
             (false, None) => Self::Local,
         }
@@ -432,6 +451,9 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>, is_busy: &dyn Fn(Gfid) -> 
     }
     let (size, gfid) = (entry.attributes().size(), entry.attributes().gfid());
     match Answer::of(entry.xattrs(), size) {
+        Answer::Local if may_be_torn(entry.known(ticket.xlator()), entry.xattrs()) => {
+            entry.without_attributes();
+        }
         Answer::Local => entry.learn(ticket.xlator(), Known::Local),
         Answer::Doubtful { .. } if !is_busy(gfid) => entry.without_attributes(),
         Answer::Cold { size } | Answer::Doubtful { size } => {
@@ -439,7 +461,7 @@ fn show_entry(ticket: &Ticket, entry: &mut Entry<'_>, is_busy: &dyn Fn(Gfid) -> 
             entry.attributes().show_cold(size);
         }
         // As in `settle_attributes`; without attributes here, the caller must look the file up.
-        Answer::LeftOver => entry.without_attributes(),
+        Answer::LeftOver | Answer::Torn => entry.without_attributes(),
     }
 }
 

@@ -7,6 +7,7 @@ mod room;
 
 use std::ffi::CStr;
 use std::ptr;
+use std::thread;
 
 use cloudsync_format::xattr;
 
@@ -160,9 +161,12 @@ impl Child {
     /// # Errors
     /// [`Failure::Brick`].
     pub fn status(&self, loc: &Loc) -> Result<Status, Failure> {
-        let (attributes, answer) = self.stat(loc, status::MARKS)?;
-        let answer = answer.as_ref().map(Dict::borrow);
-        Status::of(attributes, |name| answer.and_then(|dict| dict.bytes(name)))
+        let ask = || {
+            let (attributes, answer) = self.stat(loc, status::MARKS)?;
+            let answer = answer.as_ref().map(Dict::borrow);
+            Status::of(attributes, |name| answer.and_then(|dict| dict.bytes(name)))
+        };
+        status::untorn(ask, thread::sleep)
     }
 
     fn stat(&self, loc: &Loc, ask: &[&CStr]) -> Result<(Attributes, Option<Dict>), Failure> {

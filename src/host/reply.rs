@@ -130,6 +130,13 @@ impl Entry<'_> {
         }
     }
 
+    /// What is known of the entry's state.
+    #[must_use]
+    pub fn known(&self, this: Xlator) -> Known {
+        // SAFETY: the entry holds a reference to its inode, or has none.
+        unsafe { inode::known(self.raw.inode, this) }
+    }
+
     /// Remembers the entry's state as the bricks reported it.
     pub fn learn(&self, this: Xlator, known: Known) {
         // SAFETY: the entry holds a reference to its inode, or has none.

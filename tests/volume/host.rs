@@ -11,4 +11,5 @@ mod lock;
 mod moving;
 mod network;
 mod space;
+mod torn;
 mod wire;

@@ -5,6 +5,7 @@
 
 use std::ffi::CStr;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::record::Record;
@@ -76,6 +77,32 @@ pub const MARKS: &[&CStr] = &[
     xattr::SHARDED_SIZE,
 ];
 
+/// What is wrong with a cold file without a valid size.
+const NO_SIZE: &str = "its recorded size is missing or not a number";
+
+/// How often, and after which pause, the bricks are asked again.
+const AGAIN: (u32, Duration) = (5, Duration::from_millis(20));
+
+/// Asks for a status that may be torn: a brick reads the size and the attributes one after the other, and another client may
+/// commit a recall meanwhile, for which the brick removes the same attributes one after the other. So a file may seem to be
+/// cold with no bytes and no size. It is only if it stays so.
+///
+/// # Errors
+/// Those of `ask`.
+pub fn untorn<A>(
+    mut ask: impl FnMut() -> Result<Status<A>, Failure>,
+    pause: impl Fn(Duration),
+) -> Result<Status<A>, Failure> {
+    let (times, time) = AGAIN;
+    for _ in 0..times {
+        match ask() {
+            Err(Failure::Damaged(NO_SIZE)) => pause(time),
+            answer => return answer,
+        }
+    }
+    ask()
+}
+
 impl<A: Attributes> Status<A> {
     /// Determines a file's status. `attributes`: as answered by the bricks, so those of the stub if it is cold. `value`
     /// returns an extended attribute.
@@ -98,9 +125,7 @@ impl<A: Attributes> Status<A> {
         );
         if matches!(state, State::Remote | State::Repair) {
             let size = recorded.as_deref().and_then(xattr::size);
-            attributes.show_cold(size.ok_or(Failure::Damaged(
-                "its recorded size is missing or not a number",
-            ))?);
+            attributes.show_cold(size.ok_or(Failure::Damaged(NO_SIZE))?);
         }
         Ok(Self {
             state,
@@ -158,4 +183,58 @@ pub enum Reading {
     Checked,
     /// They read without checking.
     Unchecked,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Asks until the answer at `whole` is a status, and returns how often it was asked.
+    fn asked(whole: u32) -> (Result<Status<()>, Failure>, u32) {
+        let times = Cell::new(0);
+        let ask = || {
+            times.set(times.get() + 1);
+            match times.get() {
+                time if time < whole => Err(Failure::Damaged(NO_SIZE)),
+                _ => Ok(Status {
+                    state: State::Local,
+                    attributes: (),
+                    on_bricks: 1,
+                    remote: None,
+                    key: None,
+                    archived_by_us: false,
+                    mark: None,
+                    version: None,
+                    record: None,
+                    archive_uuid: None,
+                    sharded_size: None,
+                    has_left_overs: false,
+                }),
+            }
+        };
+        let answer = untorn(ask, |_| {});
+        (answer, times.get())
+    }
+
+    #[test]
+    fn a_torn_status_is_asked_for_again() {
+        for whole in 1..=6 {
+            let (answer, times) = asked(whole);
+            assert!(answer.is_ok());
+            assert_eq!(times, whole);
+        }
+        let (answer, times) = asked(7);
+        assert!(matches!(answer, Err(Failure::Damaged(_))));
+        assert_eq!(times, 6);
+        // Another failure is one at once.
+        let times = Cell::new(0);
+        let ask = || {
+            times.set(times.get() + 1);
+            Err::<Status<()>, _>(Failure::Disconnected)
+        };
+        assert!(untorn(ask, |_| {}).is_err());
+        assert_eq!(times.get(), 1);
+    }
 }
