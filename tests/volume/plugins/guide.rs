@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use cloudsync_lab::{ADDRESS, Artifacts, Backing, Lab, Layout, Options};
+use cloudsync_lab::{ADDRESS, Artifacts, Backing, Lab, Layout, Options, until};
 
 use super::write_developer_files;
+use crate::scene::PATIENCE;
 
 const GUIDE: &str = include_str!("../../../docs/STORE-PLUGINS.md");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -124,13 +125,19 @@ fn the_commands_of_the_guide_archive_and_recall_a_file() {
     for store in ["mystore", "shelf"] {
         let volume = lab.volume("guide", Layout::Single, Backing::Ram).unwrap();
         let output = run(&lab, &commands["use"], volume.name(), store, 2);
-        let found: Vec<_> = ["cold", "Nothing is lost.", "local"]
-            .map(|text| output.find(text))
-            .to_vec();
+        let (before, after) = output.split_once("Nothing is lost.").unwrap();
+        assert!(before.contains("cold size="), "{store}: {output}");
+        // The reader has its bytes a moment before the recall ends.
+        let ends = ["local", "recalling 100 %"];
         assert!(
-            found.iter().all(Option::is_some) && found.is_sorted(),
+            ends.iter().any(|end| after.trim().starts_with(end)),
             "{store}: {output}"
         );
+        let state = "getfattr --only-values -n glusterfs.cloudsync.state /mnt/file";
+        until(PATIENCE, "the end of the recall", || {
+            (lab.sh(state).ok()? == "local").then_some(())
+        })
+        .unwrap();
         lab.sh("umount /mnt; rm -r /srv/objects").unwrap();
     }
 }
