@@ -228,7 +228,7 @@ check 'and glusterd, with our check in its journal' eval \
         on journalctl --no-pager -u glusterd && says "cloudsync.so: "'
 check 'the volume' eval 'on gluster --mode=script volume start v force && wait_for 60 on gluster volume status v'
 mkdir -p /etc/cloudsync
-printf '[[rule]]\nname = "all"\ntargets = ["/bricks/v"]\nolder-than = "1s"\n' >/etc/cloudsync/policy.toml
+printf '[[rule]]\nname = "all"\ntargets = ["/bricks/v"]\nolder-than = "1s"\nmin-residency = "0s"\n' >/etc/cloudsync/policy.toml
 check 'the service archives by the policy' eval \
     'on systemctl start cloudsync.service && ended cloudsync.service success &&
         for f in "${files[@]}"; do cold $f || exit 1; done'

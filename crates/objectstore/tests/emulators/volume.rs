@@ -109,7 +109,8 @@ impl Cloud {
         for (name, size) in files {
             self.write(name, &bytes(size));
         }
-        let output = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        let output =
+            self.cloudsync(&["archive", "--older-than=0s", "--min-residency=0s", "--json"]);
         assert!(output.contains("\"archived\":3"), "{output}");
         for (name, _) in files {
             assert!(self.is_cold(name), "{name}");
@@ -125,7 +126,8 @@ impl Cloud {
         }
         // A modified file is archived as a new object, and the old one is collected.
         self.write("one", b"2");
-        let output = self.cloudsync(&["archive", "--older-than=0s", "--json"]);
+        let output =
+            self.cloudsync(&["archive", "--older-than=0s", "--min-residency=0s", "--json"]);
         assert!(
             output.contains("\"archived\":3") && output.contains("\"uploaded\":1"),
             "{output}"
