@@ -6,12 +6,10 @@ use std::io::Read;
 
 use cloudsync_lab::{Layout, until};
 
-use crate::scene::{PATIENCE, Scene, lab, number, pattern};
-
-const NOW: [&str; 4] = ["archive", "--older-than=0s", "--min-residency=0s", "--json"];
+use crate::scene::{ARCHIVE, PATIENCE, Scene, lab, number, pattern};
 
 fn archive<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    NOW.into_iter().chain(more.iter().copied()).collect()
+    ARCHIVE.into_iter().chain(more.iter().copied()).collect()
 }
 
 #[test]

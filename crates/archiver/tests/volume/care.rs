@@ -11,14 +11,11 @@ use std::time::Duration;
 use cloudsync_format::object::Key;
 use cloudsync_lab::{Backing, Layout};
 
-use crate::scene::{PATIENCE, Scene, lab, number, pattern};
+use crate::scene::{PATIENCE, Scene, archive, lab, number, pattern};
 use crate::store::relay_to_store;
 
-const ARCHIVE: [&str; 4] = ["archive", "--older-than=0s", "--min-residency=0s", "--json"];
-
 fn archived(scene: &Scene, files: u64) {
-    let [a, b, c, d] = ARCHIVE;
-    let output = scene.done(&[a, b, c, d, &scene.brick(0)]);
+    let output = scene.done(&archive(&scene.brick(0)));
     assert_eq!(number(&output, "archived"), files, "{output}");
 }
 
@@ -238,8 +235,7 @@ fn gc_deletes_only_unreferenced_objects() {
     );
     assert_eq!(scene.bucket.list("").unwrap().len(), 3);
     // The recalled file's object was kept, so it is truncated without an upload. The modified file is uploaded.
-    let [a, b, c, d] = ARCHIVE;
-    let output = scene.done(&[a, b, c, d, &brick]);
+    let output = scene.done(&archive(&brick));
     assert_eq!(
         (number(&output, "archived"), number(&output, "uploaded")),
         (2, 1),

@@ -9,17 +9,7 @@ use std::thread;
 use cloudsync_lab::marks::is_stub;
 use cloudsync_lab::{Layout, until};
 
-use crate::scene::{PATIENCE, Scene, lab, number, pattern};
-
-fn archive(target: &str) -> [&str; 5] {
-    [
-        "archive",
-        "--older-than=0s",
-        "--min-residency=0s",
-        "--json",
-        target,
-    ]
-}
+use crate::scene::{PATIENCE, Scene, archive, lab, number, pattern};
 
 /// Those of the first `count` files whose brick file has that mark.
 fn files_with(scene: &Scene, count: u64, mark: &str) -> BTreeSet<u64> {

@@ -23,6 +23,16 @@ pub(crate) fn patience() -> Duration {
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudsync");
 
+/// Archives whatever was just written or recalled.
+pub(crate) const ARCHIVE: [&str; 4] =
+    ["archive", "--older-than=0s", "--min-residency=0s", "--json"];
+
+/// The program's arguments to do that.
+pub(crate) fn archive(target: &str) -> [&str; 5] {
+    let [command, age, residency, json] = ARCHIVE;
+    [command, age, residency, json, target]
+}
+
 /// The lab of this test program.
 pub(crate) fn lab() -> &'static Lab {
     Lab::shared(|| Options {

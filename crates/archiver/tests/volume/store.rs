@@ -11,17 +11,7 @@ use std::time::Duration;
 use cloudsync_lab::http::Request;
 use cloudsync_lab::{ADDRESS, Relay, until};
 
-use crate::scene::{PATIENCE, Scene, lab, number, pattern};
-
-fn archive(target: &str) -> [&str; 5] {
-    [
-        "archive",
-        "--older-than=0s",
-        "--min-residency=0s",
-        "--json",
-        target,
-    ]
-}
+use crate::scene::{PATIENCE, Scene, archive, lab, number, pattern};
 
 fn files(scene: &Scene, count: u64, size: usize) {
     let path = scene.mount().path();

@@ -12,18 +12,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::scene::{PATIENCE, Scene, number, pattern};
+use crate::scene::{PATIENCE, Scene, archive, number, pattern};
 use crate::store::relay_to_store;
-
-fn archive(target: &str) -> [&str; 5] {
-    [
-        "archive",
-        "--older-than=0s",
-        "--min-residency=0s",
-        "--json",
-        target,
-    ]
-}
 
 /// A file that a writer changes: its content and all earlier versions, to explain a lost byte.
 struct Written {
