@@ -267,7 +267,7 @@ fn settle_create(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
 
 /// As [`settle_patch`], but on most layouts the answer contains the requested marks.
 fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
-    match Answer::in_reply(reply) {
+    match Answer::in_reply(reply).settled() {
         Answer::Cold { size } | Answer::Doubtful { size } => {
             remember(ticket, Known::Cold { size });
             show_cold(reply, size);
@@ -324,17 +324,16 @@ fn settle_attributes(
         .after()
         .copied()
         .filter(|attributes| attributes.is_file())?;
-    let answer = Answer::in_reply(reply);
+    let answer = match Answer::in_reply(reply) {
+        // The job asks several times, so once is enough.
+        Answer::Torn if ticket.attempt() == 0 => return Some(Want::Tidy),
+        answer => answer.settled(),
+    };
     match answer {
         Answer::Local if ticket.attempt() == 0 && may_be_torn(ticket.known(), reply.xdata()) => {
             return Some(Want::Tidy);
         }
-        Answer::Torn if ticket.attempt() < MAX_CHECKS => return Some(Want::Tidy),
         Answer::Local => remember(ticket, Known::Local),
-        Answer::Torn => {
-            remember(ticket, Known::Cold { size: NO_SIZE });
-            show_cold(reply, NO_SIZE);
-        }
         // Another client's recall, or bytes written while the feature was off. The job's attempt to lock distinguishes
         // them.
         Answer::Doubtful { .. } if ticket.attempt() == 0 && !is_busy(attributes.gfid()) => {
@@ -348,7 +347,7 @@ fn settle_attributes(
         // A recall is between its commit and its end, or died there. The size in the answer may predate the commit:
         // wait for the end of the recall and query again.
         Answer::LeftOver if ticket.attempt() < MAX_CHECKS => return Some(Want::Tidy),
-        Answer::LeftOver => {}
+        Answer::LeftOver | Answer::Torn => {}
     }
     if let Some(dict) = reply.xdata() {
         let size = reply.after().map_or(0, |attributes| attributes.size());
@@ -394,7 +393,7 @@ enum Answer {
     },
     /// Local, with marks left by a recall.
     LeftOver,
-    /// Neither bytes nor a valid size.
+    /// Cold, with neither bytes nor a size.
     Torn,
 }
 
@@ -409,6 +408,14 @@ fn may_be_torn(known: Known, xdata: Option<DictRef<'_>>) -> bool {
 }
 
 impl Answer {
+    /// As which a file is shown that stays torn: cold, with a size at which its recall's error is seen.
+    const fn settled(self) -> Self {
+        match self {
+            Self::Torn => Self::Cold { size: NO_SIZE },
+            other => other,
+        }
+    }
+
     fn in_reply(reply: &mut Reply<'_>) -> Self {
         let on_bricks = reply.after().map_or(0, |attributes| attributes.size());
         Self::of(reply.xdata(), on_bricks)
@@ -426,8 +433,10 @@ impl Answer {
             // A brick died during a commit.
             (true, None) if on_bricks > 0 && !dict.has(xattr::OBJECT_SIZE) => Self::LeftOver,
             (true, Some(size)) if on_bricks > 0 => Self::Doubtful { size },
-            (true, Some(size)) => Self::Cold { size },
-            (true, None) => Self::Torn,
+            (true, None) if !dict.has(xattr::OBJECT_SIZE) => Self::Torn,
+            (true, size) => Self::Cold {
+                size: size.unwrap_or(NO_SIZE),
+            },
             (false, Some(_)) => Self::LeftOver,
             (false, None) => Self::Local,
         }

@@ -77,8 +77,8 @@ pub const MARKS: &[&CStr] = &[
     xattr::SHARDED_SIZE,
 ];
 
-/// What is wrong with a cold file without a valid size.
-const NO_SIZE: &str = "its recorded size is missing or not a number";
+/// What is wrong with a cold file without a size.
+const NO_SIZE: &str = "its recorded size is missing";
 
 /// How often, and after which pause, the bricks are asked again.
 const AGAIN: (u32, Duration) = (5, Duration::from_millis(20));
@@ -124,8 +124,9 @@ impl<A: Attributes> Status<A> {
             recorded.is_some(),
         );
         if matches!(state, State::Remote | State::Repair) {
-            let size = recorded.as_deref().and_then(xattr::size);
-            attributes.show_cold(size.ok_or(Failure::Damaged(NO_SIZE))?);
+            let size = recorded.as_deref().ok_or(Failure::Damaged(NO_SIZE))?;
+            let wrong = Failure::Damaged("its recorded size is not a number");
+            attributes.show_cold(xattr::size(size).ok_or(wrong)?);
         }
         Ok(Self {
             state,
