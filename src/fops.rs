@@ -280,6 +280,12 @@ fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
 fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
     let (class, attempt) = (ticket.class(), ticket.attempt());
     if reply.op_ret() < 0 {
+        // A replicated volume that fails a write for want of bricks returns the attributes of one that has carried it
+        // out.
+        let is_on_a_brick = reply.after().is_some_and(|attributes| attributes.is_file());
+        if is_on_a_brick && !decision::may_repeat(ticket.arguments().appends(), attempt) {
+            return None;
+        }
         let cold = decision::refused_as_cold(class, reply.op_errno(), reply.state(), attempt);
         return cold.then(|| want(&ticket.arguments(), ticket.known(), Check::Done));
     }

@@ -61,6 +61,17 @@ impl<'a> Arguments<'a> {
         self.call.flags
     }
 
+    /// Whether it is a write at the end of the file, wherever that is: its descriptor was opened with `O_APPEND`.
+    #[must_use]
+    pub fn appends(&self) -> bool {
+        if self.call.fop != sys::glusterfs_fop_t::GF_FOP_WRITE || self.call.fd.is_null() {
+            return false;
+        }
+        // SAFETY: the ticket holds a reference to the descriptor; the flags are set when it is opened.
+        let opened = unsafe { (*self.call.fd).flags };
+        (opened | self.call.flags) & libc::O_APPEND != 0
+    }
+
     /// The offset of a data operation, or the new size of a truncation, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {

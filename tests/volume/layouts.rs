@@ -11,6 +11,7 @@ use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{Scene, assert_same, pattern};
 
+mod append;
 mod clients;
 mod down;
 mod race;

@@ -135,6 +135,13 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
     }
 }
 
+/// Whether a write may be wound again that some bricks have carried out, but too few. At a given offset, it writes the
+/// same bytes again; at the end of a file (`appends`), it would add them twice.
+#[must_use]
+pub const fn may_repeat(appends: bool, attempt: u8) -> bool {
+    !appends && attempt < MAX_ATTEMPTS
+}
+
 /// The source of the bytes for a read of a cold file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -329,6 +336,13 @@ mod tests {
         ] {
             assert!(!refused_as_cold(class, libc::EIO, Some(State::Remote), 0));
         }
+    }
+
+    #[test]
+    fn what_a_brick_has_carried_out_is_repeated_only_at_an_offset() {
+        assert!(may_repeat(false, 0) && may_repeat(false, 9));
+        assert!(!may_repeat(false, 10));
+        assert!(!may_repeat(true, 0));
     }
 
     #[test]

@@ -31,7 +31,7 @@ with_a_brick_down!(disperse, DISPERSE, archived_while_a_brick_is_down recalled_w
 const LENGTH: usize = 1_000_000;
 
 /// Restarts the dead brick and waits until `names` are healed: `heal info` counts pending files, but not those being healed.
-fn restart_and_heal(scene: &mut Scene, names: &[&str]) {
+pub(super) fn restart_and_heal(scene: &mut Scene, names: &[&str]) {
     scene.volume.start().unwrap();
     scene.volume.await_bricks().unwrap();
     scene.remount();
