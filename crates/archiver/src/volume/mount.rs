@@ -26,6 +26,9 @@ use crate::exit::Error;
 
 const HOME: &str = "/run/cloudsync";
 const MOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for the connections to all bricks. A client is ready when it has enough of them, but what it changes then
+/// must be healed on the others.
+const ALL_BRICKS: Duration = Duration::from_secs(5);
 const WITHOUT_CACHES: &[&str] = &[
     // The kernel keeps what it has read of a file, even across close and open, until size or mtime change. A change in
     // place whose mtime was set back would not be read.
@@ -96,6 +99,7 @@ impl Mount {
             graph: Mutex::default(),
         };
         mount.wait(&log)?;
+        mount.wait_for_bricks();
         Ok(mount)
     }
 
@@ -125,6 +129,14 @@ impl Mount {
             if started.elapsed() > MOUNT_TIMEOUT {
                 return Err(failed("it is not ready after 60 s"));
             }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits a moment for the bricks that the mount has no connection to yet.
+    fn wait_for_bricks(&self) {
+        let started = Instant::now();
+        while started.elapsed() < ALL_BRICKS && self.lost_bricks().is_ok_and(|lost| lost > 0) {
             thread::sleep(Duration::from_millis(20));
         }
     }
