@@ -308,6 +308,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) store: StoreFlags,
 }
 
+/// How long an object stays by default after nothing refers to it any more: 30 days.
+pub(crate) const GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// `cloudsync gc`
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = GC_HELP)]
@@ -331,6 +334,9 @@ pub(crate) struct GcArgs {
     /// Directory that records since when objects have been unreferenced [default: /var/lib/cloudsync/VOLUME-ID]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Ignore what that directory has: another node has been at it since.
+    #[arg(skip)]
+    pub(crate) fresh: bool,
     /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
@@ -417,6 +423,9 @@ pub(crate) struct RunArgs {
     /// Only say why each rule would or would not archive this file, which is in a mount or a brick
     #[arg(long, value_name = "PATH", conflicts_with = "dry_run")]
     pub(crate) explain: Option<PathBuf>,
+    /// Only check the policy file, and say what is at its targets on this node
+    #[arg(long, conflicts_with_all = ["dry_run", "explain"])]
+    pub(crate) check: bool,
     /// Write the JSON report to this file instead of the one that the policy names
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -11,6 +11,7 @@
 //! proof of absence: nothing is deleted while a brick cannot be reached or a file cannot be read.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -48,8 +49,11 @@ const BATCH: usize = 100_000;
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Default, Serialize)]
-struct Summary {
+pub(crate) struct Summary {
     event: &'static str,
+    /// Whether it deletes.
+    #[serde(skip)]
+    delete: bool,
     objects: u64,
     unreferenced: u64,
     unreferenced_bytes: u64,
@@ -89,6 +93,13 @@ struct Collector<'a> {
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("objects", "unreferenced");
+    let (summary, ended) = run(args, &screen)?;
+    screen.summary(&summary.to_string(), &summary);
+    Ok(ended)
+}
+
+/// Finds the volume's unreferenced objects, and deletes them if told to.
+pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let target = Target::find(&args.target)?;
     let volume = &target.volume;
     let store = remote::open(volume, &args.store)?;
@@ -98,14 +109,14 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     let folder = args.state_dir.clone();
     let folder = folder.unwrap_or_else(|| folder::of(volume));
     let _lock = Lock::take(&folder)?;
-    let sightings = Sightings::open(&folder)?;
+    let sightings = Sightings::open(&folder, args.fresh)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
     let outage = Outage::default();
     let collector = Collector {
         store: store.as_ref(),
         args,
-        screen: &screen,
+        screen,
         mount: &mount,
         judge: Judge::new(&mount, store.as_ref(), &outage, args.grace),
         roots: Roots::find(volume, &mount, &also)?,
@@ -114,6 +125,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
         outage: &outage,
         summary: Mutex::new(Summary {
             event: "summary",
+            delete: args.delete,
             ..Summary::default()
         }),
     };
@@ -145,29 +157,36 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
     for key in unfinished {
         screen.event(&Event::new("unfinished upload", Path::new(&key)));
     }
-    let mut line = format!(
-        "{} objects: {} unreferenced ({}), {} of them not for long enough; {} deleted, {} failed; \
-         {} too young to be examined; {} unfinished uploads{}",
-        summary.objects,
-        summary.unreferenced,
-        human(summary.unreferenced_bytes),
-        summary.waiting,
-        summary.deleted,
-        summary.failed,
-        summary.young,
-        summary.unfinished_uploads,
-        if args.delete { " removed" } else { "" }
-    );
-    if summary.hidden > 0 {
-        line += &format!(
-            "; the bucket keeps hidden versions of {} deleted objects: a lifecycle rule of the bucket removes them, and \
-             versions=delete in cloudsync-store-id keeps later runs from leaving any",
-            summary.hidden
-        );
+    let ended = Ended::of(summary.failed > 0).or_early(summary.stopped.is_some());
+    Ok((summary, ended))
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} objects: {} unreferenced ({}), {} of them not for long enough; {} deleted, {} failed; \
+             {} too young to be examined; {} unfinished uploads{}",
+            self.objects,
+            self.unreferenced,
+            human(self.unreferenced_bytes),
+            self.waiting,
+            self.deleted,
+            self.failed,
+            self.young,
+            self.unfinished_uploads,
+            if self.delete { " removed" } else { "" }
+        )?;
+        if self.hidden > 0 {
+            write!(
+                f,
+                "; the bucket keeps hidden versions of {} deleted objects: a lifecycle rule of the bucket removes them, and \
+                 versions=delete in cloudsync-store-id keeps later runs from leaving any",
+                self.hidden
+            )?;
+        }
+        f.write_str(&ending(self.stopped.as_deref()))
     }
-    line += &ending(summary.stopped.as_deref());
-    screen.summary(&line, &summary);
-    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
 }
 
 impl Collector<'_> {

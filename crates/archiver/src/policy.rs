@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! `cloudsync run`: archives by the rules of a policy file. Meant for a timer, on all nodes at the same time.
+//! `cloudsync run`: archives by the rules of a policy file, and does its other steps. Meant for a timer, on all nodes at the
+//! same time.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::archive::{Summary, Task, free_percent, run};
+use crate::archive::{Task, free_percent, run};
 use crate::cli::{OutputFlags, RunArgs};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
@@ -14,10 +16,14 @@ use crate::metrics;
 use crate::replace::replace;
 use crate::report::Screen;
 
+mod check;
 mod explain;
 mod file;
+mod step;
+mod turn;
 
 use file::{Policy, Rule};
+use step::{Outcome, Step};
 
 /// The result of a run of a policy. The field names are the keys of the JSON report.
 #[derive(Debug, Serialize)]
@@ -29,16 +35,22 @@ struct Report {
     runs: Vec<Run>,
 }
 
-/// The result of one rule on one target.
+/// The result of one rule, or another step, on one target.
 #[derive(Debug, Serialize)]
 struct Run {
+    /// What it does: `archive`, or the command of another step.
+    step: &'static str,
+    /// Its name.
     rule: String,
     target: PathBuf,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    summary: Option<Summary>,
+    summary: Option<Value>,
+    /// The summary for people.
+    #[serde(skip)]
+    text: Option<String>,
 }
 
 /// Runs the command, prints its results and writes the report.
@@ -48,16 +60,19 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
     if let Some(path) = &args.explain {
         return explain::explain(&policy, path, &screen);
     }
+    if args.check {
+        return check::check(&policy, &screen);
+    }
     let started = now();
     let mut runs = Vec::new();
     let mut worst = Ended::Well;
     let mut start_error = None;
-    for rule in &policy.rules {
-        for target in &rule.targets {
+    for part in policy.parts() {
+        for target in part.targets() {
             if interrupted() {
                 break;
             }
-            let (run, ended) = one(&policy, rule, target, args.dry_run);
+            let (run, ended) = part.run(&policy, target, args.dry_run);
             if !screen.wants_json() {
                 screen.print(&run.line());
             }
@@ -95,25 +110,104 @@ fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// Applies one rule to one target. The second value is its part of the exit code.
-fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Result<Ended, Error>) {
-    let mut report = Run {
-        rule: rule.name.clone(),
-        target: target.to_owned(),
-        result: "skipped",
-        why: None,
-        summary: None,
-    };
-    // The same policy is installed on every node, and not every node has every brick.
-    if !target.exists() {
-        report.why = Some("not on this node".to_owned());
-        return (report, Ok(Ended::Well));
+/// What a policy has done at its targets.
+enum Part<'a> {
+    Rule(&'a Rule),
+    Step(&'a Step),
+}
+
+impl Policy {
+    /// The rules and then the other steps.
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let rules = self.rules.iter().map(Part::Rule);
+        rules.chain(self.steps.iter().map(Part::Step))
     }
+}
+
+impl Part<'_> {
+    /// What it does, and its own name.
+    fn names(&self) -> (&'static str, &str) {
+        match self {
+            Self::Rule(rule) => ("archive", &rule.name),
+            Self::Step(step) => (step.command(), &step.name),
+        }
+    }
+
+    fn targets(&self) -> &[PathBuf] {
+        match self {
+            Self::Rule(rule) => &rule.targets,
+            Self::Step(step) => &step.targets,
+        }
+    }
+
+    /// Does it at one target. The second value is its part of the exit code.
+    fn run(&self, policy: &Policy, target: &Path, dry_run: bool) -> (Run, Result<Ended, Error>) {
+        let (step, rule) = self.names();
+        let mut report = Run {
+            step,
+            rule: rule.to_owned(),
+            target: target.to_owned(),
+            result: "skipped",
+            why: None,
+            summary: None,
+            text: None,
+        };
+        // The same policy is installed on every node, and not every node has every brick.
+        if !target.exists() {
+            report.why = Some("not on this node".to_owned());
+            return (report, Ok(Ended::Well));
+        }
+        // No progress bar, because the command runs unattended.
+        let quiet = Screen::new(&OutputFlags {
+            verbose: 0,
+            json: false,
+            no_progress: true,
+            metrics_file: None,
+        });
+        let outcome = match self {
+            Self::Rule(rule) => archive(policy, rule, target, dry_run, &quiet),
+            Self::Step(_) if dry_run => Ok(Outcome::Skipped("a dry run only archives".to_owned())),
+            Self::Step(step) => step.run(target, &policy.store, policy.jobs, &quiet),
+        };
+        match outcome {
+            Ok(Outcome::Skipped(why)) => {
+                report.why = Some(why);
+                (report, Ok(Ended::Well))
+            }
+            Ok(Outcome::Done(text, summary, ended)) => {
+                report.result = match ended {
+                    Ended::Well => "done",
+                    Ended::WithFailures => "done with failures",
+                    Ended::Early => "stopped early",
+                    Ended::Interrupted => "interrupted",
+                };
+                (report.text, report.summary) = (Some(text), Some(summary));
+                (report, Ok(ended))
+            }
+            Err(error) => {
+                report.result = match error {
+                    Error::Locked(_) => "locked",
+                    _ => "failed",
+                };
+                report.why = Some(error.to_string());
+                (report, Err(error))
+            }
+        }
+    }
+}
+
+/// Applies one rule to one target.
+fn archive(
+    policy: &Policy,
+    rule: &Rule,
+    target: &Path,
+    dry_run: bool,
+    quiet: &Screen,
+) -> Result<Outcome, Error> {
     if let (Some(mark), Some(free)) = (rule.start_below_free, free_percent(target))
         && free >= mark
     {
-        report.why = Some(format!("{free:.0} % is free"));
-        return (report, Ok(Ended::Well));
+        return Ok(Outcome::Skipped(format!("{free:.0} % is free")));
     }
     let task = Task {
         target,
@@ -124,36 +218,11 @@ fn one(policy: &Policy, rule: &Rule, target: &Path, dry_run: bool) -> (Run, Resu
         lock: true,
         store: &policy.store,
     };
-    // No progress bar, because the command runs unattended.
-    let quiet = Screen::new(&OutputFlags {
-        verbose: 0,
-        json: false,
-        no_progress: true,
-        metrics_file: None,
-    });
-    match run(&task, &quiet) {
-        Ok((summary, ended)) => {
-            report.result = match ended {
-                Ended::Well => "done",
-                Ended::WithFailures => "done with failures",
-                Ended::Early => "stopped early",
-                Ended::Interrupted => "interrupted",
-            };
-            let target = target.display().to_string();
-            let labels = [("rule", rule.name.clone()), ("target", target)];
-            metrics::run::note(&labels, &summary);
-            report.summary = Some(summary);
-            (report, Ok(ended))
-        }
-        Err(error) => {
-            report.result = match error {
-                Error::Locked(_) => "locked",
-                _ => "failed",
-            };
-            report.why = Some(error.to_string());
-            (report, Err(error))
-        }
-    }
+    let (summary, ended) = run(&task, quiet)?;
+    let target = target.display().to_string();
+    let labels = [("rule", rule.name.clone()), ("target", target)];
+    metrics::run::note(&labels, &summary);
+    Ok(Outcome::told((summary, ended)))
 }
 
 impl Run {
@@ -167,8 +236,8 @@ impl Run {
         if let Some(why) = &self.why {
             line += &format!(": {why}");
         }
-        if let Some(summary) = &self.summary {
-            line += &format!(": {summary}");
+        if let Some(text) = &self.text {
+            line += &format!(": {text}");
         }
         line
     }

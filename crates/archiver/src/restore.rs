@@ -2,6 +2,7 @@
 //! `cloudsync restore`: asks the store to restore the objects of all cold files below some paths, many at once, and waits for
 //! them if told to.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,7 +27,7 @@ use pending::{Pause, Pending};
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
-struct Summary {
+pub(crate) struct Summary {
     event: &'static str,
     dry_run: bool,
     cold: u64,
@@ -58,6 +59,13 @@ fn add(counter: &AtomicU64, number: u64) {
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("cold files", "asked for or back");
+    let (summary, ended) = run(args, &screen)?;
+    screen.summary(&summary.to_string(), &summary);
+    Ok(ended)
+}
+
+/// Asks for the objects of all cold files below the paths.
+pub(crate) fn run(args: &RestoreArgs, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let wanted = Wanted {
         days: args.days,
         speed: args.tier.map(|tier| match tier {
@@ -89,7 +97,7 @@ pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended,
             troubled: AtomicBool::new(false),
             tally: &tally,
             outage: &outage,
-            screen: &screen,
+            screen,
         });
     }
     // All are asked for before one is waited for.
@@ -100,8 +108,8 @@ pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended,
         restorer.wait(args.jobs).map_err(file)?;
     }
     let summary = summary(&tally, args.dry_run, outage.why());
-    screen.summary(&line(&summary), &summary);
-    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
+    let ended = Ended::of(summary.failed > 0).or_early(summary.stopped.is_some());
+    Ok((summary, ended))
 }
 
 fn summary(tally: &Tally, dry_run: bool, stopped: Option<String>) -> Summary {
@@ -120,23 +128,26 @@ fn summary(tally: &Tally, dry_run: bool, stopped: Option<String>) -> Summary {
     }
 }
 
-fn line(summary: &Summary) -> String {
-    format!(
-        "{} cold files: {} {} ({}), {} already under way, {} back, {} need no restore, {} failed{}",
-        summary.cold,
-        if summary.dry_run {
-            "would ask for"
-        } else {
-            "asked for"
-        },
-        summary.asked,
-        human(summary.asked_bytes),
-        summary.under_way,
-        summary.back,
-        summary.not_needed,
-        summary.failed,
-        ending(summary.stopped.as_deref())
-    )
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cold files: {} {} ({}), {} already under way, {} back, {} need no restore, {} failed{}",
+            self.cold,
+            if self.dry_run {
+                "would ask for"
+            } else {
+                "asked for"
+            },
+            self.asked,
+            human(self.asked_bytes),
+            self.under_way,
+            self.back,
+            self.not_needed,
+            self.failed,
+            ending(self.stopped.as_deref())
+        )
+    }
 }
 
 /// An object that a cold file needs.

@@ -4,6 +4,7 @@
 //! With `--adopt`, an object of another version than recorded that holds the file becomes the file's: the translator
 //! checks it again and records the new version.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,7 @@ use proof::{Bad, Deep, File, Good};
 
 /// The result of a run. The field names are the keys of the JSON output.
 #[derive(Debug, Serialize)]
-struct Summary {
+pub(crate) struct Summary {
     event: &'static str,
     checked: u64,
     bytes: u64,
@@ -64,6 +65,13 @@ fn add(counter: &AtomicU64, number: u64) {
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("objects", "checked");
+    let (summary, ended) = run(args, &screen)?;
+    screen.summary(&summary.to_string(), &summary);
+    Ok(ended)
+}
+
+/// Checks the objects of all cold files of the target.
+pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let target = Target::find(&args.target)?;
     let store = remote::open(&target.volume, &args.store)?;
     let rate = args.bytes_per_second.map(bytes_per_second);
@@ -76,7 +84,7 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         mount: Mount::new(&target.volume).map_err(|error| error.to_string()),
         tally: Tally::default(),
         outage: Outage::default(),
-        screen: &screen,
+        screen,
     };
     let (tally, outage) = (&verifier.tally, &verifier.outage);
     let report_error = |path: &Path, why: &str| {
@@ -117,27 +125,34 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
         adopted: adopted.into_inner(),
         stopped,
     };
-    let mut line = format!(
-        "{} cold files, {}: {} missing, {} wrong, {} could not be checked",
-        summary.checked,
-        human(summary.bytes),
-        summary.missing,
-        summary.wrong,
-        summary.not_checked
-    );
-    if summary.without_checksum > 0 {
-        line += &format!(", {} have no checksum", summary.without_checksum);
-    }
-    if summary.other_version > 0 {
-        line += &format!(
-            ", {} are good in another version ({} adopted)",
-            summary.other_version, summary.adopted
-        );
-    }
-    line += &ending(summary.stopped.as_deref());
-    screen.summary(&line, &summary);
     let any_bad = summary.missing + summary.wrong + summary.not_checked > 0;
-    Ok(Ended::of(any_bad).or_early(summary.stopped.is_some()))
+    let ended = Ended::of(any_bad).or_early(summary.stopped.is_some());
+    Ok((summary, ended))
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} cold files, {}: {} missing, {} wrong, {} could not be checked",
+            self.checked,
+            human(self.bytes),
+            self.missing,
+            self.wrong,
+            self.not_checked
+        )?;
+        if self.without_checksum > 0 {
+            write!(f, ", {} have no checksum", self.without_checksum)?;
+        }
+        if self.other_version > 0 {
+            write!(
+                f,
+                ", {} are good in another version ({} adopted)",
+                self.other_version, self.adopted
+            )?;
+        }
+        f.write_str(&ending(self.stopped.as_deref()))
+    }
 }
 
 struct Verifier<'a> {

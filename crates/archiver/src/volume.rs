@@ -28,6 +28,8 @@ pub(crate) struct Volume {
     pub(crate) options: BTreeMap<String, String>,
     /// Its bricks, as host and path.
     pub(crate) bricks: Vec<(String, PathBuf)>,
+    /// How many bricks have the same files, or fragments of them.
+    pub(crate) set: usize,
     /// Whether its bricks have fragments of files.
     pub(crate) erasure_coded: bool,
 }
@@ -270,6 +272,12 @@ impl Volume {
         here.map(|(_, root)| root.clone()).collect()
     }
 
+    /// The number of the set of bricks, with the same files, that a brick of this host belongs to.
+    pub(crate) fn set_of(&self, root: &Path) -> Option<usize> {
+        let is_it = |(host, path): &(String, PathBuf)| path == root && is_here(host);
+        Some(self.bricks.iter().position(is_it)? / self.set)
+    }
+
     /// Whether features.cloudsync is on, so that the volume's clients have the translator.
     pub(crate) fn archives(&self) -> bool {
         self.is_on("features.cloudsync")
@@ -333,6 +341,7 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
                 server: server.to_owned(),
                 options: BTreeMap::new(),
                 bricks: Vec::new(),
+                set: 1,
                 erasure_coded: false,
             });
         }
@@ -341,6 +350,7 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
         };
         match key {
             "Type" if !options => volume.erasure_coded = value.contains("Disperse"),
+            "Number of Bricks" if !options => volume.set = set_size(value),
             "Volume ID" => value.clone_into(&mut volume.id),
             "Options Reconfigured" => options = true,
             key if options => drop(volume.options.insert(key.to_owned(), value.to_owned())),
@@ -349,6 +359,19 @@ fn parse(text: &str, server: &str) -> Vec<Volume> {
         }
     }
     volumes
+}
+
+/// The size of a set in the number of bricks: `2 x 3 = 6`, `1 x (4 + 2) = 6`, `2 x (2 + 1) = 6`, or, without sets, `4`.
+fn set_size(value: &str) -> usize {
+    let Some((_, set)) = value.split_once(" x ") else {
+        return 1;
+    };
+    let set = set.split(" = ").next().unwrap_or(set);
+    let numbers = set.split(|c: char| !c.is_ascii_digit());
+    let size: usize = numbers
+        .filter_map(|number| number.parse::<usize>().ok())
+        .sum();
+    size.max(1)
 }
 
 fn is_brick(key: &str) -> bool {
@@ -399,6 +422,18 @@ mod tests {
         assert!(!volumes[0].keeps_times());
         assert!(!volumes[0].erasure_coded && volumes[1].erasure_coded);
         assert!(volumes[1].keeps_times() && volumes[1].options.is_empty());
+    }
+
+    #[test]
+    fn a_set_has_the_bricks_of_a_file() {
+        for (value, size) in [
+            ("4", 1),
+            ("1 x 3 = 3", 3),
+            ("2 x (2 + 1) = 6", 3),
+            ("1 x (4 + 2) = 6", 6),
+        ] {
+            assert_eq!(set_size(value), size, "{value}");
+        }
     }
 
     #[test]

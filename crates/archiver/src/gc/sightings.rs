@@ -27,14 +27,17 @@ pub(super) struct Sightings {
 }
 
 impl Sightings {
-    /// Opens the file in `folder`, which is created if it does not exist.
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
+    /// Opens the file in `folder`, which is created if it does not exist. `fresh`: what it has is out of date.
+    pub(super) fn open(folder: &Path, fresh: bool) -> Result<Self, Error> {
         let path = folder.join(NAME);
         let open = || {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(folder)?;
+            if fresh && old(&path)?.is_some() {
+                fs::remove_file(&path)?;
+            }
             old(&path)?;
             NamedTempFile::new_in(folder)
         };
@@ -140,11 +143,11 @@ mod tests {
     #[test]
     fn the_first_sighting_lasts_until_a_run_does_not_see_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = Sightings::open(folder.path()).unwrap();
+        let mut first = Sightings::open(folder.path(), false).unwrap();
         first.note(5, "a").unwrap();
         first.note(6, "b").unwrap();
         first.finish(true).unwrap();
-        let mut second = Sightings::open(folder.path()).unwrap();
+        let mut second = Sightings::open(folder.path(), false).unwrap();
         let known = second.of(&["b", "c"]).unwrap();
         assert_eq!(known, HashMap::from([("b".to_owned(), 6)]));
         second.note(6, "b").unwrap();
@@ -157,13 +160,13 @@ mod tests {
     fn a_run_that_ends_early_keeps_what_it_had_not_reached() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(NAME), "1 a\n2 b\nnonsense\n3 c\n").unwrap();
-        let mut run = Sightings::open(folder.path()).unwrap();
+        let mut run = Sightings::open(folder.path(), false).unwrap();
         run.listed("a");
         run.listed("b");
         run.note(2, "b").unwrap();
         run.finish(false).unwrap();
         assert_eq!(noted(folder.path()), "2 b\n3 c\n");
-        let mut run = Sightings::open(folder.path()).unwrap();
+        let mut run = Sightings::open(folder.path(), false).unwrap();
         run.listed("b");
         run.listed("a");
         run.finish(false).unwrap();
@@ -173,7 +176,9 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
         let file = NamedTempFile::new().unwrap();
-        let error = Sightings::open(&file.path().join("x")).err().unwrap();
+        let error = Sightings::open(&file.path().join("x"), false)
+            .err()
+            .unwrap();
         let text = error.to_string();
         assert!(text.contains(&file.path().display().to_string()), "{text}");
     }

@@ -8,11 +8,16 @@ use std::time::Duration;
 use cloudsync_format::settings;
 use serde::Deserialize;
 
+use super::step::Step;
 use crate::cli::{
     KeyLayout, MIN_RESIDENCY, Order, PaceFlags, SelectFlags, StoreFlags, WhichFlags, WhosePins,
     values,
 };
 use crate::exit::Error;
+
+mod steps;
+
+use steps::{RawGc, RawRestore, RawVerify};
 
 /// A validated policy.
 #[derive(Debug)]
@@ -21,6 +26,10 @@ pub(super) struct Policy {
     pub(super) key_layout: KeyLayout,
     pub(super) store: StoreFlags,
     pub(super) rules: Vec<Rule>,
+    /// Done after the rules, in this order.
+    pub(super) steps: Vec<Step>,
+    /// Of a step: files at once.
+    pub(super) jobs: u16,
 }
 
 /// Which files to archive from which targets, and how.
@@ -44,6 +53,12 @@ struct RawPolicy {
     store: RawStore,
     #[serde(default, rename = "rule")]
     rules: Vec<RawRule>,
+    #[serde(default)]
+    restore: Vec<RawRestore>,
+    #[serde(default)]
+    verify: Vec<RawVerify>,
+    #[serde(default)]
+    gc: Vec<RawGc>,
 }
 
 /// `64`, or `"auto"`.
@@ -133,8 +148,9 @@ impl Policy {
 
     fn parse(text: &str) -> Result<Self, String> {
         let raw: RawPolicy = toml::from_str(text).map_err(|error| error.to_string())?;
-        if raw.rules.is_empty() {
-            return Err("the policy has no [[rule]]".to_owned());
+        let steps = raw.restore.len() + raw.verify.len() + raw.gc.len();
+        if raw.rules.is_empty() && steps == 0 {
+            return Err("the policy has no [[rule]], and no other step".to_owned());
         }
         let rules = raw.rules.into_iter().map(|rule| {
             let name = rule.name.clone();
@@ -142,6 +158,19 @@ impl Policy {
                 .map_err(|why| format!("rule '{name}': {why}"))
         });
         let rules = rules.collect::<Result<_, _>>()?;
+        let restore = raw.restore.into_iter().map(RawRestore::check);
+        let verify = raw.verify.into_iter().map(RawVerify::check);
+        let gc = raw.gc.into_iter().map(RawGc::check);
+        let steps = restore.chain(verify).chain(gc);
+        let steps: Vec<Step> = steps.collect::<Result<_, _>>()?;
+        for (number, step) in steps.iter().enumerate() {
+            let is_it = |other: &Step| other.command() == step.command() && other.name == step.name;
+            if steps[..number].iter().any(is_it) {
+                let (command, name) = (step.command(), &step.name);
+                return Err(format!("two [[{command}]] have the name '{name}'"));
+            }
+        }
+        let jobs = raw.limits.jobs()?;
         Ok(Self {
             report: raw.report,
             key_layout: match raw.store.key_layout {
@@ -157,18 +186,26 @@ impl Policy {
                 store_id: raw.store.store_id,
             },
             rules,
+            steps,
+            jobs,
         })
+    }
+}
+
+impl RawLimits {
+    fn jobs(&self) -> Result<u16, String> {
+        let jobs = match &self.jobs {
+            None => values::jobs("auto"),
+            Some(Jobs::Number(number)) => values::jobs(&number.to_string()),
+            Some(Jobs::Word(word)) => values::jobs(word),
+        };
+        jobs.map_err(|expected| format!("limits: jobs: {expected}"))
     }
 }
 
 impl RawRule {
     fn check(self, limits: &RawLimits) -> Result<Rule, String> {
-        let jobs = match &limits.jobs {
-            None => values::jobs("auto"),
-            Some(Jobs::Number(number)) => values::jobs(&number.to_string()),
-            Some(Jobs::Word(word)) => values::jobs(word),
-        };
-        let jobs = jobs.map_err(|expected| format!("limits: jobs: {expected}"))?;
+        let jobs = limits.jobs()?;
         let optional = |name, text: Option<String>| text.map(|text| time(name, &text)).transpose();
         let percent = |name, text: Option<String>| {
             let parsed = text.map(|text| values::percent(&text)).transpose();
@@ -281,9 +318,6 @@ mod tests {
         let error = Policy::parse(&limits).unwrap_err();
         assert!(error.contains("stop-percent"), "{error}");
         assert!(Policy::parse("").unwrap_err().contains("no [[rule]]"));
-        // A policy deletes nothing.
-        let gc = Policy::parse(&format!("{}[gc]\ndelete = true\n", rule(""))).unwrap_err();
-        assert!(gc.contains("gc"), "{gc}");
         let without_age = "[[rule]]\nname = 'r'\ntargets = ['/b']\n";
         assert!(
             Policy::parse(without_age)

@@ -44,6 +44,58 @@ fn policy_runs_and_writes_a_report() {
 }
 
 #[test]
+fn a_policy_checks_objects_and_deletes_unreferenced_ones_once() {
+    let scene = Scene::new("steps");
+    for name in ["kept", "removed"] {
+        scene.write(name, &pattern(1, 5000));
+    }
+    let config = lab().scratch("steps.toml");
+    let brick = scene.brick(0);
+    let text = format!(
+        "[[rule]]\nname = 'all'\ntargets = ['{brick}']\nolder-than = '0s'\n\
+         [[verify]]\nname = 'weekly'\ntargets = ['{brick}', '/not/here']\nevery = '7d'\ndeep = true\n\
+         [[gc]]\nname = 'clean'\ntargets = ['{brick}']\ngrace = '0s'\ndelete = true\n"
+    );
+    fs::write(lab().outer(&config), text).unwrap();
+    let config = config.display().to_string();
+
+    let output = scene.done(&["run", "--check", "--config", &config]);
+    let volume = scene.volume.name();
+    for line in [
+        format!("archive all at {brick}: a brick of volume {volume}"),
+        "verify weekly at /not/here: not on this node".to_owned(),
+    ] {
+        assert!(output.contains(&line), "{output}");
+    }
+    assert!(!scene.is_cold("kept"), "--check archives nothing");
+
+    let output = scene.done(&["run", "--config", &config]);
+    for part in [
+        "weekly at ",
+        ": done: 2 cold files, 9.77 KiB: 0 missing",
+        "clean at ",
+        ": done: 2 objects: 0 unreferenced",
+    ] {
+        assert!(output.contains(part), "{output}");
+    }
+    let path = scene.path("removed");
+    scene
+        .within("remove", move || fs::remove_file(path))
+        .unwrap();
+    let output = scene.done(&["--json", "run", "--config", &config]);
+    let report: serde_json::Value = serde_json::from_str(output.trim()).unwrap();
+    let runs = report["runs"].as_array().unwrap();
+    let weekly = runs.iter().find(|run| run["step"] == "verify").unwrap();
+    assert_eq!(weekly["result"], "skipped", "{output}");
+    let why = weekly["why"].as_str().unwrap();
+    assert!(why.starts_with("was done "), "{why}");
+    // `every` is not given for this one.
+    let clean = runs.iter().find(|run| run["step"] == "gc").unwrap();
+    assert_eq!(clean["summary"]["deleted"], 1, "{output}");
+    scene.done(&["verify", &brick]);
+}
+
+#[test]
 fn only_one_run_per_brick() {
     let scene = Scene::new("lock");
     for n in 0..40 {
