@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::files::Files;
+use crate::copies;
+use crate::files::{File, Files};
 
 /// The number and name of an error.
 pub(crate) type Errno = (i32, &'static str);
@@ -73,6 +75,7 @@ pub(crate) struct Work {
 pub(crate) struct Day {
     started: Instant,
     pub(crate) files: Files,
+    bricks: Vec<PathBuf>,
     /// Workers end after their current operation.
     pub(crate) over: AtomicBool,
     events: Mutex<Vec<Event>>,
@@ -87,10 +90,11 @@ pub(crate) struct Day {
 }
 
 impl Day {
-    pub(crate) fn new(files: Files) -> Self {
+    pub(crate) fn new(files: Files, bricks: Vec<PathBuf>) -> Self {
         Self {
             started: Instant::now(),
             files,
+            bricks,
             over: AtomicBool::new(false),
             events: Mutex::default(),
             errors: Mutex::default(),
@@ -119,6 +123,12 @@ impl Day {
         if faults.len() >= ENOUGH {
             self.over.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// An application has read wrong bytes of a file, in `range`: offset and length.
+    pub(crate) fn wrong(&self, number: usize, file: &File, range: (u64, u64), what: &str) {
+        let copies = copies::describe(&self.bricks, &self.files, number, file, range);
+        self.fault(Kind::Bytes, format!("{what}\n  {copies}"));
     }
 
     /// The faults of a kind.

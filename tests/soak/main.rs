@@ -17,6 +17,7 @@ mod chart;
 mod checks;
 mod client;
 mod content;
+mod copies;
 mod day;
 mod evening;
 mod events;
@@ -103,7 +104,10 @@ fn run() -> Answer<bool> {
         log,
     } = native::start(&stage.lab, &stage.volume)?;
     let samba = samba::start(&stage.lab, &stage.volume)?;
-    let day = Arc::new(Day::new(Files::new(seed, settings.files())));
+    let day = Arc::new(Day::new(
+        Files::new(seed, settings.files()),
+        stage.volume.bricks(),
+    ));
     let archiver = Arc::new(Archiver::new(&stage.lab, &stage.volume)?);
     create(&stage, &day)?;
     let mounts = stage.clients.iter();
@@ -194,9 +198,15 @@ fn run() -> Answer<bool> {
     review::struck(&day, &settings.kinds, &mut checks);
     review::worked(&day, &names, &mut checks);
     if checks.failed() > 0 {
-        eprintln!("{}\n--- {}\n{}", stage.report(), native::NAME, tail(&log));
+        eprintln!(
+            "{}\n--- {}\n{}",
+            stage.report(),
+            native::NAME,
+            last_lines(&log)
+        );
         if let Some(server) = &server {
-            eprintln!("--- {}\n{}", samba::NAME, tail(&server.log()));
+            eprintln!("--- {}\n{}", samba::NAME, last_lines(&server.log()));
+            eprintln!("--- smbd\n{}", tail(&server.printed()));
         }
     }
     let path = report::write(&settings, length, &day, &watched, checks.all());
@@ -214,8 +224,11 @@ fn run() -> Answer<bool> {
 }
 
 /// The last lines of a log.
-fn tail(log: &Path) -> String {
-    let log = std::fs::read_to_string(log).unwrap_or_default();
+fn last_lines(log: &Path) -> String {
+    tail(&std::fs::read_to_string(log).unwrap_or_default())
+}
+
+fn tail(log: &str) -> String {
     let tail: Vec<_> = log.lines().rev().take(60).collect();
     tail.into_iter().rev().collect::<Vec<_>>().join("\n")
 }

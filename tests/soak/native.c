@@ -6,11 +6,14 @@
  * Once a second it writes the volume's metrics to the file METRICS.
  */
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include "commands.h"
 #include "../volume/gfapi.h"
 
 static glfs_t *fs;
 static const char *metrics;
+static atomic_bool ends;
 
 static void *
 write_metrics(void *arg)
@@ -19,7 +22,7 @@ write_metrics(void *arg)
     char fresh[4096];
 
     snprintf(fresh, sizeof(fresh), "%s.new", metrics);
-    for (;; sleep(1)) {
+    for (; !ends; sleep(1)) {
         ssize_t size = glfs_getxattr(fs, "/", "glusterfs.cloudsync.metrics", text, sizeof(text));
         FILE *file = size > 0 ? fopen(fresh, "w") : NULL;
 
@@ -102,5 +105,7 @@ main(int argc, char **argv)
     if (pthread_create(&thread, NULL, write_metrics, NULL))
         die("thread");
     int code = serve(&calls, stdout);
+    ends = true;
+    pthread_join(thread, NULL);
     return glfs_fini(fs) ? 1 : code;
 }

@@ -92,7 +92,7 @@ impl Worker<'_> {
                     Err(difference) if difference.is_older => difference.why,
                     Err(difference) => {
                         let why = format!("{}: {}", self.name, difference.why);
-                        day.fault(Kind::Bytes, why);
+                        day.wrong(number, &file, range, &why);
                         return false;
                     }
                 },
@@ -113,7 +113,7 @@ impl Worker<'_> {
             looks += 1;
             day.stale.fetch_add(1, Ordering::Relaxed);
             if begun.elapsed() > STALE && looks >= LOOKS {
-                day.fault(Kind::Bytes, format!("{}: {why}", self.name));
+                day.wrong(number, &file, range, &format!("{}: {why}", self.name));
                 return false;
             }
             thread::sleep(Duration::from_millis(200));

@@ -17,7 +17,7 @@ const MODULE: &str = "/vfs/glusterfs.so";
 /// smbd with one share, `share`, for guests, who are root. Dropping it ends it.
 #[derive(Debug)]
 pub struct Samba {
-    _server: Server,
+    server: Server,
     space: Arc<Space>,
     home: PathBuf,
 }
@@ -73,7 +73,7 @@ impl Samba {
             home.display()
         );
         Ok(Self {
-            _server: Server::start(lab, &format!("smbd-{name}"), &command, port)?,
+            server: Server::start(lab, &format!("smbd-{name}"), &command, port)?,
             space: Arc::clone(&lab.space),
             home,
         })
@@ -94,6 +94,12 @@ impl Samba {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.home.join("smb.conf")
+    }
+
+    /// What its processes have printed: their own log.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.server.printed()
     }
 
     /// The log of its GlusterFS client, for this process.
