@@ -11,15 +11,20 @@
 //! A plugin without `fetch` may have `fop_remote_read`, as the stock translator's have. With `cloudsync-remote-read` on,
 //! it answers the reads ([`crate::plugin::store::remote`]).
 //!
+//! The setting `callers` decides first who may recall and read ([`cloudsync_logic::callers`]); others' recalls serve everybody.
+//!
 //! If a recall is allowed, that of a small file (up to [`SMALL`]) starts at once, and its readers are answered when it
 //! is in memory. That of a larger file starts after the first read has been answered.
 
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use cloudsync_format::history::{Event, File};
 use cloudsync_format::xattr::State;
 
+use crate::history::{self, About};
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
@@ -30,11 +35,14 @@ use crate::recall::adopt;
 use crate::recall::engine::Engine;
 use crate::sizes::SMALL;
 use crate::sys;
+use crate::volume::Volume;
 use crate::work::task::{on_a_thread, on_thread_of};
 use crate::work::workers;
+use cloudsync_logic::callers::{Caller, May};
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::history::Kind;
 use cloudsync_logic::host::Ticket as _;
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
@@ -55,7 +63,8 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         && size <= SMALL
         && let Some(store) = engine.volume.store()
         && !is_copier(&ticket)
-        && source(engine, &store, &inode, size, size) == Source::Bricks
+        && !engine.volume.config().callers.exist()
+        && source(engine, &store, &inode, May::Recall, size, size) == Source::Bricks
     {
         return engine.park_small(ticket, inode);
     }
@@ -90,6 +99,9 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                     "{}: read failed, the file stays cold: {failure}",
                     inode.path()
                 );
+                if matches!(failure, Failure::NotAllowed) {
+                    list_refusal(&engine.volume, &inode, &ticket, &failure);
+                }
                 ticket.fail(failure.errno());
             }
         }
@@ -160,11 +172,56 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     may
 }
 
+/// What the setting `callers` lets a reader do. Looks its process up.
+fn may(volume: &Volume, ticket: &Ticket, gfid: Gfid) -> May {
+    let rules = volume.config().callers;
+    if !rules.exist() {
+        return May::Recall;
+    }
+    let (arguments, by) = (ticket.arguments(), history::who(&ticket.who()));
+    let caller = Caller {
+        uid: by.uid,
+        gid: arguments.gid(),
+        command: by.command,
+        files: volume.counts.reads(by.pid, gfid, Instant::now()),
+    };
+    let may = rules.of(&caller);
+    if may != May::Recall {
+        volume.metrics.limited(Limit::Callers);
+    }
+    may
+}
+
+fn list_refusal(volume: &Volume, inode: &Inode, ticket: &Ticket, failure: &Failure) {
+    let about = || About {
+        inode,
+        gfid: inode.gfid(),
+        bytes: 0,
+        since: Instant::now(),
+        store: volume.store_name(),
+        why: "read",
+        by: Some(history::who(&ticket.who())),
+    };
+    if let Some(about) = volume.history.event(Kind::Failed, about) {
+        history::write(&Event::Failed(File {
+            error: Some(failure.to_string()),
+            ..about.file()
+        }));
+    }
+}
+
 /// Where a read of a cold file of `size` bytes gets them, of which a recall fetches `data`. Never blocks.
-fn source(engine: &Engine, store: &LoadedStore, inode: &Inode, size: u64, data: u64) -> Source {
+fn source(
+    engine: &Engine,
+    store: &LoadedStore,
+    inode: &Inode,
+    may: May,
+    size: u64,
+    data: u64,
+) -> Source {
     let can_fetch = store.can_fetch();
-    // `may_recall` charges the allowance, so it is not called if the store leaves no choice.
-    let may_recall = can_fetch && may_recall(engine, inode.gfid(), data);
+    // `may_recall` charges the allowance, so it is not called if there is no choice.
+    let may_recall = can_fetch && may == May::Recall && may_recall(engine, inode.gfid(), data);
     let config = engine.volume.config();
     let can_read = config.remote_read && !can_fetch && store.can_read();
     decision::source(
@@ -232,9 +289,13 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     }
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });
+    let may = may(&engine.volume, ticket, inode.gfid());
+    if may == May::NotRead {
+        return Err(Failure::NotAllowed);
+    }
     let store = engine.volume.store().ok_or(Failure::NoStore)?;
     let data = Identity::of(&status).map_or(size, |object| object.data(size));
-    let recall = match source(engine, &store, inode, size, data) {
+    let recall = match source(engine, &store, inode, may, size, data) {
         Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
         Source::Plugin => {

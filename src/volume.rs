@@ -22,6 +22,7 @@ use cloudsync_format::message;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::Allowance;
 use cloudsync_logic::budget::Budget;
+use cloudsync_logic::callers::counts::Counts;
 use cloudsync_logic::config::{self, Config};
 use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
@@ -52,6 +53,8 @@ pub struct Volume {
     pub history: History,
     /// How much reads may recall.
     pub allowance: Arc<Allowance>,
+    /// How many cold files processes read.
+    pub counts: Counts,
     config: RwLock<Config>,
     store: RwLock<Option<Arc<LoadedStore>>>,
     /// One reconfigure at a time.
@@ -104,11 +107,12 @@ impl Volume {
             history: History::default(),
             busy,
             allowance,
+            counts: Counts::default(),
             config: RwLock::new(config),
             store: RwLock::new(None),
             changing: Mutex::new(()),
         });
-        volume.history.set(config.history);
+        volume.history.set(volume.config().history);
         let name = option(options, STORETYPE);
         if name.is_empty() {
             log::info!(
@@ -259,7 +263,10 @@ impl Volume {
     /// Returns the current settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        *self.config.read().unwrap_or_else(PoisonError::into_inner)
+        self.config
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the volume keeps its files' times itself (`features.ctime`), so that our operations do not change them.

@@ -147,6 +147,15 @@ impl<'a> Arguments<'a> {
         i32::try_from(opener).unwrap_or(0)
     }
 
+    /// The group id that the operation runs as.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        // SAFETY: frame and root live until the operation is answered.
+        let root = unsafe { (*self.call.frame).root };
+        // SAFETY: as above.
+        unsafe { (*root).gid }
+    }
+
     /// The user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {

@@ -58,6 +58,7 @@ fn cause(failure: &Failure) -> Cause {
     match failure {
         Failure::NoStore => Cause::NoStore,
         Failure::OverBudget(_) => Cause::Budget,
+        Failure::NotAllowed => Cause::Denied,
         Failure::Locked => Cause::Locked,
         Failure::Cancelled | Failure::NotAccepted(_) => Cause::Cancelled,
         Failure::Damaged(_) | Failure::Bug => Cause::Internal,

@@ -12,7 +12,7 @@ use cloudsync_lab::{MountOptions, until};
 use crate::control::{command, state};
 use crate::gate::Gate;
 use crate::meanwhile::{LENGTH, held, old};
-use crate::scene::{PATIENCE, Scene, assert_same, errno, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, errno, lab, pattern};
 
 const MB: usize = 1 << 20;
 const SETTINGS: &str = "features.cloudsync-product-id";
@@ -252,6 +252,47 @@ fn the_guard_serves_mass_reads_without_recalling_all_files() {
     // An explicit recall is still honoured.
     command(&scene, &names[3], "recall").unwrap();
     scene.await_local(&names[3]);
+}
+
+/// Programs by their names: `cat` is refused, `head` and the third file of any other process are served from the store.
+#[test]
+fn rules_say_which_programs_recall() {
+    let rules = "callers=refuse:command:cat:uid:0+remote:command:hea*+remote:files:2";
+    let sizes = [50_000; 6];
+    let (scene, names) = cold("callers", &[(SETTINGS, rules)], &sizes);
+    let run = |program: &str, files: &[String]| {
+        let paths: Vec<_> = files.iter().map(|name| scene.inside(name)).collect();
+        lab().run_with(PATIENCE, program, paths, |_| {}).unwrap()
+    };
+    let refused = run("cat", &names[..1]);
+    assert!(!refused.success());
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("Permission denied"), "{why}");
+    assert!(scene.is_cold(&names[0]));
+
+    let read = run("head", &names[..1]);
+    assert!(read.success() && !read.stdout.is_empty());
+    assert!(scene.is_cold(&names[0]));
+
+    let summed = run("md5sum", &names[1..]);
+    assert!(summed.success(), "{summed}");
+    for (number, name) in names.iter().enumerate().skip(1) {
+        scene.assert_idle();
+        assert_eq!(scene.is_cold(name), number > 2, "{name}");
+    }
+    // What is local already is everybody's.
+    let again = run("cat", &names[1..2]);
+    assert_same(&again.stdout, &pattern(1, sizes[1]), "local");
+    // A change is not judged.
+    let path = scene.path(&names[5]);
+    let written = scene.within("a write", move || {
+        let file = File::options().write(true).open(path)?;
+        file.write_all_at(b"new", 10)
+    });
+    written.unwrap();
+    scene.await_local(&names[5]);
+    let log = scene.await_log("callers does not allow it");
+    assert!(log.contains(r#""command":"cat""#), "{log}");
 }
 
 #[test]

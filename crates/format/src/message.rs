@@ -84,6 +84,8 @@ pub const LOCKED: u64 = 190_041;
 pub const CANCELLED: u64 = 190_042;
 /// A file is not archived, and why.
 pub const NOT_ARCHIVED: u64 = 190_043;
+/// ... because the setting `callers` does not allow it.
+pub const NOT_ALLOWED: u64 = 190_044;
 
 /// Reads recalled as much as the guard allows.
 pub const GUARD: u64 = 190_050;

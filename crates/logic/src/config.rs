@@ -12,6 +12,7 @@ use cloudsync_format::settings::{Error, Settings, parse_bytes};
 
 use crate::allowance::Allowed;
 use crate::budget::Limits;
+use crate::callers::{self, Rules};
 
 /// The option that names the store.
 pub const STORETYPE: &str = option::text(option::STORETYPE);
@@ -34,7 +35,7 @@ fn memory_of(meminfo: &str) -> u64 {
 }
 
 /// Settings of recalls and reads, from [`PRODUCT_ID`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The maximum number of files recalled at once, in this process.
     pub recalls: usize,
@@ -50,6 +51,8 @@ pub struct Config {
     pub rate: u64,
     /// How much reads may recall.
     pub allowed: Allowed,
+    /// Who may recall.
+    pub callers: Rules,
     /// How many bytes may be fetched from the store.
     pub budget: Limits,
     /// Whether readers wait until the file is recalled and its checksum verified.
@@ -124,6 +127,7 @@ impl Default for Config {
                 bytes: 0,
                 window: Duration::from_secs(60),
             },
+            callers: Rules::default(),
             budget: Limits {
                 bytes: 0,
                 window: Duration::from_secs(24 * 60 * 60),
@@ -183,6 +187,13 @@ impl Config {
         }
         if let Some(bytes) = list.bytes("guard-bytes")? {
             config.allowed.bytes = bytes;
+        }
+        if let Some(text) = list.text("callers") {
+            config.callers = Rules::parse(&text).ok_or_else(|| Error::Value {
+                key: String::from("callers"),
+                value: text,
+                expected: callers::EXPECTED,
+            })?;
         }
         if let Some(bytes) = list.bytes("budget-bytes")? {
             config.budget.bytes = bytes;
@@ -269,7 +280,7 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
+             guard-window=5s,callers=refuse:uid:5,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
              over-limits=recall,errnos=nfs,history=off",
         )
         .unwrap();
@@ -287,6 +298,7 @@ mod tests {
                     bytes: 1 << 30,
                     window: Duration::from_secs(5),
                 },
+                callers: Rules::parse("refuse:uid:5").unwrap(),
                 budget: Limits {
                     bytes: 2 << 30,
                     window: Duration::from_secs(3600),
@@ -310,6 +322,7 @@ mod tests {
             "memory=1",
             "connections=0",
             "guard-window=x",
+            "callers=nobody",
             "budget-bytes=lots",
             "over-budget=maybe",
             "abandoned=maybe",

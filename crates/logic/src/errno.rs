@@ -47,6 +47,8 @@ impl Errno {
     pub const EDQUOT: Self = Self(libc::EDQUOT);
     /// The operation is not permitted.
     pub const EPERM: Self = Self(libc::EPERM);
+    /// The caller may not.
+    pub const EACCES: Self = Self(libc::EACCES);
     /// The operation cannot be done on such a file.
     pub const EOPNOTSUPP: Self = Self(libc::EOPNOTSUPP);
     /// The store kept throttling requests, where EBUSY would refer to the file.
@@ -184,6 +186,9 @@ pub enum Failure {
     /// The bricks refused an operation that truncates the file, with its caller's identity.
     #[error("the bricks refused to truncate it: {0}")]
     NotAccepted(#[source] Errno),
+    /// The setting `callers` forbids the caller to read cold files.
+    #[error("callers does not allow it to this caller")]
+    NotAllowed,
     /// The budget has not enough bytes left.
     #[error("{0} bytes are more than budget-bytes leaves now")]
     OverBudget(u64),
@@ -227,6 +232,8 @@ impl Failure {
         match self {
             Self::Bug | Self::Damaged(_) => Level::Error,
             Self::Cancelled | Self::Locked | Self::NotAccepted(_) => Level::Info,
+            // A scanner would fill the log; the history counts them.
+            Self::NotAllowed => Level::Debug,
             // The budget itself tells once that it is used up.
             Self::OverBudget(_) => Level::Debug,
             _ => Level::Warn,
@@ -249,6 +256,7 @@ impl Failure {
             Self::Disconnected | Self::LockLost => message::DISCONNECTED,
             Self::TooLarge(_) => message::TOO_LARGE,
             Self::NotAccepted(_) => message::NOT_ACCEPTED,
+            Self::NotAllowed => message::NOT_ALLOWED,
             Self::OverBudget(_) => message::OVER_BUDGET,
             Self::Locked => message::LOCKED,
             Self::Cancelled => message::CANCELLED,
@@ -273,6 +281,7 @@ impl Failure {
             | Self::Refused { errno, .. } => *errno,
             Self::NotAccepted(errno) => *errno,
             Self::TooLarge(_) => Errno::ENOSPC,
+            Self::NotAllowed => Errno::EACCES,
             Self::OverBudget(_) => Errno::EDQUOT,
             Self::Locked => Errno::EAGAIN,
             Self::Disconnected | Self::LockLost => Errno::ENOTCONN,

@@ -9,6 +9,7 @@
 //! | [`config`] | the parser of the volume's options |
 //! | [`allowance`] | how much reads may recall within a time window |
 //! | [`budget`] | how many bytes may be fetched from the store within a time window |
+//! | [`callers`] | who may bring files back |
 //! | [`history`] | which events get a line in the log |
 //! | [`protocol`] | the order of a job's operations on the bricks: recall, truncation, handshake, healing |
 //! | [`status`] | a file's state, attributes and marks on the bricks |
@@ -32,6 +33,7 @@
 pub mod ahead;
 pub mod allowance;
 pub mod budget;
+pub mod callers;
 pub mod config;
 pub mod coverage;
 pub mod crash;

@@ -133,11 +133,13 @@ pub enum Limit {
     Room,
     /// `budget-bytes`: the read was served from the store instead, or refused; or the recall was.
     Budget,
+    /// `callers`: the read was served from the store instead, or refused.
+    Callers,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Guard, Self::Room, Self::Budget];
+    pub const ALL: [Self; 4] = [Self::Guard, Self::Room, Self::Budget, Self::Callers];
 
     /// The label's value.
     #[must_use]
@@ -146,6 +148,7 @@ impl Limit {
             Self::Guard => "guard",
             Self::Room => "room",
             Self::Budget => "budget",
+            Self::Callers => "callers",
         }
     }
 }
