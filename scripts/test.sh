@@ -157,6 +157,8 @@ fi
 step 'tests' 3000 sum "$cargo" test --workspace --locked --no-fail-fast
 # Separately: its feature replaces the locks of the translator's logic.
 step 'orders of events' 600 sum "$cargo" test --package cloudsync-logic --features shuttle --locked --test races
+# All faults of scripts/soak.sh once; half an hour of them, and with Samba, is for a human to start.
+step 'a day in production, short' 900 sum "$cargo" test --locked --test soak -- --minutes 3 --without-samba
 # Only checks that every row has a figure.
 step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then

@@ -103,7 +103,10 @@ fn run() -> Answer<bool> {
         source,
         log,
     } = native::start(&stage.lab, &stage.volume)?;
-    let samba = samba::start(&stage.lab, &stage.volume)?;
+    let samba = match settings.samba {
+        true => samba::start(&stage.lab, &stage.volume)?,
+        false => None,
+    };
     let day = Arc::new(Day::new(
         Files::new(seed, settings.files()),
         stage.volume.bricks(),

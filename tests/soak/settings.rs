@@ -7,10 +7,11 @@ use crate::Answer;
 use crate::events::KINDS;
 
 const USAGE: &str = "\
-usage: scripts/soak.sh [--minutes N] [--seed N] [--event NAME]...
+usage: scripts/soak.sh [--minutes N] [--seed N] [--event NAME]... [--without-samba]
   --minutes  how long clients, archiver and faults work together (default 30); some minutes of comparisons follow
   --seed     the random numbers of another run
-  --event    only events of this kind, to look for a fault: 'brick killed', 'client killed'...";
+  --event    only events of this kind, to look for a fault: 'brick killed', 'client killed'...
+  --without-samba  without the share and its client";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// The kinds of events.
     pub(crate) kinds: Vec<&'static str>,
+    /// Whether one of the applications uses a share of Samba's, if this machine has it.
+    pub(crate) samba: bool,
 }
 
 impl Settings {
@@ -27,7 +30,7 @@ impl Settings {
     pub(crate) fn parse(words: impl Iterator<Item = String>) -> Answer<Self> {
         let now = SystemTime::UNIX_EPOCH.elapsed()?.as_nanos();
         let (mut minutes, mut seed) = (30.0, now as u64 % 1_000_000);
-        let mut kinds = Vec::new();
+        let (mut kinds, mut samba) = (Vec::new(), true);
         let mut words = words;
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(USAGE);
@@ -39,6 +42,7 @@ impl Settings {
                     let kind = KINDS.iter().find(|kind| **kind == name);
                     kinds.push(*kind.ok_or_else(|| format!("no event '{name}': {KINDS:?}"))?);
                 }
+                "--without-samba" => samba = false,
                 // cargo passes such words to every test program.
                 "--nocapture" => {}
                 _ => return Err(USAGE.into()),
@@ -50,6 +54,7 @@ impl Settings {
         Ok(Self {
             length: Duration::from_secs_f64(minutes * 60.0),
             seed,
+            samba,
             kinds: if kinds.is_empty() {
                 KINDS.to_vec()
             } else {

@@ -17,6 +17,9 @@ use crate::random::Random;
 /// than a few looks.
 const STALE: Duration = Duration::from_secs(10);
 const LOOKS: u32 = 8;
+/// Between two looks. Within a second, md-cache answers a lookup with what the last read has told it, so that a client which
+/// reads from a brick that has missed a write does not learn of it (docs/SEMANTICS.md).
+const PAUSE: Duration = Duration::from_millis(1500);
 
 /// No fault of the store or the bricks lasts that long: an operation that does not succeed by then never will.
 const LONGEST: Duration = Duration::from_secs(200);
@@ -116,7 +119,7 @@ impl Worker<'_> {
                 day.wrong(number, &file, range, &format!("{}: {why}", self.name));
                 return false;
             }
-            thread::sleep(Duration::from_millis(200));
+            thread::sleep(PAUSE);
         }
     }
 
