@@ -24,6 +24,21 @@ pub(crate) async fn describe(store: &S3, key: &str) -> Result<(Object, Metadata)
     persist(store.settings.retries, async || once(store, key).await).await
 }
 
+/// The storage class of an object.
+pub(crate) async fn class(store: &S3, key: &str) -> Result<String, StoreError> {
+    persist(store.settings.retries, async || {
+        let request = store.client.head_object().bucket(&store.settings.bucket);
+        let answer = request.key(store.settings.key(key)).send().await;
+        let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
+        // Amazon's leaves it out for this one.
+        let class = answer
+            .storage_class()
+            .map(|class| class.as_str().to_owned());
+        Ok(class.unwrap_or_else(|| String::from("STANDARD")))
+    })
+    .await
+}
+
 async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
     let request = store.client.head_object().bucket(&store.settings.bucket);
     let request = request

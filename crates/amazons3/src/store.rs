@@ -14,7 +14,7 @@ use cloudsync_store::{
 };
 
 use crate::fetch::fetch;
-use crate::head::{describe, head};
+use crate::head::{class, describe, head};
 use crate::list;
 use crate::put::put;
 use crate::restore::{Watched, bulk, restore};
@@ -63,6 +63,10 @@ impl Archive for S3 {
 
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError> {
         runtime(THREADS)?.block_on(describe(self, key))
+    }
+
+    fn class(&self, key: &str) -> Result<Option<String>, StoreError> {
+        runtime(THREADS)?.block_on(class(self, key)).map(Some)
     }
 
     fn restores(&self) -> Option<&dyn Restores> {

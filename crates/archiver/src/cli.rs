@@ -206,6 +206,9 @@ pub(crate) struct RecallArgs {
     /// Only list the files that would be recalled, and how many bytes that are
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// With --dry-run, also what it would cost, by the storage classes of the objects and this price list; for root
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    pub(crate) prices: Option<PathBuf>,
     /// Also if more would come back than is free
     #[arg(long)]
     pub(crate) anyway: bool,

@@ -2,6 +2,7 @@
 //! `cloudsync recall` and `cloudsync cancel`: both ask the translator of the mount that contains the path. Anybody who
 //! may read a file may recall it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -26,8 +27,10 @@ const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// If a file is found cold for so long, its recall is considered failed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+mod cost;
 mod plan;
 
+use cost::{Class, Costs};
 use plan::Plan;
 
 /// The result of a run. The field names are the keys of the JSON output.
@@ -40,6 +43,9 @@ struct Summary {
     already_local: u64,
     not_selected: u64,
     failed: u64,
+    /// By storage class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    costs: Option<BTreeMap<String, Class>>,
 }
 
 /// What has been done with the files of a plan.
@@ -74,6 +80,9 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         add(&tally.failed, 1);
         screen.failure(&Event::new("failed", path).why(why));
     };
+    let prices = args.prices.as_deref().zip(args.paths.first());
+    let costs = prices.map(|(prices, path)| Costs::new(prices, path));
+    let costs = costs.transpose()?;
     let plan = Plan::new(args, &screen, &report_error)?;
     let (not_selected, local) = (plan.not_selected, plan.local);
     if !args.dry_run && !args.anyway {
@@ -84,9 +93,10 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         if interrupted() {
             return;
         }
-        let outcome = match args.dry_run {
-            true => Ok(Some(bytes)),
-            false => start_recall(&path, args.wait),
+        let outcome = match (args.dry_run, &costs) {
+            (true, None) => Ok(Some(bytes)),
+            (true, Some(costs)) => costs.add(&path, bytes).map(|()| Some(bytes)),
+            (false, _) => start_recall(&path, args.wait),
         };
         match outcome {
             Ok(Some(bytes)) => {
@@ -112,7 +122,7 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         &one,
     )
     .map_err(|error| Error::start("the list of files", error))?;
-    let summary = Summary {
+    let mut summary = Summary {
         event: "summary",
         dry_run: args.dry_run,
         recalled: tally.recalled.into_inner(),
@@ -120,7 +130,10 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         already_local: local + tally.local.into_inner(),
         not_selected,
         failed: tally.failed.into_inner(),
+        costs: None,
     };
+    let (costs, prices) = costs.map(Costs::finish).unzip();
+    summary.costs = costs;
     let verb = match (args.dry_run, args.wait) {
         (true, _) => "would recall",
         (false, true) => "recalled",
@@ -135,6 +148,9 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
     );
     if not_selected > 0 {
         line += &format!(", {not_selected} not selected");
+    }
+    if let Some(prices) = prices {
+        line += &format!("\n{prices}");
     }
     screen.summary(&line, &summary);
     Ok(Ended::of(summary.failed > 0))

@@ -79,6 +79,14 @@ pub trait Archive: Store {
     /// As [`Store::head`].
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError>;
 
+    /// The storage class of an object, by which it is paid for; `None` if this store has no classes.
+    ///
+    /// # Errors
+    /// As [`Store::head`].
+    fn class(&self, _key: &str) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     /// The objects that must be restored before they can be read; `None` if this store has none, or cannot restore them.
     fn restores(&self) -> Option<&dyn Restores> {
         None

@@ -74,6 +74,33 @@ fn a_recall_takes_the_selected_files() {
     assert!(!scene.is_cold("a/note.txt"));
 }
 
+#[test]
+fn a_dry_run_says_what_a_recall_would_cost() {
+    let mut scene = Scene::new("cost");
+    for (name, size) in [("a", 20_000_000), ("b", 1000)] {
+        scene.write(name, &pattern(1, size));
+    }
+    scene.done(&["archive", "--older-than=0s", &scene.brick(0)]);
+    scene.remount();
+    let prices = lab().scratch("prices.toml");
+    // Three parts of 8 MiB, and one.
+    let text = "currency = 'EUR'\n[class.STANDARD]\nper-1000-requests = 250.0\nper-gb = 50.0\n";
+    std::fs::write(lab().outer(&prices), text).unwrap();
+    let prices = format!("--prices={}", prices.display());
+    let all = scene.inside("");
+    let text = scene.done(&["recall", "-n", "-r", &prices, &all]);
+    assert!(
+        text.contains("STANDARD: 2 files, 19.07 MiB, 4 requests: 2.00 EUR\n2.00 EUR"),
+        "{text}"
+    );
+    let text = scene.done(&["--json", "recall", "-n", "-r", &prices, &all]);
+    let found = summary(&text);
+    assert_eq!(found["costs"]["STANDARD"]["files"], 2, "{text}");
+    let outcome = scene.cloudsync(&["recall", "-r", &prices, &all]);
+    assert_eq!(outcome.code(), Some(2), "only with --dry-run: {outcome}");
+    assert!(scene.is_cold("a") && scene.is_cold("b"));
+}
+
 /// As a store of tapes has them.
 #[test]
 fn files_come_back_in_the_order_of_their_archives() {
