@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod file;
+pub mod pins;
 pub mod space;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

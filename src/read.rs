@@ -11,20 +11,19 @@
 //! A plugin without `fetch` may have `fop_remote_read`, as the stock translator's have. With `cloudsync-remote-read` on,
 //! it answers the reads ([`crate::plugin::store::remote`]).
 //!
-//! The setting `callers` decides first who may recall and read ([`cloudsync_logic::callers`]); others' recalls serve everybody.
+//! Who reads, and what, may not recall ([`reader`]); others' recalls serve everybody.
 //!
 //! If a recall is allowed, that of a small file (up to [`SMALL`]) starts at once, and its readers are answered when it
 //! is in memory. That of a larger file starts after the first read has been answered.
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-use std::time::Instant;
+mod reader;
 
-use cloudsync_format::history::{Event, File};
+use std::sync::Arc;
+
 use cloudsync_format::xattr::State;
 
-use crate::history::{self, About};
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
@@ -34,15 +33,12 @@ use crate::plugin::store::remote::Cold;
 use crate::recall::adopt;
 use crate::recall::engine::Engine;
 use crate::sizes::SMALL;
-use crate::sys;
-use crate::volume::Volume;
 use crate::work::task::{on_a_thread, on_thread_of};
 use crate::work::workers;
-use cloudsync_logic::callers::{Caller, May};
+use cloudsync_logic::callers::May;
 use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
-use cloudsync_logic::history::Kind;
 use cloudsync_logic::host::Ticket as _;
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
@@ -62,8 +58,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         && job.is_none()
         && size <= SMALL
         && let Some(store) = engine.volume.store()
-        && !is_copier(&ticket)
-        && !engine.volume.config().callers.exist()
+        && !reader::must_be_judged(&engine.volume, &ticket)
         && source(engine, &store, &inode, May::Recall, size, size) == Source::Bricks
     {
         return engine.park_small(ticket, inode);
@@ -100,7 +95,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                     inode.path()
                 );
                 if matches!(failure, Failure::NotAllowed) {
-                    list_refusal(&engine.volume, &inode, &ticket, &failure);
+                    reader::list_refusal(&engine.volume, &inode, &ticket, &failure);
                 }
                 ticket.fail(failure.errno());
             }
@@ -145,11 +140,6 @@ fn cold_size(engine: &Engine, inode: &Inode) -> Result<Option<u64>, Failure> {
     Ok(cold.then(|| status.attributes.size()))
 }
 
-/// Whether the caller is a geo-replication worker. It reads the whole volume, so its reads must not cause recalls.
-fn is_copier(ticket: &Ticket) -> bool {
-    ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
-}
-
 /// Whether a read may start a recall that fetches `size` bytes. If not, the read is served from the store.
 fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
     let config = engine.volume.config();
@@ -170,44 +160,6 @@ fn may_recall(engine: &Engine, gfid: Gfid, size: u64) -> bool {
         metrics.limited(Limit::Guard);
     }
     may
-}
-
-/// What the setting `callers` lets a reader do. Looks its process up.
-fn may(volume: &Volume, ticket: &Ticket, gfid: Gfid) -> May {
-    let rules = volume.config().callers;
-    if !rules.exist() {
-        return May::Recall;
-    }
-    let (arguments, by) = (ticket.arguments(), history::who(&ticket.who()));
-    let caller = Caller {
-        uid: by.uid,
-        gid: arguments.gid(),
-        command: by.command,
-        files: volume.counts.reads(by.pid, gfid, Instant::now()),
-    };
-    let may = rules.of(&caller);
-    if may != May::Recall {
-        volume.metrics.limited(Limit::Callers);
-    }
-    may
-}
-
-fn list_refusal(volume: &Volume, inode: &Inode, ticket: &Ticket, failure: &Failure) {
-    let about = || About {
-        inode,
-        gfid: inode.gfid(),
-        bytes: 0,
-        since: Instant::now(),
-        store: volume.store_name(),
-        why: "read",
-        by: Some(history::who(&ticket.who())),
-    };
-    if let Some(about) = volume.history.event(Kind::Failed, about) {
-        history::write(&Event::Failed(File {
-            error: Some(failure.to_string()),
-            ..about.file()
-        }));
-    }
 }
 
 /// Where a read of a cold file of `size` bytes gets them, of which a recall fetches `data`. Never blocks.
@@ -289,20 +241,20 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     }
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });
-    let may = may(&engine.volume, ticket, inode.gfid());
+    let may = reader::may(&engine.volume, ticket, &file, inode);
     if may == May::NotRead {
         return Err(Failure::NotAllowed);
     }
     let store = engine.volume.store().ok_or(Failure::NoStore)?;
     let data = Identity::of(&status).map_or(size, |object| object.data(size));
     let recall = match source(engine, &store, inode, may, size, data) {
-        Source::Bricks if is_copier(ticket) && store.can_fetch() => false,
+        Source::Bricks if reader::is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
         Source::Plugin => {
             let file = Box::new(Cold::of(inode, &status)?);
             return Ok(Way::Plugin { store, file });
         }
-        Source::Object { recall } => recall && !is_copier(ticket),
+        Source::Object { recall } => recall && !reader::is_copier(ticket),
     };
     let object = engine
         .volume

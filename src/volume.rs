@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::bricks::Bricks;
 use crate::bricks::file::File;
+use crate::bricks::pins::Pins;
 use crate::bricks::space::Space;
 use crate::history::History;
 use crate::host::dict::DictRef;
@@ -53,6 +54,8 @@ pub struct Volume {
     pub history: History,
     /// How much reads may recall.
     pub allowance: Arc<Allowance>,
+    /// The pins of folders.
+    pub pins: Pins,
     /// How many cold files processes read.
     pub counts: Counts,
     config: RwLock<Config>,
@@ -107,6 +110,7 @@ impl Volume {
             history: History::default(),
             busy,
             allowance,
+            pins: Pins::default(),
             counts: Counts::default(),
             config: RwLock::new(config),
             store: RwLock::new(None),

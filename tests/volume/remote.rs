@@ -296,6 +296,51 @@ fn rules_say_which_programs_recall() {
 }
 
 #[test]
+fn pinned_files_stay_cold() {
+    let mut scene = Scene::new("pinned");
+    scene.volume.set(SETTINGS, "pins=on").unwrap();
+    let names = ["own", "a/b/below", "a/b/c/other", "free"];
+    let root = scene.path("");
+    scene.within("folders", move || {
+        fs::create_dir_all(root.join("a/b/c")).unwrap()
+    });
+    for (number, name) in names.iter().enumerate() {
+        scene.write(name, &pattern(number as u64, 300_000));
+        scene.archive(name);
+    }
+    let pin = |name: &str, attribute: &'static str, value: &'static str| {
+        let path = scene.path(name);
+        let set = move || xattr::set(path, attribute, value.as_bytes());
+        scene.within("pin", set).unwrap();
+    };
+    pin("own", "user.cloudsync.policy", "never-recall");
+    pin("a", "trusted.cloudsync-policy", "never-recall");
+    pin("a/b/c", "user.cloudsync.policy", "archive-soon");
+    scene.remount();
+    for (number, name) in names.iter().enumerate() {
+        assert_same(
+            &scene.read(name).unwrap(),
+            &pattern(number as u64, 300_000),
+            name,
+        );
+        scene.assert_idle();
+        // The nearest pin counts.
+        assert_eq!(scene.is_cold(name), number < 2, "{name}");
+    }
+    let path = scene.path("own");
+    let write = move || {
+        File::options()
+            .write(true)
+            .open(path)?
+            .write_all_at(b"new", 5)
+    };
+    scene.within("a write", write).unwrap();
+    scene.await_local("own");
+    command(&scene, "a/b/below", "recall").unwrap();
+    scene.await_local("a/b/below");
+}
+
+#[test]
 fn with_abandoned_cancel_an_unwanted_recall_is_cancelled() {
     let gate = Gate::new();
     let (scene, names) = held("abandoned", &gate, &["file", "asked"]);

@@ -239,6 +239,8 @@ pub(crate) enum PinPolicy {
     NeverArchive,
     /// Be archived by the next run that looks here, whatever its age
     ArchiveSoon,
+    /// Stay cold when it is read (on volumes with pins=on in features.cloudsync-product-id)
+    NeverRecall,
 }
 
 impl From<PinPolicy> for Pin {
@@ -246,6 +248,7 @@ impl From<PinPolicy> for Pin {
         match policy {
             PinPolicy::NeverArchive => Self::NeverArchive,
             PinPolicy::ArchiveSoon => Self::ArchiveSoon,
+            PinPolicy::NeverRecall => Self::NeverRecall,
         }
     }
 }

@@ -16,10 +16,12 @@ pub enum Pin {
     NeverArchive,
     /// It is archived whatever its age.
     ArchiveSoon,
+    /// Reads leave it cold.
+    NeverRecall,
 }
 
 /// All pins.
-pub const ALL: [Pin; 2] = [Pin::NeverArchive, Pin::ArchiveSoon];
+pub const ALL: [Pin; 3] = [Pin::NeverArchive, Pin::ArchiveSoon, Pin::NeverRecall];
 
 impl Pin {
     /// The attribute's value.
@@ -28,6 +30,7 @@ impl Pin {
         match self {
             Self::NeverArchive => "never-archive",
             Self::ArchiveSoon => "archive-soon",
+            Self::NeverRecall => "never-recall",
         }
     }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub allowed: Allowed,
     /// Who may recall.
     pub callers: Rules,
+    /// Whether pins are respected that say that reads leave a file cold.
+    pub pins: bool,
     /// How many bytes may be fetched from the store.
     pub budget: Limits,
     /// Whether readers wait until the file is recalled and its checksum verified.
@@ -128,6 +130,7 @@ impl Default for Config {
                 window: Duration::from_secs(60),
             },
             callers: Rules::default(),
+            pins: false,
             budget: Limits {
                 bytes: 0,
                 window: Duration::from_secs(24 * 60 * 60),
@@ -194,6 +197,9 @@ impl Config {
                 value: text,
                 expected: callers::EXPECTED,
             })?;
+        }
+        if let Some(pins) = list.choice("pins", &["on", "off"], "on or off")? {
+            config.pins = pins == "on";
         }
         if let Some(bytes) = list.bytes("budget-bytes")? {
             config.budget.bytes = bytes;
@@ -280,7 +286,7 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,callers=refuse:uid:5,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
+             guard-window=5s,callers=refuse:uid:5,pins=on,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
              over-limits=recall,errnos=nfs,history=off",
         )
         .unwrap();
@@ -299,6 +305,7 @@ mod tests {
                     window: Duration::from_secs(5),
                 },
                 callers: Rules::parse("refuse:uid:5").unwrap(),
+                pins: true,
                 budget: Limits {
                     bytes: 2 << 30,
                     window: Duration::from_secs(3600),
@@ -323,6 +330,7 @@ mod tests {
             "connections=0",
             "guard-window=x",
             "callers=nobody",
+            "pins=maybe",
             "budget-bytes=lots",
             "over-budget=maybe",
             "abandoned=maybe",
