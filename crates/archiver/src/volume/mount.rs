@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,9 @@ const WITHOUT_CACHES: &[&str] = &[
     "--xlator-option=*-disperse-*.other-eager-lock=off",
 ];
 
+/// How many this process has made.
+static MOUNTS: AtomicU32 = AtomicU32::new(0);
+
 /// A mounted volume; unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct Mount {
@@ -67,7 +71,10 @@ impl Mount {
     /// ends.
     pub(crate) fn new(volume: &Volume) -> Result<Self, Error> {
         clear_dead_ones();
-        let point = PathBuf::from(format!("{HOME}/{}.{}", volume.name, std::process::id()));
+        // A process may have several at a time. The process is last: see `clear_dead_ones`.
+        let number = MOUNTS.fetch_add(1, Ordering::Relaxed);
+        let point = format!("{HOME}/{}.{number}.{}", volume.name, std::process::id());
+        let point = PathBuf::from(point);
         let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
