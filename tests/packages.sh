@@ -101,7 +101,7 @@ check 'and brings the headers that it includes' says_of glusterfs-cloudsync-dev 
 units=$(dpkg-deb -c "$(deb cloudsync)" | sed -n 's/.* \.\(.*\)\/cloudsync\.timer$/\1/p')
 check 'cloudsync has the program and what belongs to it' holds cloudsync /usr/sbin/cloudsync \
     "${pages[@]/%/.gz}" "${hooks[@]}" "$units"/cloudsync.{service,timer} \
-    /usr/lib/systemd/system/cloudsync-verify@.{service,timer} \
+    /usr/lib/systemd/system/cloudsync-{space,verify@}.{service,timer} \
     /usr/lib/systemd/system/glusterd.service.d/cloudsync.conf \
     /usr/share/doc/cloudsync/examples/policy.toml /usr/share/zsh/vendor-completions/_cloudsync \
     /usr/share/bash-completion/completions/cloudsync /usr/share/fish/vendor_completions.d/cloudsync.fish
@@ -159,7 +159,7 @@ check 'glusterfs-cloudsync-devel has the header and the examples' eval \
         "$libdir/pkgconfig/cloudsync.pc" "${examples[@]/#//usr/share/doc/glusterfs-cloudsync-devel/examples/plugin-c/}"'
 check 'cloudsync has the program and what belongs to it' eval \
     'of_rpm cloudsync -l && lists "$tmp/said" /usr/sbin/cloudsync /etc/cloudsync "${pages[@]}" \
-        "${hooks[@]}" /usr/lib/systemd/system/cloudsync{,-verify@}.{service,timer} /usr/share/doc/cloudsync/examples/policy.toml \
+        "${hooks[@]}" /usr/lib/systemd/system/cloudsync{,-space,-verify@}.{service,timer} /usr/share/doc/cloudsync/examples/policy.toml \
         /usr/lib/systemd/system/glusterd.service.d{,/cloudsync.conf} /usr/share/zsh/site-functions/_cloudsync /usr/share/bash-completion/completions/cloudsync \
         /usr/share/fish/vendor_completions.d/cloudsync.fish'
 check 'the licences come along' eval \

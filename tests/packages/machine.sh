@@ -235,10 +235,12 @@ check 'the service archives by the policy' eval \
 check 'the service that verifies finds the objects' eval \
     'on systemctl start cloudsync-verify@bricks-v.service && ended cloudsync-verify@bricks-v.service success &&
         on journalctl --no-pager -u cloudsync-verify@bricks-v && says "5 cold files" "0 missing"'
+check 'the service that watches the space does nothing while there is enough' eval \
+    'on systemctl start cloudsync-space.service && ended cloudsync-space.service success'
 check 'the timers start' eval \
-    'on systemctl enable --now cloudsync.timer cloudsync-verify@bricks-v.timer && on systemctl list-timers &&
-        says cloudsync.timer cloudsync-verify@bricks-v.timer && on systemctl disable --now cloudsync.timer &&
-        on systemctl disable --now cloudsync-verify@bricks-v.timer'
+    'on systemctl enable --now cloudsync{,-space,-verify@bricks-v}.timer && on systemctl list-timers &&
+        says cloudsync.timer cloudsync-space.timer cloudsync-verify@bricks-v.timer &&
+        on systemctl disable --now cloudsync{,-space,-verify@bricks-v}.timer'
 check 'a cold file of before is read' eval \
     'mkdir -p /mnt/fifth && on mount -t glusterfs "$address:v" /mnt/fifth && on cmp /mnt/fifth/a - <"$tmp/a"'
 check 'all is stopped' eval \

@@ -432,6 +432,10 @@ pub(crate) struct RunArgs {
     /// Only check the policy file, and say what is at its targets on this node
     #[arg(long, conflicts_with_all = ["dry_run", "explain"])]
     pub(crate) check: bool,
+    /// Only the rules with start-below-free, and no other steps: for a timer that looks often. Writes no report, unless told
+    /// where
+    #[arg(long)]
+    pub(crate) when_short: bool,
     /// Write the JSON report to this file instead of the one that the policy names
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -67,7 +67,10 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
     let mut runs = Vec::new();
     let mut worst = Ended::Well;
     let mut start_error = None;
-    for part in policy.parts() {
+    for part in policy
+        .parts()
+        .filter(|part| !args.when_short || part.watches_space())
+    {
         for target in part.targets() {
             if interrupted() {
                 break;
@@ -96,7 +99,9 @@ pub(crate) fn command(args: &RunArgs, output: &OutputFlags) -> Result<Ended, Err
     if screen.wants_json() {
         screen.json(&report);
     }
-    if let Some(path) = args.report.as_ref().or(policy.report.as_ref()) {
+    // What the timer every ten minutes does is not the result of the night's run.
+    let report_of_policy = policy.report.as_ref().filter(|_| !args.when_short);
+    if let Some(path) = args.report.as_ref().or(report_of_policy) {
         write(path, &report).map_err(|error| Error::start(path.display(), error))?;
     }
     match start_error {
@@ -131,6 +136,11 @@ impl Part<'_> {
             Self::Rule(rule) => ("archive", &rule.name),
             Self::Step(step) => (step.command(), &step.name),
         }
+    }
+
+    /// Whether it is a rule that runs only while space is short.
+    const fn watches_space(&self) -> bool {
+        matches!(self, Self::Rule(rule) if rule.start_below_free.is_some())
     }
 
     fn targets(&self) -> &[PathBuf] {

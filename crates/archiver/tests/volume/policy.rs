@@ -37,10 +37,19 @@ fn policy_runs_and_writes_a_report() {
         "{output}"
     );
     assert!(scene.is_cold("a.mov") && !scene.is_cold("b.db") && !scene.is_cold("small"));
-    let report = fs::read_to_string(lab().outer(report)).unwrap();
+    let report_file = lab().outer(report);
+    let report = fs::read_to_string(&report_file).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["runs"][0]["summary"]["archived"], 1);
     assert_eq!(report["runs"].as_array().unwrap().len(), 3);
+    // The other timer looks at the second rule only, and leaves the report.
+    fs::remove_file(&report_file).unwrap();
+    let output = scene.done(&["run", "--when-short", "--config", &config]);
+    assert!(
+        output.contains("full at ") && !output.contains("r at "),
+        "{output}"
+    );
+    assert!(!report_file.exists());
 }
 
 #[test]
