@@ -38,7 +38,7 @@ fn rows() -> Vec<Vec<String>> {
 
 /// Names of tests in backticks: `file::function`, `folder::file::function`; those of
 /// crates/logic/tests/races begin with `races`, those of crates/logic/tests/protocol with `protocol`, those of
-/// tests/loading with `loading`.
+/// tests/loading with `loading`, that of tests/bitrot.rs with `bitrot`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.contains("::"))
@@ -48,6 +48,7 @@ fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
 fn source(name: &str) -> (PathBuf, &str) {
     let (modules, function) = name.rsplit_once("::").unwrap();
     let path = match (modules, modules.strip_prefix("races::")) {
+        ("bitrot", _) => "tests/bitrot.rs".to_owned(),
         ("loading", _) => "tests/loading/main.rs".to_owned(),
         ("protocol", _) => "crates/logic/tests/protocol/main.rs".to_owned(),
         (_, Some(file)) => format!("crates/logic/tests/races/{file}.rs"),
