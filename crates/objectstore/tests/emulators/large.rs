@@ -23,9 +23,14 @@ where
     // Law 8, whether the other object is found before the upload or after.
     let error = store.put(key, &source.upload()).unwrap_err();
     assert!(matches!(error, StoreError::Exists(_)), "{error:?}");
+    // Each with bytes of its own: an object with the same ones would be taken for one's own, if the answer to an attempt has
+    // been lost (on a busy machine).
+    let racers = [2, 3, 4].map(|seed| Bytes::new(pattern(seed, SIZE)));
     let results: Vec<_> = thread::scope(|scope| {
-        let put = || subject.open().put("large/race", &source.upload());
-        let running = [(); 3].map(|()| scope.spawn(put));
+        let put = |racer: &Bytes| subject.open().put("large/race", &racer.upload());
+        let running = racers
+            .each_ref()
+            .map(|racer| scope.spawn(move || put(racer)));
         running.map(|one| one.join().unwrap()).into()
     });
     let won = results.iter().filter(|result| result.is_ok()).count();
