@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 enum State {
     Open,
     Held,
-    /// No request is answered.
+    /// No request is answered. What is delayed already stays so.
     Silent,
     /// Connections with a held object are broken; later requests pass.
     Broken,
@@ -72,7 +72,7 @@ impl Gate {
         self.shared.switch_to(State::Held);
     }
 
-    /// From now on, no request is answered.
+    /// From now on, no request is answered; what is delayed already stays so.
     pub(crate) fn silence(&self) {
         self.shared.switch_to(State::Silent);
     }
@@ -177,17 +177,17 @@ impl Shared {
     /// How much may pass now. Waits if the body is delayed.
     fn most(&self, slow_from: bool) -> io::Result<usize> {
         let state = self.state.lock().unwrap();
-        if !slow_from || matches!(*state, State::Open | State::Silent) {
+        if !slow_from || *state == State::Open {
             return Ok(usize::MAX);
         }
-        let waiting = |state: &mut State| *state == State::Held;
+        let waiting = |state: &mut State| matches!(*state, State::Held | State::Silent);
         let (state, _) = self
             .changed
             .wait_timeout_while(state, PAUSE, waiting)
             .unwrap();
         match *state {
-            State::Held => Ok(TRICKLE),
-            State::Open | State::Silent => Ok(usize::MAX),
+            State::Held | State::Silent => Ok(TRICKLE),
+            State::Open => Ok(usize::MAX),
             State::Broken => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
