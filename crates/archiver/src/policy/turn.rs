@@ -4,8 +4,9 @@
 //!
 //! Two nodes that begin within the same moment both look again a little later: the attribute names one of them.
 
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use rustix::system::uname;
@@ -14,17 +15,22 @@ use crate::exit::Error;
 
 const PREFIX: &str = "trusted.cloudsync-step.";
 
-/// After that, a node that has begun and not ended has died.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How often a node says that it is still at it.
+const BEAT: Duration = Duration::from_secs(1800);
+
+/// After that, a node that has begun, and has neither ended nor said that it is still at it, has died.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 /// How long after its own claim a node looks again. Clients see an attribute that another has set at once.
 const MOMENT: Duration = Duration::from_secs(2);
 
 /// A step that this node is to do. Dropping it leaves the step to any node.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    place: Place<'a>,
+pub(super) struct Turn {
+    place: Place,
     ended: bool,
+    /// The thread that says so now and then, until the other end of the channel is dropped.
+    beating: Option<(Sender<()>, JoinHandle<()>)>,
     /// Whether this node was the last one to do it.
     pub(super) was_ours: bool,
 }
@@ -39,9 +45,9 @@ pub(super) struct Pause {
 }
 
 /// Where the nodes say what they do about a step.
-#[derive(Debug)]
-struct Place<'a> {
-    root: &'a Path,
+#[derive(Clone, Debug)]
+struct Place {
+    root: PathBuf,
     attribute: String,
 }
 
@@ -90,13 +96,9 @@ impl Claim {
 
 /// Takes the turn of the step `name`. `root`: the volume's, in a mount.
 /// The inner error says why it is not this node's turn.
-pub(super) fn take<'a>(
-    root: &'a Path,
-    name: &str,
-    pause: Pause,
-) -> Result<Result<Turn<'a>, String>, Error> {
+pub(super) fn take(root: &Path, name: &str, pause: Pause) -> Result<Result<Turn, String>, Error> {
     let place = Place {
-        root,
+        root: root.to_owned(),
         attribute: format!("{PREFIX}{name}"),
     };
     let last = place.claim()?;
@@ -110,6 +112,7 @@ pub(super) fn take<'a>(
     match place.claim()? {
         Some(claim) if claim.node != begun => Ok(Err(format!("{} begins it", claim.node))),
         _ => Ok(Ok(Turn {
+            beating: Some(beat(place.clone(), begun)),
             place,
             ended: false,
             was_ours: last.is_some_and(|last| last.done && last.node == node()),
@@ -117,17 +120,29 @@ pub(super) fn take<'a>(
     }
 }
 
+/// Starts the thread that says that this node is still at it.
+fn beat(place: Place, begun: String) -> (Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = channel();
+    let beating = move || {
+        while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+            // If it fails, it is tried again before another node takes over.
+            let _ = place.say(&begun, false);
+        }
+    };
+    (stop, thread::spawn(beating))
+}
+
 fn node() -> String {
     uname().nodename().to_string_lossy().into_owned()
 }
 
-impl Place<'_> {
+impl Place {
     fn failed(&self, error: std::io::Error) -> Error {
         Error::start(format!("{} of the volume's root", self.attribute), error)
     }
 
     fn claim(&self) -> Result<Option<Claim>, Error> {
-        let value = xattr::get(self.root, &self.attribute).map_err(|error| self.failed(error))?;
+        let value = xattr::get(&self.root, &self.attribute).map_err(|error| self.failed(error))?;
         Ok(value.and_then(|value| Claim::parse(&String::from_utf8_lossy(&value))))
     }
 
@@ -137,24 +152,34 @@ impl Place<'_> {
             when: SystemTime::now(),
             node: node.to_owned(),
         };
-        xattr::set(self.root, &self.attribute, claim.text().as_bytes())
+        xattr::set(&self.root, &self.attribute, claim.text().as_bytes())
             .map_err(|error| self.failed(error))
     }
 }
 
-impl Turn<'_> {
+impl Turn {
     /// The step has been done.
     pub(super) fn end(mut self) -> Result<(), Error> {
         self.ended = true;
+        self.stop();
         self.place.say(&node(), true)
+    }
+
+    /// Waits for the end of the thread, which else could speak after the step's end.
+    fn stop(&mut self) {
+        if let Some((stop, thread)) = self.beating.take() {
+            drop(stop);
+            let _ended = thread.join();
+        }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
+        self.stop();
         if !self.ended {
-            // If that fails, the step waits for a day.
-            let _ = xattr::remove(self.place.root, &self.place.attribute);
+            // If that fails, the step waits for some hours.
+            let _ = xattr::remove(&self.place.root, &self.place.attribute);
         }
     }
 }
@@ -201,7 +226,7 @@ mod tests {
         let after = |time| begun.forbids(Pause::default(), "node-1", begun.when + time);
         let why = "has been under way for 1h, on node-1";
         assert_eq!(after(hour).unwrap(), why);
-        assert_eq!(after(25 * hour), None);
+        assert_eq!(after(3 * hour), None);
         assert_eq!(Claim::parse("something else"), None);
     }
 }
