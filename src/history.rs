@@ -13,6 +13,7 @@ use cloudsync_format::caller;
 use cloudsync_format::history::{By, Event, File, Unlisted};
 use cloudsync_format::jobs::Waiter;
 use cloudsync_format::message;
+use cloudsync_logic::errno::Failure;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::history::{Kind, Listing};
 
@@ -127,6 +128,17 @@ impl History {
             write_counts(counts);
         }
         lines.event.then(make)
+    }
+
+    /// Lists a failure. `cause`: see [`File::cause`].
+    pub fn failed(&self, failure: &Failure, cause: Option<&str>, file: impl FnOnce() -> File) {
+        if let Some(file) = self.event(Kind::Failed, file) {
+            write(&Event::Failed(File {
+                cause: cause.map(str::to_owned),
+                error: Some(failure.to_string()),
+                ..file
+            }));
+        }
     }
 
     /// Writes the counts of what was not listed.

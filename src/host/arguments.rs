@@ -123,13 +123,16 @@ impl<'a> Arguments<'a> {
         unsafe { DictRef::from_raw(self.call.xdata) }
     }
 
+    /// Who has called.
+    fn root(&self) -> &sys::call_stack_t {
+        // SAFETY: frame and root live until the operation is answered.
+        unsafe { &*(*self.call.frame).root }
+    }
+
     /// The caller's process id; negative for some of the host's own programs (`GF_CLIENT_PID_...`).
     #[must_use]
     pub fn pid(&self) -> i32 {
-        // SAFETY: frame and root live until the operation is answered.
-        let root = unsafe { (*self.call.frame).root };
-        // SAFETY: as above.
-        unsafe { (*root).pid }
+        self.root().pid
     }
 
     /// The process that works on the file: the caller, or, while the kernel reads ahead (0), who opened the descriptor.
@@ -150,18 +153,12 @@ impl<'a> Arguments<'a> {
     /// The group id that the operation runs as.
     #[must_use]
     pub fn gid(&self) -> u32 {
-        // SAFETY: frame and root live until the operation is answered.
-        let root = unsafe { (*self.call.frame).root };
-        // SAFETY: as above.
-        unsafe { (*root).gid }
+        self.root().gid
     }
 
     /// The user id that the operation runs as.
     #[must_use]
     pub fn uid(&self) -> u32 {
-        // SAFETY: frame and root live until the operation is answered.
-        let root = unsafe { (*self.call.frame).root };
-        // SAFETY: as above.
-        unsafe { (*root).uid }
+        self.root().uid
     }
 }

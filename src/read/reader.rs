@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use cloudsync_format::history::Event;
 use cloudsync_format::pin::Pin;
 
 use crate::bricks::file::File;
@@ -16,7 +15,6 @@ use crate::sys;
 use crate::volume::Volume;
 use cloudsync_logic::callers::{Caller, May};
 use cloudsync_logic::errno::Failure;
-use cloudsync_logic::history::Kind;
 use cloudsync_logic::host::Ticket as _;
 use cloudsync_metrics::labels::Limit;
 
@@ -60,19 +58,17 @@ pub(super) fn may(volume: &Volume, ticket: &Ticket, file: &File<'_>, inode: &Ino
 
 /// Lists a read that was refused to its caller.
 pub(super) fn list_refusal(volume: &Volume, inode: &Inode, ticket: &Ticket, failure: &Failure) {
-    let about = || About {
-        inode,
-        gfid: inode.gfid(),
-        bytes: 0,
-        since: Instant::now(),
-        store: volume.store_name(),
-        why: "read",
-        by: Some(history::who(&ticket.who())),
+    let file = || {
+        let about = About {
+            inode,
+            gfid: inode.gfid(),
+            bytes: 0,
+            since: Instant::now(),
+            store: volume.store_name(),
+            why: "read",
+            by: Some(history::who(&ticket.who())),
+        };
+        about.file()
     };
-    if let Some(about) = volume.history.event(Kind::Failed, about) {
-        history::write(&Event::Failed(cloudsync_format::history::File {
-            error: Some(failure.to_string()),
-            ..about.file()
-        }));
-    }
+    volume.history.failed(failure, None, file);
 }

@@ -5,14 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::history;
 use crate::objects::Gluster;
 use crate::recall::job::{Job, listed};
 use crate::recall::steps;
 use crate::volume::Volume;
-use cloudsync_format::history::{Event, File};
 use cloudsync_logic::errno::Failure;
-use cloudsync_logic::history::Kind;
 use cloudsync_logic::recall::engine;
 use cloudsync_logic::recall::recalls::{Checked, Recalls};
 use cloudsync_metrics::labels::Cause;
@@ -34,14 +31,8 @@ impl Recalls for Volume {
     fn failed(&self, job: &Job, failure: &Failure) {
         let cause = cause(failure);
         self.metrics.recall_failed(cause);
-        let file = self.history.event(Kind::Failed, || listed(self, job, 0));
-        if let Some(file) = file {
-            history::write(&Event::Failed(File {
-                cause: Some(cause.text().to_owned()),
-                error: Some(failure.to_string()),
-                ..file
-            }));
-        }
+        let file = || listed(self, job, 0);
+        self.history.failed(failure, Some(cause.text()), file);
     }
 
     fn check(&self, job: &Job) -> Result<Checked, Failure> {

@@ -26,31 +26,27 @@ pub(crate) async fn describe(store: &S3, key: &str) -> Result<(Object, Metadata)
 
 /// The storage class of an object.
 pub(crate) async fn class(store: &S3, key: &str) -> Result<String, StoreError> {
-    persist(store.settings.retries, async || {
-        let request = store.client.head_object().bucket(&store.settings.bucket);
-        let answer = request.key(store.settings.key(key)).send().await;
-        let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
-        // Amazon's leaves it out for this one.
-        let class = answer
-            .storage_class()
-            .map(|class| class.as_str().to_owned());
-        Ok(class.unwrap_or_else(|| String::from("STANDARD")))
-    })
-    .await
+    let answer = persist(store.settings.retries, async || ask(store, key).await).await?;
+    // Amazon's leaves it out for this one.
+    let class = answer.storage_class().map(|class| class.as_str());
+    Ok(class.unwrap_or("STANDARD").to_owned())
 }
 
 async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
+    let answer = ask(store, key).await?;
+    let mut metadata = metadata::decode(answer.metadata());
+    // Our own entry, which is returned as part of the object.
+    metadata.remove(CHECKSUM_METADATA);
+    Ok((object(&answer, &store.place)?, metadata))
+}
+
+async fn ask(store: &S3, key: &str) -> Result<HeadObjectOutput, Failure> {
     let request = store.client.head_object().bucket(&store.settings.bucket);
     let request = request
         .key(store.settings.key(key))
         .checksum_mode(ChecksumMode::Enabled);
     match request.send().await {
-        Ok(answer) => {
-            let mut metadata = metadata::decode(answer.metadata());
-            // Our own entry, which is returned as part of the object.
-            metadata.remove(CHECKSUM_METADATA);
-            Ok((object(&answer, &store.place)?, metadata))
-        }
+        Ok(answer) => Ok(answer),
         Err(error) => {
             let failure = failure::of(&error, &store.place, failure::GET);
             if failure.passing || !without_reason(&error) {

@@ -122,7 +122,8 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         &one,
     )
     .map_err(|error| Error::start("the list of files", error))?;
-    let mut summary = Summary {
+    let (costs, prices) = costs.map(Costs::finish).unzip();
+    let summary = Summary {
         event: "summary",
         dry_run: args.dry_run,
         recalled: tally.recalled.into_inner(),
@@ -130,10 +131,8 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         already_local: local + tally.local.into_inner(),
         not_selected,
         failed: tally.failed.into_inner(),
-        costs: None,
+        costs,
     };
-    let (costs, prices) = costs.map(Costs::finish).unzip();
-    summary.costs = costs;
     let verb = match (args.dry_run, args.wait) {
         (true, _) => "would recall",
         (false, true) => "recalled",

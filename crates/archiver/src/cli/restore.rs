@@ -4,12 +4,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use super::StoreFlags;
 use super::values::jobs;
 
 /// How fast objects are restored, and how dear that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Tier {
     /// Within hours
     Standard,

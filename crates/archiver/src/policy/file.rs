@@ -148,21 +148,20 @@ impl Policy {
 
     fn parse(text: &str) -> Result<Self, String> {
         let raw: RawPolicy = toml::from_str(text).map_err(|error| error.to_string())?;
-        let steps = raw.restore.len() + raw.verify.len() + raw.gc.len();
-        if raw.rules.is_empty() && steps == 0 {
-            return Err("the policy has no [[rule]], and no other step".to_owned());
-        }
         let rules = raw.rules.into_iter().map(|rule| {
             let name = rule.name.clone();
             rule.check(&raw.limits)
                 .map_err(|why| format!("rule '{name}': {why}"))
         });
-        let rules = rules.collect::<Result<_, _>>()?;
+        let rules: Vec<Rule> = rules.collect::<Result<_, _>>()?;
         let restore = raw.restore.into_iter().map(RawRestore::check);
         let verify = raw.verify.into_iter().map(RawVerify::check);
         let gc = raw.gc.into_iter().map(RawGc::check);
         let steps = restore.chain(verify).chain(gc);
         let steps: Vec<Step> = steps.collect::<Result<_, _>>()?;
+        if rules.is_empty() && steps.is_empty() {
+            return Err("the policy has no [[rule]], and no other step".to_owned());
+        }
         for (number, step) in steps.iter().enumerate() {
             let is_it = |other: &Step| other.command() == step.command() && other.name == step.name;
             if steps[..number].iter().any(is_it) {

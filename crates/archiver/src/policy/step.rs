@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cloudsync_format::checksum::Algorithm;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::turn::{self, Pause};
@@ -41,20 +41,12 @@ pub(super) enum Action {
     /// Asks the store to restore the objects of cold files.
     Restore {
         days: Option<u32>,
-        tier: Option<RawTier>,
+        tier: Option<Tier>,
     },
     /// Checks the objects of cold files.
     Verify { deep: bool, rate: Option<u64> },
     /// Finds unreferenced objects, and deletes them.
     Gc { grace: Duration, delete: bool },
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RawTier {
-    Standard,
-    Bulk,
-    Expedited,
 }
 
 /// What a step at one target came to.
@@ -104,7 +96,7 @@ impl Step {
                 &RestoreArgs {
                     paths: vec![target],
                     days,
-                    tier: tier.map(RawTier::tier),
+                    tier,
                     wait: false,
                     dry_run: false,
                     jobs,
@@ -170,15 +162,5 @@ impl Outcome {
     pub(super) fn told<S: Serialize + Display>((summary, ended): (S, Ended)) -> Self {
         let json = serde_json::to_value(&summary).unwrap_or_default();
         Self::Done(summary.to_string(), json, ended)
-    }
-}
-
-impl RawTier {
-    const fn tier(self) -> Tier {
-        match self {
-            Self::Standard => Tier::Standard,
-            Self::Bulk => Tier::Bulk,
-            Self::Expedited => Tier::Expedited,
-        }
     }
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::StoreFlags;
 use crate::crawl::{Answer, ask_details};
 use crate::exit::Error;
+use crate::parallel::lock;
 use crate::remote;
 use crate::report::human;
 use crate::volume::Target;
@@ -80,7 +81,7 @@ impl Costs {
         let key = key.ok_or("only root can see the keys of objects")?;
         let class = self.store.class(&key).map_err(|error| error.to_string())?;
         let class = class.unwrap_or_else(|| OTHERS.to_owned());
-        let mut classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut classes = lock(&self.classes);
         let sum = classes.entry(class).or_default();
         sum.files += 1;
         sum.bytes += bytes;

@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::geteuid;
 
@@ -19,6 +19,7 @@ use crate::crawl::times::Times;
 use crate::crawl::{Answer, Found, State, ask_details, is_gone, parse_state, walk};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
+use crate::parallel::lock;
 use crate::report::{Progress, Screen, human};
 use crate::volume::in_volume;
 
@@ -166,10 +167,6 @@ impl Finding {
             failed: 0,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks at the file `at`, which is below `given` (or is that), whose path in the volume is `in_volume`.

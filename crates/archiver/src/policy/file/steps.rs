@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::super::step::{Action, RawTier, Step};
+use super::super::step::{Action, Step};
 use super::{bytes, time};
-use crate::cli::GRACE;
+use crate::cli::{GRACE, Tier};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -17,7 +17,7 @@ pub(super) struct RawRestore {
     targets: Vec<PathBuf>,
     every: Option<String>,
     days: Option<u32>,
-    tier: Option<RawTier>,
+    tier: Option<Tier>,
 }
 
 #[derive(Debug, Deserialize)]
