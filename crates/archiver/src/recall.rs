@@ -116,8 +116,13 @@ pub(crate) fn command(args: &RecallArgs, output: &OutputFlags) -> Result<Ended, 
         }
         screen.advance(bytes, || tally.progress());
     };
+    // What is only listed is listed in order.
+    let jobs = match (args.dry_run, &costs) {
+        (true, None) => 1,
+        _ => AUTO,
+    };
     parallel(
-        AUTO,
+        jobs,
         |give: &(dyn Fn((PathBuf, u64)) -> bool + Sync)| plan.run(give),
         &one,
     )
