@@ -40,10 +40,13 @@ count()
         END { print passed + 0, failed + 0 }' "$1"
 }
 
-# panics LOG: the first lines of what each failed test of cargo's said, which else stand far above the end.
+# panics LOG: the first lines of what each failed test of cargo's said, which else stand far above the end, without the
+# functions that called each other.
 panics()
 {
-    awk -v most=25 '/^---- .* stdout ----$/ { left = most } /^failures:$/ { left = 0 } left-- > 0 { print substr($0, 1, 400) }' "$1"
+    awk -v most=25 '/^---- .* stdout ----$/ { left = most } /^failures:$/ { left = 0 }
+        /^stack backtrace:$/ { calls = 1; next } calls && /^ / { next } { calls = 0 }
+        left-- > 0 { print substr($0, 1, 600) }' "$1"
 }
 
 # step NAME SECONDS KIND COMMAND...: runs a command, shows its output, and counts the result: KIND `one` is a single

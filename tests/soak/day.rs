@@ -127,7 +127,7 @@ impl Day {
 
     /// An application has read wrong bytes of a file, in `range`: offset and length.
     pub(crate) fn wrong(&self, number: usize, file: &File, range: (u64, u64), what: &str) {
-        let copies = copies::describe(&self.bricks, &self.files, number, file, range);
+        let copies = copies::compare(&self.bricks, &self.files, number, file, range);
         self.fault(Kind::Bytes, format!("{what}\n  {copies}"));
     }
 
@@ -182,12 +182,13 @@ impl Day {
         lock(&self.events).clone()
     }
 
-    /// Counts an error that an application got. It is a fault unless such errors are allowed; `more` are, too.
+    /// Counts an error that an application got with a file. It is a fault unless such errors are allowed; `more` are, too.
     pub(crate) fn error(
         &self,
         error: &io::Error,
         more: &[Errno],
         killed: bool,
+        file: &File,
         what: &dyn Fn() -> String,
     ) {
         let number = error.raw_os_error().unwrap_or(0);
@@ -197,7 +198,8 @@ impl Day {
             Some((_, name)) => (*name).to_owned(),
             None if killed => KILLED.to_owned(),
             None => {
-                self.fault(Kind::Error, format!("{}: {error}", what()));
+                let copies = copies::list(&self.bricks, file);
+                self.fault(Kind::Error, format!("{}: {error}\n  {copies}", what()));
                 format!("errno {number}")
             }
         };

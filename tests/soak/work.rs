@@ -61,7 +61,7 @@ impl Worker<'_> {
     fn failed(&self, what: &str, file: &File, error: &io::Error) {
         let describe = || format!("{}: {what} {}", self.name, file.name);
         let (more, killed) = (self.client.may_get(), self.client.was_killed());
-        self.day.error(error, more, killed, &describe);
+        self.day.error(error, more, killed, file, &describe);
     }
 
     /// Reads a file, or a part of it, and compares. False if it is wrong, or cannot be read.
