@@ -14,7 +14,7 @@ use crate::host::ticket::{Answered, Ticket};
 use crate::volume::Volume;
 use crate::work::task::on_a_thread;
 use cloudsync_logic::decision::Known;
-use cloudsync_logic::errno::Failure;
+use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 
@@ -40,6 +40,25 @@ pub fn find_file(
             // The failure may be transient: wind the operation again and let the bricks decide.
             Err(_) if ticket.attempt() <= 1 => ticket.again(),
             Err(failure) => ticket.fail(failure.errno()),
+        }
+    });
+}
+
+/// Passes an operation to `then` if its file is cold; otherwise it fails with `EIO`. Never blocks.
+pub fn if_cold(
+    volume: &Arc<Volume>,
+    ticket: Ticket,
+    then: impl FnOnce(Ticket, Inode) + Send + 'static,
+) {
+    on_a_thread(volume, ticket, move |volume, ticket| {
+        let status = guard::catch(Err(Failure::Bug), || {
+            let inode = ticket.checked_inode().ok_or(Failure::NO_MEMORY)?;
+            let status = volume.file(&inode, inode.gfid(), &inode)?.status()?;
+            Ok((inode, status))
+        });
+        match status {
+            Ok((inode, status)) if status.state != State::Local => then(ticket, inode),
+            _ => ticket.fail(Errno::EIO),
         }
     });
 }

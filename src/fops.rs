@@ -21,7 +21,7 @@ use crate::host::process;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::sys::glusterfs_fop_t as fop;
-use cloudsync_logic::decision::{self, Class, Known, Want};
+use cloudsync_logic::decision::{self, Class, Known, Partly, Want};
 use cloudsync_logic::gfid::Gfid;
 
 /// The key of a small file's content in a lookup's answer (`GF_CONTENT_KEY`), which quick-read above us requests.
@@ -145,6 +145,8 @@ pub enum Verdict {
     Answer,
     /// Park the operation, then wind it again.
     Park(Want),
+    /// The same if the file is cold; otherwise fail with `EIO`.
+    ParkIfCold(Want),
     /// Unwind the answer, which shows that the bricks check a file's state.
     Checked,
     /// The bricks read the file without checking its state.
@@ -168,11 +170,7 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
         {
             Verdict::Unchecked
         }
-        Class::Bytes | Class::Unchecked => match settle_bytes(ticket, reply) {
-            Some(want) => Verdict::Park(want),
-            None if ticket.fop() == fop::GF_FOP_READ && reply.op_ret() >= 0 => Verdict::Checked,
-            None => Verdict::Answer,
-        },
+        Class::Bytes | Class::Unchecked => settle_bytes(ticket, reply),
         _ if reply.op_ret() < 0 => Verdict::Answer,
         Class::List => {
             if let Some(dict) = reply.xattrs() {
@@ -277,26 +275,36 @@ fn settle_setattr(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     }
 }
 
-fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Option<Want> {
+fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let (class, attempt) = (ticket.class(), ticket.attempt());
     if reply.op_ret() < 0 {
+        if !decision::refused_as_cold(class, reply.op_errno(), reply.state(), attempt) {
+            return Verdict::Answer;
+        }
+        let want = want(&ticket.arguments(), ticket.known(), Check::Done);
         // A replicated volume that fails a write for want of bricks returns the attributes of one that has carried it
         // out.
         let is_on_a_brick = reply.after().is_some_and(|attributes| attributes.is_file());
-        if is_on_a_brick && !decision::may_repeat(ticket.arguments().appends(), attempt) {
-            return None;
+        if !is_on_a_brick {
+            return Verdict::Park(want);
         }
-        let cold = decision::refused_as_cold(class, reply.op_errno(), reply.state(), attempt);
-        return cold.then(|| want(&ticket.arguments(), ticket.known(), Check::Done));
+        return match decision::partly_written(ticket.arguments().appends(), attempt) {
+            Partly::Repeat => Verdict::Park(want),
+            Partly::RepeatIfCold => Verdict::ParkIfCold(want),
+            Partly::Fail => Verdict::Answer,
+        };
     }
     if ticket.fop() != fop::GF_FOP_READ {
-        return None;
+        return Verdict::Answer;
     }
     let got = u64::try_from(reply.op_ret()).unwrap_or(0);
     let size = reply.after().map_or(0, |attributes| attributes.size());
     let arguments = ticket.arguments();
-    decision::read_is_suspicious(arguments.size(), arguments.offset(), got, size, attempt)
-        .then_some(Want::Read)
+    if decision::read_is_suspicious(arguments.size(), arguments.offset(), got, size, attempt) {
+        Verdict::Park(Want::Read)
+    } else {
+        Verdict::Checked
+    }
 }
 
 /// A read from the bricks during a recall. A complete answer from a file of the right size holds bytes that the recall

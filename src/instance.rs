@@ -107,6 +107,14 @@ impl Instance {
         }
     }
 
+    /// As [`Self::park`] if the file is cold; otherwise the operation fails with `EIO`. Never blocks.
+    fn park_if_cold(self: &Arc<Self>, ticket: Ticket, want: Want) {
+        let instance = Arc::clone(self);
+        ask::if_cold(&self.volume, ticket, move |ticket, inode| {
+            instance.park(ticket, want, Some(inode), None);
+        });
+    }
+
     fn park_on(
         self: &Arc<Self>,
         ticket: Ticket,
@@ -165,6 +173,14 @@ pub fn settle(
     let is_busy = |gfid| find().is_some_and(|instance| instance.engine.job(gfid).is_some());
     let want = match fops::settle(settling.ticket(), reply, &is_busy) {
         Verdict::Park(want) => want,
+        Verdict::ParkIfCold(want) => {
+            let ticket = settling.into_ticket();
+            match find() {
+                Some(instance) => instance.park_if_cold(ticket, want),
+                None => ticket.fail(Errno::EIO),
+            }
+            return Settled::Taken;
+        }
         Verdict::Unchecked => {
             if let Some(instance) = find() {
                 instance.volume.bricks.skipped_check();

@@ -294,6 +294,18 @@ fn private(volume: &Volume) -> String {
     format!("graphs/active/{}-cloudsync/private", volume.name())
 }
 
+/// Waits until the client is connected to the first brick, or is not.
+pub(crate) fn await_connection(mount: &Mount, scene: &Scene, connected: bool) {
+    let file = format!("graphs/active/{}-client-0/private", scene.volume.name());
+    let wanted = format!("connected = {}", u8::from(connected));
+    let mut last = String::new();
+    until(PATIENCE, &wanted, || {
+        last = mount.meta(&file).unwrap_or_default();
+        last.contains(&wanted).then_some(())
+    })
+    .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
+}
+
 /// Waits until no operation of a client is blocked and no job runs: readers are answered before the recall ends.
 pub(crate) fn await_idle(mount: &Mount, volume: &Volume) {
     let mut last = String::new();

@@ -135,11 +135,26 @@ pub const fn refused_as_cold(class: Class, errno: i32, state: Option<State>, att
     }
 }
 
-/// Whether a write may be wound again that some bricks have carried out, but too few. At a given offset, it writes the
-/// same bytes again; at the end of a file (`appends`), it would add them twice.
+/// What to do with a write that a brick has carried out, but too few for a success: the others refused it, or are down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partly {
+    /// Wind it again once the file is local: it writes the same bytes to the same place.
+    Repeat,
+    /// Wind it again only if the file is cold. Then that brick missed the archiving, and healing replaces what it has.
+    /// Of a local file, it has what counts, and the bytes would be appended twice.
+    RepeatIfCold,
+    /// Unwind the bricks' error.
+    Fail,
+}
+
+/// Chooses what to do with a write that a brick has carried out, but too few. `appends`: at the end of the file.
 #[must_use]
-pub const fn may_repeat(appends: bool, attempt: u8) -> bool {
-    !appends && attempt < MAX_ATTEMPTS
+pub const fn partly_written(appends: bool, attempt: u8) -> Partly {
+    match appends {
+        _ if attempt >= MAX_ATTEMPTS => Partly::Fail,
+        true => Partly::RepeatIfCold,
+        false => Partly::Repeat,
+    }
 }
 
 /// The source of the bytes for a read of a cold file.
@@ -339,10 +354,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_brick_has_carried_out_is_repeated_only_at_an_offset() {
-        assert!(may_repeat(false, 0) && may_repeat(false, 9));
-        assert!(!may_repeat(false, 10));
-        assert!(!may_repeat(true, 0));
+    fn what_a_brick_has_carried_out_is_not_appended_again_to_a_local_file() {
+        assert_eq!(partly_written(false, 0), Partly::Repeat);
+        assert_eq!(partly_written(false, 9), Partly::Repeat);
+        assert_eq!(partly_written(true, 0), Partly::RepeatIfCold);
+        assert_eq!(partly_written(true, 9), Partly::RepeatIfCold);
+        for appends in [true, false] {
+            assert_eq!(partly_written(appends, MAX_ATTEMPTS), Partly::Fail);
+        }
     }
 
     #[test]

@@ -10,8 +10,7 @@ use std::time::Duration;
 use cloudsync_lab::{Backing, Layout, MountOptions, until};
 
 use super::held::{assert_recalling, bytes, read_again, scene, start_recall};
-use super::wire::await_connection;
-use crate::scene::{PATIENCE, Scene, assert_same, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, await_connection, pattern};
 
 const REPLICA: Layout = Layout::Replica(3);
 const DISPERSE: Layout = Layout::Disperse {

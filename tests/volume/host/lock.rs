@@ -14,10 +14,10 @@ use cloudsync_format::claim::Claim;
 use cloudsync_lab::{Backing, Mount, MountOptions};
 
 use super::held::await_bytes;
-use super::wire::{Wire, await_connection};
+use super::wire::Wire;
 use crate::gate::{BURST, Gate};
 use crate::native::install_plugin;
-use crate::scene::{PATIENCE, Scene, assert_same, claim, errno, lab, pattern};
+use crate::scene::{PATIENCE, Scene, assert_same, await_connection, claim, errno, lab, pattern};
 
 const LENGTH: usize = 2 * BURST;
 const NEW: &[u8] = b"written after the other client's recall";

@@ -6,9 +6,9 @@ use std::time::Duration;
 use cloudsync_lab::Layout;
 
 use super::held::{Reader, assert_recalling, await_bytes, bytes, scene};
-use super::wire::{Wire, await_connection};
+use super::wire::Wire;
 use crate::gate::Gate;
-use crate::scene::{PATIENCE, assert_same};
+use crate::scene::{PATIENCE, assert_same, await_connection};
 
 fn interrupt(stem: &str, what: &str, allowed: &[Option<i32>], fail: impl FnOnce(&Wire, &Gate)) {
     let (scene, gate) = scene(stem, Layout::Single, &["held/file"]);

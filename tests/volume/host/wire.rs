@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cloudsync_lab::{Mount, MountOptions, Relay, until};
+use cloudsync_lab::{Mount, MountOptions, Relay};
 
-use crate::scene::{PATIENCE, Scene, lab};
+use crate::scene::{Scene, lab};
 
 /// See the module. It runs until the test program ends.
 #[derive(Debug)]
@@ -87,16 +87,4 @@ fn port(info: &Path) -> io::Result<u16> {
         .find_map(|line| line.strip_prefix("listen-port="));
     port.and_then(|port| port.parse().ok())
         .ok_or_else(|| ErrorKind::NotFound.into())
-}
-
-/// Waits until the client is connected to the first brick, or is not.
-pub(super) fn await_connection(mount: &Mount, scene: &Scene, connected: bool) {
-    let file = format!("graphs/active/{}-client-0/private", scene.volume.name());
-    let wanted = format!("connected = {}", u8::from(connected));
-    let mut last = String::new();
-    until(PATIENCE, &wanted, || {
-        last = mount.meta(&file).unwrap_or_default();
-        last.contains(&wanted).then_some(())
-    })
-    .unwrap_or_else(|failure| panic!("{failure}\n{last}"));
 }
