@@ -16,6 +16,7 @@ mod history;
 mod look;
 mod metrics;
 mod restore;
+mod undelete;
 pub(crate) mod values;
 
 pub(crate) use archive::{
@@ -25,6 +26,7 @@ pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
 pub(crate) use restore::{RestoreArgs, Tier};
+pub(crate) use undelete::UndeleteArgs;
 use values::{bytes, duration, jobs, secret};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
@@ -107,6 +109,8 @@ pub(crate) enum Command {
     Cancel(PathsArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
+    /// Bring back cold files that were removed, or what files were at some time
+    Undelete(UndeleteArgs),
     /// List the files that a mount is recalling, and who waits for them
     Jobs(JobsArgs),
     /// Watch a mount's recalls: progress, rates, waiters, store

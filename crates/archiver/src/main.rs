@@ -35,12 +35,14 @@ mod pin;
 mod policy;
 mod rebuild;
 mod recall;
+mod recreate;
 mod remote;
 mod replace;
 mod report;
 mod restore;
 mod status;
 mod top;
+mod undelete;
 mod verify;
 mod volume;
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::PrepareOff(args) => leave::command(args, &cli.output),
         Command::KeepOn { volume } => leave::guard::command(volume),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
+        Command::Undelete(args) => undelete::command(args, &cli.output),
         Command::Jobs(args) => jobs::command(args, &cli.output),
         Command::Top(args) => top::command(args, &cli.output),
         Command::History(args) => history::command(args, &cli.output),

@@ -200,9 +200,28 @@ impl Archiver<'_> {
 
 /// A unique id that sorts by time.
 fn archive_id() -> String {
-    let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    let plain: String = now.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    format!("{plain}-{:08x}", fastrand::u32(..))
+    format!("{}-{:08x}", stamp(SystemTime::now()), fastrand::u32(..))
+}
+
+/// What the ids of a moment's archives begin with: `20261129T232721196Z`.
+pub(crate) fn stamp(moment: SystemTime) -> String {
+    let text = humantime::format_rfc3339_millis(moment).to_string();
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// When an object was archived, for people: `2026-11-29T23:27:21Z`. `None` if its key does not tell.
+pub(crate) fn moment_of(key: &str) -> Option<String> {
+    let id = Key::parse(key)?.archive;
+    let (date, time) = id.split_once('T')?;
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (date, time) = (date.get(..8)?, time.get(..6)?);
+    (plain(date) && plain(time)).then(|| {
+        let (year, day) = date.split_at(4);
+        let (month, day) = day.split_at(2);
+        let (hours, seconds) = time.split_at(2);
+        let (minutes, seconds) = seconds.split_at(2);
+        format!("{year}-{month}-{day}T{hours}:{minutes}:{seconds}Z")
+    })
 }
 
 #[cfg(test)]
@@ -222,5 +241,10 @@ mod tests {
         assert!(one[..20] <= two[..20], "{one} {two}");
         let uuid = "8a45823a-57e8-4fe2-a80c-c265638ce08f";
         assert!(Key::parse(&format!("{uuid}/{uuid}/{one}")).is_some());
+        let key = format!("{uuid}/{uuid}/20261129T232721196Z-d5c4c828");
+        assert_eq!(moment_of(&key).unwrap(), "2026-11-29T23:27:21Z");
+        for other in ["20261129", "T1", "2026112éT232721", "20261129T23272"] {
+            assert_eq!(moment_of(&format!("{uuid}/{uuid}/{other}")), None);
+        }
     }
 }

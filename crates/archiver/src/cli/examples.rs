@@ -111,6 +111,16 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
             "cloudsync rebuild -n --from 7f0f1a4e-6a3f-4a0e-9f59-2f0a3cf4f1b7 /mnt/new",
             "list the cold files that a lost volume's objects make",
         )],
+        b"undelete" => &[
+            (
+                "cloudsync undelete -n /mnt/vol/project",
+                "list the removed cold files of a folder that can be had back",
+            ),
+            (
+                "cloudsync undelete --as-of 2026-11-20 --to /mnt/vol/then /mnt/vol/project",
+                "have copies of what a folder's archived files were that day",
+            ),
+        ],
         b"jobs" => &[
             (
                 "cloudsync jobs /mnt/vol",

@@ -25,6 +25,7 @@ mod scene;
 mod sparse;
 mod store;
 mod terminal;
+mod undelete;
 mod versions;
 mod waiting;
 mod writers;

@@ -16,16 +16,22 @@ use crate::archive::{handshake, seen};
 /// The folder for files whose path was too long for the metadata.
 const NAMELESS: &str = "cloudsync-found";
 
+/// The attribute of a folder by which GlusterFS creates a file with a given gfid (`GF_FUSE_AUX_GFID_NEWFILE` in its
+/// gfid-access translator, which geo-replication uses). A mount has it that finds files by gfid.
+const NEW_FILE: &str = "glusterfs.gfid.newfile";
+
 /// Creates a cold file for an object: sparse, with its original size and attributes, and made cold by the usual
-/// handshake.
-pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> {
+/// handshake. `identity`: with its original gfid, too.
+pub(super) fn make(stub: &Path, key: &str, notes: &Notes, identity: bool) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
-    let file = match File::create_new(stub) {
-        // An interrupted run's.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(stub).and_then(|()| File::create_new(stub))
-        }
-        made => made,
+    let file = if identity {
+        let folder = stub.parent().unwrap_or(Path::new("/"));
+        let name = stub.file_name().unwrap_or_default();
+        let new = new_file(&notes.gfid, name.as_bytes());
+        let made = xattr::set(folder, NEW_FILE, &new);
+        made.and_then(|()| File::options().write(true).open(stub))
+    } else {
+        File::create_new(stub)
     };
     let file = file.map_err(text)?;
     file.set_len(notes.size).map_err(text)?;
@@ -38,6 +44,24 @@ pub(super) fn make(stub: &Path, key: &str, notes: &Notes) -> Result<(), String> 
     file.set_times(times).map_err(text)?;
     let data = file.metadata().map_err(text)?;
     handshake(&file, seen(&data), key, None, &notes.holes).map_err(|problem| problem.to_string())
+}
+
+/// The value of [`NEW_FILE`] for an empty file that only root can access: owner and group, gfid, mode, name, mode, device
+/// and umask. Numbers are big-endian, texts end with a zero byte.
+fn new_file(gfid: &str, name: &[u8]) -> Vec<u8> {
+    let mode = rustix::fs::FileType::RegularFile.as_raw_mode() | 0o600;
+    let mut value = [0; 8].to_vec();
+    for text in [gfid.as_bytes(), &[0]] {
+        value.extend(text);
+    }
+    value.extend(mode.to_be_bytes());
+    for text in [name, &[0]] {
+        value.extend(text);
+    }
+    for number in [mode, 0, 0] {
+        value.extend(number.to_be_bytes());
+    }
+    value
 }
 
 /// The file's path from the root of the volume. Rejects paths that could lead out of it.
