@@ -19,11 +19,15 @@ use cloudsync_logic::history::{Kind, Listing};
 
 use crate::host::inode::Inode;
 
-/// This machine's name.
 static CLIENT: LazyLock<String> = LazyLock::new(|| {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim_end().to_owned()
 });
+
+/// This machine's name.
+pub fn client() -> &'static str {
+    &CLIENT
+}
 
 /// The history of one volume.
 #[derive(Debug)]
@@ -120,7 +124,7 @@ impl History {
             return None;
         }
         let listing = match kind {
-            Kind::Recalled(_) | Kind::Archived(_) => &self.done,
+            Kind::Recalled(_) | Kind::Archived(_) | Kind::Served => &self.done,
             Kind::Failed => &self.failed,
         };
         let lines = listing.next(kind, Instant::now());
@@ -136,6 +140,16 @@ impl History {
             write(&Event::Failed(File {
                 cause: cause.map(str::to_owned),
                 error: Some(failure.to_string()),
+                ..file
+            }));
+        }
+    }
+
+    /// Lists a file that was read from the store. `cause`: see [`File::cause`].
+    pub fn served(&self, cause: &str, file: impl FnOnce() -> File) {
+        if let Some(file) = self.event(Kind::Served, file) {
+            write(&Event::Served(File {
+                cause: Some(cause.to_owned()),
                 ..file
             }));
         }
@@ -165,6 +179,7 @@ pub fn write(event: &Event) {
         Event::Recalled(_) => message::RECALLED,
         Event::Failed(_) => message::RECALL_FAILED,
         Event::Archived(_) => message::ARCHIVED,
+        Event::Served(_) => message::SERVED,
         Event::Unlisted(_) => message::UNLISTED,
     };
     log::info!(id = id; "{}", event.line());

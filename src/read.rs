@@ -94,9 +94,6 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
                     "{}: read failed, the file stays cold: {failure}",
                     inode.path()
                 );
-                if matches!(failure, Failure::NotAllowed) {
-                    reader::list_refusal(&engine.volume, &inode, &ticket, &failure);
-                }
                 ticket.fail(failure.errno());
             }
         }
@@ -241,8 +238,17 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     }
     let size = status.attributes.size();
     inode.learn(engine.volume.this, Known::Cold { size });
-    let may = reader::may(&engine.volume, ticket, &file, inode);
+    let judgement = reader::judge(&engine.volume, ticket, &file, inode);
+    let may = judgement
+        .as_ref()
+        .map_or(May::Recall, |judgement| judgement.may);
+    let list = |judgement: Option<reader::Judgement>| {
+        if let Some(judgement) = judgement {
+            reader::list(&engine.volume, inode, size, judgement);
+        }
+    };
     if may == May::NotRead {
+        list(judgement);
         return Err(Failure::NotAllowed);
     }
     let store = engine.volume.store().ok_or(Failure::NoStore)?;
@@ -251,6 +257,7 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         Source::Bricks if reader::is_copier(ticket) && store.can_fetch() => false,
         Source::Bricks => return Ok(Way::Recall),
         Source::Plugin => {
+            list(judgement);
             let file = Box::new(Cold::of(inode, &status)?);
             return Ok(Way::Plugin { store, file });
         }
@@ -262,6 +269,9 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         .open(engine.volume.this, &store, inode.gfid(), &status)?;
     if let Some(etag) = object.source.adopted() {
         adopt::remember(&file, &status, &etag);
+    }
+    if !recall {
+        list(judgement);
     }
     Ok(Way::Object { object, recall })
 }

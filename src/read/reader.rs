@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use cloudsync_format::history::By;
 use cloudsync_format::pin::Pin;
 
 use crate::bricks::file::File;
@@ -18,7 +19,7 @@ use cloudsync_logic::errno::Failure;
 use cloudsync_logic::host::Ticket as _;
 use cloudsync_metrics::labels::Limit;
 
-/// Whether [`may`] could say no. Never blocks.
+/// Whether [`judge`] could say no. Never blocks.
 pub(super) fn must_be_judged(volume: &Volume, ticket: &Ticket) -> bool {
     let config = volume.config();
     config.pins || config.callers.exist() || is_copier(ticket)
@@ -29,46 +30,78 @@ pub(super) fn is_copier(ticket: &Ticket) -> bool {
     ticket.arguments().pid() == sys::_gf_special_pid::GF_CLIENT_PID_GSYNCD
 }
 
-/// What a read may do. Blocks: looks up the reader's process and the file's pin.
-pub(super) fn may(volume: &Volume, ticket: &Ticket, file: &File<'_>, inode: &Inode) -> May {
+/// What a read may do.
+pub(super) struct Judgement {
+    pub(super) may: May,
+    /// The setting that says so, if it does not recall: see [`cloudsync_format::history::File::cause`].
+    cause: &'static str,
+    by: By,
+    /// Whether the process has not read this file lately.
+    is_new: bool,
+}
+
+/// Judges a read; `None` if nothing could say no. Blocks: looks up the reader's process and the file's pin.
+pub(super) fn judge(
+    volume: &Volume,
+    ticket: &Ticket,
+    file: &File<'_>,
+    inode: &Inode,
+) -> Option<Judgement> {
     let config = volume.config();
-    let mut may = May::Recall;
-    if config.callers.exist() {
-        let by = history::who(&ticket.who());
-        let caller = Caller {
-            uid: by.uid,
-            gid: ticket.arguments().gid(),
-            command: by.command,
-            files: volume.counts.reads(by.pid, inode.gfid(), Instant::now()),
-        };
-        may = config.callers.of(&caller);
-        if may != May::Recall {
-            volume.metrics.limited(Limit::Callers);
-        }
+    if !config.callers.exist() && !config.pins {
+        return None;
     }
-    if may == May::Recall && config.pins {
+    let by = history::who(&ticket.who());
+    let (files, is_new) = volume.counts.reads(by.pid, inode.gfid(), Instant::now());
+    let caller = Caller {
+        uid: by.uid,
+        gid: ticket.arguments().gid(),
+        command: by.command.clone(),
+        client: history::client().to_owned(),
+        files,
+    };
+    let mut judgement = Judgement {
+        may: config.callers.of(&caller),
+        cause: "callers",
+        by,
+        is_new,
+    };
+    if judgement.may != May::Recall {
+        volume.metrics.limited(Limit::Callers);
+    } else if config.pins {
         match volume.pins.of(file, inode) {
-            Ok(Some(Pin::NeverRecall)) => may = May::ReadRemotely,
+            Ok(Some(Pin::NeverRecall)) => {
+                judgement.may = May::ReadRemotely;
+                judgement.cause = "pin";
+            }
             Ok(_) => {}
             Err(failure) => log::debug!("{}: pins not read: {failure}", inode.path()),
         }
     }
-    may
+    Some(judgement)
 }
 
-/// Lists a read that was refused to its caller.
-pub(super) fn list_refusal(volume: &Volume, inode: &Inode, ticket: &Ticket, failure: &Failure) {
-    let file = || {
-        let about = About {
-            inode,
-            gfid: inode.gfid(),
-            bytes: 0,
-            since: Instant::now(),
-            store: volume.store_name(),
-            why: "read",
-            by: Some(history::who(&ticket.who())),
-        };
-        about.file()
+/// Lists a read that was judged and is not to recall: as refused, or as served from the store.
+pub(super) fn list(volume: &Volume, inode: &Inode, size: u64, judgement: Judgement) {
+    let about = |bytes| About {
+        inode,
+        gfid: inode.gfid(),
+        bytes,
+        since: Instant::now(),
+        store: volume.store_name(),
+        why: "read",
+        by: Some(judgement.by),
     };
-    volume.history.failed(failure, None, file);
+    match judgement.may {
+        May::Recall => {}
+        May::ReadRemotely if judgement.is_new => {
+            let file = || about(size).file();
+            volume.history.served(judgement.cause, file);
+        }
+        May::ReadRemotely => {}
+        May::NotRead => {
+            let file = || about(0).file();
+            volume.history.failed(&Failure::NotAllowed, None, file);
+        }
+    }
 }

@@ -258,7 +258,7 @@ fn the_guard_serves_mass_reads_without_recalling_all_files() {
 #[test]
 fn rules_say_which_programs_recall() {
     let rules = "callers=refuse:command:cat:uid:0+remote:command:hea*+remote:files:2";
-    let sizes = [50_000; 6];
+    let sizes = [50_000; 7];
     let (scene, names) = cold("callers", &[(SETTINGS, rules)], &sizes);
     let run = |program: &str, files: &[String]| {
         let paths: Vec<_> = files.iter().map(|name| scene.inside(name)).collect();
@@ -274,7 +274,7 @@ fn rules_say_which_programs_recall() {
     assert!(read.success() && !read.stdout.is_empty());
     assert!(scene.is_cold(&names[0]));
 
-    let summed = run("md5sum", &names[1..]);
+    let summed = run("md5sum", &names[1..6]);
     assert!(summed.success(), "{summed}");
     for (number, name) in names.iter().enumerate().skip(1) {
         scene.assert_idle();
@@ -293,6 +293,29 @@ fn rules_say_which_programs_recall() {
     scene.await_local(&names[5]);
     let log = scene.await_log("callers does not allow it");
     assert!(log.contains(r#""command":"cat""#), "{log}");
+    // What was read from the store is listed once for each process and file.
+    let served: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("served {"))
+        .collect();
+    assert_eq!(served.len(), 4, "{served:#?}");
+    for (line, program) in served.iter().zip(["head", "md5sum", "md5sum", "md5sum"]) {
+        let command = format!(r#""command":"{program}""#);
+        assert!(
+            line.contains(&command) && line.contains(r#""cause":"callers""#),
+            "{line}"
+        );
+    }
+
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let rules = format!(
+        "callers=remote:client:nowhere+refuse:client:{}",
+        host.trim()
+    );
+    scene.volume.set(SETTINGS, &rules).unwrap();
+    let refused = || (!run("cat", &names[6..]).success()).then_some(());
+    until(PATIENCE, "the new rules", refused).unwrap();
+    assert!(scene.is_cold(&names[6]));
 }
 
 #[test]
@@ -327,6 +350,11 @@ fn pinned_files_stay_cold() {
         // The nearest pin counts.
         assert_eq!(scene.is_cold(name), number < 2, "{name}");
     }
+    let log = scene.await_log(r#""cause":"pin""#);
+    assert!(
+        log.contains(r#"served {"event":"served","path":"/own""#),
+        "{log}"
+    );
     let path = scene.path("own");
     let write = move || {
         File::options()

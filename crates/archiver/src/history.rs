@@ -75,8 +75,8 @@ pub(crate) fn command(args: &HistoryArgs, output: &OutputFlags) -> Result<Ended,
 fn is_wanted(args: &HistoryArgs, event: &Event) -> bool {
     let file = match event {
         Event::Failed(file) => file,
-        Event::Recalled(file) | Event::Archived(file) if !args.failed => file,
-        Event::Recalled(_) | Event::Archived(_) => return false,
+        Event::Recalled(file) | Event::Archived(file) | Event::Served(file) if !args.failed => file,
+        Event::Recalled(_) | Event::Archived(_) | Event::Served(_) => return false,
         // It is not known of whom and of which files.
         Event::Unlisted(_) => return args.user.is_none() && args.under.is_none(),
     };
@@ -102,13 +102,24 @@ fn line(entry: &Entry) -> String {
             let error = file.error.as_deref().unwrap_or("?");
             format!("failed {}: {}", of_file(file), show(error))
         }
+        Event::Served(file) => {
+            let cause = file.cause.as_deref().unwrap_or("?");
+            format!(
+                "left cold {} ({}, {}): {}",
+                show(&file.path),
+                human(file.bytes),
+                who(file),
+                show(cause)
+            )
+        }
         Event::Unlisted(rest) => format!(
-            "not listed: {} recalled ({}), {} failed, {} archived ({})",
+            "not listed: {} recalled ({}), {} failed, {} archived ({}), {} left cold",
             rest.recalled,
             human(rest.recalled_bytes),
             rest.failed,
             rest.archived,
-            human(rest.archived_bytes)
+            human(rest.archived_bytes),
+            rest.served
         ),
     };
     format!("{time} {text}")

@@ -14,6 +14,8 @@ pub enum Event {
     Failed(File),
     /// A file is cold now.
     Archived(File),
+    /// A file was read from the store and stays cold, because of who read it or its pin. Once for each process.
+    Served(File),
     /// What is not listed one by one, because too much happened at once.
     Unlisted(Unlisted),
 }
@@ -25,7 +27,7 @@ pub struct File {
     pub path: String,
     /// Its gfid.
     pub gfid: String,
-    /// The bytes that came from the store; of an archived file, its size.
+    /// The bytes that came from the store; of an archived or served file, its size.
     pub bytes: u64,
     /// The key of an archived file's object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +43,7 @@ pub struct File {
     pub by: Option<By>,
     /// The machine whose client did it.
     pub client: String,
-    /// Why it failed: a value of the label `cause` in docs/METRICS.md.
+    /// Why it failed: a value of the label `cause` in docs/METRICS.md. Why it was served: `callers` or `pin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// The same in words.
@@ -70,6 +72,9 @@ pub struct Unlisted {
     pub failed: u64,
     /// Files archived.
     pub archived: u64,
+    /// Files read from the store.
+    #[serde(default)]
+    pub served: u64,
     /// The bytes of those recalled.
     pub recalled_bytes: u64,
     /// The bytes of those archived.
@@ -86,6 +91,7 @@ impl Event {
             Self::Recalled(_) => "recalled",
             Self::Failed(_) => "failed",
             Self::Archived(_) => "archived",
+            Self::Served(_) => "served",
             Self::Unlisted(_) => "unlisted",
         };
         // Structs of texts and finite numbers can always be written.
@@ -97,7 +103,7 @@ impl Event {
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         let (word, json) = text.split_once(' ')?;
-        let known = ["recalled", "failed", "archived", "unlisted"].contains(&word);
+        let known = ["recalled", "failed", "archived", "served", "unlisted"].contains(&word);
         known.then(|| serde_json::from_str(json).ok()).flatten()
     }
 }
@@ -143,6 +149,7 @@ mod tests {
             Event::Recalled(file()),
             Event::Failed(failed),
             Event::Archived(file()),
+            Event::Served(file()),
             Event::Unlisted(unlisted),
         ] {
             let line = event.line();

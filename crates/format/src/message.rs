@@ -55,6 +55,8 @@ pub const RECALL_FAILED: u64 = 190_021;
 pub const ARCHIVED: u64 = 190_022;
 /// History: more happened than is listed one by one.
 pub const UNLISTED: u64 = 190_023;
+/// History: a file was read from the store and stayed cold, because of who read it or its pin.
+pub const SERVED: u64 = 190_024;
 
 /// An operation failed because an operation on the bricks did.
 pub const ON_BRICKS: u64 = 190_030;

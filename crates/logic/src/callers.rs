@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Who may bring files back: the setting `callers`, rules by user, group, program and number of files, of which the first
+//! Who may bring files back: the setting `callers`, rules by user, group, program, machine and number of
+//! files, of which the first
 //! that fits decides on a read of a cold file. Without one that fits, the read recalls.
 //!
 //! ```text
@@ -32,6 +33,8 @@ pub struct Caller {
     pub gid: u32,
     /// The program's name, if the process is one of this machine.
     pub command: Option<String>,
+    /// This machine's name.
+    pub client: String,
     /// How many cold files the process has read lately, with this one.
     pub files: u64,
 }
@@ -53,13 +56,15 @@ enum Condition {
     Gid(u32),
     /// The program's name; with `*` at its end, its beginning.
     Command(String),
+    /// The machine's name; with `*` at its end, its beginning.
+    Client(String),
     /// It has read more than so many cold files lately.
     Files(u64),
 }
 
 /// What is expected of the setting.
 pub const EXPECTED: &str = "rules such as refuse:command:clamscan+remote:uid:1001+remote:files:100, of recall, remote or refuse, \
-     with uid, gid, command and files";
+     with uid, gid, command, client and files";
 
 impl Rules {
     /// Parses the setting; `None` if it is none.
@@ -105,6 +110,7 @@ impl Rule {
                 "gid" => Condition::Gid(value.parse().ok()?),
                 "files" => Condition::Files(value.parse().ok()?),
                 "command" => Condition::Command(value.to_owned()),
+                "client" => Condition::Client(value.to_owned()),
                 _ => return None,
             });
         }
@@ -118,15 +124,25 @@ impl Condition {
             Self::Uid(uid) => *uid == caller.uid,
             Self::Gid(gid) => *gid == caller.gid,
             Self::Files(most) => caller.files > *most,
+            Self::Client(name) => fits(name, &caller.client),
             Self::Command(name) => {
                 let command = caller.command.as_deref();
-                command.is_some_and(|command| match name.strip_suffix('*') {
-                    Some(beginning) => command.starts_with(beginning),
-                    // The kernel keeps the first 15 bytes of a program's name (TASK_COMM_LEN).
-                    None => command == name.get(..15).unwrap_or(name),
-                })
+                // The kernel keeps the first 15 bytes of a program's name (TASK_COMM_LEN).
+                let name = match name.get(..15) {
+                    Some(kept) if !name.ends_with('*') => kept,
+                    _ => name,
+                };
+                command.is_some_and(|command| fits(name, command))
             }
         }
+    }
+}
+
+/// Whether a name is the one that a rule has; with `*` at the rule's end, whether it begins so.
+fn fits(rule: &str, name: &str) -> bool {
+    match rule.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == rule,
     }
 }
 
@@ -139,6 +155,7 @@ mod tests {
             uid,
             gid: uid + 1,
             command: Some(command.to_owned()).filter(|command| !command.is_empty()),
+            client: "backup-1.example".to_owned(),
             files,
         }
     }
@@ -161,6 +178,14 @@ mod tests {
         assert_eq!(Rules::default().of(&caller(0, "x", 9)), May::Recall);
         let all = Rules::parse("remote").unwrap();
         assert_eq!(all.of(&caller(0, "x", 9)), May::ReadRemotely);
+        for (client, may) in [
+            ("backup-1.example", May::ReadRemotely),
+            ("backup-*", May::ReadRemotely),
+            ("backup-1", May::Recall),
+        ] {
+            let rules = Rules::parse(&format!("remote:client:{client}")).unwrap();
+            assert_eq!(rules.of(&caller(0, "x", 1)), may, "{client}");
+        }
         let long = Rules::parse("refuse:command:a-very-long-name-of-a-program").unwrap();
         assert_eq!(long.of(&caller(0, "a-very-long-nam", 1)), May::NotRead);
     }

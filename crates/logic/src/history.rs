@@ -22,6 +22,8 @@ pub enum Kind {
     Failed,
     /// A file of so many bytes was archived.
     Archived(u64),
+    /// A file was read from the store.
+    Served,
 }
 
 /// Chooses what is listed.
@@ -124,6 +126,7 @@ impl State {
                 unlisted.archived += 1;
                 unlisted.archived_bytes += bytes;
             }
+            Kind::Served => unlisted.served += 1,
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Summary {
     recalled: Sum,
     archived: Sum,
     failed: u64,
+    /// Files read from the store, for whom or by whose pin.
+    served: u64,
     /// Failed recalls, by cause.
     causes: BTreeMap<String, u64>,
     /// The largest first.
@@ -65,7 +67,8 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn of<'a>(events: impl Iterator<Item = &'a Event>) -> Self {
-        let (mut recalled, mut archived, mut failed) = (Sum::default(), Sum::default(), 0);
+        let (mut recalled, mut archived) = (Sum::default(), Sum::default());
+        let (mut failed, mut served) = (0, 0);
         let mut causes = BTreeMap::<_, u64>::new();
         let mut by = BTreeMap::<Who, Sum>::new();
         for event in events {
@@ -75,6 +78,7 @@ impl Summary {
                     by.entry(Who::of(file)).or_default().add(1, file.bytes);
                 }
                 Event::Archived(file) => archived.add(1, file.bytes),
+                Event::Served(_) => served += 1,
                 Event::Failed(file) => {
                     failed += 1;
                     let cause = file.cause.clone().unwrap_or_else(|| "?".to_owned());
@@ -84,6 +88,7 @@ impl Summary {
                     recalled.add(rest.recalled, rest.recalled_bytes);
                     archived.add(rest.archived, rest.archived_bytes);
                     failed += rest.failed;
+                    served += rest.served;
                 }
             }
         }
@@ -95,6 +100,7 @@ impl Summary {
             recalled,
             archived,
             failed,
+            served,
             causes,
             recalled_by,
         }
@@ -104,13 +110,17 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |sum: Sum| format!("{} ({})", sum.files, human(sum.bytes));
-        writeln!(
+        write!(
             f,
             "recalled {}, failed {}, archived {}",
             of(self.recalled),
             self.failed,
             of(self.archived)
         )?;
+        if self.served > 0 {
+            write!(f, ", left cold {}", self.served)?;
+        }
+        writeln!(f)?;
         for Recaller { who, sum } in &self.recalled_by {
             let user = who
                 .uid
@@ -156,6 +166,7 @@ mod tests {
             Event::Recalled(file(7, 1024)),
             Event::Failed(file(7, 0)),
             Event::Archived(file(0, 1)),
+            Event::Served(file(7, 4096)),
             Event::Unlisted(Unlisted {
                 recalled: 10,
                 failed: 1,
@@ -165,7 +176,7 @@ mod tests {
         ];
         assert_eq!(
             Summary::of(events.iter()).to_string(),
-            "recalled 13 (10.00 KiB), failed 2, archived 1 (1 B)\n  by cat, user 8: 1 (4.00 KiB)\n  \
+            "recalled 13 (10.00 KiB), failed 2, archived 1 (1 B), left cold 1\n  by cat, user 8: 1 (4.00 KiB)\n  \
              by cat, user 7: 2 (2.00 KiB)\n  failed, denied: 1\n"
         );
     }

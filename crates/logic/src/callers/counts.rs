@@ -31,9 +31,10 @@ struct Count {
 }
 
 impl Counts {
-    /// Process `pid` reads a cold file now. Returns how many it has read lately, with this one.
+    /// Process `pid` reads a cold file now. Returns how many it has read lately, with this one, and whether this one is
+    /// new.
     #[must_use]
-    pub fn reads(&self, pid: i32, gfid: Gfid, now: Instant) -> u64 {
+    pub fn reads(&self, pid: i32, gfid: Gfid, now: Instant) -> (u64, bool) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let has_paused = |count: &Count| now.saturating_duration_since(count.when) >= PAUSE;
         if counts.len() >= PROCESSES && !counts.contains_key(&pid) {
@@ -51,7 +52,8 @@ impl Counts {
             count.files = 0;
             count.last.clear();
         }
-        if !count.last.contains(&gfid) {
+        let is_new = !count.last.contains(&gfid);
+        if is_new {
             count.files += 1;
             if count.last.len() >= OPEN {
                 count.last.pop_front();
@@ -59,7 +61,7 @@ impl Counts {
             count.last.push_back(gfid);
         }
         count.when = now;
-        count.files
+        (count.files, is_new)
     }
 }
 
@@ -72,19 +74,20 @@ mod tests {
         let (counts, start) = (Counts::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let (a, b) = (Gfid([1; 16]), Gfid([2; 16]));
-        assert_eq!(counts.reads(5, a, start), 1);
-        assert_eq!(counts.reads(5, a, at(1)), 1);
-        assert_eq!(counts.reads(5, b, at(50)), 2);
-        assert_eq!(counts.reads(6, b, at(50)), 1);
-        assert_eq!(counts.reads(5, a, at(100)), 2, "it reads both by turns");
-        assert_eq!(counts.reads(5, a, at(160)), 1);
+        assert_eq!(counts.reads(5, a, start), (1, true));
+        assert_eq!(counts.reads(5, a, at(1)), (1, false));
+        assert_eq!(counts.reads(5, b, at(50)), (2, true));
+        assert_eq!(counts.reads(6, b, at(50)), (1, true));
+        let by_turns = counts.reads(5, a, at(100));
+        assert_eq!(by_turns, (2, false), "it reads both by turns");
+        assert_eq!(counts.reads(5, a, at(160)), (1, true));
     }
 
     #[test]
     fn many_processes_take_no_more_memory() {
         let (counts, start) = (Counts::default(), Instant::now());
         for pid in 0..10_000 {
-            let _files = counts.reads(pid, Gfid([1; 16]), start);
+            let _read = counts.reads(pid, Gfid([1; 16]), start);
         }
         let counts = counts.0.lock().unwrap();
         assert!(counts.len() <= PROCESSES, "{}", counts.len());
