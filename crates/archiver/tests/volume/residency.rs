@@ -44,9 +44,12 @@ fn recalled_files_stay(scene: &mut Scene) {
         scene.write(name, &pattern(1, size));
         age(scene, name, 100 * 24 * HOUR);
     }
+    // Closes the files, also on the bricks.
+    scene.remount();
     let brick = scene.brick(0);
     let exclude = "--exclude=never";
-    scene.done(&["archive", exclude, &brick]);
+    let archived = scene.done(&["archive", exclude, &brick]);
+    assert!(archived.contains("archived 3 files"), "{archived}");
     scene.remount();
     let data = |name| (name, fs::metadata(scene.path(name)).unwrap());
     let before = BTreeMap::from(["recalled", "small", "asked"].map(data));
@@ -63,7 +66,8 @@ fn recalled_files_stay(scene: &mut Scene) {
         // The file system may store whole milliseconds.
         assert!(
             accessed + Duration::from_secs(1) > begun,
-            "{name}: {accessed:?}"
+            "{name}: {accessed:?}, but the recall was after {begun:?}{}",
+            scene.volume.marks(name)
         );
     }
     for target in [&brick, &scene.inside("")] {

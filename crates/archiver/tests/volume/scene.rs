@@ -75,7 +75,8 @@ impl Scene {
         self.mount.as_ref().unwrap()
     }
 
-    /// Remounts, so that nothing is cached.
+    /// Remounts, so that nothing is cached, and the bricks have closed all files: of an erasure-coded volume they are open for
+    /// a moment longer, and open files are not archived.
     pub(crate) fn remount(&mut self) {
         self.mount.take().unwrap().unmount().unwrap();
         self.mount = Some(self.volume.mount(&MountOptions::default()).unwrap());

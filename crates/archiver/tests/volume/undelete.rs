@@ -10,7 +10,9 @@ use cloudsync_lab::Layout;
 
 use crate::scene::{Scene, archive, number, pattern};
 
-fn archived(scene: &Scene, files: u64) {
+fn archived(scene: &mut Scene, files: u64) {
+    // Closes the files, also on the bricks.
+    scene.remount();
     let output = scene.done(&archive(&scene.inside("")));
     assert_eq!(number(&output, "archived"), files, "{output}");
 }
@@ -40,7 +42,7 @@ fn removed_files_come_back(mut scene: Scene) {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::chown(&path, Some(1234), Some(5678)).unwrap();
     });
-    archived(&scene, 4);
+    archived(&mut scene, 4);
     let before = names.map(|name| identity(&scene, name));
     scene.write("project/local", b"never archived");
     let (folder, other) = (scene.path("project"), scene.path("other"));
@@ -119,14 +121,14 @@ fn removed_files_come_back_on_an_erasure_coded_volume() {
 fn what_files_were_at_some_time_comes_back_as_a_copy() {
     let mut scene = Scene::new("as-of");
     scene.write("project/paper", &pattern(1, 200_000));
-    archived(&scene, 1);
+    archived(&mut scene, 1);
     let pause = || thread::sleep(Duration::from_millis(1100));
     pause();
     let then = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     pause();
     scene.write("project/paper", &pattern(2, 300_000));
     scene.write("project/later", &pattern(3, 1000));
-    archived(&scene, 2);
+    archived(&mut scene, 2);
     let folder = scene.path("then");
     scene
         .within("mkdir", move || fs::create_dir(folder))
@@ -164,9 +166,9 @@ fn what_files_were_at_some_time_comes_back_as_a_copy() {
 
 #[test]
 fn undelete_replaces_nothing_and_explains_itself() {
-    let scene = Scene::new("undelete-in-the-way");
+    let mut scene = Scene::new("undelete-in-the-way");
     scene.write("file", &pattern(1, 1000));
-    archived(&scene, 1);
+    archived(&mut scene, 1);
     let path = scene.path("file");
     scene.within("replace", move || {
         fs::remove_file(&path).unwrap();
