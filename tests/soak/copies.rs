@@ -29,6 +29,21 @@ pub(crate) fn compare(
     })
 }
 
+/// Whether a copy lacks changes that others have, as those record until it is healed (`trusted.afr.VOLUME-client-N`, of which
+/// the first number counts changes of bytes). A client that does not know yet reads it, with the feature off as well.
+pub(crate) fn one_is_blamed(bricks: &[PathBuf], file: &File) -> bool {
+    bricks.iter().any(|brick| {
+        let copy = brick.join(&file.name);
+        let mut names = xattr::list(&copy).into_iter().flatten();
+        names.any(|name| {
+            let blames =
+                name.to_string_lossy().starts_with("trusted.afr.") && name != "trusted.afr.dirty";
+            let value = xattr::get(&copy, &name).ok().flatten().unwrap_or_default();
+            blames && value.iter().take(4).any(|byte| *byte != 0)
+        })
+    })
+}
+
 /// Each copy's size, time of change and attributes.
 pub(crate) fn list(bricks: &[PathBuf], file: &File) -> String {
     each(bricks, file, describe)

@@ -131,6 +131,11 @@ impl Day {
         self.fault(Kind::Bytes, format!("{what}\n  {copies}"));
     }
 
+    /// See [`copies::one_is_blamed`].
+    pub(crate) fn one_is_blamed(&self, file: &File) -> bool {
+        copies::one_is_blamed(&self.bricks, file)
+    }
+
     /// The faults of a kind.
     pub(crate) fn faults(&self, kind: Kind) -> Vec<String> {
         let faults = lock(&self.faults);

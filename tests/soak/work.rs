@@ -92,7 +92,9 @@ impl Worker<'_> {
                         day.did(&self.name, read);
                         return true;
                     }
-                    Err(difference) if difference.is_older => difference.why,
+                    Err(difference) if difference.is_older || day.one_is_blamed(&file) => {
+                        difference.why
+                    }
                     Err(difference) => {
                         let why = format!("{}: {}", self.name, difference.why);
                         day.wrong(number, &file, range, &why);
