@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Pins(PathsArgs),
     /// Cancel recalls that this mount is running
     Cancel(PathsArgs),
+    /// Store what the objects do not say of the volume: folders, links, ACLs, extended attributes
+    Catalog(CatalogArgs),
     /// Recreate the cold files of a lost volume from what the store holds
     Rebuild(RebuildArgs),
     /// Bring back cold files that were removed, or what files were at some time
@@ -399,6 +401,24 @@ pub(crate) struct PrepareOffArgs {
     pub(crate) accept_loss: bool,
 }
 
+/// `cloudsync catalog`
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = CATALOG_HELP)]
+pub(crate) struct CatalogArgs {
+    /// A brick or a mount of the volume, all of which is looked at
+    #[arg(value_name = "BRICK|MOUNT")]
+    pub(crate) target: PathBuf,
+    /// How many catalogs remain in the store
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) keep: u16,
+    /// Store overrides.
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+}
+
+const CATALOG_HELP: &str = "\
+`rebuild` uses the latest one. It is an object under VOLUME-ID/catalog/: lines of JSON, compressed with gzip.";
+
 /// `cloudsync rebuild`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RebuildArgs {
@@ -411,6 +431,9 @@ pub(crate) struct RebuildArgs {
     /// Only list the files that would be created
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Do not use the volume's latest catalog
+    #[arg(long)]
+    pub(crate) no_catalog: bool,
     /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,

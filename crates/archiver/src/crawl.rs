@@ -92,7 +92,7 @@ pub(crate) fn walk(
 ) {
     walk_extent(start, Extent::UsersFiles { root }, &|walked| match walked {
         Walked::File(path) => each(path),
-        Walked::Gone => true,
+        Walked::Folder(_) | Walked::Link(_) | Walked::Gone => true,
         Walked::Failed(why) => {
             report_error(start, why);
             true
@@ -116,6 +116,10 @@ pub(crate) enum Extent<'a> {
 pub(crate) enum Walked<'a> {
     /// A regular file.
     File(&'a Path),
+    /// A folder.
+    Folder(&'a Path),
+    /// A symbolic link.
+    Link(&'a Path),
     /// An entry that was removed or moved before it was read.
     Gone,
     /// An entry that cannot be read, with the error.
@@ -147,10 +151,12 @@ pub(crate) fn walk_extent(
                 return WalkState::Quit;
             }
             let go_on = match &entry {
-                Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
-                    each(Walked::File(entry.path()))
-                }
-                Ok(_) => true,
+                Ok(entry) => match entry.file_type() {
+                    Some(kind) if kind.is_file() => each(Walked::File(entry.path())),
+                    Some(kind) if kind.is_dir() => each(Walked::Folder(entry.path())),
+                    Some(kind) if kind.is_symlink() => each(Walked::Link(entry.path())),
+                    _ => true,
+                },
                 Err(error) if error.io_error().is_some_and(is_gone) => each(Walked::Gone),
                 Err(error) => each(Walked::Failed(&error.to_string())),
             };

@@ -146,7 +146,7 @@ impl Leaver<'_> {
                     Err(error) if is_gone(&error) => {}
                     Err(error) => fail(path, &error.to_string()),
                 },
-                Walked::Gone => {}
+                Walked::Folder(_) | Walked::Link(_) | Walked::Gone => {}
                 Walked::Failed(why) => fail(self.mount.root(), why),
             }
             !interrupted()

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 mod archive;
+mod catalog;
 mod check;
 mod child;
 mod cli;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Gc(args) => gc::command(args, &cli.output),
         Command::PrepareOff(args) => leave::command(args, &cli.output),
         Command::KeepOn { volume } => leave::guard::command(volume),
+        Command::Catalog(args) => catalog::command(args, &cli.output),
         Command::Rebuild(args) => rebuild::command(args, &cli.output),
         Command::Undelete(args) => undelete::command(args, &cli.output),
         Command::Jobs(args) => jobs::command(args, &cli.output),

@@ -32,6 +32,7 @@ pub(crate) fn command(args: &RebuildArgs, output: &OutputFlags) -> Result<Ended,
         until: None,
         place: Place::Path,
         dry_run: args.dry_run,
+        catalog: !args.no_catalog,
     };
     recreate(&target.volume, &args.store, &choice, &screen, WORDS)
 }

@@ -17,6 +17,7 @@ use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
 use crate::archive::moment_of;
+use crate::catalog::{Restored, restore};
 use crate::cli::StoreFlags;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::crawl::{is_gone, marks};
@@ -47,6 +48,8 @@ pub(crate) struct Choice {
     pub(crate) place: Place,
     /// Only list them.
     pub(crate) dry_run: bool,
+    /// Whether folders, links and attributes come back, too, from the volume's latest catalog.
+    pub(crate) catalog: bool,
 }
 
 /// Where files are recreated.
@@ -80,6 +83,9 @@ struct Summary {
     not_selected: u64,
     not_ours: u64,
     failed: u64,
+    /// What came back from the volume's catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalog: Option<Restored>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<String>,
 }
@@ -136,6 +142,10 @@ pub(crate) fn recreate(
     }
     let mut summary = recreator.all()?;
     summary.stopped = recreator.outage.why();
+    if choice.catalog && summary.stopped.is_none() && !interrupted() {
+        let (root, dry_run) = (mount.root(), choice.dry_run);
+        summary.catalog = restore(root, store.as_ref(), &choice.from, dry_run, screen)?;
+    }
     if !choice.dry_run {
         // Those in which a failed file is left stay.
         for folder in folders.iter().chain([&staging]) {
@@ -153,9 +163,29 @@ pub(crate) fn recreate(
     if summary.not_selected > 0 {
         line += &format!(", {} are of other paths", summary.not_selected);
     }
+    let mut failed = summary.failed;
+    match &summary.catalog {
+        Some(catalog) if choice.dry_run => {
+            line += &format!("; and what the catalog of {} has", catalog.time);
+        }
+        Some(catalog) => {
+            failed += catalog.failed;
+            line += &format!(
+                "; of the catalog of {}: {} folders, {} links, {} other names, attributes of {} files, {} failed",
+                catalog.time,
+                catalog.folders,
+                catalog.links,
+                catalog.names,
+                catalog.attributes,
+                catalog.failed
+            );
+        }
+        None if choice.catalog => line += "; there is no catalog",
+        None => {}
+    }
     line += &ending(summary.stopped.as_deref());
     screen.summary(&line, &summary);
-    Ok(Ended::of(summary.failed > 0).or_early(summary.stopped.is_some()))
+    Ok(Ended::of(failed > 0).or_early(summary.stopped.is_some()))
 }
 
 /// Creates a folder for files that are not yet at their paths, and removes what an interrupted run left there.

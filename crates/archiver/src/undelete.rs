@@ -40,6 +40,7 @@ pub(crate) fn command(args: &UndeleteArgs, output: &OutputFlags) -> Result<Ended
         until: args.as_of.map(stamp),
         place,
         dry_run: args.dry_run,
+        catalog: false,
     };
     recreate(&volume, &args.store, &choice, &screen, WORDS)
 }

@@ -18,6 +18,7 @@
 
 pub mod build;
 pub mod caller;
+pub mod catalog;
 pub mod checksum;
 pub mod claim;
 pub mod command;

@@ -209,9 +209,9 @@ pub(crate) fn stamp(moment: SystemTime) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// When an object was archived, for people: `2026-11-29T23:27:21Z`. `None` if its key does not tell.
+/// When an object was archived, for people: `2026-11-29T23:27:21Z`. `None` if its key does not end with an id that tells.
 pub(crate) fn moment_of(key: &str) -> Option<String> {
-    let id = Key::parse(key)?.archive;
+    let id = key.rsplit('/').next()?;
     let (date, time) = id.split_once('T')?;
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (date, time) = (date.get(..8)?, time.get(..6)?);

@@ -107,6 +107,10 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
             "cloudsync cancel /mnt/vol/film.mov",
             "who waits for it gets ECANCELED",
         )],
+        b"catalog" => &[(
+            "cloudsync catalog /mnt/vol",
+            "store the volume's folders, links, ACLs and extended attributes, for rebuild",
+        )],
         b"rebuild" => &[(
             "cloudsync rebuild -n --from 7f0f1a4e-6a3f-4a0e-9f59-2f0a3cf4f1b7 /mnt/new",
             "list the cold files that a lost volume's objects make",

@@ -120,6 +120,7 @@ fn crawl(
     walk_extent(root, extent, &|walked| {
         match walked {
             Walked::File(path) => file(path),
+            Walked::Folder(_) | Walked::Link(_) => {}
             Walked::Gone => vanished.store(true, Ordering::Relaxed),
             Walked::Failed(why) => fail(root, why),
         }

@@ -5,6 +5,7 @@
 
 mod archive;
 mod care;
+mod catalog;
 mod causes;
 mod check;
 mod collect;
