@@ -4,7 +4,6 @@
 //! All functions panic when a brick cannot be read, as a test would.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,12 +40,10 @@ pub fn all(path: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-fn metadata(path: &Path) -> fs::Metadata {
-    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 fn length(path: &Path) -> u64 {
-    metadata(path).len()
+    let data = fs::metadata(path);
+    data.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .len()
 }
 
 /// Whether a file on a brick is cold, has no bytes, and no job is running on it.
@@ -144,17 +141,12 @@ impl Volume {
         .unwrap_or_else(|failure| panic!("{name}: {failure}\n{}", self.marks(name)));
     }
 
-    /// Size, times and marks of every copy, for a failure's message.
+    /// Size and marks of every copy, for a failure's message.
     #[must_use]
     pub fn marks(&self, name: &str) -> String {
         let mut text = String::new();
         for (number, path) in self.copies(name).iter().enumerate() {
-            let data = metadata(path);
-            let (size, modified) = (data.len(), (data.mtime(), data.mtime_nsec()));
-            let accessed = (data.atime(), data.atime_nsec());
-            text.push_str(&format!(
-                "\ncopy {number}: {size} bytes, modified {modified:?}, accessed {accessed:?}"
-            ));
+            text.push_str(&format!("\ncopy {number}: {} bytes", length(path)));
             for (name, value) in all(path) {
                 text.push_str(&format!(", {name}={}", value.escape_ascii()));
             }
