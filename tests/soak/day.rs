@@ -117,8 +117,11 @@ impl Day {
     pub(crate) fn fault(&self, kind: Kind, what: impl Display) {
         let event = self.event();
         let line = format!("at {:.1} s, event {event}: {what}", self.now());
-        eprintln!("FAULT {line}");
         let mut faults = lock(&self.faults);
+        if faults.len() >= ENOUGH {
+            return;
+        }
+        eprintln!("FAULT {line}");
         faults.push((kind, line));
         if faults.len() >= ENOUGH {
             self.over.store(true, Ordering::Relaxed);

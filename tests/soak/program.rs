@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -120,10 +120,19 @@ impl Program {
         input.flush()?;
         match self.answers.recv_timeout(LONGEST) {
             Ok(answer) => answer,
-            Err(error) => {
+            Err(RecvTimeoutError::Timeout) => {
                 // Whatever it answers later would be taken for the next answer.
                 self.input = None;
-                Err(io::Error::new(ErrorKind::TimedOut, error))
+                Err(io::Error::new(ErrorKind::TimedOut, "no answer"))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                self.input = None;
+                let ended = until(Duration::from_secs(10), "its end", || {
+                    self.child.try_wait().ok().flatten()
+                });
+                let how = ended.map_or_else(|error| error.to_string(), |how| how.to_string());
+                let text = format!("the program has ended: {how}");
+                Err(io::Error::new(ErrorKind::BrokenPipe, text))
             }
         }
     }
