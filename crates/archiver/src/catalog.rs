@@ -2,6 +2,7 @@
 //! `cloudsync catalog`: stores what the objects of a volume do not say ([`cloudsync_format::catalog`]), so that `rebuild` can
 //! bring it back.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -70,18 +71,25 @@ struct Writer<'a> {
 pub(crate) fn command(args: &CatalogArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("entries", "kept");
     let (summary, ended) = run(args, &screen)?;
-    let line = format!(
-        "{} folders, {} links, {} files with attributes or several names; {} failed; {} as {}; {} older catalogs removed",
-        summary.folders,
-        summary.links,
-        summary.files,
-        summary.failed,
-        human(summary.bytes),
-        summary.key,
-        summary.removed,
-    );
-    screen.summary(&line, &summary);
+    screen.summary(&summary.to_string(), &summary);
     Ok(ended)
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} folders, {} links, {} files with attributes or several names; {} failed; {} as {}; {} older catalogs \
+             removed",
+            self.folders,
+            self.links,
+            self.files,
+            self.failed,
+            human(self.bytes),
+            self.key,
+            self.removed,
+        )
+    }
 }
 
 /// Stores a catalog of the volume, and removes older ones.

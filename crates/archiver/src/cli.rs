@@ -409,12 +409,15 @@ pub(crate) struct CatalogArgs {
     #[arg(value_name = "BRICK|MOUNT")]
     pub(crate) target: PathBuf,
     /// How many catalogs remain in the store
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = CATALOGS, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) keep: u16,
     /// Store overrides.
     #[command(flatten)]
     pub(crate) store: StoreFlags,
 }
+
+/// How many catalogs remain by default.
+pub(crate) const CATALOGS: u16 = 7;
 
 const CATALOG_HELP: &str = "\
 `rebuild` uses the latest one. It is an object under VOLUME-ID/catalog/: lines of JSON, compressed with gzip.";

@@ -17,7 +17,7 @@ use crate::exit::Error;
 
 mod steps;
 
-use steps::{RawGc, RawRestore, RawVerify};
+use steps::{RawCatalog, RawGc, RawRestore, RawVerify};
 
 /// A validated policy.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ struct RawPolicy {
     verify: Vec<RawVerify>,
     #[serde(default)]
     gc: Vec<RawGc>,
+    #[serde(default)]
+    catalog: Vec<RawCatalog>,
 }
 
 /// `64`, or `"auto"`.
@@ -157,7 +159,8 @@ impl Policy {
         let restore = raw.restore.into_iter().map(RawRestore::check);
         let verify = raw.verify.into_iter().map(RawVerify::check);
         let gc = raw.gc.into_iter().map(RawGc::check);
-        let steps = restore.chain(verify).chain(gc);
+        let catalog = raw.catalog.into_iter().map(RawCatalog::check);
+        let steps = restore.chain(verify).chain(gc).chain(catalog);
         let steps: Vec<Step> = steps.collect::<Result<_, _>>()?;
         if rules.is_empty() && steps.is_empty() {
             return Err("the policy has no [[rule]], and no other step".to_owned());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The steps of a policy besides archiving: `[[restore]]`, `[[verify]]` and `[[gc]]`, which do what the commands of these
-//! names do. Of several nodes with the same policy, one does a step ([`turn`]).
+//! The steps of a policy besides archiving: `[[restore]]`, `[[verify]]`, `[[gc]]` and `[[catalog]]`, which do what the
+//! commands of these names do. Of several nodes with the same policy, one does a step ([`turn`]).
 
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::turn::{self, Pause};
-use crate::cli::{GcArgs, RestoreArgs, StoreFlags, Tier, VerifyArgs};
+use crate::catalog;
+use crate::cli::{CatalogArgs, GcArgs, RestoreArgs, StoreFlags, Tier, VerifyArgs};
 use crate::exit::{Ended, Error};
 use crate::gc;
 use crate::report::Screen;
@@ -47,6 +48,8 @@ pub(super) enum Action {
     Verify { deep: bool, rate: Option<u64> },
     /// Finds unreferenced objects, and deletes them.
     Gc { grace: Duration, delete: bool },
+    /// Stores a catalog of the volume.
+    Catalog { keep: u16 },
 }
 
 /// What a step at one target came to.
@@ -65,6 +68,7 @@ impl Step {
             Action::Restore { .. } => "restore",
             Action::Verify { .. } => "verify",
             Action::Gc { .. } => "gc",
+            Action::Catalog { .. } => "catalog",
         }
     }
 
@@ -128,6 +132,14 @@ impl Step {
                 },
                 screen,
             )?),
+            Action::Catalog { keep } => Outcome::told(catalog::run(
+                &CatalogArgs {
+                    target,
+                    keep,
+                    store,
+                },
+                screen,
+            )?),
         };
         // A step that was cut off is left to whoever runs the policy next.
         if let Outcome::Done(_, _, Ended::Well | Ended::WithFailures) = outcome {
@@ -136,10 +148,10 @@ impl Step {
         Ok(outcome)
     }
 
-    /// What the nodes call the step at a target: `gc` is about the whole volume; else bricks with the same files are one.
+    /// What the nodes call the step at a target: `gc` and `catalog` are about the whole volume; else bricks with the same files are one.
     fn about(&self, target: &Target) -> String {
         let mut about = format!("{}.{}", self.command(), self.name);
-        if matches!(self.action, Action::Gc { .. }) {
+        if matches!(self.action, Action::Gc { .. } | Action::Catalog { .. }) {
             return about;
         }
         if target.kind == Kind::Brick

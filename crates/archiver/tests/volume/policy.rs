@@ -63,7 +63,8 @@ fn a_policy_checks_objects_and_deletes_unreferenced_ones_once() {
     let text = format!(
         "[[rule]]\nname = 'all'\ntargets = ['{brick}']\nolder-than = '0s'\n\
          [[verify]]\nname = 'weekly'\ntargets = ['{brick}', '/not/here']\nevery = '7d'\ndeep = true\n\
-         [[gc]]\nname = 'clean'\ntargets = ['{brick}']\ngrace = '0s'\ndelete = true\n"
+         [[gc]]\nname = 'clean'\ntargets = ['{brick}']\ngrace = '0s'\ndelete = true\n\
+         [[catalog]]\nname = 'daily'\ntargets = ['{brick}']\nevery = '1d'\nkeep = 3\n"
     );
     fs::write(lab().outer(&config), text).unwrap();
     let config = config.display().to_string();
@@ -84,6 +85,8 @@ fn a_policy_checks_objects_and_deletes_unreferenced_ones_once() {
         ": done: 2 cold files, 9.77 KiB: 0 missing",
         "clean at ",
         ": done: 2 objects: 0 unreferenced",
+        "daily at ",
+        ": done: 1 folders, 0 links, 0 files",
     ] {
         assert!(output.contains(part), "{output}");
     }

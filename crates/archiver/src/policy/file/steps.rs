@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Parses the tables of a policy file that are not rules: `[[restore]]`, `[[verify]]` and `[[gc]]`.
+//! Parses the tables of a policy file that are not rules: `[[restore]]`, `[[verify]]`, `[[gc]]` and
+//! `[[catalog]]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 
 use super::super::step::{Action, Step};
 use super::{bytes, time};
-use crate::cli::{GRACE, Tier};
+use crate::cli::{CATALOGS, GRACE, Tier};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -40,6 +41,15 @@ pub(super) struct RawGc {
     grace: Option<String>,
     #[serde(default)]
     delete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawCatalog {
+    name: String,
+    targets: Vec<PathBuf>,
+    every: Option<String>,
+    keep: Option<u16>,
 }
 
 impl RawRestore {
@@ -75,6 +85,18 @@ impl RawGc {
             grace,
             delete: self.delete,
         });
+        step(self.name, self.targets, self.every.as_deref(), action)
+    }
+}
+
+impl RawCatalog {
+    pub(super) fn check(self) -> Result<Step, String> {
+        let action = match self.keep {
+            Some(0) => Err("keep: expected at least 1".to_owned()),
+            keep => Ok(Action::Catalog {
+                keep: keep.unwrap_or(CATALOGS),
+            }),
+        };
         step(self.name, self.targets, self.every.as_deref(), action)
     }
 }
@@ -138,6 +160,10 @@ mod tests {
             (
                 gc("days = 400").replace("gc", "restore"),
                 "step 'weekly': days",
+            ),
+            (
+                gc("keep = 0").replace("gc", "catalog"),
+                "step 'weekly': keep",
             ),
         ] {
             let error = Policy::parse(&text).unwrap_err();
