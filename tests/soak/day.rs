@@ -131,7 +131,8 @@ impl Day {
     /// An application has read wrong bytes of a file, in `range`: offset and length.
     pub(crate) fn wrong(&self, number: usize, file: &File, range: (u64, u64), what: &str) {
         let copies = copies::compare(&self.bricks, &self.files, number, file, range);
-        self.fault(Kind::Bytes, format!("{what}\n  {copies}"));
+        let steps = file.steps();
+        self.fault(Kind::Bytes, format!("{what}\n  {copies}{steps}"));
     }
 
     /// See [`copies::one_is_blamed`].

@@ -2,6 +2,7 @@
 //! The files of the run, and what each must contain. One lock for each: readers share it, and who changes the file has it
 //! alone. A change is repeated until it has succeeded, so the content is known whenever the lock is free.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
@@ -25,7 +26,12 @@ pub(crate) struct File {
     pub(crate) content: Content,
     /// How often it got a new name.
     names: u32,
+    /// What was done to it last, for a fault's text.
+    steps: VecDeque<String>,
 }
+
+/// How many steps of a file are remembered.
+const STEPS: usize = 12;
 
 /// All files.
 #[derive(Debug)]
@@ -117,6 +123,20 @@ impl Files {
 }
 
 impl File {
+    /// Remembers what was done to it.
+    pub(crate) fn did(&mut self, what: String) {
+        if self.steps.len() == STEPS {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(what);
+    }
+
+    /// What was done to it last, a line each.
+    pub(crate) fn steps(&self) -> String {
+        let lines = self.steps.iter().map(|step| format!("\n  {step}"));
+        lines.collect()
+    }
+
     /// A name that no file has had, maybe in another directory.
     pub(crate) fn another_name(&mut self, number: usize, random: &mut Random) -> String {
         self.names += 1;

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::client::Client;
 use crate::day::{Day, Kind, Work};
@@ -242,7 +242,20 @@ impl Worker<'_> {
         let begun = Instant::now();
         let mut looks = 0;
         loop {
-            let Err(error) = act(self.client, file) else {
+            let outcome = act(self.client, file);
+            let size = file.content.size();
+            let result = match &outcome {
+                Ok(()) => "done".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            // As the bricks' times are printed.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let now = now.unwrap_or_default().as_secs_f64();
+            file.did(format!(
+                "{now:.6} {}: {what} {} of {size} bytes: {result}",
+                self.name, file.name
+            ));
+            let Err(error) = outcome else {
                 return true;
             };
             let stale = self.is_stale(&error) && !self.client.was_killed();
