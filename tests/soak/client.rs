@@ -38,6 +38,10 @@ pub(crate) trait Client: Send {
     fn is_refused_stale_files(&self) -> bool {
         false
     }
+    /// For how long after a change by this client nobody else may use the file.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether the client was killed during or after the last operation.
     fn was_killed(&self) -> bool;
     /// What else than other clients the last operation may have got while something is wrong.

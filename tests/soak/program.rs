@@ -32,6 +32,7 @@ pub(crate) struct Program {
     last: String,
     may_get: fn(&str) -> &'static [Errno],
     is_refused_stale_files: bool,
+    rest: Duration,
 }
 
 impl Program {
@@ -89,14 +90,17 @@ impl Program {
             last: String::new(),
             may_get: |_| &[],
             is_refused_stale_files: false,
+            rest: Duration::ZERO,
         })
     }
 
-    /// What a command may get, besides what those of other clients may.
-    pub(crate) fn allowing(self, may_get: fn(&str) -> &'static [Errno]) -> Self {
+    /// What a command may get, besides what those of other clients may, and for how long nobody else may use a file that
+    /// it has changed.
+    pub(crate) fn allowing(self, may_get: fn(&str) -> &'static [Errno], rest: Duration) -> Self {
         Self {
             may_get,
             is_refused_stale_files: true,
+            rest,
             ..self
         }
     }
@@ -218,6 +222,10 @@ impl Client for Program {
 
     fn is_refused_stale_files(&self) -> bool {
         self.is_refused_stale_files
+    }
+
+    fn rest(&self) -> Duration {
+        self.rest
     }
 
     fn may_get(&self) -> &'static [Errno] {

@@ -2,6 +2,7 @@
 //! The application that uses a share of Samba's. smbd's process that serves it is one more client of the volume.
 
 use std::path::Path;
+use std::time::Duration;
 
 use cloudsync_lab::{ADDRESS, Lab, Samba as Server, Volume, machine};
 
@@ -51,7 +52,7 @@ pub(crate) fn start(lab: &Lab, volume: &Volume) -> Answer<Option<Samba>> {
     let (share, port) = (format!("smb://{ADDRESS}/share"), PORT.to_string());
     let config = server.config();
     let args = [share.as_ref(), port.as_ref(), config.as_os_str()];
-    let program = Program::start(lab, "samba", &["-lsmbclient"], args)?.allowing(may_get);
+    let program = Program::start(lab, "samba", &["-lsmbclient"], args)?.allowing(may_get, ROUNDED);
     let [pid] = server.serving()[..] else {
         return Err(format!("smbd's processes: {:?}", server.serving()).into());
     };
@@ -61,6 +62,10 @@ pub(crate) fn start(lab: &Lab, volume: &Volume) -> Answer<Option<Samba>> {
         pid,
     }))
 }
+
+/// smbd rounds a file's time to the nearest second, and a volume keeps the latest time (`features.ctime`): until then,
+/// changes do not change the time, by which quick-read knows that the bytes it has are old ones.
+const ROUNDED: Duration = Duration::from_millis(600);
 
 /// Errors come through NTSTATUS. `EHOSTUNREACH`, `ETIMEDOUT` and `ECANCELED` stay what they are, `EAGAIN` becomes
 /// `EBUSY`, and what smbd does not know becomes `EACCES`: `EBUSY`, `ENOTCONN`, `EREMOTE`, `EREMOTEIO`, `EKEYREJECTED`,

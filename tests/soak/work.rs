@@ -21,6 +21,9 @@ const LOOKS: u32 = 8;
 /// reads from a brick that has missed a write does not learn of it (docs/SEMANTICS.md).
 const PAUSE: Duration = Duration::from_millis(1500);
 
+/// After that, no client and no kernel believes any more what it knew of a name (`entry-timeout`, `md-cache-timeout`: 1 s).
+const FORGOTTEN: Duration = Duration::from_millis(1500);
+
 /// No fault of the store or the bricks lasts that long: an operation that does not succeed by then never will.
 const LONGEST: Duration = Duration::from_secs(200);
 
@@ -165,9 +168,13 @@ impl Worker<'_> {
                 });
                 if removed {
                     self.create(number, &mut file);
+                    // Others may still know the removed file by this name, and what they write to it is lost: it exists
+                    // for as long as anybody has it open, and a client closes a file some time after its application.
+                    thread::sleep(FORGOTTEN);
                 }
             }
         }
+        thread::sleep(self.client.rest());
         let changed = Work {
             changes: 1,
             ..Work::default()
