@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +18,6 @@ use serde::Serialize;
 use crate::archive::moment_of;
 use crate::catalog::{Restored, restore};
 use crate::cli::StoreFlags;
-use crate::crawl::order::{Candidate, Sorter};
 use crate::crawl::{is_gone, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
@@ -31,6 +29,7 @@ use crate::report::{Event, Progress, Screen, human};
 use crate::volume::mount::Mount;
 use crate::volume::{Volume, folder};
 
+mod archives;
 mod stub;
 
 /// The folder in the volume's root in which files are created.
@@ -198,41 +197,6 @@ fn prepare(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes the last key of each file to `give`, until that returns false. The archives of one file are adjacent in `keys`;
-/// only the last is the file, of those until the moment `until`. `count` is called for each key.
-fn last_archives(
-    keys: impl Iterator<Item = io::Result<String>>,
-    until: Option<&str>,
-    count: &dyn Fn(),
-    give: &(dyn Fn(String) -> bool + Sync),
-) -> io::Result<()> {
-    let of = |key: &str| Key::parse(key).map(|key| key.gfid.to_owned());
-    let late = |key: &str| {
-        let archive = Key::parse(key).map(|key| key.archive);
-        until
-            .zip(archive)
-            .is_some_and(|(until, archive)| archive.get(..until.len()).unwrap_or(archive) > until)
-    };
-    let mut last: Option<String> = None;
-    for key in keys {
-        let key = key?;
-        count();
-        if late(&key) {
-            continue;
-        }
-        if let Some(before) = last.replace(key.clone())
-            && of(&before) != of(&key)
-            && !give(before)
-        {
-            return Ok(());
-        }
-    }
-    if let Some(key) = last {
-        give(key);
-    }
-    Ok(())
-}
-
 impl Recreator<'_> {
     /// Recreates every file that was chosen.
     fn all(&self) -> Result<Summary, Error> {
@@ -241,13 +205,13 @@ impl Recreator<'_> {
             dry_run: self.choice.dry_run,
             ..Summary::default()
         });
-        let keys = self.keys(&self.choice.from)?;
+        let keys = archives::keys(self.store, &self.choice.from)?;
         let until = self.choice.until.as_deref();
         let fed = parallel(
             AUTO,
             |give: &(dyn Fn(String) -> bool + Sync)| {
                 let count = || lock(&summary).objects += 1;
-                last_archives(keys, until, &count, &|key| !self.stops() && give(key))
+                archives::last(keys, until, &count, &|key| !self.stops() && give(key))
             },
             &|key: String| {
                 if !self.stops() {
@@ -267,34 +231,6 @@ impl Recreator<'_> {
 
     fn stops(&self) -> bool {
         interrupted() || self.outage.is_over()
-    }
-
-    /// All keys of that volume in order, sorted on disk.
-    fn keys(
-        &self,
-        from: &str,
-    ) -> Result<impl Iterator<Item = io::Result<String>> + Send + use<>, Error> {
-        let mut sorter = Sorter::default();
-        let mut added = Ok(());
-        let listed = self.store.list(&format!("{from}/"), &mut |object| {
-            if Key::parse(&object.key).is_some() {
-                added = sorter.add(Candidate {
-                    rank: 0,
-                    path: PathBuf::from(object.key),
-                    size: object.size,
-                    soon: false,
-                });
-            }
-            if added.is_ok() && !interrupted() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        });
-        listed.map_err(|error| Error::start("the store", error))?;
-        let sorted = added.and_then(|()| sorter.finish());
-        let sorted = sorted.map_err(|error| Error::start("the list of objects", error))?;
-        Ok(sorted.map(|found| found.map(|found| found.path.to_string_lossy().into_owned())))
     }
 
     /// Recreates one file, and counts and prints the outcome.
@@ -412,40 +348,5 @@ impl Recreator<'_> {
             }
             Place::Folder(folder) => folder.join(below),
         }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const VOLUME: &str = "8a45823a-57e8-4fe2-a80c-c265638ce08f";
-
-    fn last(until: Option<&str>) -> Vec<String> {
-        let keys = [
-            "11111111-57e8-4fe2-a80c-c265638ce08f/20261101T000000000Z-00000001",
-            "11111111-57e8-4fe2-a80c-c265638ce08f/20261103T000000000Z-00000002",
-            "22222222-57e8-4fe2-a80c-c265638ce08f/20261102T000000000Z-00000003",
-            "33333333-57e8-4fe2-a80c-c265638ce08f/20261104T000000000Z-00000004",
-        ];
-        let keys = keys.iter().map(|key| Ok(format!("{VOLUME}/{key}")));
-        let given = Mutex::new(Vec::new());
-        let give = |key: String| {
-            lock(&given).push(key.rsplit_once('-').unwrap().1.to_owned());
-            true
-        };
-        last_archives(keys, until, &|| (), &give).unwrap();
-        given.into_inner().unwrap()
-    }
-
-    #[test]
-    fn the_last_archive_of_a_file_counts_or_the_last_before_a_moment() {
-        assert_eq!(last(None), ["00000002", "00000003", "00000004"]);
-        assert_eq!(
-            last(Some("20261102T000000000Z")),
-            ["00000001", "00000003"],
-            "that moment counts"
-        );
-        assert_eq!(last(Some("20261001T000000000Z")), Vec::<String>::new());
     }
 }
