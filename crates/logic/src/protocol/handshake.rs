@@ -24,14 +24,16 @@
 //! - **One brick** (and distribution over such). Clients request that the brick checks and writes in one step (the atomic
 //!   key): the brick holds a lock on the file meanwhile, and our write takes the same lock. So early writes are complete
 //!   when ours is answered. A truncation takes no such lock: there, [`STRAGGLERS`] is the only protection.
-//! - **Replication.** The mark arrives at the bricks one after the other, and a write in between may be early on most of
-//!   them and refused by the rest: it succeeds, and before its client answers its caller, it records on the bricks that
-//!   have the write that the others lack it. Every change of bytes, truncations included, happens under a lock of
-//!   replication itself, taken on most bricks and held until that record is written; our write takes it too. So any other
-//!   change is ordered: if it took the lock before our write, the record exists when ours is answered, the lookup reads it
-//!   from all bricks, and the attributes compared then are those of a brick that has the change. If it takes the lock
-//!   after our write, it finds the mark on most bricks and fails. This requires a quorum (the default for three bricks),
-//!   as replication itself does: two majorities have a brick in common.
+//! - **Replication.** The mark arrives at the bricks one after the other: it is metadata, and features/locks keeps
+//!   locks of metadata apart from those of data (`VOLUME-replicate-N:metadata`), so no lock of a writer holds it up. A
+//!   write in between may be early on most of them and refused by the rest: it succeeds, and before its client answers
+//!   its caller, it records on the bricks that have the write that the others lack it. Every change of bytes,
+//!   truncations included, happens under a lock of replication itself, taken on most bricks and held until that record
+//!   is written; our write takes it too. So any other change is ordered: if it took the lock before our write, the
+//!   record exists when ours is answered, the lookup reads it from all bricks, and the attributes compared then are
+//!   those of a brick that has the change. If it takes the lock after our write, it finds the mark on most bricks and
+//!   fails. This requires a quorum (the default for three bricks), as replication itself does: two majorities have a
+//!   brick in common.
 //! - **Erasure coding.** The mark itself is set under the lock that every change takes, over the whole file: a change is
 //!   on all bricks before the mark, or refused by all bricks that have the mark, and then too few are left for it to
 //!   succeed.
