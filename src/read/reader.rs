@@ -40,7 +40,7 @@ pub(super) struct Judgement {
     is_new: bool,
 }
 
-/// Judges a read; `None` if nothing could say no. Blocks: looks up the reader's process and the file's pin.
+/// Judges a read; `None` if it may recall. Blocks: looks up the reader's process and the file's pin, where these matter.
 pub(super) fn judge(
     volume: &Volume,
     ticket: &Ticket,
@@ -48,37 +48,54 @@ pub(super) fn judge(
     inode: &Inode,
 ) -> Option<Judgement> {
     let config = volume.config();
-    if !config.callers.exist() && !config.pins {
+    let reads = || {
+        let by = history::who(&ticket.who());
+        let (files, is_new) = volume.counts.reads(by.pid, inode.gfid(), Instant::now());
+        (by, files, is_new)
+    };
+    let mut reader = None;
+    if config.callers.exist() {
+        let (by, files, is_new) = reads();
+        let caller = Caller {
+            uid: by.uid,
+            gid: ticket.arguments().gid(),
+            command: by.command.clone(),
+            client: history::client().to_owned(),
+            files,
+        };
+        let may = config.callers.of(&caller);
+        if may != May::Recall {
+            volume.metrics.limited(Limit::Callers);
+            return Some(Judgement {
+                may,
+                cause: "callers",
+                by,
+                is_new,
+            });
+        }
+        reader = Some((by, files, is_new));
+    }
+    if !config.pins || !is_pinned(volume, file, inode) {
         return None;
     }
-    let by = history::who(&ticket.who());
-    let (files, is_new) = volume.counts.reads(by.pid, inode.gfid(), Instant::now());
-    let caller = Caller {
-        uid: by.uid,
-        gid: ticket.arguments().gid(),
-        command: by.command.clone(),
-        client: history::client().to_owned(),
-        files,
-    };
-    let mut judgement = Judgement {
-        may: config.callers.of(&caller),
-        cause: "callers",
+    let (by, _, is_new) = reader.unwrap_or_else(reads);
+    Some(Judgement {
+        may: May::ReadRemotely,
+        cause: "pin",
         by,
         is_new,
-    };
-    if judgement.may != May::Recall {
-        volume.metrics.limited(Limit::Callers);
-    } else if config.pins {
-        match volume.pins.of(file, inode) {
-            Ok(Some(Pin::NeverRecall)) => {
-                judgement.may = May::ReadRemotely;
-                judgement.cause = "pin";
-            }
-            Ok(_) => {}
-            Err(failure) => log::debug!("{}: pins not read: {failure}", inode.path()),
+    })
+}
+
+/// Whether the file's pin says that reads leave it cold.
+fn is_pinned(volume: &Volume, file: &File<'_>, inode: &Inode) -> bool {
+    match volume.pins.of(file, inode) {
+        Ok(pin) => pin == Some(Pin::NeverRecall),
+        Err(failure) => {
+            log::debug!("{}: pins not read: {failure}", inode.path());
+            false
         }
     }
-    Some(judgement)
 }
 
 /// Lists a read that was judged and is not to recall: as refused, or as served from the store.
@@ -93,12 +110,11 @@ pub(super) fn list(volume: &Volume, inode: &Inode, size: u64, judgement: Judgeme
         by: Some(judgement.by),
     };
     match judgement.may {
-        May::Recall => {}
         May::ReadRemotely if judgement.is_new => {
             let file = || about(size).file();
             volume.history.served(judgement.cause, file);
         }
-        May::ReadRemotely => {}
+        May::Recall | May::ReadRemotely => {}
         May::NotRead => {
             let file = || about(0).file();
             volume.history.failed(&Failure::NotAllowed, None, file);
