@@ -44,7 +44,7 @@ use file::{Archiver, Course};
 pub(crate) use handshake::{handshake, seen};
 use limits::Limits;
 pub(crate) use limits::{bytes_per_second, free_percent};
-pub(crate) use marks::{moment_of, stamp};
+pub(crate) use marks::{moment_of, stamp, unique_id};
 use open::Folders;
 use outcome::Done;
 pub(crate) use tally::Summary;

@@ -14,7 +14,7 @@ use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Archive, Checksum, Metadata, Source, StoreError, Upload};
 use serde::Serialize;
 
-use crate::archive::{moment_of, stamp};
+use crate::archive::{moment_of, unique_id};
 use crate::cli::{CatalogArgs, OutputFlags};
 use crate::exit::{Ended, Error};
 use crate::remote;
@@ -79,12 +79,7 @@ pub(crate) fn run(args: &CatalogArgs, screen: &Screen) -> Result<(Summary, Ended
     let copy = file.try_clone().map_err(failed)?;
     let writer = Writer::new(mount.root(), screen, copy);
     let mut summary = writer.all(&volume.id, began).map_err(failed)?;
-    let key = format!(
-        "{}/{FOLDER}/{}-{:08x}{SUFFIX}",
-        volume.id,
-        stamp(began),
-        fastrand::u32(..)
-    );
+    let key = format!("{}/{FOLDER}/{}{SUFFIX}", volume.id, unique_id(began));
     let place = |error: StoreError| Error::start(&key, error);
     let size = file.metadata().map_err(failed)?.len();
     let upload = Upload {

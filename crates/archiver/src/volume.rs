@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{ToSocketAddrs, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -105,6 +105,12 @@ impl Target {
     pub(crate) fn in_volume(&self, below_root: &Path) -> PathBuf {
         self.above.join(below_root)
     }
+}
+
+/// Whether a path from a volume's root leads nowhere else: it comes from the store.
+pub(crate) fn is_within(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// The name of the volume of a mount or a brick. That of a mount is known without glusterd, which clients do not have.

@@ -91,7 +91,7 @@ impl Marked {
             KeyLayout::Id => Key {
                 volume: &archiver.volume.id,
                 gfid,
-                archive: &archive_id(),
+                archive: &unique_id(SystemTime::now()),
             }
             .to_string(),
         };
@@ -199,8 +199,8 @@ impl Archiver<'_> {
 }
 
 /// A unique id that sorts by time.
-fn archive_id() -> String {
-    format!("{}-{:08x}", stamp(SystemTime::now()), fastrand::u32(..))
+pub(crate) fn unique_id(moment: SystemTime) -> String {
+    format!("{}-{:08x}", stamp(moment), fastrand::u32(..))
 }
 
 /// What the ids of a moment's archives begin with: `20261129T232721196Z`.
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn ids_fit_into_keys_and_sort_by_time() {
-        let (one, two) = (archive_id(), archive_id());
+        let (one, two) = (unique_id(SystemTime::now()), unique_id(SystemTime::now()));
         assert!(one[..20] <= two[..20], "{one} {two}");
         let uuid = "8a45823a-57e8-4fe2-a80c-c265638ce08f";
         assert!(Key::parse(&format!("{uuid}/{uuid}/{one}")).is_some());

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use cloudsync_format::catalog::{Attributes, Line, Text, VERSION};
 use cloudsync_store::{Archive, Sink, StoreError};
@@ -21,6 +21,7 @@ use super::{keys, time_of};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
 use crate::report::{Event, Screen};
+use crate::volume::is_within;
 
 /// What was brought back from a catalog.
 #[derive(Debug, Default, Serialize)]
@@ -136,9 +137,8 @@ impl Applying<'_> {
 
     /// The path of the new volume. Rejects paths that lead out of it.
     fn at(&self, path: &Text) -> io::Result<PathBuf> {
-        let path = Path::new(OsStr::from_bytes(path.bytes()));
-        let mut parts = path.components();
-        match parts.all(|part| matches!(part, Component::Normal(_))) {
+        let path = of(path);
+        match is_within(path) {
             true => Ok(self.root.join(path)),
             false => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -153,7 +153,7 @@ impl Applying<'_> {
         };
         let created = self.at(&path).and_then(fs::create_dir_all);
         if let Err(error) = created {
-            self.failed(Path::new(OsStr::from_bytes(path.bytes())), &error);
+            self.failed(of(&path), &error);
         }
     }
 
@@ -174,7 +174,7 @@ impl Applying<'_> {
             _ => return,
         };
         if let Err(error) = done {
-            self.failed(Path::new(OsStr::from_bytes(path.bytes())), &error);
+            self.failed(of(path), &error);
         }
     }
 
@@ -232,13 +232,13 @@ impl Applying<'_> {
             return;
         };
         if let Err(error) = self.make_link(&path, &to, (uid, gid)) {
-            self.failed(Path::new(OsStr::from_bytes(path.bytes())), &error);
+            self.failed(of(&path), &error);
         }
     }
 
     fn make_link(&mut self, path: &Text, to: &Text, owner: (u32, u32)) -> io::Result<()> {
         let at = self.at(path)?;
-        let to = Path::new(OsStr::from_bytes(to.bytes()));
+        let to = of(to);
         if at.read_link().is_ok_and(|before| before == to) {
             return Ok(());
         }
@@ -247,6 +247,10 @@ impl Applying<'_> {
         self.restored.links += 1;
         Ok(())
     }
+}
+
+fn of(text: &Text) -> &Path {
+    Path::new(OsStr::from_bytes(text.bytes()))
 }
 
 fn is_file(path: &Path) -> bool {

@@ -73,7 +73,10 @@ impl<'a> Writer<'a> {
                 }
             };
             let written = match line {
-                Ok(Some(line)) => self.count(&line).and_then(|()| self.write(&line)),
+                Ok(Some(line)) => {
+                    self.count(&line);
+                    self.write(&line)
+                }
                 Ok(None) => Ok(()),
                 Err(error) if is_gone(&error) => Ok(()),
                 Err(error) => {
@@ -113,15 +116,13 @@ impl<'a> Writer<'a> {
         summary.folders + summary.links + summary.files
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "a step of a chain")]
-    fn count(&self, line: &Line) -> io::Result<()> {
+    fn count(&self, line: &Line) {
         let mut summary = lock(&self.summary);
         match line {
             Line::Folder { .. } => summary.folders += 1,
             Line::Link { .. } => summary.links += 1,
             _ => summary.files += 1,
         }
-        Ok(())
     }
 
     fn write(&self, line: &Line) -> io::Result<()> {

@@ -5,13 +5,14 @@ use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, fchown};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::Notes;
 
 use crate::archive::{handshake, seen};
+use crate::volume::is_within;
 
 /// The folder for files whose path was too long for the metadata.
 const NAMELESS: &str = "cloudsync-found";
@@ -70,10 +71,7 @@ pub(super) fn place(notes: &Notes) -> Result<PathBuf, String> {
         return Ok(Path::new(NAMELESS).join(&notes.gfid));
     };
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if plain && path.file_name().is_some() {
+    if is_within(path) && path.file_name().is_some() {
         Ok(path.to_owned())
     } else {
         Err(format!(
