@@ -91,8 +91,7 @@ impl Settings {
             .map_err(|why| wrong(HOSTNAME, &why))?;
         let (bucket, prefix) = bucket::parse(options.text(BUCKET_ID).unwrap_or_default())
             .map_err(|why| wrong(BUCKET_ID, why))?;
-        let mut list =
-            list::Settings::parse(options.text(STORE_ID).unwrap_or_default()).map_err(of_error)?;
+        let mut list = options.list(STORE_ID).map_err(of_error)?;
         let account = Account::take(options, &mut list)?;
         Self::with_list(host, bucket, prefix, account, list).map_err(|why| of_list(&why))
     }

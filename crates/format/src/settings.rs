@@ -42,6 +42,8 @@ pub enum Error {
 pub struct Settings {
     left: BTreeMap<String, String>,
     known: Vec<&'static str>,
+    /// Keys that somebody else takes from the same option.
+    elsewhere: Vec<&'static str>,
 }
 
 impl Settings {
@@ -67,7 +69,15 @@ impl Settings {
         Ok(Self {
             left,
             known: Vec::new(),
+            elsewhere: Vec::new(),
         })
+    }
+
+    /// The same list, of which an error says that these keys are known, too, although others take them.
+    #[must_use]
+    pub fn with_known(mut self, keys: &[&'static str]) -> Self {
+        self.elsewhere.extend(keys);
+        self
     }
 
     /// Whether the value of `key` is `auto`. Such a key is taken; any other value is left for a method that parses it.
@@ -174,7 +184,7 @@ impl Settings {
             None => Ok(()),
             Some(key) => Err(Error::Unknown {
                 key,
-                known: self.known.join(", "),
+                known: [self.known, self.elsewhere].concat().join(", "),
             }),
         }
     }

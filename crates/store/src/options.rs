@@ -13,13 +13,17 @@ use crate::settings::{self, Settings};
 /// The volume's options by name, without the prefix `features.` of `gluster volume set`. `Debug` shows no values,
 /// because only the plugin knows which are secret.
 #[derive(Clone, Default)]
-pub struct Options(BTreeMap<String, String>);
+pub struct Options {
+    values: BTreeMap<String, String>,
+    /// Settings that [`split`](Self::split) has taken: known, though not to the store.
+    taken: Vec<&'static str>,
+}
 
 impl Options {
     /// The option's value, trimmed; `None` if it is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0
+        self.values
             .get(name)
             .map(|value| value.trim())
             .filter(|value| !value.is_empty())
@@ -36,7 +40,7 @@ impl Options {
         take: impl FnOnce(&mut Settings) -> Result<T, settings::Error>,
     ) -> Result<T, StoreError> {
         let taken = || {
-            let mut list = Settings::parse(self.text(name).unwrap_or_default())?;
+            let mut list = self.list(name)?;
             let taken = take(&mut list)?;
             list.finish()?;
             Ok(taken)
@@ -44,6 +48,38 @@ impl Options {
         taken().map_err(|error: settings::Error| {
             StoreError::Settings(format!("option {name}: {error}"))
         })
+    }
+
+    /// The option's value as such a list, of which everything must be taken.
+    ///
+    /// # Errors
+    /// That of [`Settings::parse`].
+    pub fn list(&self, name: &str) -> Result<Settings, settings::Error> {
+        let list = Settings::parse(self.text(name).unwrap_or_default())?;
+        Ok(list.with_known(&self.taken))
+    }
+
+    /// Divides the list that the option has: into these settings, and the options without them, for a store around
+    /// another.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] if one of them is given twice.
+    pub fn split(&self, name: &str, keys: &[&'static str]) -> Result<(Self, Settings), StoreError> {
+        let text = self.text(name).unwrap_or_default();
+        let ours = |item: &&str| {
+            let key = item.split_once('=').map(|(key, _)| key.trim());
+            key.is_some_and(|key| keys.contains(&key))
+        };
+        let items = text.split(',').map(str::trim);
+        let (ours, others): (Vec<_>, Vec<_>) = items.partition(ours);
+        let list = Settings::parse(&ours.join(","))
+            .map_err(|error| StoreError::Settings(format!("option {name}: {error}")))?;
+        let mut rest = self.clone();
+        rest.taken.extend(keys);
+        if let Some(value) = rest.values.get_mut(name) {
+            *value = others.join(",");
+        }
+        Ok((rest, list))
     }
 
     /// The option's value, or the secret that it refers to: `file:/path` the first line of a file, `env:NAME` an
@@ -132,18 +168,19 @@ impl fmt::Debug for SecretSource {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Options {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(
-            pairs
-                .into_iter()
+        let pairs = pairs.into_iter();
+        Self {
+            values: pairs
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
-        )
+            taken: Vec::new(),
+        }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
 }
 
@@ -229,6 +266,23 @@ mod tests {
             options.settings("absent", |list| Ok(list.text("path"))),
             Ok(None)
         );
+    }
+
+    #[test]
+    fn a_list_is_divided_and_both_parts_are_known() {
+        let options: Options = [("store-id", "path=/srv, compress=zstd,n=5")]
+            .into_iter()
+            .collect();
+        let (rest, mut ours) = options.split("store-id", &["compress"]).unwrap();
+        assert_eq!(ours.text("compress").as_deref(), Some("zstd"));
+        assert_eq!(rest.text("store-id"), Some("path=/srv,n=5"));
+        let path = rest.settings("store-id", |list| Ok(list.text("path")));
+        assert_eq!(
+            path.unwrap_err().to_string(),
+            "option store-id: unknown setting 'n' (known: path, compress)"
+        );
+        let (rest, _) = Options::default().split("store-id", &["compress"]).unwrap();
+        assert_eq!(rest.text("store-id"), None);
     }
 
     #[test]
