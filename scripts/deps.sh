@@ -57,6 +57,8 @@ acts=(
 # Units of those packages, which must not be started on this machine.
 servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd prometheus)
 check=(
+    # What decodes objects without us.
+    age zstd
     attr:getfattr binutils:nm clang-format valgrind
     # Plugins in C are built as their authors would do it.
     pkg-config g++:c++

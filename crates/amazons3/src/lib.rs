@@ -31,7 +31,7 @@ mod versions;
 
 pub use s3::S3;
 
-cloudsync_store::export_store!(S3);
+cloudsync_store::export_store!(cloudsync_encoding::Encoded<S3>);
 
 #[global_allocator]
 static ALLOCATOR: cloudsync_store::Pages = cloudsync_store::Pages;

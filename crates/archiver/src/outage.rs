@@ -45,8 +45,9 @@ impl Outage {
     pub(crate) fn failed(&self, error: &StoreError) -> bool {
         match error {
             StoreError::BadCredentials(_) | StoreError::Settings(_) => self.stop(error.to_string()),
-            // A single object may be another user's.
+            // A single object may be another user's, or be encrypted for others.
             StoreError::PermissionDenied(_)
+            | StoreError::Encrypted(_)
             | StoreError::Unreachable(_)
             | StoreError::Throttled(_)
             | StoreError::Full(_) => {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Opens a volume's store, which the volume's own options name. Flags and environment variables override them.
 
-use cloudsync_store::{Archive, Options, Store};
-
+use amazons3::S3;
+use cloudsync_directory::Directory;
+use cloudsync_encoding::Encoded;
 use cloudsync_format::option;
+use cloudsync_objectstore::{AzureBlob, GoogleCloud};
+use cloudsync_store::{Archive, Options, Store, StoreError};
 
 use crate::cli::StoreFlags;
 use crate::exit::Error;
@@ -27,31 +30,29 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archiv
     };
     let kind = find(STORE_TYPE).map(str::to_owned);
     let options: Options = options.into_iter().collect();
-    let wrong = |error| Error::start(format!("volume {}", volume.name), error);
-    match kind.as_deref() {
-        Some("amazons3" | "cloudsyncs3") => {
-            Ok(Box::new(amazons3::S3::open(&options).map_err(wrong)?))
+    let opened = match kind.as_deref() {
+        Some("amazons3" | "cloudsyncs3") => encoded::<S3>(&options),
+        Some("directory") => encoded::<Directory>(&options),
+        Some("azureblob") => encoded::<AzureBlob>(&options),
+        Some("googlecloud") => encoded::<GoogleCloud>(&options),
+        Some(other) => {
+            return Err(Error::Start(format!(
+                "volume {}: this program cannot archive to a store of type '{other}'; \
+                 it supports amazons3, azureblob, directory and googlecloud",
+                volume.name
+            )));
         }
-        Some("directory") => {
-            let store = cloudsync_directory::Directory::open(&options);
-            Ok(Box::new(store.map_err(wrong)?))
+        None => {
+            return Err(Error::Start(format!(
+                "volume {}: no store is set; run: gluster volume set {} features.{STORE_TYPE} amazons3",
+                volume.name, volume.name
+            )));
         }
-        Some("azureblob") => {
-            let store = cloudsync_objectstore::AzureBlob::open(&options);
-            Ok(Box::new(store.map_err(wrong)?))
-        }
-        Some("googlecloud") => {
-            let store = cloudsync_objectstore::GoogleCloud::open(&options);
-            Ok(Box::new(store.map_err(wrong)?))
-        }
-        Some(other) => Err(Error::Start(format!(
-            "volume {}: this program cannot archive to a store of type '{other}'; \
-             it supports amazons3, azureblob, directory and googlecloud",
-            volume.name
-        ))),
-        None => Err(Error::Start(format!(
-            "volume {}: no store is set; run: gluster volume set {} features.{STORE_TYPE} amazons3",
-            volume.name, volume.name
-        ))),
-    }
+    };
+    opened.map_err(|error| Error::start(format!("volume {}", volume.name), error))
+}
+
+/// Opens a store whose objects may be compressed and encrypted.
+fn encoded<S: Archive>(options: &Options) -> Result<Box<dyn Archive>, StoreError> {
+    Ok(Box::new(Encoded::<S>::open(options)?))
 }

@@ -5,7 +5,7 @@
 //! - [`xattr`]: the extended attributes of a cold file, and the keys of requests;
 //! - [`claim`]: the value of the handshake: the file's attributes as the archiver saw them;
 //! - [`object`]: the key and the metadata of an object; [`checksum`]: its checksum; [`holes`]: where the file had none of
-//!   its bytes;
+//!   its bytes; [`encoding`]: whether it is compressed or encrypted;
 //! - [`record`]: the attributes of a file that describe its object, or former ones;
 //! - [`dosattrib`]: the attribute in which Samba stores DOS attributes;
 //! - [`message`]: the numbers of messages in the log; [`history`]: the lines that say what was recalled and archived;
@@ -23,6 +23,7 @@ pub mod checksum;
 pub mod claim;
 pub mod command;
 pub mod dosattrib;
+pub mod encoding;
 pub mod history;
 pub mod holes;
 pub mod jobs;

@@ -150,3 +150,5 @@ pub const VOLUME_REFUSED: u64 = 191_020;
 pub const BAD_SETTING: u64 = 191_021;
 /// A plugin: any other error.
 pub const STORE_ERROR: u64 = 191_022;
+/// A plugin: no key decrypts the object.
+pub const OBJECT_ENCRYPTED: u64 = 191_023;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::claim::Time;
+use crate::encoding::{ENCODING, LONGEST_ENCODING};
 use crate::holes::{Holes, LONGEST};
 
 /// The parts of a key.
@@ -137,6 +138,9 @@ impl Notes {
             + PREFIX
             + CHECKSUM.len()
             + LONGEST_CHECKSUM
+            + PREFIX
+            + ENCODING.len()
+            + LONGEST_ENCODING
             + PREFIX
             + HOLES.len();
         let holes = self.holes.in_file(self.size);
@@ -310,7 +314,9 @@ mod tests {
             let bytes = map
                 .iter()
                 .map(|(name, value)| PREFIX + name.len() + value.len());
-            let bytes = bytes.sum::<usize>() + PREFIX + CHECKSUM.len() + LONGEST_CHECKSUM;
+            let added = [(CHECKSUM, LONGEST_CHECKSUM), (ENCODING, LONGEST_ENCODING)];
+            let added = added.map(|(name, value)| PREFIX + name.len() + value);
+            let bytes = bytes.sum::<usize>() + added.iter().sum::<usize>();
             assert!(
                 (1800..=METADATA).contains(&bytes) || length < 1000,
                 "{bytes}"

@@ -151,7 +151,9 @@ pub fn an_object_may_not_be_readable<S: Subject>(subject: &S) {
     assert!(
         matches!(
             error,
-            StoreError::PermissionDenied(_) | StoreError::BadCredentials(_)
+            StoreError::PermissionDenied(_)
+                | StoreError::BadCredentials(_)
+                | StoreError::Encrypted(_)
         ),
         "{error:?}"
     );

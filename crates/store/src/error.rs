@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `Missing` | `ENODATA` |
 //! | `PermissionDenied` | `EACCES` |
-//! | `BadCredentials` | `EKEYREJECTED` |
+//! | `BadCredentials`, `Encrypted` | `EKEYREJECTED` |
 //! | `Archived`, `Throttled` | `EBUSY` |
 //! | `Unreachable` | `EHOSTUNREACH` |
 //! | `Changed` | `ESTALE` |
@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The store does not accept our credentials.
     #[error("the store refuses the credentials: {0}")]
     BadCredentials(String),
+    /// The object is encrypted, and we have no key that decrypts it.
+    #[error("the object cannot be decrypted here: {0}")]
+    Encrypted(String),
     /// The object is in a storage class that must be restored before it can be read.
     #[error("the object must be restored first: {0}")]
     Archived(String),
@@ -116,7 +119,7 @@ impl StoreError {
         match self {
             Self::Missing(_) => libc::ENODATA,
             Self::PermissionDenied(_) => libc::EACCES,
-            Self::BadCredentials(_) => libc::EKEYREJECTED,
+            Self::BadCredentials(_) | Self::Encrypted(_) => libc::EKEYREJECTED,
             Self::Archived(_) | Self::Throttled(_) => libc::EBUSY,
             Self::Unreachable(_) => libc::EHOSTUNREACH,
             Self::Changed(_) => libc::ESTALE,
@@ -138,6 +141,7 @@ impl StoreError {
             Self::Missing(_) => message::OBJECT_MISSING,
             Self::PermissionDenied(_) => message::PERMISSION_DENIED,
             Self::BadCredentials(_) => message::BAD_CREDENTIALS,
+            Self::Encrypted(_) => message::OBJECT_ENCRYPTED,
             Self::Archived(_) => message::OBJECT_ARCHIVED,
             Self::Unreachable(_) => message::UNREACHABLE,
             Self::Throttled(_) => message::THROTTLED,
@@ -160,6 +164,7 @@ impl StoreError {
             Self::Missing(_)
             | Self::PermissionDenied(_)
             | Self::BadCredentials(_)
+            | Self::Encrypted(_)
             | Self::Changed(_)
             | Self::Exists(_)
             | Self::Full(_)
@@ -183,6 +188,7 @@ mod tests {
             (StoreError::Missing(text()), libc::ENODATA),
             (StoreError::PermissionDenied(text()), libc::EACCES),
             (StoreError::BadCredentials(text()), libc::EKEYREJECTED),
+            (StoreError::Encrypted(text()), libc::EKEYREJECTED),
             (StoreError::Archived(text()), libc::EBUSY),
             (StoreError::Throttled(text()), libc::EBUSY),
             (StoreError::Unreachable(text()), libc::EHOSTUNREACH),

@@ -10,6 +10,7 @@ mod causes;
 mod check;
 mod collect;
 mod copies;
+mod encoding;
 mod history;
 mod kept;
 mod leave;
