@@ -5,12 +5,15 @@
 use std::fmt;
 
 use cloudsync_store::StoreError;
-use zstd_safe::{DCtx, InBuffer, OutBuffer, get_error_name};
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
 use crate::step::Next;
 
 /// Plain bytes are passed on in pieces of this size.
 const PIECE: usize = 128 << 10;
+/// The binary logarithm of the largest window, which is memory that each read takes: eight times ours. A damaged object, or
+/// somebody else's, may ask for more.
+const LARGEST_WINDOW: u32 = 23;
 
 /// The state of the decompression.
 pub(crate) struct Decompress {
@@ -27,8 +30,11 @@ impl fmt::Debug for Decompress {
 impl Decompress {
     /// Begins at the begin of a frame.
     pub(crate) fn new() -> Self {
+        let mut context = DCtx::create();
+        // It is a number that the library knows.
+        let _set = context.set_parameter(DParameter::WindowLogMax(LARGEST_WINDOW));
         Self {
-            context: DCtx::create(),
+            context,
             piece: vec![0; PIECE].into(),
         }
     }

@@ -7,6 +7,7 @@ use age::stream::StreamWriter;
 use age::{Encryptor, Recipient};
 use cloudsync_store::{Source, StoreError, Upload};
 use zeekstd::{EncodeOptions, Encoder, FrameSizePolicy};
+use zstd_safe::{CCtx, CParameter, get_error_name};
 
 use crate::keys::Recipients;
 use crate::spool::{Spool, Spooled};
@@ -52,9 +53,13 @@ pub(crate) fn encode(
     to.finish().map_err(|error| failed(&error))
 }
 
-/// Compresses what is written into frames, and writes the table of them at the end.
+/// Compresses what is written into frames, and writes the table of them at the end. A larger window than a frame would be
+/// memory for nothing, here and where it is decompressed.
 fn frames<W: Write>(to: W, level: i32) -> Result<Encoder<'static, W>, StoreError> {
-    let options = EncodeOptions::new()
+    let mut context = CCtx::create();
+    let window = context.set_parameter(CParameter::WindowLog(FRAME.ilog2()));
+    window.map_err(|code| failed(&io::Error::other(get_error_name(code))))?;
+    let options = EncodeOptions::with_cctx(context)
         .frame_size_policy(FrameSizePolicy::Uncompressed(FRAME))
         .checksum_flag(true)
         .compression_level(level);
