@@ -306,6 +306,9 @@ pub(crate) struct VerifyArgs {
     /// Fetch every object and compute its checksum
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Go on where the last run with the same arguments was cut off: leave out the folders that it found to be good
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Accept an object of another version (etag) that holds the same file: after a move to another bucket or provider
     #[arg(long)]
     pub(crate) adopt: bool,

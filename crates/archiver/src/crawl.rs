@@ -65,7 +65,67 @@ pub(crate) fn crawl(
     each: &(dyn Fn(Found) -> bool + Sync),
     report_error: &(dyn Fn(&Path, &str) + Sync),
 ) {
-    let file = |path: &Path| match inspect(target, path) {
+    crawl_below(target, &target.start(), each, report_error);
+}
+
+/// As [`crawl`], below this folder of the target.
+pub(crate) fn crawl_below(
+    target: &Target,
+    folder: &Path,
+    each: &(dyn Fn(Found) -> bool + Sync),
+    report_error: &(dyn Fn(&Path, &str) + Sync),
+) {
+    let file = |path: &Path| inspected(target, path, each, report_error);
+    walk(&target.root, folder, &file, report_error);
+}
+
+/// Calls `each` for each regular file in this folder of the target, if there is one, until it returns false. Returns the
+/// folders in it.
+pub(crate) fn crawl_folder(
+    target: &Target,
+    folder: &Path,
+    each: Option<&dyn Fn(Found) -> bool>,
+    report_error: &(dyn Fn(&Path, &str) + Sync),
+) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    let entries = match folder.read_dir() {
+        Ok(entries) => entries,
+        Err(error) => {
+            if !is_gone(&error) {
+                report_error(folder, &error.to_string());
+            }
+            return folders;
+        }
+    };
+    for entry in entries {
+        let read = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+        match read {
+            Ok((path, kind)) if kind.is_dir() => {
+                if !is_hosts_own(&target.root, &path) {
+                    folders.push(path);
+                }
+            }
+            Ok((path, kind)) if kind.is_file() => {
+                if each.is_some_and(|each| !inspected(target, &path, each, report_error)) {
+                    return folders;
+                }
+            }
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => report_error(folder, &error.to_string()),
+        }
+    }
+    folders
+}
+
+/// Calls `each` for a file, if it is a regular one of the volume. Returns whether to go on.
+fn inspected(
+    target: &Target,
+    path: &Path,
+    each: &dyn Fn(Found) -> bool,
+    report_error: &(dyn Fn(&Path, &str) + Sync),
+) -> bool {
+    match inspect(target, path) {
         Ok(Some(found)) => each(found),
         Ok(None) => true,
         Err(error) if error.kind() == ErrorKind::NotFound => true,
@@ -73,13 +133,13 @@ pub(crate) fn crawl(
             report_error(path, &error.to_string());
             true
         }
-    };
-    walk(
-        &target.root,
-        &target.root.join(&target.below),
-        &file,
-        report_error,
-    );
+    }
+}
+
+/// Whether it is one of GlusterFS's own folders.
+fn is_hosts_own(root: &Path, path: &Path) -> bool {
+    let below = path.strip_prefix(root);
+    below.is_ok_and(|below| HOSTS_OWN.iter().any(|name| below == Path::new(name)))
 }
 
 /// Calls `each` for each regular file below `start`, from several threads, until it returns false. GlusterFS's own
@@ -140,10 +200,7 @@ pub(crate) fn walk_extent(
         .threads(THREADS);
     if let Extent::UsersFiles { root } = extent {
         let root = root.to_owned();
-        walk.filter_entry(move |entry| {
-            let below = entry.path().strip_prefix(&root);
-            !below.is_ok_and(|below| HOSTS_OWN.iter().any(|name| below == Path::new(name)))
-        });
+        walk.filter_entry(move |entry| !is_hosts_own(&root, entry.path()));
     }
     walk.build_parallel().run(|| {
         Box::new(|entry| {

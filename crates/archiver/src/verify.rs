@@ -15,19 +15,21 @@ use serde::Serialize;
 
 use crate::archive::{bytes_per_second, seen};
 use crate::cli::{OutputFlags, VerifyArgs};
-use crate::crawl::{Found, State, crawl, marks, text};
+use crate::crawl::{Found, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::outage::{Outage, ending};
 use crate::parallel::parallel;
 use crate::recall::why;
 use crate::remote;
-use crate::report::{Event, Progress, Screen, human};
+use crate::report::{self, Event, Screen, human};
 use crate::volume::mount::Mount;
 use crate::volume::{Kind, Target};
 
+mod progress;
 mod proof;
 
+use progress::{Item, Progress};
 use proof::{Bad, Deep, File, Good};
 
 /// The result of a run. The field names are the keys of the JSON output.
@@ -42,6 +44,8 @@ pub(crate) struct Summary {
     without_checksum: u64,
     other_version: u64,
     adopted: u64,
+    /// Folders that an earlier run has checked, whose end this is.
+    before: u64,
     stopped: Option<String>,
 }
 
@@ -91,18 +95,24 @@ pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended)
         add(&tally.not_checked, 1);
         screen.failure(&Event::new("cannot check", path).why(why));
     };
-    parallel(
+    let progress = Progress::open(&target, args)?;
+    let before = progress.before();
+    parallel::<Item<'_>, ()>(
         args.jobs,
-        |give: &(dyn Fn(Found) -> bool + Sync)| {
-            let each = |found: Found| {
-                let cold = found.state != State::Local;
-                (!cold || give(found)) && !interrupted() && !outage.is_over()
-            };
-            crawl(&target, &each, &report_error);
+        |give| {
+            let go_on = || !interrupted() && !outage.is_over();
+            progress.each_part(&target, give, &go_on, &report_error);
         },
-        &|found| verifier.one(&found),
+        // What was not found to be good is looked at again by a run that goes on.
+        &|(found, part)| match verifier.one(&found) {
+            true => {}
+            false => part.spoil(),
+        },
     );
     let stopped = verifier.outage.why();
+    if stopped.is_none() && !interrupted() {
+        progress.end();
+    }
     let Tally {
         checked,
         bytes,
@@ -123,6 +133,7 @@ pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended)
         without_checksum: without_checksum.into_inner(),
         other_version: other_version.into_inner(),
         adopted: adopted.into_inner(),
+        before,
         stopped,
     };
     let any_bad = summary.missing + summary.wrong + summary.not_checked > 0;
@@ -151,6 +162,9 @@ impl fmt::Display for Summary {
                 self.other_version, self.adopted
             )?;
         }
+        if self.before > 0 {
+            write!(f, "; {} folders were good before it went on", self.before)?;
+        }
         f.write_str(&ending(self.stopped.as_deref()))
     }
 }
@@ -168,10 +182,11 @@ struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    fn one(&self, found: &Found) {
+    /// Checks a file's object. Returns whether it is good, or the file is cold no more.
+    fn one(&self, found: &Found) -> bool {
         // Found before the run began to stop.
         if interrupted() || self.outage.is_over() {
-            return;
+            return false;
         }
         let Tally {
             missing,
@@ -183,12 +198,13 @@ impl Verifier<'_> {
             add(counter, 1);
             self.screen
                 .failure(&Event::new(what, &found.path).key(key).why(why));
+            false
         };
         let read = marks(&found.at).and_then(|marks| Ok((marks, self.gfid(found)?)));
         let (marks, gfid) = match read {
             Ok((Some(marks), gfid)) => (marks, gfid),
             // Recalled since it was crawled.
-            Ok((None, _)) => return,
+            Ok((None, _)) => return true,
             Err(error) => return report(not_checked, "cannot check", "", &error.to_string()),
         };
         let key = marks.key.as_str();
@@ -201,41 +217,44 @@ impl Verifier<'_> {
         let checked = proof::check(self.store, &file, self.deep, &|| self.mtime(&gfid));
         if matches!(checked, Err(Bad::Store(StoreError::Cancelled))) {
             // By a signal: the file is left as if it had not been found.
-            return;
+            return false;
         }
         add(&self.tally.checked, 1);
         add(&self.tally.bytes, found.size);
-        match checked {
+        let good = match checked {
             Ok(good) => {
                 self.outage.succeeded();
                 add(&self.tally.without_checksum, u64::from(!good.with_checksum));
-                if let Err(why) = self.good(found, key, &gfid, &good) {
-                    report(not_checked, "not adopted", key, &why);
+                match self.good(found, key, &gfid, &good) {
+                    Ok(()) => true,
+                    Err(why) => report(not_checked, "not adopted", key, &why),
                 }
             }
             Err(Bad::Wrong(why)) => report(wrong, "WRONG", key, &why),
             Err(Bad::Store(StoreError::Missing(why))) => report(missing, "MISSING", key, &why),
             Err(Bad::Store(error @ (StoreError::Corrupt(_) | StoreError::Changed(_)))) => {
-                report(wrong, "WRONG", key, &error.to_string());
+                report(wrong, "WRONG", key, &error.to_string())
             }
             Err(Bad::Store(error)) => {
                 // JSON output reports every failed file, even those that fail because the run is stopping.
                 if self.outage.failed(&error) || self.screen.wants_json() {
-                    report(not_checked, "not checked", key, &error.to_string());
+                    report(not_checked, "not checked", key, &error.to_string())
                 } else {
                     add(not_checked, 1);
+                    false
                 }
             }
             Err(Bad::NotChecked(why)) => report(not_checked, "not checked", key, &why),
-        }
+        };
         self.screen.looking(|| {
             let checked = self.tally.checked.load(Ordering::Relaxed);
-            Progress {
+            report::Progress {
                 seen: checked,
                 done: checked,
                 failed: 0,
             }
         });
+        good
     }
 
     /// Prints a good object, and adopts it if it is of another version and `--adopt` is set.

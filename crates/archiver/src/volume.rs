@@ -59,6 +59,11 @@ pub(crate) struct Target {
 const VOLUME_ID: &str = "trusted.glusterfs.volume-id";
 
 impl Target {
+    /// The path that was given.
+    pub(crate) fn start(&self) -> PathBuf {
+        self.root.join(&self.below)
+    }
+
     /// Finds the volume that `path` belongs to, by the volume id on the brick or by the mount table.
     pub(crate) fn find(path: &Path) -> Result<Self, Error> {
         let given = path.display();

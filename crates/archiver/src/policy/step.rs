@@ -112,6 +112,8 @@ impl Step {
                 &VerifyArgs {
                     target,
                     deep,
+                    // A run that was cut off left its turn to this one.
+                    resume: true,
                     adopt: false,
                     bytes_per_second: rate,
                     jobs,

@@ -22,6 +22,7 @@ mod prove;
 mod recalls;
 mod residency;
 mod restore;
+mod resume;
 mod round_trip;
 mod scene;
 mod sparse;

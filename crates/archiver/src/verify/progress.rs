@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Which folders a run has found to be good, so that the next one can leave them out if this one is cut off: a text file with
+//! a line for each, below [`folder::of`] the volume. A run that comes to its end removes it.
+//!
+//! A part is what is recorded together: the files in a folder of the first levels, or all below one of the next level.
+//! Parts are crawled one after the other, and their files are checked meanwhile, so a part ends when its last file does.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cloudsync_format::checksum::Algorithm;
+
+use crate::cli::VerifyArgs;
+use crate::crawl::{Found, State, crawl_below, crawl_folder};
+use crate::exit::Error;
+use crate::parallel::lock;
+use crate::volume::{Target, folder};
+
+/// How many levels of folders have parts of their own. More make a longer file, fewer larger parts.
+const LEVELS: u32 = 2;
+
+/// What has been found to be good.
+#[derive(Debug)]
+pub(super) struct Progress {
+    path: PathBuf,
+    before: HashSet<String>,
+    /// Not there if it cannot be written, and nobody asked for it.
+    file: Option<Mutex<File>>,
+}
+
+/// A part that is being checked. It is good when it is dropped, unless it was spoiled.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    progress: &'a Progress,
+    name: String,
+    spoiled: AtomicBool,
+}
+
+/// A cold file, and its part.
+pub(super) type Item<'p> = (Found, Arc<Part<'p>>);
+
+/// Takes a cold file; returns false if no more are wanted.
+type Give<'a, 'p> = dyn Fn(Item<'p>) -> bool + Sync + 'a;
+
+/// Takes the path of what cannot be read, and why.
+type Report<'a> = dyn Fn(&Path, &str) + Sync + 'a;
+
+impl Progress {
+    /// The progress of the last run with these arguments, if it is to be resumed; else that of a new one.
+    pub(super) fn open(target: &Target, args: &VerifyArgs) -> Result<Self, Error> {
+        let folder = folder::of(&target.volume);
+        let start = target.start();
+        let how = [0, u8::from(args.deep), u8::from(args.adopt)];
+        let about = [start.as_os_str().as_bytes(), &how].concat();
+        let sum = Algorithm::Crc64Nvme.of(&about);
+        // As a file's name, in which a base64 text may not have its slashes.
+        let path = folder.join(format!("verify-{}", sum.base64().replace('/', "-")));
+        let open = || {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)?;
+            let before = match args.resume {
+                true => read(&path)?,
+                false => HashSet::new(),
+            };
+            let mut options = File::options();
+            let mut file = match before.is_empty() {
+                true => options
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .open(&path)?,
+                false => options.append(true).open(&path)?,
+            };
+            // The last line may have been cut off.
+            file.write_all(b"\n")?;
+            Ok((before, Some(Mutex::new(file))))
+        };
+        let opened: io::Result<_> = open();
+        let (before, file) = match opened {
+            Err(error) if args.resume => return Err(Error::start(path.display(), error)),
+            other => other.unwrap_or_default(),
+        };
+        Ok(Self { path, before, file })
+    }
+
+    /// How many parts the last run has found to be good.
+    pub(super) fn before(&self) -> u64 {
+        self.before.len() as u64
+    }
+
+    /// Everything has been checked.
+    pub(super) fn end(self) {
+        // If it stays, the next run that goes on leaves folders out that this one has checked.
+        let _removed = fs::remove_file(self.path);
+    }
+
+    /// Passes the cold files of all parts that are not known to be good to `give`, as long as `go_on` returns true.
+    pub(super) fn each_part<'p>(
+        &'p self,
+        target: &Target,
+        give: &Give<'_, 'p>,
+        go_on: &(dyn Fn() -> bool + Sync),
+        report: &Report<'_>,
+    ) {
+        let crawl = Crawl {
+            progress: self,
+            target,
+            give,
+            go_on,
+            report,
+        };
+        crawl.folder(&target.start(), LEVELS);
+    }
+
+    /// A part, unless it is known to be good.
+    fn part(&self, name: String) -> Option<Arc<Part<'_>>> {
+        let new = !self.before.contains(&name);
+        new.then(|| {
+            Arc::new(Part {
+                progress: self,
+                name,
+                spoiled: AtomicBool::new(false),
+            })
+        })
+    }
+}
+
+impl Part<'_> {
+    /// Something in it was not found to be good.
+    pub(super) fn spoil(&self) {
+        self.spoiled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = &self.progress.file
+            && !*self.spoiled.get_mut()
+        {
+            let line = format!("{}\n", self.name);
+            // If it cannot be recorded, it is checked again.
+            let _recorded = lock(file).write_all(line.as_bytes());
+        }
+    }
+}
+
+struct Crawl<'a, 'p> {
+    progress: &'p Progress,
+    target: &'a Target,
+    give: &'a Give<'a, 'p>,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+    report: &'a Report<'a>,
+}
+
+impl<'p> Crawl<'_, 'p> {
+    /// Crawls a folder, as parts of so many levels.
+    fn folder(&self, folder: &Path, levels: u32) {
+        let name = folder.as_os_str().as_bytes().escape_ascii();
+        if levels == 0 {
+            if let Some(part) = self.progress.part(format!("{name}/**")) {
+                let part = &part;
+                let each = |found| self.one(found, part);
+                let report = |path: &Path, why: &str| self.failed(path, why, part);
+                crawl_below(self.target, folder, &each, &report);
+            }
+            return;
+        }
+        let folders = match self.progress.part(format!("{name}/*")) {
+            None => crawl_folder(self.target, folder, None, self.report),
+            Some(part) => {
+                let part = &part;
+                let each = |found| self.one(found, part);
+                let report = |path: &Path, why: &str| self.failed(path, why, part);
+                crawl_folder(self.target, folder, Some(&each), &report)
+            }
+        };
+        for folder in folders {
+            if !(self.go_on)() {
+                return;
+            }
+            self.folder(&folder, levels - 1);
+        }
+    }
+
+    fn one(&self, found: Found, part: &Arc<Part<'p>>) -> bool {
+        let cold = found.state != State::Local;
+        let go_on = (!cold || (self.give)((found, Arc::clone(part)))) && (self.go_on)();
+        if !go_on {
+            part.spoil();
+        }
+        go_on
+    }
+
+    fn failed(&self, path: &Path, why: &str, part: &Part<'_>) {
+        part.spoil();
+        (self.report)(path, why);
+    }
+}
+
+/// The names of the parts; none if there is no file.
+fn read(path: &Path) -> io::Result<HashSet<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(names(&text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(HashSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Those on whole lines: what was cut off may look like another name.
+fn names(text: &str) -> HashSet<String> {
+    let lines = text.split_inclusive('\n');
+    let whole = lines.filter_map(|line| line.strip_suffix('\n'));
+    whole
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_counts_for_nothing() {
+        let found = names("\n/b/a/**\n/b/*\n/b/deep/*");
+        let expected = ["/b/a/**", "/b/*"].map(str::to_owned);
+        assert_eq!(found, HashSet::from(expected));
+    }
+}
