@@ -58,12 +58,12 @@ acts=(
 servers=(smbd nmbd samba-ad-dc nfs-ganesha nfs-ganesha-lock rpcbind rpc-statd prometheus)
 check=(
     # What decodes objects without us.
-    age zstd
+    age:age-keygen zstd
     attr:getfattr binutils:nm clang-format valgrind
     # Plugins in C are built as their authors would do it.
     pkg-config g++:c++
 )
-bench=(fio rclone awscli:aws valgrind:/usr/include/valgrind/callgrind.h)
+bench=(age:age-keygen fio rclone awscli:aws valgrind:/usr/include/valgrind/callgrind.h)
 packaging=(binutils:strip debhelper dpkg-dev:dpkg-buildpackage lintian rpm:rpmbuild)
 releases=(debootstrap)
 

@@ -21,7 +21,7 @@ use crate::recall::{dd, seconds_of_dd, seconds_of_recall};
 use crate::settings::{KIB, Settings, named};
 use crate::stage::{Stage, key, make_cold, read_at};
 
-const DISTANCE: Distance = Distance {
+pub(crate) const DISTANCE: Distance = Distance {
     delay: Duration::from_millis(40),
     rate: 60_000_000,
 };
@@ -30,7 +30,7 @@ const CONNECTIONS: u32 = 16;
 const READERS: usize = 32;
 const SMALL: u64 = 16 * KIB;
 const FIRST: u64 = 128 * KIB;
-const REMOTE_READ: &str = "features.cloudsync-remote-read";
+pub(crate) const REMOTE_READ: &str = "features.cloudsync-remote-read";
 
 pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let near = stage.lab.s3()?.http_url();

@@ -15,6 +15,7 @@
 
 mod client;
 mod curl;
+mod encoded;
 mod far;
 mod figures;
 mod first;
@@ -88,6 +89,7 @@ fn run() -> Answer<bool> {
             6 => memory::measure(&stage, &settings),
             7 => stock::measure(&settings),
             8 => far::measure(&mut stage, &settings),
+            9 => encoded::measure(&mut stage, &settings),
             _ => Err("there is no such row".into()),
         };
         eprintln!("row {number}: {:.0?}", started.elapsed());

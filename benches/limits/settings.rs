@@ -10,7 +10,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 const USAGE: &str = "\
 usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--stretch 1,5] [--disk] [--save]
   --quick   small sizes and one run: shows that the program works, its figures mean nothing
-  --rows    only these rows of docs/BENCHMARKS.md, 1 to 8
+  --rows    only these rows of docs/BENCHMARKS.md, 1 to 9
   --runs    how often each row is measured
   --sizes   file sizes of row 2; 10G needs 12 GiB of memory for the store
   --stretch how many times slower time passes on the way to row 8's far store
@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) far: u64,
     /// Row 8: number of files of 16 KiB.
     pub(crate) far_files: usize,
+    /// Row 9: size of the file whose object is encoded; full MiB.
+    pub(crate) encoded: u64,
     /// Row 6: number of concurrent files and their sizes.
     pub(crate) concurrent_files: Vec<(usize, u64)>,
 }
@@ -58,7 +60,7 @@ impl Settings {
     fn full() -> Self {
         Self {
             quick: false,
-            rows: (1..=8).collect(),
+            rows: (1..=9).collect(),
             runs: 3,
             disk: false,
             save: false,
@@ -74,6 +76,7 @@ impl Settings {
             stretches: vec![1, 5],
             far: GIB,
             far_files: 800,
+            encoded: 512 * MIB,
             concurrent_files: vec![(1, GIB), (100, 16 * MIB), (1000, 2 * MIB)],
         }
     }
@@ -94,6 +97,7 @@ impl Settings {
             stretches: vec![1],
             far: 40 * MIB,
             far_files: 40,
+            encoded: 20 * MIB,
             concurrent_files: vec![(1, 9 * MIB), (20, MIB)],
             ..Self::full()
         }
@@ -147,6 +151,7 @@ impl Settings {
         sizes
             .chain(concurrent_files)
             .chain([self.long, self.far])
+            .chain([self.encoded; 2])
             .sum::<u64>()
             + GIB
     }
