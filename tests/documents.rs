@@ -38,7 +38,8 @@ fn rows() -> Vec<Vec<String>> {
 
 /// Names of tests in backticks: `file::function`, `folder::file::function`; those of
 /// crates/logic/tests/races begin with `races`, those of crates/logic/tests/protocol with `protocol`, those of
-/// tests/loading with `loading`, that of tests/bitrot.rs with `bitrot`.
+/// tests/loading with `loading`, that of tests/bitrot.rs with `bitrot`, those of crates/archiver/tests/volume with
+/// `archiver`.
 fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
     quoted.filter(|name| name.contains("::"))
@@ -47,12 +48,13 @@ fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
 /// The source file and function that a test's name refers to.
 fn source(name: &str) -> (PathBuf, &str) {
     let (modules, function) = name.rsplit_once("::").unwrap();
-    let path = match (modules, modules.strip_prefix("races::")) {
-        ("bitrot", _) => "tests/bitrot.rs".to_owned(),
-        ("loading", _) => "tests/loading/main.rs".to_owned(),
-        ("protocol", _) => "crates/logic/tests/protocol/main.rs".to_owned(),
-        (_, Some(file)) => format!("crates/logic/tests/races/{file}.rs"),
-        (_, None) => format!("tests/volume/{}.rs", modules.replace("::", "/")),
+    let path = match modules.split_once("::") {
+        None if modules == "bitrot" => "tests/bitrot.rs".to_owned(),
+        None if modules == "loading" => "tests/loading/main.rs".to_owned(),
+        None if modules == "protocol" => "crates/logic/tests/protocol/main.rs".to_owned(),
+        Some(("races", file)) => format!("crates/logic/tests/races/{file}.rs"),
+        Some(("archiver", file)) => format!("crates/archiver/tests/volume/{file}.rs"),
+        _ => format!("tests/volume/{}.rs", modules.replace("::", "/")),
     };
     (root().join(path), function)
 }
