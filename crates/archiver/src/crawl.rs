@@ -88,8 +88,11 @@ pub(crate) fn crawl_folder(
     report_error: &(dyn Fn(&Path, &str) + Sync),
 ) -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    let entries = match folder.read_dir() {
-        Ok(entries) => entries,
+    let read = folder
+        .symlink_metadata()
+        .and_then(|data| Ok((data.dev(), folder.read_dir()?)));
+    let (device, entries) = match read {
+        Ok(read) => read,
         Err(error) => {
             if !is_gone(&error) {
                 report_error(folder, &error.to_string());
@@ -100,11 +103,14 @@ pub(crate) fn crawl_folder(
     for entry in entries {
         let read = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
         match read {
-            Ok((path, kind)) if kind.is_dir() => {
-                if !is_hosts_own(&target.root, &path) {
-                    folders.push(path);
-                }
-            }
+            Ok((path, kind)) if kind.is_dir() => match path.symlink_metadata() {
+                // Another file system is mounted there.
+                Ok(data) if data.dev() != device => {}
+                Ok(_) if is_hosts_own(&target.root, &path) => {}
+                Ok(_) => folders.push(path),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => report_error(&path, &error.to_string()),
+            },
             Ok((path, kind)) if kind.is_file() => {
                 if each.is_some_and(|each| !inspected(target, &path, each, report_error)) {
                     return folders;

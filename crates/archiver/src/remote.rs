@@ -12,18 +12,37 @@ use crate::cli::StoreFlags;
 use crate::exit::Error;
 use crate::volume::Volume;
 
+/// The options by which the volume's store is found; later ones override earlier ones.
+fn options(volume: &Volume, flags: &StoreFlags) -> Vec<(String, String)> {
+    let set = volume.options.iter().filter_map(|(name, value)| {
+        Some((name.strip_prefix("features.")?.to_owned(), value.clone()))
+    });
+    set.chain(flags.options()).collect()
+}
+
+/// Tells stores apart: of what kind it is, where, and its settings, without the keys.
+pub(crate) fn about(volume: &Volume, flags: &StoreFlags) -> String {
+    let names = [
+        option::STORETYPE,
+        option::HOSTNAME,
+        option::BUCKET_ID,
+        option::STORE_ID,
+    ];
+    let all = options(volume, flags);
+    let of = |name| {
+        let found = all
+            .iter()
+            .rev()
+            .find(|(known, _)| known == option::text(name));
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    names.map(of).join("\n")
+}
+
 /// Opens the volume's store. The error names the volume.
 pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
     const STORE_TYPE: &str = option::text(option::STORETYPE);
-    let mut options: Vec<(String, String)> = volume
-        .options
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((name.strip_prefix("features.")?.to_owned(), value.clone()))
-        })
-        .collect();
-    // Later options override earlier ones.
-    options.extend(flags.options());
+    let options = options(volume, flags);
     let find = |name: &str| {
         let found = options.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())

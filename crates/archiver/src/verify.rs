@@ -104,9 +104,11 @@ pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended)
             progress.each_part(&target, give, &go_on, &report_error);
         },
         // What was not found to be good is looked at again by a run that goes on.
-        &|(found, part)| match verifier.one(&found) {
-            true => {}
-            false => part.spoil(),
+        &|(found, part)| {
+            let _guard = part.unless_panicking();
+            if !verifier.one(&found) {
+                part.spoil();
+            }
         },
     );
     let stopped = verifier.outage.why();

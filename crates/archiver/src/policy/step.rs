@@ -112,8 +112,8 @@ impl Step {
                 &VerifyArgs {
                     target,
                     deep,
-                    // A run that was cut off left its turn to this one.
-                    resume: true,
+                    // A run of this node that was cut off left its turn to this one.
+                    resume: turn.was_ours,
                     adopt: false,
                     bytes_per_second: rate,
                     jobs,

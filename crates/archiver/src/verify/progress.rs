@@ -13,6 +13,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cloudsync_format::checksum::Algorithm;
 
@@ -20,10 +22,16 @@ use crate::cli::VerifyArgs;
 use crate::crawl::{Found, State, crawl_below, crawl_folder};
 use crate::exit::Error;
 use crate::parallel::lock;
+use crate::remote;
 use crate::volume::{Target, folder};
 
 /// How many levels of folders have parts of their own. More make a longer file, fewer larger parts.
 const LEVELS: u32 = 2;
+
+/// An older record is of no use: what was good then may not be now.
+const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The first line, with the seconds since the epoch when the first run began. No path begins like that.
+const BEGAN: &str = "began ";
 
 /// What has been found to be good.
 #[derive(Debug)]
@@ -57,7 +65,9 @@ impl Progress {
         let folder = folder::of(&target.volume);
         let start = target.start();
         let how = [0, u8::from(args.deep), u8::from(args.adopt)];
-        let about = [start.as_os_str().as_bytes(), &how].concat();
+        // What another store was found to have says nothing of this one.
+        let store = remote::about(&target.volume, &args.store);
+        let about = [start.as_os_str().as_bytes(), &how, store.as_bytes()].concat();
         let sum = Algorithm::Crc64Nvme.of(&about);
         // As a file's name, in which a base64 text may not have its slashes.
         let path = folder.join(format!("verify-{}", sum.base64().replace('/', "-")));
@@ -79,8 +89,11 @@ impl Progress {
                     .open(&path)?,
                 false => options.append(true).open(&path)?,
             };
-            // The last line may have been cut off.
-            file.write_all(b"\n")?;
+            match before.is_empty() {
+                true => file.write_all(format!("{BEGAN}{}\n", now()).as_bytes())?,
+                // The last line may have been cut off.
+                false => file.write_all(b"\n")?,
+            }
             Ok((before, Some(Mutex::new(file))))
         };
         let opened: io::Result<_> = open();
@@ -138,6 +151,19 @@ impl Part<'_> {
     pub(super) fn spoil(&self) {
         self.spoiled.store(true, Ordering::Relaxed);
     }
+
+    /// Spoils the part if the thread panics before this is dropped.
+    pub(super) fn unless_panicking(&self) -> impl Drop {
+        struct Guard<'g>(&'g Part<'g>);
+        impl Drop for Guard<'_> {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    self.0.spoil();
+                }
+            }
+        }
+        Guard(self)
+    }
 }
 
 impl Drop for Part<'_> {
@@ -167,6 +193,7 @@ impl<'p> Crawl<'_, 'p> {
         if levels == 0 {
             if let Some(part) = self.progress.part(format!("{name}/**")) {
                 let part = &part;
+                let _guard = part.unless_panicking();
                 let each = |found| self.one(found, part);
                 let report = |path: &Path, why: &str| self.failed(path, why, part);
                 crawl_below(self.target, folder, &each, &report);
@@ -177,6 +204,7 @@ impl<'p> Crawl<'_, 'p> {
             None => crawl_folder(self.target, folder, None, self.report),
             Some(part) => {
                 let part = &part;
+                let _guard = part.unless_panicking();
                 let each = |found| self.one(found, part);
                 let report = |path: &Path, why: &str| self.failed(path, why, part);
                 crawl_folder(self.target, folder, Some(&each), &report)
@@ -207,21 +235,32 @@ impl<'p> Crawl<'_, 'p> {
 
 /// The names of the parts; none if there is no file.
 fn read(path: &Path) -> io::Result<HashSet<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(names(&text)),
+    match fs::read(path) {
+        Ok(bytes) => Ok(names(&String::from_utf8_lossy(&bytes), now())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(HashSet::new()),
         Err(error) => Err(error),
     }
 }
 
-/// Those on whole lines: what was cut off may look like another name.
-fn names(text: &str) -> HashSet<String> {
+/// Those on whole lines, because what was cut off may look like another name; none if they are too old.
+fn names(text: &str, now: u64) -> HashSet<String> {
     let lines = text.split_inclusive('\n');
-    let whole = lines.filter_map(|line| line.strip_suffix('\n'));
+    let mut whole = lines.filter_map(|line| line.strip_suffix('\n'));
+    let began = whole.next().and_then(|line| line.strip_prefix(BEGAN));
+    let began: Option<u64> = began.and_then(|began| began.parse().ok());
+    if began.is_none_or(|began| now.saturating_sub(began) > OLDEST.as_secs()) {
+        return HashSet::new();
+    }
     whole
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -230,8 +269,10 @@ mod tests {
 
     #[test]
     fn a_line_that_was_cut_off_counts_for_nothing() {
-        let found = names("\n/b/a/**\n/b/*\n/b/deep/*");
+        let text = "began 1000\n/b/a/**\n/b/*\n/b/deep/*";
         let expected = ["/b/a/**", "/b/*"].map(str::to_owned);
-        assert_eq!(found, HashSet::from(expected));
+        assert_eq!(names(text, 2000), HashSet::from(expected));
+        let later = 1001 + OLDEST.as_secs();
+        assert!(names(text, later).is_empty() && names("/b/*\n", 2000).is_empty());
     }
 }

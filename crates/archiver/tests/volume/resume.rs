@@ -42,15 +42,15 @@ fn a_verify_that_was_cut_off_goes_on_where_it_was() {
         counter.fetch_add(u64::from(bytes.starts_with(b"GET ")), Ordering::Relaxed);
     });
     let hostname = format!("--hostname={hostname}");
-    let mut run = scene.start(&[
+    let store = ["--store-id=retries=0,connect-timeout=1s", &hostname];
+    let slowly = [
         "verify",
         "--deep",
         "--jobs=1",
         "--bytes-per-second=40000",
-        "--store-id=retries=0,connect-timeout=1s",
-        &hostname,
         &brick,
-    ]);
+    ];
+    let mut run = scene.start(&[&slowly[..], &store].concat());
     // The store goes away when at least two folders are done.
     until(PATIENCE, "enough of them", || {
         (fetched.load(Ordering::Relaxed) > 3 * FILES).then_some(())
@@ -58,8 +58,16 @@ fn a_verify_that_was_cut_off_goes_on_where_it_was() {
     .unwrap();
     relay.reset();
     assert_eq!(run.wait().unwrap().code(), Some(4));
+    relay.open();
     let missing = FOLDERS / 2;
-    let resumed = ["verify", "--deep", "--resume", "--json", &brick];
+    // It says nothing of another store.
+    let other = ["verify", "--deep", "--resume", "--json", &brick];
+    assert_eq!(number(&scene.cloudsync(&other).text(), "before"), 0);
+    let resumed = [
+        &["verify", "--deep", "--resume", "--json", &brick][..],
+        &store,
+    ]
+    .concat();
     let outcome = scene.cloudsync(&resumed);
     let output = outcome.text();
     let [before, checked] = ["before", "checked"].map(|key| number(&output, key));
