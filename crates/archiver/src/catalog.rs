@@ -88,6 +88,7 @@ pub(crate) fn run(args: &CatalogArgs, screen: &Screen) -> Result<(Summary, Ended
         metadata: &Metadata::new(),
         source: &Bytes(&file),
         rate: None,
+        resumable: true,
     };
     store.put(&key, &upload).map_err(place)?;
     summary.bytes = size;

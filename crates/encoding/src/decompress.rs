@@ -7,7 +7,7 @@ use std::fmt;
 use cloudsync_store::StoreError;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
-use crate::step::Next;
+use crate::step::{Next, Stop};
 
 /// Plain bytes are passed on in pieces of this size.
 const PIECE: usize = 128 << 10;
@@ -40,7 +40,7 @@ impl Decompress {
     }
 
     /// Takes the next bytes and passes on what they decompress to.
-    pub(crate) fn push(&mut self, bytes: &[u8], next: &mut Next<'_>) -> Result<(), StoreError> {
+    pub(crate) fn push(&mut self, bytes: &[u8], next: &mut Next<'_>) -> Result<(), Stop> {
         let mut from = InBuffer::around(bytes);
         loop {
             let mut to = OutBuffer::around(&mut *self.piece);

@@ -15,7 +15,7 @@ use age::{DecryptError, Decryptor, Identity};
 use cloudsync_store::StoreError;
 
 use crate::keys::Identities;
-use crate::step::Next;
+use crate::step::{Next, Stop};
 
 /// Plain bytes of a chunk; the last one may have fewer.
 pub(crate) const CHUNK: u64 = 64 << 10;
@@ -149,14 +149,14 @@ impl<'a> Decrypt<'a> {
     }
 
     /// Takes the next bytes and passes on what they are when they are decrypted.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], next: &mut Next<'_>) -> Result<(), StoreError> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], next: &mut Next<'_>) -> Result<(), Stop> {
         if self.reader.is_none() {
             let mut window = self.window.0.borrow_mut();
             let before = window.header.len();
             window.header.extend_from_slice(bytes);
             let Some(length) = header_length(&window.header) else {
                 return match window.header.len() > LONGEST_HEADER {
-                    true => Err(damaged("it has no header of age")),
+                    true => Err(damaged("it has no header of age").into()),
                     false => Ok(()),
                 };
             };
@@ -184,19 +184,19 @@ impl<'a> Decrypt<'a> {
     }
 
     /// Passes on the last chunk, if it is a short one.
-    pub(crate) fn finish(&mut self, next: &mut Next<'_>) -> Result<(), StoreError> {
+    pub(crate) fn finish(&mut self, next: &mut Next<'_>) -> Result<(), Stop> {
         if self.reader.is_none() {
-            return Err(damaged("it ends within its header"));
+            return Err(damaged("it ends within its header").into());
         }
         let short = !self.window.0.borrow().chunk.is_empty();
         if short { self.decrypt(next) } else { Ok(()) }
     }
 
     /// Decrypts the chunk in the window.
-    fn decrypt(&mut self, next: &mut Next<'_>) -> Result<(), StoreError> {
+    fn decrypt(&mut self, next: &mut Next<'_>) -> Result<(), Stop> {
         let failed = |error: io::Error| damaged(&format!("it cannot be decrypted: {error}"));
         let Some(reader) = &mut self.reader else {
-            return Err(damaged("it has no header"));
+            return Err(damaged("it has no header").into());
         };
         let length = self.window.0.borrow().chunk.len() as u64;
         let mut left = length
@@ -212,7 +212,7 @@ impl<'a> Decrypt<'a> {
         while left > 0 {
             let got = reader.read(&mut self.piece).map_err(failed)?;
             if got == 0 {
-                return Err(damaged("it ends within a chunk"));
+                return Err(damaged("it ends within a chunk").into());
             }
             left = left.saturating_sub(got as u64);
             next(&self.piece[..got])?;

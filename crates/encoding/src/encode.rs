@@ -137,11 +137,16 @@ fn of_zstd(error: zeekstd::Error) -> StoreError {
     failed(&io::Error::other(error))
 }
 
-/// The error of writing or reading the temporary file.
+/// The error of writing or reading the temporary file. A run stops if there is no room for it: the next file would not find
+/// any, either.
 pub(crate) fn failed(error: &io::Error) -> StoreError {
     let folder = std::env::temp_dir();
-    StoreError::Source(format!(
+    let text = format!(
         "it cannot be encoded in a temporary file in {} (TMPDIR): {error}",
         folder.display()
-    ))
+    );
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Settings(text),
+        _ => StoreError::Source(text),
+    }
 }

@@ -3,7 +3,7 @@
 //! the file is read from those bytes of the object that hold it. They are fetched once for each object, and kept.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloudsync_store::StoreError;
 use lru::LruCache;
@@ -111,14 +111,32 @@ impl Index {
         Ok(self.chunks(stored, &(all.saturating_sub(length)..all)))
     }
 
-    /// Reads the table from the end of the decrypted bytes.
-    pub(crate) fn read_table(&mut self, end: &[u8], size: u64) -> Result<(), StoreError> {
+    /// Reads the table from the end of the decrypted bytes, in an object of `stored` bytes made of a file of `size`.
+    pub(crate) fn read_table(
+        &mut self,
+        end: &[u8],
+        stored: u64,
+        size: u64,
+    ) -> Result<(), StoreError> {
         let wrong = |why: String| StoreError::Corrupt(format!("its table of frames: {why}"));
+        // The library reserves memory for as many rows as the last bytes say.
+        let rows = end
+            .len()
+            .checked_sub(9)
+            .and_then(|at| end[at..at + 4].try_into().ok());
+        let rows = rows.map_or(0, u32::from_le_bytes);
+        let length = u64::from(rows) * ROW + AROUND;
+        if length > end.len() as u64 {
+            return Err(wrong(format!("it has no room for {rows} frames")));
+        }
         let table = SeekTable::from_seekable(&mut BytesWrapper::new(end))
             .map_err(|error| wrong(error.to_string()))?;
         let has = table.size_decomp();
         if has != size {
             return Err(wrong(format!("it has {has} bytes, and the file {size}")));
+        }
+        if Some(table.size_comp() + length) != self.decrypted(stored) {
+            return Err(wrong("it does not end where the frames do".to_owned()));
         }
         self.frames = Some(table);
         Ok(())
@@ -163,47 +181,77 @@ fn too_short() -> StoreError {
 /// What an index is of: the object's key and version.
 type Of = (String, String);
 
+/// An index, once somebody has made it. Others wait meanwhile.
+type Slot = Arc<Mutex<Option<Arc<Index>>>>;
+
 /// The indexes used last.
 #[derive(Debug)]
 pub(crate) struct Indexes(Mutex<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    indexes: LruCache<Of, Arc<Index>>,
+    slots: LruCache<Of, (Slot, usize)>,
     memory: usize,
 }
 
 impl Default for Indexes {
     fn default() -> Self {
         Self(Mutex::new(Kept {
-            indexes: LruCache::unbounded(),
+            slots: LruCache::unbounded(),
             memory: 0,
         }))
     }
 }
 
 impl Indexes {
-    /// The index of an object; `make` makes it if it is not here.
+    /// The index of an object; `make` makes it if it is not here. May wait for another thread that makes it.
     pub(crate) fn get(
         &self,
         of: Of,
         make: impl FnOnce() -> Result<Index, StoreError>,
     ) -> Result<Arc<Index>, StoreError> {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = lock().indexes.get(&of) {
-            return Ok(Arc::clone(found));
+        let slot = self.slot(&of);
+        let mut made = lock(&slot);
+        if let Some(index) = &*made {
+            return Ok(Arc::clone(index));
         }
         let index = Arc::new(make()?);
-        let mut kept = lock();
-        kept.memory += index.memory();
-        if let Some(before) = kept.indexes.put(of, Arc::clone(&index)) {
-            kept.memory -= before.memory();
-        }
-        while kept.memory > MEMORY
-            && let Some((_, oldest)) = kept.indexes.pop_lru()
-        {
-            kept.memory -= oldest.memory();
-        }
+        *made = Some(Arc::clone(&index));
+        drop(made);
+        lock(&self.0).count(&of, index.memory());
         Ok(index)
     }
+
+    fn slot(&self, of: &Of) -> Slot {
+        let mut kept = lock(&self.0);
+        if let Some((slot, _)) = kept.slots.get(of) {
+            return Arc::clone(slot);
+        }
+        let slot = Slot::default();
+        // What the key and the list take.
+        let memory = of.0.len() + of.1.len() + 256;
+        kept.slots.put(of.clone(), (Arc::clone(&slot), memory));
+        kept.memory += memory;
+        slot
+    }
+}
+
+impl Kept {
+    /// An index has been made, and takes so much memory: forgets those used least recently, but not the only one.
+    fn count(&mut self, of: &Of, memory: usize) {
+        if let Some((_, counted)) = self.slots.get_mut(of) {
+            *counted += memory;
+            self.memory += memory;
+        }
+        while self.memory > MEMORY
+            && self.slots.len() > 1
+            && let Some((_, (_, counted))) = self.slots.pop_lru()
+        {
+            self.memory -= counted;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

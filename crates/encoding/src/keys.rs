@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,12 +13,16 @@ use std::time::SystemTime;
 use age::x25519::Recipient;
 use age::{Identity, IdentityFile};
 use cloudsync_store::StoreError;
+use cloudsync_store::checksum::Algorithm;
 
 /// The identities of a file.
 pub(crate) type Identities = Vec<Box<dyn Identity + Send + Sync>>;
 
 /// The recipients of a file.
 pub(crate) type Recipients = Vec<Recipient>;
+
+/// By what a changed file is known: when it was changed, its inode and its size.
+type State = (SystemTime, u64, u64);
 
 /// A file of keys, and what was read from it last. `Debug` shows its path only.
 pub(crate) struct KeyFile<T> {
@@ -26,7 +31,7 @@ pub(crate) struct KeyFile<T> {
     read: fn(&Path) -> Result<T, String>,
     /// What it means that there are no keys.
     error: fn(String) -> StoreError,
-    last: Mutex<Option<(SystemTime, Arc<T>)>>,
+    last: Mutex<Option<(State, Arc<T>)>>,
 }
 
 impl<T> fmt::Debug for KeyFile<T> {
@@ -41,9 +46,10 @@ impl<T> KeyFile<T> {
         self.path.is_some()
     }
 
-    /// Whether that file is on this machine.
+    /// Whether that file is on this machine, or that cannot be told.
     pub(crate) fn is_there(&self) -> bool {
-        self.path.as_deref().is_some_and(Path::exists)
+        let path = self.path.as_deref();
+        path.is_some_and(|path| !matches!(path.try_exists(), Ok(false)))
     }
 
     /// The keys as they are now.
@@ -57,16 +63,17 @@ impl<T> KeyFile<T> {
     }
 
     fn current(&self, path: &Path) -> Result<Arc<T>, String> {
-        let changed = fs::metadata(path).and_then(|data| data.modified());
-        let changed = changed.map_err(|error| unreadable(path, &error))?;
+        let state =
+            fs::metadata(path).and_then(|data| Ok((data.modified()?, data.ino(), data.len())));
+        let state = state.map_err(|error| unreadable(path, &error))?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((then, keys)) = last.as_ref()
-            && *then == changed
+            && *then == state
         {
             return Ok(Arc::clone(keys));
         }
         let keys = Arc::new((self.read)(path)?);
-        *last = Some((changed, Arc::clone(&keys)));
+        *last = Some((state, Arc::clone(&keys)));
         Ok(keys)
     }
 }
@@ -89,6 +96,15 @@ pub(crate) fn recipients(path: Option<PathBuf>) -> KeyFile<Recipients> {
         error: |why| StoreError::Settings(format!("encrypt=: {why}")),
         last: Mutex::new(None),
     }
+}
+
+/// Tells sets of recipients apart, in whatever order.
+pub(crate) fn sum(recipients: &Recipients) -> String {
+    let mut texts: Vec<_> = recipients.iter().map(ToString::to_string).collect();
+    texts.sort();
+    Algorithm::Crc64Nvme
+        .of(texts.join("\n").as_bytes())
+        .base64()
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {

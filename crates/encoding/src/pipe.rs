@@ -8,7 +8,7 @@ use crate::decompress::Decompress;
 use crate::decrypt::Decrypt;
 use crate::index::Plan;
 use crate::keys::Identities;
-use crate::step::Cut;
+use crate::step::{Cut, Stop};
 
 /// The steps, and the sink behind them.
 pub(crate) struct Pipe<'a> {
@@ -18,6 +18,8 @@ pub(crate) struct Pipe<'a> {
     decompress: Option<Decompress>,
     plain: Cut,
     sink: &'a mut dyn Sink,
+    /// The sink has everything: what follows need not be decoded.
+    done: bool,
 }
 
 impl std::fmt::Debug for Pipe<'_> {
@@ -51,21 +53,33 @@ impl<'a> Pipe<'a> {
             decompress: encoding.zstd.then(Decompress::new),
             plain: plan.plain,
             sink,
+            done: false,
         })
     }
 
     /// Gives `bytes` to the first step, or has it pass on what it holds if there are no more.
     fn push(&mut self, bytes: Option<&[u8]>) -> Result<(), StoreError> {
+        if self.done {
+            return Ok(());
+        }
         let Self {
             decrypt,
             compressed,
             decompress,
             plain,
             sink,
+            ..
         } = self;
-        let mut to_sink = |bytes: &[u8]| match plain.of(bytes) {
-            [] => Ok(()),
-            wanted => sink.write(wanted),
+        let mut to_sink = |bytes: &[u8]| {
+            match plain.of(bytes) {
+                [] if sink.cancelled() => return Err(StoreError::Cancelled.into()),
+                [] => {}
+                wanted => sink.write(wanted)?,
+            }
+            match plain.take {
+                0 => Err(Stop::Enough),
+                _ => Ok(()),
+            }
         };
         let mut after_decrypt = |bytes: &[u8]| {
             let bytes = compressed.of(bytes);
@@ -74,11 +88,19 @@ impl<'a> Pipe<'a> {
                 None => to_sink(bytes),
             }
         };
-        match (decrypt, bytes) {
+        let pushed = match (decrypt, bytes) {
             (Some(decrypt), Some(bytes)) => decrypt.push(bytes, &mut after_decrypt),
             (Some(decrypt), None) => decrypt.finish(&mut after_decrypt),
             (None, Some(bytes)) => after_decrypt(bytes),
             (None, None) => Ok(()),
+        };
+        match pushed {
+            Ok(()) => Ok(()),
+            Err(Stop::Enough) => {
+                self.done = true;
+                Ok(())
+            }
+            Err(Stop::Failed(error)) => Err(error),
         }
     }
 

@@ -4,7 +4,22 @@
 use cloudsync_store::StoreError;
 
 /// Takes the bytes that a step has made.
-pub(crate) type Next<'a> = dyn FnMut(&[u8]) -> Result<(), StoreError> + 'a;
+pub(crate) type Next<'a> = dyn FnMut(&[u8]) -> Result<(), Stop> + 'a;
+
+/// Why no more bytes are wanted.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The range is complete.
+    Enough,
+    /// A step or the sink failed.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// Leaves out what is before and after a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

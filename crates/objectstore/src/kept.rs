@@ -79,6 +79,7 @@ mod tests {
             metadata: &metadata,
             source: &Nothing,
             rate: None,
+            resumable: true,
         };
         let found: Attributes = attributes(&upload);
         for (name, value) in &found {

@@ -155,6 +155,7 @@ impl Bytes {
             metadata: &self.kept,
             source: self,
             rate: None,
+            resumable: true,
         }
     }
 }

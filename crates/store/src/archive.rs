@@ -39,6 +39,9 @@ pub struct Upload<'a> {
     pub source: &'a dyn Source,
     /// Limits the bytes sent per second, also within the object; those of a retry count again.
     pub rate: Option<&'a Arc<Rate>>,
+    /// Whether the next upload to this key, should this one be cut off, sends the same bytes. If so, parts of it may be
+    /// kept for that.
+    pub resumable: bool,
 }
 
 impl std::fmt::Debug for Upload<'_> {
@@ -48,6 +51,7 @@ impl std::fmt::Debug for Upload<'_> {
             .field("checksum", &self.checksum)
             .field("metadata", &self.metadata)
             .field("rate", &self.rate)
+            .field("resumable", &self.resumable)
             .finish_non_exhaustive()
     }
 }
@@ -78,6 +82,15 @@ pub trait Archive: Store {
     /// # Errors
     /// As [`Store::head`].
     fn describe(&self, key: &str) -> Result<(Object, Metadata), StoreError>;
+
+    /// Whether [`put`](Self::put) would make such an object of a file today, or would make it in another way, as for other
+    /// recipients. `key`: of an object that exists.
+    ///
+    /// # Errors
+    /// As [`Store::head`].
+    fn is_current(&self, _key: &str) -> Result<bool, StoreError> {
+        Ok(true)
+    }
 
     /// The storage class of an object, by which it is paid for; `None` if this store has no classes.
     ///

@@ -30,7 +30,9 @@ enum Resumed {
 pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreError> {
     // Few stores check the condition when the upload completes, so check before sending the bytes.
     put.refuse_existing().await?;
-    if let Some(begun) = Begun::find(put).await {
+    if put.upload.resumable
+        && let Some(begun) = Begun::find(put).await
+    {
         if let Resumed::Done = resume(put, &begun, part).await? {
             return Ok(true);
         }
@@ -46,7 +48,7 @@ pub(super) async fn in_parts(put: &Put<'_>, part: u64) -> Result<bool, StoreErro
         Err(error) => Err(error),
     };
     if let Err(error) = &done
-        && !is_kept(error)
+        && !(put.upload.resumable && is_kept(error))
     {
         multipart::abort(put, &begun.id).await;
     }

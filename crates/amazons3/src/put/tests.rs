@@ -139,6 +139,7 @@ fn ten_thousand_parts_are_sent_and_resumed() {
         metadata: &Metadata::new(),
         source: &Numbers,
         rate: None,
+        resumable: true,
     };
     let put = Put {
         store: &store,

@@ -59,6 +59,7 @@ fn put(
         metadata: &metadata(),
         source: &Bytes(bytes.to_vec()),
         rate: None,
+        resumable: true,
     };
     let put = open(&server, list).put("dir/key", &upload);
     let done = put.map(|object| assert_eq!(object.checksum, Some(checksum(bytes))));
@@ -181,6 +182,7 @@ fn source_not_matching_its_description_is_not_sent() {
                 metadata: &Metadata::new(),
                 source,
                 rate: None,
+                resumable: true,
             },
         )
     };
@@ -206,6 +208,7 @@ fn rate_holds_within_an_object() {
         metadata: &metadata(),
         source: &Bytes(bytes.clone()),
         rate: Some(&rate),
+        resumable: true,
     };
     let started = Instant::now();
     open(&server, "").put("key", &upload).unwrap();
@@ -338,6 +341,7 @@ fn slow_line_is_waited_for() {
         metadata: &metadata(),
         source: &Bytes(bytes),
         rate: None,
+        resumable: true,
     };
     // Much shorter than the whole upload.
     let store = S3::open(&options(&server, "stall-timeout=1s")).unwrap();

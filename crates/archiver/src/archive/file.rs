@@ -207,6 +207,7 @@ impl Archiver<'_> {
             metadata: &notes.to_metadata(),
             source: bytes,
             rate: course.rate,
+            resumable: true,
         };
         match self.store.put(&marked.key, &upload) {
             Ok(object) if object.size == seen.size && object.checksum == Some(bytes.checksum) => {

@@ -160,7 +160,14 @@ impl Marked {
                 && theirs.mtime == notes.mtime
         });
         if same && object.size == notes.size && object.checksum == Some(checksum) {
-            return Ok(true);
+            // An object for other recipients is put again, under another key.
+            let current = archiver.layout == KeyLayout::Path || {
+                let current = archiver.store.is_current(&self.key);
+                current.map_err(|error| Problem::Store("checking its object", error))?
+            };
+            if current {
+                return Ok(true);
+            }
         }
         if archiver.layout == KeyLayout::Id {
             return Err(Problem::Again);

@@ -92,6 +92,7 @@ impl Probe<'_> {
                 metadata: &metadata,
                 source: &self.bytes,
                 rate: None,
+                resumable: true,
             },
         )
     }

@@ -171,8 +171,25 @@ fn a_client_without_the_identity_is_told_so() {
         .sh(&format!("cat {folder}/away >>{folder}/other"))
         .unwrap();
     for (name, bytes) in [("letter", content("letter")), ("new", text(9, 5000))] {
-        assert!(scene.read(name) == bytes, "{name}");
+        assert!(scene.recall(name) == bytes, "{name}");
     }
+    // What is archived again is encrypted again if it is for others now, so that the old identity can go.
+    lab()
+        .sh(&format!(
+            "age-keygen -o {folder}/third && age-keygen -y {folder}/third >{folder}/recipients && \
+             cat {folder}/third >>{folder}/other"
+        ))
+        .unwrap();
+    scene.remount();
+    let output = scene.done(&archive(&scene.brick(0)));
+    let [archived, uploaded] = ["archived", "uploaded"].map(|key| number(&output, key));
+    assert!(archived >= 3 && uploaded == archived, "{output}");
+    let only = format!("identity=file:{folder}/third");
+    scene.volume.set(STORE_ID, &only).unwrap();
+    scene.remount();
+    assert!(scene.read("letter") == content("letter"));
+    let path = scene.path("film");
+    assert!(scene.within("read", move || fs::read(path)).is_err());
 }
 
 #[test]
