@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -189,8 +188,7 @@ pub(crate) fn recreate(
 
 /// Creates a folder for files that are not yet at their paths, and removes what an interrupted run left there.
 fn prepare(folder: &Path) -> io::Result<()> {
-    let mut maker = fs::DirBuilder::new();
-    maker.recursive(true).mode(0o700).create(folder)?;
+    folder::create(folder)?;
     for left in fs::read_dir(folder)? {
         fs::remove_file(left?.path())?;
     }

@@ -29,25 +29,20 @@ pub(crate) fn about(volume: &Volume, flags: &StoreFlags) -> String {
         option::STORE_ID,
     ];
     let all = options(volume, flags);
-    let of = |name| {
-        let found = all
-            .iter()
-            .rev()
-            .find(|(known, _)| known == option::text(name));
-        found.map_or("", |(_, value)| value.as_str())
-    };
+    let of = |name| find(&all, option::text(name)).unwrap_or_default();
     names.map(of).join("\n")
+}
+
+fn find<'o>(options: &'o [(String, String)], name: &str) -> Option<&'o str> {
+    let found = options.iter().rev().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
 }
 
 /// Opens the volume's store. The error names the volume.
 pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
     const STORE_TYPE: &str = option::text(option::STORETYPE);
     let options = options(volume, flags);
-    let find = |name: &str| {
-        let found = options.iter().rev().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
-    };
-    let kind = find(STORE_TYPE).map(str::to_owned);
+    let kind = find(&options, STORE_TYPE).map(str::to_owned);
     let options: Options = options.into_iter().collect();
     let opened = match kind.as_deref() {
         Some("amazons3" | "cloudsyncs3") => encoded::<S3>(&options),

@@ -8,12 +8,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::exit::Error;
+use crate::volume::folder;
 
 const NAME: &str = "unreferenced";
 
@@ -31,10 +31,7 @@ impl Sightings {
     pub(super) fn open(folder: &Path, fresh: bool) -> Result<Self, Error> {
         let path = folder.join(NAME);
         let open = || {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
+            folder::create(folder)?;
             if fresh && old(&path)?.is_some() {
                 fs::remove_file(&path)?;
             }

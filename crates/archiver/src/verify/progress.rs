@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -72,10 +71,7 @@ impl Progress {
         // As a file's name, in which a base64 text may not have its slashes.
         let path = folder.join(format!("verify-{}", sum.base64().replace('/', "-")));
         let open = || {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)?;
+            folder::create(&folder)?;
             let before = match args.resume {
                 true => read(&path)?,
                 false => HashSet::new(),

@@ -2,6 +2,8 @@
 //! Paths of a volume's state that persists on this host between runs.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::Volume;
@@ -12,6 +14,14 @@ const ALL: &str = "/var/lib/cloudsync";
 /// The volume's folder, which may not exist yet.
 pub(crate) fn of(volume: &Volume) -> PathBuf {
     Path::new(ALL).join(&volume.id)
+}
+
+/// Creates a folder that only root can look into, and those above it.
+pub(crate) fn create(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 /// The marker file that allows the feature to be off while files are cold.
