@@ -14,7 +14,6 @@
     reason = "a measurement may end here"
 )]
 
-use std::io;
 use std::ops::Range;
 use std::process::Command;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ use amazons3::S3;
 use cloudsync_lab::far::{Distance, Far};
 use cloudsync_lab::{Lab, Options};
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Archive, Metadata, Object, Sink, Source, Store, StoreError, Upload};
+use cloudsync_store::{Archive, Metadata, Object, Sink, Store, StoreError, Upload};
 
 const SIZE: usize = 16 << 10;
 /// tar's header, and its unit.
@@ -170,22 +169,12 @@ fn at_once(count: usize, work: impl Fn(usize) + Sync) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-struct Bytes<'a>(&'a [u8]);
-
-impl Source for Bytes<'_> {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let at = usize::try_from(offset).unwrap();
-        buffer.copy_from_slice(&self.0[at..at + buffer.len()]);
-        Ok(())
-    }
-}
-
 fn put(store: &S3, key: &str, bytes: &[u8]) {
     let upload = Upload {
         size: bytes.len() as u64,
         checksum: Algorithm::Crc64Nvme.of(bytes),
         metadata: &Metadata::new(),
-        source: &Bytes(bytes),
+        source: &bytes,
         rate: None,
         resumable: true,
     };

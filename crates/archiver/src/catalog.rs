@@ -6,7 +6,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use cloudsync_format::catalog::{FOLDER, SUFFIX};
@@ -86,7 +85,7 @@ pub(crate) fn run(args: &CatalogArgs, screen: &Screen) -> Result<(Summary, Ended
         size,
         checksum: checksum(&file, size).map_err(failed)?,
         metadata: &Metadata::new(),
-        source: &Bytes(&file),
+        source: &file,
         rate: None,
         resumable: true,
     };
@@ -123,14 +122,6 @@ fn keys(store: &dyn Archive, volume: &str) -> Result<Vec<String>, StoreError> {
 fn time_of(key: &str) -> String {
     let name = key.rsplit('/').next().unwrap_or_default();
     moment_of(name).unwrap_or_else(|| name.to_owned())
-}
-
-struct Bytes<'a>(&'a File);
-
-impl Source for Bytes<'_> {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
-    }
 }
 
 fn checksum(file: &File, size: u64) -> io::Result<Checksum> {

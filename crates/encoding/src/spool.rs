@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 
 use cloudsync_store::checksum::{Algorithm, Computing};
 use cloudsync_store::{Checksum, Source};
@@ -73,14 +72,9 @@ impl Write for Spool {
 
 impl Source for Spooled {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let memory = match &self.data {
-            Data::File(file) => return file.read_exact_at(buffer, offset),
-            Data::Memory(memory) => memory,
-        };
-        let begin = usize::try_from(offset).map_err(io::Error::other)?;
-        let end = begin.checked_add(buffer.len());
-        let bytes = end.and_then(|end| memory.get(begin..end));
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        match &self.data {
+            Data::File(file) => file.read_exact_at(buffer, offset),
+            Data::Memory(memory) => memory.as_slice().read_exact_at(buffer, offset),
+        }
     }
 }

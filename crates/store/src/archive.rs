@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +25,23 @@ pub trait Source: Sync {
     /// # Errors
     /// The error of the read; `UnexpectedEof` if the source has become shorter than the upload's size.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+/// Bytes in memory.
+impl Source for &[u8] {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let begin = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = begin.checked_add(buffer.len());
+        let bytes = end.and_then(|end| self.get(begin..end));
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+impl Source for File {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, buffer, offset)
+    }
 }
 
 /// An object to upload.

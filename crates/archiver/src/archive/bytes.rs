@@ -4,7 +4,6 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Source};
@@ -94,10 +93,6 @@ impl Source for Bytes<'_> {
             }
             return Ok(());
         };
-        let begin = usize::try_from(offset).map_err(io::Error::other)?;
-        let end = begin.checked_add(buffer.len());
-        let bytes = end.and_then(|end| memory.get(begin..end));
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        memory.as_slice().read_exact_at(buffer, offset)
     }
 }

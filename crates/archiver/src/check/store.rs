@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Tries a volume's store with an object of its own: everything that clients and the archiver ask of it, and its clock.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use cloudsync_store::checksum::Algorithm;
-use cloudsync_store::{Archive, Metadata, Object, Sink, Source, StoreError, Upload};
+use cloudsync_store::{Archive, Metadata, Object, Sink, StoreError, Upload};
 
 use super::Findings;
 use crate::cli::StoreFlags;
@@ -31,7 +30,7 @@ pub(super) fn check(volume: &Volume, flags: &StoreFlags, findings: &mut Findings
         store: &*store,
         // Outside of the volume's own keys, so that no other command takes it for a file's.
         key: format!("cloudsync-check/{}-{:016x}", volume.id, fastrand::u64(..)),
-        bytes: Bytes(bytes),
+        bytes,
     };
     probe.run(findings);
 }
@@ -39,7 +38,7 @@ pub(super) fn check(volume: &Volume, flags: &StoreFlags, findings: &mut Findings
 struct Probe<'a> {
     store: &'a dyn Archive,
     key: String,
-    bytes: Bytes,
+    bytes: Vec<u8>,
 }
 
 impl Probe<'_> {
@@ -88,9 +87,9 @@ impl Probe<'_> {
             &self.key,
             &Upload {
                 size: SIZE as u64,
-                checksum: Algorithm::Crc64Nvme.of(&self.bytes.0),
+                checksum: Algorithm::Crc64Nvme.of(&self.bytes),
                 metadata: &metadata,
-                source: &self.bytes,
+                source: &self.bytes.as_slice(),
                 rate: None,
                 resumable: true,
             },
@@ -123,7 +122,7 @@ impl Probe<'_> {
             .fetch(&self.key, object, range.clone(), &mut got)?;
         let Ok(wanted) = usize::try_from(range.start).and_then(|start| {
             let end = usize::try_from(range.end)?;
-            Ok(&self.bytes.0[start..end])
+            Ok(&self.bytes[start..end])
         }) else {
             return Err(StoreError::Other("the range is too large".to_owned()));
         };
@@ -207,21 +206,6 @@ fn metadata() -> Metadata {
     pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
-}
-
-/// The object's bytes.
-struct Bytes(Vec<u8>);
-
-impl Source for Bytes {
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = self
-            .0
-            .get(start..)
-            .and_then(|rest| rest.get(..buffer.len()));
-        buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
 }
 
 /// Keeps what is fetched.
