@@ -112,7 +112,7 @@ fn run(volume: &Volume, ticket: &Ticket) -> Result<Attributes, Failure> {
             gfid,
             bytes: size,
             since: started,
-            store: volume.store_name(),
+            store: volume.store_name(claim.store.as_deref()),
             why: "archive",
             by: Some(history::who(&ticket.who())),
         };

@@ -10,6 +10,7 @@
 //! | set or get `glusterfs.cloudsync.cancel` | root and the owner | cancels this client's recall |
 //! | get `user.DOSATTRIB`, by Samba, of a cold file | users who may read the file | the DOS attributes, with *offline* |
 //! | set `glusterfs.cloudsync.adopt` | root | accepts the object's new version as the same object ([`crate::recall::adopt`]) |
+//! | set `glusterfs.cloudsync.move` | root | records that another store has the object ([`crate::recall::moved`]) |
 //!
 //! Getting `cancel` has the same effect as setting it, and also works while the kernel holds the file's lock for a
 //! waiting write.
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use cloudsync_format::jobs::Waiter;
 use cloudsync_format::record::Kept;
 use cloudsync_format::xattr::{self, State};
-use cloudsync_format::{command, dosattrib};
+use cloudsync_format::{command, dosattrib, stores};
 
 use crate::bricks::file::File;
 use crate::fops::commands::{self, Command};
@@ -30,8 +31,8 @@ use crate::host::dict::Dict;
 use crate::host::guard;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
-use crate::recall::adopt;
 use crate::recall::engine::Engine;
+use crate::recall::{adopt, moved};
 use crate::report;
 use crate::work::task::on_thread_of;
 use crate::work::workers;
@@ -47,9 +48,11 @@ enum Outcome {
 
 /// Answers the operation on a thread of ours. Never blocks.
 pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
-    // To adopt an object, the store is queried and the file's lock waited for, as in a handshake.
+    // For these two, the store is queried and the file's lock waited for, as in a handshake.
     let (pool, limit) = match ticket.arguments().xattr().and_then(commands::command) {
-        Some(Command::Adopt) => (&workers::ARCHIVES, engine.volume.config().recalls),
+        Some(Command::Adopt | Command::Move) => {
+            (&workers::ARCHIVES, engine.volume.config().recalls)
+        }
         None if commands::is_about_client(ticket.arguments().name()) => (&workers::ABOUT, 2),
         _ => (&workers::BRICKS, LIMIT),
     };
@@ -142,6 +145,22 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             adopt::command(&engine.volume, &file, etag)?;
             Ok(Outcome::Done)
         }
+        Some(Command::Move) => {
+            if uid != 0 {
+                return Err(refused(Errno::EPERM));
+            }
+            let value = ticket
+                .arguments()
+                .xattr()
+                .and_then(|dict| dict.text(command::MOVE));
+            let to = value
+                .as_deref()
+                .and_then(|value| value.strip_prefix("store="))
+                .and_then(|name| stores::parse(name).ok())
+                .ok_or_else(|| refused(Errno::EINVAL))?;
+            moved::command(&engine.volume, &file, inode.gfid(), to.as_deref())?;
+            Ok(Outcome::Done)
+        }
     }
 }
 
@@ -203,7 +222,8 @@ fn describe(status: &Status, progress: Option<(u64, u64)>) -> String {
     }
 }
 
-/// What is added for root: ` size=BYTES` and ` key=KEY` if the file is cold, ` kept=N` if earlier objects of it were
+/// What is added for root: ` size=BYTES`, ` store=NAME` if that is not the volume's own, and ` key=KEY` if the file is cold,
+/// ` kept=N` if earlier objects of it were
 /// kept, ` archived=SECONDS` if it was ever archived.
 fn describe_to_root(status: &Status, kept: Option<&[u8]>, archived: Option<&[u8]>) -> String {
     let archived = archived.and_then(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok());
@@ -223,6 +243,8 @@ fn describe_to_root(status: &Status, kept: Option<&[u8]>, archived: Option<&[u8]
     let key = key
         .map(|key| String::from_utf8_lossy(key).into_owned())
         .unwrap_or_default();
+    let store = status.store();
+    let store = store.map_or_else(String::new, |store| format!(" store={store}"));
     // The key is last because it may contain anything.
-    format!(" size={size}{kept}{archived} key={key}")
+    format!(" size={size}{kept}{archived}{store} key={key}")
 }

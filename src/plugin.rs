@@ -2,7 +2,9 @@
 //! Finds, loads and calls store plugins.
 //!
 //! - [`table`]: maps a store's name to its library and lists the installed plugins;
-//! - [`store`]: safe calls into a loaded plugin.
+//! - [`store`]: safe calls into a loaded plugin;
+//! - [`stores`]: the loaded plugins of a volume.
 
 pub mod store;
+pub mod stores;
 pub mod table;

@@ -244,14 +244,14 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
         .map_or(May::Recall, |judgement| judgement.may);
     let list = |judgement: Option<reader::Judgement>| {
         if let Some(judgement) = judgement {
-            reader::list(&engine.volume, inode, size, judgement);
+            reader::list(&engine.volume, inode, &status, judgement);
         }
     };
     if may == May::NotRead {
         list(judgement);
         return Err(Failure::NotAllowed);
     }
-    let store = engine.volume.store().ok_or(Failure::NoStore)?;
+    let store = engine.volume.store_of(&status)?;
     let data = Identity::of(&status).map_or(size, |object| object.data(size));
     let recall = match source(engine, &store, inode, may, size, data) {
         Source::Bricks if reader::is_copier(ticket) && store.can_fetch() => false,

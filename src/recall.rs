@@ -23,6 +23,7 @@ pub mod engine;
 pub mod evidence;
 pub mod fetch;
 pub mod job;
+pub mod moved;
 pub mod steps;
 pub mod tracker;
 pub mod truncation;

@@ -86,7 +86,7 @@ pub fn metrics(engine: &Engine) -> String {
         budget: (budget.spent + budget.reserved, budget.limit),
         without_memory: LIMITS.refused(),
         brick_disconnects: volume.bricks.disconnects(),
-        store: volume.store_name(),
+        store: volume.store_name(None),
     })
 }
 
@@ -97,7 +97,7 @@ pub fn statedump(engine: &Engine) -> Vec<(&'static CStr, String)> {
     let (loads, sums) = (Loads::now(engine, 1), volume.metrics.sums());
     let number =
         |value: Option<usize>| value.map_or_else(|| String::from("?"), |value| value.to_string());
-    let store = volume.store_name();
+    let store = volume.store_name(None);
     let store = if store.is_empty() {
         String::from("none")
     } else {

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::bricks::Bricks;
@@ -12,6 +12,7 @@ use crate::bricks::file::File;
 use crate::bricks::pins::Pins;
 use crate::bricks::space::Space;
 use crate::history::History;
+use crate::host::child::Status;
 use crate::host::dict::DictRef;
 use crate::host::errnos;
 use crate::host::inode::Inode;
@@ -19,6 +20,7 @@ use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
 use crate::plugin::store::remote::Readings;
+use crate::plugin::stores::Stores;
 use cloudsync_format::message;
 use cloudsync_format::option::{PRODUCT_ID, REMOTE_READ, STORETYPE};
 use cloudsync_logic::allowance::Allowance;
@@ -59,9 +61,7 @@ pub struct Volume {
     /// How many cold files processes read.
     pub counts: Counts,
     config: RwLock<Config>,
-    store: RwLock<Option<Arc<LoadedStore>>>,
-    /// One reconfigure at a time.
-    changing: Mutex<()>,
+    stores: Stores,
 }
 
 /// Applies the settings that all instances of the process share.
@@ -106,6 +106,7 @@ impl Volume {
             readings: Arc::default(),
             bricks: Bricks::default(),
             space: Space::default(),
+            stores: Stores::new(this, &metrics),
             metrics,
             history: History::default(),
             busy,
@@ -113,19 +114,17 @@ impl Volume {
             pins: Pins::default(),
             counts: Counts::default(),
             config: RwLock::new(config),
-            store: RwLock::new(None),
-            changing: Mutex::new(()),
         });
         volume.history.set(volume.config().history);
-        let name = option(options, STORETYPE);
-        if name.is_empty() {
+        if option(options, STORETYPE).is_empty() {
             log::info!(
                 id = message::STORE_NOT_SET;
                 "no store ({} is not set): local files work, cold ones cannot be read",
                 config::STORETYPE
             );
-        } else {
-            volume.load(&name, None);
+        }
+        if let Some(options) = options {
+            volume.stores.apply(options, volume.config().remote_read);
         }
         volume.warn_if_no_remote_read();
         volume
@@ -148,7 +147,6 @@ impl Volume {
     /// Applies changed options; `options` holds all of them. Invalid options keep their old values. Returns whether all
     /// were valid.
     pub fn reconfigure(&self, options: DictRef<'_>) -> bool {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut valid = true;
         let config = Config::parse(&option(Some(options), PRODUCT_ID)).unwrap_or_else(|error| {
             log::error!(
@@ -163,32 +161,7 @@ impl Volume {
             remote_read: config::is_on(&option(Some(options), REMOTE_READ)),
             ..config
         });
-        let name = option(Some(options), STORETYPE);
-        let store = self.store();
-        if let Some(store) = &store {
-            store.set_remote_read(self.config().remote_read);
-        }
-        match store {
-            _ if name.is_empty() => {
-                if store.is_some() {
-                    log::info!(
-                        id = message::STORE_REMOVED;
-                        "the store was removed: cold files cannot be read"
-                    );
-                }
-                self.set_store(None);
-            }
-            Some(store) if store.name() == name => {
-                if store.reconfigure(options).is_err() {
-                    log::error!(
-                        id = message::STORE_OPTIONS;
-                        "store '{name}': the new settings are invalid, the old ones remain in effect"
-                    );
-                    valid = false;
-                }
-            }
-            _ => valid &= self.load(&name, Some(options)),
-        }
+        valid &= self.stores.apply(options, self.config().remote_read);
         self.warn_if_no_remote_read();
         self.metrics.options_changed();
         valid
@@ -203,65 +176,61 @@ impl Volume {
     }
 
     fn warn_if_no_remote_read(&self) {
-        if self.config().remote_read
-            && let Some(store) = self.store()
-            && !store.can_fetch()
-            && !store.can_read()
-        {
-            log::warn!(
-                id = message::NO_REMOTE_READ;
-                "store '{}' cannot read parts of an object: reads recall the file although cloudsync-remote-read is on",
-                store.name()
-            );
+        if !self.config().remote_read {
+            return;
         }
-    }
-
-    fn load(&self, name: &str, options: Option<DictRef<'_>>) -> bool {
-        match LoadedStore::load(
-            self.this,
-            name,
-            options,
-            self.config().remote_read,
-            &self.metrics,
-        ) {
-            Ok(store) => {
-                self.set_store(Some(store));
-                true
-            }
-            Err(error) => {
-                let rest = match self.store() {
-                    Some(old) => format!("store '{}' remains in use", old.name()),
-                    None => String::from("local files work, cold ones answer 'Object is remote'"),
-                };
-                log::error!(id = message::STORE_NOT_LOADED; "{error}; {rest}");
-                false
+        for store in self.stores.all() {
+            if !store.can_fetch() && !store.can_read() {
+                log::warn!(
+                    id = message::NO_REMOTE_READ;
+                    "store '{}' cannot read parts of an object: reads recall the file although cloudsync-remote-read is on",
+                    store.name()
+                );
             }
         }
     }
 
-    /// Returns the store, if one is loaded.
+    /// Returns the volume's own store, if it is loaded.
     #[must_use]
     pub fn store(&self) -> Option<Arc<LoadedStore>> {
-        self.store
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.stores.get(None)
     }
 
-    /// The store's name; empty if none is loaded.
+    /// Returns the store of this name; `None` is the name of the volume's own.
+    ///
+    /// # Errors
+    /// It is not loaded.
+    pub fn store_named(&self, name: Option<&str>) -> Result<Arc<LoadedStore>, Failure> {
+        self.stores.get(name).ok_or_else(|| match name {
+            None => Failure::NoStore,
+            Some(name) => Failure::NoSuchStore(name.to_owned()),
+        })
+    }
+
+    /// Returns the store that has a cold file's object.
+    ///
+    /// # Errors
+    /// It is not loaded.
+    pub fn store_of(&self, status: &Status) -> Result<Arc<LoadedStore>, Failure> {
+        self.store_named(status.store())
+    }
+
+    /// Whether parts of every object can be fetched, whichever store has it.
     #[must_use]
-    pub fn store_name(&self) -> String {
+    pub fn all_can_fetch(&self) -> bool {
+        let stores = self.stores.all();
+        !stores.is_empty() && stores.iter().all(|store| store.can_fetch())
+    }
+
+    /// What the store of this name is called in the history: its name, or the kind of the volume's own; empty if that is
+    /// not loaded.
+    #[must_use]
+    pub fn store_name(&self, name: Option<&str>) -> String {
+        if let Some(name) = name {
+            return name.to_owned();
+        }
         let store = self.store();
         store.map_or_else(String::new, |store| store.name().to_owned())
-    }
-
-    fn set_store(&self, store: Option<Arc<LoadedStore>>) {
-        let old = std::mem::replace(
-            &mut *self.store.write().unwrap_or_else(PoisonError::into_inner),
-            store,
-        );
-        // Outside the lock: dropping the last reference calls the plugin's fop_fini.
-        drop(old);
     }
 
     /// Returns the current settings.
@@ -292,13 +261,13 @@ impl Volume {
     pub fn shut_down(&self, at_most: Duration) -> bool {
         self.objects.end();
         self.readings.end();
-        if let Some(store) = self.store() {
+        for store in self.stores.all() {
             store.abort();
         }
         let idle = self.busy.wait_until_idle(at_most);
         self.history.end();
         if idle {
-            self.set_store(None);
+            self.stores.clear();
         }
         idle
     }

@@ -22,7 +22,7 @@ pub(super) fn check_object(
     file: &File<'_>,
     status: &Status,
 ) -> Result<Object, Failure> {
-    let store = volume.store().ok_or(Failure::NoStore)?;
+    let store = volume.store_named(claim.store.as_deref())?;
     let key = match (&claim.key, &claim.seen, &status.key) {
         (Some(key), _, _) => key.clone(),
         (None, Some(_), Some(key)) => String::from_utf8_lossy(key).into_owned(),

@@ -18,6 +18,8 @@ pub enum Command {
     Cancel,
     /// Accept the object as the file's, with its new version.
     Adopt,
+    /// Record that another store has its object.
+    Move,
 }
 
 /// Returns the command in the attributes of a setxattr, if there is one.
@@ -27,6 +29,7 @@ pub fn command(dict: DictRef<'_>) -> Option<Command> {
         (command::RECALL, Command::Recall),
         (command::CANCEL, Command::Cancel),
         (command::ADOPT, Command::Adopt),
+        (command::MOVE, Command::Move),
     ]
     .into_iter()
     .find_map(|(name, command)| dict.has(name).then_some(command))

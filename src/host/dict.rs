@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Wraps the host's dictionaries, which hold extended attributes, the xdata of requests and answers, and options.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -130,6 +130,16 @@ impl DictRef<'_> {
         Dict(self.raw)
     }
 
+    /// Another dictionary with the same keys and values.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn copy(self) -> Result<Dict, Errno> {
+        // SAFETY: live; the host creates the copy, whose reference is the handle's.
+        let copy = unsafe { sys::dict_copy_with_ref(self.as_ptr(), ptr::null_mut()) };
+        NonNull::new(copy).map(Dict).ok_or(Errno::ENOMEM)
+    }
+
     /// Whether both have the same keys with the same values.
     #[must_use]
     pub fn equals(self, other: DictRef<'_>) -> bool {
@@ -248,6 +258,22 @@ impl Dict {
     /// ENOMEM.
     pub fn set_text(&self, key: &CStr, value: &str) -> Result<(), Errno> {
         self.borrow().set_bytes(key, value.as_bytes())
+    }
+
+    /// Sets `key` to a text as the host's options are: as a C string.
+    ///
+    /// # Errors
+    /// ENOMEM; EINVAL if the text has a NUL.
+    pub fn set_option(&self, key: &CStr, value: &str) -> Result<(), Errno> {
+        let value = CString::new(value).map_err(|_| Errno::EINVAL)?;
+        let (key, value) = (key.as_ptr().cast_mut(), value.as_ptr());
+        // SAFETY: the dictionary is ours; the host copies key and value.
+        let done = unsafe { sys::dict_set_dynstr_with_alloc(self.as_ptr(), key, value) };
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(Errno::ENOMEM)
+        }
     }
 
     /// Sets `key` to 1 as a one-byte integer, unlike [`DictRef::ask`], which sets a string.

@@ -10,6 +10,7 @@ use cloudsync_format::pin::Pin;
 
 use crate::bricks::file::File;
 use crate::history::{self, About};
+use crate::host::child::Status;
 use crate::host::inode::Inode;
 use crate::host::ticket::Ticket;
 use crate::sys;
@@ -99,19 +100,19 @@ fn is_pinned(volume: &Volume, file: &File<'_>, inode: &Inode) -> bool {
 }
 
 /// Lists a read that was judged and is not to recall: as refused, or as served from the store.
-pub(super) fn list(volume: &Volume, inode: &Inode, size: u64, judgement: Judgement) {
+pub(super) fn list(volume: &Volume, inode: &Inode, status: &Status, judgement: Judgement) {
     let about = |bytes| About {
         inode,
         gfid: inode.gfid(),
         bytes,
         since: Instant::now(),
-        store: volume.store_name(),
+        store: volume.store_name(status.store()),
         why: "read",
         by: Some(judgement.by),
     };
     match judgement.may {
         May::ReadRemotely if judgement.is_new => {
-            let file = || about(size).file();
+            let file = || about(status.attributes.size()).file();
             volume.history.served(judgement.cause, file);
         }
         May::Recall | May::ReadRemotely => {}

@@ -41,7 +41,7 @@ pub fn command(volume: &Volume, file: &File<'_>, etag: &str) -> Result<(), Failu
     if status.state != State::Remote {
         return Err(refused(Errno::EALREADY, "the file is not cold".to_owned()));
     }
-    let store = volume.store().ok_or(Failure::NoStore)?;
+    let store = volume.store_of(&status)?;
     let identity = Identity::of(&status)?;
     let object = store
         .head(&identity.key)

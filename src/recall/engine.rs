@@ -25,13 +25,13 @@ impl Recalls for Volume {
     }
 
     fn can_serve(&self) -> bool {
-        self.store().is_some_and(|store| store.can_fetch())
+        self.all_can_fetch()
     }
 
     fn failed(&self, job: &Job, failure: &Failure) {
         let cause = cause(failure);
         self.metrics.recall_failed(cause);
-        let file = || listed(self, job, 0);
+        let file = || listed(self, job, 0, None);
         self.history.failed(failure, Some(cause.text()), file);
     }
 
@@ -47,7 +47,7 @@ impl Recalls for Volume {
 /// What a failure is counted as.
 fn cause(failure: &Failure) -> Cause {
     match failure {
-        Failure::NoStore => Cause::NoStore,
+        Failure::NoStore | Failure::NoSuchStore(_) => Cause::NoStore,
         Failure::OverBudget(_) => Cause::Budget,
         Failure::NotAllowed => Cause::Denied,
         Failure::Locked => Cause::Locked,

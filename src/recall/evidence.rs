@@ -30,12 +30,12 @@ pub fn compare(
     marks: Marks,
 ) -> Result<Origin, Failure> {
     let own_times = volume.keeps_own_times();
-    let compared = match volume.store() {
-        None => Err(Failure::NoStore),
-        Some(store) if !store.can_fetch() => {
+    let compared = match volume.store_of(status) {
+        Err(failure) => Err(failure),
+        Ok(store) if !store.can_fetch() => {
             return without_parts(status, marks, own_times);
         }
-        Some(store) => {
+        Ok(store) => {
             let object = volume.objects.open(volume.this, &store, gfid, status);
             object.and_then(|object| is_in(&object, file, fd, status.on_bricks, marks.recalled))
         }

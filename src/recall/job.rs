@@ -27,15 +27,16 @@ fn who(job: &Job) -> Option<By> {
     Some(job.who.get_or_init(|| history::who(by)).clone())
 }
 
-/// The job's file for the history. `bytes`: what came from the store.
+/// The job's file for the history. `bytes`: what came from the store, whose name is `store`; `None` is the name of the
+/// volume's own.
 #[must_use]
-pub fn listed(volume: &Volume, job: &Job, bytes: u64) -> File {
+pub fn listed(volume: &Volume, job: &Job, bytes: u64, store: Option<&str>) -> File {
     let about = About {
         inode: &job.inode,
         gfid: job.gfid,
         bytes,
         since: job.started,
-        store: volume.store_name(),
+        store: volume.store_name(store),
         why: job.by.as_ref().map_or("?", |by| &*by.what),
         by: who(job),
     };

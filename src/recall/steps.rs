@@ -54,7 +54,10 @@ pub fn check(volume: &Volume, job: &Job) -> Result<Checked, Failure> {
         Want::Inspect | Want::SettleNow | Want::Settle => Ok(Checked::of(status.on_bricks)),
         Want::First(0) => Ok(Checked::NoStore),
         // A file with bytes may turn out to be local, which does not need the store.
-        _ if status.state == State::Remote && volume.store().is_none() => Err(Failure::NoStore),
+        _ if status.state == State::Remote => {
+            volume.store_of(&status)?;
+            Ok(Checked::of(status.attributes.size()))
+        }
         _ => Ok(Checked::of(status.attributes.size())),
     }
 }
@@ -84,6 +87,7 @@ pub fn run(volume: &Arc<Volume>, job: &Job) -> Result<(), Failure> {
         room: None,
         reserved: None,
         bytes: 0,
+        store: None,
         truncation: None,
     };
     let outcome = job::run(
@@ -117,13 +121,15 @@ struct Steps<'a> {
     reserved: Option<Reservation>,
     /// What the recall fetches.
     bytes: u64,
+    /// The name of the store that it fetches from; `None`: the volume's own.
+    store: Option<String>,
     /// The operation that truncates the file.
     truncation: Option<Truncation>,
 }
 
 impl<'a> Fetch<File<'a>> for Steps<'a> {
     fn fetch(&mut self, fd: &Fd, status: &Status, plan: Plan) -> Result<bool, Failure> {
-        let store = self.volume.store().ok_or(Failure::NoStore)?;
+        let store = self.volume.store_of(status)?;
         let written = bring(
             self.volume,
             &store,
@@ -138,7 +144,7 @@ impl<'a> Fetch<File<'a>> for Steps<'a> {
 
     fn verify(&mut self, fd: &Fd, status: &Status, plan: Plan) -> Result<(), Failure> {
         let (volume, job) = (self.volume, self.job);
-        let store = volume.store().ok_or(Failure::NoStore)?;
+        let store = volume.store_of(status)?;
         if !store.can_fetch() {
             return Err(Failure::Disconnected);
         }
@@ -184,7 +190,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
     }
 
     fn plan(&mut self, status: &Status, keep: Option<u64>) -> Result<Plan, Failure> {
-        let store = self.volume.store().ok_or(Failure::NoStore)?;
+        let store = self.volume.store_of(status)?;
         let whole = status.attributes.size();
         let size = match keep {
             // A plugin of the stock ABI writes the whole file or nothing.
@@ -198,6 +204,7 @@ impl<'a> Work<File<'a>> for Steps<'a> {
             size
         };
         self.bytes = bytes;
+        self.store = status.store().map(str::to_owned);
         self.reserved = None;
         let reserved = self.volume.allowance.budget.reserve(bytes);
         if reserved.is_none() {
@@ -230,9 +237,9 @@ impl<'a> Work<File<'a>> for Steps<'a> {
         if let Some(size) = recalled {
             // Before the waiters go on, because their process may end then.
             let kind = Kind::Recalled(self.bytes);
-            let file = volume
-                .history
-                .event(kind, || listed(volume, job, self.bytes));
+            let file = volume.history.event(kind, || {
+                listed(volume, job, self.bytes, self.store.as_deref())
+            });
             job.resume();
             if let Some(file) = file {
                 history::write(&Event::Recalled(file));

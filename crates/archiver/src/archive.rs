@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::cli::{ArchiveArgs, KeyLayout, OutputFlags, PaceFlags, SelectFlags, StoreFlags};
+use crate::cli::{ArchiveArgs, KeyLayout, OutputFlags, PaceFlags, SelectFlags, StoreChoice};
 use crate::crawl::order::Candidate;
 use crate::crawl::pins::Pins;
 use crate::crawl::select::Selection;
@@ -41,7 +41,7 @@ mod tally;
 
 use feed::Feed;
 use file::{Archiver, Course};
-pub(crate) use handshake::{handshake, seen};
+pub(crate) use handshake::{Stored, handshake, seen};
 use limits::Limits;
 pub(crate) use limits::{bytes_per_second, free_percent};
 pub(crate) use marks::{moment_of, stamp, unique_id};
@@ -59,7 +59,7 @@ pub(crate) struct Task<'a> {
     pub(crate) key_layout: KeyLayout,
     pub(crate) dry_run: bool,
     pub(crate) lock: bool,
-    pub(crate) store: &'a StoreFlags,
+    pub(crate) store: &'a StoreChoice,
 }
 
 /// Runs the command and prints its summary.
@@ -123,6 +123,7 @@ pub(crate) fn run(task: &Task<'_>, screen: &Screen) -> Result<(Summary, Ended), 
             folders: Folders::new(mount.root()),
             brick: (target.kind == Kind::Brick).then_some(&target.root),
             store: store.as_ref(),
+            store_name: task.store.name(),
             layout: task.key_layout,
             selection: &selection,
         };

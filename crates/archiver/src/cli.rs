@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cloudsync_format::option;
 use cloudsync_format::pin::Pin;
 
 mod archive;
@@ -15,7 +14,9 @@ pub(crate) mod examples;
 mod history;
 mod look;
 mod metrics;
+mod migrate;
 mod restore;
+mod store;
 mod undelete;
 pub(crate) mod values;
 
@@ -25,9 +26,11 @@ pub(crate) use archive::{
 pub(crate) use history::HistoryArgs;
 pub(crate) use look::{JobsArgs, TopArgs};
 pub(crate) use metrics::MetricsArgs;
+pub(crate) use migrate::MigrateArgs;
 pub(crate) use restore::{RestoreArgs, Tier};
+pub(crate) use store::{StoreChoice, StoreFlags};
 pub(crate) use undelete::UndeleteArgs;
-use values::{bytes, duration, jobs, secret};
+use values::{bytes, duration, jobs};
 
 /// Archives, recalls and maintains the cold files of a GlusterFS volume.
 ///
@@ -83,6 +86,8 @@ pub(crate) enum Command {
     Recall(RecallArgs),
     /// Ask the store to restore the objects of cold files that it refuses to read (Glacier)
     Restore(RestoreArgs),
+    /// Move the objects of cold files from one of the volume's stores to another
+    Migrate(MigrateArgs),
     /// Show the state of files: local, cold or recalling
     Status(StatusArgs),
     /// Check that every cold file's object is in the store
@@ -155,47 +160,6 @@ pub(crate) struct CheckArgs {
 const CHECK_HELP: &str = "\
 Of a volume: its options as clients read them, its mounts on this node, what of it is in the way of cold files, and its \
 store, with an object below cloudsync-check/ that is put, read, listed and deleted. The exit code is 1 if there is a problem.";
-
-/// Overrides of the volume's own store options.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Store (default: the volume's options)")]
-pub(crate) struct StoreFlags {
-    /// Kind of store (features.cloudsync-storetype)
-    #[arg(long, value_name = "NAME", env = "CLOUDSYNC_STORE_TYPE")]
-    pub(crate) store_type: Option<String>,
-    /// host, host:port or URL (features.s3plugin-hostname)
-    #[arg(long, value_name = "HOST", env = "CLOUDSYNC_HOSTNAME")]
-    pub(crate) hostname: Option<String>,
-    /// bucket or bucket/prefix (features.s3plugin-bucketid)
-    #[arg(long, value_name = "BUCKET", env = "CLOUDSYNC_BUCKET")]
-    pub(crate) bucket: Option<String>,
-    /// Access key: file:/path or env:NAME (features.s3plugin-keyid)
-    #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_KEY_ID", value_parser = secret)]
-    pub(crate) key_id: Option<String>,
-    /// Secret key: file:/path or env:NAME; the key itself would be visible in the process list
-    /// (features.s3plugin-seckey)
-    #[arg(long, value_name = "WHERE", env = "CLOUDSYNC_SECRET_KEY", value_parser = secret)]
-    pub(crate) secret_key: Option<String>,
-    /// key=value,... (features.cloudsync-store-id)
-    #[arg(long, value_name = "LIST", env = "CLOUDSYNC_STORE_ID")]
-    pub(crate) store_id: Option<String>,
-}
-
-impl StoreFlags {
-    /// The overrides that are given, as names and values of the volume's options without `features.`.
-    pub(crate) fn options(&self) -> impl Iterator<Item = (String, String)> {
-        [
-            (option::STORETYPE, &self.store_type),
-            (option::HOSTNAME, &self.hostname),
-            (option::BUCKET_ID, &self.bucket),
-            (option::KEY_ID, &self.key_id),
-            (option::SECRET_KEY, &self.secret_key),
-            (option::STORE_ID, &self.store_id),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((option::text(name).to_owned(), value.clone()?)))
-    }
-}
 
 /// `cloudsync recall`
 #[derive(Args, Clone, Debug)]
@@ -352,9 +316,9 @@ pub(crate) struct GcArgs {
     /// Ignore what that directory has: another node has been at it since.
     #[arg(skip)]
     pub(crate) fresh: bool,
-    /// Store overrides.
+    /// Which store.
     #[command(flatten)]
-    pub(crate) store: StoreFlags,
+    pub(crate) store: StoreChoice,
 }
 
 /// A tree outside the volume whose cold files need objects.
@@ -414,9 +378,9 @@ pub(crate) struct CatalogArgs {
     /// How many catalogs remain in the store
     #[arg(long, value_name = "N", default_value_t = CATALOGS, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) keep: u16,
-    /// Store overrides.
+    /// Which store.
     #[command(flatten)]
-    pub(crate) store: StoreFlags,
+    pub(crate) store: StoreChoice,
 }
 
 /// How many catalogs remain by default.
@@ -440,9 +404,9 @@ pub(crate) struct RebuildArgs {
     /// Do not use the volume's latest catalog
     #[arg(long)]
     pub(crate) no_catalog: bool,
-    /// Store overrides.
+    /// Which store.
     #[command(flatten)]
-    pub(crate) store: StoreFlags,
+    pub(crate) store: StoreChoice,
 }
 
 /// `cloudsync run`

@@ -8,17 +8,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cloudsync_format::record::{Kept, Record};
 use cloudsync_format::{command, xattr as names};
 use ignore::{WalkBuilder, WalkState};
 
 use crate::volume::{Kind, Target};
 
+mod marks;
 pub(crate) mod order;
 pub(crate) mod pins;
 pub(crate) mod select;
 pub(crate) mod times;
 
+pub(crate) use marks::{Marks, gfid, kept, marks};
 use times::Times;
 
 /// GlusterFS's own folders, at the root of a volume.
@@ -347,7 +348,7 @@ fn ask_for(at: &Path, name: &CStr) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N][ archived=SECONDS] key=KEY` of a
+/// The translator's answer about a file: `STATE`; for root, `STATE size=BYTES[ kept=N][ archived=SECONDS][ store=NAME] key=KEY` of a
 /// cold file and `local[ kept=N][ archived=SECONDS]` of a local one; `archived` only in the details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -357,6 +358,8 @@ pub(crate) struct Answer {
     pub(crate) kept: u64,
     /// When it was last archived, in seconds since the epoch.
     pub(crate) archived: Option<u64>,
+    /// The name of the store that has its object; `None`: the volume's own.
+    pub(crate) store: Option<String>,
     pub(crate) key: Option<String>,
 }
 
@@ -368,31 +371,23 @@ impl Answer {
             None => (answer, None),
         };
         let mut words = front.split(' ').peekable();
-        let names = ["size=", "kept=", "archived="];
+        let names = ["size=", "kept=", "archived=", "store="];
         let is_value = |word: &str| names.iter().any(|name| word.starts_with(name));
         let mut state = Vec::new();
         while let Some(word) = words.next_if(|word| !is_value(word)) {
             state.push(word);
         }
         let words: Vec<_> = words.collect();
-        let value = |name| {
-            words
-                .iter()
-                .find_map(|word| word.strip_prefix(name)?.parse().ok())
-        };
+        let text = |name| words.iter().find_map(|word| word.strip_prefix(name));
+        let value = |name| text(name)?.parse().ok();
         Self {
             state: state.join(" "),
             kept: value("kept=").unwrap_or(0),
             archived: value("archived="),
+            store: text("store=").map(str::to_owned),
             key: key.filter(|key| !key.is_empty()).map(str::to_owned),
         }
     }
-}
-
-/// The objects that a file was archived as before bytes that no recall wrote were found in it. Only root can read them.
-pub(crate) fn kept(at: &Path) -> std::io::Result<Vec<Kept>> {
-    let value = xattr::get(at, text(names::KEPT))?.unwrap_or_default();
-    Ok(Kept::parse(&String::from_utf8_lossy(&value)).collect())
 }
 
 /// The state in the translator's answer.
@@ -416,39 +411,6 @@ pub(crate) fn show(path: impl AsRef<Path>) -> String {
     }
 }
 
-/// The object of a cold file, from the file's marks.
-#[derive(Clone, Debug)]
-pub(crate) struct Marks {
-    pub(crate) key: String,
-    /// The object's version (its etag); empty if it was never known.
-    pub(crate) version: String,
-    /// The archived file's attributes; absent on files that older versions archived.
-    pub(crate) record: Option<Record>,
-}
-
-/// Reads the marks of a cold file, on a brick or through a mount; `None` if it is not cold.
-pub(crate) fn marks(at: &Path) -> std::io::Result<Option<Marks>> {
-    let get = |name| {
-        let value = xattr::get(at, text(name))?;
-        Ok::<_, std::io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
-    };
-    let Some(remote) = get(names::REMOTE)? else {
-        return Ok(None);
-    };
-    // Files that the script in GlusterFS's documentation archived have only the path, as the brick knows it.
-    let key = match get(names::KEY)? {
-        Some(key) => key,
-        None => remote.trim_start_matches('/').to_owned(),
-    };
-    let version = get(names::VERSION)?.unwrap_or_default();
-    let record = get(names::RECORD)?.and_then(|text| Record::parse(&text));
-    Ok(Some(Marks {
-        key,
-        version,
-        record,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -459,6 +421,7 @@ mod tests {
             state: state.to_owned(),
             kept,
             archived: None,
+            store: None,
             key: key.map(str::to_owned),
         };
         for (text, expected) in [
@@ -473,6 +436,14 @@ mod tests {
             (
                 "recalling 7 % size=7 kept=1 key=k",
                 answer("recalling 7 %", 1, Some("k")),
+            ),
+            (
+                "cold size=7 archived=9 store=cold key=k",
+                Answer {
+                    archived: Some(9),
+                    store: Some("cold".to_owned()),
+                    ..answer("cold", 0, Some("k"))
+                },
             ),
             (
                 "local archived=9",

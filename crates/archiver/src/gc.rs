@@ -109,7 +109,10 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
     let folder = args.state_dir.clone();
     let folder = folder.unwrap_or_else(|| folder::of(volume));
     let _lock = Lock::take(&folder)?;
-    let sightings = Sightings::open(&folder, args.fresh)?;
+    let name = args.store.name();
+    // Two stores may have objects of the same key.
+    let of_store = name.map_or_else(|| folder.clone(), |name| folder.join(name));
+    let sightings = Sightings::open(&of_store, args.fresh)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
     let outage = Outage::default();
@@ -118,8 +121,8 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
         args,
         screen,
         mount: &mount,
-        judge: Judge::new(&mount, store.as_ref(), &outage, args.grace),
-        roots: Roots::find(volume, &mount, &also)?,
+        judge: Judge::new(&mount, (name, store.as_ref()), &outage, args.grace),
+        roots: Roots::find(volume, name, &mount, &also)?,
         sightings: Mutex::new(sightings),
         batch: Mutex::default(),
         outage: &outage,

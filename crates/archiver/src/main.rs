@@ -30,6 +30,7 @@ mod leave;
 mod lock;
 mod manual;
 mod metrics;
+mod migrate;
 mod outage;
 mod parallel;
 mod pin;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Unpin(args) => pin::unpin(args, &cli.output),
         Command::Pins(args) => pin::list(args, &cli.output),
         Command::Restore(args) => restore::command(args, &cli.output),
+        Command::Migrate(args) => migrate::command(args, &cli.output),
         Command::Cancel(args) => recall::cancel(args, &cli.output),
         Command::Status(args) => status::command(args, &cli.output),
         Command::Verify(args) => verify::command(args, &cli.output),

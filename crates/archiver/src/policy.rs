@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::archive::{Task, free_percent, run};
-use crate::cli::{OutputFlags, RunArgs};
+use crate::cli::{OutputFlags, RunArgs, StoreChoice};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::metrics;
@@ -226,7 +226,7 @@ fn archive(
         key_layout: policy.key_layout,
         dry_run,
         lock: true,
-        store: &policy.store,
+        store: &StoreChoice::of(rule.store.as_deref(), &policy.store),
     };
     let (summary, ended) = run(&task, quiet)?;
     let target = target.display().to_string();

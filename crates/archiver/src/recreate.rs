@@ -14,9 +14,9 @@ use cloudsync_format::object::{Key, Notes};
 use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
-use crate::archive::moment_of;
+use crate::archive::{Stored, moment_of};
 use crate::catalog::{Restored, restore};
-use crate::cli::StoreFlags;
+use crate::cli::StoreChoice;
 use crate::crawl::{is_gone, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
@@ -91,6 +91,8 @@ struct Summary {
 struct Recreator<'a> {
     mount: &'a Mount,
     store: &'a dyn Archive,
+    /// The store's name; `None`: the volume's own.
+    store_name: Option<&'a str>,
     screen: &'a Screen,
     choice: &'a Choice,
     word: &'static str,
@@ -108,11 +110,12 @@ enum Done {
 /// Recreates files of `volume` and prints the summary.
 pub(crate) fn recreate(
     volume: &Volume,
-    store: &StoreFlags,
+    store: &StoreChoice,
     choice: &Choice,
     screen: &Screen,
     words: Words,
 ) -> Result<Ended, Error> {
+    let store_name = store.name();
     let store = remote::open(volume, store)?;
     // `gc` has it, too: it must not delete an object meanwhile that a file is made from.
     let _lock = Lock::take(&folder::of(volume))?;
@@ -125,6 +128,7 @@ pub(crate) fn recreate(
     let recreator = Recreator {
         mount: &mount,
         store: store.as_ref(),
+        store_name,
         screen,
         choice,
         word,
@@ -306,7 +310,13 @@ impl Recreator<'_> {
         if !self.choice.dry_run {
             let stub = self.staging(&notes.gfid);
             let identity = matches!(self.choice.place, Place::Identity);
-            stub::make(&stub, key, &notes, identity)?;
+            let stored = Stored {
+                store: self.store_name,
+                key,
+                checksum: None,
+                holes: &notes.holes,
+            };
+            stub::make(&stub, &notes, &stored, identity)?;
             // A link, not a rename, because it never replaces a file.
             let linked = match (fs::hard_link(&stub, &at), at.parent()) {
                 (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {

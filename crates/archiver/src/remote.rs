@@ -1,26 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Opens a volume's store, which the volume's own options name. Flags and environment variables override them.
+//! Opens a volume's stores, which the volume's own options describe. Flags and environment variables override those of
+//! its own store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use amazons3::S3;
 use cloudsync_directory::Directory;
 use cloudsync_encoding::Encoded;
-use cloudsync_format::option;
+use cloudsync_format::{option, stores};
 use cloudsync_objectstore::{AzureBlob, GoogleCloud};
 use cloudsync_store::{Archive, Options, Store, StoreError};
 
-use crate::cli::StoreFlags;
+use crate::cli::{StoreChoice, StoreFlags};
 use crate::exit::Error;
+use crate::parallel::lock;
 use crate::volume::Volume;
 
-/// The options by which the volume's store is found; later ones override earlier ones.
-fn options(volume: &Volume, flags: &StoreFlags) -> Vec<(String, String)> {
+/// Names and values of options.
+type Values = Vec<(String, String)>;
+
+/// The options by which the volume's stores are found; later ones override earlier ones.
+fn options(volume: &Volume, flags: &StoreFlags) -> Values {
     let set = volume.options.iter().filter_map(|(name, value)| {
         Some((name.strip_prefix("features.")?.to_owned(), value.clone()))
     });
     set.chain(flags.options()).collect()
 }
 
-/// Tells stores apart: of what kind it is, where, and its settings, without the keys.
+fn find<'o>(options: &'o [(String, String)], name: &str) -> Option<&'o str> {
+    let found = options.iter().rev().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// Tells stores apart: of what kind they are, where, and their settings, without the keys.
 pub(crate) fn about(volume: &Volume, flags: &StoreFlags) -> String {
     let names = [
         option::STORETYPE,
@@ -33,17 +46,69 @@ pub(crate) fn about(volume: &Volume, flags: &StoreFlags) -> String {
     names.map(of).join("\n")
 }
 
-fn find<'o>(options: &'o [(String, String)], name: &str) -> Option<&'o str> {
-    let found = options.iter().rev().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_str())
+/// The names of the volume's further stores.
+pub(crate) fn names(volume: &Volume, flags: &StoreFlags) -> Vec<String> {
+    let options = options(volume, flags);
+    let list = find(&options, option::text(option::STORE_ID)).unwrap_or_default();
+    stores::divide(list).1.into_keys().collect()
 }
 
-/// Opens the volume's store. The error names the volume.
-pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archive>, Error> {
+/// The options of one store.
+fn of_store(volume: &Volume, flags: &StoreFlags, name: Option<&str>) -> Result<Values, Error> {
+    let mut options = options(volume, flags);
+    let list = find(&options, option::text(option::STORE_ID)).unwrap_or_default();
+    let (own, named) = stores::divide(list);
+    let Some(name) = name else {
+        options.push((option::text(option::STORE_ID).to_owned(), own));
+        return Ok(options);
+    };
+    let known: Vec<_> = named.keys().map(String::as_str).collect();
+    let Some(settings) = named.get(name) else {
+        return Err(Error::Start(format!(
+            "volume {}: it has no store '{name}' (known: {}); features.{} describes one with {name}.storetype=... and more",
+            volume.name,
+            [&[stores::OWN], &known[..]].concat().join(", "),
+            option::text(option::STORE_ID)
+        )));
+    };
+    let settings = settings.options(name).map_err(|why| {
+        let option = option::text(option::STORE_ID);
+        Error::start(format!("volume {}: features.{option}", volume.name), why)
+    })?;
+    let pairs = settings.into_iter();
+    Ok(pairs
+        .map(|(name, value)| (option::text(name).to_owned(), value))
+        .collect())
+}
+
+/// Opens one of the volume's stores. The error names the volume.
+pub(crate) fn open(volume: &Volume, choice: &StoreChoice) -> Result<Box<dyn Archive>, Error> {
+    let flags = &choice.overrides;
+    if let Some(name) = choice.name()
+        && flags.are_of_own()
+    {
+        return Err(Error::Usage(format!(
+            "--store {name}: --hostname, --bucket and so on are of the volume's own store; those of '{name}' are in \
+             features.{}",
+            option::text(option::STORE_ID)
+        )));
+    }
+    open_named(volume, flags, choice.name())
+}
+
+fn open_named(
+    volume: &Volume,
+    flags: &StoreFlags,
+    name: Option<&str>,
+) -> Result<Box<dyn Archive>, Error> {
     const STORE_TYPE: &str = option::text(option::STORETYPE);
-    let options = options(volume, flags);
+    let options = of_store(volume, flags, name)?;
     let kind = find(&options, STORE_TYPE).map(str::to_owned);
     let options: Options = options.into_iter().collect();
+    let place = match name {
+        None => format!("volume {}", volume.name),
+        Some(name) => format!("volume {}, store '{name}'", volume.name),
+    };
     let opened = match kind.as_deref() {
         Some("amazons3" | "cloudsyncs3") => encoded::<S3>(&options),
         Some("directory") => encoded::<Directory>(&options),
@@ -51,22 +116,58 @@ pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Box<dyn Archiv
         Some("googlecloud") => encoded::<GoogleCloud>(&options),
         Some(other) => {
             return Err(Error::Start(format!(
-                "volume {}: this program cannot archive to a store of type '{other}'; \
-                 it supports amazons3, azureblob, directory and googlecloud",
-                volume.name
+                "{place}: this program cannot archive to a store of type '{other}'; \
+                 it supports amazons3, azureblob, directory and googlecloud"
             )));
         }
         None => {
             return Err(Error::Start(format!(
-                "volume {}: no store is set; run: gluster volume set {} features.{STORE_TYPE} amazons3",
-                volume.name, volume.name
+                "{place}: no store is set; run: gluster volume set {} features.{STORE_TYPE} amazons3",
+                volume.name
             )));
         }
     };
-    opened.map_err(|error| Error::start(format!("volume {}", volume.name), error))
+    opened.map_err(|error| Error::start(place, error))
 }
 
 /// Opens a store whose objects may be compressed and encrypted.
 fn encoded<S: Archive>(options: &Options) -> Result<Box<dyn Archive>, StoreError> {
     Ok(Box::new(Encoded::<S>::open(options)?))
+}
+
+/// A store, or why it cannot be opened.
+type Opened = Result<Arc<dyn Archive>, String>;
+
+/// The stores of a volume, for commands about cold files, each of which is in one of them. Each is opened when it is first
+/// needed.
+pub(crate) struct Stores {
+    volume: Volume,
+    flags: StoreFlags,
+    open: Mutex<BTreeMap<String, Opened>>,
+}
+
+impl Stores {
+    /// Opens the volume's own store. The error names the volume.
+    pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Self, Error> {
+        let own = open_named(volume, flags, None)?;
+        let own = (stores::OWN.to_owned(), Ok(Arc::from(own)));
+        Ok(Self {
+            volume: volume.clone(),
+            flags: flags.clone(),
+            open: Mutex::new(BTreeMap::from([own])),
+        })
+    }
+
+    /// The store of this name; `None` is the name of the volume's own. The error is text for the user.
+    pub(crate) fn of(&self, name: Option<&str>) -> Opened {
+        let shown = stores::shown(name);
+        let mut open = lock(&self.open);
+        if let Some(known) = open.get(shown) {
+            return known.clone();
+        }
+        let opened = open_named(&self.volume, &self.flags, name);
+        let opened = opened.map(Arc::from).map_err(|error| error.to_string());
+        open.insert(shown.to_owned(), opened.clone());
+        opened
+    }
 }

@@ -4,11 +4,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use cloudsync_store::StoreError;
-use cloudsync_store::restores::{Restored, Restores, Speed, Wanted};
+use cloudsync_store::restores::{Restored, Speed, Wanted};
+use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, RestoreArgs, Tier};
@@ -17,7 +17,7 @@ use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::outage::{Outage, ending};
 use crate::parallel::{lock, parallel};
-use crate::remote;
+use crate::remote::{self, Stores};
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 
@@ -77,17 +77,21 @@ pub(crate) fn run(args: &RestoreArgs, screen: &Screen) -> Result<(Summary, Ended
     let targets: Vec<_> = args.paths.iter().map(|path| Target::find(path)).collect();
     let targets = targets.into_iter().collect::<Result<Vec<_>, _>>()?;
     let (tally, outage) = (Tally::default(), Outage::default());
-    let open = |target: &Target| remote::open(&target.volume, &args.store);
+    let open = |target: &Target| Stores::open(&target.volume, &args.store);
     let stores = targets.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let file = |error| Error::start("a temporary file", error);
     let mut restorers = Vec::new();
     for (target, store) in targets.iter().zip(&stores) {
-        let store = store.restores().ok_or_else(|| {
+        let has_some = |store: Result<Arc<dyn Archive>, String>| {
+            store.is_ok_and(|store| store.restores().is_some())
+        };
+        let mut names = remote::names(&target.volume, &args.store).into_iter();
+        if !has_some(store.of(None)) && !names.any(|name| has_some(store.of(Some(&name)))) {
             let why = "its store has no objects that this program could restore";
-            Error::start(format!("volume {}", target.volume.name), why)
-        })?;
+            return Err(Error::start(format!("volume {}", target.volume.name), why));
+        }
         restorers.push(Restorer {
-            store,
+            stores: store,
             wanted: (!args.dry_run).then_some(&wanted),
             pending: if args.wait && !args.dry_run {
                 Some(Mutex::new(Pending::new().map_err(file)?))
@@ -154,6 +158,8 @@ impl fmt::Display for Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Object {
     path: PathBuf,
+    /// The name of the store that has it; `None`: the volume's own.
+    store: Option<String>,
     key: String,
     bytes: u64,
     /// Asked for by this run, and not by an earlier one.
@@ -161,7 +167,7 @@ struct Object {
 }
 
 struct Restorer<'a> {
-    store: &'a dyn Restores,
+    stores: &'a Stores,
     /// `None`: a dry run.
     wanted: Option<&'a Wanted>,
     /// The objects to wait for.
@@ -210,8 +216,8 @@ impl Restorer<'_> {
         if self.ends() {
             return;
         }
-        let key = match marks(&found.at) {
-            Ok(Some(marks)) => marks.key,
+        let marks = match marks(&found.at) {
+            Ok(Some(marks)) => marks,
             // Recalled since it was crawled.
             Ok(None) => return,
             Err(error) => return self.fails(&found.path, "", &error.to_string()),
@@ -220,7 +226,8 @@ impl Restorer<'_> {
         add(&tally.cold, 1);
         let object = Object {
             path: found.path,
-            key,
+            store: marks.store().map(str::to_owned),
+            key: marks.key,
             bytes: found.size,
             ours: true,
         };
@@ -229,7 +236,7 @@ impl Restorer<'_> {
                 .bytes(object.bytes)
                 .key(&object.key)
         };
-        match self.store.restore(&object.key, self.wanted) {
+        match self.restore(&object, self.wanted) {
             Ok(restored) => {
                 self.outage.succeeded();
                 match restored {
@@ -270,6 +277,16 @@ impl Restorer<'_> {
                 failed: now.failed,
             }
         });
+    }
+
+    /// Asks the object's store. One without such objects has it ready to be read.
+    fn restore(&self, object: &Object, wanted: Option<&Wanted>) -> Result<Restored, StoreError> {
+        let store = self.stores.of(object.store.as_deref());
+        let store = store.map_err(StoreError::Other)?;
+        match store.restores() {
+            Some(restores) => restores.restore(&object.key, wanted),
+            None => Ok(Restored::NotNeeded),
+        }
     }
 
     /// The store's error.
@@ -325,7 +342,7 @@ impl Restorer<'_> {
             return;
         }
         let tally = self.tally;
-        match self.store.restore(&object.key, None) {
+        match self.restore(&object, None) {
             Ok(Restored::Back | Restored::NotNeeded) => {
                 self.outage.succeeded();
                 if object.ours {

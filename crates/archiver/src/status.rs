@@ -28,6 +28,9 @@ struct Status {
     mtime: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// The name of the store that has the object, unless it is the volume's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptObject>,
 }
@@ -36,6 +39,9 @@ struct Status {
 #[derive(Debug, Serialize)]
 pub(crate) struct KeptObject {
     pub(crate) key: String,
+    /// The name of the store that has it, unless it is the volume's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
     pub(crate) bytes: u64,
     /// When the bytes were found, in seconds since the epoch.
     pub(crate) found: u64,
@@ -46,6 +52,7 @@ impl KeptObject {
     pub(crate) fn all(at: &Path) -> io::Result<Vec<Self>> {
         let all = kept(at)?.into_iter().map(|kept| Self {
             key: kept.key,
+            store: kept.store,
             bytes: kept.size,
             found: kept.seconds,
         });
@@ -55,9 +62,16 @@ impl KeptObject {
 
 impl fmt::Display for KeptObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, bytes, found } = self;
+        let Self {
+            key,
+            store,
+            bytes,
+            found,
+        } = self;
+        let store = store.as_ref();
+        let store = store.map_or_else(String::new, |store| format!(" in store '{store}'"));
         let found = i64::try_from(*found).map_or_else(|_| String::new(), age);
-        write!(f, "object {key}, {}, since {found}", human(*bytes))
+        write!(f, "object {key}{store}, {}, since {found}", human(*bytes))
     }
 }
 
@@ -106,7 +120,11 @@ fn of(path: &Path) -> io::Result<Status> {
         ));
     }
     let Answer {
-        state, key, kept, ..
+        state,
+        key,
+        store,
+        kept,
+        ..
     } = Answer::parse(&ask(path)?);
     Ok(Status {
         event: "status",
@@ -115,6 +133,7 @@ fn of(path: &Path) -> io::Result<Status> {
         bytes: data.len(),
         mtime: data.mtime(),
         key,
+        store,
         kept: if kept > 0 {
             KeptObject::all(path)?
         } else {
@@ -135,6 +154,9 @@ impl fmt::Display for Status {
         )?;
         if let Some(key) = &self.key {
             write!(f, ", object {key}")?;
+        }
+        if let Some(store) = &self.store {
+            write!(f, " in store '{store}'")?;
         }
         if !self.kept.is_empty() {
             let objects: Vec<_> = self.kept.iter().map(KeptObject::to_string).collect();

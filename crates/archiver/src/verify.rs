@@ -4,27 +4,29 @@
 //! With `--adopt`, an object of another version than recorded that holds the file becomes the file's: the translator
 //! checks it again and records the new version.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cloudsync_format::claim::Time;
-use cloudsync_format::{command, object};
-use cloudsync_store::{Archive, StoreError};
+use cloudsync_format::{command, stores};
+use cloudsync_store::StoreError;
 use serde::Serialize;
 
 use crate::archive::{bytes_per_second, seen};
 use crate::cli::{OutputFlags, VerifyArgs};
-use crate::crawl::{Found, marks, text};
+use crate::crawl::{Found, gfid, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::outage::{Outage, ending};
-use crate::parallel::parallel;
+use crate::parallel::{lock, parallel};
 use crate::recall::why;
-use crate::remote;
+use crate::remote::Stores;
 use crate::report::{self, Event, Screen, human};
+use crate::volume::Target;
 use crate::volume::mount::Mount;
-use crate::volume::{Kind, Target};
 
 mod progress;
 mod proof;
@@ -44,6 +46,8 @@ pub(crate) struct Summary {
     without_checksum: u64,
     other_version: u64,
     adopted: u64,
+    /// How many files were checked in which store.
+    stores: BTreeMap<String, u64>,
     /// Folders that an earlier run has checked, whose end this is.
     before: u64,
     stopped: Option<String>,
@@ -60,6 +64,8 @@ struct Tally {
     without_checksum: AtomicU64,
     other_version: AtomicU64,
     adopted: AtomicU64,
+    /// By the name of the store.
+    stores: Mutex<BTreeMap<String, u64>>,
 }
 
 fn add(counter: &AtomicU64, number: u64) {
@@ -77,12 +83,12 @@ pub(crate) fn command(args: &VerifyArgs, output: &OutputFlags) -> Result<Ended, 
 /// Checks the objects of all cold files of the target.
 pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let target = Target::find(&args.target)?;
-    let store = remote::open(&target.volume, &args.store)?;
+    let stores = Stores::open(&target.volume, &args.store)?;
     let rate = args.bytes_per_second.map(bytes_per_second);
     let rate = rate.as_deref();
     let verifier = Verifier {
         target: &target,
-        store: store.as_ref(),
+        stores: &stores,
         deep: args.deep.then_some(Deep { rate }),
         adopt: args.adopt,
         mount: Mount::new(&target.volume).map_err(|error| error.to_string()),
@@ -124,6 +130,7 @@ pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended)
         without_checksum,
         other_version,
         adopted,
+        stores,
     } = verifier.tally;
     let summary = Summary {
         event: "summary",
@@ -135,6 +142,7 @@ pub(crate) fn run(args: &VerifyArgs, screen: &Screen) -> Result<(Summary, Ended)
         without_checksum: without_checksum.into_inner(),
         other_version: other_version.into_inner(),
         adopted: adopted.into_inner(),
+        stores: stores.into_inner().unwrap_or_else(PoisonError::into_inner),
         before,
         stopped,
     };
@@ -164,6 +172,11 @@ impl fmt::Display for Summary {
                 self.other_version, self.adopted
             )?;
         }
+        if self.stores.keys().any(|name| name != stores::OWN) {
+            let counts = self.stores.iter();
+            let counts = counts.map(|(name, files)| format!("{files} in store '{name}'"));
+            write!(f, "; {}", counts.collect::<Vec<_>>().join(", "))?;
+        }
         if self.before > 0 {
             write!(f, "; {} folders were good before it went on", self.before)?;
         }
@@ -173,7 +186,7 @@ impl fmt::Display for Summary {
 
 struct Verifier<'a> {
     target: &'a Target,
-    store: &'a dyn Archive,
+    stores: &'a Stores,
     deep: Option<Deep<'a>>,
     adopt: bool,
     /// The error is reported only when the mount is needed.
@@ -202,7 +215,7 @@ impl Verifier<'_> {
                 .failure(&Event::new(what, &found.path).key(key).why(why));
             false
         };
-        let read = marks(&found.at).and_then(|marks| Ok((marks, self.gfid(found)?)));
+        let read = marks(&found.at).and_then(|marks| Ok((marks, gfid(self.target, &found.at)?)));
         let (marks, gfid) = match read {
             Ok((Some(marks), gfid)) => (marks, gfid),
             // Recalled since it was crawled.
@@ -216,7 +229,14 @@ impl Verifier<'_> {
             volume: &self.target.volume.id,
             marks: &marks,
         };
-        let checked = proof::check(self.store, &file, self.deep, &|| self.mtime(&gfid));
+        let store = match self.stores.of(marks.store()) {
+            Ok(store) => store,
+            Err(why) => return report(not_checked, "not checked", key, &why),
+        };
+        *lock(&self.tally.stores)
+            .entry(stores::shown(marks.store()).to_owned())
+            .or_default() += 1;
+        let checked = proof::check(store.as_ref(), &file, self.deep, &|| self.mtime(&gfid));
         if matches!(checked, Err(Bad::Store(StoreError::Cancelled))) {
             // By a signal: the file is left as if it had not been found.
             return false;
@@ -281,23 +301,6 @@ impl Verifier<'_> {
 
     fn mount(&self) -> Result<&Mount, String> {
         self.mount.as_ref().map_err(Clone::clone)
-    }
-
-    fn gfid(&self, found: &Found) -> std::io::Result<String> {
-        let gfid = match self.target.kind {
-            Kind::Brick => {
-                let value = xattr::get(&found.at, "trusted.gfid")?;
-                value.and_then(|value| Some(object::uuid(value.try_into().ok()?)))
-            }
-            Kind::Mount => {
-                let value = xattr::get(&found.at, "glusterfs.gfid.string")?;
-                value.and_then(|value| {
-                    let text = String::from_utf8(value).ok()?;
-                    Some(text.trim_end_matches('\0').to_owned())
-                })
-            }
-        };
-        gfid.ok_or_else(|| std::io::Error::other("it has no gfid"))
     }
 
     /// The mtime that users see; the file on a brick has the time at which it was truncated.

@@ -3,8 +3,8 @@
 //!
 //! The stock form is `SECONDS`, the mtime in whole seconds. Ours extends it to
 //! `SECONDS;mtime=SECONDS.NANOS,ctime=SECONDS.NANOS,size=BYTES`. Then follow, if known, `,checksum=ALGORITHM:BASE64` of
-//! the bytes that were read, which the object must have, `,holes=MAP` of a sparse file ([`crate::holes`]), and, to the end of
-//! the value, `,key=KEY`, the object's key.
+//! the bytes that were read, which the object must have, `,holes=MAP` of a sparse file ([`crate::holes`]), `,store=NAME` if it is
+//! not in the volume's own store ([`crate::stores`]), and, to the end of the value, `,key=KEY`, the object's key.
 //! Without a key, that in `trusted.glusterfs.cs.key` on the file counts, which a recall that is just ending may have
 //! removed, and another archiver may have set. The bricks compare only the seconds and ignore the rest; the translator
 //! compares everything, under the file's lock, before it truncates.
@@ -13,6 +13,7 @@ use std::fmt;
 
 use crate::checksum::Checksum;
 use crate::holes::Holes;
+use crate::stores;
 
 /// A point in time, since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ pub struct Claim {
     pub checksum: Option<Checksum>,
     /// What is known of the file's holes; only if `seen` is set.
     pub holes: Holes,
+    /// The store that has the object; `None`: the volume's own.
+    pub store: Option<String>,
     /// The key of the uploaded object; only if `seen` is set.
     pub key: Option<String>,
 }
@@ -80,6 +83,7 @@ impl Claim {
                 seen: None,
                 checksum: None,
                 holes: Holes::default(),
+                store: None,
                 key: None,
             });
         };
@@ -108,6 +112,10 @@ impl Claim {
             Some(text) => Holes::parse(text)?,
             None => Holes::default(),
         };
+        let store = match optional("store=") {
+            Some(name) => Some(stores::is_name(name).then(|| name.to_owned())?),
+            None => None,
+        };
         let seconds = seconds.trim().parse().ok()?;
         let whole = parts.next().is_none() && key != Some("");
         (whole && seconds == seen.mtime.seconds).then(|| Self {
@@ -115,6 +123,7 @@ impl Claim {
             seen: Some(seen),
             checksum,
             holes,
+            store,
             key: key.map(str::to_owned),
         })
     }
@@ -132,6 +141,9 @@ impl fmt::Display for Claim {
         }
         if !self.holes.is_empty() {
             write!(f, ",holes={}", self.holes)?;
+        }
+        if let Some(store) = &self.store {
+            write!(f, ",store={store}")?;
         }
         match &self.key {
             Some(key) => write!(f, ",key={key}"),
@@ -151,6 +163,7 @@ mod tests {
             seen: None,
             checksum: None,
             holes: Holes::default(),
+            store: None,
             key: None,
         };
         assert_eq!(Claim::parse("1700000000"), Some(plain.clone()));
@@ -172,6 +185,7 @@ mod tests {
             seen: Some(seen),
             checksum: None,
             holes: Holes::default(),
+            store: None,
             key: None,
         };
         let text = "1700000000;mtime=1700000000.000000005,ctime=1700000001.999999999,size=7";
@@ -189,7 +203,17 @@ mod tests {
             ..summed.clone()
         };
         assert_eq!(sparse.to_string(), format!("{with_sum},holes=1:0+1"));
-        assert_eq!(Claim::parse(&sparse.to_string()), Some(sparse));
+        assert_eq!(Claim::parse(&sparse.to_string()), Some(sparse.clone()));
+        let elsewhere = Claim {
+            store: Some("cold".to_owned()),
+            key: Some("a/b".to_owned()),
+            ..sparse.clone()
+        };
+        assert_eq!(
+            elsewhere.to_string(),
+            format!("{with_sum},holes=1:0+1,store=cold,key=a/b")
+        );
+        assert_eq!(Claim::parse(&elsewhere.to_string()), Some(elsewhere));
         let both = Claim {
             key: Some("a,checksum=crc32:y/Q5Jg==".to_owned()),
             ..summed
@@ -217,6 +241,7 @@ mod tests {
             "1;mtime=1.000000000,ctime=1.000000000,size=-7",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,key=",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,name=x",
+            "1;mtime=1.000000000,ctime=1.000000000,size=7,store=X,key=k",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=md5:AAAA,key=k",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=",
             "1;mtime=1.000000000,ctime=1.000000000,size=7,checksum=crc32:y/Q5Jg==,more=1",

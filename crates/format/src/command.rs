@@ -24,3 +24,6 @@ pub const KEPT: &CStr = c"glusterfs.cloudsync.kept";
 /// Set, by root, to `etag=ETAG`: accept this version of the object instead of the archived one. The translator first
 /// compares the object's size and checksum with the file's record.
 pub const ADOPT: &CStr = c"glusterfs.cloudsync.adopt";
+/// Set, by root, to `store=NAME` ([`crate::stores::shown`]): the object of the cold file is in that store now. The
+/// translator first compares it there with the file's record.
+pub const MOVE: &CStr = c"glusterfs.cloudsync.move";

@@ -12,7 +12,8 @@
 //! - [`jobs`]: what a client recalls now, and who waits for it; [`caller`]: the process of a caller;
 //! - [`command`]: virtual attributes that are commands to the translator;
 //! - [`option`]: the names of the volume's options;
-//! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings.
+//! - [`settings`]: the `key=value,key=value` syntax of volume options that carry several settings; [`stores`]: how it
+//!   describes further stores.
 
 #![forbid(unsafe_code)]
 
@@ -33,4 +34,5 @@ pub mod option;
 pub mod pin;
 pub mod record;
 pub mod settings;
+pub mod stores;
 pub mod xattr;

@@ -26,7 +26,8 @@ pub const RECORD: &CStr = c"trusted.glusterfs.cs.record";
 /// On a local file: objects that it was archived as before bytes that no recall wrote were found in it, see
 /// [`crate::record::Kept`]. Ours; removed by an administrator.
 pub const KEPT: &CStr = c"trusted.cloudsync.kept";
-/// On a file: the key of the object that the archiver last made of it, or was about to make. Only the archiver uses it.
+/// On a file: the object that the archiver last made of it, or was about to make ([`crate::stores::note`]). Only the archiver
+/// uses it.
 /// It survives a recall, so that an unmodified file can be archived again without an upload.
 pub const LAST: &CStr = c"trusted.cloudsync.last";
 /// On a file: when it was last archived, in seconds since the epoch, in decimal. Ours; it survives a recall, so that the

@@ -23,6 +23,7 @@ pub fn claim(data: &Metadata) -> Claim {
         }),
         checksum: None,
         holes: Holes::default(),
+        store: None,
         key: None,
     }
 }

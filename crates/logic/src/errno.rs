@@ -134,6 +134,11 @@ pub enum Failure {
     /// No store is loaded.
     #[error("no store is loaded (cloudsync-storetype)")]
     NoStore,
+    /// The store that has the object is not loaded.
+    #[error(
+        "its object is in store '{0}', which is not loaded ({0}.storetype=... in cloudsync-store-id)"
+    )]
+    NoSuchStore(String),
     /// The plugin reported a failure.
     #[error("the store's plugin reports: {0}")]
     Store(#[source] Errno),
@@ -246,7 +251,7 @@ impl Failure {
         match self {
             Self::Brick { errno, .. } if errno.is_full() => message::BRICKS_FULL,
             Self::Brick { .. } => message::ON_BRICKS,
-            Self::NoStore => message::NO_STORE,
+            Self::NoStore | Self::NoSuchStore(_) => message::NO_STORE,
             Self::Store(_) => message::STORE_FAILED,
             Self::Object { .. } => message::WRONG_OBJECT,
             Self::Incomplete { .. } | Self::TooLong(_) | Self::BadAnswer { .. } => {
@@ -285,7 +290,7 @@ impl Failure {
             Self::OverBudget(_) => Errno::EDQUOT,
             Self::Locked => Errno::EAGAIN,
             Self::Disconnected | Self::LockLost => Errno::ENOTCONN,
-            Self::NoStore => Errno::EREMOTE,
+            Self::NoStore | Self::NoSuchStore(_) => Errno::EREMOTE,
             Self::BadAnswer { .. } => Errno::EREMOTEIO,
             Self::Incomplete { .. } | Self::TooLong(_) => Errno::EBADMSG,
             Self::Cancelled => Errno::ECANCELED,

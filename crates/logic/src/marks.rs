@@ -102,6 +102,7 @@ mod tests {
         let of = |number: usize| Kept {
             seconds: 1,
             size: 2,
+            store: None,
             key: format!("key {number}"),
         };
         let twice = add_kept(&add_kept("", &of(0)), &of(0));

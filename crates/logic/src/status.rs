@@ -147,6 +147,12 @@ impl<A: Attributes> Status<A> {
         })
     }
 
+    /// The name of the store that has its object; `None`: the volume's own, as for files that have no record.
+    #[must_use]
+    pub fn store(&self) -> Option<&str> {
+        self.record.as_ref()?.store.as_deref()
+    }
+
     /// Whether a brick died during a commit: the file has all its bytes, but still `remote`.
     #[must_use]
     pub fn is_half_committed(&self) -> bool {

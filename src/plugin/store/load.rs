@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::LoadedStore;
-use crate::host::dict::{Dict, DictRef};
+use crate::host::dict::DictRef;
 use crate::host::xlator::Xlator;
 use crate::plugin::table;
 use crate::sys;
@@ -92,15 +92,14 @@ pub fn folder() -> PathBuf {
 }
 
 impl LoadedStore {
-    /// Loads the plugin for `name` and initialises it with `options`, or with those of `this` if there are none.
-    /// `remote_read`: the option `cloudsync-remote-read`. Its calls are counted in `metrics`.
+    /// Loads the plugin for `name` and initialises it with `options`. `remote_read`: the option `cloudsync-remote-read`. Its calls are counted in `metrics`.
     ///
     /// # Errors
     /// Why the store cannot be loaded, for the log.
     pub fn load(
         this: Xlator,
         name: &str,
-        options: Option<DictRef<'_>>,
+        options: DictRef<'_>,
         remote_read: bool,
         metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, LoadError> {
@@ -274,7 +273,7 @@ fn start(
     this: Xlator,
     name: &str,
     tables: &Tables,
-    options: Option<DictRef<'_>>,
+    options: DictRef<'_>,
     remote_read: bool,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<LoadedStore>, LoadError> {
@@ -285,11 +284,9 @@ fn start(
         NonNull::new(unsafe { sys::cs_shim_proxy_new(this.as_ptr()) }).ok_or_else(no_memory)?;
     // SAFETY: just created, and not shared.
     let raw = unsafe { &mut *proxy.as_ptr() };
-    // During a reconfigure the host still has the old options in `this`.
-    // SAFETY: the host's, live during this call.
-    let options = options.or_else(|| unsafe { DictRef::from_raw((*this.as_ptr()).options) });
-    let options: Vec<_> = options.into_iter().map(DictRef::keep).collect();
-    raw.proxy.options = options.first().map_or(ptr::null_mut(), Dict::as_ptr);
+    // Not those of `this`: during a reconfigure the host still has the old ones there, and a named store has its own.
+    let options = options.keep();
+    raw.proxy.options = options.as_ptr();
     // SAFETY: a constant of the plugin.
     let table = unsafe { tables.ops.as_ref() };
     raw.priv_.remote_read = remote_read;
@@ -322,7 +319,7 @@ fn start(
         config,
         ops: tables.ops,
         ext: tables.ext,
-        options: Mutex::new(options),
+        options: Mutex::new(vec![options]),
         answered: Mutex::default(),
         metrics: Arc::clone(metrics),
         _c_name: c_name,

@@ -22,10 +22,10 @@ use cloudsync_format::claim::Seen;
 use cloudsync_format::holes::{Holes, LONGEST};
 use cloudsync_format::object::Notes;
 use cloudsync_format::pin::Pin;
-use cloudsync_store::{Archive, Checksum, Rate, StoreError, Upload};
+use cloudsync_store::{Archive, Rate, StoreError, Upload};
 
 use super::bytes::Bytes;
-use super::handshake::{changed, handshake, seen};
+use super::handshake::{Stored, changed, handshake, seen};
 use super::marks::{self, Hints, Marked};
 use super::open::Folders;
 use super::outcome::{Done, Problem, Why};
@@ -60,6 +60,8 @@ pub(super) struct Archiver<'a> {
     /// A brick to read hints from first: no network round trip, and the handshake verifies what it says.
     pub(super) brick: Option<&'a Path>,
     pub(super) store: &'a dyn Archive,
+    /// The store's name; `None`: the volume's own.
+    pub(super) store_name: Option<&'a str>,
     pub(super) layout: KeyLayout,
     pub(super) selection: &'a Selection,
 }
@@ -158,7 +160,13 @@ impl Archiver<'_> {
             self.upload(file, &seen, &notes, &bytes, marked, course)?;
         }
         // The translator checks under the file's lock that the file is unchanged and the object stored.
-        self.truncate(file, seen, &marked.key, bytes.checksum, &notes.holes)?;
+        let stored = Stored {
+            store: self.store_name,
+            key: &marked.key,
+            checksum: Some(bytes.checksum),
+            holes: &notes.holes,
+        };
+        self.truncate(file, seen, &stored)?;
         Ok(Done::Archived {
             bytes: seen.size,
             uploaded: !there,
@@ -167,28 +175,26 @@ impl Archiver<'_> {
 
     /// Has the translator truncate the file, after it has compared file and object. If its plugin knows no checksums,
     /// the archiver compares the object's first.
-    fn truncate(
-        &self,
-        file: &File,
-        seen: Seen,
-        key: &str,
-        sum: Checksum,
-        holes: &Holes,
-    ) -> Result<(), Problem> {
-        match handshake(file, seen, key, Some(sum), holes) {
+    fn truncate(&self, file: &File, seen: Seen, stored: &Stored<'_>) -> Result<(), Problem> {
+        match handshake(file, seen, stored) {
             Err(Problem::CannotCompare) => {}
             done => return done,
         }
+        let key = stored.key;
         let object = self.store.head(key);
         let object = object.map_err(|error| Problem::Store("checking its object", error))?;
-        if object.size != seen.size || object.checksum != Some(sum) {
+        if object.size != seen.size || object.checksum != stored.checksum {
             let why = format!("the object {key} differs from what was uploaded");
             return Err(Problem::Store(
                 "checking its object",
                 StoreError::Corrupt(why),
             ));
         }
-        handshake(file, seen, key, None, holes)
+        let unsummed = Stored {
+            checksum: None,
+            ..*stored
+        };
+        handshake(file, seen, &unsummed)
     }
 
     /// Uploads the file. Returns once the store has acknowledged the whole object.

@@ -34,23 +34,29 @@ pub(super) fn changed(file: &File, before: &Seen) -> Result<bool, Problem> {
     Ok(seen(&now) != *before)
 }
 
-/// Asks the translator to truncate the file, whose bytes are now in the object `key`. The translator first checks that
-/// the file is as it was seen, and that the store has the object, with the checksum if one is given. `holes`: noted for
-/// recalls.
-pub(crate) fn handshake(
-    file: &File,
-    seen: Seen,
-    key: &str,
-    checksum: Option<Checksum>,
-    holes: &Holes,
-) -> Result<(), Problem> {
+/// The object that has a file's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    /// The name of its store; `None`: the volume's own.
+    pub(crate) store: Option<&'a str>,
+    pub(crate) key: &'a str,
+    /// What the translator compares the object's checksum with.
+    pub(crate) checksum: Option<Checksum>,
+    /// Noted for recalls.
+    pub(crate) holes: &'a Holes,
+}
+
+/// Asks the translator to truncate the file, whose bytes are in an object now. The translator first checks that the file is
+/// as it was seen, and that the store has the object.
+pub(crate) fn handshake(file: &File, seen: Seen, stored: &Stored<'_>) -> Result<(), Problem> {
     use xattr::FileExt;
     let claim = Claim {
         seconds: seen.mtime.seconds,
         seen: Some(seen),
-        checksum,
-        holes: holes.clone(),
-        key: Some(key.to_owned()),
+        checksum: stored.checksum,
+        holes: stored.holes.clone(),
+        store: stored.store.map(str::to_owned),
+        key: Some(stored.key.to_owned()),
     };
     file.set_xattr(text(names::UPLOAD_COMPLETE), claim.to_string().as_bytes())
         .map_err(refusal)
@@ -89,7 +95,7 @@ fn refusal(error: io::Error) -> Problem {
         ),
         Some(Errno::REMOTE) => store(
             StoreError::Settings,
-            "the volume's clients have no store, or its plugin does not start",
+            "the volume's clients do not have this store, or its plugin does not start",
         ),
         _ => Problem::Io(TRUNCATING, error),
     }

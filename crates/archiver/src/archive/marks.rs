@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use cloudsync_format::object::{self, Key, Notes, is_uuid};
-use cloudsync_format::{command, xattr as names};
+use cloudsync_format::{command, stores, xattr as names};
 use cloudsync_store::{Checksum, StoreError};
 use rustix::fs::XattrFlags;
 use xattr::FileExt;
@@ -96,8 +96,12 @@ impl Marked {
             .to_string(),
         };
         // Left by a killed run, or by an archive before the last recall. A copied file may carry the key of another.
-        let ours = |key: &String| {
-            Key::parse(key).is_some_and(|key| key.volume == archiver.volume.id && key.gfid == gfid)
+        // One in another store is left to that: a key has the same bytes in every store.
+        let ours = |note: String| {
+            let (store, key) = stores::of_note(&note);
+            let its = |key: Key<'_>| key.volume == archiver.volume.id && key.gfid == gfid;
+            let ours = store == archiver.store_name && Key::parse(key).is_some_and(its);
+            ours.then(|| key.to_owned())
         };
         let last = if hints.no_note {
             None
@@ -105,7 +109,7 @@ impl Marked {
             get(file, names::LAST)?
         };
         let there = last.is_some();
-        if let Some(last) = last.filter(ours)
+        if let Some(last) = last.and_then(ours)
             && !archiver.outdated(&last, file)?
         {
             return Ok(Self {
@@ -117,7 +121,8 @@ impl Marked {
             Self::forget(file);
         }
         // Created, not replaced: of two concurrent archivers only one gets its key onto the file.
-        match rustix::fs::fsetxattr(file, command::LAST, key.as_bytes(), XattrFlags::CREATE) {
+        let note = stores::note(archiver.store_name, &key);
+        match rustix::fs::fsetxattr(file, command::LAST, note.as_bytes(), XattrFlags::CREATE) {
             Ok(()) => {}
             Err(rustix::io::Errno::EXIST) => return Err(Problem::Left(Why::Busy)),
             Err(error) => return Err(Problem::Io("writing its key", error.into())),

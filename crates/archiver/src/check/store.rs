@@ -8,7 +8,7 @@ use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Archive, Metadata, Object, Sink, StoreError, Upload};
 
 use super::Findings;
-use crate::cli::StoreFlags;
+use crate::cli::{StoreChoice, StoreFlags};
 use crate::interrupt::interrupted;
 use crate::remote;
 use crate::volume::Volume;
@@ -20,13 +20,26 @@ const PART: std::ops::Range<u64> = 1000..3000;
 /// S3 servers refuse requests whose clock differs by fifteen minutes.
 const SKEW: Duration = Duration::from_secs(60);
 
+/// Tries the volume's own store, and those with names.
 pub(super) fn check(volume: &Volume, flags: &StoreFlags, findings: &mut Findings<'_>) {
-    let store = match remote::open(volume, flags) {
+    try_one(volume, &StoreChoice::of(None, flags), findings);
+    for name in remote::names(volume, flags) {
+        try_one(volume, &StoreChoice::of(Some(&name), flags), findings);
+    }
+}
+
+fn try_one(volume: &Volume, choice: &StoreChoice, findings: &mut Findings<'_>) {
+    let called = match choice.name() {
+        None => "store".to_owned(),
+        Some(name) => format!("store '{name}'"),
+    };
+    let store = match remote::open(volume, choice) {
         Ok(store) => store,
-        Err(error) => return findings.problem("store", &error.to_string()),
+        Err(error) => return findings.problem(&called, &error.to_string()),
     };
     let bytes: Vec<u8> = (0..SIZE).map(|_| fastrand::u8(..)).collect();
     let probe = Probe {
+        called,
         store: &*store,
         // Outside of the volume's own keys, so that no other command takes it for a file's.
         key: format!("cloudsync-check/{}-{:016x}", volume.id, fastrand::u64(..)),
@@ -36,49 +49,58 @@ pub(super) fn check(volume: &Volume, flags: &StoreFlags, findings: &mut Findings
 }
 
 struct Probe<'a> {
+    /// What the store is called.
+    called: String,
     store: &'a dyn Archive,
     key: String,
     bytes: Vec<u8>,
 }
 
 impl Probe<'_> {
+    /// What a check is called.
+    fn check(&self, what: &str) -> String {
+        format!("{}: {what}", self.called)
+    }
+
     fn run(&self, findings: &mut Findings<'_>) {
         let before = SystemTime::now();
         let put = self.put();
         if let Err(error) = &put {
-            findings.problem("store: put an object", &error.to_string());
+            findings.problem(&self.check("put an object"), &error.to_string());
             // A key that may only read is right for clients.
             match self.store.head(&self.key) {
-                Err(StoreError::Missing(_)) => findings.ok("store: ask for an object", ""),
-                Err(error) => findings.problem("store: ask for an object", &error.to_string()),
+                Err(StoreError::Missing(_)) => findings.ok(&self.check("ask for an object"), ""),
+                Err(error) => {
+                    findings.problem(&self.check("ask for an object"), &error.to_string())
+                }
                 Ok(_) => {}
             }
             return;
         }
-        findings.ok("store: put an object", "");
+        findings.ok(&self.check("put an object"), "");
         let read = self.read();
-        report(findings, "store: read an object", read);
+        report(findings, &self.check("read an object"), read);
         report(
             findings,
-            "store: read a part of an object",
+            &self.check("read a part of an object"),
             self.read_part(),
         );
         report(
             findings,
-            "store: keep an object that exists",
+            &self.check("keep an object that exists"),
             self.put_again(),
         );
         match self.listed() {
             Ok(modified) => {
-                findings.ok("store: list objects", "");
+                findings.ok(&self.check("list objects"), "");
                 clock(findings, before, modified);
             }
-            Err(error) => findings.problem("store: list objects", &error.to_string()),
+            Err(error) => findings.problem(&self.check("list objects"), &error.to_string()),
         }
         let unfinished = self.store.unfinished(&self.key, Duration::MAX, false);
-        report(findings, "store: list unfinished uploads", unfinished);
+        report(findings, &self.check("list unfinished uploads"), unfinished);
         let removed = self.store.delete(&self.key).and_then(|()| self.is_gone());
-        report(findings, "store: delete an object", removed);
+        report(findings, &self.check("delete an object"), removed);
     }
 
     fn put(&self) -> Result<Object, StoreError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::StoreFlags;
+use super::StoreChoice;
 use super::values::{bytes, duration, jobs, percent, positive};
 
 /// The default of [`SelectFlags::min_residency`].
@@ -140,9 +140,9 @@ pub(crate) struct ArchiveArgs {
     /// Run even if another run holds the brick's lock, and do not take it
     #[arg(long)]
     pub(crate) no_lock: bool,
-    /// Store overrides.
+    /// Which store.
     #[command(flatten)]
-    pub(crate) store: StoreFlags,
+    pub(crate) store: StoreChoice,
 }
 
 const ARCHIVE_HELP: &str = "\

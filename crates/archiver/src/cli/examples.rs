@@ -48,6 +48,16 @@ pub(crate) const fn of(command: &str) -> &'static [Example] {
                 "start a recall, and do not wait for it",
             ),
         ],
+        b"migrate" => &[
+            (
+                "cloudsync migrate --from default --to glacier --archived-before 180d /bricks/b1",
+                "move what has been cold for half a year to a cheaper store",
+            ),
+            (
+                "cloudsync migrate -n --from default --to new /bricks/b1",
+                "list what would be moved, when a provider is to be left",
+            ),
+        ],
         b"restore" => &[
             (
                 "cloudsync restore -n /mnt/vol/project",

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use super::StoreFlags;
+use super::StoreChoice;
 use super::values::moment;
 
 /// `cloudsync undelete`
@@ -25,9 +25,9 @@ pub(crate) struct UndeleteArgs {
     /// Only list the files that would be created
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Store overrides.
+    /// Which store.
     #[command(flatten)]
-    pub(crate) store: StoreFlags,
+    pub(crate) store: StoreChoice,
 }
 
 const HELP: &str = "\

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cloudsync_format::settings;
+use cloudsync_format::{settings, stores};
 
 use crate::parallel::AUTO;
 
@@ -50,6 +50,11 @@ pub(super) fn positive(text: &str) -> Result<f64, &'static str> {
     number
         .filter(|number: &f64| number.is_finite() && *number > 0.0)
         .ok_or("expected a number above 0")
+}
+
+/// Accepts the name of a store.
+pub(crate) fn store(text: &str) -> Result<String, &'static str> {
+    stores::parse(text).map(|_| text.to_owned())
 }
 
 /// Accepts only where the secret is stored, never the secret itself.

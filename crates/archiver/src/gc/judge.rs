@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes};
-use cloudsync_format::xattr as names;
+use cloudsync_format::record::Record;
+use cloudsync_format::{stores, xattr as names};
 use cloudsync_store::{Archive, StoreError};
 
 use super::references::named;
@@ -27,6 +28,7 @@ pub(super) enum Verdict {
     Keep,
     NoFile,
     OtherObject,
+    OtherStore,
     Modified,
 }
 
@@ -36,6 +38,7 @@ impl Verdict {
             Self::Keep => "it is in use",
             Self::NoFile => "its file no longer exists",
             Self::OtherObject => "its file is cold and names another object",
+            Self::OtherStore => "its file names another store, to which it was moved",
             Self::Modified => "its file was modified since",
         }
     }
@@ -44,6 +47,8 @@ impl Verdict {
 pub(super) struct Judge<'a> {
     mount: &'a Mount,
     store: &'a dyn Archive,
+    /// The store's name; `None`: the volume's own.
+    store_name: Option<&'a str>,
     outage: &'a Outage,
     touched: Duration,
 }
@@ -51,13 +56,14 @@ pub(super) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(super) fn new(
         mount: &'a Mount,
-        store: &'a dyn Archive,
+        (store_name, store): (Option<&'a str>, &'a dyn Archive),
         outage: &'a Outage,
         grace: Duration,
     ) -> Self {
         Self {
             mount,
             store,
+            store_name,
             outage,
             touched: TOUCHED.min(grace),
         }
@@ -69,9 +75,11 @@ impl<'a> Judge<'a> {
         let file = self.mount.by_gfid(gfid);
         let text = |error: io::Error| Trouble::Other(error.to_string());
         // Most objects are their file's, and one request tells that.
-        if xattr::get(&file, name(names::KEY))
-            .is_ok_and(|named| named.as_deref() == Some(key.as_bytes()))
-        {
+        let record = xattr::get(&file, name(names::RECORD)).ok().flatten();
+        let record = record.and_then(|record| Record::parse(&String::from_utf8(record).ok()?));
+        if record.is_some_and(|record| {
+            record.is_of(key.as_bytes()) && record.store.as_deref() == self.store_name
+        }) {
             return Ok(Verdict::Keep);
         }
         let data = match file.symlink_metadata() {
@@ -79,11 +87,25 @@ impl<'a> Judge<'a> {
             Err(error) if is_gone(&error) => return Ok(Verdict::NoFile),
             Err(error) => return Err(text(error)),
         };
-        if named(&file).map_err(text)?.iter().any(|named| named == key) {
+        let mut named = named(&file, self.store_name).map_err(text)?.into_iter();
+        if named.any(|named| named == key) {
             return Ok(Verdict::Keep);
         }
-        if marks(&file).map_err(text)?.is_some() {
-            return Ok(self.unless_touched(&data, Verdict::OtherObject));
+        if let Some(marks) = marks(&file).map_err(text)? {
+            let verdict = match marks.key == key {
+                true => Verdict::OtherStore,
+                false => Verdict::OtherObject,
+            };
+            return Ok(self.unless_touched(&data, verdict));
+        }
+        // Recalled since, but to be archived again it would not be looked for here.
+        let note = xattr::get(&file, name(names::LAST)).map_err(text)?;
+        let note = note.and_then(|note| String::from_utf8(note).ok());
+        if note.is_some_and(|note| {
+            let (store, last) = stores::of_note(&note);
+            last == key && store != self.store_name
+        }) {
+            return Ok(self.unless_touched(&data, Verdict::OtherStore));
         }
         let now = seen(&data);
         let notes = match self.store.describe(key) {

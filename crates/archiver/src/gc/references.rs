@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use cloudsync_format::record::Record;
 use cloudsync_format::xattr as names;
 
 use crate::crawl::{Extent, Walked, is_gone, kept, show, text, walk_extent};
@@ -21,6 +22,8 @@ const ATTEMPTS: usize = 5;
 
 /// The trees whose files may name an object.
 pub(super) struct Roots {
+    /// The name of the store that the objects are in; `None`: the volume's own.
+    store: Option<String>,
     /// All bricks of the volume, if they are all on this host.
     bricks: Option<Vec<PathBuf>>,
     volume: Volume,
@@ -31,12 +34,18 @@ pub(super) struct Roots {
 impl Roots {
     /// The trees of the volume and `also`. Each of `also` must be readable; [`remove_named`](Self::remove_named) also
     /// requires it to have a file.
-    pub(super) fn find(volume: &Volume, mount: &Mount, also: &[PathBuf]) -> Result<Self, Error> {
+    pub(super) fn find(
+        volume: &Volume,
+        store: Option<&str>,
+        mount: &Mount,
+        also: &[PathBuf],
+    ) -> Result<Self, Error> {
         for path in also {
             let list = path.read_dir();
             list.map_err(|error| Error::start(format!("--also {}", path.display()), error))?;
         }
         Ok(Self {
+            store: store.map(str::to_owned),
             bricks: volume.bricks_here(),
             volume: volume.clone(),
             mount: mount.root().to_owned(),
@@ -51,7 +60,7 @@ impl Roots {
             // Every file has a second name below .glusterfs, which renames do not affect, so none is missed.
             Some(bricks) => {
                 for brick in bricks {
-                    crawl(brick, Extent::OneFileSystem, &keys)?;
+                    self.crawl(brick, Extent::OneFileSystem, &keys)?;
                 }
                 // An unmounted disk leaves an empty directory.
                 if self.volume.bricks_here().as_ref() != Some(bricks) {
@@ -61,7 +70,7 @@ impl Roots {
             None => self.mount(&keys)?,
         }
         for path in &self.also {
-            if crawl(path, Extent::Everything, &keys)?.files == 0 {
+            if self.crawl(path, Extent::Everything, &keys)?.files == 0 {
                 return Err(format!(
                     "--also {}: it contains no file; is it mounted?",
                     path.display()
@@ -74,7 +83,10 @@ impl Roots {
     /// Crawls the mount. A folder that is moved before it is read may be missed, so the crawl is then repeated.
     fn mount(&self, keys: &Mutex<HashSet<String>>) -> Result<(), String> {
         for _ in 0..ATTEMPTS {
-            if !crawl(&self.mount, Extent::OneFileSystem, keys)?.vanished {
+            if !self
+                .crawl(&self.mount, Extent::OneFileSystem, keys)?
+                .vanished
+            {
                 return Ok(());
             }
         }
@@ -82,6 +94,54 @@ impl Roots {
             "folders were moved or removed in each of {ATTEMPTS} crawls of the volume; run gc on a server that has all \
              bricks, or when the volume is less busy"
         ))
+    }
+
+    fn crawl(
+        &self,
+        root: &Path,
+        extent: Extent<'_>,
+        keys: &Mutex<HashSet<String>>,
+    ) -> Result<Crawled, String> {
+        let files = AtomicU64::new(0);
+        let vanished = AtomicBool::new(false);
+        let failure = Mutex::new(None);
+        let fail = |path: &Path, why: &str| {
+            let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.get_or_insert_with(|| format!("{}: {why}", show(path)));
+        };
+        let file = |path: &Path| {
+            files.fetch_add(1, Ordering::Relaxed);
+            match named(path, self.store.as_deref()) {
+                Ok(named) if named.is_empty() => {}
+                Ok(named) => {
+                    let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
+                    for key in named {
+                        keys.remove(&key);
+                    }
+                }
+                Err(error) if is_gone(&error) => {}
+                Err(error) => fail(path, &error.to_string()),
+            }
+        };
+        walk_extent(root, extent, &|walked| {
+            match walked {
+                Walked::File(path) => file(path),
+                Walked::Folder(_) | Walked::Link(_) => {}
+                Walked::Gone => vanished.store(true, Ordering::Relaxed),
+                Walked::Failed(why) => fail(root, why),
+            }
+            !interrupted()
+        });
+        if interrupted() {
+            return Err("interrupted".to_owned());
+        }
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => Err(why),
+            None => Ok(Crawled {
+                files: files.into_inner(),
+                vanished: vanished.into_inner(),
+            }),
+        }
     }
 }
 
@@ -91,55 +151,9 @@ struct Crawled {
     vanished: bool,
 }
 
-fn crawl(
-    root: &Path,
-    extent: Extent<'_>,
-    keys: &Mutex<HashSet<String>>,
-) -> Result<Crawled, String> {
-    let files = AtomicU64::new(0);
-    let vanished = AtomicBool::new(false);
-    let failure = Mutex::new(None);
-    let fail = |path: &Path, why: &str| {
-        let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert_with(|| format!("{}: {why}", show(path)));
-    };
-    let file = |path: &Path| {
-        files.fetch_add(1, Ordering::Relaxed);
-        match named(path) {
-            Ok(named) if named.is_empty() => {}
-            Ok(named) => {
-                let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-                for key in named {
-                    keys.remove(&key);
-                }
-            }
-            Err(error) if is_gone(&error) => {}
-            Err(error) => fail(path, &error.to_string()),
-        }
-    };
-    walk_extent(root, extent, &|walked| {
-        match walked {
-            Walked::File(path) => file(path),
-            Walked::Folder(_) | Walked::Link(_) => {}
-            Walked::Gone => vanished.store(true, Ordering::Relaxed),
-            Walked::Failed(why) => fail(root, why),
-        }
-        !interrupted()
-    });
-    if interrupted() {
-        return Err("interrupted".to_owned());
-    }
-    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(why) => Err(why),
-        None => Ok(Crawled {
-            files: files.into_inner(),
-            vanished: vanished.into_inner(),
-        }),
-    }
-}
-
-/// The keys of all objects that a file's marks name, including kept ones.
-pub(super) fn named(at: &Path) -> io::Result<Vec<String>> {
+/// The keys of all objects in a store that a file's marks name, including kept ones. `store`: its name; `None`: the
+/// volume's own.
+pub(super) fn named(at: &Path, store: Option<&str>) -> io::Result<Vec<String>> {
     let get = |name| {
         let value = xattr::get(at, text(name))?;
         Ok::<_, io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
@@ -149,6 +163,15 @@ pub(super) fn named(at: &Path) -> io::Result<Vec<String>> {
         keys.push(remote.trim_matches(['/', '\0']).to_owned());
     }
     keys.extend(get(names::KEY)?);
-    keys.extend(kept(at)?.into_iter().map(|kept| kept.key));
+    // What no record tells of may be in any store.
+    if !keys.is_empty()
+        && let Some(record) = get(names::RECORD)?.and_then(|text| Record::parse(&text))
+        && record.store.as_deref() != store
+    {
+        keys.retain(|key| !record.is_of(key.as_bytes()));
+    }
+    let kept = kept(at)?.into_iter();
+    let here = kept.filter(|kept| kept.store.as_deref() == store);
+    keys.extend(here.map(|kept| kept.key));
     Ok(keys)
 }

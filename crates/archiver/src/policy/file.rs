@@ -17,7 +17,7 @@ use crate::exit::Error;
 
 mod steps;
 
-use steps::{RawCatalog, RawGc, RawRestore, RawVerify};
+use steps::{RawCatalog, RawGc, RawMigrate, RawRestore, RawVerify};
 
 /// A validated policy.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Rule {
     pub(super) targets: Vec<PathBuf>,
     /// Low watermark: run the rule only if less than this percentage is free.
     pub(super) start_below_free: Option<f64>,
+    /// The store to archive to; default: the volume's own.
+    pub(super) store: Option<String>,
     pub(super) select: SelectFlags,
     pub(super) pace: PaceFlags,
 }
@@ -59,6 +61,8 @@ struct RawPolicy {
     verify: Vec<RawVerify>,
     #[serde(default)]
     gc: Vec<RawGc>,
+    #[serde(default)]
+    migrate: Vec<RawMigrate>,
     #[serde(default)]
     catalog: Vec<RawCatalog>,
 }
@@ -122,6 +126,7 @@ enum RawPins {
 struct RawRule {
     name: String,
     targets: Vec<PathBuf>,
+    store: Option<String>,
     older_than: String,
     unused_for: Option<String>,
     min_residency: Option<String>,
@@ -160,7 +165,10 @@ impl Policy {
         let verify = raw.verify.into_iter().map(RawVerify::check);
         let gc = raw.gc.into_iter().map(RawGc::check);
         let catalog = raw.catalog.into_iter().map(RawCatalog::check);
-        let steps = restore.chain(verify).chain(gc).chain(catalog);
+        let migrate = raw.migrate.into_iter().map(RawMigrate::check);
+        // What was moved is verified, and then the old objects can go.
+        let steps = restore.chain(migrate).chain(verify).chain(gc);
+        let steps = steps.chain(catalog);
         let steps: Vec<Step> = steps.collect::<Result<_, _>>()?;
         if rules.is_empty() && steps.is_empty() {
             return Err("the policy has no [[rule]], and no other step".to_owned());
@@ -226,6 +234,7 @@ impl RawRule {
         }
         Ok(Rule {
             start_below_free: percent("start-below-free", self.start_below_free)?,
+            store: store(self.store)?,
             select: SelectFlags {
                 older_than: time("older-than", &self.older_than)?,
                 unused_for: optional("unused-for", self.unused_for)?,
@@ -277,6 +286,13 @@ fn bytes(name: &str, text: &str) -> Result<u64, String> {
     })
 }
 
+/// Checks the name of a store.
+fn store(name: Option<String>) -> Result<Option<String>, String> {
+    let checked =
+        name.map(|name| values::store(&name).map_err(|why| format!("store = \"{name}\": {why}")));
+    checked.transpose()
+}
+
 fn time(name: &str, text: &str) -> Result<Duration, String> {
     settings::parse_duration(text)
         .ok_or_else(|| format!("{name} = \"{text}\": expected a duration, such as 12h or 30d"))
@@ -312,6 +328,7 @@ mod tests {
             ("larger-than = '1Q'", "rule 'r': larger-than"),
             ("free-until = '120%'", "free-until"),
             ("order = 'newest'", "newest"),
+            ("store = 'Cold'", "rule 'r': store"),
         ] {
             let error = Policy::parse(&rule(more)).unwrap_err();
             assert!(error.contains(named), "{error}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The steps of a policy besides archiving: `[[restore]]`, `[[verify]]`, `[[gc]]` and `[[catalog]]`, which do what the
+//! The steps of a policy besides archiving: `[[restore]]`, `[[migrate]]`, `[[verify]]`, `[[gc]]` and `[[catalog]]`, which do what the
 //! commands of these names do. Of several nodes with the same policy, one does a step ([`turn`]).
 
 use std::fmt::Display;
@@ -13,9 +13,12 @@ use serde_json::Value;
 
 use super::turn::{self, Pause};
 use crate::catalog;
-use crate::cli::{CatalogArgs, GcArgs, RestoreArgs, StoreFlags, Tier, VerifyArgs};
+use crate::cli::{
+    CatalogArgs, GcArgs, MigrateArgs, RestoreArgs, StoreChoice, StoreFlags, Tier, VerifyArgs,
+};
 use crate::exit::{Ended, Error};
 use crate::gc;
+use crate::migrate;
 use crate::report::Screen;
 use crate::restore;
 use crate::verify;
@@ -37,7 +40,7 @@ pub(super) struct Step {
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Asks the store to restore the objects of cold files.
     Restore {
@@ -47,7 +50,18 @@ pub(super) enum Action {
     /// Checks the objects of cold files.
     Verify { deep: bool, rate: Option<u64> },
     /// Finds unreferenced objects, and deletes them.
-    Gc { grace: Duration, delete: bool },
+    Gc {
+        store: Option<String>,
+        grace: Duration,
+        delete: bool,
+    },
+    /// Moves the objects of cold files from one store to another.
+    Migrate {
+        from: String,
+        to: String,
+        archived_before: Option<Duration>,
+        rate: Option<u64>,
+    },
     /// Stores a catalog of the volume.
     Catalog { keep: u16 },
 }
@@ -68,6 +82,7 @@ impl Step {
             Action::Restore { .. } => "restore",
             Action::Verify { .. } => "verify",
             Action::Gc { .. } => "gc",
+            Action::Migrate { .. } => "migrate",
             Action::Catalog { .. } => "catalog",
         }
     }
@@ -93,9 +108,10 @@ impl Step {
             Ok(turn) => turn,
             Err(why) => return Ok(Outcome::Skipped(why)),
         };
+        let own = StoreChoice::of(None, store);
         let store = store.clone();
         let target = target.to_owned();
-        let outcome = match self.action {
+        let outcome = match self.action.clone() {
             Action::Restore { days, tier } => Outcome::told(restore::run(
                 &RestoreArgs {
                     paths: vec![target],
@@ -121,7 +137,11 @@ impl Step {
                 },
                 screen,
             )?),
-            Action::Gc { grace, delete } => Outcome::told(gc::run(
+            Action::Gc {
+                store: name,
+                grace,
+                delete,
+            } => Outcome::told(gc::run(
                 &GcArgs {
                     target,
                     grace,
@@ -130,6 +150,24 @@ impl Step {
                     ignore_snapshot: Vec::new(),
                     state_dir: None,
                     fresh: !turn.was_ours,
+                    store: StoreChoice::of(name.as_deref(), &store),
+                },
+                screen,
+            )?),
+            Action::Migrate {
+                from,
+                to,
+                archived_before,
+                rate,
+            } => Outcome::told(migrate::run(
+                &MigrateArgs {
+                    target,
+                    from,
+                    to,
+                    archived_before,
+                    dry_run: false,
+                    bytes_per_second: rate,
+                    jobs,
                     store,
                 },
                 screen,
@@ -138,7 +176,7 @@ impl Step {
                 &CatalogArgs {
                     target,
                     keep,
-                    store,
+                    store: own,
                 },
                 screen,
             )?),

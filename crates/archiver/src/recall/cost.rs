@@ -9,14 +9,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use cloudsync_logic::sizes::PART;
-use cloudsync_store::Archive;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::StoreFlags;
 use crate::crawl::{Answer, ask_details};
 use crate::exit::Error;
 use crate::parallel::lock;
-use crate::remote;
+use crate::remote::Stores;
 use crate::report::human;
 use crate::volume::Target;
 
@@ -57,19 +56,19 @@ pub(super) struct Class {
 /// Adds up what files would cost.
 pub(super) struct Costs {
     prices: Prices,
-    store: Box<dyn Archive>,
+    stores: Stores,
     classes: Mutex<BTreeMap<String, Class>>,
 }
 
 impl Costs {
-    /// Reads the prices, and opens the store of the first path's volume.
+    /// Reads the prices, and opens the own store of the first path's volume.
     pub(super) fn new(prices: &Path, path: &Path) -> Result<Self, Error> {
         let wrong = |why: String| Error::Usage(format!("{}: {why}", prices.display()));
         let text = fs::read_to_string(prices).map_err(|error| wrong(error.to_string()))?;
         let target = Target::find(path)?;
         Ok(Self {
             prices: parse(&text).map_err(wrong)?,
-            store: remote::open(&target.volume, &StoreFlags::default())?,
+            stores: Stores::open(&target.volume, &StoreFlags::default())?,
             classes: Mutex::default(),
         })
     }
@@ -77,9 +76,10 @@ impl Costs {
     /// Counts a cold file of so many bytes. Asks the store for its object's class.
     pub(super) fn add(&self, file: &Path, bytes: u64) -> Result<(), String> {
         let answer = ask_details(file).map_err(|error| error.to_string())?;
-        let key = Answer::parse(&answer).key;
+        let Answer { key, store, .. } = Answer::parse(&answer);
         let key = key.ok_or("only root can see the keys of objects")?;
-        let class = self.store.class(&key).map_err(|error| error.to_string())?;
+        let store = self.stores.of(store.as_deref())?;
+        let class = store.class(&key).map_err(|error| error.to_string())?;
         let class = class.unwrap_or_else(|| OTHERS.to_owned());
         let mut classes = lock(&self.classes);
         let sum = classes.entry(class).or_default();

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::Notes;
 
-use crate::archive::{handshake, seen};
+use crate::archive::{Stored, handshake, seen};
 use crate::volume::is_within;
 
 /// The folder for files whose path was too long for the metadata.
@@ -23,7 +23,12 @@ const NEW_FILE: &str = "glusterfs.gfid.newfile";
 
 /// Creates a cold file for an object: sparse, with its original size and attributes, and made cold by the usual
 /// handshake. `identity`: with its original gfid, too.
-pub(super) fn make(stub: &Path, key: &str, notes: &Notes, identity: bool) -> Result<(), String> {
+pub(super) fn make(
+    stub: &Path,
+    notes: &Notes,
+    stored: &Stored<'_>,
+    identity: bool,
+) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let file = if identity {
         let folder = stub.parent().unwrap_or(Path::new("/"));
@@ -44,7 +49,7 @@ pub(super) fn make(stub: &Path, key: &str, notes: &Notes, identity: bool) -> Res
     let times = FileTimes::new().set_modified(mtime).set_accessed(mtime);
     file.set_times(times).map_err(text)?;
     let data = file.metadata().map_err(text)?;
-    handshake(&file, seen(&data), key, None, &notes.holes).map_err(|problem| problem.to_string())
+    handshake(&file, seen(&data), stored).map_err(|problem| problem.to_string())
 }
 
 /// The value of [`NEW_FILE`] for an empty file that only root can access: owner and group, gfid, mode, name, mode, device

@@ -9,6 +9,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudsync_format::stores;
+
 use super::Object;
 use crate::interrupt::rest;
 
@@ -33,12 +35,14 @@ impl Pending {
     pub(super) fn add(&mut self, object: &Object) -> io::Result<()> {
         let Object {
             path,
+            store,
             key,
             bytes,
             ours,
         } = object;
         // In one piece: a full disk leaves no half of one among the others.
-        let mut record = format!("{} {bytes} {key}\0", u8::from(*ours)).into_bytes();
+        let (ours, store) = (u8::from(*ours), stores::shown(store.as_deref()));
+        let mut record = format!("{ours} {bytes} {store} {key}\0").into_bytes();
         record.extend_from_slice(path.as_os_str().as_bytes());
         record.push(0);
         self.file.write_all(&record)?;
@@ -73,11 +77,12 @@ impl Pending {
         for _ in 0..self.count {
             let (front, path) = (part()?, part()?);
             let front = String::from_utf8(front).map_err(io::Error::other)?;
-            let mut words = front.splitn(3, ' ');
+            let mut words = front.splitn(4, ' ');
             let mut word = || words.next().ok_or(io::ErrorKind::UnexpectedEof);
             let object = Object {
                 ours: word()? == "1",
                 bytes: word()?.parse().map_err(io::Error::other)?,
+                store: stores::parse(word()?).map_err(io::Error::other)?,
                 key: word()?.to_owned(),
                 path: PathBuf::from(OsString::from_vec(path)),
             };
@@ -124,8 +129,9 @@ mod tests {
 
     #[test]
     fn objects_are_read_as_they_were_added() {
-        let object = |key: &str, path: &[u8], ours| Object {
+        let object = |key: &str, path: &[u8], ours: bool| Object {
             path: PathBuf::from(OsString::from_vec(path.to_vec())),
+            store: ours.then(|| "cold".to_owned()),
             key: key.to_owned(),
             bytes: 7,
             ours,

@@ -322,6 +322,7 @@ mod tests {
             mtime: THEN,
             checksum,
             holes: Holes::default(),
+            store: None,
             key: Record::sum_of(b"key"),
         })
     }

@@ -27,6 +27,7 @@ mod round_trip;
 mod scene;
 mod sparse;
 mod store;
+mod stores;
 mod terminal;
 mod undelete;
 mod versions;

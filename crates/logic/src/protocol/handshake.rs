@@ -255,6 +255,7 @@ fn make_cold<F: BrickFile>(
             Some(_) => claim.holes.clone(),
             None => Holes::default(),
         },
+        store: claim.store.clone(),
         key: Record::sum_of(object.key.as_bytes()),
     };
     // The attributes that the bricks write in the stock handshake, so that the stock translator can recall the file

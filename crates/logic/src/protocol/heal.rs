@@ -271,6 +271,7 @@ fn keep<F: BrickFile>(
         let kept = Kept {
             seconds: now.as_secs(),
             size: status.attributes.size(),
+            store: status.store().map(str::to_owned),
             key: key.clone(),
         };
         let before = held.file.attribute(xattr::KEPT)?;

@@ -226,6 +226,7 @@ pub(crate) fn archive(client: &Client<'_>) -> Result<(), Failure> {
         seen: Some(seen),
         checksum: None,
         holes: Holes::default(),
+        store: None,
         key: Some(key.clone()),
     };
     let lease = Lease::default();

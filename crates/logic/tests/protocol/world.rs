@@ -155,6 +155,7 @@ impl World {
             mtime: self.mtime,
             checksum: None,
             holes: Holes::default(),
+            store: None,
             key: Record::sum_of(b"key"),
         };
         for (name, value) in [

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Parses the tables of a policy file that are not rules: `[[restore]]`, `[[verify]]`, `[[gc]]` and
-//! `[[catalog]]`.
+//! Parses the tables of a policy file that are not rules: `[[restore]]`, `[[migrate]]`, `[[verify]]`,
+//! `[[gc]]` and `[[catalog]]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloudsync_format::stores::OWN;
 use serde::Deserialize;
 
 use super::super::step::{Action, Step};
-use super::{bytes, time};
+use super::{bytes, store, time};
 use crate::cli::{CATALOGS, GRACE, Tier};
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,7 @@ pub(super) struct RawGc {
     name: String,
     targets: Vec<PathBuf>,
     every: Option<String>,
+    store: Option<String>,
     grace: Option<String>,
     #[serde(default)]
     delete: bool,
@@ -50,6 +52,18 @@ pub(super) struct RawCatalog {
     targets: Vec<PathBuf>,
     every: Option<String>,
     keep: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawMigrate {
+    name: String,
+    targets: Vec<PathBuf>,
+    every: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    archived_before: Option<String>,
+    bytes_per_second: Option<String>,
 }
 
 impl RawRestore {
@@ -81,10 +95,38 @@ impl RawGc {
     pub(super) fn check(self) -> Result<Step, String> {
         let grace = self.grace.as_deref();
         let grace = grace.map_or(Ok(GRACE), |text| time("grace", text));
-        let action = grace.map(|grace| Action::Gc {
-            grace,
-            delete: self.delete,
+        let delete = self.delete;
+        let action = grace.and_then(|grace| {
+            Ok(Action::Gc {
+                store: store(self.store)?,
+                grace,
+                delete,
+            })
         });
+        step(self.name, self.targets, self.every.as_deref(), action)
+    }
+}
+
+impl RawMigrate {
+    pub(super) fn check(self) -> Result<Step, String> {
+        let action = || {
+            let name = |name| Ok::<_, String>(store(name)?.unwrap_or_else(|| OWN.to_owned()));
+            let (from, to) = (name(self.from)?, name(self.to)?);
+            if from == to {
+                return Err("from, to: expected two stores".to_owned());
+            }
+            let age = self.archived_before.as_deref();
+            let rate = self.bytes_per_second.as_deref();
+            Ok(Action::Migrate {
+                from,
+                to,
+                archived_before: age.map(|text| time("archived-before", text)).transpose()?,
+                rate: rate
+                    .map(|text| bytes("bytes-per-second", text))
+                    .transpose()?,
+            })
+        };
+        let action = action();
         step(self.name, self.targets, self.every.as_deref(), action)
     }
 }
@@ -140,6 +182,7 @@ mod tests {
         let week = Duration::from_secs(7 * 24 * 3600);
         assert_eq!(policy.steps[0].every, week);
         let listing = Action::Gc {
+            store: None,
             grace: GRACE,
             delete: false,
         };
@@ -157,6 +200,11 @@ mod tests {
             (gc("every = '7'"), "step 'weekly': every"),
             (gc("").replace("weekly", "a b"), "step 'a b': name"),
             (gc("").replace("'/b'", ""), "targets"),
+            (gc("store = 'A'"), "step 'weekly': store"),
+            (
+                gc("from = 'a'\nto = 'a'").replace("gc", "migrate"),
+                "step 'weekly': from, to",
+            ),
             (
                 gc("days = 400").replace("gc", "restore"),
                 "step 'weekly': days",

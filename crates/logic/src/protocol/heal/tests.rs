@@ -58,6 +58,7 @@ fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<
             mtime: EPOCH,
             checksum: None,
             holes: Holes::default(),
+            store: None,
             key: String::new(),
         }),
         archive_uuid: None,
