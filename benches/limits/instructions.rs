@@ -21,7 +21,7 @@ pub(crate) fn measure(
     settings: &Settings,
     switch: impl Fn(bool) -> Answer<()>,
 ) -> Answer<Vec<Pair>> {
-    let program = compiled(stage)?;
+    let program = compiled(stage, "benches/limits/gfapi.c")?;
     let mut counts = [Vec::new(), Vec::new()];
     for on in [false, true] {
         switch(on)?;
@@ -35,9 +35,10 @@ pub(crate) fn measure(
     Ok(pairs.map(|(ours, limit)| Pair { ours, limit }).collect())
 }
 
-fn compiled(stage: &Stage) -> Answer<String> {
+/// Compiles a program that uses the volume without a mount. Returns its path in the lab.
+pub(crate) fn compiled(stage: &Stage, source: &str) -> Answer<String> {
     let program = stage.lab.scratch("counted");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/limits/gfapi.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-D_FILE_OFFSET_BITS=64", "-Wall", "-Werror"]);
     compiler
@@ -48,7 +49,7 @@ fn compiled(stage: &Stage) -> Answer<String> {
     if compiler.status()?.success() {
         Ok(program.display().to_string())
     } else {
-        Err("gfapi.c does not compile: it needs libglusterfs-dev and valgrind".into())
+        Err("it does not compile: it needs libglusterfs-dev and valgrind".into())
     }
 }
 
@@ -61,22 +62,24 @@ fn count(stage: &Stage, program: &str, operation: &str, count: usize) -> Answer<
         count / 4
     };
     let number = count.to_string();
-    let args = [
+    let words = [stage.volume.name(), ADDRESS, &log, operation, &number].map(str::to_owned);
+    Ok(callgrind(stage, program, &words)? / 1e3 / count as f64)
+}
+
+/// The instructions of the part of a program that it marks.
+pub(crate) fn callgrind(stage: &Stage, program: &str, words: &[String]) -> Answer<f64> {
+    let fixed = [
         "--tool=callgrind",
         "--instr-atstart=no",
         "--callgrind-out-file=/dev/null",
         program,
-        stage.volume.name(),
-        ADDRESS,
-        &log,
-        operation,
-        &number,
     ];
+    let words = words.iter().map(String::as_str);
+    let args: Vec<_> = fixed.into_iter().chain(words).collect();
     let outcome = stage.run("valgrind", &args)?;
     let output = String::from_utf8_lossy(&outcome.stderr).into_owned();
     let collected = output
         .lines()
         .find_map(|line| line.split_once("Collected : "));
-    let collected: f64 = collected.ok_or(output.clone())?.1.trim().parse()?;
-    Ok(collected / 1e3 / count as f64)
+    Ok(collected.ok_or(output.clone())?.1.trim().parse()?)
 }

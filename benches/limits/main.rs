@@ -19,6 +19,7 @@ mod encoded;
 mod far;
 mod figures;
 mod first;
+mod guard;
 mod headlines;
 mod instructions;
 mod local;
@@ -70,6 +71,9 @@ pub(crate) fn profile() -> Answer<PathBuf> {
 /// Returns false if a row has no figures.
 fn run() -> Answer<bool> {
     let settings = Settings::parse(std::env::args().skip(1))?;
+    if settings.guard {
+        return guard::run(&settings);
+    }
     let context = report::context(&settings);
     let (mut rows, mut failures): (Vec<Row>, Vec<String>) = Default::default();
     let mut stage = Stage::new(&settings)?;
