@@ -161,6 +161,8 @@ step 'tests' 3000 sum "$cargo" test --workspace --locked --no-fail-fast
 # Separately: its feature replaces the locks of the translator's logic.
 step 'orders of events' 600 sum "$cargo" test --package cloudsync-logic --features shuttle --locked --test races
 # All faults of scripts/soak.sh once; half an hour of them, and with Samba, is for a human to start.
+# Half a week, without any rules and with all of them; scripts/week.sh lives all of it, in four ways.
+step 'a department, three days' 600 sum "$cargo" test --locked --test week -- --short --days 3 --files 40
 step 'a day in production, short' 900 sum "$cargo" test --locked --test soak -- --minutes 3 --without-samba
 # Only checks that every row has a figure.
 step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick

@@ -57,7 +57,7 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
     if let Known::Cold { size } = inode.known(engine.volume.this)
         && job.is_none()
         && size <= SMALL
-        && let Some(store) = engine.volume.store()
+        && let Some(store) = engine.volume.store_of_any()
         && !reader::must_be_judged(&engine.volume, &ticket)
         && source(engine, &store, &inode, May::Recall, size, size) == Source::Bricks
     {

@@ -215,6 +215,18 @@ impl Volume {
         self.store_named(status.store())
     }
 
+    /// Returns a store that is like the store of any cold file in what it can do; `None` if they differ, or there is none.
+    #[must_use]
+    pub fn store_of_any(&self) -> Option<Arc<LoadedStore>> {
+        let abilities = |store: &LoadedStore| (store.can_fetch(), store.can_read());
+        let own = self.stores.get(None)?;
+        let stores = self.stores.all();
+        let alike = stores
+            .iter()
+            .all(|store| abilities(store) == abilities(&own));
+        alike.then_some(own)
+    }
+
     /// Whether parts of every object can be fetched, whichever store has it.
     #[must_use]
     pub fn all_can_fetch(&self) -> bool {

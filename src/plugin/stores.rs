@@ -74,7 +74,7 @@ impl Stores {
         let mut valid = true;
         for name in self.names() {
             if name != OWN && !named.contains_key(&name) {
-                log::info!(
+                log::warn!(
                     id = message::STORE_REMOVED;
                     "store '{name}' was removed: files whose objects are in it cannot be read"
                 );
@@ -197,8 +197,10 @@ impl Stores {
 
     /// Unloads all.
     pub fn clear(&self) {
-        let loaded = &mut *self.loaded.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::take(loaded);
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::take(&mut *loaded);
+        // As in `set`.
+        drop(loaded);
         drop(old);
     }
 }

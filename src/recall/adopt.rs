@@ -72,6 +72,7 @@ pub fn remember(file: &File<'_>, seen: &Status, etag: &CString) {
         let same = now.state == State::Remote
             && now.remote == seen.remote
             && now.key == seen.key
+            && now.store() == seen.store()
             && now.version == seen.version;
         if same {
             write_down(file, &now, &etag)

@@ -31,7 +31,11 @@ impl Recalls for Volume {
     fn failed(&self, job: &Job, failure: &Failure) {
         let cause = cause(failure);
         self.metrics.recall_failed(cause);
-        let file = || listed(self, job, 0, None);
+        let store = match failure {
+            Failure::NoSuchStore(name) => Some(name.as_str()),
+            _ => None,
+        };
+        let file = || listed(self, job, 0, store);
         self.history.failed(failure, Some(cause.text()), file);
     }
 

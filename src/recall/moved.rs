@@ -9,11 +9,14 @@
 
 use std::time::Duration;
 
+use cloudsync_format::checksum::Checksum;
+use cloudsync_format::holes::Holes;
 use cloudsync_format::record::Record;
 use cloudsync_format::stores;
 use cloudsync_format::xattr::{self, State};
 
 use crate::bricks::file::File;
+use crate::host::child::Status;
 use crate::host::fd::Fd;
 use crate::volume::Volume;
 use cloudsync_logic::errno::{Errno, Failure};
@@ -44,22 +47,13 @@ pub fn command(
     gfid: Gfid,
     to: Option<&str>,
 ) -> Result<(), Failure> {
-    let lease = Lease::default();
-    lease.begin(file);
-    let _lock = lock_within(file, PATIENCE)?;
-    let status = file.status()?;
-    if status.state != State::Remote || status.on_bricks != 0 {
-        return Err(refused(Errno::EALREADY, "the file is not cold"));
-    }
-    let its = |record: &Record| record.gfid == gfid.to_string();
-    let record = status.record.clone().filter(its);
-    let (record, checksum) = record
-        .and_then(|record| record.checksum.map(|checksum| (record, checksum)))
-        .ok_or_else(|| refused(Errno::EINVAL, "it has no record with a checksum"))?;
+    // Before the lock, for which recalls wait: the other store may be slow.
+    let seen = file.status()?;
+    let (record, checksum) = record_of(&seen, gfid)?;
     if record.store.as_deref() == to {
         return Ok(());
     }
-    let identity = Identity::of(&status)?;
+    let identity = Identity::of(&seen)?;
     let store = volume.store_named(to)?;
     let object = store.head(&identity.key).map_err(Failure::Store)?;
     let object = object.ok_or(Failure::Store(Errno::EPROTONOSUPPORT))?;
@@ -69,19 +63,51 @@ pub fn command(
             "the other store's object is not the file's",
         ));
     }
-    let moved = Record {
-        store: to.map(str::to_owned),
-        ..record
-    };
-    let note = stores::note(to, &identity.key.to_string_lossy());
-    let values = [
-        (xattr::VERSION, object.etag.as_str()),
-        (xattr::LAST, &note),
-        (xattr::RECORD, &moved.to_string()),
-    ];
+    let lease = Lease::default();
+    lease.begin(file);
+    let _lock = lock_within(file, PATIENCE)?;
+    let now = file.status()?;
+    if record_of(&now, gfid)?.0 != record || Identity::of(&now)?.key != identity.key {
+        return Err(refused(Errno::EALREADY, "the file was archived again"));
+    }
     let held = Held {
         file,
         lease: &lease,
     };
-    held.set(&Fd::anonymous(&file.loc)?, "record the store", &values)
+    let note = stores::note(to, &identity.key.to_string_lossy());
+    let fd = Fd::anonymous(&file.loc)?;
+    let write_down = |record: &Record| {
+        let values = [
+            (xattr::VERSION, object.etag.as_str()),
+            (xattr::LAST, &note),
+            (xattr::RECORD, &record.to_string()),
+        ];
+        held.set(&fd, "record the store", &values)
+    };
+    let mut moved = Record {
+        store: to.map(str::to_owned),
+        ..record
+    };
+    match write_down(&moved) {
+        // As in a handshake: there may be too little room, and the holes are only a hint.
+        Err(Failure::Brick { errno, .. })
+            if !moved.holes.is_empty() && (errno.is_full() || errno.get() == libc::E2BIG) =>
+        {
+            moved.holes = Holes::default();
+            write_down(&moved)
+        }
+        written => written,
+    }
+}
+
+/// The record and the checksum of a cold file without bytes on the bricks.
+fn record_of(status: &Status, gfid: Gfid) -> Result<(Record, Checksum), Failure> {
+    if status.state != State::Remote || status.on_bricks != 0 {
+        return Err(refused(Errno::EALREADY, "the file is not cold"));
+    }
+    let its = |record: &Record| record.gfid == gfid.to_string();
+    let record = status.record.clone().filter(its);
+    record
+        .and_then(|record| record.checksum.map(|checksum| (record, checksum)))
+        .ok_or_else(|| refused(Errno::EINVAL, "it has no record with a checksum"))
 }

@@ -44,6 +44,8 @@ pub(crate) struct Day {
     pub(crate) not_asked_for: usize,
     /// Archived within the residency after they had come back.
     pub(crate) soon_again: usize,
+    /// Some of them.
+    pub(crate) which: String,
     /// Differences in what people read.
     pub(crate) wrong: usize,
 }
@@ -86,7 +88,9 @@ impl Ledger {
             let back = self.back.get(*name);
             back.is_some_and(|back| number < back + RESIDENCY)
         };
-        day.soon_again = archived.filter(soon).count();
+        let soon: Vec<_> = archived.filter(soon).cloned().collect();
+        day.soon_again = soon.len();
+        day.which = soon[..soon.len().min(3)].join(" ");
         self.days.push(day);
     }
 

@@ -21,7 +21,6 @@ mod variant;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use cloudsync_lab::{Artifacts, Lab, Options};
 
@@ -79,7 +78,7 @@ fn live(lab: &Lab, variant: Variant, settings: &Settings) -> Answer<Ledger> {
     let mut ledger = Ledger::new(variant);
     let mut cold = BTreeSet::new();
     for number in 0..settings.days {
-        night.dawn(Instant::now());
+        night.dawn();
         let mut day = Day::default();
         let plan = department.plan(number);
         day.waited_for = plan.touched.intersection(&cold).count();

@@ -3,6 +3,7 @@
 //! however long each of them took.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cloudsync_lab::Lab;
@@ -21,6 +22,8 @@ pub(crate) struct Night<'a> {
     program: String,
     /// When the days began.
     dawns: Vec<Instant>,
+    /// The longest run of the archiver so far.
+    longest: Duration,
 }
 
 impl<'a> Night<'a> {
@@ -40,12 +43,15 @@ impl<'a> Night<'a> {
             variant,
             program: folder.join("cloudsync").display().to_string(),
             dawns: Vec::new(),
+            longest: Duration::from_secs(2),
         })
     }
 
-    /// A day begins.
-    pub(crate) fn dawn(&mut self, now: Instant) {
-        self.dawns.push(now);
+    /// A day begins. The archiver counts back from when it looks at a file, and the policy from before it ran: nothing may
+    /// happen in the moment that lies between.
+    pub(crate) fn dawn(&mut self) {
+        self.dawns.push(Instant::now());
+        thread::sleep(self.longest * 3);
     }
 
     /// How long ago the day began that was so many days ago; a day of this simulation is at least a moment.
@@ -83,7 +89,7 @@ impl<'a> Night<'a> {
     }
 
     /// Runs the policy. Returns why it is not well, if it is not.
-    pub(crate) fn archive(&self, stage: &Stage<'_>, day: &mut Day) -> Answer<Option<String>> {
+    pub(crate) fn archive(&mut self, stage: &Stage<'_>, day: &mut Day) -> Answer<Option<String>> {
         let ms = |days| format!("{}ms", self.since(days).as_millis());
         let residency = match self.variant.residency {
             true => ms(RESIDENCY),
@@ -97,7 +103,9 @@ impl<'a> Night<'a> {
         );
         fs::write(self.lab.outer(&policy), text)?;
         let policy = policy.display();
+        let begun = Instant::now();
         let report = self.cloudsync(stage, &format!("run --json --config {policy}"))?;
+        self.longest = self.longest.max(begun.elapsed());
         let run = &report["runs"][0];
         let number = |name: &str| run["summary"][name].as_u64().unwrap_or(0);
         day.archived = number("archived");

@@ -143,6 +143,8 @@ pub(crate) fn check(weeks: &[Ledger]) -> bool {
             week.failures.join("; "),
         );
         let soon = week.count(|day| day.soon_again);
+        let which = week.days.iter().map(|day| day.which.as_str());
+        let which: Vec<_> = which.filter(|which| !which.is_empty()).collect();
         let kept = match week.variant.residency {
             true => soon == 0,
             false => soon > 0,
@@ -150,7 +152,7 @@ pub(crate) fn check(weeks: &[Ledger]) -> bool {
         test(
             format!("{name}::what_came_back_stays_if_residency_says_so"),
             kept,
-            format!("{soon} files were archived soon"),
+            format!("{soon} files were archived soon: {}", which.join("; ")),
         );
         let (unasked, refused) = (
             week.count(|day| day.not_asked_for),

@@ -18,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cloudsync_format::object::Key;
+use cloudsync_format::stores;
 use cloudsync_store::{Archive, Listed, StoreError};
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::outage::{Outage, Trouble, ending};
 use crate::parallel::{AUTO, lock, parallel};
-use crate::remote;
+use crate::remote::{self, Stores, apart};
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::folder;
@@ -41,7 +42,7 @@ pub(crate) mod snapshots;
 
 use due::Unreferenced;
 use judge::{Judge, Verdict};
-use references::Roots;
+use references::{Here, Roots};
 use sightings::Sightings;
 
 /// Candidates held in memory, about 20 MB.
@@ -83,7 +84,7 @@ struct Collector<'a> {
     screen: &'a Screen,
     mount: &'a Mount,
     judge: Judge<'a>,
-    roots: Roots,
+    roots: Roots<'a>,
     sightings: Mutex<Sightings>,
     batch: Mutex<Vec<Candidate>>,
     outage: &'a Outage,
@@ -103,15 +104,24 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
     let target = Target::find(&args.target)?;
     let volume = &target.volume;
     let store = remote::open(volume, &args.store)?;
+    let stores = Stores::open(volume, &args.store.overrides)?;
+    let name = args.store.name();
     if args.delete {
         snapshots::check(volume, args)?;
     }
+    // Who makes files of objects has it, too, and who moves objects.
+    let _lock = Lock::take(&folder::of(volume))?;
     let folder = args.state_dir.clone();
     let folder = folder.unwrap_or_else(|| folder::of(volume));
-    let _lock = Lock::take(&folder)?;
-    let name = args.store.name();
     // Two stores may have objects of the same key.
-    let of_store = name.map_or_else(|| folder.clone(), |name| folder.join(name));
+    let of_store = name.map_or_else(|| folder.clone(), |name| folder.join("stores").join(name));
+    if args.delete && !stores.names().is_empty() {
+        apart::from_others(volume, &stores, name, &stores.all())?;
+    }
+    let here = Here {
+        store: name.map_or_else(|| stores::OWN.to_owned(), str::to_owned),
+        known: [vec![stores::OWN.to_owned()], stores.names()].concat(),
+    };
     let sightings = Sightings::open(&of_store, args.fresh)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
@@ -121,8 +131,15 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
         args,
         screen,
         mount: &mount,
-        judge: Judge::new(&mount, (name, store.as_ref()), &outage, args.grace),
-        roots: Roots::find(volume, name, &mount, &also)?,
+        judge: Judge {
+            mount: &mount,
+            store: store.as_ref(),
+            stores: &stores,
+            here: &here,
+            outage: &outage,
+            touched: judge::TOUCHED.min(args.grace),
+        },
+        roots: Roots::find(volume, &here, &mount, &also)?,
         sightings: Mutex::new(sightings),
         batch: Mutex::default(),
         outage: &outage,

@@ -19,6 +19,15 @@ impl Lock {
     /// Takes the lock of the brick, mount or folder at `root`, without waiting. Fails with [`Error::Locked`] if it is
     /// held.
     pub(crate) fn take(root: &Path) -> Result<Self, Error> {
+        Self::with(root, File::try_lock)
+    }
+
+    /// As [`take`](Self::take), but others may share it.
+    pub(crate) fn share(root: &Path) -> Result<Self, Error> {
+        Self::with(root, File::try_lock_shared)
+    }
+
+    fn with(root: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<Self, Error> {
         let flat: String = root
             .to_string_lossy()
             .chars()
@@ -42,7 +51,7 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
+        match how(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();

@@ -27,7 +27,7 @@ use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::outage::{Outage, Trouble, ending};
 use crate::parallel::parallel;
-use crate::remote::Stores;
+use crate::remote::{Stores, apart};
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::mount::Mount;
 use crate::volume::{Target, folder};
@@ -89,8 +89,11 @@ pub(crate) fn run(args: &MigrateArgs, screen: &Screen) -> Result<(Summary, Ended
     let all = Stores::open(volume, &args.store)?;
     let open = |name: &Option<String>| all.of(name.as_deref()).map_err(Error::Start);
     let (source, destination) = (open(&from)?, open(&to)?);
-    // `gc` has it, too: it must not delete a copy that no file names yet.
-    let _lock = Lock::take(&folder::of(volume))?;
+    // `gc` has it alone: it must not delete a copy that no file names yet.
+    let _lock = Lock::share(&folder::of(volume))?;
+    if !args.dry_run {
+        apart::from_others(volume, &all, to.as_deref(), std::slice::from_ref(&from))?;
+    }
     let mount = Mount::new(volume)?;
     let mover = Mover {
         target: &target,
@@ -250,20 +253,21 @@ impl Mover<'_> {
         if is_young || marks.store() != self.from {
             return Ok(Done::NotWanted);
         }
-        let checksum = marks.checksum().ok_or_else(|| {
-            "its record has no checksum, by which the copy could be proven: recall it, and archive it to the other store"
+        let gfid = gfid(self.target, &found.at).map_err(|error| error.to_string())?;
+        let checksum = marks.checksum_of(&gfid).ok_or_else(|| {
+            "it has no record of its own with a checksum, by which the copy could be proven: recall it, and archive it to the \
+             other store"
                 .to_owned()
         })?;
         if self.args.dry_run {
             return Ok(Done::Moved { was_there: false });
         }
-        let gfid = gfid(self.target, &found.at).map_err(|error| error.to_string())?;
         let was_there = self.copy(&marks.key, found.size, checksum)?;
         let file = self.mount.by_gfid(&gfid);
         let value = format!("store={}", stores::shown(self.to));
         match xattr::set(file, text(command::MOVE), value.as_bytes()) {
             Ok(()) => Ok(Done::Moved { was_there }),
-            Err(error) => refusal(&error),
+            Err(error) => self.refused(&error),
         }
     }
 
@@ -309,25 +313,26 @@ impl Mover<'_> {
             Err(error) => Err(error.into()),
         }
     }
-}
 
-/// What the translator's errno means.
-fn refusal(error: &std::io::Error) -> Result<Done, Trouble> {
-    use rustix::io::Errno;
-    let why = match Errno::from_io_error(error) {
-        Some(Errno::ALREADY | Errno::NOENT | Errno::STALE) => return Ok(Done::Changed),
-        // Archived again meanwhile: it has an object that was not copied.
-        Some(Errno::NODATA) => return Ok(Done::Changed),
-        Some(Errno::AGAIN) => "another client has the file's lock",
-        Some(Errno::REMOTE) => {
-            "the clients of this node do not have the other store: see the client's log"
+    /// What the translator's errno means. What all files would meet ends the run.
+    fn refused(&self, error: &std::io::Error) -> Result<Done, Trouble> {
+        use rustix::io::Errno;
+        let why = match Errno::from_io_error(error) {
+            // Recalled or removed meanwhile, or archived again: then it has an object that was not copied.
+            Some(Errno::ALREADY | Errno::AGAIN | Errno::NOENT | Errno::STALE | Errno::NODATA) => {
+                return Ok(Done::Changed);
+            }
+            Some(Errno::BADMSG) => "the translator finds another object in the other store",
+            Some(Errno::REMOTE) => {
+                "the clients of this node do not have the other store: see the client's log"
+            }
+            Some(Errno::OPNOTSUPP) => "this node's translator is too old to move objects",
+            _ => return Err(Trouble::Other(format!("recording the store: {error}"))),
+        };
+        let why = format!("{why} ({error})");
+        if !matches!(Errno::from_io_error(error), Some(Errno::BADMSG)) {
+            self.outage.stop(why.clone());
         }
-        Some(Errno::BADMSG) => "the translator finds another object in the other store",
-        Some(Errno::INVAL | Errno::OPNOTSUPP) => {
-            "the translator does not understand this request: install the same version of the translator and of this program \
-             on this host"
-        }
-        _ => return Err(Trouble::Other(format!("recording the store: {error}"))),
-    };
-    Err(Trouble::Other(format!("{why} ({error})")))
+        Err(Trouble::Other(why))
+    }
 }

@@ -8,9 +8,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cloudsync_format::object::{Key, Notes};
+use cloudsync_format::stores;
 use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::outage::{Outage, Trouble, ending};
 use crate::parallel::{AUTO, lock, parallel};
-use crate::remote;
+use crate::remote::Stores;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::mount::Mount;
 use crate::volume::{Volume, folder};
@@ -90,9 +91,8 @@ struct Summary {
 
 struct Recreator<'a> {
     mount: &'a Mount,
-    store: &'a dyn Archive,
-    /// The store's name; `None`: the volume's own.
-    store_name: Option<&'a str>,
+    /// Those that are looked at, with their names; the first one has the catalog.
+    stores: &'a [(Option<String>, Arc<dyn Archive>)],
     screen: &'a Screen,
     choice: &'a Choice,
     word: &'static str,
@@ -115,10 +115,18 @@ pub(crate) fn recreate(
     screen: &Screen,
     words: Words,
 ) -> Result<Ended, Error> {
-    let store_name = store.name();
-    let store = remote::open(volume, store)?;
-    // `gc` has it, too: it must not delete an object meanwhile that a file is made from.
-    let _lock = Lock::take(&folder::of(volume))?;
+    let all = Stores::open(volume, &store.overrides)?;
+    let names = match &store.store {
+        Some(_) => vec![store.name().map(str::to_owned)],
+        None => all.all(),
+    };
+    let open = |name: Option<String>| {
+        let opened = all.of(name.as_deref()).map_err(Error::Start)?;
+        Ok::<_, Error>((name, opened))
+    };
+    let stores: Vec<_> = names.into_iter().map(open).collect::<Result<_, _>>()?;
+    // `gc` has it alone: it must not delete an object meanwhile that a file is made from.
+    let _lock = Lock::share(&folder::of(volume))?;
     let mount = Mount::new(volume)?;
     let word = if choice.dry_run {
         words.would
@@ -127,8 +135,7 @@ pub(crate) fn recreate(
     };
     let recreator = Recreator {
         mount: &mount,
-        store: store.as_ref(),
-        store_name,
+        stores: &stores,
         screen,
         choice,
         word,
@@ -146,7 +153,9 @@ pub(crate) fn recreate(
     summary.stopped = recreator.outage.why();
     if choice.catalog && summary.stopped.is_none() && !interrupted() {
         let (root, dry_run) = (mount.root(), choice.dry_run);
-        summary.catalog = restore(root, store.as_ref(), &choice.from, dry_run, screen)?;
+        if let Some((_, first)) = stores.first() {
+            summary.catalog = restore(root, first.as_ref(), &choice.from, dry_run, screen)?;
+        }
     }
     if !choice.dry_run {
         // Those in which a failed file is left stay.
@@ -207,17 +216,17 @@ impl Recreator<'_> {
             dry_run: self.choice.dry_run,
             ..Summary::default()
         });
-        let keys = archives::keys(self.store, &self.choice.from)?;
+        let keys = archives::all(self.stores, &self.choice.from)?;
         let until = self.choice.until.as_deref();
         let fed = parallel(
             AUTO,
-            |give: &(dyn Fn(String) -> bool + Sync)| {
+            |give: &(dyn Fn(archives::Place) -> bool + Sync)| {
                 let count = || lock(&summary).objects += 1;
                 archives::last(keys, until, &count, &|key| !self.stops() && give(key))
             },
-            &|key: String| {
+            &|place: archives::Place| {
                 if !self.stops() {
-                    self.one(&key, &summary);
+                    self.one(&place, &summary);
                 }
             },
         );
@@ -236,8 +245,9 @@ impl Recreator<'_> {
     }
 
     /// Recreates one file, and counts and prints the outcome.
-    fn one(&self, key: &str, summary: &Mutex<Summary>) {
-        let recreated = self.recreate(key);
+    fn one(&self, place: &archives::Place, summary: &Mutex<Summary>) {
+        let key = place.key.as_str();
+        let recreated = self.recreate(key, &place.store);
         let mut summary = lock(summary);
         match recreated {
             Ok(Done::Created(notes, path)) => {
@@ -272,12 +282,18 @@ impl Recreator<'_> {
         });
     }
 
-    fn recreate(&self, key: &str) -> Result<Done, Trouble> {
+    fn recreate(&self, key: &str, store: &str) -> Result<Done, Trouble> {
         let text = |error: io::Error| Trouble::Other(error.to_string());
         if self.exists(key).map_err(text)? {
             return Ok(Done::ThereAlready);
         }
-        let (object, metadata) = match self.store.describe(key) {
+        let is_it = |(name, _): &&(Option<String>, _)| stores::shown(name.as_deref()) == store;
+        let (name, store) = self
+            .stores
+            .iter()
+            .find(is_it)
+            .ok_or("no store".to_owned())?;
+        let (object, metadata) = match store.describe(key) {
             Ok(found) => found,
             Err(StoreError::Missing(_)) => return Ok(Done::NotOurs),
             Err(error) => return Err(error.into()),
@@ -311,7 +327,7 @@ impl Recreator<'_> {
             let stub = self.staging(&notes.gfid);
             let identity = matches!(self.choice.place, Place::Identity);
             let stored = Stored {
-                store: self.store_name,
+                store: name.as_deref(),
                 key,
                 checksum: None,
                 holes: &notes.holes,

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use amazons3::S3;
 use cloudsync_directory::Directory;
 use cloudsync_encoding::Encoded;
-use cloudsync_format::{option, stores};
+use cloudsync_format::option;
+use cloudsync_format::stores::{self, Named};
 use cloudsync_objectstore::{AzureBlob, GoogleCloud};
 use cloudsync_store::{Archive, Options, Store, StoreError};
 
@@ -16,6 +17,8 @@ use crate::cli::{StoreChoice, StoreFlags};
 use crate::exit::Error;
 use crate::parallel::lock;
 use crate::volume::Volume;
+
+pub(crate) mod apart;
 
 /// Names and values of options.
 type Values = Vec<(String, String)>;
@@ -46,19 +49,29 @@ pub(crate) fn about(volume: &Volume, flags: &StoreFlags) -> String {
     names.map(of).join("\n")
 }
 
+/// The list of the volume's own store, and the further stores. A flag's list replaces that of the own store, and adds to the
+/// others.
+fn divided(volume: &Volume, flags: &StoreFlags) -> (String, BTreeMap<String, Named>) {
+    let list = volume.option(option::text(option::STORE_ID));
+    let (mut own, mut named) = stores::divide(list.unwrap_or_default());
+    if let Some(list) = &flags.store_id {
+        let (replacing, more) = stores::divide(list);
+        own = replacing;
+        named.extend(more);
+    }
+    (own, named)
+}
+
 /// The names of the volume's further stores.
 pub(crate) fn names(volume: &Volume, flags: &StoreFlags) -> Vec<String> {
-    let options = options(volume, flags);
-    let list = find(&options, option::text(option::STORE_ID)).unwrap_or_default();
-    stores::divide(list).1.into_keys().collect()
+    divided(volume, flags).1.into_keys().collect()
 }
 
 /// The options of one store.
 fn of_store(volume: &Volume, flags: &StoreFlags, name: Option<&str>) -> Result<Values, Error> {
-    let mut options = options(volume, flags);
-    let list = find(&options, option::text(option::STORE_ID)).unwrap_or_default();
-    let (own, named) = stores::divide(list);
+    let (own, named) = divided(volume, flags);
     let Some(name) = name else {
+        let mut options = options(volume, flags);
         options.push((option::text(option::STORE_ID).to_owned(), own));
         return Ok(options);
     };
@@ -83,17 +96,7 @@ fn of_store(volume: &Volume, flags: &StoreFlags, name: Option<&str>) -> Result<V
 
 /// Opens one of the volume's stores. The error names the volume.
 pub(crate) fn open(volume: &Volume, choice: &StoreChoice) -> Result<Box<dyn Archive>, Error> {
-    let flags = &choice.overrides;
-    if let Some(name) = choice.name()
-        && flags.are_of_own()
-    {
-        return Err(Error::Usage(format!(
-            "--store {name}: --hostname, --bucket and so on are of the volume's own store; those of '{name}' are in \
-             features.{}",
-            option::text(option::STORE_ID)
-        )));
-    }
-    open_named(volume, flags, choice.name())
+    open_named(volume, &choice.overrides, choice.name())
 }
 
 fn open_named(
@@ -136,7 +139,7 @@ fn encoded<S: Archive>(options: &Options) -> Result<Box<dyn Archive>, StoreError
 }
 
 /// A store, or why it cannot be opened.
-type Opened = Result<Arc<dyn Archive>, String>;
+pub(crate) type Opened = Result<Arc<dyn Archive>, String>;
 
 /// The stores of a volume, for commands about cold files, each of which is in one of them. Each is opened when it is first
 /// needed.
@@ -147,15 +150,37 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Opens the volume's own store. The error names the volume.
+    /// Opens the volume's own store, if there is one, or no other. The error names the volume.
     pub(crate) fn open(volume: &Volume, flags: &StoreFlags) -> Result<Self, Error> {
-        let own = open_named(volume, flags, None)?;
-        let own = (stores::OWN.to_owned(), Ok(Arc::from(own)));
-        Ok(Self {
+        let stores = Self {
             volume: volume.clone(),
             flags: flags.clone(),
-            open: Mutex::new(BTreeMap::from([own])),
-        })
+            open: Mutex::default(),
+        };
+        if stores.has_own() || stores.names().is_empty() {
+            let own = open_named(volume, flags, None)?;
+            let own = (stores::OWN.to_owned(), Ok(Arc::from(own)));
+            lock(&stores.open).extend([own]);
+        }
+        Ok(stores)
+    }
+
+    fn has_own(&self) -> bool {
+        let options = options(&self.volume, &self.flags);
+        find(&options, option::text(option::STORETYPE)).is_some()
+    }
+
+    /// The names of the further stores.
+    pub(crate) fn names(&self) -> Vec<String> {
+        names(&self.volume, &self.flags)
+    }
+
+    /// The names of all stores, as [`of`](Self::of) takes them.
+    pub(crate) fn all(&self) -> Vec<Option<String>> {
+        let own = self.has_own().then_some(None);
+        own.into_iter()
+            .chain(self.names().into_iter().map(Some))
+            .collect()
     }
 
     /// The store of this name; `None` is the name of the volume's own. The error is text for the user.

@@ -78,17 +78,32 @@ pub struct Named(Vec<(String, String)>);
 pub fn divide(list: &str) -> (String, BTreeMap<String, Named>) {
     let mut own = Vec::new();
     let mut named: BTreeMap<String, Named> = BTreeMap::new();
+    let mut last: Option<String> = None;
     for item in list.split(',').map(str::trim) {
+        // The rest of a value, which may be a secret that nobody should have put here: no error may show it.
+        if let Some(named) = last.as_ref().and_then(|name| named.get_mut(name))
+            && !item.is_empty()
+            && !item.contains('=')
+            && let Some((_, value)) = named.0.last_mut()
+        {
+            *value += ",";
+            *value += item;
+            continue;
+        }
         let setting = item.split_once('=').and_then(|(key, value)| {
             let (name, key) = key.trim().split_once('.')?;
             is_name(name).then_some((name, key, value.trim()))
         });
         match setting {
             Some((name, key, value)) => {
+                last = Some(name.to_owned());
                 let Named(settings) = named.entry(name.to_owned()).or_default();
                 settings.push((key.to_owned(), value.to_owned()));
             }
-            None => own.push(item),
+            None => {
+                last = None;
+                own.push(item);
+            }
         }
     }
     (own.join(","), named)
@@ -165,6 +180,10 @@ mod tests {
             ),
             (
                 "a.storetype=x,a.seckey=abc",
+                "'a.seckey': expected file:/PATH or env:NAME, because every user can read the option",
+            ),
+            (
+                "a.storetype=x,a.seckey=ab,abc",
                 "'a.seckey': expected file:/PATH or env:NAME, because every user can read the option",
             ),
         ] {

@@ -11,7 +11,8 @@ use super::values::{secret, store};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Store (default: the volume's options)")]
 pub(crate) struct StoreChoice {
-    /// Which of the volume's stores, by its name in features.cloudsync-store-id [default: the volume's own]
+    /// Which of the volume's stores, by its name in features.cloudsync-store-id; the flags below are about its own
+    /// [default: the volume's own; of undelete and rebuild: all]
     #[arg(long, value_name = "NAME", value_parser = store)]
     pub(crate) store: Option<String>,
     /// Overrides of the volume's own store.
@@ -78,11 +79,5 @@ impl StoreFlags {
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((option::text(name).to_owned(), value.clone()?)))
-    }
-
-    /// Whether any is about the volume's own store alone.
-    pub(crate) fn are_of_own(&self) -> bool {
-        self.options()
-            .any(|(name, _)| name != option::text(option::STORE_ID))
     }
 }

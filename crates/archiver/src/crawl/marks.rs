@@ -39,9 +39,10 @@ impl Marks {
         self.its_record()?.store.as_deref()
     }
 
-    /// The checksum of the archived file, if it is known.
-    pub(crate) fn checksum(&self) -> Option<Checksum> {
-        self.its_record()?.checksum
+    /// The checksum of the archived file, if it is known and the marks are this file's.
+    pub(crate) fn checksum_of(&self, gfid: &str) -> Option<Checksum> {
+        let record = self.its_record()?;
+        record.checksum.filter(|_| record.gfid == gfid)
     }
 }
 

@@ -12,15 +12,16 @@ use cloudsync_format::record::Record;
 use cloudsync_format::{stores, xattr as names};
 use cloudsync_store::{Archive, StoreError};
 
-use super::references::named;
+use super::references::{Here, named};
 use crate::archive::seen;
 use crate::crawl::times::is_older;
 use crate::crawl::{is_gone, marks, text as name};
 use crate::outage::{Outage, Trouble};
+use crate::remote::Stores;
 use crate::volume::mount::Mount;
 
 /// A file that changed more recently than this may still be in use: its objects are kept.
-const TOUCHED: Duration = Duration::from_secs(86_400);
+pub(super) const TOUCHED: Duration = Duration::from_secs(86_400);
 
 /// Whether an object's own file needs it, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,30 +46,17 @@ impl Verdict {
 }
 
 pub(super) struct Judge<'a> {
-    mount: &'a Mount,
-    store: &'a dyn Archive,
-    /// The store's name; `None`: the volume's own.
-    store_name: Option<&'a str>,
-    outage: &'a Outage,
-    touched: Duration,
+    pub(super) mount: &'a Mount,
+    pub(super) store: &'a dyn Archive,
+    /// All stores of the volume.
+    pub(super) stores: &'a Stores,
+    pub(super) here: &'a Here,
+    pub(super) outage: &'a Outage,
+    /// See [`TOUCHED`].
+    pub(super) touched: Duration,
 }
 
-impl<'a> Judge<'a> {
-    pub(super) fn new(
-        mount: &'a Mount,
-        (store_name, store): (Option<&'a str>, &'a dyn Archive),
-        outage: &'a Outage,
-        grace: Duration,
-    ) -> Self {
-        Self {
-            mount,
-            store,
-            store_name,
-            outage,
-            touched: TOUCHED.min(grace),
-        }
-    }
-
+impl Judge<'_> {
     /// Examines the file that the object was made from. Proves nothing unless all bricks were there
     /// ([`Mount::with_all_bricks`]). The error is text for the user.
     pub(super) fn of(&self, key: &str, gfid: &str) -> Result<Verdict, Trouble> {
@@ -78,7 +66,7 @@ impl<'a> Judge<'a> {
         let record = xattr::get(&file, name(names::RECORD)).ok().flatten();
         let record = record.and_then(|record| Record::parse(&String::from_utf8(record).ok()?));
         if record.is_some_and(|record| {
-            record.is_of(key.as_bytes()) && record.store.as_deref() == self.store_name
+            record.is_of(key.as_bytes()) && !self.here.is_elsewhere(record.store.as_deref())
         }) {
             return Ok(Verdict::Keep);
         }
@@ -87,24 +75,28 @@ impl<'a> Judge<'a> {
             Err(error) if is_gone(&error) => return Ok(Verdict::NoFile),
             Err(error) => return Err(text(error)),
         };
-        let mut named = named(&file, self.store_name).map_err(text)?.into_iter();
+        let mut named = named(&file, self.here).map_err(text)?.into_iter();
         if named.any(|named| named == key) {
             return Ok(Verdict::Keep);
         }
         if let Some(marks) = marks(&file).map_err(text)? {
-            let verdict = match marks.key == key {
-                true => Verdict::OtherStore,
-                false => Verdict::OtherObject,
+            if marks.key != key {
+                return Ok(self.unless_touched(&data, Verdict::OtherObject));
+            }
+            return match self.has(marks.store(), key)? {
+                true => Ok(self.unless_touched(&data, Verdict::OtherStore)),
+                false => Ok(Verdict::Keep),
             };
-            return Ok(self.unless_touched(&data, verdict));
         }
-        // Recalled since, but to be archived again it would not be looked for here.
+        // Recalled since; to be archived again it is looked for where its note says.
         let note = xattr::get(&file, name(names::LAST)).map_err(text)?;
         let note = note.and_then(|note| String::from_utf8(note).ok());
-        if note.is_some_and(|note| {
-            let (store, last) = stores::of_note(&note);
-            last == key && store != self.store_name
-        }) {
+        let note = note.as_deref().map(stores::of_note);
+        if let Some((store, last)) = note
+            && last == key
+            && self.here.is_elsewhere(store)
+            && self.has(store, key)?
+        {
             return Ok(self.unless_touched(&data, Verdict::OtherStore));
         }
         let now = seen(&data);
@@ -118,6 +110,15 @@ impl<'a> Judge<'a> {
             return Ok(Verdict::Keep);
         }
         Ok(self.unless_touched(&data, Verdict::Modified))
+    }
+
+    /// Whether another store has the object, whatever a file says.
+    fn has(&self, store: Option<&str>, key: &str) -> Result<bool, Trouble> {
+        match self.stores.of(store)?.head(key) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Missing(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn unless_touched(&self, data: &Metadata, verdict: Verdict) -> Verdict {

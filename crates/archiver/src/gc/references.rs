@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cloudsync_format::record::Record;
-use cloudsync_format::xattr as names;
+use cloudsync_format::{stores, xattr as names};
 
 use crate::crawl::{Extent, Walked, is_gone, kept, show, text, walk_extent};
 use crate::exit::Error;
@@ -20,10 +20,26 @@ use crate::volume::mount::Mount;
 /// Crawls of a mount in which folders are being moved, before giving up.
 const ATTEMPTS: usize = 5;
 
+/// The store whose objects these are.
+pub(super) struct Here {
+    /// Its name, as [`stores::shown`].
+    pub(super) store: String,
+    /// The names of all the volume's stores.
+    pub(super) known: Vec<String>,
+}
+
+impl Here {
+    /// Whether marks with this store name an object in another one. A store that the volume does not have now, perhaps
+    /// because it was renamed, may be this one.
+    pub(super) fn is_elsewhere(&self, store: Option<&str>) -> bool {
+        let store = stores::shown(store);
+        store != self.store && self.known.iter().any(|known| known == store)
+    }
+}
+
 /// The trees whose files may name an object.
-pub(super) struct Roots {
-    /// The name of the store that the objects are in; `None`: the volume's own.
-    store: Option<String>,
+pub(super) struct Roots<'a> {
+    here: &'a Here,
     /// All bricks of the volume, if they are all on this host.
     bricks: Option<Vec<PathBuf>>,
     volume: Volume,
@@ -31,12 +47,12 @@ pub(super) struct Roots {
     also: Vec<PathBuf>,
 }
 
-impl Roots {
+impl<'a> Roots<'a> {
     /// The trees of the volume and `also`. Each of `also` must be readable; [`remove_named`](Self::remove_named) also
     /// requires it to have a file.
     pub(super) fn find(
         volume: &Volume,
-        store: Option<&str>,
+        here: &'a Here,
         mount: &Mount,
         also: &[PathBuf],
     ) -> Result<Self, Error> {
@@ -45,7 +61,7 @@ impl Roots {
             list.map_err(|error| Error::start(format!("--also {}", path.display()), error))?;
         }
         Ok(Self {
-            store: store.map(str::to_owned),
+            here,
             bricks: volume.bricks_here(),
             volume: volume.clone(),
             mount: mount.root().to_owned(),
@@ -111,7 +127,7 @@ impl Roots {
         };
         let file = |path: &Path| {
             files.fetch_add(1, Ordering::Relaxed);
-            match named(path, self.store.as_deref()) {
+            match named(path, self.here) {
                 Ok(named) if named.is_empty() => {}
                 Ok(named) => {
                     let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,9 +167,8 @@ struct Crawled {
     vanished: bool,
 }
 
-/// The keys of all objects in a store that a file's marks name, including kept ones. `store`: its name; `None`: the
-/// volume's own.
-pub(super) fn named(at: &Path, store: Option<&str>) -> io::Result<Vec<String>> {
+/// The keys of all objects of a store that a file's marks may name, including kept ones.
+pub(super) fn named(at: &Path, here: &Here) -> io::Result<Vec<String>> {
     let get = |name| {
         let value = xattr::get(at, text(name))?;
         Ok::<_, io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
@@ -166,12 +181,12 @@ pub(super) fn named(at: &Path, store: Option<&str>) -> io::Result<Vec<String>> {
     // What no record tells of may be in any store.
     if !keys.is_empty()
         && let Some(record) = get(names::RECORD)?.and_then(|text| Record::parse(&text))
-        && record.store.as_deref() != store
+        && here.is_elsewhere(record.store.as_deref())
     {
         keys.retain(|key| !record.is_of(key.as_bytes()));
     }
     let kept = kept(at)?.into_iter();
-    let here = kept.filter(|kept| kept.store.as_deref() == store);
-    keys.extend(here.map(|kept| kept.key));
+    let ours = kept.filter(|kept| !here.is_elsewhere(kept.store.as_deref()));
+    keys.extend(ours.map(|kept| kept.key));
     Ok(keys)
 }

@@ -304,23 +304,148 @@ fn the_translator_changes_no_record_without_proof() {
     assert!(scene.recall("old/b") == content(1));
 }
 
+/// One place under two names: whatever the records say, nothing may be taken for a copy of itself.
 #[test]
-fn a_volume_is_rebuilt_from_each_of_its_stores() {
+fn two_names_of_one_place_lose_nothing() {
+    let (mut scene, bucket) = several("alias", Layout::Single);
+    for (seed, name) in FILES.iter().enumerate() {
+        scene.write(name, &content(seed));
+    }
+    scene.remount();
+    // Mounts come and go, and the brick stays where it is.
+    let all = scene.brick(0);
+    scene.done(&[&ARCHIVE[..], &[&all]].concat());
+    let one_place = |outcome: Outcome| {
+        assert_eq!(outcome.code(), Some(3), "{outcome}");
+        assert!(outcome.to_string().contains("are one place"), "{outcome}");
+    };
+    // The same bucket, with other settings.
+    let alias = cold(&scene.bucket) + ",cold.read-timeout=9s";
+    scene.volume.set(STORE_ID, &alias).unwrap();
+    one_place(migrate(&scene, &["--from=default", "--to=cold"], &all));
+    // Marks that say that it was moved, as another program might write them.
+    scene.remount();
+    let path = scene.path("hot/a");
+    scene
+        .within("move", move || xattr::set(path, MOVE, b"store=cold"))
+        .unwrap();
+    for store in ["default", "cold"] {
+        let args = ["gc", "--grace=0s", "--delete", "--store", store, &all];
+        one_place(scene.cloudsync(&args));
+    }
+    // By an override.
+    let bucket_flag = format!("--bucket={}", scene.bucket.name());
+    scene.volume.set(STORE_ID, &cold(&bucket)).unwrap();
+    let move_all = ["--from=default", "--to=cold"];
+    let mut settings = [("features.s3plugin-bucketid", bucket.name())];
+    scene.volume.set_all(&settings).unwrap();
+    one_place(scene.cloudsync(&["gc", "--grace=0s", "--delete", &all]));
+    one_place(migrate(&scene, &move_all, &all));
+    settings[0].1 = scene.bucket.name();
+    scene.volume.set_all(&settings).unwrap();
+    // Two places at last. The one file whose record was wrong is in the other store.
+    scene.remount();
+    let back = ["--from=cold", "--to=default"];
+    assert_eq!(number(&migrate(&scene, &back, &all).text(), "moved"), 1);
+    let args = ["gc", "--grace=0s", "--delete", "--json", &bucket_flag, &all];
+    assert_eq!(number(&scene.done(&args), "deleted"), 0);
+    scene.remount();
+    assert_readable(&scene, &FILES);
+}
+
+/// A store that was renamed, or forgotten, may be any.
+#[test]
+fn gc_keeps_what_is_in_a_store_that_it_does_not_know() {
+    let (mut scene, bucket) = several("renamed", Layout::Single);
+    for (seed, name) in FILES.iter().enumerate() {
+        scene.write(name, &content(seed));
+    }
+    scene.remount();
+    archive_to(&scene, "cold", &scene.inside(""));
+    let frozen = cold(&bucket).replace("cold.", "frozen.");
+    scene.volume.set(STORE_ID, &frozen).unwrap();
+    assert_eq!(deleted(&scene, "frozen"), 0);
+    // As the volume's own store.
+    scene.volume.reset(STORE_ID).unwrap();
+    scene
+        .volume
+        .set("features.s3plugin-bucketid", bucket.name())
+        .unwrap();
+    assert_eq!(deleted(&scene, "default"), 0);
+    assert_eq!(objects(&bucket), FILES.len());
+}
+
+/// What the other store should have, and does not, is not deleted here.
+#[test]
+fn gc_keeps_a_copy_whose_successor_is_missing() {
+    let (mut scene, bucket) = several("successor", Layout::Single);
+    scene.write("hot/a", &content(0));
+    scene.remount();
+    let all = scene.inside("");
+    scene.done(&[&ARCHIVE[..], &[&all]].concat());
+    let outcome = migrate(&scene, &["--from=default", "--to=cold"], &all);
+    assert_eq!(number(&outcome.text(), "moved"), 1, "{outcome}");
+    let key = bucket.list("").unwrap().remove(0);
+    bucket.delete(&key).unwrap();
+    assert_eq!(deleted(&scene, "default"), 0);
+    // And by that the file is mended.
+    let outcome = migrate(&scene, &["--from=cold", "--to=default"], &all);
+    assert_eq!(number(&outcome.text(), "there_already"), 1, "{outcome}");
+    scene.remount();
+    assert!(scene.recall("hot/a") == content(0));
+}
+
+#[test]
+fn the_last_archive_comes_back_whichever_store_has_it() {
     let (mut scene, _bucket) = several("again", Layout::Single);
     for (seed, name) in FILES.iter().enumerate() {
         scene.write(name, &content(seed));
     }
     scene.remount();
-    for (store, folder) in [("default", "hot"), ("cold", "old"), ("law", "law")] {
+    for (store, folder) in [("default", "hot"), ("default", "old"), ("law", "law")] {
         assert_eq!(archive_to(&scene, store, &scene.inside(folder)), 1);
     }
-    let path = scene.path("old/b");
-    scene
-        .within("remove", move || fs::remove_file(path))
-        .unwrap();
-    scene.done(&["undelete", "--store=cold", &scene.inside("old/b")]);
-    assert!(scene.is_cold("old/b"));
-    assert_readable(&scene, &FILES);
+    // A newer one of the second file is in another store.
+    let newer = pattern(9, 5000);
+    scene.write("old/b", &newer);
+    scene.remount();
+    assert_eq!(archive_to(&scene, "cold", &scene.inside("old")), 1);
+    let remove = |scene: &Scene| {
+        let path = scene.path("");
+        scene.within("remove", move || {
+            for folder in ["hot", "old", "law"] {
+                fs::remove_dir_all(path.join(folder)).unwrap();
+            }
+        });
+    };
+    remove(&scene);
+    let all = scene.inside("");
+    let output = scene.done(&["undelete", "--json", &all]);
+    assert_eq!(number(&output, "created"), 3, "{output}");
+    assert!(FILES.iter().all(|name| scene.is_cold(name)));
+    scene.remount();
+    assert!(scene.recall("old/b") == newer);
+    // A volume that is lost, with its folders and attributes.
+    let path = scene.path("hot/a");
+    scene.within("attribute", move || {
+        xattr::set(&path, "user.colour", b"red").unwrap();
+    });
+    scene.done(&["catalog", &scene.brick(0)]);
+    let id = xattr::get(&scene.volume.bricks()[0], "trusted.glusterfs.volume-id").unwrap();
+    let id = cloudsync_format::object::uuid(id.unwrap().try_into().unwrap());
+    scene.remount();
+    scene.done(&[&ARCHIVE[..], &["--store=cold", &scene.inside("old")]].concat());
+    remove(&scene);
+    let all = scene.inside("");
+    let output = scene.done(&["rebuild", "--json", "--from", &id, &all]);
+    assert_eq!(number(&output, "created"), 3, "{output}");
+    let path = scene.path("hot/a");
+    let colour = scene.within("attribute", move || xattr::get(path, "user.colour"));
+    assert_eq!(colour.unwrap().as_deref(), Some(&b"red"[..]));
+    scene.remount();
+    assert!(scene.recall("old/b") == newer);
+    assert!(scene.recall("hot/a") == content(0));
+    assert!(scene.recall("law/c") == content(2));
 }
 
 #[test]
