@@ -38,8 +38,8 @@ const WAYS: [Way; 5] = [
     },
     Way {
         what: "lookup",
-        name: "lookup and stat",
-        count: 500,
+        name: "first lookup of a local file",
+        count: 200,
     },
     Way {
         what: "remote",
@@ -119,7 +119,11 @@ fn measure(stage: &Stage, mount: &Mount, program: &str, way: Way) -> Answer<Cost
     profile(&["info", "clear"])?;
     let words = arguments(profiled?);
     stage.run(program, &words.each_ref().map(String::as_str))?;
-    let kinds = kinds(&profile(&["info", "cumulative"])?);
+    let text = profile(&["info", "cumulative"])?;
+    let kinds = kinds(&text);
+    if kinds.is_empty() {
+        return Err(format!("no operations in the brick's profile: {text}").into());
+    }
     profile(&["stop"])?;
     let count = way.count as f64;
     // The client's own, when it connects, and those of the one to begin with, are not one for each.
@@ -135,7 +139,7 @@ fn measure(stage: &Stage, mount: &Mount, program: &str, way: Way) -> Answer<Cost
     Ok(Cost {
         name: way.name.to_owned(),
         instructions: instructions / 1e3 / count,
-        operations: kinds.iter().map(|(_, calls)| calls).sum(),
+        operations: kinds.iter().map(|(_, calls)| calls).sum::<f64>() + 0.0,
         kinds: texts.collect::<Vec<_>>().join(", "),
     })
 }
@@ -163,9 +167,9 @@ fn list(stage: &Stage, mount: &Mount, way: Way, number: usize) -> Answer<String>
             }
         }
         "lookup" => {
-            File::create(place.join("file"))?;
-            for _ in 0..=way.count {
-                writeln!(lines, "/{folder}/file")?;
+            for file in 0..=way.count {
+                File::create(place.join(file.to_string()))?;
+                writeln!(lines, "/{folder}/{file}")?;
             }
         }
         "recall" => {
@@ -199,7 +203,7 @@ fn kinds(profile: &str) -> BTreeMap<String, f64> {
         let words: Vec<_> = line.split_whitespace().collect();
         // %-latency, average, minimum and maximum with their units, calls, kind.
         match words.as_slice() {
-            [_, _, "us", _, "us", _, "us", calls, kind] => {
+            [_, _, one, _, two, _, three, calls, kind] if one == two && two == three => {
                 Some(((*kind).to_owned(), calls.parse().ok()?))
             }
             _ => None,
