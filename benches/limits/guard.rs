@@ -76,7 +76,7 @@ pub(crate) fn run(settings: &Settings) -> Answer<bool> {
     let mount = stage.mount()?;
     let mut costs = Vec::new();
     for way in WAYS {
-        let cost = measure(&stage, &mount, &program, way)?;
+        let cost = measure(&stage, &mount, &program, way, settings.profile.as_deref())?;
         println!("{}", row(&cost));
         costs.push(cost);
     }
@@ -93,7 +93,13 @@ fn saved() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/figures/guard.md")
 }
 
-fn measure(stage: &Stage, mount: &Mount, program: &str, way: Way) -> Answer<Cost> {
+fn measure(
+    stage: &Stage,
+    mount: &Mount,
+    program: &str,
+    way: Way,
+    folder: Option<&Path>,
+) -> Answer<Cost> {
     let remote = if way.what == "remote" { "on" } else { "off" };
     stage.volume.set("features.cloudsync-remote-read", remote)?;
     // What the first of two runs has done cannot be done again.
@@ -110,7 +116,13 @@ fn measure(stage: &Stage, mount: &Mount, program: &str, way: Way) -> Answer<Cost
             list,
         ]
     };
-    let instructions = callgrind(stage, program, &arguments(counted?))?;
+    let kept = stage.lab.scratch("callgrind.out");
+    let instructions = callgrind(stage, program, &arguments(counted?), Some(&kept))?;
+    if let Some(folder) = folder {
+        fs::create_dir_all(folder)?;
+        let to = folder.join(format!("{}.callgrind", way.what));
+        fs::copy(stage.lab.outer(&kept), to)?;
+    }
     let profile = |what: &[&str]| {
         let words = [&["volume", "profile", stage.volume.name()], what].concat();
         stage.lab.gluster(words)

@@ -63,17 +63,19 @@ fn count(stage: &Stage, program: &str, operation: &str, count: usize) -> Answer<
     };
     let number = count.to_string();
     let words = [stage.volume.name(), ADDRESS, &log, operation, &number].map(str::to_owned);
-    Ok(callgrind(stage, program, &words)? / 1e3 / count as f64)
+    Ok(callgrind(stage, program, &words, None)? / 1e3 / count as f64)
 }
 
-/// The instructions of the part of a program that it marks.
-pub(crate) fn callgrind(stage: &Stage, program: &str, words: &[String]) -> Answer<f64> {
-    let fixed = [
-        "--tool=callgrind",
-        "--instr-atstart=no",
-        "--callgrind-out-file=/dev/null",
-        program,
-    ];
+/// The instructions of the part of a program that it marks. What callgrind writes of them goes to `kept`, in the lab.
+pub(crate) fn callgrind(
+    stage: &Stage,
+    program: &str,
+    words: &[String],
+    kept: Option<&Path>,
+) -> Answer<f64> {
+    let kept = kept.unwrap_or(Path::new("/dev/null")).display();
+    let out = format!("--callgrind-out-file={kept}");
+    let fixed = ["--tool=callgrind", "--instr-atstart=no", &out, program];
     let words = words.iter().map(String::as_str);
     let args: Vec<_> = fixed.into_iter().chain(words).collect();
     let outcome = stage.run("valgrind", &args)?;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! What to measure, and how much of it: the command line.
 
+use std::path::PathBuf;
+
 use crate::Answer;
 
 pub(crate) const KIB: u64 = 1 << 10;
@@ -9,7 +11,7 @@ pub(crate) const GIB: u64 = 1 << 30;
 
 const USAGE: &str = "\
 usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 1M,64M,1G] [--stretch 1,5] [--disk] [--save]
-       cargo bench --bench limits -- --guard [--save]
+       cargo bench --bench limits -- --guard [--save] [--profile DIR]
   --quick   small sizes and one run: shows that the program works, its figures mean nothing
   --rows    only these rows of docs/BENCHMARKS.md, 1 to 9
   --runs    how often each row is measured
@@ -17,7 +19,8 @@ usage: cargo bench --bench limits -- [--quick] [--rows 1,2] [--runs N] [--sizes 
   --stretch how many times slower time passes on the way to row 8's far store
   --disk    the brick is in the temporary directory instead of in memory
   --save    writes docs/figures/benchmarks.*, which the documents show; needs all rows at full size
-  --guard   only compares instructions and operations on the brick with docs/figures/guard.md; with --save, writes that";
+  --guard   only compares instructions and operations on the brick with docs/figures/guard.md; with --save, writes that
+  --profile where callgrind's files of each path go, for callgrind_annotate";
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) save: bool,
     /// Only instructions and operations on the brick, compared with those written down.
     pub(crate) guard: bool,
+    /// Where the profiles of these go.
+    pub(crate) profile: Option<PathBuf>,
     /// Row 1: sizes of the recalled files.
     pub(crate) recalled: Vec<u64>,
     /// Row 2: sizes of the files whose ends are read.
@@ -69,6 +74,7 @@ impl Settings {
             disk: false,
             save: false,
             guard: false,
+            profile: None,
             recalled: vec![GIB, 64 * MIB],
             sizes: vec![MIB, 64 * MIB, GIB],
             small_files: 5000,
@@ -125,6 +131,7 @@ impl Settings {
                 "--disk" => settings.disk = true,
                 "--save" => settings.save = true,
                 "--guard" => settings.guard = true,
+                "--profile" => settings.profile = Some(value()?.into()),
                 "--runs" => settings.runs = value()?.parse()?,
                 "--rows" => settings.rows = list(value()?, |row| Ok(row.parse()?))?,
                 "--stretch" => settings.stretches = list(value()?, |times| Ok(times.parse()?))?,

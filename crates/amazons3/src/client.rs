@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials;
@@ -12,17 +13,19 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient,
-    StalledStreamProtectionConfig,
+    AsyncSleep, BehaviorVersion, Config, IdentityCache, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, RuntimeComponents, SharedAsyncSleep, SharedCredentialsProvider,
+    SharedHttpClient, Sleep, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 use cloudsync_store::{Secret, StoreError};
 
 use crate::credentials::Rotating;
+use crate::direct::{Direct, GET_OBJECT, Lessons, Watching};
 use crate::headers::Headers;
 use crate::settings::{Account, Settings};
 
@@ -30,9 +33,19 @@ use crate::settings::{Account, Settings};
 /// slow line. The SDK reads it to its end and watches only its beginning, also that of an error that answers a GET.
 const REST: u32 = 12;
 
-/// Creates a client, and the credentials that it uses. Does not connect or obtain credentials yet.
-pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), StoreError> {
-    let http = http_client(settings, proxy(settings)?)?;
+/// What makes requests.
+pub(crate) struct Made {
+    pub(crate) client: Client,
+    /// The credentials that both use.
+    pub(crate) credentials: Arc<Rotating>,
+    /// For the GETs that are not the client's.
+    pub(crate) direct: Direct,
+}
+
+/// Creates clients. Does not connect or obtain credentials yet.
+pub(crate) fn client(settings: &Settings) -> Result<Made, StoreError> {
+    let connectors = connectors(settings, proxy(settings)?)?;
+    let http = http_client(&connectors);
     let region = Region::new(settings.region.clone());
     let provider = |http| {
         ProviderConfig::default()
@@ -42,9 +55,13 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
     let credentials = Arc::new(Rotating::new(
         settings.account.clone(),
         provider(http.clone()),
-        provider(http_client(settings, ProxyConfig::disabled())?),
+        provider(http_client(&self::connectors(
+            settings,
+            ProxyConfig::disabled(),
+        )?)),
     ));
     let shared: Arc<dyn ProvideCredentials> = Arc::<Rotating>::clone(&credentials);
+    let lessons = Arc::<Lessons>::default();
     let rest = settings.stall_timeout.saturating_mul(REST);
     let answered = settings
         .connect_timeout
@@ -66,6 +83,7 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
         .force_path_style(settings.path_style)
         .http_client(http)
         .interceptor(Headers::new(settings))
+        .interceptor(Watching(Arc::clone(&lessons)))
         .timeout_config(timeouts)
         // We retry ourselves (`Tries`), and `fetch` detects stalls: a slow volume must not count as a slow store.
         .retry_config(RetryConfig::disabled())
@@ -76,7 +94,36 @@ pub(crate) fn client(settings: &Settings) -> Result<(Client, Arc<Rotating>), Sto
     if let Some(endpoint) = &settings.endpoint {
         config = config.endpoint_url(endpoint);
     }
-    Ok((Client::from_conf(config.build()), credentials))
+    let waiting = HttpConnectorSettings::builder()
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.read_timeout)
+        .build();
+    let headers = Headers::new(settings);
+    let direct = Direct::new(
+        SharedHttpConnector::new(connectors(
+            Some(&waiting),
+            Some(SharedAsyncSleep::new(Clock)),
+        )),
+        Arc::clone(&credentials),
+        headers.of(GET_OBJECT).cloned().collect(),
+        lessons,
+        answered,
+    );
+    Ok(Made {
+        client: Client::from_conf(config.build()),
+        credentials,
+        direct,
+    })
+}
+
+/// The runtime's clock.
+#[derive(Debug)]
+struct Clock;
+
+impl AsyncSleep for Clock {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(tokio::time::sleep(duration))
+    }
 }
 
 /// The proxy of the settings, or else of the environment.
@@ -89,7 +136,19 @@ fn proxy(settings: &Settings) -> Result<ProxyConfig, StoreError> {
     }
 }
 
-fn http_client(settings: &Settings, proxy: ProxyConfig) -> Result<SharedHttpClient, StoreError> {
+/// Makes connectors, which open and keep connections.
+type Connectors = Arc<
+    dyn Fn(Option<&HttpConnectorSettings>, Option<SharedAsyncSleep>) -> Connector + Send + Sync,
+>;
+
+fn http_client(connectors: &Connectors) -> SharedHttpClient {
+    let connectors = Arc::clone(connectors);
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        connectors(settings, components.and_then(RuntimeComponents::sleep_impl))
+    })
+}
+
+fn connectors(settings: &Settings, proxy: ProxyConfig) -> Result<Connectors, StoreError> {
     let plain = settings
         .endpoint
         .as_ref()
@@ -103,22 +162,20 @@ fn http_client(settings: &Settings, proxy: ProxyConfig) -> Result<SharedHttpClie
         .with_trust_store(trusted)
         .build()
         .map_err(|error| StoreError::Settings(format!("cannot set up TLS: {error}")))?;
-    Ok(
-        Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder().proxy_config(proxy.clone());
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-            if tls {
-                let provider = Provider::Rustls(CryptoMode::Ring);
-                connector
-                    .tls_provider(provider)
-                    .tls_context(context.clone())
-                    .build()
-            } else {
-                connector.build_http()
-            }
-        }),
-    )
+    Ok(Arc::new(move |settings, sleep| {
+        let mut connector = Connector::builder().proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(sleep);
+        if tls {
+            let provider = Provider::Rustls(CryptoMode::Ring);
+            connector
+                .tls_provider(provider)
+                .tls_context(context.clone())
+                .build()
+        } else {
+            connector.build_http()
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ impl Rotating {
         true
     }
 
-    async fn current(&self) -> Result<Credentials, CredentialsError> {
+    /// Those to use now.
+    pub(crate) async fn current(&self) -> Result<Credentials, CredentialsError> {
         if let Some(credentials) = self.kept() {
             return Ok(credentials);
         }

@@ -65,7 +65,8 @@ where
     }
 }
 
-fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failure {
+/// Classifies the error of a request that was not answered.
+pub(crate) fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failure {
     let mut causes = Vec::new();
     let mut credentials = None;
     let mut at = error.source();

@@ -15,8 +15,9 @@ use cloudsync_store::{Checksum, Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{bare_etag, bytes_to_skip, is_compressed, strong_etag};
+use crate::direct::Answer;
 use crate::failure;
-use crate::metadata::CHECKSUM_METADATA;
+use crate::metadata::{CHECKSUM_HEADER, CHECKSUM_METADATA};
 use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
@@ -57,25 +58,15 @@ async fn once(
     left: &mut Range<u64>,
     sink: &mut dyn Sink,
 ) -> Result<(), Failure> {
-    let request = store.client.get_object().bucket(&store.settings.bucket);
-    let request = request
-        .key(store.settings.key(key))
-        .range(format!("bytes={}-{}", left.start, left.end - 1))
-        // A weak one never matches; a proxy has made it weak.
-        .set_if_match(object.etag.as_deref().map(strong_etag).map(str::to_owned));
-    let answer = while_wanted(sink, request.send())
-        .await
-        .map_err(Failure::final_)?;
-    let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
-
-    if let (Some(etag), Some(now)) = (&object.etag, answer.e_tag())
+    let answer = ask(store, key, object, left, sink).await?;
+    if let (Some(etag), Some(now)) = (&object.etag, &answer.etag)
         && bare_etag(etag) != bare_etag(now)
     {
         let why = format!("version {now} instead of {etag} ({})", store.place);
         return Err(Failure::final_(StoreError::Changed(why)));
     }
-    let encoding = answer.content_encoding();
-    if is_compressed(encoding, answer.content_length()) {
+    let encoding = answer.encoding.as_deref();
+    if is_compressed(encoding, answer.length) {
         let encoding = encoding.unwrap_or_default();
         let why = format!(
             "the response was compressed on its way ({encoding}), which the proxy before the store must not do ({})",
@@ -83,26 +74,20 @@ async fn once(
         );
         return Err(Failure::final_(StoreError::Other(why)));
     }
-    let mut skip = bytes_to_skip(
-        left,
-        object.size,
-        answer.content_range(),
-        answer.content_length(),
-    )
-    .map_err(|why| {
-        Failure::final_(StoreError::Other(format!(
-            "invalid response of the store: {why} ({})",
-            store.place
-        )))
-    })?;
+    let mut skip = bytes_to_skip(left, object.size, answer.range.as_deref(), answer.length)
+        .map_err(|why| {
+            Failure::final_(StoreError::Other(format!(
+                "invalid response of the store: {why} ({})",
+                store.place
+            )))
+        })?;
 
     // Our own metadata is in every response, for any part. The store's own checksum may be missing, or be the part's.
-    let metadata = answer.metadata();
-    let checksum = metadata.and_then(|metadata| metadata.get(CHECKSUM_METADATA));
-    if let Some(checksum) = checksum.and_then(|text| Checksum::parse(text)) {
+    let checksum = answer.checksum.as_deref();
+    if let Some(checksum) = checksum.and_then(Checksum::parse) {
         sink.describe(&Object {
             size: object.size,
-            etag: answer.e_tag().map(str::to_owned),
+            etag: answer.etag.clone(),
             checksum: Some(checksum),
         });
     }
@@ -148,4 +133,44 @@ async fn once(
         }
     }
     Ok(())
+}
+
+/// Asks for what is left of a range.
+async fn ask(
+    store: &S3,
+    key: &str,
+    object: &Object,
+    left: &Range<u64>,
+    sink: &dyn Sink,
+) -> Result<Answer, Failure> {
+    let key = store.settings.key(key);
+    let range = format!("bytes={}-{}", left.start, left.end - 1);
+    // A weak one never matches; a proxy has made it weak.
+    let etag = object.etag.as_deref().map(strong_etag);
+    let direct = store
+        .direct
+        .get(&key, &range, etag, &store.place, CHECKSUM_HEADER);
+    let direct = while_wanted(sink, direct).await.map_err(Failure::final_)?;
+    if let Some(answer) = direct? {
+        return Ok(answer);
+    }
+    let request = store.client.get_object().bucket(&store.settings.bucket);
+    let request = request
+        .key(&key)
+        .range(range)
+        .set_if_match(etag.map(str::to_owned));
+    let answer = while_wanted(sink, request.send())
+        .await
+        .map_err(Failure::final_)?;
+    let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
+    store.direct.learn(&key);
+    let metadata = answer.metadata();
+    Ok(Answer {
+        etag: answer.e_tag().map(str::to_owned),
+        encoding: answer.content_encoding().map(str::to_owned),
+        length: answer.content_length(),
+        range: answer.content_range().map(str::to_owned),
+        checksum: metadata.and_then(|metadata| metadata.get(CHECKSUM_METADATA).cloned()),
+        body: answer.body,
+    })
 }

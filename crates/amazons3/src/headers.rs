@@ -50,7 +50,8 @@ impl Headers {
         }
     }
 
-    fn of(&self, operation: &str) -> impl Iterator<Item = &(&'static str, String)> {
+    /// The headers of one operation.
+    pub(crate) fn of(&self, operation: &str) -> impl Iterator<Item = &(&'static str, String)> {
         let create = CREATE.contains(&operation).then_some(&self.create);
         let keyed = KEYED.contains(&operation).then_some(&self.keyed);
         let some = create.into_iter().chain(keyed).flatten();

@@ -14,6 +14,7 @@
 mod answer;
 mod client;
 mod credentials;
+mod direct;
 mod failure;
 mod fetch;
 mod head;

@@ -10,6 +10,8 @@ use cloudsync_store::network::{decode_text, encode_text};
 
 /// The name of our metadata entry with the checksum, as `algorithm:base64`, for stores without checksums.
 pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
+/// The header with it.
+pub(crate) const CHECKSUM_HEADER: &str = "x-amz-meta-cloudsync-checksum";
 
 /// Encodes metadata for the store.
 pub(crate) fn encode(metadata: &Metadata) -> HashMap<String, String> {

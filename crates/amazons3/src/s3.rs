@@ -15,8 +15,9 @@ use cloudsync_store::network::memory::Memory;
 use cloudsync_store::{Options, StoreError};
 use md5::{Digest, Md5};
 
-use crate::client::client;
+use crate::client::{Made, client};
 use crate::credentials::Rotating;
+use crate::direct::Direct;
 use crate::line::Line;
 use crate::settings::{Sent, Settings};
 
@@ -65,6 +66,8 @@ impl fmt::Display for Place {
 /// A bucket, or a prefix in one.
 pub struct S3 {
     pub(crate) client: Client,
+    /// GETs without it.
+    pub(crate) direct: Direct,
     pub(crate) settings: Arc<Settings>,
     /// The bucket and its location, for messages.
     pub(crate) place: Place,
@@ -82,7 +85,11 @@ impl S3 {
     /// Creates a client for the bucket in the volume's options. Sends no request yet.
     pub(crate) fn new(options: &Options) -> Result<Self, StoreError> {
         let settings = Arc::new(Settings::parse(options)?);
-        let (client, credentials) = client(&settings)?;
+        let Made {
+            client,
+            credentials,
+            direct,
+        } = client(&settings)?;
         let unconditional = !settings.conditional_writes;
         let text = settings.place();
         let place = Place {
@@ -93,6 +100,7 @@ impl S3 {
         };
         Ok(Self {
             client,
+            direct,
             settings,
             place,
             memory: Memory::default(),

@@ -22,7 +22,7 @@ fn asked(host: &str, bucket: &str, list: &str) -> Result<(String, String), Store
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (client, _) = client(&settings)?;
+        let client = client(&settings)?.client;
         let request = client
             .head_object()
             .bucket(&settings.bucket)
