@@ -165,6 +165,7 @@ step 'orders of events' 600 sum "$cargo" test --package cloudsync-logic --featur
 step 'a department, three days' 600 sum "$cargo" test --locked --test week -- --short --days 3 --files 40
 step 'a day in production, short' 900 sum "$cargo" test --locked --test soak -- --minutes 3 --without-samba
 # Only checks that every row has a figure.
+step 'instructions and operations of five paths' 600 one "$cargo" bench --locked --bench limits -- --guard
 step 'the benchmark, short' 600 one "$cargo" bench --locked --bench limits -- --quick
 if command -v npm >/dev/null && command -v pip3 >/dev/null; then
     export CLOUDSYNC_EMULATORS=$CARGO_TARGET_DIR/emulators

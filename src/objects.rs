@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::ops::Range;
+
 use crate::host::attributes::Attributes;
 use crate::host::buffer::Buffer;
 use crate::host::guard;
@@ -135,8 +137,14 @@ impl host::Ticket<Gluster> for Ticket {
         self.arguments().size()
     }
 
-    fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
-        self.answer_bytes(buffer, at_end, attributes);
+    fn answer_bytes(
+        self,
+        buffer: &Buffer,
+        part: Range<usize>,
+        at_end: bool,
+        attributes: &Attributes,
+    ) {
+        self.answer_bytes(buffer, part, at_end, attributes);
     }
 
     fn fail(self, errno: Errno) {

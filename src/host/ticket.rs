@@ -8,6 +8,7 @@
 use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use cloudsync_format::xattr;
@@ -445,15 +446,27 @@ impl Ticket {
         self.unwind(0, 0, Some(dict));
     }
 
-    /// Answers a read with the bytes in `buffer` and `attributes`. `at_end`: the read reaches the end of the file.
-    pub fn answer_bytes(mut self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+    /// Answers a read with a part of the bytes in `buffer`, to which the answer refers, and `attributes`. `at_end`: the read
+    /// reaches the end of the file.
+    pub fn answer_bytes(
+        mut self,
+        buffer: &Buffer,
+        part: Range<usize>,
+        at_end: bool,
+        attributes: &Attributes,
+    ) {
+        assert!(
+            part.start <= part.end && part.end <= buffer.bytes().len(),
+            "no such part"
+        );
         let mut shown = *attributes;
-        // SAFETY: all pointers are live; the answer takes a reference to the buffer.
+        // SAFETY: all pointers are live, the part is within the buffer; the answer takes a reference to it.
         let answered = unsafe {
             sys::cs_shim_call_answer_read(
                 &raw mut self.inner.call,
                 buffer.as_ptr(),
-                buffer.bytes().len(),
+                part.start,
+                part.len(),
                 at_end.into(),
                 &raw mut shown.0,
             )

@@ -90,10 +90,10 @@ cs_shim_call_answer_seek(cs_call_t *call, off_t offset)
 }
 
 int32_t
-cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
-                         int32_t at_end, struct iatt *attributes)
+cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t start,
+                         size_t size, int32_t at_end, struct iatt *attributes)
 {
-    struct iovec piece = {.iov_base = iobuf_ptr(buffer), .iov_len = size};
+    struct iovec piece = {.iov_base = (char *)iobuf_ptr(buffer) + start, .iov_len = size};
     struct iobref *iobref = iobref_new();
     call_frame_t *frame = call->frame;
 

@@ -139,10 +139,10 @@ cs_shim_call_wind(cs_call_t *call);
 void
 cs_shim_call_unwind(cs_call_t *call, int32_t op_ret, int32_t op_errno, dict_t *answer);
 
-/* Answers a read with the first `size` bytes of `buffer`. Returns -1 if out of memory; the call is then not answered. */
+/* Answers a read with `size` bytes of `buffer`, from `start` on. Returns -1 if out of memory; the call is then not answered. */
 int32_t
-cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t size,
-                         int32_t at_end, struct iatt *attributes);
+cs_shim_call_answer_read(cs_call_t *call, struct iobuf *buffer, size_t start,
+                         size_t size, int32_t at_end, struct iatt *attributes);
 
 /* Answers a seek with the offset that it found. */
 void

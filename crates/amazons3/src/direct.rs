@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A GET without the SDK's orchestrator, which costs more than all else of a small request. The signature is AWS's own crate's,
-//! the connection is the SDK's connector.
+//! GET and HEAD without the SDK's orchestrator, which costs more than all else of a small request. The signature is AWS's own
+//! crate's, the connection is the SDK's connector.
 //!
-//! The SDK's rules say where a bucket is and how its requests are signed. So the first GET is the SDK's, and its URL and scope
-//! are remembered. What is signed in another way (S3 Express, access points of several regions), and every answer but bytes
-//! and a busy store, is left to the SDK, which knows what it means.
+//! The SDK's rules say where a bucket is and how its requests are signed. So the first request for an object is the SDK's, and its URL
+//! and scope are remembered. What is signed in another way (S3 Express, access points of several regions), and what a store says
+//! instead of bytes, is left to the SDK, which knows what it means.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_s3::config::http::HttpRequest;
+use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
@@ -25,16 +25,24 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
-use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 use tokio::time::timeout;
 
 use crate::credentials::Rotating;
 use crate::failure;
+use crate::metadata::CHECKSUM_HEADER;
 use crate::s3::Place;
 
-/// The operation that is learned from.
+/// The operations that are learned from, and whose headers these requests carry.
+const LEARNED: [&str; 2] = [GET_OBJECT, "HeadObject"];
+/// A request for bytes.
 pub(crate) const GET_OBJECT: &str = "GetObject";
+
+/// Who asks.
+const AGENT: &str = concat!("cloudsync/", env!("CARGO_PKG_VERSION"));
+
+/// The answer to HEAD.
+pub(crate) type Head = HttpResponse;
 
 /// The way to a bucket.
 #[derive(Debug)]
@@ -123,8 +131,41 @@ impl Direct {
         range: &str,
         etag: Option<&str>,
         place: &Place,
-        checksum: &str,
     ) -> Result<Option<Answer>, Failure> {
+        let condition = etag.map(|etag| ("if-match", etag));
+        let headers = [("range", range)].into_iter().chain(condition);
+        let answer = self.send("GET", key, headers, place).await?;
+        // Its words for anything else are in a body.
+        let bytes = answer.filter(|answer| matches!(answer.status().as_u16(), 200 | 206));
+        Ok(bytes.map(|answer| {
+            let header = |name: &str| answer.headers().get(name).map(str::to_owned);
+            Answer {
+                etag: header("etag"),
+                encoding: header("content-encoding"),
+                length: header("content-length").and_then(|text| text.parse().ok()),
+                range: header("content-range"),
+                checksum: header(CHECKSUM_HEADER),
+                body: ByteStream::new(answer.into_body()),
+            }
+        }))
+    }
+
+    /// Asks for an object's attributes; `None`: the SDK must do it. The answer may be a refusal.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn head(&self, key: &str, place: &Place) -> Result<Option<Head>, Failure> {
+        let mode = [("x-amz-checksum-mode", "ENABLED")];
+        self.send("HEAD", key, mode.into_iter(), place).await
+    }
+
+    async fn send<'h>(
+        &'h self,
+        method: &str,
+        key: &str,
+        headers: impl Iterator<Item = (&'h str, &'h str)>,
+        place: &Place,
+    ) -> Result<Option<Head>, Failure> {
         let Some(way) = self.way.get().filter(|_| is_plain(key)) else {
             return Ok(None);
         };
@@ -132,15 +173,13 @@ impl Direct {
             return Ok(None);
         };
         let uri = format!("{}{key}", way.base);
-        let condition = etag.map(|etag| ("if-match", etag));
         let more = self.headers.iter();
         let headers: Vec<_> = more
             .map(|(name, value)| (*name, value.as_str()))
-            .chain([("range", range)])
-            .chain(condition)
+            .chain(headers)
             .collect();
         let identity = Identity::from(credentials);
-        let Some(request) = signed(&uri, &headers, &identity, &way.region) else {
+        let Some(request) = signed(method, &uri, &headers, &identity, &way.region) else {
             return Ok(None);
         };
         let answer = match timeout(self.patience, self.connector.call(request)).await {
@@ -152,25 +191,9 @@ impl Direct {
             Ok(Ok(answer)) => answer,
         };
         match answer.status().as_u16() {
-            200 | 206 => {}
-            status @ (429 | 503) => {
-                let why = format!("the store is busy (HTTP {status}, {place})");
-                return Err(Failure {
-                    error: StoreError::Throttled(why),
-                    passing: true,
-                });
-            }
-            _ => return Ok(None),
+            status @ (429 | 503) => Err(failure::of_status(status, place, failure::GET)),
+            _ => Ok(Some(answer)),
         }
-        let header = |name: &str| answer.headers().get(name).map(str::to_owned);
-        Ok(Some(Answer {
-            etag: header("etag"),
-            encoding: header("content-encoding"),
-            length: header("content-length").and_then(|text| text.parse().ok()),
-            range: header("content-range"),
-            checksum: header(checksum),
-            body: ByteStream::new(answer.into_body()),
-        }))
     }
 }
 
@@ -183,6 +206,7 @@ fn is_plain(key: &str) -> bool {
 
 /// The request, or `None` if it cannot be signed.
 fn signed(
+    method: &str,
     uri: &str,
     headers: &[(&str, &str)],
     identity: &Identity,
@@ -203,10 +227,10 @@ fn signed(
         .ok()?
         .into();
     let body = SignableBody::Bytes(b"");
-    let signable = SignableRequest::new("GET", uri, headers.iter().copied(), body).ok()?;
+    let signable = SignableRequest::new(method, uri, headers.iter().copied(), body).ok()?;
     let (instructions, _) = sign(signable, &params).ok()?.into_parts();
     let mut request = HttpRequest::new(SdkBody::empty());
-    request.set_method("GET").ok()?;
+    request.set_method(method).ok()?;
     request.set_uri(uri).ok()?;
     let all = headers.iter().copied().chain(instructions.headers());
     for (name, value) in all {
@@ -215,11 +239,10 @@ fn signed(
             .try_insert(name.to_owned(), value.to_owned());
         added.ok()?;
     }
-    // Not signed, because proxies change it: an object's bytes are wanted as they are.
-    let added = request
-        .headers_mut()
-        .try_insert("accept-encoding", "identity");
-    added.ok()?;
+    // Not signed, because proxies change them. An object's bytes are wanted as they are.
+    for (name, value) in [("accept-encoding", "identity"), ("user-agent", AGENT)] {
+        request.headers_mut().try_insert(name, value).ok()?;
+    }
     Some(request)
 }
 
@@ -244,7 +267,8 @@ impl Intercept for Watching {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if config.load::<Metadata>().map(Metadata::name) == Some(GET_OBJECT) {
+        let operation = config.load::<Metadata>().map_or("", Metadata::name);
+        if LEARNED.contains(&operation) {
             let request = context.request();
             let authorization = request.headers().get("authorization");
             let region = authorization.and_then(region_of);

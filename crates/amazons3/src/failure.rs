@@ -96,6 +96,13 @@ pub(crate) fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failur
     Failure::passing(&why, place)
 }
 
+/// Classifies an answer of which only the status is known.
+pub(crate) fn of_status(status: u16, place: &Place, action: &str) -> Failure {
+    of_answer("", status, action, |hint| {
+        format!("no explanation (HTTP {status}, {place}){hint}")
+    })
+}
+
 fn is_of_the_clock(code: &str) -> bool {
     ["RequestTimeTooSkewed", "RequestExpired"].contains(&code)
 }

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::answer::{bare_etag, bytes_to_skip, is_compressed, strong_etag};
 use crate::direct::Answer;
 use crate::failure;
-use crate::metadata::{CHECKSUM_HEADER, CHECKSUM_METADATA};
+use crate::metadata::CHECKSUM_METADATA;
 use crate::s3::S3;
 use cloudsync_store::network::Failure;
 
@@ -147,9 +147,7 @@ async fn ask(
     let range = format!("bytes={}-{}", left.start, left.end - 1);
     // A weak one never matches; a proxy has made it weak.
     let etag = object.etag.as_deref().map(strong_etag);
-    let direct = store
-        .direct
-        .get(&key, &range, etag, &store.place, CHECKSUM_HEADER);
+    let direct = store.direct.get(&key, &range, etag, &store.place);
     let direct = while_wanted(sink, direct).await.map_err(Failure::final_)?;
     if let Some(answer) = direct? {
         return Ok(answer);

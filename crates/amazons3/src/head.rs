@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, StoreError};
 
+use crate::direct::Head;
 use crate::failure::{self, without_reason};
 use crate::metadata::{self, CHECKSUM_METADATA};
 use crate::s3::S3;
@@ -41,12 +42,25 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
 }
 
 async fn ask(store: &S3, key: &str) -> Result<HeadObjectOutput, Failure> {
+    let in_bucket = store.settings.key(key);
+    if let Some(answer) = store.direct.head(&in_bucket, &store.place).await? {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(read(&answer));
+        }
+        let failure = failure::of_status(status.as_u16(), &store.place, failure::GET);
+        return Err(match failure.passing {
+            true => failure,
+            false => reason(store, key, failure).await,
+        });
+    }
     let request = store.client.head_object().bucket(&store.settings.bucket);
-    let request = request
-        .key(store.settings.key(key))
-        .checksum_mode(ChecksumMode::Enabled);
+    let request = request.key(&in_bucket).checksum_mode(ChecksumMode::Enabled);
     match request.send().await {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => {
+            store.direct.learn(&in_bucket);
+            Ok(answer)
+        }
         Err(error) => {
             let failure = failure::of(&error, &store.place, failure::GET);
             if failure.passing || !without_reason(&error) {
@@ -55,6 +69,26 @@ async fn ask(store: &S3, key: &str) -> Result<HeadObjectOutput, Failure> {
             Err(reason(store, key, failure).await)
         }
     }
+}
+
+/// Reads of an answer what is used here.
+fn read(answer: &Head) -> HeadObjectOutput {
+    let header = |name: &str| answer.headers().get(name).map(str::to_owned);
+    let length = header("content-length").and_then(|text| text.parse().ok());
+    let metadata = answer.headers().iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix(metadata::PREFIX)?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    HeadObjectOutput::builder()
+        .set_content_length(length)
+        .set_e_tag(header("etag"))
+        .set_storage_class(header("x-amz-storage-class").map(|text| text.as_str().into()))
+        .set_checksum_type(header("x-amz-checksum-type").map(|text| text.as_str().into()))
+        .set_checksum_crc64_nvme(header("x-amz-checksum-crc64nvme"))
+        .set_checksum_crc32_c(header("x-amz-checksum-crc32c"))
+        .set_checksum_crc32(header("x-amz-checksum-crc32"))
+        .set_metadata(Some(metadata.collect()))
+        .build()
 }
 
 /// Sends a GET of one byte to find out why the store refused the HEAD with `failure`.

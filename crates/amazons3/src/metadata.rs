@@ -10,6 +10,8 @@ use cloudsync_store::network::{decode_text, encode_text};
 
 /// The name of our metadata entry with the checksum, as `algorithm:base64`, for stores without checksums.
 pub(crate) const CHECKSUM_METADATA: &str = "cloudsync-checksum";
+/// What the names of headers with metadata begin with.
+pub(crate) const PREFIX: &str = "x-amz-meta-";
 /// The header with it.
 pub(crate) const CHECKSUM_HEADER: &str = "x-amz-meta-cloudsync-checksum";
 

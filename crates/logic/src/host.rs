@@ -4,8 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use cloudsync_format::jobs::Waiter;
 use std::fmt::Debug;
+use std::ops::Range;
+
+use cloudsync_format::jobs::Waiter;
 
 use crate::errno::Errno;
 use crate::gfid::Gfid;
@@ -122,7 +124,13 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
     fn size(&self) -> u64;
 
     /// Answers a read with the bytes in `buffer` and with `attributes`. `at_end`: they end at the end of the file.
-    fn answer_bytes(self, buffer: &H::Buffer, at_end: bool, attributes: &H::Attributes);
+    fn answer_bytes(
+        self,
+        buffer: &H::Buffer,
+        part: Range<usize>,
+        at_end: bool,
+        attributes: &H::Attributes,
+    );
 
     /// Answers with an error.
     fn fail(self, errno: Errno);

@@ -6,6 +6,7 @@
 mod checksum;
 mod credentials;
 mod delete;
+mod direct;
 mod fuzz;
 mod headers;
 mod list;

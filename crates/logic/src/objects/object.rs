@@ -191,23 +191,28 @@ impl<H: Host> Object<H> {
         extents: &[Extent<Arc<Chunk<H::Buffer>>>],
     ) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let at_end = range.end >= self.source.identity.size;
+        let part = |extent: &Extent<Arc<Chunk<H::Buffer>>>| {
+            let start = extent.range.start;
+            let end = within(start, range.end).min(extent.data.buffer().bytes().len());
+            within(start, range.start)..end
+        };
+        if let [extent] = extents
+            && size >= extent.data.buffer().bytes().len() / 2
+        {
+            let buffer = extent.data.buffer();
+            return ticket.answer_bytes(buffer, part(extent), at_end, &self.attributes);
+        }
         // A copy: a chunk may be much larger, and translators above us may hold the answer's buffer for long.
         let mut buffer = match H::Buffer::new(self.source.this, size.max(1)) {
             Ok(buffer) => buffer,
             Err(errno) => return ticket.fail(errno),
         };
         for extent in extents {
-            let bytes = extent.data.buffer().bytes();
-            let start = extent.range.start;
-            buffer.push(
-                &bytes[within(start, range.start)..within(start, range.end).min(bytes.len())],
-            );
+            buffer.push(&extent.data.buffer().bytes()[part(extent)]);
         }
-        ticket.answer_bytes(
-            &buffer,
-            range.end >= self.source.identity.size,
-            &self.attributes,
-        );
+        let all = 0..buffer.bytes().len();
+        ticket.answer_bytes(&buffer, all, at_end, &self.attributes);
     }
 
     /// Passes the bytes of a range to `each`, in order: those in memory, those that other requests fetch, and the

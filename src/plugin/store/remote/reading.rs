@@ -172,7 +172,12 @@ impl Reading {
         };
         match bytes {
             Ok(buffer) => {
-                ticket.answer_bytes(&buffer, self.asked.is_at_end(), &self.file.attributes);
+                ticket.answer_bytes(
+                    &buffer,
+                    0..buffer.bytes().len(),
+                    self.asked.is_at_end(),
+                    &self.file.attributes,
+                );
             }
             Err(failure) => {
                 log::log!(

@@ -100,10 +100,16 @@ impl host::Ticket<Host> for Ticket {
     }
 
     /// Compares the bytes with the file's.
-    fn answer_bytes(self, buffer: &Buffer, at_end: bool, attributes: &Attributes) {
+    fn answer_bytes(
+        self,
+        buffer: &Buffer,
+        part: Range<usize>,
+        at_end: bool,
+        attributes: &Attributes,
+    ) {
         let end = self.range.end.min(attributes.size());
         let expected: Vec<u8> = (self.range.start..end).map(byte).collect();
-        assert_eq!(buffer.bytes(), expected, "of {:?}", self.range);
+        assert_eq!(&buffer.bytes()[part], expected, "of {:?}", self.range);
         assert_eq!(at_end, end == attributes.size());
         self.answer();
     }
