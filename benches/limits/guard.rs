@@ -307,6 +307,16 @@ fn compare(before: &str, machine: &str, costs: &[Cost]) -> bool {
                     good = false;
                     "DEARER"
                 }
+                // It does not do its work.
+                ratio if ratio < 0.8 && what != "instructions" => {
+                    good = false;
+                    "TOO FEW"
+                }
+                // It does not do its work.
+                ratio if ratio < 0.8 && what != "instructions" => {
+                    good = false;
+                    "TOO FEW"
+                }
                 ratio if ratio < 1.0 / TOLERANCE => "cheaper: --guard --save writes it down",
                 _ => "ok",
             };

@@ -68,10 +68,13 @@ impl<'a> Night<'a> {
         let (_, errors) = stage.sh(&format!(
             "find {place} -type f -print0 | xargs -0 -n 50 {scanner} >/dev/null"
         ))?;
-        Ok(errors
+        let (refused, others): (Vec<_>, Vec<_>) = errors
             .lines()
-            .filter(|line| line.contains("Permission denied"))
-            .count())
+            .partition(|line| line.contains("Permission denied"));
+        match others.first() {
+            None => Ok(refused.len()),
+            Some(other) => Err(format!("the scanner: {other}").into()),
+        }
     }
 
     /// The backup: what is new by size and time, and on the last day by its bytes.

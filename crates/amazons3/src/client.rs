@@ -25,7 +25,7 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConn
 use cloudsync_store::{Secret, StoreError};
 
 use crate::credentials::Rotating;
-use crate::direct::{Direct, GET_OBJECT, Lessons, Watching};
+use crate::direct::{Direct, GET_OBJECT};
 use crate::headers::Headers;
 use crate::settings::{Account, Settings};
 
@@ -61,7 +61,6 @@ pub(crate) fn client(settings: &Settings) -> Result<Made, StoreError> {
         )?)),
     ));
     let shared: Arc<dyn ProvideCredentials> = Arc::<Rotating>::clone(&credentials);
-    let lessons = Arc::<Lessons>::default();
     let rest = settings.stall_timeout.saturating_mul(REST);
     let answered = settings
         .connect_timeout
@@ -83,7 +82,6 @@ pub(crate) fn client(settings: &Settings) -> Result<Made, StoreError> {
         .force_path_style(settings.path_style)
         .http_client(http)
         .interceptor(Headers::new(settings))
-        .interceptor(Watching(Arc::clone(&lessons)))
         .timeout_config(timeouts)
         // We retry ourselves (`Tries`), and `fetch` detects stalls: a slow volume must not count as a slow store.
         .retry_config(RetryConfig::disabled())
@@ -106,8 +104,7 @@ pub(crate) fn client(settings: &Settings) -> Result<Made, StoreError> {
         )),
         Arc::clone(&credentials),
         headers.of(GET_OBJECT).cloned().collect(),
-        lessons,
-        answered,
+        answered.saturating_add(rest),
     );
     Ok(Made {
         client: Client::from_conf(config.build()),

@@ -9,7 +9,8 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
@@ -24,7 +25,6 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::identity::Identity;
-use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use cloudsync_store::network::Failure;
 use tokio::time::timeout;
 
@@ -33,9 +33,7 @@ use crate::failure;
 use crate::metadata::CHECKSUM_HEADER;
 use crate::s3::Place;
 
-/// The operations that are learned from, and whose headers these requests carry.
-const LEARNED: [&str; 2] = [GET_OBJECT, "HeadObject"];
-/// A request for bytes.
+/// The operation whose headers these requests carry; HEAD has the same.
 pub(crate) const GET_OBJECT: &str = "GetObject";
 
 /// Who asks.
@@ -45,23 +43,19 @@ const AGENT: &str = concat!("cloudsync/", env!("CARGO_PKG_VERSION"));
 pub(crate) type Head = HttpResponse;
 
 /// The way to a bucket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Way {
     /// What stands before an object's key.
     base: String,
     region: String,
 }
 
-/// A request of the SDK's.
-#[derive(Clone, Debug)]
-struct Seen {
-    uri: String,
-    region: String,
-}
-
-/// What was seen of the SDK's requests.
+/// The way of the SDK's last request, if it can be ours, too.
 #[derive(Debug, Default)]
-pub(crate) struct Lessons(Mutex<Option<Seen>>);
+pub(crate) struct Lessons(Mutex<Option<Way>>);
+
+/// So many refusals in a row of what the SDK then gets: it knows something that we do not, such as how wrong the clock is.
+const MOST_REFUSALS: u32 = 2;
 
 /// See the module.
 pub(crate) struct Direct {
@@ -71,7 +65,9 @@ pub(crate) struct Direct {
     headers: Vec<(&'static str, String)>,
     lessons: Arc<Lessons>,
     way: OnceLock<Way>,
-    /// For the head of an answer, with the connection.
+    /// In a row, of requests that the SDK's repetition of was not refused.
+    refusals: AtomicU32,
+    /// For credentials, the connection, and the head of an answer.
     patience: Duration,
 }
 
@@ -91,53 +87,54 @@ impl Direct {
         connector: SharedHttpConnector,
         credentials: Arc<Rotating>,
         headers: Vec<(&'static str, String)>,
-        lessons: Arc<Lessons>,
         patience: Duration,
     ) -> Self {
         Self {
             connector,
             credentials,
             headers,
-            lessons,
+            lessons: Arc::default(),
             way: OnceLock::new(),
+            refusals: AtomicU32::new(0),
             patience,
         }
     }
 
-    /// Remembers the way, if the last request that was seen is one for this object.
-    pub(crate) fn learn(&self, key: &str) {
-        if self.way.get().is_some() || !is_plain(key) {
-            return;
-        }
-        let Some(Seen { uri, region }) = self.lessons.last().clone() else {
-            return;
-        };
-        let path = uri.split_once('?').map_or(uri.as_str(), |(path, _)| path);
-        if let Some(base) = path.strip_suffix(key).filter(|base| base.ends_with('/')) {
-            let _first = self.way.set(Way {
-                base: base.to_owned(),
-                region,
-            });
+    /// To watch the SDK's request for an object of this key.
+    pub(crate) fn watching(&self, key: &str) -> Watching {
+        Watching {
+            key: key.to_owned(),
+            lessons: Arc::clone(&self.lessons),
         }
     }
 
-    /// Asks for a range of an object; `None`: the SDK must do it.
+    /// The SDK was answered: remembers its way. `refused`: after a request of ours was refused for that object.
+    pub(crate) fn learn(&self, refused: bool) {
+        if refused {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.way.get().is_none()
+            && let Some(way) = self.lessons.last().clone()
+        {
+            let _first = self.way.set(way);
+        }
+    }
+
+    /// Asks for a range of an object.
     ///
     /// # Errors
-    /// The store does not answer, or is busy.
+    /// The store does not answer, is busy, or has a fault.
     pub(crate) async fn get(
         &self,
         key: &str,
         range: &str,
         etag: Option<&str>,
         place: &Place,
-    ) -> Result<Option<Answer>, Failure> {
+    ) -> Result<Asked<Answer>, Failure> {
         let condition = etag.map(|etag| ("if-match", etag));
         let headers = [("range", range)].into_iter().chain(condition);
-        let answer = self.send("GET", key, headers, place).await?;
-        // Its words for anything else are in a body.
-        let bytes = answer.filter(|answer| matches!(answer.status().as_u16(), 200 | 206));
-        Ok(bytes.map(|answer| {
+        let asked = self.send("GET", key, headers, place).await?;
+        Ok(asked.map(|answer| {
             let header = |name: &str| answer.headers().get(name).map(str::to_owned);
             Answer {
                 etag: header("etag"),
@@ -150,11 +147,11 @@ impl Direct {
         }))
     }
 
-    /// Asks for an object's attributes; `None`: the SDK must do it. The answer may be a refusal.
+    /// Asks for an object's attributes.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(crate) async fn head(&self, key: &str, place: &Place) -> Result<Option<Head>, Failure> {
+    pub(crate) async fn head(&self, key: &str, place: &Place) -> Result<Asked<Head>, Failure> {
         let mode = [("x-amz-checksum-mode", "ENABLED")];
         self.send("HEAD", key, mode.into_iter(), place).await
     }
@@ -165,12 +162,11 @@ impl Direct {
         key: &str,
         headers: impl Iterator<Item = (&'h str, &'h str)>,
         place: &Place,
-    ) -> Result<Option<Head>, Failure> {
-        let Some(way) = self.way.get().filter(|_| is_plain(key)) else {
-            return Ok(None);
-        };
-        let Ok(credentials) = self.credentials.current().await else {
-            return Ok(None);
+    ) -> Result<Asked<Head>, Failure> {
+        let refused = self.refusals.load(Ordering::Relaxed) >= MOST_REFUSALS;
+        let way = self.way.get().filter(|_| !refused && is_plain(key));
+        let Some(way) = way else {
+            return Ok(Asked::Unknown);
         };
         let uri = format!("{}{key}", way.base);
         let more = self.headers.iter();
@@ -178,21 +174,50 @@ impl Direct {
             .map(|(name, value)| (*name, value.as_str()))
             .chain(headers)
             .collect();
-        let identity = Identity::from(credentials);
-        let Some(request) = signed(method, &uri, &headers, &identity, &way.region) else {
-            return Ok(None);
+        let sent = async {
+            let credentials = self.credentials.current().await.ok()?;
+            let identity = Identity::from(credentials);
+            let request = signed(method, &uri, &headers, &identity, &way.region)?;
+            Some(self.connector.call(request).await)
         };
-        let answer = match timeout(self.patience, self.connector.call(request)).await {
+        let answer = match timeout(self.patience, sent).await {
             Err(_) => return Err(Failure::passing("no answer in time", place)),
-            Ok(Err(error)) if error.is_timeout() => {
+            // The SDK says what is wrong with the credentials.
+            Ok(None) => return Ok(Asked::Unknown),
+            Ok(Some(Err(error))) if error.is_timeout() => {
                 return Err(Failure::passing("no answer in time", place));
             }
-            Ok(Err(error)) => return Err(failure::of_transport(&error, place)),
-            Ok(Ok(answer)) => answer,
+            Ok(Some(Err(error))) => return Err(failure::of_transport(&error, place)),
+            Ok(Some(Ok(answer))) => answer,
         };
         match answer.status().as_u16() {
-            status @ (429 | 503) => Err(failure::of_status(status, place, failure::GET)),
-            _ => Ok(Some(answer)),
+            200 | 206 => {
+                self.refusals.store(0, Ordering::Relaxed);
+                Ok(Asked::Answer(answer))
+            }
+            status @ (408 | 429 | 500 | 502..=504) => {
+                Err(failure::of_status(status, place, failure::GET))
+            }
+            status => Ok(Asked::Refused(status)),
+        }
+    }
+}
+
+/// What became of a request.
+pub(crate) enum Asked<T> {
+    Answer(T),
+    /// With this status; the SDK knows more.
+    Refused(u16),
+    /// It was not sent: the SDK must do it.
+    Unknown,
+}
+
+impl<T> Asked<T> {
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Asked<U> {
+        match self {
+            Self::Answer(answer) => Asked::Answer(f(answer)),
+            Self::Refused(status) => Asked::Refused(status),
+            Self::Unknown => Asked::Unknown,
         }
     }
 }
@@ -247,14 +272,17 @@ fn signed(
 }
 
 impl Lessons {
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<Seen>> {
+    fn last(&self) -> MutexGuard<'_, Option<Way>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Watches the SDK's requests.
+/// Watches one of the SDK's requests, for an object of this key.
 #[derive(Debug)]
-pub(crate) struct Watching(pub(crate) Arc<Lessons>);
+pub(crate) struct Watching {
+    key: String,
+    lessons: Arc<Lessons>,
+}
 
 impl Intercept for Watching {
     fn name(&self) -> &'static str {
@@ -265,18 +293,18 @@ impl Intercept for Watching {
         &self,
         context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        config: &mut ConfigBag,
+        _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let operation = config.load::<Metadata>().map_or("", Metadata::name);
-        if LEARNED.contains(&operation) {
-            let request = context.request();
-            let authorization = request.headers().get("authorization");
-            let region = authorization.and_then(region_of);
-            *self.0.last() = region.map(|region| Seen {
-                uri: request.uri().to_owned(),
-                region: region.to_owned(),
-            });
-        }
+        let request = context.request();
+        let authorization = request.headers().get("authorization");
+        let region = authorization.and_then(region_of);
+        let uri = request.uri().split('?').next().unwrap_or_default();
+        let base = uri.strip_suffix(&self.key);
+        let base = base.filter(|base| base.ends_with('/') && is_plain(&self.key));
+        *self.lessons.last() = base.zip(region).map(|(base, region)| Way {
+            base: base.to_owned(),
+            region: region.to_owned(),
+        });
         Ok(())
     }
 }

@@ -98,9 +98,12 @@ pub(crate) fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failur
 
 /// Classifies an answer of which only the status is known.
 pub(crate) fn of_status(status: u16, place: &Place, action: &str) -> Failure {
-    of_answer("", status, action, |hint| {
+    let mut failure = of_answer("", status, action, |hint| {
         format!("no explanation (HTTP {status}, {place}){hint}")
-    })
+    });
+    let keys = matches!(failure.error, StoreError::BadCredentials(_));
+    failure.passing |= keys && place.credentials.refused();
+    failure
 }
 
 fn is_of_the_clock(code: &str) -> bool {

@@ -15,7 +15,7 @@ use cloudsync_store::{Checksum, Object, Sink, StoreError, Tries};
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{bare_etag, bytes_to_skip, is_compressed, strong_etag};
-use crate::direct::Answer;
+use crate::direct::{Answer, Asked};
 use crate::failure;
 use crate::metadata::CHECKSUM_METADATA;
 use crate::s3::S3;
@@ -149,19 +149,22 @@ async fn ask(
     let etag = object.etag.as_deref().map(strong_etag);
     let direct = store.direct.get(&key, &range, etag, &store.place);
     let direct = while_wanted(sink, direct).await.map_err(Failure::final_)?;
-    if let Some(answer) = direct? {
-        return Ok(answer);
-    }
+    let refused = match direct? {
+        Asked::Answer(answer) => return Ok(answer),
+        Asked::Refused(_) => true,
+        Asked::Unknown => false,
+    };
     let request = store.client.get_object().bucket(&store.settings.bucket);
     let request = request
         .key(&key)
         .range(range)
         .set_if_match(etag.map(str::to_owned));
+    let request = request.customize().interceptor(store.direct.watching(&key));
     let answer = while_wanted(sink, request.send())
         .await
         .map_err(Failure::final_)?;
     let answer = answer.map_err(|error| failure::of(&error, &store.place, failure::GET))?;
-    store.direct.learn(&key);
+    store.direct.learn(refused);
     let metadata = answer.metadata();
     Ok(Answer {
         etag: answer.e_tag().map(str::to_owned),

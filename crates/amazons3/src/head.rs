@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Checksum, Metadata, Object, StoreError};
 
-use crate::direct::Head;
+use crate::direct::{Asked, Head};
 use crate::failure::{self, without_reason};
 use crate::metadata::{self, CHECKSUM_METADATA};
 use crate::s3::S3;
@@ -43,22 +43,23 @@ async fn once(store: &S3, key: &str) -> Result<(Object, Metadata), Failure> {
 
 async fn ask(store: &S3, key: &str) -> Result<HeadObjectOutput, Failure> {
     let in_bucket = store.settings.key(key);
-    if let Some(answer) = store.direct.head(&in_bucket, &store.place).await? {
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(read(&answer));
+    match store.direct.head(&in_bucket, &store.place).await? {
+        Asked::Answer(answer) => return Ok(read(&answer)),
+        // A HEAD has no words for it.
+        Asked::Refused(status) => {
+            let failure = failure::of_status(status, &store.place, failure::GET);
+            return Err(reason(store, key, failure).await);
         }
-        let failure = failure::of_status(status.as_u16(), &store.place, failure::GET);
-        return Err(match failure.passing {
-            true => failure,
-            false => reason(store, key, failure).await,
-        });
+        Asked::Unknown => {}
     }
     let request = store.client.head_object().bucket(&store.settings.bucket);
     let request = request.key(&in_bucket).checksum_mode(ChecksumMode::Enabled);
+    let request = request
+        .customize()
+        .interceptor(store.direct.watching(&in_bucket));
     match request.send().await {
         Ok(answer) => {
-            store.direct.learn(&in_bucket);
+            store.direct.learn(false);
             Ok(answer)
         }
         Err(error) => {
@@ -98,11 +99,15 @@ async fn reason(store: &S3, key: &str, failure: Failure) -> Failure {
     match request.send().await {
         Err(error) if without_reason(&error) => failure,
         Err(error) => failure::of(&error, &store.place, failure::GET),
-        // The key or the permission has changed in between.
-        Ok(_) => Failure {
-            passing: matches!(failure.error, StoreError::PermissionDenied(_)),
-            ..failure
-        },
+        // The key, the permission or the object has changed in between.
+        Ok(_) => {
+            store.direct.learn(true);
+            let passing = matches!(
+                failure.error,
+                StoreError::PermissionDenied(_) | StoreError::Missing(_)
+            );
+            Failure { passing, ..failure }
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use cloudsync_format::object::Key;
-use cloudsync_format::stores;
 use cloudsync_store::{Archive, Listed, StoreError};
 use serde::Serialize;
 
@@ -35,14 +34,16 @@ use crate::volume::folder;
 use crate::volume::mount::Mount;
 
 mod due;
+mod here;
 mod judge;
 mod references;
 mod sightings;
 pub(crate) mod snapshots;
 
 use due::Unreferenced;
+use here::Here;
 use judge::{Judge, Verdict};
-use references::{Here, Roots};
+use references::Roots;
 use sightings::Sightings;
 
 /// Candidates held in memory, about 20 MB.
@@ -84,7 +85,7 @@ struct Collector<'a> {
     screen: &'a Screen,
     mount: &'a Mount,
     judge: Judge<'a>,
-    roots: Roots<'a>,
+    roots: Roots,
     sightings: Mutex<Sightings>,
     batch: Mutex<Vec<Candidate>>,
     outage: &'a Outage,
@@ -104,7 +105,7 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
     let target = Target::find(&args.target)?;
     let volume = &target.volume;
     let store = remote::open(volume, &args.store)?;
-    let stores = Stores::open(volume, &args.store.overrides)?;
+    let all = Stores::open(volume, &args.store.overrides)?;
     let name = args.store.name();
     if args.delete {
         snapshots::check(volume, args)?;
@@ -115,13 +116,10 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
     let folder = folder.unwrap_or_else(|| folder::of(volume));
     // Two stores may have objects of the same key.
     let of_store = name.map_or_else(|| folder.clone(), |name| folder.join("stores").join(name));
-    if args.delete && !stores.names().is_empty() {
-        apart::from_others(volume, &stores, name, &stores.all())?;
+    if args.delete && !all.names().is_empty() {
+        apart::from_others(volume, &all, name, &all.all())?;
     }
-    let here = Here {
-        store: name.map_or_else(|| stores::OWN.to_owned(), str::to_owned),
-        known: [vec![stores::OWN.to_owned()], stores.names()].concat(),
-    };
+    let here = Here::new(name, store.as_ref(), &all);
     let sightings = Sightings::open(&of_store, args.fresh)?;
     let mount = Mount::new(volume)?;
     let also: Vec<PathBuf> = args.also.iter().map(|also| also.path.clone()).collect();
@@ -133,13 +131,11 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
         mount: &mount,
         judge: Judge {
             mount: &mount,
-            store: store.as_ref(),
-            stores: &stores,
             here: &here,
             outage: &outage,
             touched: judge::TOUCHED.min(args.grace),
         },
-        roots: Roots::find(volume, &here, &mount, &also)?,
+        roots: Roots::find(volume, &mount, &also)?,
         sightings: Mutex::new(sightings),
         batch: Mutex::default(),
         outage: &outage,
@@ -336,7 +332,7 @@ impl Collector<'_> {
             return Ok(keys);
         }
         self.mount
-            .with_all_bricks(|| self.roots.remove_named(keys))?
+            .with_all_bricks(|| self.roots.remove_named(keys, self.judge.here))?
     }
 
     fn failed(&self, what: &str, key: &str, trouble: &Trouble) {

@@ -92,12 +92,15 @@ struct Summary {
 struct Recreator<'a> {
     mount: &'a Mount,
     /// Those that are looked at, with their names; the first one has the catalog.
-    stores: &'a [(Option<String>, Arc<dyn Archive>)],
+    stores: &'a [Opened],
     screen: &'a Screen,
     choice: &'a Choice,
     word: &'static str,
     outage: Outage,
 }
+
+/// A store and its name; `None` is the name of the volume's own.
+type Opened = (Option<String>, Arc<dyn Archive>);
 
 /// The outcome for one object.
 enum Done {
@@ -127,6 +130,8 @@ pub(crate) fn recreate(
     let stores: Vec<_> = names.into_iter().map(open).collect::<Result<_, _>>()?;
     // `gc` has it alone: it must not delete an object meanwhile that a file is made from.
     let _lock = Lock::share(&folder::of(volume))?;
+    // The folder in which files are made is one for all runs.
+    let _alone = Lock::take(&folder::of(volume).join("rebuild"))?;
     let mount = Mount::new(volume)?;
     let word = if choice.dry_run {
         words.would
@@ -287,16 +292,22 @@ impl Recreator<'_> {
         if self.exists(key).map_err(text)? {
             return Ok(Done::ThereAlready);
         }
-        let is_it = |(name, _): &&(Option<String>, _)| stores::shown(name.as_deref()) == store;
-        let (name, store) = self
-            .stores
-            .iter()
-            .find(is_it)
-            .ok_or("no store".to_owned())?;
-        let (object, metadata) = match store.describe(key) {
-            Ok(found) => found,
-            Err(StoreError::Missing(_)) => return Ok(Done::NotOurs),
-            Err(error) => return Err(error.into()),
+        let is_it = |(name, _): &&Opened| stores::shown(name.as_deref()) == store;
+        let (first, others): (Vec<_>, Vec<_>) = self.stores.iter().partition(is_it);
+        let mut found = None;
+        for (name, store) in first.into_iter().chain(others) {
+            match store.describe(key) {
+                Ok(described) => {
+                    found = Some((name, described));
+                    break;
+                }
+                // It was moved, and another one has it.
+                Err(StoreError::Missing(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some((name, (object, metadata))) = found else {
+            return Ok(Done::NotOurs);
         };
         self.outage.succeeded();
         let Some(notes) = Notes::of_metadata(&metadata) else {

@@ -96,6 +96,15 @@ fn of_store(volume: &Volume, flags: &StoreFlags, name: Option<&str>) -> Result<V
 
 /// Opens one of the volume's stores. The error names the volume.
 pub(crate) fn open(volume: &Volume, choice: &StoreChoice) -> Result<Box<dyn Archive>, Error> {
+    if let Some(name) = choice.name()
+        && choice.overrides.are_typed()
+    {
+        return Err(Error::Usage(format!(
+            "--store {name}: --hostname, --bucket and so on are of the volume's own store; those of '{name}' are in \
+             features.{}",
+            option::text(option::STORE_ID)
+        )));
+    }
     open_named(volume, &choice.overrides, choice.name())
 }
 

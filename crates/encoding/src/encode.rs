@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Makes an object of a file: decides whether it is worth compressing, compresses and encrypts it.
 
+use std::cell::Cell;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 use age::stream::StreamWriter;
 use age::{Encryptor, Recipient};
@@ -41,7 +43,15 @@ pub(crate) fn encode(
     level: Option<i32>,
     recipients: Option<&Recipients>,
 ) -> Result<Spooled, StoreError> {
-    let mut to = To::new(recipients)?;
+    let full = Rc::default();
+    encode_to(To::new(recipients, &full)?, upload, level).map_err(|error| match error {
+        // A run stops: the next file would not find any room, either.
+        StoreError::Source(text) if full.get() => StoreError::Settings(text),
+        error => error,
+    })
+}
+
+fn encode_to(mut to: To, upload: &Upload<'_>, level: Option<i32>) -> Result<Spooled, StoreError> {
     match level {
         None => copy(upload, &mut to)?,
         Some(level) => {
@@ -96,16 +106,16 @@ enum To {
 }
 
 impl To {
-    fn new(recipients: Option<&Recipients>) -> Result<Self, StoreError> {
+    fn new(recipients: Option<&Recipients>, full: &Rc<Cell<bool>>) -> Result<Self, StoreError> {
         let Some(recipients) = recipients else {
-            return Ok(Self::Spool(Spool::new()));
+            return Ok(Self::Spool(Spool::new(full)));
         };
         let recipients = recipients.iter().map(|one| one as &dyn Recipient);
         let encryptor = Encryptor::with_recipients(recipients);
         let encryptor = encryptor.map_err(|error| {
             StoreError::Settings(format!("the recipients of encrypt=: {error}"))
         })?;
-        let writer = encryptor.wrap_output(Spool::new());
+        let writer = encryptor.wrap_output(Spool::new(full));
         writer.map(Self::Age).map_err(|error| failed(&error))
     }
 
@@ -137,16 +147,12 @@ fn of_zstd(error: zeekstd::Error) -> StoreError {
     failed(&io::Error::other(error))
 }
 
-/// The error of writing or reading the temporary file. A run stops if there is no room for it: the next file would not find
-/// any, either.
+/// The error of writing or reading the temporary file.
 pub(crate) fn failed(error: &io::Error) -> StoreError {
     let folder = std::env::temp_dir();
     let text = format!(
         "it cannot be encoded in a temporary file in {} (TMPDIR): {error}",
         folder.display()
     );
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Settings(text),
-        _ => StoreError::Source(text),
-    }
+    StoreError::Source(text)
 }

@@ -2,8 +2,10 @@
 //! An encoded object until it is uploaded: its size is not known before, and an upload reads it in several places at once
 //! and again after an error. A small one is in memory, a larger one in a file without a name in the temporary folder.
 
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::rc::Rc;
 
 use cloudsync_store::checksum::{Algorithm, Computing};
 use cloudsync_store::{Checksum, Source};
@@ -17,6 +19,7 @@ pub(crate) struct Spool {
     to: SpooledTempFile,
     bytes: u64,
     sum: Computing,
+    full: Rc<Cell<bool>>,
 }
 
 /// An object that was written.
@@ -34,8 +37,10 @@ enum Data {
 }
 
 impl Spool {
-    pub(crate) fn new() -> Self {
+    /// `full`: set when there is no room for it, which libraries around it may hide.
+    pub(crate) fn new(full: &Rc<Cell<bool>>) -> Self {
         Self {
+            full: Rc::clone(full),
             to: spooled_tempfile(IN_MEMORY),
             bytes: 0,
             sum: Algorithm::Crc64Nvme.compute(),
@@ -59,7 +64,14 @@ impl Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.to.write(bytes)?;
+        let taken = self.to.write(bytes).inspect_err(|error| {
+            if matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+            ) {
+                self.full.set(true);
+            }
+        })?;
         self.sum.update(&bytes[..taken]);
         self.bytes += taken as u64;
         Ok(taken)

@@ -80,7 +80,7 @@ pub fn divide(list: &str) -> (String, BTreeMap<String, Named>) {
     let mut named: BTreeMap<String, Named> = BTreeMap::new();
     let mut last: Option<String> = None;
     for item in list.split(',').map(str::trim) {
-        // The rest of a value, which may be a secret that nobody should have put here: no error may show it.
+        // The rest of a value, which may be a secret that nobody should have put here, and that an error would show.
         if let Some(named) = last.as_ref().and_then(|name| named.get_mut(name))
             && !item.is_empty()
             && !item.contains('=')

@@ -93,3 +93,40 @@ fn a_busy_store_is_believed() {
     let sdk: Vec<_> = server.requests().iter().map(is_of_the_sdk).collect();
     assert_eq!(sdk, [true, false, false]);
 }
+
+/// The SDK learns from the store's clock how wrong ours is. We do not, and notice that it knows more.
+#[test]
+fn a_wrong_clock_is_left_to_the_sdk() {
+    const NOW: &str = "Fri, 21 Dec 2040 00:00:00 GMT";
+    let bytes = noise(500);
+    let served = bytes.clone();
+    let server = Server::start(move |_, request| {
+        let date = request.header("x-amz-date").unwrap_or_default();
+        let reply = match (date.starts_with("204012"), request.method.as_str()) {
+            (true, _) => Reply::object(request, &served),
+            (false, "HEAD") => Reply::new(403),
+            (false, _) => Reply::error(403, "RequestTimeTooSkewed"),
+        };
+        reply.header("date", NOW)
+    });
+    let store = open(&server, "retries=4");
+    let fetch = || {
+        let mut sink = Memory::default();
+        let fetched = store.fetch("one", &object_of(&bytes), 0..500, &mut sink);
+        fetched.map(|()| assert_eq!(sink.bytes, bytes))
+    };
+    // It learns that from an answer.
+    let _first = fetch();
+    for _ in 0..2 {
+        fetch().unwrap();
+        assert_eq!(store.head("one").unwrap().size, 500);
+    }
+    let before = server.requests().len();
+    fetch().unwrap();
+    assert_eq!(store.head("one").unwrap().size, 500);
+    let sdk: Vec<_> = server.requests()[before..]
+        .iter()
+        .map(is_of_the_sdk)
+        .collect();
+    assert_eq!(sdk, [true, true]);
+}

@@ -80,4 +80,19 @@ impl StoreFlags {
         .into_iter()
         .filter_map(|(name, value)| Some((option::text(name).to_owned(), value.clone()?)))
     }
+
+    /// Whether any about the volume's own store alone was typed, and is not in the environment.
+    pub(crate) fn are_typed(&self) -> bool {
+        let pairs = [
+            ("CLOUDSYNC_STORE_TYPE", &self.store_type),
+            ("CLOUDSYNC_HOSTNAME", &self.hostname),
+            ("CLOUDSYNC_BUCKET", &self.bucket),
+            ("CLOUDSYNC_KEY_ID", &self.key_id),
+            ("CLOUDSYNC_SECRET_KEY", &self.secret_key),
+        ];
+        let mut typed = pairs
+            .into_iter()
+            .filter(|(name, value)| value.is_some() && std::env::var_os(name).is_none());
+        typed.next().is_some()
+    }
 }

@@ -10,14 +10,14 @@ use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes};
 use cloudsync_format::record::Record;
 use cloudsync_format::{stores, xattr as names};
-use cloudsync_store::{Archive, StoreError};
+use cloudsync_store::StoreError;
 
-use super::references::{Here, named};
+use super::here::Here;
+use super::references::named;
 use crate::archive::seen;
 use crate::crawl::times::is_older;
 use crate::crawl::{is_gone, marks, text as name};
 use crate::outage::{Outage, Trouble};
-use crate::remote::Stores;
 use crate::volume::mount::Mount;
 
 /// A file that changed more recently than this may still be in use: its objects are kept.
@@ -47,10 +47,7 @@ impl Verdict {
 
 pub(super) struct Judge<'a> {
     pub(super) mount: &'a Mount,
-    pub(super) store: &'a dyn Archive,
-    /// All stores of the volume.
-    pub(super) stores: &'a Stores,
-    pub(super) here: &'a Here,
+    pub(super) here: &'a Here<'a>,
     pub(super) outage: &'a Outage,
     /// See [`TOUCHED`].
     pub(super) touched: Duration,
@@ -76,14 +73,14 @@ impl Judge<'_> {
             Err(error) => return Err(text(error)),
         };
         let mut named = named(&file, self.here).map_err(text)?.into_iter();
-        if named.any(|named| named == key) {
+        if named.any(|named| named.key == key && named.elsewhere.is_none()) {
             return Ok(Verdict::Keep);
         }
         if let Some(marks) = marks(&file).map_err(text)? {
             if marks.key != key {
                 return Ok(self.unless_touched(&data, Verdict::OtherObject));
             }
-            return match self.has(marks.store(), key)? {
+            return match self.here.is_also_in(marks.store(), key)? {
                 true => Ok(self.unless_touched(&data, Verdict::OtherStore)),
                 false => Ok(Verdict::Keep),
             };
@@ -95,12 +92,12 @@ impl Judge<'_> {
         if let Some((store, last)) = note
             && last == key
             && self.here.is_elsewhere(store)
-            && self.has(store, key)?
+            && self.here.is_also_in(store, key)?
         {
             return Ok(self.unless_touched(&data, Verdict::OtherStore));
         }
         let now = seen(&data);
-        let notes = match self.store.describe(key) {
+        let notes = match self.here.store.describe(key) {
             Ok((_, metadata)) => Notes::of_metadata(&metadata),
             Err(StoreError::Missing(_)) => return Ok(Verdict::Keep),
             Err(error) => return Err(error.into()),
@@ -110,15 +107,6 @@ impl Judge<'_> {
             return Ok(Verdict::Keep);
         }
         Ok(self.unless_touched(&data, Verdict::Modified))
-    }
-
-    /// Whether another store has the object, whatever a file says.
-    fn has(&self, store: Option<&str>, key: &str) -> Result<bool, Trouble> {
-        match self.stores.of(store)?.head(key) {
-            Ok(_) => Ok(true),
-            Err(StoreError::Missing(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn unless_touched(&self, data: &Metadata, verdict: Verdict) -> Verdict {
@@ -162,7 +150,7 @@ impl Judge<'_> {
             }
         }
         let keys: Vec<_> = due.iter().map(|(_, key)| *key).collect();
-        for (key, error) in self.store.delete_all(&keys) {
+        for (key, error) in self.here.store.delete_all(&keys) {
             let index = due.iter().find(|(_, due)| *due == key);
             errors.extend(index.map(|(index, _)| (*index, error.into())));
         }

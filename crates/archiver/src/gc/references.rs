@@ -9,37 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cloudsync_format::record::Record;
-use cloudsync_format::{stores, xattr as names};
+use cloudsync_format::xattr as names;
 
+use super::here::Here;
 use crate::crawl::{Extent, Walked, is_gone, kept, show, text, walk_extent};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
+use crate::outage::Trouble;
+use crate::parallel::lock;
 use crate::volume::Volume;
 use crate::volume::mount::Mount;
 
 /// Crawls of a mount in which folders are being moved, before giving up.
 const ATTEMPTS: usize = 5;
 
-/// The store whose objects these are.
-pub(super) struct Here {
-    /// Its name, as [`stores::shown`].
-    pub(super) store: String,
-    /// The names of all the volume's stores.
-    pub(super) known: Vec<String>,
-}
-
-impl Here {
-    /// Whether marks with this store name an object in another one. A store that the volume does not have now, perhaps
-    /// because it was renamed, may be this one.
-    pub(super) fn is_elsewhere(&self, store: Option<&str>) -> bool {
-        let store = stores::shown(store);
-        store != self.store && self.known.iter().any(|known| known == store)
-    }
-}
-
 /// The trees whose files may name an object.
-pub(super) struct Roots<'a> {
-    here: &'a Here,
+pub(super) struct Roots {
     /// All bricks of the volume, if they are all on this host.
     bricks: Option<Vec<PathBuf>>,
     volume: Volume,
@@ -47,21 +32,15 @@ pub(super) struct Roots<'a> {
     also: Vec<PathBuf>,
 }
 
-impl<'a> Roots<'a> {
+impl Roots {
     /// The trees of the volume and `also`. Each of `also` must be readable; [`remove_named`](Self::remove_named) also
     /// requires it to have a file.
-    pub(super) fn find(
-        volume: &Volume,
-        here: &'a Here,
-        mount: &Mount,
-        also: &[PathBuf],
-    ) -> Result<Self, Error> {
+    pub(super) fn find(volume: &Volume, mount: &Mount, also: &[PathBuf]) -> Result<Self, Error> {
         for path in also {
             let list = path.read_dir();
             list.map_err(|error| Error::start(format!("--also {}", path.display()), error))?;
         }
         Ok(Self {
-            here,
             bricks: volume.bricks_here(),
             volume: volume.clone(),
             mount: mount.root().to_owned(),
@@ -69,24 +48,29 @@ impl<'a> Roots<'a> {
         })
     }
 
-    /// Removes from `keys` those that a file names. After an error the rest is undetermined.
-    pub(super) fn remove_named(&self, keys: HashSet<String>) -> Result<HashSet<String>, String> {
+    /// Removes from `keys` those that a file names, and those that it names in another store, which does not have them. After an
+    /// error the rest is undetermined.
+    pub(super) fn remove_named(
+        &self,
+        keys: HashSet<String>,
+        here: &Here<'_>,
+    ) -> Result<HashSet<String>, String> {
         let keys = Mutex::new(keys);
         match &self.bricks {
             // Every file has a second name below .glusterfs, which renames do not affect, so none is missed.
             Some(bricks) => {
                 for brick in bricks {
-                    self.crawl(brick, Extent::OneFileSystem, &keys)?;
+                    crawl(brick, Extent::OneFileSystem, &keys, here)?;
                 }
                 // An unmounted disk leaves an empty directory.
                 if self.volume.bricks_here().as_ref() != Some(bricks) {
                     return Err("a brick was unmounted or removed during the crawl".to_owned());
                 }
             }
-            None => self.mount(&keys)?,
+            None => self.mount(&keys, here)?,
         }
         for path in &self.also {
-            if self.crawl(path, Extent::Everything, &keys)?.files == 0 {
+            if crawl(path, Extent::Everything, &keys, here)?.files == 0 {
                 return Err(format!(
                     "--also {}: it contains no file; is it mounted?",
                     path.display()
@@ -97,12 +81,9 @@ impl<'a> Roots<'a> {
     }
 
     /// Crawls the mount. A folder that is moved before it is read may be missed, so the crawl is then repeated.
-    fn mount(&self, keys: &Mutex<HashSet<String>>) -> Result<(), String> {
+    fn mount(&self, keys: &Mutex<HashSet<String>>, here: &Here<'_>) -> Result<(), String> {
         for _ in 0..ATTEMPTS {
-            if !self
-                .crawl(&self.mount, Extent::OneFileSystem, keys)?
-                .vanished
-            {
+            if !crawl(&self.mount, Extent::OneFileSystem, keys, here)?.vanished {
                 return Ok(());
             }
         }
@@ -110,54 +91,6 @@ impl<'a> Roots<'a> {
             "folders were moved or removed in each of {ATTEMPTS} crawls of the volume; run gc on a server that has all \
              bricks, or when the volume is less busy"
         ))
-    }
-
-    fn crawl(
-        &self,
-        root: &Path,
-        extent: Extent<'_>,
-        keys: &Mutex<HashSet<String>>,
-    ) -> Result<Crawled, String> {
-        let files = AtomicU64::new(0);
-        let vanished = AtomicBool::new(false);
-        let failure = Mutex::new(None);
-        let fail = |path: &Path, why: &str| {
-            let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.get_or_insert_with(|| format!("{}: {why}", show(path)));
-        };
-        let file = |path: &Path| {
-            files.fetch_add(1, Ordering::Relaxed);
-            match named(path, self.here) {
-                Ok(named) if named.is_empty() => {}
-                Ok(named) => {
-                    let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-                    for key in named {
-                        keys.remove(&key);
-                    }
-                }
-                Err(error) if is_gone(&error) => {}
-                Err(error) => fail(path, &error.to_string()),
-            }
-        };
-        walk_extent(root, extent, &|walked| {
-            match walked {
-                Walked::File(path) => file(path),
-                Walked::Folder(_) | Walked::Link(_) => {}
-                Walked::Gone => vanished.store(true, Ordering::Relaxed),
-                Walked::Failed(why) => fail(root, why),
-            }
-            !interrupted()
-        });
-        if interrupted() {
-            return Err("interrupted".to_owned());
-        }
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(why) => Err(why),
-            None => Ok(Crawled {
-                files: files.into_inner(),
-                vanished: vanished.into_inner(),
-            }),
-        }
     }
 }
 
@@ -167,8 +100,74 @@ struct Crawled {
     vanished: bool,
 }
 
-/// The keys of all objects of a store that a file's marks may name, including kept ones.
-pub(super) fn named(at: &Path, here: &Here) -> io::Result<Vec<String>> {
+fn crawl(
+    root: &Path,
+    extent: Extent<'_>,
+    keys: &Mutex<HashSet<String>>,
+    here: &Here<'_>,
+) -> Result<Crawled, String> {
+    let files = AtomicU64::new(0);
+    let vanished = AtomicBool::new(false);
+    let failure = Mutex::new(None);
+    let fail = |path: &Path, why: &str| {
+        let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert_with(|| format!("{}: {why}", show(path)));
+    };
+    let file = |path: &Path| {
+        files.fetch_add(1, Ordering::Relaxed);
+        let keep = |named: Named| {
+            let candidate = lock(keys).contains(&named.key);
+            // Only of candidates is another store asked.
+            let kept = candidate
+                && match &named.elsewhere {
+                    None => true,
+                    Some(store) => !here.is_also_in(store.as_deref(), &named.key)?,
+                };
+            if kept {
+                lock(keys).remove(&named.key);
+            }
+            Ok::<_, Trouble>(())
+        };
+        match named(path, here) {
+            Ok(named) => {
+                if let Err(why) = named.into_iter().try_for_each(keep) {
+                    fail(path, &why.to_string());
+                }
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => fail(path, &error.to_string()),
+        }
+    };
+    walk_extent(root, extent, &|walked| {
+        match walked {
+            Walked::File(path) => file(path),
+            Walked::Folder(_) | Walked::Link(_) => {}
+            Walked::Gone => vanished.store(true, Ordering::Relaxed),
+            Walked::Failed(why) => fail(root, why),
+        }
+        !interrupted()
+    });
+    if interrupted() {
+        return Err("interrupted".to_owned());
+    }
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(why) => Err(why),
+        None => Ok(Crawled {
+            files: files.into_inner(),
+            vanished: vanished.into_inner(),
+        }),
+    }
+}
+
+/// An object that a file's marks name.
+pub(super) struct Named {
+    pub(super) key: String,
+    /// The name of the store that has it, if that is another one than this; inside, `None` is the volume's own.
+    pub(super) elsewhere: Option<Option<String>>,
+}
+
+/// The objects that a file's marks name, including kept ones.
+pub(super) fn named(at: &Path, here: &Here<'_>) -> io::Result<Vec<Named>> {
     let get = |name| {
         let value = xattr::get(at, text(name))?;
         Ok::<_, io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
@@ -179,14 +178,25 @@ pub(super) fn named(at: &Path, here: &Here) -> io::Result<Vec<String>> {
     }
     keys.extend(get(names::KEY)?);
     // What no record tells of may be in any store.
-    if !keys.is_empty()
-        && let Some(record) = get(names::RECORD)?.and_then(|text| Record::parse(&text))
-        && here.is_elsewhere(record.store.as_deref())
-    {
-        keys.retain(|key| !record.is_of(key.as_bytes()));
-    }
-    let kept = kept(at)?.into_iter();
-    let ours = kept.filter(|kept| !here.is_elsewhere(kept.store.as_deref()));
-    keys.extend(ours.map(|kept| kept.key));
-    Ok(keys)
+    let record = match keys.is_empty() {
+        true => None,
+        false => get(names::RECORD)?.and_then(|text| Record::parse(&text)),
+    };
+    let elsewhere = |store: Option<&str>| {
+        let elsewhere = here.is_elsewhere(store);
+        elsewhere.then(|| store.map(str::to_owned))
+    };
+    let recorded = |key: &str| {
+        let record = record.as_ref()?;
+        elsewhere(record.store.as_deref()).filter(|_| record.is_of(key.as_bytes()))
+    };
+    let marked = keys.into_iter().map(|key| Named {
+        elsewhere: recorded(&key),
+        key,
+    });
+    let kept = kept(at)?.into_iter().map(|kept| Named {
+        elsewhere: elsewhere(kept.store.as_deref()),
+        key: kept.key,
+    });
+    Ok(marked.chain(kept).collect())
 }

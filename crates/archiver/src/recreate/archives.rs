@@ -46,7 +46,10 @@ pub(super) fn all(
                 ControlFlow::Break(())
             }
         });
-        listed.map_err(|error| Error::start(format!("store '{name}'"), error))?;
+        listed.map_err(|error| {
+            let hint = "with --store, only one store is looked at";
+            Error::start(format!("store '{name}' ({hint})"), error)
+        })?;
     }
     let sorted = added.and_then(|()| sorter.finish());
     let sorted = sorted.map_err(|error| Error::start("the list of objects", error))?;

@@ -63,7 +63,10 @@ pub(crate) fn from_others(
             ))),
         }
     });
-    let removed = here.delete(&key);
-    looked?;
-    removed.map_err(|error| cannot(shown, &error))
+    if let Err(error) = here.delete(&key) {
+        tracing::warn!(
+            "store '{shown}': the object {key}, which was put to tell stores apart, cannot be removed: {error}"
+        );
+    }
+    looked
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use cloudsync_lab::{Backing, Layout};
 use rustix::io::Errno;
 
-use crate::scene::{PATIENCE, Scene, archive, lab, number, pattern};
+use crate::scene::{PATIENCE, PROGRAM, Scene, archive, lab, number, pattern};
 
 /// Text that shrinks to about a third.
 fn text(seed: u64, length: usize) -> Vec<u8> {
@@ -218,4 +218,37 @@ fn a_lost_volume_is_rebuilt_from_encoded_objects() {
         assert_eq!(size, content(name).len() as u64);
         assert!(new.read(name) == content(name), "{name}");
     }
+}
+
+/// The next file would not find any room, either.
+#[test]
+fn a_full_temporary_folder_stops_the_run() {
+    let folder = keys("keys-full");
+    let small = lab().scratch("small-folder").display().to_string();
+    lab()
+        .sh(&format!(
+            "mkdir {small}; mount -t tmpfs -o size=1M none {small}"
+        ))
+        .unwrap();
+    for (name, list) in [
+        ("full-zstd", "compress=zstd".to_owned()),
+        ("full-age", format!("encrypt=age:{folder}/recipients")),
+        ("full-both", settings(&folder)),
+    ] {
+        let mut scene = Scene::on(name, Layout::Single, &[(STORE_ID, &list)]);
+        scene.write("large", &text(5, 9_000_000));
+        scene.remount();
+        let brick = scene.brick(0);
+        let outcome = lab()
+            .run_with(PATIENCE, PROGRAM, archive(&brick), |command| {
+                command.env("TMPDIR", &small);
+            })
+            .unwrap();
+        assert_eq!(outcome.code(), Some(4), "{outcome}");
+        assert!(outcome.to_string().contains("(TMPDIR)"), "{outcome}");
+        assert!(!scene.is_cold("large"));
+        scene.done(&archive(&brick));
+        assert!(scene.is_cold("large"));
+    }
+    lab().sh(&format!("umount {small}")).unwrap();
 }

@@ -395,6 +395,37 @@ fn gc_keeps_a_copy_whose_successor_is_missing() {
     assert!(scene.recall("hot/a") == content(0));
 }
 
+/// A bucket that was the volume's own is described under a name now. Marks from before name no store, but their object.
+#[test]
+fn gc_keeps_what_old_marks_name_in_a_store_that_does_not_have_it() {
+    let (mut scene, bucket) = several("before", Layout::Single);
+    scene.write("hot/a", &content(0));
+    scene.write("holder", b"");
+    scene.remount();
+    scene.done(&[&ARCHIVE[..], &[&scene.inside("hot")]].concat());
+    // A copy with the file's marks, as a restored brick or a snapshot has it.
+    let brick = scene.volume.bricks()[0].clone();
+    for mark in ["remote", "key", "record"] {
+        let mark = format!("trusted.glusterfs.cs.{mark}");
+        let value = xattr::get(brick.join("hot/a"), &mark).unwrap().unwrap();
+        xattr::set(brick.join("holder"), &mark, &value).unwrap();
+    }
+    let path = scene.path("hot/a");
+    scene
+        .within("remove", move || fs::remove_file(path))
+        .unwrap();
+    let before = cold(&scene.bucket);
+    scene
+        .volume
+        .set_all(&[
+            (STORE_ID, before.as_str()),
+            ("features.s3plugin-bucketid", bucket.name()),
+        ])
+        .unwrap();
+    assert_eq!(deleted(&scene, "cold"), 0);
+    assert_eq!(objects(&scene.bucket), 1);
+}
+
 #[test]
 fn the_last_archive_comes_back_whichever_store_has_it() {
     let (mut scene, _bucket) = several("again", Layout::Single);
