@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use crate::credentials::Rotating;
 use crate::failure;
 use crate::metadata::CHECKSUM_HEADER;
-use crate::s3::Place;
+use crate::place::Place;
 
 /// The operation whose headers these requests carry; HEAD has the same.
 pub(crate) const GET_OBJECT: &str = "GetObject";

@@ -13,7 +13,7 @@ use cloudsync_store::StoreError;
 use cloudsync_store::network::Failure;
 
 use self::cause::{Refusal, of_setting};
-use crate::s3::Place;
+use crate::place::Place;
 
 mod cause;
 

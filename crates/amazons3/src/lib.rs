@@ -2,7 +2,8 @@
 //! The store plugin `amazons3`: objects in Amazon S3 or in any compatible store.
 //!
 //! - [`settings`]: parses and checks the volume's options;
-//! - `client`: sets up the AWS SDK; `credentials`, `shared_files`: keys that change while the volume is mounted;
+//! - `place`: a bucket and its location; `client`: sets up the AWS SDK; `direct`: GET and HEAD without its orchestrator;
+//! - `credentials`, `shared_files`: keys that change while the volume is mounted;
 //! - `headers`: what an object is stored as, and who pays, in the headers of requests;
 //! - `head`, `fetch`: the two requests of a [`Store`](cloudsync_store::Store);
 //! - `restore`: restores objects in a storage class that cannot be read;
@@ -22,6 +23,7 @@ mod headers;
 mod line;
 mod list;
 mod metadata;
+mod place;
 mod put;
 mod restore;
 mod s3;

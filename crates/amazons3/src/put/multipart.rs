@@ -19,7 +19,7 @@ use super::body::InPieces;
 use super::request::{ALGORITHMS, Named, Put, body, meaning, patient};
 use crate::failure;
 use crate::line::Line;
-use crate::s3::Place;
+use crate::place::Place;
 
 /// Starts a multipart upload and returns its id.
 pub(super) async fn create(put: &Put<'_>) -> Result<String, Failure> {
