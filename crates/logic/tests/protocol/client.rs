@@ -268,7 +268,7 @@ impl BrickFile for Client<'_> {
 
     fn set_times(&self, (): &(), attributes: &Attributes) -> Result<(), Failure> {
         self.operation("times", |world| {
-            world.set_mtime(attributes);
+            world.set_times(attributes);
             Ok(())
         })
     }
@@ -295,7 +295,9 @@ impl BrickFile for Client<'_> {
 
     fn pause(&self, time: Duration) {
         if time == STRAGGLERS {
-            self.world.borrow_mut().carry_out_stragglers();
+            let mut world = self.world.borrow_mut();
+            world.pause();
+            world.carry_out_stragglers();
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use cloudsync_format::claim::{Claim, Seen};
 use cloudsync_format::holes::Holes;
-use cloudsync_format::xattr::State;
+use cloudsync_format::xattr::{self, State};
 use cloudsync_logic::decision::Want;
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::protocol::brick_file::BrickFile;
@@ -192,8 +192,11 @@ impl Archive<Attributes> for Handshake<'_, '_> {
     }
 
     fn mark_as_caller(&mut self, mark: &str) -> Result<(), Failure> {
-        self.client
-            .set(&(), "mark", &[(cloudsync_format::xattr::DOWNLOADING, mark)])
+        self.client.operation("mark", |world| {
+            world.set_mark(xattr::DOWNLOADING, mark);
+            world.access();
+            Ok(())
+        })
     }
 
     fn bricks_do_not_check(&mut self) {

@@ -8,6 +8,7 @@
 
 mod client;
 mod jobs;
+mod labels;
 mod others;
 mod world;
 
@@ -86,6 +87,8 @@ fn read_at_the_end(world: &RefCell<World>, fault: Option<(usize, Fault)>) {
     assert!(read.is_ok(), "{read:?} {:#?}", world.history);
     assert_eq!(world.status().state, State::Local, "{:#?}", world.history);
     world.check();
+    let misled = world.labels.borrow().mislead();
+    assert_eq!(misled, None, "{:#?}", world.history);
 }
 
 /// Runs `work` in the world with each of these faults at each operation. Returns the number of runs.
@@ -216,6 +219,38 @@ fn healing_after_a_fault_survives_a_second_fault() {
     }
     println!("| healing, two faults | {runs} runs |");
     assert!(runs > 20_000, "{runs}");
+}
+
+/// Of reads that do not ask whether the file is cold, none may return wrong bytes, which every run of this file checks
+/// ([`labels`]). Without one of the rules, some do; and they hold where many operations have the same ctime, too.
+#[test]
+fn reads_without_a_question_need_each_of_their_rules() {
+    let faults = all_faults();
+    let survives = |world: &World| {
+        let tried = || {
+            try_all(world, &faults, &[], &|client| {
+                let archived = jobs::archive(client);
+                archived.and_then(|()| jobs::job(client, Want::Bytes, false))
+            })
+        };
+        catch_unwind(AssertUnwindSafe(tried)).is_ok()
+    };
+    let with = |own_times, looks, changes_atime| {
+        let mut world = World::local(own_times);
+        world.coarse = true;
+        let labels = world.labels.get_mut();
+        labels.looks = looks;
+        labels.changes_atime = changes_atime;
+        world
+    };
+    for own_times in [true, false] {
+        assert!(survives(&with(own_times, 2, true)), "{own_times}");
+        assert!(!survives(&with(own_times, 1, true)), "{own_times}: a look");
+    }
+    assert!(!survives(&with(true, 2, false)), "without another atime");
+    let mut without_pause = with(false, 2, true);
+    without_pause.pauses = false;
+    assert!(!survives(&without_pause), "within one tick of the clock");
 }
 
 /// Tries all orders of the commit's steps. An order survives every fault if and only if the marks are removed last and

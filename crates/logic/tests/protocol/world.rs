@@ -5,6 +5,7 @@
 //! One assumption: an operation that is in flight when a connection breaks is carried out before the brick grants the
 //! lock to another client, or never.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 
@@ -17,6 +18,7 @@ use cloudsync_logic::marks::Mark;
 use cloudsync_logic::status::{self, Status};
 
 use crate::client::Fault;
+use crate::labels::{Label, Labels};
 
 pub(crate) const FILE: Gfid = Gfid([7; 16]);
 const OTHER: Gfid = Gfid([8; 16]);
@@ -27,6 +29,7 @@ pub(crate) const BYTES: &[u8] = b"abc";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes {
     size: u64,
+    atime: Time,
     mtime: Time,
     ctime: Time,
 }
@@ -82,9 +85,16 @@ pub(crate) struct World {
     /// The bytes that survive a power loss.
     synced: Vec<u8>,
     marks: BTreeMap<Vec<u8>, Vec<u8>>,
+    atime: Time,
     mtime: Time,
     ctime: Time,
     clock: i64,
+    /// The brick's clock stands still while a client works.
+    pub(crate) coarse: bool,
+    /// A pause of a handshake is longer than a tick of that clock.
+    pub(crate) pauses: bool,
+    /// For reads that do not ask.
+    pub(crate) labels: RefCell<Labels>,
     /// The client that holds the lock, and how many times.
     lock: Option<(usize, u32)>,
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
@@ -121,9 +131,13 @@ impl World {
             bytes: BYTES.to_vec(),
             synced: BYTES.to_vec(),
             marks: BTreeMap::new(),
+            atime: time,
             mtime: time,
             ctime: time,
             clock: 1,
+            coarse: false,
+            pauses: true,
+            labels: RefCell::default(),
             lock: None,
             objects: BTreeMap::new(),
             truth: vec![truth],
@@ -232,7 +246,7 @@ impl World {
         if self.own_times {
             return false;
         }
-        self.clock += 1;
+        self.clock += i64::from(!self.coarse);
         self.ctime.seconds = self.clock;
         if bytes {
             self.mtime.seconds = self.clock;
@@ -256,9 +270,22 @@ impl World {
         self.touch(true)
     }
 
-    pub(crate) fn set_mtime(&mut self, attributes: &Attributes) {
+    pub(crate) fn set_times(&mut self, attributes: &Attributes) {
+        self.atime = attributes.atime;
         self.mtime = attributes.mtime;
         self.touch(false);
+    }
+
+    /// A handshake sets its mark, and with it an atime. Its clock is behind, so it takes the next possible one.
+    pub(crate) fn access(&mut self) {
+        if self.own_times && self.labels.borrow().changes_atime {
+            self.atime.nanos += 1;
+        }
+    }
+
+    /// A handshake pauses.
+    pub(crate) fn pause(&mut self) {
+        self.clock += i64::from(self.pauses);
     }
 
     pub(crate) fn sync(&mut self) {
@@ -377,6 +404,7 @@ impl World {
     pub(crate) fn status(&self) -> Status<Attributes> {
         let attributes = Attributes {
             size: self.bytes.len() as u64,
+            atime: self.atime,
             mtime: self.mtime,
             ctime: self.ctime,
         };
@@ -413,6 +441,15 @@ impl World {
         let in_store = self
             .object()
             .is_some_and(|object| self.is_true(object, None));
+        let label = Label {
+            size: self.bytes.len() as u64,
+            atime: self.atime,
+            mtime: self.mtime,
+            ctime: self.ctime,
+        };
+        let local = state == State::Local;
+        let right = self.is_true(&self.bytes, None);
+        self.labels.borrow_mut().note(label, local, right);
         let fine = match state {
             State::Local => self.is_true(&self.bytes, mtime),
             State::Downloading => self.is_true(&self.bytes, None),

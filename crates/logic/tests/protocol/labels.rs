@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
+//! Reads that do not ask whether the file is cold (docs/design/local-reads.md): whether any of them, at any moments of a
+//! run, would have returned bytes that are not the file's.
+//!
+//! No reader takes part in a run. The model notes what a brick would answer after each operation, and afterwards every
+//! choice of moments is tried: those of the looks, of a read, and of the label in its answer.
+
+use cloudsync_format::claim::Time;
+
+/// What a brick's answer says of the file besides the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) size: u64,
+    pub(crate) atime: Time,
+    pub(crate) mtime: Time,
+    pub(crate) ctime: Time,
+}
+
+/// What a brick has after an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Moment {
+    label: Label,
+    local: bool,
+    /// Whether a read that does not ask gets the file's bytes.
+    right: bool,
+}
+
+/// The rules that make such reads safe, each of which can be left out, and what they are checked on.
+#[derive(Clone, Debug)]
+pub(crate) struct Labels {
+    /// A handshake changes the atime before it removes a byte, where the volume keeps its own times.
+    pub(crate) changes_atime: bool,
+    /// How often a client looks before it remembers a label.
+    pub(crate) looks: usize,
+    moments: Vec<Moment>,
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self {
+            changes_atime: true,
+            looks: 2,
+            moments: Vec::new(),
+        }
+    }
+}
+
+impl Labels {
+    /// Notes what a brick has now.
+    pub(crate) fn note(&mut self, label: Label, local: bool, right: bool) {
+        let now = Moment {
+            label,
+            local,
+            right,
+        };
+        if self.moments.last() != Some(&now) {
+            self.moments.push(now);
+        }
+    }
+
+    /// The label with which a client that remembers it accepts wrong bytes, if there is one.
+    pub(crate) fn mislead(&self) -> Option<Label> {
+        let labels = self.moments.iter().map(|moment| moment.label);
+        labels.into_iter().find(|label| self.misleads(*label))
+    }
+
+    /// A client's steps, in this order, each at the earliest moment that allows it: if it can end at all, it can so.
+    fn misleads(&self, label: Label) -> bool {
+        let local = |moment: &Moment| moment.local;
+        let labelled = |moment: &Moment| moment.label == label;
+        let wrong = |moment: &Moment| !moment.right;
+        // A brick checks the state, and then looks at the attributes; it reads, and then looks at them.
+        let mut steps: Vec<&dyn Fn(&Moment) -> bool> = Vec::new();
+        for _ in 0..self.looks {
+            steps.extend([&local as &dyn Fn(&Moment) -> bool, &labelled]);
+        }
+        steps.extend([&wrong as &dyn Fn(&Moment) -> bool, &labelled]);
+        let mut left = steps.as_slice();
+        for moment in &self.moments {
+            while let Some((step, rest)) = left.split_first()
+                && step(moment)
+            {
+                left = rest;
+            }
+        }
+        left.is_empty()
+    }
+}
