@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use cloudsync_format::checksum::Checksum;
-use cloudsync_format::holes::Holes;
 use cloudsync_format::record::Record;
 use cloudsync_format::stores;
 use cloudsync_format::xattr::{self, State};
@@ -23,18 +22,12 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
+use cloudsync_logic::protocol::handshake::{refused, write_record};
 use cloudsync_logic::protocol::lease::{Held, Lease};
 use cloudsync_logic::protocol::lock::lock_within;
 
 /// How long the command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-fn refused(errno: Errno, reason: impl Into<String>) -> Failure {
-    Failure::Refused {
-        reason: reason.into(),
-        errno,
-    }
-}
 
 /// Carries out root's command. The store `to` (`None`: the volume's own) must have the object, with the size and the
 /// checksum of the file's record (law 2: the old object will be deleted). Blocks.
@@ -84,20 +77,11 @@ pub fn command(
         ];
         held.set(&fd, "record the store", &values)
     };
-    let mut moved = Record {
+    let moved = Record {
         store: to.map(str::to_owned),
         ..record
     };
-    match write_down(&moved) {
-        // As in a handshake: there may be too little room, and the holes are only a hint.
-        Err(Failure::Brick { errno, .. })
-            if !moved.holes.is_empty() && (errno.is_full() || errno.get() == libc::E2BIG) =>
-        {
-            moved.holes = Holes::default();
-            write_down(&moved)
-        }
-        written => written,
-    }
+    write_record(moved, write_down)
 }
 
 /// The record and the checksum of a cold file without bytes on the bricks.

@@ -245,7 +245,7 @@ fn make_cold<F: BrickFile>(
     let attributes = &status.attributes;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap_or_default();
-    let mut record = Record {
+    let record = Record {
         gfid: gfid.to_string(),
         size: attributes.size(),
         mtime: attributes.mtime(),
@@ -274,16 +274,7 @@ fn make_cold<F: BrickFile>(
             ],
         )
     };
-    match recorded(&record) {
-        // A brick's inode may have too little room beside other attributes, and the holes are only a hint.
-        Err(Failure::Brick { errno, .. })
-            if !record.holes.is_empty() && (errno.is_full() || errno.get() == libc::E2BIG) =>
-        {
-            record.holes = Holes::default();
-            recorded(&record)?;
-        }
-        recorded => recorded?,
-    }
+    write_record(record, recorded)?;
     let cold = [
         (xattr::REMOTE, object.key.as_str()),
         (xattr::ARCHIVED, &now.as_secs().to_string()),
@@ -303,6 +294,25 @@ fn make_cold<F: BrickFile>(
         held.set_times(fd, attributes)?;
     }
     held.remove(fd, "unmark", xattr::DOWNLOADING)
+}
+
+/// Writes a record; without the holes, which are only a hint, if a brick's inode has too little room beside other attributes.
+///
+/// # Errors
+/// Those of `write`.
+pub fn write_record(
+    mut record: Record,
+    write: impl Fn(&Record) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match write(&record) {
+        Err(Failure::Brick { errno, .. })
+            if !record.holes.is_empty() && (errno.is_full() || errno.get() == libc::E2BIG) =>
+        {
+            record.holes = Holes::default();
+            write(&record)
+        }
+        written => written,
+    }
 }
 
 /// Restores the file. After the truncation that is neither possible nor necessary: the file is cold then, and the next
