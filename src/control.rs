@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use cloudsync_format::jobs::Waiter;
@@ -66,7 +67,7 @@ pub fn start(engine: &Arc<Engine>, ticket: Ticket) {
     });
 }
 
-fn text(name: &std::ffi::CStr, text: &str) -> Result<Outcome, Failure> {
+fn text(name: &CStr, text: &str) -> Result<Outcome, Failure> {
     let dict = Dict::new().map_err(refused)?;
     dict.set_text(name, text).map_err(refused)?;
     Ok(Outcome::Text(dict))
@@ -131,33 +132,13 @@ fn answer(engine: &Arc<Engine>, ticket: &Ticket) -> Result<Outcome, Failure> {
             Ok(Outcome::Done)
         }
         Some(Command::Adopt) => {
-            if uid != 0 {
-                return Err(refused(Errno::EPERM));
-            }
-            let value = ticket
-                .arguments()
-                .xattr()
-                .and_then(|dict| dict.text(command::ADOPT));
-            let etag = value
-                .as_deref()
-                .and_then(|value| value.strip_prefix("etag="))
-                .ok_or_else(|| refused(Errno::EINVAL))?;
-            adopt::command(&engine.volume, &file, etag)?;
+            let etag = from_root(ticket, command::ADOPT, "etag=")?;
+            adopt::command(&engine.volume, &file, &etag)?;
             Ok(Outcome::Done)
         }
         Some(Command::Move) => {
-            if uid != 0 {
-                return Err(refused(Errno::EPERM));
-            }
-            let value = ticket
-                .arguments()
-                .xattr()
-                .and_then(|dict| dict.text(command::MOVE));
-            let to = value
-                .as_deref()
-                .and_then(|value| value.strip_prefix("store="))
-                .and_then(|name| stores::parse(name).ok())
-                .ok_or_else(|| refused(Errno::EINVAL))?;
+            let name = from_root(ticket, command::MOVE, "store=")?;
+            let to = stores::parse(&name).map_err(|_| refused(Errno::EINVAL))?;
             moved::command(&engine.volume, &file, inode.gfid(), to.as_deref())?;
             Ok(Outcome::Done)
         }
@@ -176,6 +157,20 @@ fn dos_attributes(file: &File<'_>, status: &Status) -> Result<Outcome, Failure> 
         .set_bytes(dosattrib::NAME, &value)
         .map_err(refused)?;
     Ok(Outcome::Text(dict))
+}
+
+/// What follows `prefix` in the value of a command that only root may give.
+fn from_root(ticket: &Ticket, command: &CStr, prefix: &str) -> Result<String, Failure> {
+    let arguments = ticket.arguments();
+    if arguments.uid() != 0 {
+        return Err(refused(Errno::EPERM));
+    }
+    let value = arguments.xattr().and_then(|dict| dict.text(command));
+    let rest = value
+        .as_deref()
+        .and_then(|value| value.strip_prefix(prefix));
+    rest.map(str::to_owned)
+        .ok_or_else(|| refused(Errno::EINVAL))
 }
 
 fn cancel(engine: &Arc<Engine>, inode: &Inode, status: &Status, uid: u32) -> Result<(), Failure> {

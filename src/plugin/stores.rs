@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use cloudsync_format::message;
 use cloudsync_format::option::{
@@ -54,15 +54,13 @@ impl Stores {
     /// The store of this name, if it is loaded; `None` is the name of the volume's own.
     #[must_use]
     pub fn get(&self, name: Option<&str>) -> Option<Arc<LoadedStore>> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.get(stores::shown(name)).cloned()
+        self.loaded().get(stores::shown(name)).cloned()
     }
 
     /// All that are loaded.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<LoadedStore>> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.values().cloned().collect()
+        self.loaded().values().cloned().collect()
     }
 
     /// Loads, changes and removes stores as all the options of the volume say. What is wrong is logged, and leaves its
@@ -95,7 +93,7 @@ impl Stores {
                 true => Ok(options.keep()),
                 false => own_options(options, &own),
             };
-            valid &= self.described(
+            valid &= self.settle(
                 OWN,
                 given.map(|options| Described { kind, options }),
                 remote_read,
@@ -105,7 +103,7 @@ impl Stores {
             match settings.options(name) {
                 Ok(given) => {
                     let described = described(options, given);
-                    valid &= self.described(name, described, remote_read);
+                    valid &= self.settle(name, described, remote_read);
                 }
                 Err(why) => {
                     log::error!(
@@ -119,12 +117,16 @@ impl Stores {
         valid
     }
 
-    fn names(&self) -> Vec<String> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.keys().cloned().collect()
+    fn loaded(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<LoadedStore>>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn described(&self, name: &str, store: Result<Described, Errno>, remote_read: bool) -> bool {
+    fn names(&self) -> Vec<String> {
+        self.loaded().keys().cloned().collect()
+    }
+
+    /// Changes a store, or loads it, as it is described.
+    fn settle(&self, name: &str, store: Result<Described, Errno>, remote_read: bool) -> bool {
         let Ok(Described { kind, options }) = store else {
             log::error!(id = message::STORE_NOT_LOADED; "store '{name}': no memory");
             return false;
