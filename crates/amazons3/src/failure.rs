@@ -53,12 +53,8 @@ where
                 let passing = refusal.demands_a_checksum() && place.demand_md5();
                 return Failure { error, passing };
             }
-            let mut failure = of_answer(code, status, action, worded);
-            // They may have been replaced; a wrong clock stays wrong.
-            let keys =
-                matches!(failure.error, StoreError::BadCredentials(_)) && !is_of_the_clock(code);
-            failure.passing |= keys && place.credentials.refused();
-            failure
+            let failure = of_answer(code, status, action, worded);
+            unless_replaced(failure, code, place)
         }
         SdkError::TimeoutError(_) => Failure::passing("no answer in time", place),
         error => of_transport(error, place),
@@ -98,10 +94,15 @@ pub(crate) fn of_transport(error: &(dyn Error + 'static), place: &str) -> Failur
 
 /// Classifies an answer of which only the status is known.
 pub(crate) fn of_status(status: u16, place: &Place, action: &str) -> Failure {
-    let mut failure = of_answer("", status, action, |hint| {
+    let failure = of_answer("", status, action, |hint| {
         format!("no explanation (HTTP {status}, {place}){hint}")
     });
-    let keys = matches!(failure.error, StoreError::BadCredentials(_));
+    unless_replaced(failure, "", place)
+}
+
+/// Lets the request be repeated if its credentials were refused and may have been replaced; a wrong clock stays wrong.
+fn unless_replaced(mut failure: Failure, code: &str, place: &Place) -> Failure {
+    let keys = matches!(failure.error, StoreError::BadCredentials(_)) && !is_of_the_clock(code);
     failure.passing |= keys && place.credentials.refused();
     failure
 }
