@@ -19,7 +19,7 @@ pub(crate) mod pins;
 pub(crate) mod select;
 pub(crate) mod times;
 
-pub(crate) use marks::{Marks, gfid, kept, marks};
+pub(crate) use marks::{Marks, gfid, kept, marks, record, value};
 use times::Times;
 
 /// GlusterFS's own folders, at the root of a volume.

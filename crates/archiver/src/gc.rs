@@ -27,7 +27,7 @@ use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::outage::{Outage, Trouble, ending};
 use crate::parallel::{AUTO, lock, parallel};
-use crate::remote::{self, Stores, apart};
+use crate::remote::{Stores, apart};
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 use crate::volume::folder;
@@ -104,8 +104,7 @@ pub(crate) fn command(args: &GcArgs, output: &OutputFlags) -> Result<Ended, Erro
 pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Error> {
     let target = Target::find(&args.target)?;
     let volume = &target.volume;
-    let store = remote::open(volume, &args.store)?;
-    let all = Stores::open(volume, &args.store.overrides)?;
+    let (all, store) = Stores::with_choice(volume, &args.store)?;
     let name = args.store.name();
     if args.delete {
         snapshots::check(volume, args)?;
@@ -116,7 +115,7 @@ pub(crate) fn run(args: &GcArgs, screen: &Screen) -> Result<(Summary, Ended), Er
     let folder = folder.unwrap_or_else(|| folder::of(volume));
     // Two stores may have objects of the same key.
     let of_store = name.map_or_else(|| folder.clone(), |name| folder.join("stores").join(name));
-    if args.delete && !all.names().is_empty() {
+    if args.delete {
         apart::from_others(volume, &all, name, &all.all())?;
     }
     let here = Here::new(name, store.as_ref(), &all);

@@ -26,7 +26,7 @@ use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::lock::Lock;
 use crate::outage::{Outage, Trouble, ending};
-use crate::parallel::parallel;
+use crate::parallel::{add, parallel};
 use crate::remote::{Stores, apart};
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::mount::Mount;
@@ -60,10 +60,6 @@ struct Tally {
     there_already: AtomicU64,
     changed: AtomicU64,
     failed: AtomicU64,
-}
-
-fn add(counter: &AtomicU64, number: u64) {
-    counter.fetch_add(number, Ordering::Relaxed);
 }
 
 /// Runs the command and prints its summary.

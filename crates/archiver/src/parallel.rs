@@ -2,6 +2,7 @@
 //! Runs work on several threads: one produces items, the others process them, and few items wait in between. How many
 //! threads bring more is found by measuring ([`cloudsync_depth`]).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
@@ -56,6 +57,11 @@ struct Size {
 /// Locks data that is whole even if a thread panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds to a counter that several threads have.
+pub(crate) fn add(counter: &AtomicU64, number: u64) {
+    counter.fetch_add(number, Ordering::Relaxed);
 }
 
 impl<T: Send> Crew<'_, T> {

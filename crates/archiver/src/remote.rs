@@ -94,8 +94,20 @@ fn of_store(volume: &Volume, flags: &StoreFlags, name: Option<&str>) -> Result<V
         .collect())
 }
 
+/// A new key for an object that is put to try a store: outside of the volume's own keys, so that no other command takes it
+/// for a file's.
+pub(crate) fn probe_key(volume: &Volume) -> String {
+    format!("cloudsync-check/{}-{:016x}", volume.id, fastrand::u64(..))
+}
+
 /// Opens one of the volume's stores. The error names the volume.
 pub(crate) fn open(volume: &Volume, choice: &StoreChoice) -> Result<Box<dyn Archive>, Error> {
+    refuse_overrides(choice)?;
+    open_named(volume, &choice.overrides, choice.name())
+}
+
+/// The flags for the volume's own store say nothing of another one.
+fn refuse_overrides(choice: &StoreChoice) -> Result<(), Error> {
     if let Some(name) = choice.name()
         && choice.overrides.are_typed()
     {
@@ -105,7 +117,7 @@ pub(crate) fn open(volume: &Volume, choice: &StoreChoice) -> Result<Box<dyn Arch
             option::text(option::STORE_ID)
         )));
     }
-    open_named(volume, &choice.overrides, choice.name())
+    Ok(())
 }
 
 fn open_named(
@@ -172,6 +184,17 @@ impl Stores {
             lock(&stores.open).extend([own]);
         }
         Ok(stores)
+    }
+
+    /// The same, and the store that was chosen.
+    pub(crate) fn with_choice(
+        volume: &Volume,
+        choice: &StoreChoice,
+    ) -> Result<(Self, Arc<dyn Archive>), Error> {
+        refuse_overrides(choice)?;
+        let stores = Self::open(volume, &choice.overrides)?;
+        let chosen = stores.of(choice.name()).map_err(Error::Start)?;
+        Ok((stores, chosen))
     }
 
     fn has_own(&self) -> bool {

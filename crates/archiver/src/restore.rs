@@ -4,11 +4,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
+use cloudsync_store::StoreError;
 use cloudsync_store::restores::{Restored, Speed, Wanted};
-use cloudsync_store::{Archive, StoreError};
 use serde::Serialize;
 
 use crate::cli::{OutputFlags, RestoreArgs, Tier};
@@ -16,8 +16,8 @@ use crate::crawl::{Found, State, crawl, marks};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::outage::{Outage, ending};
-use crate::parallel::{lock, parallel};
-use crate::remote::{self, Stores};
+use crate::parallel::{add, lock, parallel};
+use crate::remote::Stores;
 use crate::report::{Event, Progress, Screen, human};
 use crate::volume::Target;
 
@@ -52,10 +52,6 @@ struct Tally {
     failed: AtomicU64,
 }
 
-fn add(counter: &AtomicU64, number: u64) {
-    counter.fetch_add(number, Ordering::Relaxed);
-}
-
 /// Runs the command and prints its summary.
 pub(crate) fn command(args: &RestoreArgs, output: &OutputFlags) -> Result<Ended, Error> {
     let screen = Screen::new(output).about("cold files", "asked for or back");
@@ -82,11 +78,11 @@ pub(crate) fn run(args: &RestoreArgs, screen: &Screen) -> Result<(Summary, Ended
     let file = |error| Error::start("a temporary file", error);
     let mut restorers = Vec::new();
     for (target, store) in targets.iter().zip(&stores) {
-        let has_some = |store: Result<Arc<dyn Archive>, String>| {
+        let has_some = |name: Option<String>| {
+            let store = store.of(name.as_deref());
             store.is_ok_and(|store| store.restores().is_some())
         };
-        let mut names = remote::names(&target.volume, &args.store).into_iter();
-        if !has_some(store.of(None)) && !names.any(|name| has_some(store.of(Some(&name)))) {
+        if !store.all().into_iter().any(has_some) {
             let why = "its store has no objects that this program could restore";
             return Err(Error::start(format!("volume {}", target.volume.name), why));
         }

@@ -21,7 +21,7 @@ use crate::crawl::{Found, gfid, marks, text};
 use crate::exit::{Ended, Error};
 use crate::interrupt::interrupted;
 use crate::outage::{Outage, ending};
-use crate::parallel::{lock, parallel};
+use crate::parallel::{add, lock, parallel};
 use crate::recall::why;
 use crate::remote::Stores;
 use crate::report::{self, Event, Screen, human};
@@ -66,10 +66,6 @@ struct Tally {
     adopted: AtomicU64,
     /// By the name of the store.
     stores: Mutex<BTreeMap<String, u64>>,
-}
-
-fn add(counter: &AtomicU64, number: u64) {
-    counter.fetch_add(number, Ordering::Relaxed);
 }
 
 /// Runs the command and prints its summary.

@@ -41,8 +41,7 @@ fn try_one(volume: &Volume, choice: &StoreChoice, findings: &mut Findings<'_>) {
     let probe = Probe {
         called,
         store: &*store,
-        // Outside of the volume's own keys, so that no other command takes it for a file's.
-        key: format!("cloudsync-check/{}-{:016x}", volume.id, fastrand::u64(..)),
+        key: remote::probe_key(volume),
         bytes,
     };
     probe.run(findings);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Reads what a file's marks say of its object, on a brick or through a mount.
 
+use std::ffi::CStr;
 use std::io;
 use std::path::Path;
 
@@ -11,10 +12,21 @@ use cloudsync_store::Checksum;
 use super::text;
 use crate::volume::{Kind, Target};
 
+/// The text in an attribute of a file, if it has that.
+pub(crate) fn value(at: &Path, name: &CStr) -> io::Result<Option<String>> {
+    let value = xattr::get(at, text(name))?;
+    Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+}
+
+/// What was archived, as the file's marks say: of this archive or of an earlier one.
+pub(crate) fn record(at: &Path) -> io::Result<Option<Record>> {
+    Ok(value(at, names::RECORD)?.and_then(|text| Record::parse(&text)))
+}
+
 /// The objects that a file was archived as before bytes that no recall wrote were found in it. Only root can read them.
 pub(crate) fn kept(at: &Path) -> io::Result<Vec<Kept>> {
-    let value = xattr::get(at, text(names::KEPT))?.unwrap_or_default();
-    Ok(Kept::parse(&String::from_utf8_lossy(&value)).collect())
+    let value = value(at, names::KEPT)?.unwrap_or_default();
+    Ok(Kept::parse(&value).collect())
 }
 
 /// The object of a cold file, from the file's marks.
@@ -48,24 +60,19 @@ impl Marks {
 
 /// Reads the marks of a cold file, on a brick or through a mount; `None` if it is not cold.
 pub(crate) fn marks(at: &Path) -> io::Result<Option<Marks>> {
-    let get = |name| {
-        let value = xattr::get(at, text(name))?;
-        Ok::<_, io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
-    };
-    let Some(remote) = get(names::REMOTE)? else {
+    let Some(remote) = value(at, names::REMOTE)? else {
         return Ok(None);
     };
     // Files that the script in GlusterFS's documentation archived have only the path, as the brick knows it.
-    let key = match get(names::KEY)? {
+    let key = match value(at, names::KEY)? {
         Some(key) => key,
         None => remote.trim_start_matches('/').to_owned(),
     };
-    let version = get(names::VERSION)?.unwrap_or_default();
-    let record = get(names::RECORD)?.and_then(|text| Record::parse(&text));
+    let version = value(at, names::VERSION)?.unwrap_or_default();
     Ok(Some(Marks {
         key,
         version,
-        record,
+        record: record(at)?,
     }))
 }
 

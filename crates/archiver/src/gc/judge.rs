@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use cloudsync_format::claim::Time;
 use cloudsync_format::object::{Key, Notes};
-use cloudsync_format::record::Record;
 use cloudsync_format::{stores, xattr as names};
 use cloudsync_store::StoreError;
 
@@ -16,7 +15,7 @@ use super::here::Here;
 use super::references::named;
 use crate::archive::seen;
 use crate::crawl::times::is_older;
-use crate::crawl::{is_gone, marks, text as name};
+use crate::crawl::{is_gone, marks, record, value};
 use crate::outage::{Outage, Trouble};
 use crate::volume::mount::Mount;
 
@@ -60,8 +59,7 @@ impl Judge<'_> {
         let file = self.mount.by_gfid(gfid);
         let text = |error: io::Error| Trouble::Other(error.to_string());
         // Most objects are their file's, and one request tells that.
-        let record = xattr::get(&file, name(names::RECORD)).ok().flatten();
-        let record = record.and_then(|record| Record::parse(&String::from_utf8(record).ok()?));
+        let record = record(&file).ok().flatten();
         if record.is_some_and(|record| {
             record.is_of(key.as_bytes()) && !self.here.is_elsewhere(record.store.as_deref())
         }) {
@@ -86,8 +84,7 @@ impl Judge<'_> {
             };
         }
         // Recalled since; to be archived again it is looked for where its note says.
-        let note = xattr::get(&file, name(names::LAST)).map_err(text)?;
-        let note = note.and_then(|note| String::from_utf8(note).ok());
+        let note = value(&file, names::LAST).map_err(text)?;
         let note = note.as_deref().map(stores::of_note);
         if let Some((store, last)) = note
             && last == key

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use cloudsync_format::record::Record;
 use cloudsync_format::xattr as names;
 
 use super::here::Here;
-use crate::crawl::{Extent, Walked, is_gone, kept, show, text, walk_extent};
+use crate::crawl::{Extent, Walked, is_gone, kept, record, show, value, walk_extent};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
 use crate::outage::Trouble;
@@ -168,19 +167,15 @@ pub(super) struct Named {
 
 /// The objects that a file's marks name, including kept ones.
 pub(super) fn named(at: &Path, here: &Here<'_>) -> io::Result<Vec<Named>> {
-    let get = |name| {
-        let value = xattr::get(at, text(name))?;
-        Ok::<_, io::Error>(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
-    };
     let mut keys = Vec::new();
-    if let Some(remote) = get(names::REMOTE)? {
+    if let Some(remote) = value(at, names::REMOTE)? {
         keys.push(remote.trim_matches(['/', '\0']).to_owned());
     }
-    keys.extend(get(names::KEY)?);
+    keys.extend(value(at, names::KEY)?);
     // What no record tells of may be in any store.
     let record = match keys.is_empty() {
         true => None,
-        false => get(names::RECORD)?.and_then(|text| Record::parse(&text)),
+        false => record(at)?,
     };
     let elsewhere = |store: Option<&str>| {
         let elsewhere = here.is_elsewhere(store);

@@ -4,12 +4,11 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use cloudsync_format::object::Key;
 use cloudsync_format::stores;
-use cloudsync_store::Archive;
 
+use super::Opened;
 use crate::crawl::order::{Candidate, Sorter};
 use crate::exit::Error;
 use crate::interrupt::interrupted;
@@ -23,7 +22,7 @@ pub(super) struct Place {
 
 /// All objects of that volume in these stores, in the order of their keys, sorted on disk.
 pub(super) fn all(
-    stores: &[(Option<String>, Arc<dyn Archive>)],
+    stores: &[Opened],
     from: &str,
 ) -> Result<impl Iterator<Item = io::Result<Place>> + Send + use<>, Error> {
     let mut sorter = Sorter::default();

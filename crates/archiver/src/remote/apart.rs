@@ -6,7 +6,7 @@ use cloudsync_format::stores;
 use cloudsync_store::checksum::Algorithm;
 use cloudsync_store::{Metadata, StoreError, Upload};
 
-use super::Stores;
+use super::{Stores, probe_key};
 use crate::exit::Error;
 use crate::volume::Volume;
 
@@ -37,8 +37,7 @@ pub(crate) fn from_others(
         ))
     };
     let here = all.of(name).map_err(|why| cannot(shown, &why))?;
-    // Outside of the volume's own keys, so that no other command takes it for a file's.
-    let key = format!("cloudsync-check/{}-{:016x}", volume.id, fastrand::u64(..));
+    let key = probe_key(volume);
     let bytes = key.as_bytes();
     let upload = Upload {
         size: bytes.len() as u64,
