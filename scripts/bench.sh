@@ -4,15 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/deps.sh build run s3 bench
+. scripts/cargo.sh
 
-PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
-cargo=${CARGO:-cargo}
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-# The program mounts volumes and needs root; the build does not.
-if [ "$(id -u)" -ne 0 ]; then
-    host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E"
-fi
-export PATH CARGO_TARGET_DIR
 "$cargo" build --release --workspace --exclude cloudsync-lab --locked
 exec "$cargo" bench --locked --bench limits -- "$@"

@@ -19,15 +19,8 @@ for arg; do
     fi
 done
 scripts/deps.sh "${needed[@]}"
-PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
-cargo=${CARGO:-cargo}
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CLOUDSYNC_ARTIFACTS=$target/release
+. scripts/cargo.sh
 
+export CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 "$cargo" build --release "${packages[@]}" --locked
-# Mounts and namespaces need root; the build does not.
-if [ "$(id -u)" -ne 0 ]; then
-    host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E"
-fi
 exec "$cargo" run --release --locked -p cloudsync-lab --bin demo -- "$@"

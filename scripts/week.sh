@@ -5,16 +5,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scripts/deps.sh build run s3 acts
+. scripts/cargo.sh
 
-PATH=$PATH:$HOME/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
-cargo=${CARGO:-cargo}
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
-# The program mounts volumes and needs root; the build does not.
-if [ "$(id -u)" -ne 0 ]; then
-    host=$("$cargo" -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E"
-fi
-export PATH CARGO_TARGET_DIR CLOUDSYNC_ARTIFACTS
+export CLOUDSYNC_ARTIFACTS=$CARGO_TARGET_DIR/release
 "$cargo" build --release --workspace --exclude cloudsync-lab --locked
 exec "$cargo" test --locked --test week -- "$@"
