@@ -102,15 +102,14 @@ pub(crate) fn run(settings: &Settings) -> Answer<bool> {
     let mut good = true;
     for way in WAYS {
         // A request that was repeated on a busy machine is no change of ours.
-        let mut attempts = 0..ATTEMPTS;
-        let fits = attempts.try_fold(false, |fits, attempt| {
+        let mut fits = false;
+        for attempt in 0..ATTEMPTS {
+            fits = compare(&before, &machine, &measure(way, attempt)?);
             if fits {
-                return Ok(fits);
+                break;
             }
-            let cost = measure(way, attempt)?;
-            Ok::<_, Box<dyn Error + Send + Sync>>(compare(&before, &machine, &cost))
-        });
-        good &= fits?;
+        }
+        good &= fits;
     }
     Ok(good)
 }
