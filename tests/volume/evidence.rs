@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use cloudsync_lab::{Backing, Layout, Mount, MountOptions};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::gate::Gate;
 use crate::meanwhile::{LENGTH, await_first_bytes, held, old};
@@ -132,8 +131,7 @@ fn read_during_a_comparison(stem: &str, settings: &[(&str, &str)]) {
     let path = slow.path().join(NAME);
     let first = thread::spawn(move || fs::read(path));
     gate.await_requests(1);
-    let pid = Pid::from_raw(i32::try_from(slow.pid()).unwrap()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    slow.freeze().unwrap();
     gate.open();
     let path = other.path().join(NAME);
     let (sender, receiver) = mpsc::channel();
@@ -144,7 +142,7 @@ fn read_during_a_comparison(stem: &str, settings: &[(&str, &str)]) {
     });
     // A reply before the comparison ends must be right, too.
     let early = receiver.recv_timeout(Duration::from_secs(3)).ok();
-    kill_process(pid, Signal::CONT).unwrap();
+    slow.thaw().unwrap();
     let read = early.unwrap_or_else(|| receiver.recv_timeout(PATIENCE).unwrap());
     second.join().unwrap();
     assert_same(&read.unwrap(), &new[..100_000], "during the comparison");

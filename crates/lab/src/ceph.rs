@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use crate::diagnose;
 use crate::process::{self, Daemon};
 use crate::run::{Failure, Outcome, until};
@@ -284,7 +282,7 @@ impl S3Server {
     /// # Errors
     /// When it is not running.
     pub fn freeze(&self) -> Result<(), Failure> {
-        self.signal(Signal::STOP)
+        self.with_gateway(process::freeze)
     }
 
     /// Continues a frozen gateway.
@@ -292,13 +290,16 @@ impl S3Server {
     /// # Errors
     /// When it is not running.
     pub fn thaw(&self) -> Result<(), Failure> {
-        self.signal(Signal::CONT)
+        self.with_gateway(process::thaw)
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+    fn with_gateway(
+        &self,
+        act: impl FnOnce(&Space, u32) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let gateway = self.gateway.lock().unwrap_or_else(PoisonError::into_inner);
         match &*gateway {
-            Some(daemon) => process::signal(&self.space, daemon.pid(), signal),
+            Some(daemon) => act(&self.space, daemon.pid()),
             None => Err(Failure::new("the S3 server is stopped")),
         }
     }

@@ -216,6 +216,22 @@ impl Mount {
         self.client.pid
     }
 
+    /// Stops all threads of the client.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn freeze(&self) -> Result<(), Failure> {
+        process::freeze(&self.space, self.client.pid)
+    }
+
+    /// Continues a frozen client.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn thaw(&self) -> Result<(), Failure> {
+        process::thaw(&self.space, self.client.pid)
+    }
+
     /// Whether the client is running.
     #[must_use]
     pub fn alive(&self) -> bool {

@@ -26,3 +26,16 @@ pub(crate) fn alive(pid: u32) -> bool {
         Some(_) => true,
     }
 }
+
+/// Whether all its threads have stopped.
+pub(crate) fn stopped(pid: u32) -> bool {
+    let Ok(mut tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    tasks.all(|task| {
+        let id = task
+            .ok()
+            .and_then(|task| task.file_name().to_str()?.parse().ok());
+        id.and_then(state) == Some('T')
+    })
+}

@@ -8,16 +8,29 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::pids::{alive, is_in};
+use crate::pids::{alive, is_in, stopped};
 use crate::run::{Failure, until};
 use crate::space::Space;
 
-/// How long a process may take to end after it was killed.
+/// How long a process may take to end after it was killed, or to stop.
 const END: Duration = Duration::from_secs(60);
 
 /// Sends a signal to a process of the lab, by its outer pid.
 pub(crate) fn signal(space: &Space, pid: u32, signal: Signal) -> Result<(), Failure> {
     send(space.pids(), pid, signal)?.ok_or_else(|| Failure::new(format!("{pid} has ended")))
+}
+
+/// Stops a process of the lab with SIGSTOP, until [`thaw`]. The signal is taken by one thread, and the others run on until
+/// that one has been scheduled; so this waits until all have stopped.
+pub(crate) fn freeze(space: &Space, pid: u32) -> Result<(), Failure> {
+    signal(space, pid, Signal::STOP)?;
+    let what = format!("all threads of process {pid} to stop");
+    until(END, &what, || stopped(pid).then_some(()))
+}
+
+/// Continues a frozen process.
+pub(crate) fn thaw(space: &Space, pid: u32) -> Result<(), Failure> {
+    signal(space, pid, Signal::CONT)
 }
 
 /// Sends a signal to a process of that pid namespace; `None` if it has ended. Its pid may have been reused by now, and

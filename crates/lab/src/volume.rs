@@ -220,6 +220,22 @@ impl Volume {
         process::kill(&self.space, self.brick_pid(number)?)
     }
 
+    /// Stops all threads of a brick process: its clients stay connected and get no answers.
+    ///
+    /// # Errors
+    /// When that brick is not running.
+    pub fn freeze_brick(&self, number: usize) -> Result<(), Failure> {
+        process::freeze(&self.space, self.brick_pid(number)?)
+    }
+
+    /// Continues a frozen brick.
+    ///
+    /// # Errors
+    /// When that brick is not running.
+    pub fn thaw_brick(&self, number: usize) -> Result<(), Failure> {
+        process::thaw(&self.space, self.brick_pid(number)?)
+    }
+
     /// Restarts the brick process with that number, with the same arguments, as one of the other release. (What
     /// [`Volume::start`] starts has glusterd's release.)
     ///
@@ -288,7 +304,7 @@ impl Volume {
     }
 
     /// Mounts the volume with a new client, and waits until that is connected to every running brick that is not
-    /// stopped (SIGSTOP): an unconnected brick would be a brick that is down.
+    /// frozen: an unconnected brick would be a brick that is down.
     ///
     /// # Errors
     /// With the client's log, when it does not come up.

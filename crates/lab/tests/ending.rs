@@ -173,14 +173,7 @@ fn owns_a_lab() {
     if end == "hanging" {
         // A frozen server and a thread that hangs in the mount must not keep the lab alive.
         lab.s3().unwrap().freeze().unwrap();
-        let brick = volume.brick_pid(0).unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-STOP", &brick])
-                .status()
-                .unwrap()
-                .success()
-        );
+        volume.freeze_brick(0).unwrap();
         let path = mount.path().join("other");
         let (send, receive) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {

@@ -159,14 +159,8 @@ fn hang_is_reported_and_ends() {
     let mount = volume.mount(&MountOptions::default()).unwrap();
     let file = mount.path().join("file");
     mount.within(PATIENCE, "write", move || fs::write(file, b"one").unwrap());
-    // A stopped brick answers nothing.
-    let brick = volume.brick_pid(0).unwrap().to_string();
-    let signal = |signal: &str| {
-        let mut kill = std::process::Command::new("kill");
-        let status = kill.args([signal, brick.as_str()]).status();
-        assert!(status.unwrap().success());
-    };
-    signal("-STOP");
+    // A frozen brick answers nothing.
+    volume.freeze_brick(0).unwrap();
     let started = Instant::now();
     let pid = mount.pid();
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -180,7 +174,7 @@ fn hang_is_reported_and_ends() {
     // The report asks a client, a brick and glusterd, each with a deadline.
     assert!(started.elapsed() < PATIENCE);
     assert!(!lab().processes().contains(&pid));
-    signal("-CONT");
+    volume.thaw_brick(0).unwrap();
 }
 
 #[test]
