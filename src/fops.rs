@@ -9,6 +9,7 @@ mod table;
 
 use std::ffi::CStr;
 
+use cloudsync_format::xattr::State;
 use cloudsync_format::{dosattrib, xattr};
 
 use self::marks::Taken;
@@ -17,12 +18,14 @@ use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
 use crate::host::beside::Beside;
 use crate::host::dict::DictRef;
+use crate::host::inode;
 use crate::host::process;
 use crate::host::reply::{Entry, Reply};
 use crate::host::ticket::Ticket;
 use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::{self, Class, Known, Partly, Want};
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::labels::Label;
 
 /// The key of a small file's content in a lookup's answer (`GF_CONTENT_KEY`), which quick-read above us requests.
 const CONTENT: &CStr = c"glusterfs.content";
@@ -98,6 +101,12 @@ pub const fn class_on(number: fop::Type, class: Class, check: Check, surely_loca
     }
 }
 
+/// Whether the answer to an operation shows whether its file was local, by its label: see [`cloudsync_logic::labels`].
+#[must_use]
+pub const fn has_label(number: fop::Type, class: Class) -> bool {
+    matches!((number, class), (fop::GF_FOP_READ, Class::Bytes))
+}
+
 /// Returns what must be done before an operation on a cold file's bytes can run. `check`: whether the bricks check a
 /// file's state.
 #[must_use]
@@ -151,6 +160,8 @@ pub enum Verdict {
     Checked,
     /// The bricks read the file without checking its state.
     Unchecked,
+    /// The file may have been cold: wind it again, and ask the bricks.
+    Ask,
     /// Check the attributes in the answer again before unwinding it: they may be the stub's.
     Recheck,
 }
@@ -161,6 +172,9 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
     if let Some(during) = ticket.during() {
         return settle_during(during, ticket, reply);
+    }
+    if ticket.trusts() {
+        return settle_trusting(ticket, reply);
     }
     match ticket.class() {
         Class::Bytes
@@ -297,14 +311,40 @@ fn settle_bytes(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     if ticket.fop() != fop::GF_FOP_READ {
         return Verdict::Answer;
     }
+    if is_suspicious(ticket, reply, attempt) {
+        return Verdict::Park(Want::Read);
+    }
+    if let Some(looks) = ticket.looks()
+        && let Some(label) = label(reply)
+        && reply.state() == Some(State::Local)
+        && looks.and(label) != looks
+    {
+        ticket.remember(looks.and(label));
+    }
+    Verdict::Checked
+}
+
+/// Whether a read got fewer bytes than the file has.
+fn is_suspicious(ticket: &Ticket, reply: &mut Reply<'_>, attempt: u8) -> bool {
     let got = u64::try_from(reply.op_ret()).unwrap_or(0);
     let size = reply.after().map_or(0, |attributes| attributes.size());
     let arguments = ticket.arguments();
-    if decision::read_is_suspicious(arguments.size(), arguments.offset(), got, size, attempt) {
-        Verdict::Park(Want::Read)
-    } else {
-        Verdict::Checked
+    decision::read_is_suspicious(arguments.size(), arguments.offset(), got, size, attempt)
+}
+
+fn label(reply: &mut Reply<'_>) -> Option<Label> {
+    Label::of(reply.after()?, inode::era())
+}
+
+/// A read that did not ask. Any answer without the label is discarded, errors too: one may be due to a truncation.
+fn settle_trusting(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let looks = ticket.looks().unwrap_or_default();
+    let same = label(reply).is_some_and(|label| looks.has(label));
+    if reply.op_ret() >= 0 && same && !is_suspicious(ticket, reply, 0) {
+        return Verdict::Answer;
     }
+    ticket.remember(looks.in_vain());
+    Verdict::Ask
 }
 
 /// A read from the bricks during a recall. A complete answer from a file of the right size holds bytes that the recall

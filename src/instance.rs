@@ -44,7 +44,7 @@ impl Instance {
     }
 
     /// Dispatches an operation according to the decision table. Never blocks.
-    pub fn proceed(self: &Arc<Self>, ticket: Ticket) {
+    pub fn proceed(self: &Arc<Self>, mut ticket: Ticket) {
         let check = self.volume.bricks.check();
         let class = fops::class_on(
             ticket.fop(),
@@ -52,8 +52,12 @@ impl Instance {
             check,
             check == Check::Unknown && ticket.is_surely_local(),
         );
-        match decision::on_arrival(class, ticket.known(), ticket.attempt()) {
+        let trusts = fops::has_label(ticket.fop(), class)
+            && self.volume.trusts_labels()
+            && ticket.look_up_label();
+        match decision::on_arrival(class, ticket.known(), ticket.attempt(), trusts) {
             Action::Wind => ticket.wind(&[]),
+            Action::WindTrusting => ticket.wind_trusting(),
             Action::WindAsking => {
                 let questions = fops::questions(ticket.fop(), class);
                 ticket.wind(questions);
@@ -179,6 +183,10 @@ pub fn settle(
                 Some(instance) => instance.park_if_cold(ticket, want),
                 None => ticket.fail(Errno::EIO),
             }
+            return Settled::Taken;
+        }
+        Verdict::Ask => {
+            settling.into_ticket().again_asking();
             return Settled::Taken;
         }
         Verdict::Unchecked => {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct Volume {
     /// How many cold files processes read.
     pub counts: Counts,
     config: RwLock<Config>,
+    /// [`Config::trust`], where that is possible.
+    trusts_labels: AtomicBool,
     stores: Stores,
 }
 
@@ -113,8 +116,10 @@ impl Volume {
             allowance,
             pins: Pins::default(),
             counts: Counts::default(),
+            trusts_labels: AtomicBool::new(false),
             config: RwLock::new(config),
         });
+        volume.set_trust(volume.config().trust);
         volume.history.set(volume.config().history);
         if option(options, STORETYPE).is_empty() {
             log::info!(
@@ -170,9 +175,22 @@ impl Volume {
     fn set_config(&self, config: Config) {
         set_process(&config);
         self.history.set(config.history);
+        self.set_trust(config.trust);
         self.allowance.set(config.allowed);
         self.allowance.budget.set(config.budget);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// An erasure-coded volume makes an answer from those of several bricks, which may have seen the file at different times.
+    fn set_trust(&self, wanted: bool) {
+        let trusts = wanted && !self.is_erasure_coded();
+        self.trusts_labels.store(trusts, Ordering::Relaxed);
+    }
+
+    /// Whether reads of files whose label is trusted do not ask: see [`cloudsync_logic::labels`].
+    #[must_use]
+    pub fn trusts_labels(&self) -> bool {
+        self.trusts_labels.load(Ordering::Relaxed)
     }
 
     fn warn_if_no_remote_read(&self) {

@@ -2,7 +2,6 @@
 //! Wraps a file's attributes (the host's `struct iatt`).
 
 use std::fmt;
-use std::time::SystemTime;
 
 use cloudsync_format::claim::Time;
 
@@ -63,6 +62,15 @@ impl Attributes {
         self.0.ia_uid
     }
 
+    /// The time of the last access.
+    #[must_use]
+    pub const fn atime(&self) -> Time {
+        Time {
+            seconds: self.0.ia_atime,
+            nanos: self.0.ia_atime_nsec,
+        }
+    }
+
     /// The time of the last change of the bytes.
     #[must_use]
     pub const fn mtime(&self) -> Time {
@@ -111,6 +119,10 @@ impl status::Attributes for Attributes {
         self.is_file()
     }
 
+    fn atime(&self) -> Time {
+        self.atime()
+    }
+
     fn mtime(&self) -> Time {
         self.mtime()
     }
@@ -124,9 +136,8 @@ impl status::Attributes for Attributes {
     }
 
     fn access(&mut self) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.unwrap_or_default();
-        self.0.ia_atime = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        self.0.ia_atime_nsec = now.subsec_nanos();
+        let time = Time::now().max(self.atime().next());
+        self.0.ia_atime = time.seconds;
+        self.0.ia_atime_nsec = time.nanos;
     }
 }

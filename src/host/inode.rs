@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! The host's inodes and locations, and what we remember of a file: one number in the inode's context, which needs
-//! neither allocation nor clean-up.
+//! The host's inodes and locations, and what we remember of a file: two numbers in the inode's context, which need neither
+//! allocation nor clean-up.
 
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -10,6 +10,7 @@ use crate::host::xlator::Xlator;
 use crate::sys;
 use cloudsync_logic::decision::Known;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::labels::Looks;
 
 /// A reference to one of the host's inodes.
 #[derive(Debug)]
@@ -103,7 +104,8 @@ pub fn age() {
     LOSSES.fetch_add(1, Ordering::AcqRel);
 }
 
-fn era() -> u64 {
+/// How often that has happened.
+pub fn era() -> u64 {
     LOSSES.load(Ordering::Acquire) & SIZE
 }
 
@@ -150,6 +152,29 @@ pub(crate) unsafe fn learn(inode: *mut sys::inode_t, this: Xlator, known: Known)
         // SAFETY: live; the host locks the inode and copies the value. If it fails (no memory), a later operation needs
         // one more round trip.
         unsafe { sys::inode_ctx_set0(inode, this.as_ptr(), &raw mut value) };
+    }
+}
+
+/// The looks at the file's label, see [`cloudsync_logic::labels`].
+///
+/// # Safety
+/// `inode` is NULL or live.
+pub(crate) unsafe fn looks(inode: *mut sys::inode_t, this: Xlator) -> Looks {
+    let mut value = 0;
+    if !inode.is_null() {
+        // SAFETY: live; the host locks the inode. On failure (nothing stored) `value` stays 0.
+        unsafe { sys::inode_ctx_get1(inode, this.as_ptr(), &raw mut value) };
+    }
+    Looks::from_number(value)
+}
+
+/// # Safety
+/// `inode` is NULL or live.
+pub(crate) unsafe fn remember(inode: *mut sys::inode_t, this: Xlator, looks: Looks) {
+    let mut value = looks.number();
+    if !inode.is_null() {
+        // SAFETY: live; the host locks the inode and copies the value. If it fails (no memory), more reads ask.
+        unsafe { sys::inode_ctx_set1(inode, this.as_ptr(), &raw mut value) };
     }
 }
 

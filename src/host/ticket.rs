@@ -26,6 +26,7 @@ use cloudsync_format::message;
 use cloudsync_logic::decision::{Class, Known};
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
+use cloudsync_logic::labels::Looks;
 
 /// Callbacks to the modules above, the only upward calls. A ticket gets them on arrival.
 pub struct Route {
@@ -54,6 +55,12 @@ struct Inner {
     attempt: u8,
     /// The recall during which a read was wound to the bricks.
     during: Option<Box<dyn Beside>>,
+    /// What was remembered of the label when a read was last dispatched; `None` if labels do not matter.
+    looks: Option<Looks>,
+    /// Whether the answer is to have that label, because the bricks were not asked for the state.
+    trusts: bool,
+    /// Whether such an answer was discarded, so that the bricks must be asked.
+    must_ask: bool,
     /// The file, if the inode in the arguments was never linked: see [`Ticket::is_nameless`].
     file: Option<Inode>,
 }
@@ -127,6 +134,9 @@ impl Ticket {
             class: Class::Pass,
             attempt: 0,
             during: None,
+            looks: None,
+            trusts: false,
+            must_ask: false,
             file: None,
         });
         let call = &raw mut inner.call;
@@ -354,6 +364,46 @@ impl Ticket {
         unsafe { inode::is_surely_local(self.raw_inode(), self.inner.this) }
     }
 
+    /// Looks up what is remembered of the file's label, before a read is dispatched. Returns whether the bricks need not be
+    /// asked for the state. Does not allocate.
+    #[must_use]
+    pub fn look_up_label(&mut self) -> bool {
+        // SAFETY: as above.
+        let looks = unsafe { inode::looks(self.raw_inode(), self.inner.this) };
+        self.inner.looks = Some(looks);
+        looks.suffice() && !self.inner.must_ask
+    }
+
+    /// What was remembered of the label when the read was dispatched; `None` if labels do not matter.
+    #[must_use]
+    pub fn looks(&self) -> Option<Looks> {
+        self.inner.looks
+    }
+
+    /// Remembers looks at the file's label. Does not allocate.
+    pub fn remember(&self, looks: Looks) {
+        // SAFETY: as above.
+        unsafe { inode::remember(self.raw_inode(), self.inner.this, looks) };
+    }
+
+    /// Whether the answer is to have the label that was remembered.
+    #[must_use]
+    pub fn trusts(&self) -> bool {
+        self.inner.trusts
+    }
+
+    /// Winds a read without asking for the file's state.
+    pub fn wind_trusting(mut self) {
+        self.inner.trusts = true;
+        self.wind(&[]);
+    }
+
+    /// Dispatches a read again, whose answer did not have the label.
+    pub fn again_asking(mut self) {
+        self.inner.must_ask = true;
+        self.again();
+    }
+
     /// The operation's arguments, for the shim.
     pub(crate) fn call(&self) -> *const sys::cs_call_t {
         &raw const self.inner.call
@@ -570,6 +620,7 @@ impl Settling {
     #[must_use]
     pub fn into_ticket(mut self) -> Ticket {
         self.ticket.inner.during = None;
+        self.ticket.inner.trusts = false;
         self.ticket
     }
 

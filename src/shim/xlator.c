@@ -10,7 +10,7 @@ cs_shim_register(const cs_rs_ops_t *ops)
     cs_rs = ops;
 }
 
-/* Empty: a file's state is one number in its inode's context, which need not be freed. */
+/* Empty: what is known of a file is two numbers in its inode's context, which need not be freed. */
 struct xlator_cbks cs_cbks = {0};
 
 static int32_t

@@ -10,6 +10,7 @@
 //! compares everything, under the file's lock, before it truncates.
 
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use crate::checksum::Checksum;
 use crate::holes::Holes;
@@ -25,6 +26,32 @@ pub struct Time {
 }
 
 impl Time {
+    /// Now, by this machine's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self {
+            seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            nanos: now.subsec_nanos(),
+        }
+    }
+
+    /// The next point in time: a nanosecond later.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        let Self { seconds, nanos } = self;
+        match nanos {
+            0..999_999_999 => Self {
+                seconds,
+                nanos: nanos + 1,
+            },
+            _ => Self {
+                seconds: seconds.saturating_add(1),
+                nanos: 0,
+            },
+        }
+    }
+
     /// Parses `SECONDS.NANOS`, with nine digits after the point.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -155,6 +182,14 @@ impl fmt::Display for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_time_is_a_nanosecond_later() {
+        let at = |seconds, nanos| Time { seconds, nanos };
+        assert_eq!(at(1, 2).next(), at(1, 3));
+        assert_eq!(at(1, 999_999_999).next(), at(2, 0));
+        assert!(Time::now() > at(1_700_000_000, 0));
+    }
 
     #[test]
     fn both_forms_survive_a_round_trip() {

@@ -59,6 +59,8 @@ pub struct Config {
     pub budget: Limits,
     /// Whether readers wait until the file is recalled and its checksum verified.
     pub checked: bool,
+    /// Whether reads of local files are trusted by their label: see [`crate::labels`].
+    pub trust: bool,
     /// Whether a recall is cancelled when no operation waits for it any more.
     pub give_up: bool,
     /// Space that recalls leave free on the bricks, in addition to the bricks' reserve.
@@ -137,6 +139,7 @@ impl Default for Config {
                 serve: false,
             },
             checked: false,
+            trust: true,
             give_up: false,
             keep_free: KeepFree::Bytes(0),
             over_limits: false,
@@ -259,6 +262,9 @@ impl Config {
         if let Some(choice) = list.choice("reads", &["early", "checked"], "early or checked")? {
             config.checked = choice == "checked";
         }
+        if let Some(choice) = list.choice("local-reads", &["trust", "ask"], "trust or ask")? {
+            config.trust = choice == "trust";
+        }
         if let Some(choice) =
             list.choice("abandoned", &["continue", "cancel"], "continue or cancel")?
         {
@@ -286,7 +292,7 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
         let config = Config::parse(
             "recalls=4,window=1M,ranges=2,memory=32M,connections=8,rate=10M,guard-files=100,guard-bytes=1G,\
-             guard-window=5s,callers=refuse:uid:5,pins=on,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,keep-free=5%,\
+             guard-window=5s,callers=refuse:uid:5,pins=on,budget-bytes=2G,budget-window=1h,over-budget=serve,abandoned=cancel,reads=checked,local-reads=ask,keep-free=5%,\
              over-limits=recall,errnos=nfs,history=off",
         )
         .unwrap();
@@ -312,6 +318,7 @@ mod tests {
                     serve: true,
                 },
                 checked: true,
+                trust: false,
                 keep_free: KeepFree::Percent(5),
                 over_limits: true,
                 give_up: true,
@@ -334,6 +341,7 @@ mod tests {
             "budget-bytes=lots",
             "over-budget=maybe",
             "abandoned=maybe",
+            "local-reads=maybe",
             "errnos=linux",
             "history=maybe",
             "speed=9",

@@ -2,8 +2,9 @@
 //! The policy, as pure functions: decides what to do with an operation, and what to do if the bricks refuse it.
 //!
 //! A client's knowledge of a file is only a hint, because another client may just have archived it. So an operation on
-//! bytes is always wound with the status key, on which the bricks refuse it unless the file is local. The hint only
-//! saves the round trip of an operation that would be refused.
+//! bytes is wound with the status key, on which the bricks refuse it unless the file is local. The hint only saves the round
+//! trip of an operation that would be refused. A read whose answer will show whether the file was local is wound without the
+//! key ([`crate::labels`]).
 
 #![forbid(unsafe_code)]
 
@@ -63,6 +64,8 @@ pub enum Action {
     Wind,
     /// Wind it with the status key.
     WindAsking,
+    /// Wind it unchanged, and compare the label in its answer.
+    WindTrusting,
     /// Park it until the file is local.
     Recall,
     /// Park it and run the archiver's handshake.
@@ -98,9 +101,10 @@ pub enum Want {
     Settle,
 }
 
-/// Decides what to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more).
+/// Decides what to do with an operation that arrives (`attempt` 0) or whose recall is done (`attempt` 1 and more). `trusts`:
+/// it is a read of a file whose label is trusted.
 #[must_use]
-pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
+pub const fn on_arrival(class: Class, known: Known, attempt: u8, trusts: bool) -> Action {
     match (class, known) {
         _ if attempt > MAX_ATTEMPTS => Action::Refuse(Errno::EBUSY),
         (Class::Pass | Class::Patch | Class::List, _) => Action::Wind,
@@ -108,6 +112,7 @@ pub const fn on_arrival(class: Class, known: Known, attempt: u8) -> Action {
         (Class::Forbidden, _) => Action::Refuse(Errno::EPERM),
         (Class::Attributes, _) => Action::WindAsking,
         (Class::Bytes, Known::Cold { .. }) => Action::Recall,
+        (Class::Bytes, _) if trusts && attempt == 0 => Action::WindTrusting,
         (Class::Bytes, Known::Unknown | Known::Local) => Action::WindAsking,
         // The brick does not check the state, so it is queried immediately before each operation.
         (Class::Unchecked, _) if attempt == 0 => Action::Recall,
@@ -273,15 +278,30 @@ mod tests {
         for (class, first, again) in table {
             for (column, known) in [Known::Unknown, Known::Local, COLD].into_iter().enumerate() {
                 assert_eq!(
-                    on_arrival(class, known, 0),
+                    on_arrival(class, known, 0, false),
                     first[column],
                     "{class:?} {known:?} 0"
                 );
                 assert_eq!(
-                    on_arrival(class, known, 1),
+                    on_arrival(class, known, 1, false),
                     again[column],
                     "{class:?} {known:?} 1"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_first_attempt_at_bytes_of_a_file_that_is_not_cold_trusts_a_label() {
+        for class in CLASSES {
+            for known in [Known::Unknown, Known::Local, COLD] {
+                for attempt in 0..3 {
+                    let expected = match (class, known, attempt) {
+                        (Class::Bytes, Known::Unknown | Known::Local, 0) => Action::WindTrusting,
+                        _ => on_arrival(class, known, attempt, false),
+                    };
+                    assert_eq!(on_arrival(class, known, attempt, true), expected);
+                }
             }
         }
     }
@@ -318,7 +338,7 @@ mod tests {
         for class in CLASSES {
             for known in [Known::Unknown, Known::Local, COLD] {
                 assert_eq!(
-                    on_arrival(class, known, MAX_ATTEMPTS + 1),
+                    on_arrival(class, known, MAX_ATTEMPTS + 1, true),
                     Action::Refuse(Errno::EBUSY)
                 );
             }

@@ -17,6 +17,7 @@
 //! | [`coverage`] | which ranges of an object are in memory or in flight |
 //! | [`ahead`] | how far to read ahead of each reader |
 //! | [`ranges`] | a set of byte ranges |
+//! | [`labels`] | which reads need not ask whether their file is cold |
 //! | [`marks`] | the values of the marks that the translator writes |
 //! | [`sizes`] | sizes of parts and requests |
 //! | [`host`] | the host as objects and recalls see it |
@@ -42,6 +43,7 @@ pub mod errno;
 pub mod gfid;
 pub mod history;
 pub mod host;
+pub mod labels;
 pub mod marks;
 pub mod objects;
 pub mod protocol;

@@ -25,13 +25,15 @@ pub trait Attributes: Copy + Debug {
     fn links(&self) -> u32;
     /// Whether it is a regular file.
     fn is_file(&self) -> bool;
+    /// The time of the last access.
+    fn atime(&self) -> Time;
     /// The time of the last change of the bytes.
     fn mtime(&self) -> Time;
     /// The time of the last change of bytes or attributes.
     fn ctime(&self) -> Time;
     /// Changes the attributes to those shown for a cold file of `size` bytes.
     fn show_cold(&mut self, size: u64);
-    /// Changes the time of the last access to now.
+    /// Changes the time of the last access to now, or to the next possible one if it is in the future.
     fn access(&mut self);
 }
 

@@ -2,7 +2,7 @@
 //! Recalls or truncates a file, after healing and under the lock.
 //!
 //! ```text
-//! mark -> extend -> fetch (drained and checked) -> commit
+//! mark -> atime -> extend -> fetch (drained and checked) -> commit
 //! commit: fsync -> times -> truncate as the caller -> remove the marks
 //! ```
 //!
@@ -135,6 +135,9 @@ pub fn fetch_and_commit<F: BrickFile>(
 /// forever. A client that died amid writes that each extend the file would leave fragments of different lengths. So a
 /// single operation extends all of them to their final length.
 ///
+/// From then on the size does not show that bytes are missing. So before that, the file gets another atime, by which clients
+/// that read without asking for the state notice it ([`crate::labels`]).
+///
 /// A single write does not need that. But if it is less than the whole file, bytes that another client left are removed
 /// first: one that died during its single write may have reached some bricks, while by the others the file looks cold.
 fn prepare<F: BrickFile>(
@@ -146,7 +149,12 @@ fn prepare<F: BrickFile>(
     match plan.one_write {
         true if plan.size < status.attributes.size() => held.resize(fd, "truncate", 0),
         true => held.check().map(|()| false),
-        false => held.resize(fd, "make room", plan.size),
+        false => {
+            let mut accessed = status.attributes;
+            accessed.access();
+            held.set_times(fd, &accessed)?;
+            held.resize(fd, "make room", plan.size)
+        }
     }
 }
 

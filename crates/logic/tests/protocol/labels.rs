@@ -28,7 +28,7 @@ struct Moment {
 /// The rules that make such reads safe, each of which can be left out, and what they are checked on.
 #[derive(Clone, Debug)]
 pub(crate) struct Labels {
-    /// A handshake changes the atime before it removes a byte, where the volume keeps its own times.
+    /// A recall changes the atime before it extends the file.
     pub(crate) changes_atime: bool,
     /// How often a client looks before it remembers a label.
     pub(crate) looks: usize,
@@ -60,7 +60,9 @@ impl Labels {
 
     /// The label with which a client that remembers it accepts wrong bytes, if there is one.
     pub(crate) fn mislead(&self) -> Option<Label> {
+        // A stub may have the label of an empty file, so that is not remembered.
         let labels = self.moments.iter().map(|moment| moment.label);
+        let labels = labels.filter(|label| label.size > 0);
         labels.into_iter().find(|label| self.misleads(*label))
     }
 
@@ -68,7 +70,8 @@ impl Labels {
     fn misleads(&self, label: Label) -> bool {
         let local = |moment: &Moment| moment.local;
         let labelled = |moment: &Moment| moment.label == label;
-        let wrong = |moment: &Moment| !moment.right;
+        // A read that gets fewer bytes than the label promises is not believed.
+        let wrong = |moment: &Moment| !moment.right && moment.label.size >= label.size;
         // A brick checks the state, and then looks at the attributes; it reads, and then looks at them.
         let mut steps: Vec<&dyn Fn(&Moment) -> bool> = Vec::new();
         for _ in 0..self.looks {

@@ -50,6 +50,9 @@ impl status::Attributes for Attributes {
     fn is_file(&self) -> bool {
         true
     }
+    fn atime(&self) -> Time {
+        self.atime
+    }
     fn mtime(&self) -> Time {
         self.mtime
     }
@@ -59,7 +62,10 @@ impl status::Attributes for Attributes {
     fn show_cold(&mut self, size: u64) {
         self.size = size;
     }
-    fn access(&mut self) {}
+    /// The client's clock is behind, so it takes the next possible time.
+    fn access(&mut self) {
+        self.atime = self.atime.next();
+    }
 }
 
 /// A state of the file that an application may read.
@@ -91,8 +97,6 @@ pub(crate) struct World {
     clock: i64,
     /// The brick's clock stands still while a client works.
     pub(crate) coarse: bool,
-    /// A pause of a handshake is longer than a tick of that clock.
-    pub(crate) pauses: bool,
     /// For reads that do not ask.
     pub(crate) labels: RefCell<Labels>,
     /// The client that holds the lock, and how many times.
@@ -136,7 +140,6 @@ impl World {
             ctime: time,
             clock: 1,
             coarse: false,
-            pauses: true,
             labels: RefCell::default(),
             lock: None,
             objects: BTreeMap::new(),
@@ -271,21 +274,11 @@ impl World {
     }
 
     pub(crate) fn set_times(&mut self, attributes: &Attributes) {
-        self.atime = attributes.atime;
+        if self.labels.borrow().changes_atime {
+            self.atime = attributes.atime;
+        }
         self.mtime = attributes.mtime;
         self.touch(false);
-    }
-
-    /// A handshake sets its mark, and with it an atime. Its clock is behind, so it takes the next possible one.
-    pub(crate) fn access(&mut self) {
-        if self.own_times && self.labels.borrow().changes_atime {
-            self.atime.nanos += 1;
-        }
-    }
-
-    /// A handshake pauses.
-    pub(crate) fn pause(&mut self) {
-        self.clock += i64::from(self.pauses);
     }
 
     pub(crate) fn sync(&mut self) {

@@ -32,6 +32,9 @@ impl Attributes for Plain {
     fn is_file(&self) -> bool {
         true
     }
+    fn atime(&self) -> Time {
+        EPOCH
+    }
     fn mtime(&self) -> Time {
         EPOCH
     }
