@@ -65,7 +65,7 @@ volume_option_t cs_options[] = {
         .key = {"cloudsync-product-id"},
         .type = GF_OPTION_TYPE_STR,
         .description = "Settings of recalls and reads as key=value,key=value: recalls, ranges, window, memory, "
-                       "connections, rate, reads, errnos, keep-free, over-limits, guard-files, guard-bytes, guard-window, "
+                       "connections, rate, reads, local-reads, errnos, keep-free, over-limits, guard-files, guard-bytes, guard-window, "
                        "callers, pins, budget-bytes, budget-window, over-budget, history, abandoned; see docs/OPTIONS.md.",
         .op_version = {GD_OP_VERSION_7_0},
         .flags = OPT_FLAG_SETTABLE,

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{Scene, assert_same, pattern};
+use crate::trust::reads_are_right_whatever_happens;
 
 mod append;
 mod clients;
@@ -36,6 +37,7 @@ macro_rules! on_layout {
             an_unlinked_open_file_can_be_read_and_written
             two_clients_read_concurrently
             a_stale_write_is_refused_by_every_brick
+            reads_are_right_whatever_happens
             $($more)*
         );
     };

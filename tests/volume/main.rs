@@ -49,6 +49,7 @@ mod scene;
 mod secrets;
 mod sparse;
 mod threads;
+mod trust;
 mod unchecked;
 mod upgrade;
 mod waiters;
