@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::ask;
 use crate::fops;
+use crate::host::arguments::Arguments;
 use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Route, Settling, Ticket, release};
@@ -24,6 +25,7 @@ use crate::report;
 use crate::sys;
 use cloudsync_format::build;
 use cloudsync_format::message;
+use cloudsync_logic::decision::Class;
 use cloudsync_logic::errno::Errno;
 
 /// How long `fini` waits for jobs; about as long as gfapi's own shutdown takes.
@@ -74,7 +76,6 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
 
 /// How a ticket gets back to the modules above it.
 static ROUTE: Route = Route {
-    classify: fops::classify,
     again: |ticket| match instance(ticket.xlator()) {
         Some(instance) => instance.proceed(ticket),
         None => ticket.fail(Errno::EIO),
@@ -253,27 +254,42 @@ fn keep_child_up(instance: Arc<Instance>) -> bool {
     thread::spawn(String::from("glfs_csend"), later).is_ok()
 }
 
-unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t) {
+unsafe extern "C" fn enter(raw: *mut sys::xlator_t, call: *const sys::cs_call_t) -> i32 {
+    let taken = sys::CS_TAKEN.cast_signed();
     // SAFETY: the host's word.
     let Some(this) = (unsafe { Xlator::from_raw(raw) }) else {
-        return;
+        return taken;
     };
     // SAFETY: the shim keeps it on its stack for the call.
     let Some(call) = (unsafe { call.as_ref() }) else {
-        return;
+        return taken;
     };
-    guard::catch((), || {
-        // SAFETY: the host has just called the shim with these arguments; only the ticket answers the operation.
-        let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, &ROUTE) }) else {
-            return;
-        };
-        if let Some(mark) = fops::mark_to_remove(&ticket.arguments())
-            && let Err(errno) = ticket.rename(mark)
-        {
-            return ticket.fail(errno);
+    guard::catch(taken, || {
+        // SAFETY: the host holds what it has just passed to the shim, until this returns.
+        let arguments = unsafe { Arguments::borrowed(call) };
+        // If this panics, the operation must still be answered.
+        let judged = guard::catch(None, || {
+            let mark = fops::mark_to_remove(&arguments);
+            Some((fops::classify(&arguments), mark))
+        });
+        if matches!(judged, Some((Class::Pass, None))) {
+            return sys::CS_PASS.cast_signed();
         }
-        ticket.again();
-    });
+        let class = judged.map_or(Class::Forbidden, |judged| judged.0);
+        // SAFETY: the host has just called the shim with these arguments; only the ticket answers the operation.
+        let Some(mut ticket) = (unsafe { Ticket::arrive(this, call, class, &ROUTE) }) else {
+            return taken;
+        };
+        match judged {
+            None => ticket.fail(Errno::EIO),
+            Some((_, None)) => ticket.again(),
+            Some((_, Some(mark))) => match ticket.rename(mark) {
+                Ok(()) => ticket.again(),
+                Err(errno) => ticket.fail(errno),
+            },
+        }
+        taken
+    })
 }
 
 unsafe extern "C" fn settle(ticket: *mut c_void, reply: *mut sys::cs_reply_t) -> i32 {

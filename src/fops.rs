@@ -125,16 +125,24 @@ pub fn want(arguments: &Arguments<'_>, known: Known, check: Check) -> Want {
     }
 }
 
+/// The marks by which the answer to an operation that shows attributes says whether the file is cold.
+const MARKS: &[&CStr] = &[xattr::REMOTE, xattr::OBJECT_SIZE, xattr::ARCHIVED];
+
 /// Returns the request keys for an operation that is wound with a query.
 ///
 /// Operations that show attributes request a cold file's marks by name. With the status key, the bricks would overwrite
 /// a local file's size with a left-over `cs.object_size`, and would log an error for each local file.
 ///
+/// When a file was archived matters only for one of which nothing is known ([`may_be_torn`]).
+///
 /// Operations that write make the bricks check and write in one step, which the handshake relies on.
 #[must_use]
-pub const fn questions(number: fop::Type, class: Class) -> &'static [&'static CStr] {
+pub const fn questions(number: fop::Type, class: Class, known: Known) -> &'static [&'static CStr] {
     match (class, number) {
-        (Class::Attributes, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE, xattr::ARCHIVED],
+        // Its entries are other files.
+        (Class::Attributes, fop::GF_FOP_READDIRP) => MARKS,
+        (Class::Attributes, _) if matches!(known, Known::Unknown) => MARKS,
+        (Class::Attributes, _) => &[xattr::REMOTE, xattr::OBJECT_SIZE],
         (
             _,
             fop::GF_FOP_WRITE
@@ -217,6 +225,9 @@ pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> 
 
 /// The bricks report the attributes on disk, so an answer that could be a stub's is checked again. (A file being
 /// recalled has its full size from the start, or gets it by one write.)
+///
+/// Not the answer to a rename of a file that is empty and was last seen local, as those are that were just created: nobody
+/// looks at the attributes in it. The kernel gets none, and md-cache above us drops those that it has.
 fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     let Some(attributes) = reply.after().copied().filter(Attributes::is_file) else {
         return Verdict::Answer;
@@ -225,7 +236,8 @@ fn settle_patch(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
         Known::Cold { size } => size,
         Known::Local | Known::Unknown => 1,
     };
-    if attributes.size() < least {
+    let is_looked_at = ticket.fop() != fop::GF_FOP_RENAME || !ticket.is_surely_local();
+    if attributes.size() < least && is_looked_at {
         Verdict::Recheck
     } else {
         Verdict::Answer
@@ -577,7 +589,8 @@ mod tests {
     #[test]
     fn what_writes_has_the_bricks_check_and_write_in_one_step() {
         for number in 1..fop::GF_FOP_MAXVALUE {
-            let asks = questions(number, table::class(number)).contains(&xattr::ATOMIC);
+            let asks =
+                questions(number, table::class(number), Known::Unknown).contains(&xattr::ATOMIC);
             let writes = matches!(
                 number,
                 fop::GF_FOP_WRITE

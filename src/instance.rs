@@ -55,16 +55,17 @@ impl Instance {
         let trusts = fops::has_label(ticket.fop(), class)
             && self.volume.trusts_labels()
             && ticket.look_up_label();
-        match decision::on_arrival(class, ticket.known(), ticket.attempt(), trusts) {
+        let known = ticket.known();
+        match decision::on_arrival(class, known, ticket.attempt(), trusts) {
             Action::Wind => ticket.wind(&[]),
             Action::WindTrusting => ticket.wind_trusting(),
             Action::WindAsking => {
-                let questions = fops::questions(ticket.fop(), class);
+                let questions = fops::questions(ticket.fop(), class, known);
                 ticket.wind(questions);
             }
             Action::Recall => {
                 let inode = ticket.inode();
-                let want = fops::want(&ticket.arguments(), ticket.known(), check);
+                let want = fops::want(&ticket.arguments(), known, check);
                 self.park(ticket, want, inode, None);
             }
             Action::Archive => archive::start(&self.volume, ticket),

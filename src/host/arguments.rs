@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! Access to the arguments of an operation, as its ticket keeps them.
+//! Access to the arguments of an operation, as the host passes them and its ticket keeps them.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -21,6 +21,14 @@ impl fmt::Debug for Arguments<'_> {
 }
 
 impl<'a> Arguments<'a> {
+    /// The arguments of an operation that has just arrived.
+    ///
+    /// # Safety
+    /// Everything that `call` refers to is live for `'a`.
+    pub(crate) const unsafe fn borrowed(call: &'a sys::cs_call_t) -> Self {
+        Self { call }
+    }
+
     /// The operation's number in the host's enumeration.
     #[must_use]
     pub const fn fop(&self) -> sys::glusterfs_fop_t::Type {
@@ -32,7 +40,7 @@ impl<'a> Arguments<'a> {
         if args.fd.is_null() || self.call.fop == sys::glusterfs_fop_t::GF_FOP_OPEN {
             args.loc.inode
         } else {
-            // SAFETY: the ticket holds a reference to the descriptor, which holds one to its inode.
+            // SAFETY: the ticket or the caller holds a reference to the descriptor, which holds one to its inode.
             unsafe { (*args.fd).inode }
         }
     }
@@ -50,7 +58,7 @@ impl<'a> Arguments<'a> {
         if inode.is_null() {
             return false;
         }
-        // SAFETY: the ticket holds a reference; the type is set once, when the inode is linked.
+        // SAFETY: the ticket or the caller holds a reference; the type is set once, when the inode is linked.
         let kind = unsafe { (*inode).ia_type };
         kind != sys::ia_type_t::IA_INVAL && kind != sys::ia_type_t::IA_IFREG
     }
@@ -67,7 +75,7 @@ impl<'a> Arguments<'a> {
         if self.call.fop != sys::glusterfs_fop_t::GF_FOP_WRITE || self.call.fd.is_null() {
             return false;
         }
-        // SAFETY: the ticket holds a reference to the descriptor; the flags are set when it is opened.
+        // SAFETY: the ticket or the caller holds a reference to the descriptor; the flags are set when it is opened.
         let opened = unsafe { (*self.call.fd).flags };
         (opened | self.call.flags) & libc::O_APPEND != 0
     }
@@ -93,7 +101,7 @@ impl<'a> Arguments<'a> {
     /// The gfid that a new file is to get, if one was requested.
     #[must_use]
     pub fn new_gfid(&self) -> Option<Gfid> {
-        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        // SAFETY: the ticket or the caller holds a reference for as long as the borrow lasts.
         let xdata = unsafe { DictRef::from_raw(self.call.xdata) }?;
         xdata.gfid(c"gfid-req")
     }
@@ -105,21 +113,21 @@ impl<'a> Arguments<'a> {
         if name.is_null() {
             return c"";
         }
-        // SAFETY: the ticket holds a copy for as long as the borrow lasts.
+        // SAFETY: the ticket or the caller holds a copy for as long as the borrow lasts.
         unsafe { CStr::from_ptr(name) }
     }
 
     /// The attributes that a setxattr sets.
     #[must_use]
     pub fn xattr(&self) -> Option<DictRef<'a>> {
-        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        // SAFETY: the ticket or the caller holds a reference for as long as the borrow lasts.
         unsafe { DictRef::from_raw(self.call.xattr) }
     }
 
     /// The request's dictionary, with the keys that the caller asks for.
     #[must_use]
     pub fn xdata(&self) -> Option<DictRef<'a>> {
-        // SAFETY: the ticket holds a reference for as long as the borrow lasts.
+        // SAFETY: the ticket or the caller holds a reference for as long as the borrow lasts.
         unsafe { DictRef::from_raw(self.call.xdata) }
     }
 
@@ -142,7 +150,7 @@ impl<'a> Arguments<'a> {
         if pid != 0 || !self.has_descriptor() {
             return pid;
         }
-        // SAFETY: the ticket holds a reference to the descriptor; both fields are set when it is created.
+        // SAFETY: the ticket or the caller holds a reference to the descriptor; both fields are set when it is created.
         let (anonymous, opener) = unsafe { ((*self.call.fd).anonymous, (*self.call.fd).pid) };
         if anonymous {
             return pid;

@@ -30,8 +30,6 @@ use cloudsync_logic::labels::Looks;
 
 /// Callbacks to the modules above, the only upward calls. A ticket gets them on arrival.
 pub struct Route {
-    /// Returns the operation's class.
-    pub classify: fn(&Arguments<'_>) -> Class,
     /// Dispatches the operation again, according to the file's current state. Never blocks.
     pub again: fn(Ticket),
     /// Serves a read of a cold file from any source. Never blocks.
@@ -125,13 +123,14 @@ impl Ticket {
     pub(crate) unsafe fn arrive(
         this: Xlator,
         call: &sys::cs_call_t,
+        class: Class,
         route: &'static Route,
     ) -> Option<Self> {
         let mut inner = Box::new(Inner {
             call: *call,
             this,
             route,
-            class: Class::Pass,
+            class,
             attempt: 0,
             during: None,
             looks: None,
@@ -146,11 +145,9 @@ impl Ticket {
             unsafe { sys::cs_shim_call_unwind(call, -1, libc::ENOMEM, ptr::null_mut()) };
             return None;
         }
-        let mut ticket = Self {
+        Some(Self {
             inner: ManuallyDrop::new(inner),
-        };
-        ticket.inner.class = (route.classify)(&ticket.arguments());
-        Some(ticket)
+        })
     }
 
     /// The operation's number in the host's enumeration.

@@ -2,7 +2,8 @@
 /*
  * The guarded operations. Each consists of four functions:
  *
- *   cs_X         entry point of the host: passes the arguments to Rust (cs_rs->enter), which keeps them (call.c)
+ *   cs_X         entry point of the host: passes the arguments to Rust (cs_rs->enter), which keeps them (call.c), or says
+ *                that the child gets the operation as it is, and its caller the answer
  *   cs_X_wind    winds to the child with the kept arguments; may be called several times
  *   cs_X_unwind  answers without winding to the child
  *   cs_X_cbk     callback: Rust examines the answer (cs_rs->settle), then it is unwound or the operation is parked again
@@ -54,14 +55,17 @@
                                                                            \
     static int32_t cs_##op params                                          \
     {                                                                      \
-        cs_call_t call = {.fop = number,                                   \
-                          .frame = frame,                                  \
-                          .wind = cs_##op##_wind,                          \
-                          .unwind = cs_##op##_unwind,                      \
-                          .xdata = xdata,                                  \
-                          CS_UNPACK kept};                                 \
+        cs_call_t given = {.fop = number,                                  \
+                           .frame = frame,                                 \
+                           .wind = cs_##op##_wind,                         \
+                           .unwind = cs_##op##_unwind,                     \
+                           .xdata = xdata,                                 \
+                           CS_UNPACK kept};                                \
+        cs_call_t *call = &given;                                          \
                                                                            \
-        cs_rs->enter(this, &call);                                         \
+        if (cs_rs->enter(this, call) == CS_PASS)                           \
+            STACK_WIND_TAIL(frame, FIRST_CHILD(this),                      \
+                            FIRST_CHILD(this)->fops->op, first, rest);     \
         return 0;                                                          \
     }
 

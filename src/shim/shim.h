@@ -54,8 +54,9 @@ typedef struct cs_call {
 
 /* Rust functions called from C. Every function catches panics. */
 typedef struct cs_rs_ops {
-    /* Passes on a new operation, which Rust must answer exactly once. The arguments are borrowed from the caller. */
-    void (*enter)(xlator_t *this_xl, const cs_call_t *call);
+    /* Passes on a new operation. Returns CS_TAKEN if Rust will answer it, exactly once; CS_PASS if it is none of ours, and C
+     * must pass it on. The arguments are borrowed from the caller. */
+    int32_t (*enter)(xlator_t *this_xl, const cs_call_t *call);
     /* The child answered. Returns CS_TAKEN if Rust has taken the operation back, CS_ANSWER if C must unwind it now and
      * then release the ticket, CS_RECHECK if C must put the answer into a stub for recheck. */
     int32_t (*settle)(void *ticket, cs_reply_t *reply);
@@ -80,6 +81,7 @@ typedef struct cs_rs_ops {
 #define CS_ANSWER 0
 #define CS_TAKEN 1
 #define CS_RECHECK 2
+#define CS_PASS 3
 
 /* Set before the first operation. */
 extern const cs_rs_ops_t *cs_rs;
