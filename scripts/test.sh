@@ -112,8 +112,10 @@ other_host()
     step "GlusterFS $version: missing packages" 900 none "${other[@]}" scripts/deps.sh build run s3 check || return
     step "GlusterFS $version: build" 1500 one \
         "${other[@]}" "$cargo" build --workspace --exclude cloudsync-lab --locked || return
+    # Other steps than on this version, and fewer.
     step "GlusterFS $version: loading and the model test" 900 sum \
-        "${other[@]}" "$cargo" test --locked --no-fail-fast --test loading --test symbols --test model
+        "${other[@]}" env CLOUDSYNC_MODEL_SEED=1 CLOUDSYNC_MODEL_STEPS=4000 CLOUDSYNC_FSX_SEED=1 \
+        CLOUDSYNC_FSX_OPERATIONS=40000 "$cargo" test --locked --no-fail-fast --test loading --test symbols --test model
     step "GlusterFS $version: tests on volumes" 1500 sum \
         "${other[@]}" "$cargo" test --locked --no-fail-fast --test volume -- \
         layouts:: operations:: change:: plugins:: gfapi:: options:: crash::points
