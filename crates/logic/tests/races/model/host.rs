@@ -77,6 +77,13 @@ impl status::Attributes for Attributes {
         true
     }
 
+    fn atime(&self) -> Time {
+        Time {
+            seconds: 0,
+            nanos: 0,
+        }
+    }
+
     fn mtime(&self) -> Time {
         Time {
             seconds: 0,
