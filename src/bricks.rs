@@ -57,8 +57,14 @@ impl Bricks {
         }
     }
 
-    /// Resets to [`Check::Unknown`]: the bricks may have restarted with other options.
-    pub fn forget(&self) {
+    /// Records that a brick connected, perhaps one that restarted with other options, or that is about to be healed.
+    pub fn came_back(&self) {
+        inode::age();
+        self.forget();
+    }
+
+    /// Resets to [`Check::Unknown`].
+    fn forget(&self) {
         self.check.store(UNKNOWN, Ordering::Relaxed);
     }
 

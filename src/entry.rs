@@ -223,7 +223,9 @@ unsafe extern "C" fn notify(raw: *mut sys::xlator_t, event: i32) -> i32 {
                 instance.volume.bricks.went_away();
                 instance.engine.a_brick_disconnected();
             }
-            Event::GF_EVENT_CHILD_UP => instance.volume.bricks.forget(),
+            Event::GF_EVENT_CHILD_UP | Event::GF_EVENT_SOME_DESCENDENT_UP => {
+                instance.volume.bricks.came_back();
+            }
             _ => {}
         }
         0

@@ -147,8 +147,8 @@ impl BrickFile for File<'_> {
         self.child.set_times(fd, attributes)
     }
 
-    fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
-        self.child.await_writes(fd)
+    fn write_nothing(&self, fd: &Fd, accessed: &Attributes) -> Result<(), Failure> {
+        self.child.write_nothing(fd, accessed)
     }
 
     fn try_to_read(&self, fd: &Fd) -> Result<Reading, Failure> {

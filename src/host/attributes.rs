@@ -71,6 +71,11 @@ impl Attributes {
         }
     }
 
+    const fn set_atime(&mut self, time: Time) {
+        self.0.ia_atime = time.seconds;
+        self.0.ia_atime_nsec = time.nanos;
+    }
+
     /// The time of the last change of the bytes.
     #[must_use]
     pub const fn mtime(&self) -> Time {
@@ -136,8 +141,10 @@ impl status::Attributes for Attributes {
     }
 
     fn access(&mut self) {
-        let time = Time::now().max(self.atime().next());
-        self.0.ia_atime = time.seconds;
-        self.0.ia_atime_nsec = time.nanos;
+        self.set_atime(Time::now().max(self.atime().next()));
+    }
+
+    fn access_next(&mut self) {
+        self.set_atime(self.atime().next());
     }
 }

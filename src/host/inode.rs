@@ -95,8 +95,8 @@ impl Drop for Inode {
     }
 }
 
-/// How often a brick of any volume has disconnected. What was learnt earlier may be outdated, because the bricks may
-/// have restarted with other options.
+/// How often a brick of any volume has disconnected or connected. What was learnt earlier may be outdated, because the bricks
+/// may have restarted with other options, or are healed.
 static LOSSES: AtomicU64 = AtomicU64::new(0);
 
 /// Marks all that is known of files as outdated, see [`crate::bricks`].

@@ -273,9 +273,10 @@ cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how);
 int32_t
 cs_shim_read(xlator_t *child, fd_t *fd, void *bytes, uint32_t size, off_t offset);
 
-/* Sends an empty write at offset 0, with `xdata`. Blocks. Returns 0 or a negative errno. */
+/* Sends an empty write at offset 0, with `xdata`. With features.ctime, it sets the atime to that in `accessed`, unless the
+ * file's is later. Blocks. Returns 0 or a negative errno. */
 int32_t
-cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata);
+cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata, const struct iatt *accessed);
 
 /* Writes a line `key=value` to the statedump. */
 void

@@ -324,19 +324,42 @@ cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry)
     return next == entries ? NULL : next;
 }
 
+static int32_t
+cs_nothing_written(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+                   struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+{
+    struct syncargs *args = cookie;
+
+    args->op_ret = op_ret;
+    args->op_errno = op_errno;
+    __wake(args);
+    return 0;
+}
+
+/* The bricks update those times that a frame asks for, to the frame's. */
+static fd_t *
+cs_accessed(call_frame_t *frame, const struct iatt *accessed, fd_t *fd)
+{
+    frame->root->flags |= MDATA_ATIME;
+    frame->root->ctime.tv_sec = accessed->ia_atime;
+    frame->root->ctime.tv_nsec = accessed->ia_atime_nsec;
+    return fd;
+}
+
 int32_t
-cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata)
+cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata, const struct iatt *accessed)
 {
     struct iovec nothing = {.iov_base = "", .iov_len = 0};
+    struct syncargs args = {0}, *waiting = &args;
     struct iobref *iobref = iobref_new();
-    int32_t ret = -ENOMEM;
 
-    if (iobref) {
-        ret = syncop_writev(child, fd, &nothing, 1, 0, iobref, 0, NULL, NULL,
-                            xdata, NULL);
-        iobref_unref(iobref);
-    }
-    return ret;
+    if (!iobref)
+        return -ENOMEM;
+    /* syncop_writev has no way to the frame, which the macro creates before it evaluates the arguments. */
+    SYNCOP(child, waiting, cs_nothing_written, child->fops->writev, cs_accessed(frame, accessed, fd), &nothing, 1, 0, 0,
+           iobref, xdata);
+    iobref_unref(iobref);
+    return args.op_ret < 0 ? -args.op_errno : 0;
 }
 
 int32_t

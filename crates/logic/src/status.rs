@@ -35,6 +35,8 @@ pub trait Attributes: Copy + Debug {
     fn show_cold(&mut self, size: u64);
     /// Changes the time of the last access to now, or to the next possible one if it is in the future.
     fn access(&mut self);
+    /// Changes the time of the last access to the next possible one.
+    fn access_next(&mut self);
 }
 
 /// A file's state, attributes and marks.

@@ -17,18 +17,25 @@ use cloudsync_logic::errno::Failure;
 
 impl Child {
     /// Waits for every write that was in flight when it was called, by an empty write, which the bricks process in
-    /// order with the others. See [`crate::archive`].
+    /// order with the others. See [`crate::archive`]. Where the volume keeps its own times, sets the access time to that in
+    /// `accessed`, unless it is later.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn await_writes(&self, fd: &Fd) -> Result<(), Failure> {
+    pub fn write_nothing(&self, fd: &Fd, accessed: &Attributes) -> Result<(), Failure> {
         const STEP: &str = "wait for writes";
         let _step = crash::step(STEP);
         let ask =
             Dict::asking(&[xattr::ATOMIC]).map_err(|errno| Failure::Brick { step: STEP, errno })?;
         // SAFETY: all pointers are live.
-        let result =
-            unsafe { sys::cs_shim_write_nothing(self.as_ptr(), fd.as_ptr(), ask.as_ptr()) };
+        let result = unsafe {
+            sys::cs_shim_write_nothing(
+                self.as_ptr(),
+                fd.as_ptr(),
+                ask.as_ptr(),
+                &raw const accessed.0,
+            )
+        };
         brick(STEP, result)
     }
 

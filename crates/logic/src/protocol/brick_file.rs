@@ -80,8 +80,9 @@ pub trait BrickFile {
     /// Sets the access and modification time to those in `attributes`.
     fn set_times(&self, fd: &Self::Fd, attributes: &Self::Attributes) -> Result<(), Failure>;
 
-    /// Waits for the writes that a brick has admitted before, by an empty write.
-    fn await_writes(&self, fd: &Self::Fd) -> Result<(), Failure>;
+    /// Waits for the writes that a brick has admitted before, by an empty write. Where the volume keeps its own times, sets
+    /// the access time to that in `accessed`, unless it is later.
+    fn write_nothing(&self, fd: &Self::Fd, accessed: &Self::Attributes) -> Result<(), Failure>;
 
     /// Tries to read a byte, with the key that makes the bricks check the state.
     fn try_to_read(&self, fd: &Self::Fd) -> Result<Reading, Failure>;

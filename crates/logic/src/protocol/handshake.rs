@@ -18,7 +18,7 @@
 //!
 //! A write that succeeded for its caller but is not in the object must make the second comparison fail. A brick checks
 //! a file's state and then writes; so on each brick, a write is either *early* (checked before the mark arrived) or
-//! refused. Our own empty write ([`BrickFile::await_writes`]) is sent after the mark was answered, and everything that
+//! refused. Our own empty write ([`BrickFile::write_nothing`]) is sent after the mark was answered, and everything that
 //! is compared is queried after it.
 //!
 //! - **One brick** (and distribution over such). Clients request that the brick checks and writes in one step (the atomic
@@ -123,15 +123,17 @@ pub fn run<F: BrickFile>(
     // The store may have been slow, and another client may be recalling the file by now.
     held.check()?;
     let mark = Mark::new(gfid, status.attributes.ctime()).to_string();
+    let mut accessed = status.attributes;
+    accessed.access_next();
     let done = work
         .mark_as_caller(&mark)
-        .and_then(|()| stop_writers(file, &fd, work))
+        .and_then(|()| stop_writers(file, &fd, &accessed, work))
         .and_then(|()| check_again(file, &status, own_times))
-        .and_then(|()| make_cold(held, &fd, gfid, claim, &status, &object));
+        .and_then(|()| make_cold(held, &fd, gfid, claim, &status, &accessed, &object));
     if let Err(failure) = done {
         // If the lock is lost, the next client that takes it cleans up.
         if held.check().is_ok() {
-            undo(held, &fd, &status.attributes);
+            undo(held, &fd, &accessed);
         }
         return Err(failure);
     }
@@ -188,13 +190,15 @@ fn check_claim<A: Attributes>(claim: &Claim, status: &Status<A>) -> Result<(), F
     Ok(())
 }
 
-/// Called once the mark is set: waits for earlier writes, and verifies that the bricks refuse later ones.
+/// Called once the mark is set: waits for earlier writes, and verifies that the bricks refuse later ones. A nanosecond is
+/// added to the atime, by which clients that read without asking for the state notice it ([`crate::labels`]).
 fn stop_writers<F: BrickFile>(
     file: &F,
     fd: &F::Fd,
+    accessed: &F::Attributes,
     work: &mut dyn Archive<F::Attributes>,
 ) -> Result<(), Failure> {
-    file.await_writes(fd)?;
+    file.write_nothing(fd, accessed)?;
     file.pause(STRAGGLERS);
     match file.try_to_read(fd)? {
         Reading::Refused => file.look_up(),
@@ -240,6 +244,7 @@ fn make_cold<F: BrickFile>(
     gfid: Gfid,
     claim: &Claim,
     status: &Status<F::Attributes>,
+    times: &F::Attributes,
     object: &Object,
 ) -> Result<(), Failure> {
     let attributes = &status.attributes;
@@ -291,7 +296,7 @@ fn make_cold<F: BrickFile>(
     }
     // Without features.ctime, truncating changes the file's times.
     if after.attributes.mtime() != attributes.mtime() {
-        held.set_times(fd, attributes)?;
+        held.set_times(fd, times)?;
     }
     held.remove(fd, "unmark", xattr::DOWNLOADING)
 }

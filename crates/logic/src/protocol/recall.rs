@@ -136,7 +136,8 @@ pub fn fetch_and_commit<F: BrickFile>(
 /// single operation extends all of them to their final length.
 ///
 /// From then on the size does not show that bytes are missing. So before that, the file gets another atime, by which clients
-/// that read without asking for the state notice it ([`crate::labels`]).
+/// that read without asking for the state notice it ([`crate::labels`]), if the stock translator has archived it. By an empty
+/// write: setting the time would be refused where files are retained, and would set the mtime, too.
 ///
 /// A single write does not need that. But if it is less than the whole file, bytes that another client left are removed
 /// first: one that died during its single write may have reached some bricks, while by the others the file looks cold.
@@ -152,7 +153,8 @@ fn prepare<F: BrickFile>(
         false => {
             let mut accessed = status.attributes;
             accessed.access();
-            held.set_times(fd, &accessed)?;
+            held.check()?;
+            held.file.write_nothing(fd, &accessed)?;
             held.resize(fd, "make room", plan.size)
         }
     }

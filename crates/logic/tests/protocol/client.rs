@@ -273,9 +273,10 @@ impl BrickFile for Client<'_> {
         })
     }
 
-    fn await_writes(&self, (): &()) -> Result<(), Failure> {
-        self.operation("await writes", |world| {
+    fn write_nothing(&self, (): &(), accessed: &Attributes) -> Result<(), Failure> {
+        self.operation("write nothing", |world| {
             world.carry_out_stragglers();
+            world.access(accessed);
             Ok(())
         })
     }
@@ -295,7 +296,9 @@ impl BrickFile for Client<'_> {
 
     fn pause(&self, time: Duration) {
         if time == STRAGGLERS {
-            self.world.borrow_mut().carry_out_stragglers();
+            let mut world = self.world.borrow_mut();
+            world.pause();
+            world.carry_out_stragglers();
         }
     }
 }

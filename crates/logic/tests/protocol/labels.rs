@@ -28,8 +28,10 @@ struct Moment {
 /// The rules that make such reads safe, each of which can be left out, and what they are checked on.
 #[derive(Clone, Debug)]
 pub(crate) struct Labels {
-    /// A recall changes the atime before it extends the file.
-    pub(crate) changes_atime: bool,
+    /// A handshake changes the atime before it removes the bytes, where the volume keeps its own times.
+    pub(crate) archives_change_it: bool,
+    /// A recall changes it before it extends the file. A brick may miss that, and be healed.
+    pub(crate) recalls_change_it: bool,
     /// How often a client looks before it remembers a label.
     pub(crate) looks: usize,
     moments: Vec<Moment>,
@@ -38,7 +40,8 @@ pub(crate) struct Labels {
 impl Default for Labels {
     fn default() -> Self {
         Self {
-            changes_atime: true,
+            archives_change_it: true,
+            recalls_change_it: true,
             looks: 2,
             moments: Vec::new(),
         }

@@ -226,33 +226,62 @@ fn healing_after_a_fault_survives_a_second_fault() {
 #[test]
 fn reads_without_a_question_need_each_of_their_rules() {
     let faults = all_faults();
-    let survives = |world: &World| {
-        let of = |archive: &dyn Fn(&Client<'_>) -> Result<(), Failure>, one_write| {
+    // The stock handshake does not wait for earlier operations, and loses them.
+    let later = |fault: &Fault| {
+        !matches!(
+            fault,
+            Fault::Meanwhile(Act::WriteLater | Act::TruncateLater)
+        )
+    };
+    let of_stock: Vec<_> = faults.iter().copied().filter(later).collect();
+    type Archiving = fn(&Client<'_>) -> Result<(), Failure>;
+    let survives_of = |faults: &[Fault], world: &World, archive: Archiving| {
+        // Where the volume does not keep its own times, a failed recall by one write may leave a wrong mtime within one tick of
+        // the clock, which is not what is tested here.
+        let ways: &[bool] = if world.own_times {
+            &[false, true]
+        } else {
+            &[false]
+        };
+        ways.iter().all(|one_write| {
             let tried = || {
-                try_all(world, &faults, &[], &|client| {
+                try_all(world, faults, &[], &|client| {
                     let archived = archive(client);
-                    archived.and_then(|()| jobs::job(client, Want::Bytes, one_write))
+                    archived.and_then(|()| jobs::job(client, Want::Bytes, *one_write))
                 })
             };
             catch_unwind(AssertUnwindSafe(tried)).is_ok()
-        };
-        let ours = of(&jobs::archive, false) && of(&jobs::archive, true);
-        ours && of(&jobs::stock_archive, false) && of(&jobs::stock_archive, true)
+        })
     };
-    let with = |own_times, looks, changes_atime| {
+    let with = |own_times, looks, archives_change_it, recalls_change_it| {
         let mut world = World::local(own_times);
         world.coarse = true;
         let labels = world.labels.get_mut();
         labels.looks = looks;
-        labels.changes_atime = changes_atime;
+        labels.archives_change_it = archives_change_it;
+        labels.recalls_change_it = recalls_change_it;
         world
     };
+    let survives = |world: &World| survives_of(&faults, world, jobs::archive);
+    let survives_stock = |world: &World| survives_of(&of_stock, world, jobs::stock_archive);
     for own_times in [true, false] {
-        assert!(survives(&with(own_times, 2, true)), "{own_times}");
-        assert!(!survives(&with(own_times, 1, true)), "{own_times}: a look");
-        let without = with(own_times, 2, false);
-        assert!(!survives(&without), "{own_times}: without another atime");
+        let all = with(own_times, 2, true, true);
+        assert!(survives(&all), "{own_times}");
+        let one = with(own_times, 1, true, true);
+        assert!(!survives(&one), "{own_times}: a look");
     }
+    let missed = with(true, 2, true, false);
+    assert!(survives(&missed), "a brick missed the recall's atime");
+    assert!(survives_stock(&with(true, 2, false, true)), "stock");
+    assert!(
+        !survives_stock(&missed),
+        "stock, without the recall's atime"
+    );
+    let neither = with(true, 2, false, false);
+    assert!(!survives(&neither), "without another atime");
+    let mut without_pause = with(false, 2, true, true);
+    without_pause.pauses = false;
+    assert!(!survives(&without_pause), "within one tick of the clock");
 }
 
 /// Tries all orders of the commit's steps. An order survives every fault if and only if the marks are removed last and

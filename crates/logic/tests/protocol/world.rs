@@ -64,6 +64,9 @@ impl status::Attributes for Attributes {
     }
     /// The client's clock is behind, so it takes the next possible time.
     fn access(&mut self) {
+        self.access_next();
+    }
+    fn access_next(&mut self) {
         self.atime = self.atime.next();
     }
 }
@@ -97,6 +100,8 @@ pub(crate) struct World {
     clock: i64,
     /// The brick's clock stands still while a client works.
     pub(crate) coarse: bool,
+    /// A pause of a handshake is longer than a tick of that clock.
+    pub(crate) pauses: bool,
     /// For reads that do not ask.
     pub(crate) labels: RefCell<Labels>,
     /// The client that holds the lock, and how many times.
@@ -140,6 +145,7 @@ impl World {
             ctime: time,
             clock: 1,
             coarse: false,
+            pauses: true,
             labels: RefCell::default(),
             lock: None,
             objects: BTreeMap::new(),
@@ -257,6 +263,23 @@ impl World {
         bytes
     }
 
+    /// An empty write sets the atime, forwards only.
+    pub(crate) fn access(&mut self, accessed: &Attributes) {
+        let labels = self.labels.borrow();
+        let changes = match self.mark(xattr::REMOTE) {
+            None => labels.archives_change_it,
+            Some(_) => labels.recalls_change_it,
+        };
+        if self.own_times && changes {
+            self.atime = self.atime.max(accessed.atime);
+        }
+    }
+
+    /// A handshake pauses.
+    pub(crate) fn pause(&mut self) {
+        self.clock += i64::from(self.pauses);
+    }
+
     /// Writes, in any state of the file.
     pub(crate) fn write(&mut self, at: usize, bytes: &[u8]) -> bool {
         let end = at + bytes.len();
@@ -274,9 +297,7 @@ impl World {
     }
 
     pub(crate) fn set_times(&mut self, attributes: &Attributes) {
-        if self.labels.borrow().changes_atime {
-            self.atime = attributes.atime;
-        }
+        self.atime = attributes.atime;
         self.mtime = attributes.mtime;
         self.touch(false);
     }

@@ -43,6 +43,7 @@ impl Attributes for Plain {
     }
     fn show_cold(&mut self, _: u64) {}
     fn access(&mut self) {}
+    fn access_next(&mut self) {}
 }
 
 fn status(on_bricks: u64, mark: Option<String>, record: Option<Gfid>) -> Status<Plain> {

@@ -100,6 +100,7 @@ impl status::Attributes for Attributes {
     }
 
     fn access(&mut self) {}
+    fn access_next(&mut self) {}
 }
 
 /// Memory.
