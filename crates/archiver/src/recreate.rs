@@ -118,7 +118,7 @@ pub(crate) fn recreate(
     screen: &Screen,
     words: Words,
 ) -> Result<Ended, Error> {
-    let all = Stores::open(volume, &store.overrides)?;
+    let all = Stores::to_choose_from(volume, store)?;
     let names = match &store.store {
         Some(_) => vec![store.name().map(str::to_owned)],
         None => all.all(),

@@ -186,13 +186,18 @@ impl Stores {
         Ok(stores)
     }
 
+    /// The same, for a command on one of them.
+    pub(crate) fn to_choose_from(volume: &Volume, choice: &StoreChoice) -> Result<Self, Error> {
+        refuse_overrides(choice)?;
+        Self::open(volume, &choice.overrides)
+    }
+
     /// The same, and the store that was chosen.
     pub(crate) fn with_choice(
         volume: &Volume,
         choice: &StoreChoice,
     ) -> Result<(Self, Arc<dyn Archive>), Error> {
-        refuse_overrides(choice)?;
-        let stores = Self::open(volume, &choice.overrides)?;
+        let stores = Self::to_choose_from(volume, choice)?;
         let chosen = stores.of(choice.name()).map_err(Error::Start)?;
         Ok((stores, chosen))
     }

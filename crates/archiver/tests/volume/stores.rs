@@ -451,6 +451,13 @@ fn the_last_archive_comes_back_whichever_store_has_it() {
     };
     remove(&scene);
     let all = scene.inside("");
+    // A flag that could mean another bucket is not ignored.
+    let refused = scene.cloudsync(&["undelete", "--store=cold", "--bucket=other", &all]);
+    assert!(!refused.success());
+    assert!(
+        refused.to_string().contains("of the volume's own store"),
+        "{refused}"
+    );
     let output = scene.done(&["undelete", "--json", &all]);
     assert_eq!(number(&output, "created"), 3, "{output}");
     assert!(FILES.iter().all(|name| scene.is_cold(name)));
