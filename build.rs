@@ -53,7 +53,6 @@ const FUNCTIONS: &[&str] = &[
     "syncop_fsetxattr",
     "syncop_fstat",
     "syncop_fsync",
-    "syncop_open",
     "syncop_ftruncate",
     "syncop_lookup",
     "syncop_readv",

@@ -273,6 +273,11 @@ cs_shim_lock(xlator_t *child, const char *domain, loc_t *loc, uint32_t how);
 int32_t
 cs_shim_read(xlator_t *child, fd_t *fd, void *bytes, uint32_t size, off_t offset);
 
+/* Opens the file for reading and writing. With features.ctime, it sets the atime to that in `accessed` (may be NULL), unless the
+ * file's is later. Blocks. Returns 0 or a negative errno. */
+int32_t
+cs_shim_open(xlator_t *child, loc_t *loc, fd_t *fd, const struct iatt *accessed);
+
 /* Sends an empty write at offset 0, with `xdata`. With features.ctime, it sets the atime to that in `accessed`, unless the
  * file's is later. Blocks. Returns 0 or a negative errno. */
 int32_t

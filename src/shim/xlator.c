@@ -325,8 +325,7 @@ cs_shim_next_entry(gf_dirent_t *entries, gf_dirent_t *entry)
 }
 
 static int32_t
-cs_nothing_written(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
-                   struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+cs_answered(void *cookie, int32_t op_ret, int32_t op_errno)
 {
     struct syncargs *args = cookie;
 
@@ -336,14 +335,38 @@ cs_nothing_written(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op
     return 0;
 }
 
-/* The bricks update those times that a frame asks for, to the frame's. */
-static fd_t *
-cs_accessed(call_frame_t *frame, const struct iatt *accessed, fd_t *fd)
+static int32_t
+cs_opened(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno, fd_t *fd, dict_t *xdata)
 {
+    return cs_answered(cookie, op_ret, op_errno);
+}
+
+static int32_t
+cs_nothing_written(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
+                   struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
+{
+    return cs_answered(cookie, op_ret, op_errno);
+}
+
+/* The bricks update those times that a frame asks for, to the frame's. The host's syncop functions have no way to the frame; their
+ * macro creates it before it evaluates the operation's arguments. */
+static void
+cs_accessed(call_frame_t *frame, const struct iatt *accessed)
+{
+    if (!accessed)
+        return;
     frame->root->flags |= MDATA_ATIME;
     frame->root->ctime.tv_sec = accessed->ia_atime;
     frame->root->ctime.tv_nsec = accessed->ia_atime_nsec;
-    return fd;
+}
+
+int32_t
+cs_shim_open(xlator_t *child, loc_t *loc, fd_t *fd, const struct iatt *accessed)
+{
+    struct syncargs args = {0}, *waiting = &args;
+
+    SYNCOP(child, waiting, cs_opened, child->fops->open, (cs_accessed(frame, accessed), loc), O_RDWR, fd, NULL);
+    return args.op_ret < 0 ? -args.op_errno : 0;
 }
 
 int32_t
@@ -355,8 +378,7 @@ cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata, const struct iat
 
     if (!iobref)
         return -ENOMEM;
-    /* syncop_writev has no way to the frame, which the macro creates before it evaluates the arguments. */
-    SYNCOP(child, waiting, cs_nothing_written, child->fops->writev, cs_accessed(frame, accessed, fd), &nothing, 1, 0, 0,
+    SYNCOP(child, waiting, cs_nothing_written, child->fops->writev, (cs_accessed(frame, accessed), fd), &nothing, 1, 0, 0,
            iobref, xdata);
     iobref_unref(iobref);
     return args.op_ret < 0 ? -args.op_errno : 0;

@@ -39,23 +39,22 @@ impl Child {
         brick(STEP, result)
     }
 
-    /// Opens the file for reading and writing.
+    /// Opens the file for reading and writing. `accessed`: as in [`Self::write_nothing`].
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn open(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
+    pub fn open(
+        &self,
+        inode: &Inode,
+        loc: &Loc,
+        accessed: Option<&Attributes>,
+    ) -> Result<Fd, Failure> {
         let _step = crash::step("open");
         let fd = Fd::unopened(inode)?;
         // SAFETY: all pointers are live.
         let result = unsafe {
-            sys::syncop_open(
-                self.as_ptr(),
-                loc.as_ptr(),
-                libc::O_RDWR,
-                fd.as_ptr(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
+            let accessed = accessed.map_or(ptr::null(), |accessed| &raw const accessed.0);
+            sys::cs_shim_open(self.as_ptr(), loc.as_ptr(), fd.as_ptr(), accessed)
         };
         brick("open", result)?;
         // SAFETY: the child has opened it.
@@ -67,8 +66,13 @@ impl Child {
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn open_unlinked_too(&self, inode: &Inode, loc: &Loc) -> Result<Fd, Failure> {
-        match self.open(inode, loc) {
+    pub fn open_unlinked_too(
+        &self,
+        inode: &Inode,
+        loc: &Loc,
+        accessed: Option<&Attributes>,
+    ) -> Result<Fd, Failure> {
+        match self.open(inode, loc, accessed) {
             Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
                 Fd::anonymous(loc)
             }

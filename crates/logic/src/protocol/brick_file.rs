@@ -52,6 +52,9 @@ pub trait BrickFile {
     /// Opens the file, even if it has no name any more and is only held open.
     fn open(&self) -> Result<Self::Fd, Failure>;
 
+    /// The same, and sets the access time as [`Self::write_nothing`] does.
+    fn open_accessing(&self, accessed: &Self::Attributes) -> Result<Self::Fd, Failure>;
+
     /// Returns a descriptor for a few operations, if possible without an open on the bricks.
     fn open_briefly(&self) -> Result<Self::Fd, Failure>;
 

@@ -119,12 +119,16 @@ pub fn run<F: BrickFile>(
     check_file(&status)?;
     check_claim(claim, &status)?;
     let object = work.confirm_object(&status)?;
-    let fd = file.open()?;
+    // A nanosecond is added to the atime, by which clients that read without asking for the state notice the handshake
+    // ([`crate::labels`]): now, so that they notice a mark that is left, and one more by the empty write, once nobody can find the
+    // file local any more.
+    let mut accessed = status.attributes;
+    accessed.access_next();
+    let fd = file.open_accessing(&accessed)?;
+    accessed.access_next();
     // The store may have been slow, and another client may be recalling the file by now.
     held.check()?;
     let mark = Mark::new(gfid, status.attributes.ctime()).to_string();
-    let mut accessed = status.attributes;
-    accessed.access_next();
     let done = work
         .mark_as_caller(&mark)
         .and_then(|()| stop_writers(file, &fd, &accessed, work))
@@ -190,8 +194,7 @@ fn check_claim<A: Attributes>(claim: &Claim, status: &Status<A>) -> Result<(), F
     Ok(())
 }
 
-/// Called once the mark is set: waits for earlier writes, and verifies that the bricks refuse later ones. A nanosecond is
-/// added to the atime, by which clients that read without asking for the state notice it ([`crate::labels`]).
+/// Called once the mark is set: waits for earlier writes, and verifies that the bricks refuse later ones.
 fn stop_writers<F: BrickFile>(
     file: &F,
     fd: &F::Fd,

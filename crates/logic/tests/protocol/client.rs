@@ -220,6 +220,13 @@ impl BrickFile for Client<'_> {
         self.operation("open", |_| Ok(()))
     }
 
+    fn open_accessing(&self, accessed: &Attributes) -> Result<(), Failure> {
+        self.operation("open", |world| {
+            world.access(accessed);
+            Ok(())
+        })
+    }
+
     fn open_briefly(&self) -> Result<(), Failure> {
         Ok(())
     }
