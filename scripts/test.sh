@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 shopt -s nullglob
 
-budget=5000
+budget=5250
 passed=0
 failed=0
 failures=()
