@@ -97,13 +97,11 @@ impl BrickFile for File<'_> {
     }
 
     fn open(&self) -> Result<Fd, Failure> {
-        self.child.open_unlinked_too(self.inode, &self.loc, None)
+        self.child.open(self.inode, &self.loc, None)
     }
 
     fn open_accessing(&self, accessed: &Attributes) -> Result<Fd, Failure> {
-        let accessed = Some(accessed);
-        self.child
-            .open_unlinked_too(self.inode, &self.loc, accessed)
+        self.child.open(self.inode, &self.loc, Some(accessed))
     }
 
     fn open_briefly(&self) -> Result<Fd, Failure> {

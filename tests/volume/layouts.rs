@@ -20,9 +20,9 @@ mod shard;
 
 use clients::*;
 
-const REPLICA: Layout = Layout::Replica(3);
+pub(crate) const REPLICA: Layout = Layout::Replica(3);
 const DISTRIBUTE: Layout = Layout::Distribute(4);
-const DISPERSE: Layout = Layout::Disperse {
+pub(crate) const DISPERSE: Layout = Layout::Disperse {
     bricks: 3,
     redundancy: 1,
 };

@@ -12,9 +12,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use cloudsync_lab::{Backing, Layout, Mount, MountOptions, until};
+use cloudsync_lab::{Backing, Mount, MountOptions, until};
 
 use crate::gate::Gate;
+use crate::layouts::{DISPERSE, REPLICA};
 use crate::meanwhile::{LENGTH, hold, old};
 use crate::scene::{PATIENCE, Scene, assert_same, pattern};
 
@@ -116,7 +117,7 @@ fn a_file_that_another_client_recalls_is_not_trusted_without_times_of_the_volume
 fn a_file_that_a_stock_client_has_archived_is_not_trusted() {
     let archive = |scene: &Scene| archive_as_stock(scene, NAME, LENGTH);
     a_file_without_its_bytes_is_not_trusted(Scene::new("trust-stock"), archive);
-    let replica = Scene::on("trust-replica", Layout::Replica(3), &[], Backing::Ram);
+    let replica = Scene::on("trust-replica", REPLICA, &[], Backing::Ram);
     a_file_without_its_bytes_is_not_trusted(replica, archive);
 }
 
@@ -124,7 +125,7 @@ fn a_file_that_a_stock_client_has_archived_is_not_trusted() {
 /// healed while another client still reads from it, has another label than before, too.
 #[test]
 fn archiving_changes_only_nanoseconds_of_the_atime() {
-    let mut scene = Scene::on("trust-atime", Layout::Replica(3), &[], Backing::Ram);
+    let mut scene = Scene::on("trust-atime", REPLICA, &[], Backing::Ram);
     scene.write("file", &pattern(1, 200_000));
     scene.remount();
     let times = |scene: &Scene| {
@@ -189,11 +190,7 @@ fn a_trusting_read_does_not_ask_unless_the_setting_says_so() {
 /// There, an answer is made of several bricks', which may have seen the file at different times.
 #[test]
 fn an_erasure_coded_volume_trusts_no_label() {
-    let disperse = Layout::Disperse {
-        bricks: 3,
-        redundancy: 1,
-    };
-    let scene = Scene::on("trust-coded", disperse, &[], Backing::Ram);
+    let scene = Scene::on("trust-coded", DISPERSE, &[], Backing::Ram);
     let bytes = pattern(1, 200_000);
     scene.write("file", &bytes);
     let file = open_trusting(scene.mount(), "file", 200_000);
@@ -205,8 +202,8 @@ fn an_erasure_coded_volume_trusts_no_label() {
     scene.await_local("file");
 }
 
-/// On every layout that trusts labels: two clients read a small and a large file all the time, while they are archived again and again, bricks
-/// restart, and clients get new graphs. Reads may fail then, but never return other bytes.
+/// On every layout that trusts labels: two clients read a small and a large file all the time, while they are archived again and
+/// again, bricks restart, and clients get new graphs. Reads may fail then, but never return other bytes.
 pub(crate) fn reads_are_right_whatever_happens(scene: Scene) {
     const ARCHIVED: usize = 4;
     let files = [("small", 200_000), ("large", 3 << 20)];

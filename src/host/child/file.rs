@@ -39,7 +39,8 @@ impl Child {
         brick(STEP, result)
     }
 
-    /// Opens the file for reading and writing. `accessed`: as in [`Self::write_nothing`].
+    /// Opens the file for reading and writing, even if it has no name any more and is only held open. `accessed`: as in
+    /// [`Self::write_nothing`].
     ///
     /// # Errors
     /// [`Failure::Brick`].
@@ -56,28 +57,13 @@ impl Child {
             let accessed = accessed.map_or(ptr::null(), |accessed| &raw const accessed.0);
             sys::cs_shim_open(self.as_ptr(), loc.as_ptr(), fd.as_ptr(), accessed)
         };
+        if matches!(-result, libc::ENOENT | libc::ESTALE) {
+            return Fd::anonymous(loc);
+        }
         brick("open", result)?;
         // SAFETY: the child has opened it.
         unsafe { sys::cs_shim_fd_bind(fd.as_ptr()) };
         Ok(fd)
-    }
-
-    /// Returns a descriptor of the file, which may be unlinked but still open.
-    ///
-    /// # Errors
-    /// [`Failure::Brick`].
-    pub fn open_unlinked_too(
-        &self,
-        inode: &Inode,
-        loc: &Loc,
-        accessed: Option<&Attributes>,
-    ) -> Result<Fd, Failure> {
-        match self.open(inode, loc, accessed) {
-            Err(failure) if matches!(failure.errno().get(), libc::ENOENT | libc::ESTALE) => {
-                Fd::anonymous(loc)
-            }
-            opened => opened,
-        }
     }
 
     /// Sets extended attributes, in one operation.
