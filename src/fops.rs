@@ -16,12 +16,12 @@ use self::marks::Taken;
 use crate::bricks::Check;
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
-use crate::host::beside::Beside;
+use crate::host::beside::{Beside, Stored};
 use crate::host::dict::DictRef;
 use crate::host::inode;
 use crate::host::process;
 use crate::host::reply::{Entry, Reply};
-use crate::host::ticket::Ticket;
+use crate::host::ticket::{Ticket, Unasked};
 use crate::sys::glusterfs_fop_t as fop;
 use cloudsync_logic::decision::{self, Class, Known, Partly, Want};
 use cloudsync_logic::gfid::Gfid;
@@ -170,6 +170,10 @@ pub enum Verdict {
     Unchecked,
     /// The file may have been cold: wind it again, and ask the bricks.
     Ask,
+    /// The file is still the stub of the object that the read is served from.
+    Stub,
+    /// It may no longer be: serve it as a cold file, and ask the bricks first.
+    AskIfStub,
     /// Check the attributes in the answer again before unwinding it: they may be the stub's.
     Recheck,
 }
@@ -178,11 +182,11 @@ pub enum Verdict {
 /// client has a job on a file.
 pub fn settle(ticket: &Ticket, reply: &mut Reply<'_>, is_busy: &dyn Fn(Gfid) -> bool) -> Verdict {
     let park = |want: Option<Want>| want.map_or(Verdict::Answer, Verdict::Park);
-    if let Some(during) = ticket.during() {
-        return settle_during(during, ticket, reply);
-    }
-    if ticket.trusts() {
-        return settle_trusting(ticket, reply);
+    match ticket.unasked() {
+        None => {}
+        Some(Unasked::During(recall)) => return settle_during(recall.as_ref(), ticket, reply),
+        Some(Unasked::Label) => return settle_trusting(ticket, reply),
+        Some(Unasked::Stub(object)) => return settle_stub(object.as_ref(), ticket, reply),
     }
     match ticket.class() {
         Class::Bytes
@@ -357,6 +361,18 @@ fn settle_trusting(ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
     }
     ticket.remember(looks.in_vain());
     Verdict::Ask
+}
+
+/// A read that did not ask whether the file is still the object's stub. Its answer has no bytes, and the stub's label if it is.
+fn settle_stub(object: &dyn Stored, ticket: &Ticket, reply: &mut Reply<'_>) -> Verdict {
+    let looks = ticket.looks().unwrap_or_default();
+    let stub = reply.after().filter(|attributes| attributes.size() == 0);
+    let label = stub.map(|stub| Label::of_stub(stub, inode::era()));
+    if reply.op_ret() == 0 && label.is_some_and(|label| looks.has(label)) {
+        return Verdict::Stub;
+    }
+    object.remember(looks.in_vain());
+    Verdict::AskIfStub
 }
 
 /// A read from the bricks during a recall. A complete answer from a file of the right size holds bytes that the recall

@@ -187,7 +187,22 @@ pub fn settle(
             return Settled::Taken;
         }
         Verdict::Ask => {
-            settling.into_ticket().again_asking();
+            let mut ticket = settling.into_ticket();
+            ticket.ask_from_now_on();
+            ticket.again();
+            return Settled::Taken;
+        }
+        Verdict::Stub => {
+            if let Some(instance) = find() {
+                instance.volume.metrics.remote_read();
+            }
+            settling.read_stored();
+            return Settled::Taken;
+        }
+        Verdict::AskIfStub => {
+            let mut ticket = settling.into_ticket();
+            ticket.ask_from_now_on();
+            ticket.read_again();
             return Settled::Taken;
         }
         Verdict::Unchecked => {

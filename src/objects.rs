@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::host::attributes::Attributes;
+use crate::host::beside::Stored;
 use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::host::inode::Inode;
@@ -18,6 +20,7 @@ use cloudsync_format::jobs::Waiter;
 use cloudsync_logic::errno::Errno;
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::host::{self, Host, NoThread, Pool};
+use cloudsync_logic::labels::Looks;
 use cloudsync_logic::objects::{chunk, object, registry};
 use cloudsync_logic::recall::tracker::Reading;
 use cloudsync_logic::store::{self, Part, Sink, Store};
@@ -81,6 +84,16 @@ impl host::Buffer<Gluster> for Buffer {
 
     fn bytes(&self) -> &[u8] {
         self.bytes()
+    }
+}
+
+impl Stored for Object {
+    fn remember(&self, looks: Looks) {
+        self.remember(looks);
+    }
+
+    fn read(self: Arc<Self>, ticket: Ticket) {
+        Self::read(&self, ticket, true);
     }
 }
 
@@ -149,6 +162,10 @@ impl host::Ticket<Gluster> for Ticket {
 
     fn fail(self, errno: Errno) {
         self.fail(errno);
+    }
+
+    fn fail_if_asked(self, errno: Errno) {
+        self.fail_if_asked(errno);
     }
 
     fn again(self) {

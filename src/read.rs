@@ -6,7 +6,8 @@
 //! ([`cloudsync_logic::objects::get`]) within the limits of [`cloudsync_logic::objects::limits`].
 //!
 //! The object must still be the file's. While a recall of this client holds the file's lock, no other client can change
-//! that; otherwise the state is queried from the bricks before each read.
+//! that; otherwise the state is queried from the bricks before each read. Where reads leave files cold, it is enough that the
+//! stub's label is unchanged ([`cloudsync_logic::labels`]).
 //!
 //! A plugin without `fetch` may have `fop_remote_read`, as the stock translator's have. With `cloudsync-remote-read` on,
 //! it answers the reads ([`crate::plugin::store::remote`]).
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use cloudsync_format::xattr::State;
 
 use crate::host::guard;
-use crate::host::inode::Inode;
+use crate::host::inode::{self, Inode};
 use crate::host::ticket::Ticket;
 use crate::objects::Object;
 use crate::plugin::store::LoadedStore;
@@ -40,6 +41,7 @@ use cloudsync_logic::decision::{self, Known, Source, Want};
 use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::host::Ticket as _;
+use cloudsync_logic::labels::{Label, Looks};
 use cloudsync_logic::objects::identity::Identity;
 use cloudsync_logic::protocol::brick_file::BrickFile;
 use cloudsync_logic::protocol::heal::is_by_recall;
@@ -62,6 +64,14 @@ pub fn serve(engine: &Arc<Engine>, ticket: Ticket, inode: Option<Inode>) {
         && source(engine, &store, &inode, May::Recall, size, size) == Source::Bricks
     {
         return engine.park_small(ticket, inode);
+    }
+    if job.is_none()
+        && !ticket.must_ask()
+        && let Some((object, looks)) = seen_as(engine, &inode)
+        && looks.suffice()
+        && engine.volume.trusts_stubs()
+    {
+        return ticket.wind_to_stub(object, looks);
     }
     on_a_thread(engine, ticket, move |engine, ticket| {
         let way = guard::catch(Err(Failure::Bug), || ask(engine, &ticket, &inode));
@@ -221,8 +231,16 @@ fn read_remotely(engine: &Arc<Engine>, ticket: Ticket, store: Arc<LoadedStore>, 
     );
 }
 
+/// The object of which the file was last seen to be the stub, and what is remembered of the stub's label.
+fn seen_as(engine: &Engine, inode: &Inode) -> Option<(Arc<Object>, Looks)> {
+    let object = engine.volume.objects.get(inode.gfid())?;
+    let looks = object.looks();
+    Some((object, looks))
+}
+
 fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Failure> {
     let file = engine.volume.file(inode, inode.gfid(), inode)?;
+    let seen = seen_as(engine, inode);
     let status = file.status()?;
     if !matches!(status.state, State::Remote | State::Repair) {
         // The job handles the other states.
@@ -272,6 +290,11 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     }
     if !recall {
         list(judgement);
+    }
+    if status.state == State::Remote && status.on_bricks == 0 {
+        let seen = seen.filter(|(seen, _)| Arc::ptr_eq(seen, &object));
+        let looks = seen.map_or_else(Looks::default, |(_, looks)| looks);
+        object.remember(looks.and(Label::of_stub(&status.attributes, inode::era())));
     }
     Ok(Way::Object { object, recall })
 }

@@ -16,7 +16,7 @@ use crate::history::History;
 use crate::host::child::Status;
 use crate::host::dict::DictRef;
 use crate::host::errnos;
-use crate::host::inode::Inode;
+use crate::host::inode::{self, Inode};
 use crate::host::xlator::{Entered, Xlator};
 use crate::objects::Objects;
 use crate::plugin::store::LoadedStore;
@@ -64,6 +64,8 @@ pub struct Volume {
     config: RwLock<Config>,
     /// [`Config::trust`], where that is possible.
     trusts_labels: AtomicBool,
+    /// The same of stubs.
+    trusts_stubs: AtomicBool,
     stores: Stores,
 }
 
@@ -117,9 +119,10 @@ impl Volume {
             pins: Pins::default(),
             counts: Counts::default(),
             trusts_labels: AtomicBool::new(false),
+            trusts_stubs: AtomicBool::new(false),
             config: RwLock::new(config),
         });
-        volume.set_trust(volume.config().trust);
+        volume.set_trust(&volume.config());
         volume.history.set(volume.config().history);
         if option(options, STORETYPE).is_empty() {
             log::info!(
@@ -167,6 +170,8 @@ impl Volume {
             ..config
         });
         valid &= self.stores.apply(options, self.config().remote_read);
+        // An open object may be in a store of the old options: the next read asks, and opens it again.
+        inode::age();
         self.warn_if_no_remote_read();
         self.metrics.options_changed();
         valid
@@ -175,22 +180,34 @@ impl Volume {
     fn set_config(&self, config: Config) {
         set_process(&config);
         self.history.set(config.history);
-        self.set_trust(config.trust);
+        self.set_trust(&config);
         self.allowance.set(config.allowed);
         self.allowance.budget.set(config.budget);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     /// An erasure-coded volume makes an answer from those of several bricks, which may have seen the file at different times.
-    fn set_trust(&self, wanted: bool) {
-        let trusts = wanted && !self.is_erasure_coded();
+    ///
+    /// A file of which reads may only be served from the store is not asked about if nobody must be judged and its label is
+    /// trusted. A truncation of an empty file may change no time but the volume's own.
+    fn set_trust(&self, config: &Config) {
+        let trusts = config.trust && !self.is_erasure_coded();
         self.trusts_labels.store(trusts, Ordering::Relaxed);
+        let judges = config.pins || config.callers.exist();
+        let of_stubs = trusts && config.remote_read && !judges && self.keeps_own_times();
+        self.trusts_stubs.store(of_stubs, Ordering::Relaxed);
     }
 
     /// Whether reads of files whose label is trusted do not ask: see [`cloudsync_logic::labels`].
     #[must_use]
     pub fn trusts_labels(&self) -> bool {
         self.trusts_labels.load(Ordering::Relaxed)
+    }
+
+    /// Whether reads that leave a file cold do not ask either, if its stub's label is trusted.
+    #[must_use]
+    pub fn trusts_stubs(&self) -> bool {
+        self.trusts_stubs.load(Ordering::Relaxed)
     }
 
     fn warn_if_no_remote_read(&self) {

@@ -121,6 +121,10 @@ impl BrickFile for File<'_> {
         self.child.remove(fd, step, name)
     }
 
+    fn remove_as_change(&self, fd: &Fd, step: &'static str, name: &CStr) -> Result<(), Failure> {
+        self.child.remove_as_change(fd, step, name)
+    }
+
     fn remove_all(&self, fd: &Fd, step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
         let refused = Failure::Brick {
             step,

@@ -5,17 +5,20 @@
 //! ([`Ticket::answer`], [`Ticket::fail`]), or kept while its file is recalled. Dropping it answers EIO, so that a panic
 //! or a forgotten code path fails one operation instead of hanging its caller.
 
+mod unasked;
+
 use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
+pub use self::unasked::Unasked;
+
 use cloudsync_format::xattr;
 
 use crate::host::arguments::Arguments;
 use crate::host::attributes::Attributes;
-use crate::host::beside::Beside;
 use crate::host::buffer::Buffer;
 use crate::host::dict::{Dict, DictRef};
 use crate::host::errnos;
@@ -51,14 +54,14 @@ struct Inner {
     class: Class,
     /// How often the operation was parked.
     attempt: u8,
-    /// The recall during which a read was wound to the bricks.
-    during: Option<Box<dyn Beside>>,
+    /// Why the bricks were not asked for the state when a read was wound.
+    unasked: Option<Unasked>,
     /// What was remembered of the label when a read was last dispatched; `None` if labels do not matter.
     looks: Option<Looks>,
-    /// Whether the answer is to have that label, because the bricks were not asked for the state.
-    trusts: bool,
-    /// Whether such an answer was discarded, so that the bricks must be asked.
+    /// Whether an answer did not have that label, so that the bricks must be asked.
     must_ask: bool,
+    /// Whether the read waits for an object of which the bricks were not asked whether it is still the file's.
+    is_doubtful: bool,
     /// The file, if the inode in the arguments was never linked: see [`Ticket::is_nameless`].
     file: Option<Inode>,
 }
@@ -132,10 +135,10 @@ impl Ticket {
             route,
             class,
             attempt: 0,
-            during: None,
+            unasked: None,
             looks: None,
-            trusts: false,
             must_ask: false,
+            is_doubtful: false,
             file: None,
         });
         let call = &raw mut inner.call;
@@ -181,12 +184,6 @@ impl Ticket {
     /// Serves a read although its file was not recalled. Never blocks.
     pub fn read_again(self) {
         (self.inner.route.read)(self);
-    }
-
-    /// The recall during which a read was wound by [`Ticket::wind_during`].
-    #[must_use]
-    pub fn during(&self) -> Option<&dyn Beside> {
-        self.inner.during.as_deref()
     }
 
     /// The instance that received the operation.
@@ -361,46 +358,6 @@ impl Ticket {
         unsafe { inode::is_surely_local(self.raw_inode(), self.inner.this) }
     }
 
-    /// Looks up what is remembered of the file's label, before a read is dispatched. Returns whether the bricks need not be
-    /// asked for the state. Does not allocate.
-    #[must_use]
-    pub fn look_up_label(&mut self) -> bool {
-        // SAFETY: as above.
-        let looks = unsafe { inode::looks(self.raw_inode(), self.inner.this) };
-        self.inner.looks = Some(looks);
-        looks.suffice() && !self.inner.must_ask
-    }
-
-    /// What was remembered of the label when the read was dispatched; `None` if labels do not matter.
-    #[must_use]
-    pub fn looks(&self) -> Option<Looks> {
-        self.inner.looks
-    }
-
-    /// Remembers looks at the file's label. Does not allocate.
-    pub fn remember(&self, looks: Looks) {
-        // SAFETY: as above.
-        unsafe { inode::remember(self.raw_inode(), self.inner.this, looks) };
-    }
-
-    /// Whether the answer is to have the label that was remembered.
-    #[must_use]
-    pub fn trusts(&self) -> bool {
-        self.inner.trusts
-    }
-
-    /// Winds a read without asking for the file's state.
-    pub fn wind_trusting(mut self) {
-        self.inner.trusts = true;
-        self.wind(&[]);
-    }
-
-    /// Dispatches a read again, whose answer did not have the label.
-    pub fn again_asking(mut self) {
-        self.inner.must_ask = true;
-        self.again();
-    }
-
     /// The operation's arguments, for the shim.
     pub(crate) fn call(&self) -> *const sys::cs_call_t {
         &raw const self.inner.call
@@ -438,16 +395,6 @@ impl Ticket {
         // SAFETY: the answer may arrive on another thread before this returns, and takes the ticket from
         // `frame->local`. So nothing is accessed after the call.
         unsafe { sys::cs_shim_call_wind(call) };
-    }
-
-    /// Winds a read to the child without the status key, because `recall` has written the range.
-    pub fn wind_during(mut self, recall: Box<dyn Beside>) {
-        // SAFETY: the call holds a reference to its xdata, or has none.
-        if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
-            asked.remove(xattr::STATUS);
-        }
-        self.inner.during = Some(recall);
-        self.wind(&[]);
     }
 
     /// Sets the operation's time. features/utime above us timestamps operations, except discards (a hole would then
@@ -616,9 +563,19 @@ impl Settling {
     /// Returns the ticket, to be parked. The child's answer is discarded.
     #[must_use]
     pub fn into_ticket(mut self) -> Ticket {
-        self.ticket.inner.during = None;
-        self.ticket.inner.trusts = false;
+        self.ticket.inner.unasked = None;
         self.ticket
+    }
+
+    /// Answers a read from the object of its stub, which has the label that is remembered.
+    pub fn read_stored(mut self) {
+        match self.ticket.inner.unasked.take() {
+            Some(Unasked::Stub(object)) => {
+                self.ticket.inner.is_doubtful = true;
+                object.read(self.ticket);
+            }
+            Some(Unasked::During(_) | Unasked::Label) | None => self.ticket.fail(Errno::EIO),
+        }
     }
 
     /// Lets the answer be unwound: C does that, and then calls [`release`] with its pointer.

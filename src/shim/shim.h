@@ -283,6 +283,10 @@ cs_shim_open(xlator_t *child, loc_t *loc, fd_t *fd, const struct iatt *accessed)
 int32_t
 cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata, const struct iatt *accessed);
 
+/* Removes an extended attribute. With features.ctime, the file's ctime becomes now. Blocks. Returns 0 or a negative errno. */
+int32_t
+cs_shim_remove_as_change(xlator_t *child, fd_t *fd, const char *name);
+
 /* Writes a line `key=value` to the statedump. */
 void
 cs_shim_dump(const char *key, const char *value);

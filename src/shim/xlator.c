@@ -342,6 +342,12 @@ cs_opened(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int
 }
 
 static int32_t
+cs_removed(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno, dict_t *xdata)
+{
+    return cs_answered(cookie, op_ret, op_errno);
+}
+
+static int32_t
 cs_nothing_written(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
                    struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)
 {
@@ -358,6 +364,13 @@ cs_accessed(call_frame_t *frame, const struct iatt *accessed)
     frame->root->flags |= MDATA_ATIME;
     frame->root->ctime.tv_sec = accessed->ia_atime;
     frame->root->ctime.tv_nsec = accessed->ia_atime_nsec;
+}
+
+static void
+cs_changed(call_frame_t *frame)
+{
+    frame->root->flags |= MDATA_CTIME;
+    timespec_now_realtime(&frame->root->ctime);
 }
 
 int32_t
@@ -381,6 +394,15 @@ cs_shim_write_nothing(xlator_t *child, fd_t *fd, dict_t *xdata, const struct iat
     SYNCOP(child, waiting, cs_nothing_written, child->fops->writev, (cs_accessed(frame, accessed), fd), &nothing, 1, 0, 0,
            iobref, xdata);
     iobref_unref(iobref);
+    return args.op_ret < 0 ? -args.op_errno : 0;
+}
+
+int32_t
+cs_shim_remove_as_change(xlator_t *child, fd_t *fd, const char *name)
+{
+    struct syncargs args = {0}, *waiting = &args;
+
+    SYNCOP(child, waiting, cs_removed, child->fops->fremovexattr, (cs_changed(frame), fd), name, NULL);
     return args.op_ret < 0 ? -args.op_errno : 0;
 }
 

@@ -135,6 +135,9 @@ pub trait Ticket<H: Host>: Debug + Send + Sized + 'static {
     /// Answers with an error.
     fn fail(self, errno: Errno);
 
+    /// Answers a read with an error, unless the bricks were not asked whether its file still has this object: then they are.
+    fn fail_if_asked(self, errno: Errno);
+
     /// Continues the operation as if it had just arrived, after the wait has ended. Never blocks.
     fn again(self);
 

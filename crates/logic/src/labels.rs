@@ -7,6 +7,8 @@
 //!
 //! Two looks are needed before a label is trusted, the second one sent after the first was answered: see
 //! docs/design/local-reads.md, which also has the proof.
+//!
+//! A stub has a label, too, and keeps it until the file is changed. So reads that leave a file cold need not ask either.
 
 #![forbid(unsafe_code)]
 
@@ -34,14 +36,21 @@ impl Label {
     /// different eras are different.
     #[must_use]
     pub fn of(attributes: &impl Attributes, era: u64) -> Option<Self> {
+        (attributes.size() > 0).then(|| Self::with_size(attributes.size(), attributes, era))
+    }
+
+    /// The label of a stub without bytes that has these times. An empty file may have it, too.
+    #[must_use]
+    pub fn of_stub(attributes: &impl Attributes, era: u64) -> Self {
+        Self::with_size(0, attributes, era)
+    }
+
+    fn with_size(size: u64, attributes: &impl Attributes, era: u64) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        if attributes.size() == 0 {
-            return None;
-        }
         let times = [attributes.atime(), attributes.mtime(), attributes.ctime()];
         let times = times.map(|time| (time.seconds, time.nanos));
-        let hash = KEY.hash_one((attributes.size(), times, era)) & !MISSING;
-        Some(Self(if hash == 0 { MISSING + 1 } else { hash }))
+        let hash = KEY.hash_one((size, times, era)) & !MISSING;
+        Self(if hash == 0 { MISSING + 1 } else { hash })
     }
 }
 
@@ -74,8 +83,8 @@ impl Looks {
         self.0 & !MISSING == label.0
     }
 
-    /// What to remember after one more look: a read that asked, was sent when this was remembered, found the file local, and
-    /// has this label in its answer.
+    /// What to remember after one more look: a question that was sent when this was remembered, found the file local (or the
+    /// stub of the same object), and has this label in its answer.
     #[must_use]
     pub const fn and(self, label: Label) -> Self {
         let missing = self.0 & MISSING;

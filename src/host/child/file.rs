@@ -15,6 +15,14 @@ use crate::sys;
 use cloudsync_logic::crash;
 use cloudsync_logic::errno::Failure;
 
+/// The result of a removal, which succeeds if the attribute does not exist.
+fn removed(step: &'static str, result: i32) -> Result<(), Failure> {
+    if result == -libc::ENODATA {
+        return Ok(());
+    }
+    brick(step, result)
+}
+
 impl Child {
     /// Waits for every write that was in flight when it was called, by an empty write, which the bricks process in
     /// order with the others. See [`crate::archive`]. Where the volume keeps its own times, sets the access time to that in
@@ -195,11 +203,24 @@ impl Child {
                 ptr::null_mut(),
             )
         };
-        if result == -libc::ENODATA {
-            Ok(())
-        } else {
-            brick(step, result)
-        }
+        removed(step, result)
+    }
+
+    /// The same. With features.ctime, the file's ctime becomes now.
+    ///
+    /// # Errors
+    /// [`Failure::Brick`].
+    pub fn remove_as_change(
+        &self,
+        fd: &Fd,
+        step: &'static str,
+        name: &CStr,
+    ) -> Result<(), Failure> {
+        let _step = crash::step(step);
+        // SAFETY: all pointers are live.
+        let result =
+            unsafe { sys::cs_shim_remove_as_change(self.as_ptr(), fd.as_ptr(), name.as_ptr()) };
+        removed(step, result)
     }
 
     /// Removes extended attributes in one operation, in any order. Succeeds if some do not exist. (A removexattr with

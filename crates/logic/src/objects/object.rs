@@ -17,13 +17,14 @@ use crate::allowance::Allowance;
 use crate::coverage::{Coverage, Extent, Place};
 use crate::errno::{Errno, Failure};
 use crate::host::{Buffer as _, Host, Ticket as _};
+use crate::labels::Looks;
 use crate::objects::chunk::Chunk;
 use crate::objects::depths::DEPTHS;
 use crate::objects::get::{self, Get, KeepGoing};
 use crate::objects::identity::Identity;
 use crate::objects::limits::{LIMITS, Use};
 use crate::objects::source::Source;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::work::busy::Busy;
 
@@ -36,6 +37,8 @@ pub struct Object<H: Host> {
     pub attributes: H::Attributes,
     /// A request failed: the next open creates a new `Object` with fresh metadata.
     stale: AtomicBool,
+    /// The looks at the label of the stub whose object it is.
+    looks: AtomicU64,
     state: Mutex<State<H>>,
     changed: Condvar,
 }
@@ -99,6 +102,7 @@ impl<H: Host> Object<H> {
             source: Source::new(this, store, identity, busy, allowance, ending),
             attributes: *attributes,
             stale: AtomicBool::new(false),
+            looks: AtomicU64::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
         })
@@ -114,6 +118,21 @@ impl<H: Host> Object<H> {
         self.source.identity == *identity
             && Arc::ptr_eq(&self.source.store, store)
             && !self.stale.load(Ordering::Acquire)
+    }
+
+    /// What is remembered of the stub's label: nothing if a request has failed, because the object may no longer be the
+    /// file's.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        if self.stale.load(Ordering::Acquire) {
+            return Looks::default();
+        }
+        Looks::from_number(self.looks.load(Ordering::Acquire))
+    }
+
+    /// Remembers looks at the stub's label.
+    pub fn remember(&self, looks: Looks) {
+        self.looks.store(looks.number(), Ordering::Release);
     }
 
     /// The part of the object that a read requests.

@@ -48,7 +48,9 @@ impl<H: Host> Objects<H> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, gfid: Gfid) -> Option<Arc<Object<H>>> {
+    /// The object that a file was last seen to have, if it is open.
+    #[must_use]
+    pub fn get(&self, gfid: Gfid) -> Option<Arc<Object<H>>> {
         self.lock().get(&gfid).map(Arc::clone)
     }
 

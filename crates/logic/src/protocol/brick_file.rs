@@ -69,6 +69,14 @@ pub trait BrickFile {
     /// Removes an extended attribute; one that does not exist is ignored.
     fn remove_one(&self, fd: &Self::Fd, step: &'static str, name: &CStr) -> Result<(), Failure>;
 
+    /// The same, and where the volume keeps its own times, sets the time of the last change to now.
+    fn remove_as_change(
+        &self,
+        fd: &Self::Fd,
+        step: &'static str,
+        name: &CStr,
+    ) -> Result<(), Failure>;
+
     /// Removes extended attributes in one operation, in any order; those that do not exist are ignored.
     /// [`Failure::Brick`] with EOPNOTSUPP where the volume cannot do that.
     fn remove_all(&self, fd: &Self::Fd, step: &'static str, names: &[&CStr])

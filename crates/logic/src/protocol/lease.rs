@@ -170,6 +170,17 @@ impl<F: BrickFile> Held<'_, F> {
         self.file.remove_one(fd, step, name)
     }
 
+    /// Removes an extended attribute, and sets the time of the last change.
+    pub fn remove_as_change(
+        &self,
+        fd: &F::Fd,
+        step: &'static str,
+        name: &CStr,
+    ) -> Result<(), Failure> {
+        self.check()?;
+        self.file.remove_as_change(fd, step, name)
+    }
+
     /// Removes extended attributes in one operation, in any order; where the volume does not support that, one after
     /// the other, in the given order.
     pub fn remove_all(

@@ -231,7 +231,9 @@ pub fn empty<F: BrickFile>(held: Held<'_, F>, work: &mut dyn Fetch<F>) -> Result
     // could still be writing to the file that must be empty.
     held.check()?;
     work.truncate_as_caller()?;
-    held.remove(&fd, "commit", xattr::REMOTE)?;
+    // The file stays as it is on the bricks, empty. A client that reads from the object without asking must notice that it is
+    // local now ([`crate::labels`]).
+    held.remove_as_change(&fd, "commit", xattr::REMOTE)?;
     // The file is empty and local even if this fails.
     if let Err(failure) = held.tidy(&fd) {
         log::warn!(

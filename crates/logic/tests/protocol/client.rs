@@ -247,6 +247,14 @@ impl BrickFile for Client<'_> {
         })
     }
 
+    fn remove_as_change(&self, (): &(), step: &'static str, name: &CStr) -> Result<(), Failure> {
+        self.operation(step, |world| {
+            world.remove_mark(name);
+            world.change();
+            Ok(())
+        })
+    }
+
     fn remove_all(&self, (): &(), step: &'static str, names: &[&CStr]) -> Result<(), Failure> {
         if self.world.borrow().removes_singly {
             return Err(Failure::Brick {

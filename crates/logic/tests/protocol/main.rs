@@ -21,6 +21,7 @@ use cloudsync_logic::errno::Failure;
 use cloudsync_logic::protocol::recall::{COMMIT, Step};
 
 use self::client::{Client, Fault};
+use self::labels::Labels;
 use self::others::Act;
 use self::world::World;
 
@@ -282,6 +283,38 @@ fn reads_without_a_question_need_each_of_their_rules() {
     let mut without_pause = with(false, 2, true, true);
     without_pause.pauses = false;
     assert!(!survives(&without_pause), "within one tick of the clock");
+}
+
+/// Of reads that leave the file cold and do not ask whether it still is, none may return bytes that are not the file's, which
+/// every run of this file checks, too. Without one of the rules, some do.
+#[test]
+fn reads_from_the_store_without_a_question_need_each_of_their_rules() {
+    let faults = all_faults();
+    let survives = |own_times, change: fn(&mut Labels)| {
+        let mut world = World::cold(own_times);
+        world.coarse = true;
+        world.times_count = own_times;
+        change(world.labels.get_mut());
+        let works: [fn(&Client<'_>) -> Result<(), Failure>; 3] = [
+            |client| jobs::job(client, Want::First(0), false),
+            |client| jobs::job(client, Want::First(2), true),
+            |client| {
+                jobs::job(client, Want::Bytes, true)?;
+                client.world.borrow_mut().application_writes();
+                jobs::archive(client)
+            },
+        ];
+        works.iter().all(|work| {
+            catch_unwind(AssertUnwindSafe(|| try_all(&world, &faults, &[], work))).is_ok()
+        })
+    };
+    assert!(survives(true, |_| {}));
+    let unchanging = survives(true, |labels| labels.truncations_change_it = false);
+    assert!(!unchanging, "a truncation does not change the label");
+    let one = survives(true, |labels| labels.looks_at_stubs = Some(1));
+    assert!(!one, "a look");
+    let of_bricks = survives(false, |labels| labels.looks_at_stubs = Some(2));
+    assert!(!of_bricks, "times of the bricks");
 }
 
 /// Tries all orders of the commit's steps. An order survives every fault if and only if the marks are removed last and

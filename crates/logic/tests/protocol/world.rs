@@ -18,7 +18,7 @@ use cloudsync_logic::marks::Mark;
 use cloudsync_logic::status::{self, Status};
 
 use crate::client::Fault;
-use crate::labels::{Label, Labels};
+use crate::labels::{Label, Labels, Stub};
 
 pub(crate) const FILE: Gfid = Gfid([7; 16]);
 const OTHER: Gfid = Gfid([8; 16]);
@@ -146,7 +146,7 @@ impl World {
             clock: 1,
             coarse: false,
             pauses: true,
-            labels: RefCell::default(),
+            labels: RefCell::new(Labels::of(own_times)),
             lock: None,
             objects: BTreeMap::new(),
             truth: vec![truth],
@@ -272,6 +272,14 @@ impl World {
         };
         if self.own_times && changes {
             self.atime = self.atime.max(accessed.atime);
+        }
+    }
+
+    /// The volume's own time of the last change becomes now.
+    pub(crate) fn change(&mut self) {
+        if self.own_times && self.labels.borrow().truncations_change_it {
+            self.clock += 1;
+            self.ctime.seconds = self.clock;
         }
     }
 
@@ -426,9 +434,21 @@ impl World {
         status.unwrap_or_else(|failure| panic!("{failure} {:#?}", self.history))
     }
 
-    pub(crate) fn object(&self) -> Option<&Vec<u8>> {
+    fn object_key(&self) -> Option<String> {
         let key = self.mark(xattr::KEY).or_else(|| self.mark(xattr::REMOTE))?;
-        self.objects.get(std::str::from_utf8(&key).unwrap())
+        Some(String::from_utf8(key).unwrap())
+    }
+
+    pub(crate) fn object(&self) -> Option<&Vec<u8>> {
+        self.objects.get(&self.object_key()?)
+    }
+
+    fn objects_with_its_bytes(&self) -> Vec<String> {
+        let its = self
+            .objects
+            .iter()
+            .filter(|(_, bytes)| self.is_true(bytes, None));
+        its.map(|(key, _)| key.clone()).collect()
     }
 
     fn is_true(&self, bytes: &[u8], mtime: Option<Time>) -> bool {
@@ -463,7 +483,12 @@ impl World {
         };
         let local = state == State::Local;
         let right = self.is_true(&self.bytes, None);
-        self.labels.borrow_mut().note(label, local, right);
+        let of = (state == State::Remote && self.bytes.is_empty()).then(|| self.object_key());
+        let stub = Stub {
+            of: of.flatten(),
+            right: self.objects_with_its_bytes(),
+        };
+        self.labels.borrow_mut().note(label, local, right, stub);
         let fine = match state {
             State::Local => self.is_true(&self.bytes, mtime),
             State::Downloading => self.is_true(&self.bytes, None),

@@ -60,6 +60,8 @@ impl<H: Host> Receiver for Object<H> {
         self.changed.notify_all();
         for read in affected {
             match errno {
+                // It is not in the store, or is another version: perhaps it is no longer the file's object.
+                Some(errno @ (Errno::ENODATA | Errno::ESTALE)) => read.ticket.fail_if_asked(errno),
                 Some(errno) => read.ticket.fail(errno),
                 None => self.read(read.ticket, false),
             }

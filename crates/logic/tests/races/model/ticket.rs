@@ -120,6 +120,10 @@ impl host::Ticket<Host> for Ticket {
         self.ledger.failed.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn fail_if_asked(self, errno: Errno) {
+        self.fail(errno);
+    }
+
     /// # Panics
     /// When it has not arrived at an instance.
     fn again(mut self) {
