@@ -13,6 +13,7 @@ use crate::bricks::file::File;
 use crate::bricks::pins::Pins;
 use crate::bricks::space::Space;
 use crate::history::History;
+use crate::host::buffer::spare::SPARES;
 use crate::host::child::Status;
 use crate::host::dict::DictRef;
 use crate::host::errnos;
@@ -122,6 +123,7 @@ impl Volume {
             trusts_stubs: AtomicBool::new(false),
             config: RwLock::new(config),
         });
+        SPARES.open(this);
         volume.set_trust(&volume.config());
         volume.history.set(volume.config().history);
         if option(options, STORETYPE).is_empty() {
@@ -312,6 +314,7 @@ impl Volume {
             store.abort();
         }
         let idle = self.busy.wait_until_idle(at_most);
+        SPARES.close(self.this);
         self.history.end();
         if idle {
             self.stores.clear();

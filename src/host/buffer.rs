@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! A buffer from the host's pool (an iobuf), which writes and answers can pass on without copying.
 
+pub mod spare;
+
 use std::ops::Range;
 use std::ptr::{self, NonNull};
+
+use self::spare::SPARES;
 
 use crate::host::fd::Fd;
 use crate::host::write::{self, InFlight};
@@ -14,6 +18,7 @@ use cloudsync_logic::errno::Errno;
 #[derive(Debug)]
 pub struct Buffer {
     raw: NonNull<sys::iobuf>,
+    this: Xlator,
     size: usize,
     filled: usize,
 }
@@ -46,15 +51,15 @@ impl Buffer {
     /// # Errors
     /// ENOMEM.
     pub fn new(this: Xlator, size: usize) -> Result<Self, Errno> {
+        let spare = SPARES.take(this, size);
         // SAFETY: live; its context has a pool.
-        let raw = unsafe { sys::cs_shim_buffer_new(this.as_ptr(), size) };
-        NonNull::new(raw)
-            .map(|raw| Self {
-                raw,
-                size,
-                filled: 0,
-            })
-            .ok_or(Errno::ENOMEM)
+        let new = || NonNull::new(unsafe { sys::cs_shim_buffer_new(this.as_ptr(), size) });
+        Ok(Self {
+            raw: spare.or_else(new).ok_or(Errno::ENOMEM)?,
+            this,
+            size,
+            filled: 0,
+        })
     }
 
     pub(crate) const fn as_ptr(&self) -> *mut sys::iobuf {
@@ -134,7 +139,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: releases the constructor's reference.
-        unsafe { sys::cs_shim_buffer_free(self.as_ptr()) };
+        // SAFETY: the constructor's reference, which is not used again.
+        unsafe { SPARES.give(self.this, self.size, self.raw) };
     }
 }

@@ -229,6 +229,10 @@ cs_shim_buffer_bytes(struct iobuf *buffer);
 void
 cs_shim_buffer_free(struct iobuf *buffer);
 
+/* Whether the caller has the only reference. */
+int32_t
+cs_shim_buffer_is_ours(struct iobuf *buffer);
+
 /* Of cs_shim_write: if not urgent, the bricks give the write their lowest priority; it counts as an access to the file. */
 #define CS_URGENT 1
 #define CS_ACCESS 2

@@ -185,6 +185,12 @@ cs_shim_buffer_free(struct iobuf *buffer)
     iobuf_unref(buffer);
 }
 
+int32_t
+cs_shim_buffer_is_ours(struct iobuf *buffer)
+{
+    return GF_ATOMIC_GET(buffer->ref) == 1;
+}
+
 static int32_t
 cs_write_done(call_frame_t *frame, void *cookie, xlator_t *this, int32_t op_ret, int32_t op_errno,
               struct iatt *prebuf, struct iatt *postbuf, dict_t *xdata)

@@ -26,10 +26,10 @@ pub struct Extent<T> {
 }
 
 /// The state of a byte, and up to where the following bytes have the same state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place<T> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a, T> {
     /// Present, in this extent.
-    Present(Extent<T>),
+    Present(&'a Extent<T>),
     /// Requested.
     InFlight {
         /// The end of the request.
@@ -54,11 +54,11 @@ impl<T> Default for Coverage<T> {
 impl<T: Clone> Coverage<T> {
     /// Returns the state of the byte at `at`, in a query that ends at `end`.
     #[must_use]
-    pub fn place(&self, at: u64, end: u64) -> Place<T> {
+    pub fn place(&self, at: u64, end: u64) -> Place<'_, T> {
         if let Some((_, extent)) = self.present.range(..=at).next_back()
             && extent.range.end > at
         {
-            return Place::Present(extent.clone());
+            return Place::Present(extent);
         }
         if let Some((_, &until)) = self.in_flight.range(..=at).next_back()
             && until > at
@@ -100,7 +100,7 @@ impl<T: Clone> Coverage<T> {
                 return None;
             };
             at = extent.range.end;
-            extents.push(extent);
+            extents.push(extent.clone());
         }
         Some(extents)
     }

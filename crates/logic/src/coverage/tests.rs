@@ -22,8 +22,8 @@ fn place_includes_how_far_it_extends() {
         range: 10..20,
         data: 'a',
     };
-    assert_eq!(coverage.place(10, 100), Place::Present(extent.clone()));
-    assert_eq!(coverage.place(19, 20), Place::Present(extent));
+    assert_eq!(coverage.place(10, 100), Place::Present(&extent));
+    assert_eq!(coverage.place(19, 20), Place::Present(&extent));
     assert_eq!(coverage.place(40, 50), Place::InFlight { until: 60 });
     assert_eq!(coverage.place(0, 100), Place::Missing { until: 10 });
     assert_eq!(coverage.place(0, 5), Place::Missing { until: 5 });

@@ -71,6 +71,7 @@ impl<H: Host> Default for State<H> {
 struct Read<H: Host> {
     ticket: H::Ticket,
     range: Range<u64>,
+    goes_on: bool,
 }
 
 /// Called by [`Object::stream`] with the offset of the next bytes, the chunk that holds them, and their range in the
@@ -152,6 +153,8 @@ impl<H: Host> Object<H> {
         let present = state.coverage.extents(&range);
         let waits = present.is_none().then(|| DEPTHS.growth());
         let ahead = state.ahead.after(&range, waits, LIMITS.read_ahead());
+        // Then the whole of a chunk is read soon.
+        let goes_on = ahead > 0;
         // Extending the read-ahead at each read would make small requests; of a long one, half would be too much.
         let soon = (ahead / 2).max(ahead.saturating_sub(2 * H::PART));
         let (mut wanted, mut most) = (range.clone(), H::PART);
@@ -181,6 +184,7 @@ impl<H: Host> Object<H> {
                 state.reads.push(Read {
                     ticket,
                     range: range.clone(),
+                    goes_on,
                 });
                 None
             }
@@ -192,7 +196,7 @@ impl<H: Host> Object<H> {
             get::start(self, gap, first);
         }
         if let Some((ticket, extents)) = ready {
-            self.answer(ticket, &range, &extents);
+            self.answer(ticket, &range, &extents, goes_on);
         }
     }
 
@@ -203,11 +207,13 @@ impl<H: Host> Object<H> {
             .min(self.source.identity.size)
     }
 
+    /// Answers a read. `goes_on`: the rest of the last extent will be read, too.
     fn answer(
         &self,
         ticket: H::Ticket,
         range: &Range<u64>,
         extents: &[Extent<Arc<Chunk<H::Buffer>>>],
+        goes_on: bool,
     ) {
         let size = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let at_end = range.end >= self.source.identity.size;
@@ -217,7 +223,7 @@ impl<H: Host> Object<H> {
             within(start, range.start)..end
         };
         if let [extent] = extents
-            && size >= extent.data.buffer().bytes().len() / 2
+            && (goes_on || size >= extent.data.buffer().bytes().len() / 2)
         {
             let buffer = extent.data.buffer();
             return ticket.answer_bytes(buffer, part(extent), at_end, &self.attributes);
@@ -255,6 +261,7 @@ impl<H: Host> Object<H> {
             let mut state = self.lock();
             match state.coverage.place(at, range.end) {
                 Place::Present(extent) => {
+                    let extent = extent.clone();
                     drop(state);
                     failures = None;
                     let start = extent.range.start;

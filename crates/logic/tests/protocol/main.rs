@@ -25,6 +25,9 @@ use self::labels::Labels;
 use self::others::Act;
 use self::world::World;
 
+/// What a client does.
+type Work = fn(&Client<'_>) -> Result<(), Failure>;
+
 /// No job of another client has more operations.
 const LONGEST: usize = 26;
 
@@ -235,8 +238,7 @@ fn reads_without_a_question_need_each_of_their_rules() {
         )
     };
     let of_stock: Vec<_> = faults.iter().copied().filter(later).collect();
-    type Archiving = fn(&Client<'_>) -> Result<(), Failure>;
-    let survives_of = |faults: &[Fault], world: &World, archive: Archiving| {
+    let survives_of = |faults: &[Fault], world: &World, archive: Work| {
         // Where the volume does not keep its own times, a failed recall by one write may leave a wrong mtime within one tick of
         // the clock, which is not what is tested here.
         let ways: &[bool] = if world.own_times {
@@ -295,7 +297,7 @@ fn reads_from_the_store_without_a_question_need_each_of_their_rules() {
         world.coarse = true;
         world.times_count = own_times;
         change(world.labels.get_mut());
-        let works: [fn(&Client<'_>) -> Result<(), Failure>; 3] = [
+        let works: [Work; 3] = [
             |client| jobs::job(client, Want::First(0), false),
             |client| jobs::job(client, Want::First(2), true),
             |client| {

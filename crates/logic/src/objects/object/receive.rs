@@ -36,7 +36,7 @@ impl<H: Host> Receiver for Object<H> {
         drop(state);
         self.changed.notify_all();
         for (read, extents) in ready {
-            self.answer(read.ticket, &read.range, &extents);
+            self.answer(read.ticket, &read.range, &extents, read.goes_on);
         }
         LIMITS.add_evictable(self, at);
     }
