@@ -200,6 +200,22 @@ impl<H: Host> Object<H> {
         }
     }
 
+    /// Answers a read if its bytes are in memory; otherwise returns it. Never blocks.
+    ///
+    /// # Errors
+    /// The read.
+    pub fn read_present(&self, ticket: H::Ticket) -> Result<(), H::Ticket> {
+        let range = self.range(&ticket);
+        let mut state = self.lock();
+        let Some(extents) = state.coverage.extents(&range) else {
+            return Err(ticket);
+        };
+        let goes_on = state.ahead.after(&range, None, LIMITS.read_ahead()) > 0;
+        drop(state);
+        self.answer(ticket, &range, &extents, goes_on);
+        Ok(())
+    }
+
     fn ahead_end(&self, range: &Range<u64>, ahead: u64) -> u64 {
         range
             .end

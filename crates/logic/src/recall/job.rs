@@ -76,6 +76,10 @@ impl<H: Host> Clone for Serving<H> {
 impl<H: Host> Serving<H> {
     /// Serves a read. Never blocks.
     pub fn read(&self, ticket: H::Ticket) {
+        // What is still in memory need not be read from the bricks.
+        let Err(ticket) = self.object.read_present(ticket) else {
+            return;
+        };
         let range = self.object.range(&ticket);
         match self.tracker.read(range.clone(), &self.object.attributes) {
             Some(reading) => ticket.read_beside(reading),
