@@ -36,6 +36,7 @@ const FUNCTIONS: &[&str] = &[
     "dict_unref",
     "fd_anonymous",
     "fd_lookup",
+    "fd_ref",
     "fd_unref",
     "gf_log_get_loglevel",
     "inode_ctx_get0",

@@ -14,12 +14,13 @@ use crate::host::arguments::Arguments;
 use crate::host::dict::DictRef;
 use crate::host::reply::Reply;
 use crate::host::ticket::{Answered, Route, Settling, Ticket, release};
+use crate::host::write::PluginWrite;
 use crate::host::xlator::Xlator;
 use crate::host::{guard, log as host_log, thread, write};
 use crate::instance::{self, Instance, Settled};
 use crate::plugin::{store, table};
 use crate::read;
-use crate::recall::tracker;
+use crate::recall::plugin_writes;
 use crate::recall::truncation;
 use crate::report;
 use crate::sys;
@@ -66,7 +67,7 @@ static OPS: sys::cs_rs_ops_t = sys::cs_rs_ops_t {
     settle: Some(settle),
     recheck: Some(recheck),
     release: Some(release_ticket),
-    write_begin: Some(write_begin),
+    plugin_writes: Some(plugin_writes),
     write_end: Some(write::end),
     remote_answered: Some(store::remote::answered),
     late: Some(late),
@@ -355,26 +356,33 @@ unsafe extern "C" fn late(ticket: *mut c_void, errnum: i32) {
     });
 }
 
-unsafe extern "C" fn write_begin(
-    _tracker: *mut sys::xlator_t,
+unsafe extern "C" fn plugin_writes(
+    frame: *mut sys::call_frame_t,
     fd: *mut sys::fd_t,
+    vector: *const sys::iovec,
+    count: i32,
     offset: i64,
-    length: usize,
-    slot: *mut *mut c_void,
-) -> i32 {
-    guard::catch(libc::EIO, || {
-        let Ok(offset) = u64::try_from(offset) else {
-            return libc::EINVAL;
+) {
+    // SAFETY: the plugin's frame, which C passes on once.
+    let Some(write) = (unsafe { PluginWrite::take(frame) }) else {
+        return;
+    };
+    guard::catch((), || {
+        let (Ok(offset), Ok(count)) = (u64::try_from(offset), usize::try_from(count)) else {
+            return write.answer(Err(Errno::EINVAL));
         };
-        match tracker::begin(fd.addr(), offset, length as u64) {
-            Ok(begun) => {
-                // SAFETY: a variable of the shim. The slot is passed to write::end exactly once.
-                unsafe { *slot = write::begin(Box::new(begun)).as_ptr() };
-                0
-            }
-            Err(errno) => errno.get(),
-        }
-    })
+        let piece = |place| {
+            // SAFETY: the plugin's vector has `count` elements.
+            let piece = unsafe { &*vector.add(place) };
+            let Some(bytes) = NonNull::new(piece.iov_base.cast::<u8>()) else {
+                return [].as_slice();
+            };
+            // SAFETY: the plugin's bytes, which it leaves alone until it is answered.
+            unsafe { std::slice::from_raw_parts(bytes.as_ptr(), piece.iov_len) }
+        };
+        let pieces: Vec<&[u8]> = (0..count).map(piece).collect();
+        plugin_writes::write(write, fd.addr(), offset, &pieces);
+    });
 }
 
 unsafe extern "C" fn dump(raw: *mut sys::xlator_t) {

@@ -5,7 +5,7 @@
 //! ones join it ([`cloudsync_logic::recall::engine`]; [`engine`] has it work on our volumes). The job runs on a worker
 //! thread ([`crate::work::workers`]): [`steps`] checks whether there is anything to do and runs the protocol
 //! ([`cloudsync_logic::protocol`]), which calls the others: [`evidence`] compares bytes with the object, [`bring`] and
-//! [`fetch`] write them, [`tracker`] counts them, [`truncation`] truncates as the caller.
+//! [`fetch`] write them (and [`plugin_writes`], what a plugin writes), [`tracker`] counts them, [`truncation`] truncates as the caller.
 //!
 //! ```text
 //! check -> lock -> check again, heal (evidence) -> reserve space (bricks::space) -> mark -> write (fetch; tracker
@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod fetch;
 pub mod job;
 pub mod moved;
+pub mod plugin_writes;
 pub mod steps;
 pub mod tracker;
 pub mod truncation;

@@ -14,48 +14,99 @@ use crate::Answer;
 use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{Settings, named};
-use crate::stage::{PATIENCE, Stage, make_cold};
+use crate::stage::{PATIENCE, Stage, make_cold, write_source};
 
 pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>> {
     let mut rows = Vec::new();
+    let mut recalls = Vec::new();
     let s3 = stage.lab.s3()?;
     for url in [s3.https_url(), s3.http_url()] {
         stage.use_store_at(url)?;
+        let mut of_sizes = Vec::new();
         for &size in &settings.recalled {
-            rows.extend(of_size(stage, settings, size)?);
+            let of_size = of_size(stage, settings, size)?;
+            of_sizes.push(of_size[1].clone());
+            rows.extend(of_size);
         }
+        recalls.push(of_sizes);
+    }
+    if let [secure, plain] = recalls.as_slice() {
+        rows.extend(secure.iter().zip(plain).flat_map(|rows| over_tls(rows)));
     }
     Ok(rows)
 }
 
-fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
+/// The same recalls over https and http, and the same of their limits: what TLS costs this machine, on both of its ends.
+fn over_tls((secure, plain): (&Row, &Row)) -> [Row; 2] {
+    let pairs = |figure: fn(&Pair) -> f64| {
+        let both = secure.pairs.iter().zip(&plain.pairs);
+        both.map(|(secure, plain)| Pair {
+            ours: figure(secure),
+            limit: figure(plain),
+        })
+        .collect()
+    };
+    let row = |name: String, target, pairs| Row {
+        name,
+        limit: "the same over http".to_owned(),
+        target,
+        pairs,
+        ..secure.clone()
+    };
+    let of_curl = secure.name.replace("recall", "dd beside curl");
+    [
+        row(
+            secure.name.clone(),
+            Target::AtLeast(0.85),
+            pairs(|pair| pair.ours),
+        ),
+        row(of_curl, Target::None, pairs(|pair| pair.limit)),
+    ]
+}
+
+fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 4]> {
     let maker = stage.mount()?;
     let (name, key) = stage.cold(&maker, size)?;
+    write_source(&maker.path().join("local"), size)?;
     let (mut whole, mut beside, mut through) = (Vec::new(), Vec::new(), Vec::new());
+    let mut reading = Vec::new();
     for _ in 0..settings.runs {
         let limit = megabytes_per_second(size, dd(stage, &stage.mount()?, size)?);
         let seconds = seconds_of_recall(stage, &stage.mount()?, &name)?;
         make_cold(&maker.path().join(&name), &key)?;
-        let ours = megabytes_per_second(size, seconds);
-        whole.push(Pair { ours, limit });
+        let recall = megabytes_per_second(size, seconds);
+        whole.push(Pair {
+            ours: recall,
+            limit,
+        });
         let writer = stage.mount()?;
         let seconds = curl::concurrently(
             || curl::whole(stage, &key, size),
             || dd(stage, &writer, size),
         )?;
         beside.push(Pair {
-            ours,
+            ours: recall,
             limit: megabytes_per_second(size, seconds),
         });
+        let reader = stage.mount()?;
+        let local = reader.inside().join("local");
+        let seconds = curl::concurrently(
+            || curl::whole(stage, &key, size),
+            || seconds_of_dd(stage, &local, Path::new("/dev/null")),
+        )?;
+        let slower = recall.min(megabytes_per_second(size, seconds));
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;
         make_cold(&maker.path().join(&name), &key)?;
-        through.push(Pair {
-            ours: megabytes_per_second(size, ours),
-            limit,
+        let ours = megabytes_per_second(size, ours);
+        through.push(Pair { ours, limit });
+        reading.push(Pair {
+            ours,
+            limit: slower,
         });
     }
+    fs::remove_file(maker.path().join("local"))?;
     let (scheme, _) = stage.bucket.url().split_once(':').unwrap_or_default();
     let row = |what: &str, limit: &str, target, pairs| Row {
         number: 1,
@@ -68,10 +119,13 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 3]> {
     };
     let dd = "dd bs=1M into the volume";
     let both = "that, while curl fetches as many bytes";
+    let slower =
+        "the slower of that recall, and of dd of a local file while curl fetches as many bytes";
     Ok([
         row("recall of", dd, Target::AtLeast(0.9), whole),
         row("recall of", both, Target::None, beside),
         row("read of cold", dd, Target::None, through),
+        row("read of cold", slower, Target::AtLeast(0.8), reading),
     ])
 }
 

@@ -64,6 +64,14 @@ impl Fd {
     }
 }
 
+impl Clone for Fd {
+    fn clone(&self) -> Self {
+        // SAFETY: we hold a reference; another one is taken.
+        unsafe { sys::fd_ref(self.as_ptr()) };
+        Self(self.0)
+    }
+}
+
 impl Drop for Fd {
     fn drop(&mut self) {
         // SAFETY: releases our reference, once; releasing the last one closes the file on the bricks.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! A recall's write in flight to the bricks, which reports its answer to the tracker.
+//! A recall's write in flight to the bricks, which reports its answer to the tracker; and a plugin's write, which waits for
+//! its answer.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -45,4 +46,38 @@ pub(crate) unsafe extern "C" fn end(
         write.end(result, moved);
         crash::after("write");
     });
+}
+
+/// A plugin's write, which must be answered once. Dropping it answers EIO.
+#[derive(Debug)]
+pub struct PluginWrite(Option<NonNull<sys::call_frame_t>>);
+
+impl PluginWrite {
+    /// # Safety
+    /// `frame` is that of a write which nothing else answers.
+    pub(crate) unsafe fn take(frame: *mut sys::call_frame_t) -> Option<Self> {
+        NonNull::new(frame).map(Some).map(Self)
+    }
+
+    /// Answers it: with the number of bytes written, or an error. The plugin's callback runs before this returns.
+    pub fn answer(mut self, result: Result<u64, Errno>) {
+        self.answer_once(result);
+    }
+
+    fn answer_once(&mut self, result: Result<u64, Errno>) {
+        let (written, errno) = match result {
+            Ok(written) => (i32::try_from(written).unwrap_or(i32::MAX), 0),
+            Err(errno) => (-1, errno.get()),
+        };
+        if let Some(frame) = self.0.take() {
+            // SAFETY: ours, and answered once.
+            unsafe { sys::cs_shim_answer_write(frame.as_ptr(), written, errno) };
+        }
+    }
+}
+
+impl Drop for PluginWrite {
+    fn drop(&mut self) {
+        self.answer_once(Err(Errno::EIO));
+    }
 }

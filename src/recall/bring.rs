@@ -15,6 +15,7 @@ use crate::host::fd::Fd;
 use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::fetch::{self, Target};
 use crate::recall::job::{Job, Serving};
+use crate::recall::plugin_writes::PluginWrites;
 use crate::recall::tracker::{self, WriteError, Written};
 use crate::volume::Volume;
 use cloudsync_logic::objects::identity::Identity;
@@ -73,6 +74,7 @@ pub fn bring(
         fetched
     } else {
         let identity = Identity::of(status)?;
+        let writes = PluginWrites::open(volume.this, fd, &tracker);
         let download = Download {
             fd,
             inode: &job.inode,
@@ -81,7 +83,10 @@ pub fn bring(
             uuid: status.archive_uuid.as_ref(),
             attributes: &status.attributes,
             cancelled: &job.cancelled,
-            after: &|| tracker.drain(),
+            after: &|| {
+                writes.close();
+                tracker.drain();
+            },
         };
         let downloaded = store.download(&download).map_err(Failure::Store);
         let bytes = tracker.written().bytes;

@@ -27,14 +27,6 @@ pub fn open(descriptor: usize, size: u64, window: u64) -> Arc<Tracker> {
     OPEN.open(descriptor, size, window)
 }
 
-/// Begins a plugin's write: see [`Trackers::begin`].
-///
-/// # Errors
-/// The write is refused.
-pub fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot, Errno> {
-    OPEN.begin(descriptor, offset, length)
-}
-
 impl write::InFlight for Slot {
     fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool) {
         (*self).end(result, moved_mtime);

@@ -64,9 +64,9 @@ typedef struct cs_rs_ops {
     void (*recheck)(void *ticket, call_stub_t *answer);
     /* Frees the ticket of an operation that was unwound. */
     void (*release)(void *ticket);
-    /* A plugin writes to the tracker. May block. Returns 0 and a slot, or an errno. */
-    int32_t (*write_begin)(xlator_t *tracker, fd_t *fd, off_t offset, size_t size, void **slot);
-    /* A plugin's or recall's write was answered. Called exactly once for each slot. */
+    /* A plugin writes; cs_shim_answer_write will answer it. May block. */
+    void (*plugin_writes)(call_frame_t *frame, fd_t *fd, const struct iovec *vector, int32_t count, off_t offset);
+    /* A recall's write was answered. Called exactly once for each slot. */
     void (*write_end)(void *slot, int32_t op_ret, int32_t op_errno, struct iatt *prebuf, struct iatt *postbuf);
     /* A plugin answered a remote read. Called once for each; the arguments are borrowed. Never blocks. */
     void (*remote_answered)(void *reading, int32_t op_ret, int32_t op_errno, const struct iovec *vector, int32_t count);
@@ -243,6 +243,10 @@ int32_t
 cs_shim_write(xlator_t *this, fd_t *fd, struct iobuf *buffer, size_t from,
               size_t size, off_t offset, uint32_t how, void *slot);
 
+/* Answers a plugin's write: that it wrote `written` bytes, or, if that is negative, op_errno. */
+void
+cs_shim_answer_write(call_frame_t *frame, int32_t written, int32_t op_errno);
+
 /* Sets `key` to a copy of `length` bytes. Returns -1 if out of memory. */
 int32_t
 cs_shim_dict_set(dict_t *dict, const char *key, const char *bytes, size_t length);
@@ -297,8 +301,8 @@ cs_shim_dump(const char *key, const char *value);
 
 /*
  * The translators that a plugin sees. `this` of its frame is `proxy`, which has the real translator's name, options and
- * memory accounting, with `priv` as its private and `tracker` as its only child. The tracker's writev counts and limits
- * the plugin's writes and winds them to the real child; other operations are passed through.
+ * memory accounting, with `priv` as its private and `tracker` as its only child. The tracker's writev passes the
+ * plugin's writes to Rust; other operations go to the real child.
  */
 typedef struct cs_proxy {
     xlator_t proxy;

@@ -3,60 +3,19 @@
 #include "shim.h"
 
 static int32_t
-cs_tracker_writev_cbk(call_frame_t *frame, void *cookie, xlator_t *this,
-                      int32_t op_ret, int32_t op_errno, struct iatt *prebuf,
-                      struct iatt *postbuf, dict_t *xdata)
+cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd, struct iovec *vector, int32_t count, off_t offset,
+                  uint32_t flags, struct iobref *iobref, dict_t *xdata)
 {
-    struct iatt pre = prebuf ? *prebuf : (struct iatt){0};
-    struct iatt post = postbuf ? *postbuf : (struct iatt){0};
-
-    /* The plugin's callback runs before the write is counted as answered, because the recall destroys the plugin's frame
-     * as soon as nothing is in flight. */
-    STACK_UNWIND_STRICT(writev, frame, op_ret, op_errno, prebuf, postbuf,
-                        xdata);
-    cs_rs->write_end(cookie, op_ret, op_errno, &pre, &post);
+    cs_rs->plugin_writes(frame, fd, vector, count, offset);
     return 0;
 }
 
-static int32_t
-cs_tracker_writev(call_frame_t *frame, xlator_t *this, fd_t *fd,
-                  struct iovec *vector, int32_t count, off_t offset,
-                  uint32_t flags, struct iobref *iobref, dict_t *xdata)
+void
+cs_shim_answer_write(call_frame_t *frame, int32_t written, int32_t op_errno)
 {
-    struct iobref *copy_ref = NULL;
-    struct iobuf *copy = NULL;
-    struct iovec copied = {0};
-    gf_boolean_t wound = _gf_false;
-    void *slot = NULL;
-    int32_t op_errno = cs_rs->write_begin(this, fd, offset,
-                                          iov_length(vector, count), &slot);
+    struct iatt unknown = {0};
 
-    if (op_errno) {
-        STACK_UNWIND_STRICT(writev, frame, -1, op_errno, NULL, NULL, NULL);
-        return 0;
-    }
-    /* Without an iobref, the plugin may reuse the bytes as soon as we return, while the transport still needs them. */
-    if (!iobref) {
-        if (iobuf_copy(this->ctx->iobuf_pool, vector, count, &copy_ref, &copy,
-                       &copied)) {
-            STACK_UNWIND_STRICT(writev, frame, -1, ENOMEM, NULL, NULL, NULL);
-            cs_rs->write_end(slot, -1, ENOMEM, NULL, NULL);
-            return 0;
-        }
-        iobref = copy_ref;
-        vector = &copied;
-        count = 1;
-    }
-    STACK_WIND_COOKIE(frame, cs_tracker_writev_cbk, slot, FIRST_CHILD(this),
-                      FIRST_CHILD(this)->fops->writev, (wound = _gf_true, fd),
-                      vector, count, offset, flags, iobref, xdata);
-    if (!wound)
-        cs_tracker_writev_cbk(frame, slot, this, -1, ENOMEM, NULL, NULL, NULL);
-    if (copy)
-        iobuf_unref(copy);
-    if (copy_ref)
-        iobref_unref(copy_ref);
-    return 0;
+    STACK_UNWIND_STRICT(writev, frame, written, op_errno, &unknown, &unknown, NULL);
 }
 
 /* Not const, because the host's STACK_WIND stores into it. */

@@ -84,6 +84,23 @@ impl<C> Default for State<C> {
     }
 }
 
+impl<C> State<C> {
+    /// Checks whether a write may begin. `too_long`: it ends past the file's end.
+    fn admit(&mut self, too_long: bool) -> Result<(), Errno> {
+        if too_long {
+            self.failed.get_or_insert(WriteError::TooLong);
+        }
+        if let Some(error) = self.failed {
+            return Err(error.errno());
+        }
+        match (self.paused, self.closed) {
+            (true, _) => Err(Errno::EAGAIN),
+            (false, true) => Err(Errno::ESTALE),
+            (false, false) => Ok(()),
+        }
+    }
+}
+
 /// A read in flight to the bricks during the recall. The recall does not truncate the file while there is one.
 #[derive(Debug)]
 pub struct Reading<C: 'static, A> {
@@ -273,28 +290,30 @@ impl<C> Tracker<C> {
         }
     }
 
+    fn range(&self, offset: u64, length: u64) -> Result<Range<u64>, Errno> {
+        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+        Ok(offset..end)
+    }
+
+    /// Checks whether a write of `length` bytes at `offset` may begin.
+    ///
+    /// # Errors
+    /// Those of [`Self::begin`].
+    pub fn admit(&self, offset: u64, length: u64) -> Result<(), Errno> {
+        let range = self.range(offset, length)?;
+        lock(&self.state).admit(range.end > self.size)
+    }
+
     /// Begins a write of `length` bytes at `offset`. Blocks while the window is full.
     ///
     /// # Errors
     /// ESTALE after [`Self::drain`], EBADMSG past the file's end, EAGAIN after [`Self::lose`], or the errno of the
     /// recall's first failed write.
     pub fn begin(self: &Arc<Self>, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
-        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-        let range = offset..end;
+        let range = self.range(offset, length)?;
         let mut state = lock(&self.state);
-        if range.end > self.size {
-            state.failed.get_or_insert(WriteError::TooLong);
-        }
         loop {
-            if let Some(error) = state.failed {
-                return Err(error.errno());
-            }
-            if state.paused {
-                return Err(Errno::EAGAIN);
-            }
-            if state.closed {
-                return Err(Errno::ESTALE);
-            }
+            state.admit(range.end > self.size)?;
             // Always admit one write, so that it cannot deadlock on itself.
             if state.in_flight == 0 || state.bytes_in_flight + length <= self.window {
                 break;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod engine;
+mod gather;
 mod model;
 mod object;
 mod orders;

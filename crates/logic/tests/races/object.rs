@@ -100,7 +100,7 @@ fn answers(readers: Vec<Reader>, idle: impl FnOnce() -> bool) -> Vec<Result<(), 
 }
 
 /// Small budgets, as sizes are small here.
-fn limits() -> Config {
+pub(crate) fn limits() -> Config {
     Config {
         memory: 1 << 20,
         connections: 16,
