@@ -196,7 +196,7 @@ fn source(
 enum Way {
     /// From the bricks, once the file is local.
     Recall,
-    /// Undecided: the file has bytes on the bricks that no recall explains.
+    /// Undecided: the file has bytes on the bricks that no recall explains, or is being archived.
     Inspect,
     /// From the object. `recall`: whether to start a recall too.
     Object { object: Arc<Object>, recall: bool },
@@ -243,8 +243,9 @@ fn ask(engine: &Arc<Engine>, ticket: &Ticket, inode: &Inode) -> Result<Way, Fail
     let seen = seen_as(engine, inode);
     let status = file.status()?;
     if !matches!(status.state, State::Remote | State::Repair) {
-        // The job handles the other states.
-        return Ok(Way::Recall);
+        // The job handles the other states. If it is a handshake's, the file is cold at its end, and is to stay so.
+        let stays = status.state == State::Downloading && engine.volume.config().remote_read;
+        return Ok(if stays { Way::Inspect } else { Way::Recall });
     }
     // Do not wait for another client's recall, which explains the bytes; anything else must be settled first.
     if status.state == State::Repair

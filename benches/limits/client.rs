@@ -18,6 +18,18 @@ pub(crate) fn cpu(pid: u32) -> Answer<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// CPU time of all its threads, also of those that have ended, with a resolution of 10 ms.
+pub(crate) fn cpu_of_all(pid: u32) -> Answer<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in parentheses, may have spaces.
+    let (_, fields) = text.rsplit_once(')').ok_or("no name in stat")?;
+    let mut times = fields.split_whitespace().skip(11);
+    let mut next = || Answer::Ok(times.next().ok_or("no times in stat")?.parse::<u64>()?);
+    let ticks = next()? + next()?;
+    let nanos = ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_nanos(nanos))
+}
+
 /// Memory in bytes: `VmRSS` is the current size, `VmHWM` the peak.
 pub(crate) fn memory(pid: u32, name: &str) -> Answer<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use cloudsync_lab::{Backing, Layout};
 
 use crate::scene::{Scene, assert_same, pattern};
+use crate::stubs::remote_reads_are_right_whatever_happens;
 use crate::trust::reads_are_right_whatever_happens;
 
 mod append;
@@ -53,7 +54,7 @@ macro_rules! on_layout {
 }
 
 on_layout!(replica, REPLICA, &[],
-    reads_are_right_whatever_happens
+    reads_are_right_whatever_happens remote_reads_are_right_whatever_happens
     a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 on_layout!(distribute, DISTRIBUTE, &[],
     reads_are_right_whatever_happens
@@ -62,7 +63,7 @@ on_layout!(disperse, DISPERSE, &[],
     recall_writes_do_not_extend_the_file
     a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 on_layout!(sharded, Layout::Single, &[("features.shard", "on")],
-    reads_are_right_whatever_happens
+    reads_are_right_whatever_happens remote_reads_are_right_whatever_happens
     a_file_reads_after_its_client_is_killed a_partial_recall_is_unreadable_without_its_object);
 
 /// One byte, more than a page, more than GlusterFS's usual buffer, and many of those.

@@ -48,6 +48,7 @@ mod remote;
 mod scene;
 mod secrets;
 mod sparse;
+mod stubs;
 mod threads;
 mod trust;
 mod unchecked;

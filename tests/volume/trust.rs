@@ -24,7 +24,7 @@ const MARK: &str = "trusted.glusterfs.cs.downloading";
 const PIECE: usize = 4096;
 
 /// A descriptor whose reads no cache answers.
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_DIRECT).open(path)
 }
