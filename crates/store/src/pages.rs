@@ -5,15 +5,26 @@
 //! malloc takes the next ones from its heaps, which cannot shrink below the small blocks that remain: a hundred
 //! concurrent recalls left a client 55 MiB larger. (The threshold could be fixed with mallopt, but only for the whole
 //! process, which is the host's.)
+//!
+//! A few are kept for the next read. For a new block, the kernel has to clear every page, which takes it longer than to copy the
+//! received bytes into it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// From this size on, a block has its own pages. The same as malloc's initial threshold.
 const LARGE: usize = 128 << 10;
 
 /// Pages are at least this large on every supported machine.
 const PAGE: usize = 4096;
+
+/// How many blocks are kept, and the size of the largest: together, they are at most 4 MiB.
+const KEPT: usize = 8;
+const LARGEST_KEPT: usize = 512 << 10;
+
+/// The blocks that are kept. Each begins with its size.
+static BLOCKS: [AtomicPtr<usize>; KEPT] = [const { AtomicPtr::new(ptr::null_mut()) }; KEPT];
 
 /// The allocator, for `#[global_allocator]` in a plugin.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,12 +53,55 @@ fn map(size: usize) -> *mut u8 {
     mapped.cast()
 }
 
+fn unmap(block: *mut u8, size: usize) {
+    // SAFETY: `map` created it with this size, and it is not used any more. munmap cannot fail for a whole mapping.
+    unsafe { libc::munmap(block.cast(), size) };
+}
+
+/// Returns a block that was kept, with any contents, or maps a new one; NULL on failure.
+fn take(size: usize) -> *mut u8 {
+    if size > LARGEST_KEPT {
+        return map(size);
+    }
+    for place in &BLOCKS {
+        let block = place.swap(ptr::null_mut(), Ordering::AcqRel);
+        if block.is_null() {
+            continue;
+        }
+        // SAFETY: `give` wrote its size there, and nobody else has it now.
+        let kept = unsafe { block.read() };
+        if kept == size {
+            return block.cast();
+        }
+        unmap(block.cast(), kept);
+    }
+    map(size)
+}
+
+/// Keeps a block, or unmaps it.
+fn give(block: *mut u8, size: usize) {
+    if size > LARGEST_KEPT {
+        return unmap(block, size);
+    }
+    let block = block.cast::<usize>();
+    // SAFETY: pages are aligned, and this one is not used any more.
+    unsafe { block.write(size) };
+    let keeps = |place: &AtomicPtr<usize>| {
+        let (none, order) = (ptr::null_mut(), Ordering::AcqRel);
+        let kept = place.compare_exchange(none, block, order, Ordering::Relaxed);
+        kept.is_ok()
+    };
+    if !BLOCKS.iter().any(keeps) {
+        unmap(block.cast(), size);
+    }
+}
+
 // SAFETY: a block's layout determines who allocated it: `map`, or the system's allocator, which keeps this contract.
 // Blocks from `map` are page-aligned, exclusive, and not touched after they are unmapped.
 unsafe impl GlobalAlloc for Pages {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if has_pages(layout) {
-            return map(layout.size());
+            return take(layout.size());
         }
         // SAFETY: guaranteed by the caller.
         unsafe { System.alloc(layout) }
@@ -63,10 +117,7 @@ unsafe impl GlobalAlloc for Pages {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if has_pages(layout) {
-            // SAFETY: `map` created it with this size, and it is not used any more. munmap cannot fail for a whole
-            // mapping.
-            unsafe { libc::munmap(block.cast(), layout.size()) };
-            return;
+            return give(block, layout.size());
         }
         // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(block, layout) };
@@ -151,6 +202,33 @@ mod tests {
             // SAFETY: allocated with that layout.
             unsafe { Pages.dealloc(block, layout) };
         }
+    }
+
+    #[test]
+    fn a_few_blocks_are_kept_for_others_of_their_size() {
+        // No other test allocates blocks of this size.
+        let layout = Layout::from_size_align(LARGE + 3 * PAGE, 16).unwrap();
+        // SAFETY: the size is not 0.
+        let blocks: Vec<_> = (0..2 * KEPT)
+            .map(|_| unsafe { Pages.alloc(layout) })
+            .collect();
+        for block in &blocks {
+            fill(*block, 100);
+            // SAFETY: allocated with that layout.
+            unsafe { Pages.dealloc(*block, layout) };
+        }
+        let kept = || {
+            BLOCKS
+                .iter()
+                .filter(|place| !place.load(Ordering::Acquire).is_null())
+        };
+        assert!(kept().count() <= KEPT);
+        // SAFETY: the size is not 0.
+        let again = unsafe { Pages.alloc(layout) };
+        fill(again, layout.size());
+        assert!(is_filled(again, layout.size()));
+        // SAFETY: allocated with that layout.
+        unsafe { Pages.dealloc(again, layout) };
     }
 
     #[test]
