@@ -73,7 +73,8 @@ impl<T: Clone> Coverage<T> {
         }
     }
 
-    /// Returns the missing parts of `range`, in pieces of at most `most` bytes.
+    /// Returns the missing parts of `range`, in pieces that end at multiples of `most` bytes: stores divide objects in a
+    /// similar way, and have to put together what crosses such a border.
     #[must_use]
     pub fn gaps(&self, range: &Range<u64>, most: u64) -> Vec<Range<u64>> {
         let (mut at, mut gaps) = (range.start, Vec::new());
@@ -82,7 +83,8 @@ impl<T: Clone> Coverage<T> {
                 Place::Present(extent) => at = extent.range.end,
                 Place::InFlight { until } => at = until,
                 Place::Missing { until } => {
-                    let until = until.min(at.saturating_add(most.max(1)));
+                    let most = most.max(1);
+                    let until = until.min((at / most).saturating_add(1).saturating_mul(most));
                     gaps.push(at..until);
                     at = until;
                 }
