@@ -192,7 +192,10 @@ impl<H: Host> Object<H> {
         drop(state);
         for gap in gaps {
             // The requested bytes get a chunk of their own, so that the read does not wait for the read-ahead.
-            let first = range.end.saturating_sub(gap.start).clamp(1, H::PIECE);
+            let first = match range.end.saturating_sub(gap.start) {
+                0 => H::PIECE,
+                requested => requested.min(H::PIECE),
+            };
             get::start(self, gap, first);
         }
         if let Some((ticket, extents)) = ready {
