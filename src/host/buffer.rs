@@ -52,8 +52,9 @@ impl Buffer {
     /// ENOMEM.
     pub fn new(this: Xlator, size: usize) -> Result<Self, Errno> {
         let spare = SPARES.take(this, size);
+        let capacity = spare::capacity(size);
         // SAFETY: live; its context has a pool.
-        let new = || NonNull::new(unsafe { sys::cs_shim_buffer_new(this.as_ptr(), size) });
+        let new = || NonNull::new(unsafe { sys::cs_shim_buffer_new(this.as_ptr(), capacity) });
         Ok(Self {
             raw: spare.or_else(new).ok_or(Errno::ENOMEM)?,
             this,

@@ -19,8 +19,8 @@ const LARGE: usize = 128 << 10;
 /// Pages are at least this large on every supported machine.
 const PAGE: usize = 4096;
 
-/// How many blocks are kept, and the size of the largest: together, they are at most 4 MiB.
-const KEPT: usize = 8;
+/// How many blocks are kept, and the size of the largest: together, they are at most 2 MiB.
+const KEPT: usize = 4;
 const LARGEST_KEPT: usize = 512 << 10;
 
 /// The blocks that are kept. Each begins with its size.

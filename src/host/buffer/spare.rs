@@ -16,7 +16,7 @@ pub static SPARES: Spares = Spares(Mutex::new(Kept {
 }));
 
 /// How many are kept. Chunks are filled about as fast as others are given up.
-const MOST: usize = 8;
+const MOST: usize = 4;
 
 /// Buffers of the size of a chunk.
 #[derive(Debug)]
@@ -83,8 +83,16 @@ impl Spares {
     }
 }
 
-/// Whether the host's pool has one size for it and for a whole chunk (`gf_iobuf_init_config`: 256 KiB, then 1 MiB).
+/// Whether it is nearly a whole chunk. The host has no size between 256 KiB and that (`gf_iobuf_init_config`).
 const fn is_kept(size: usize) -> bool {
     const NEXT: u64 = 256 << 10;
     NEXT < size as u64 && size as u64 <= PIECE
+}
+
+/// How many bytes to ask the host for: one that is kept may be used for a whole chunk.
+pub(super) fn capacity(size: usize) -> usize {
+    match usize::try_from(PIECE) {
+        Ok(whole) if is_kept(size) => whole,
+        _ => size,
+    }
 }
