@@ -7,11 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::host::attributes::Attributes;
-use crate::host::beside::Stored;
 use crate::host::buffer::Buffer;
 use crate::host::guard;
 use crate::host::inode::Inode;
-use crate::host::ticket::Ticket;
+use crate::host::ticket::{Stored, Ticket};
 use crate::host::xlator::{Entered, Xlator};
 use crate::plugin::store::LoadedStore;
 use crate::sys::glusterfs_fop_t as fop;

@@ -31,7 +31,7 @@ pub(crate) fn measure(stage: &mut Stage, settings: &Settings) -> Answer<Vec<Row>
         recalls.push(of_sizes);
     }
     if let [secure, plain] = recalls.as_slice() {
-        rows.extend(secure.iter().zip(plain).flat_map(|rows| over_tls(rows)));
+        rows.extend(secure.iter().zip(plain).flat_map(over_tls));
     }
     Ok(rows)
 }

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
-//! What the answer to a read in flight needs of higher floors: of the recall that its file is in, or of the object from which
-//! it is answered if the file is still that object's stub.
+//! A read in flight to the bricks during a recall of its file: what its answer needs of the recall, which is on a
+//! higher floor.
 
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use crate::host::attributes::Attributes;
-use crate::host::ticket::Ticket;
-use cloudsync_logic::labels::Looks;
 use cloudsync_logic::recall::tracker::Reading;
 
 /// The recall during which a read is in flight. It does not truncate the file until this is dropped.
@@ -29,13 +26,4 @@ impl<C: Debug + Send + Sync> Beside for Reading<C, Attributes> {
     fn is_sure(&self) -> bool {
         self.is_sure()
     }
-}
-
-/// The object of a file that was a stub when the bricks were last asked.
-pub trait Stored: Debug + Send + Sync {
-    /// Remembers looks at the stub's label.
-    fn remember(&self, looks: Looks);
-
-    /// Answers the read. Never blocks.
-    fn read(self: Arc<Self>, ticket: Ticket);
 }

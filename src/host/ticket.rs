@@ -13,7 +13,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-pub use self::unasked::Unasked;
+pub use self::unasked::{Stored, Unasked};
 
 use cloudsync_format::xattr;
 

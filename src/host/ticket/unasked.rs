@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR LGPL-3.0-or-later
 //! Reads that do not ask the bricks for the file's state, and what their answers are compared with.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::Ticket;
-use crate::host::beside::{Beside, Stored};
+use crate::host::beside::Beside;
 use crate::host::dict::DictRef;
 use crate::host::inode;
 use cloudsync_format::xattr;
@@ -20,6 +21,15 @@ pub enum Unasked {
     Label,
     /// The answer is to have the label that is remembered of the object's stub.
     Stub(Arc<dyn Stored>),
+}
+
+/// The object of a file that was a stub when the bricks were last asked. Objects are on a higher floor.
+pub trait Stored: Debug + Send + Sync {
+    /// Remembers looks at the stub's label.
+    fn remember(&self, looks: Looks);
+
+    /// Answers the read. Never blocks.
+    fn read(self: Arc<Self>, ticket: Ticket);
 }
 
 impl Ticket {
