@@ -15,8 +15,9 @@ pub static SPARES: Spares = Spares(Mutex::new(Kept {
     buffers: Vec::new(),
 }));
 
-/// How many are kept. Chunks are filled about as fast as others are given up.
-const MOST: usize = 4;
+/// How many are kept. Chunks are filled about as fast as others are given up. Each may keep a second one in memory, with which the
+/// host has mapped it.
+const MOST: usize = 2;
 
 /// Buffers of the size of a chunk.
 #[derive(Debug)]
