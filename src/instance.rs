@@ -187,9 +187,7 @@ pub fn settle(
             return Settled::Taken;
         }
         Verdict::Ask => {
-            let mut ticket = settling.into_ticket();
-            ticket.ask_from_now_on();
-            ticket.again();
+            settling.into_asking().again();
             return Settled::Taken;
         }
         Verdict::Stub => {
@@ -200,9 +198,7 @@ pub fn settle(
             return Settled::Taken;
         }
         Verdict::AskIfStub => {
-            let mut ticket = settling.into_ticket();
-            ticket.ask_from_now_on();
-            ticket.read_again();
+            settling.into_asking().read_again();
             return Settled::Taken;
         }
         Verdict::Unchecked => {

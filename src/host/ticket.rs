@@ -567,6 +567,14 @@ impl Settling {
         self.ticket
     }
 
+    /// Returns the ticket of a read whose answer did not have the label that was remembered: it asks from now on.
+    #[must_use]
+    pub fn into_asking(self) -> Ticket {
+        let mut ticket = self.into_ticket();
+        ticket.inner.must_ask = true;
+        ticket
+    }
+
     /// Answers a read from the object of its stub, which has the label that is remembered.
     pub fn read_stored(mut self) {
         match self.ticket.inner.unasked.take() {

@@ -67,23 +67,25 @@ impl Ticket {
         unsafe { inode::remember(self.raw_inode(), self.inner.this, looks) };
     }
 
-    /// Winds a read of a file whose label is trusted.
-    pub fn wind_trusting(self) {
-        self.wind_unasked(Unasked::Label);
+    /// Winds a read of a file whose label is trusted. It arrives just now, so it has never asked.
+    pub fn wind_trusting(mut self) {
+        self.inner.unasked = Some(Unasked::Label);
+        self.wind(&[]);
     }
 
     /// Winds a read because `recall` has written the range.
     pub fn wind_during(self, recall: Box<dyn Beside>) {
-        self.wind_unasked(Unasked::During(recall));
+        self.wind_without_asking(Unasked::During(recall));
     }
 
     /// Winds a read of a stub of `object`, only to get the stub's label. `looks`: what is remembered of it.
     pub fn wind_to_stub(mut self, object: Arc<dyn Stored>, looks: Looks) {
         self.inner.looks = Some(looks);
-        self.wind_unasked(Unasked::Stub(object));
+        self.wind_without_asking(Unasked::Stub(object));
     }
 
-    fn wind_unasked(mut self, why: Unasked) {
+    /// Takes back what the read may have asked before it was parked.
+    fn wind_without_asking(mut self, why: Unasked) {
         // SAFETY: the call holds a reference to its xdata, or has none.
         if let Some(asked) = unsafe { DictRef::from_raw(self.inner.call.xdata) } {
             asked.remove(xattr::STATUS);
@@ -92,17 +94,12 @@ impl Ticket {
         self.wind(&[]);
     }
 
-    /// Records that an answer did not have the label.
-    pub fn ask_from_now_on(&mut self) {
-        self.inner.must_ask = true;
-    }
-
     /// Answers a read with an error, unless the bricks were not asked whether its file still has the object that it waited for:
     /// then they are. Never blocks.
     pub fn fail_if_asked(mut self, errno: Errno) {
         if self.inner.is_doubtful {
             self.inner.is_doubtful = false;
-            self.ask_from_now_on();
+            self.inner.must_ask = true;
             self.read_again();
         } else {
             self.fail(errno);

@@ -290,18 +290,13 @@ impl<C> Tracker<C> {
         }
     }
 
-    fn range(&self, offset: u64, length: u64) -> Result<Range<u64>, Errno> {
-        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-        Ok(offset..end)
-    }
-
     /// Checks whether a write of `length` bytes at `offset` may begin.
     ///
     /// # Errors
     /// Those of [`Self::begin`].
     pub fn admit(&self, offset: u64, length: u64) -> Result<(), Errno> {
-        let range = self.range(offset, length)?;
-        lock(&self.state).admit(range.end > self.size)
+        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+        lock(&self.state).admit(end > self.size)
     }
 
     /// Begins a write of `length` bytes at `offset`. Blocks while the window is full.
@@ -310,7 +305,8 @@ impl<C> Tracker<C> {
     /// ESTALE after [`Self::drain`], EBADMSG past the file's end, EAGAIN after [`Self::lose`], or the errno of the
     /// recall's first failed write.
     pub fn begin(self: &Arc<Self>, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
-        let range = self.range(offset, length)?;
+        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+        let range = offset..end;
         let mut state = lock(&self.state);
         loop {
             state.admit(range.end > self.size)?;
