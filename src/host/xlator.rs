@@ -89,7 +89,9 @@ impl Xlator {
         false
     }
 
-    fn is_of_type(self, kind: &CStr) -> bool {
+    /// Whether this translator is of type `kind`.
+    #[must_use]
+    pub fn is_of_type(self, kind: &CStr) -> bool {
         // SAFETY: live; the type is set before init and never changes.
         let mine: *const c_char = unsafe { (*self.as_ptr()).type_ };
         // SAFETY: a C string of the host.

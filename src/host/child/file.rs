@@ -246,15 +246,16 @@ impl Child {
 
     /// Waits until everything written is on the bricks' disks. With `last-fsync`, a replicated volume also records
     /// immediately which bricks have it. Otherwise it does so a second later, if the client is still alive; if not, a
-    /// brick that was disconnected could be taken for the correct one.
+    /// brick that was disconnected could be taken for the correct one. Returns the attributes in the answer.
     ///
     /// # Errors
     /// [`Failure::Brick`].
-    pub fn fsync(&self, fd: &Fd) -> Result<(), Failure> {
+    pub fn fsync(&self, fd: &Fd) -> Result<Attributes, Failure> {
         let step = "fsync";
         let _step = crash::step(step);
         let last = Dict::new().and_then(|dict| dict.set_flag(c"last-fsync").map(|()| dict));
         let last = last.map_err(|errno| Failure::Brick { step, errno })?;
+        let mut now = Attributes::blank();
         // SAFETY: all pointers are live or NULL where the host allows it.
         let result = unsafe {
             sys::syncop_fsync(
@@ -262,12 +263,13 @@ impl Child {
                 fd.as_ptr(),
                 0,
                 ptr::null_mut(),
-                ptr::null_mut(),
+                &raw mut now.0,
                 last.as_ptr(),
                 ptr::null_mut(),
             )
         };
-        brick(step, result)
+        brick(step, result)?;
+        Ok(now)
     }
 
     /// Sets the access and modification times to those in `attributes`.

@@ -86,7 +86,8 @@ pub trait BrickFile {
     fn resize(&self, fd: &Self::Fd, step: &'static str, size: u64) -> Result<bool, Failure>;
 
     /// Waits until everything written is on the bricks' disks, and replication and erasure coding have recorded it.
-    fn fsync(&self, fd: &Self::Fd) -> Result<(), Failure>;
+    /// Returns the attributes that the bricks have then; `None` where the answer may be that of a copy which lacks something.
+    fn fsync(&self, fd: &Self::Fd) -> Result<Option<Self::Attributes>, Failure>;
 
     /// Sets the access and modification time to those in `attributes`.
     fn set_times(&self, fd: &Self::Fd, attributes: &Self::Attributes) -> Result<(), Failure>;
@@ -98,8 +99,8 @@ pub trait BrickFile {
     /// Tries to read a byte, with the key that makes the bricks check the state.
     fn try_to_read(&self, fd: &Self::Fd) -> Result<Reading, Failure>;
 
-    /// Sends a lookup, which makes a replicated volume compare its copies.
-    fn look_up(&self) -> Result<(), Failure>;
+    /// Makes a replicated volume compare its copies, by a lookup. Sends nothing on other volumes.
+    fn compare_copies(&self) -> Result<(), Failure>;
 
     /// Sleeps.
     fn pause(&self, time: Duration);

@@ -204,7 +204,7 @@ fn stop_writers<F: BrickFile>(
     file.write_nothing(fd, accessed)?;
     file.pause(STRAGGLERS);
     match file.try_to_read(fd)? {
-        Reading::Refused => file.look_up(),
+        Reading::Refused => file.compare_copies(),
         Reading::Checked => Err(refused(Errno::EBUSY, "another client removed the mark")),
         Reading::Unchecked => {
             work.bricks_do_not_check();
@@ -288,9 +288,8 @@ fn make_cold<F: BrickFile>(
         (xattr::ARCHIVED, &now.as_secs().to_string()),
     ];
     held.set(fd, "set cs.remote", &cold)?;
-    held.empty(fd)?;
-    let after = held.file.status()?;
-    if after.on_bricks != 0 {
+    let emptied = held.empty(fd)?;
+    if emptied.on_bricks != 0 {
         // A straggler after all. Its bytes are not in the object, so the file must not stay as it is.
         return Err(refused(
             Errno::EBUSY,
@@ -298,7 +297,7 @@ fn make_cold<F: BrickFile>(
         ));
     }
     // Without features.ctime, truncating changes the file's times.
-    if after.attributes.mtime() != attributes.mtime() {
+    if emptied.mtime != attributes.mtime() {
         held.set_times(fd, times)?;
     }
     held.remove(fd, "unmark", xattr::DOWNLOADING)

@@ -247,8 +247,8 @@ pub fn make_cold_again<F: BrickFile>(
         return Ok(());
     }
     // Even if there seem to be no bytes: an erasure-coded volume updates a file's size late.
-    held.empty(fd)?;
-    if moved || held.file.status()?.attributes.mtime() != before.attributes.mtime() {
+    let emptied = held.empty(fd)?;
+    if moved || emptied.mtime != before.attributes.mtime() {
         held.set_times(fd, keep)?;
     }
     held.remove(fd, "unmark", xattr::DOWNLOADING)

@@ -20,6 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use std::ffi::CStr;
 
+use cloudsync_format::claim::Time;
 use cloudsync_format::xattr;
 
 use crate::errno::{Errno, Failure};
@@ -142,6 +143,15 @@ impl<F> Clone for Held<'_, F> {
 
 impl<F> Copy for Held<'_, F> {}
 
+/// What a file is after all its bytes were removed.
+#[derive(Clone, Copy, Debug)]
+pub struct Emptied {
+    /// Its size: not 0 if somebody wrote to it meanwhile.
+    pub on_bricks: u64,
+    /// The time of its last change.
+    pub mtime: Time,
+}
+
 /// The changes of [`BrickFile`], each after a check.
 ///
 /// # Errors
@@ -212,9 +222,19 @@ impl<F: BrickFile> Held<'_, F> {
 
     /// Removes all bytes and waits until that is on disk: an erasure-coded volume updates a file's size and version
     /// late, and uses them to heal a brick that was down.
-    pub fn empty(&self, fd: &F::Fd) -> Result<(), Failure> {
+    pub fn empty(&self, fd: &F::Fd) -> Result<Emptied, Failure> {
         self.resize(fd, "truncate", 0)?;
-        self.file.fsync(fd)
+        if let Some(now) = self.file.fsync(fd)? {
+            return Ok(Emptied {
+                on_bricks: now.size(),
+                mtime: now.mtime(),
+            });
+        }
+        let now = self.file.status()?;
+        Ok(Emptied {
+            on_bricks: now.on_bricks,
+            mtime: now.attributes.mtime(),
+        })
     }
 
     /// Sets the access and modification time.

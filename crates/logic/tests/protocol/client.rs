@@ -274,10 +274,10 @@ impl BrickFile for Client<'_> {
         self.operation(step, |world| Ok(world.resize(size)))
     }
 
-    fn fsync(&self, (): &()) -> Result<(), Failure> {
+    fn fsync(&self, (): &()) -> Result<Option<Attributes>, Failure> {
         self.operation("fsync", |world| {
             world.sync();
-            Ok(())
+            Ok((!world.is_replicated).then(|| world.attributes()))
         })
     }
 
@@ -305,7 +305,10 @@ impl BrickFile for Client<'_> {
         })
     }
 
-    fn look_up(&self) -> Result<(), Failure> {
+    fn compare_copies(&self) -> Result<(), Failure> {
+        if !self.world.borrow().is_replicated {
+            return Ok(());
+        }
         self.operation("look up", |_| Ok(()))
     }
 

@@ -147,6 +147,7 @@ fn cold_worlds() -> Vec<World> {
             ];
             worlds.extend(of_kind.map(|mut world| {
                 world.removes_singly = *removes_singly;
+                world.is_replicated = *removes_singly;
                 world
             }));
         }
@@ -193,12 +194,13 @@ fn truncation_survives_any_fault_at_any_step() {
 fn handshake_survives_any_fault_at_any_step() {
     let faults = all_faults();
     let mut runs = 0;
-    for own_times in [true, false] {
-        let world = World::local(own_times);
+    for (own_times, is_replicated) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = World::local(own_times);
+        world.is_replicated = is_replicated;
         runs += try_all(&world, &faults, &[], &|client| jobs::archive(client));
     }
     println!("| handshakes | {runs} runs |");
-    assert!(runs > 3_000, "{runs}");
+    assert!(runs > 6_000, "{runs}");
 }
 
 #[test]

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) stragglers: Vec<Straggler>,
     /// Marks are removed one by one.
     pub(crate) removes_singly: bool,
+    /// Copies are compared before they are believed.
+    pub(crate) is_replicated: bool,
     /// The faults of this run.
     pub(crate) trying: [Option<(usize, Fault)>; 2],
     /// The operations so far: number of the client (99: an application), and the operation.
@@ -155,6 +157,7 @@ impl World {
             times_count: true,
             stragglers: Vec::new(),
             removes_singly: false,
+            is_replicated: false,
             trying: [None; 2],
             history: Vec::new(),
         }
@@ -423,14 +426,18 @@ impl World {
         }
     }
 
-    pub(crate) fn status(&self) -> Status<Attributes> {
-        let attributes = Attributes {
+    /// As on the bricks.
+    pub(crate) fn attributes(&self) -> Attributes {
+        Attributes {
             size: self.bytes.len() as u64,
             atime: self.atime,
             mtime: self.mtime,
             ctime: self.ctime,
-        };
-        let status = Status::of(attributes, |name| self.mark(name));
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status<Attributes> {
+        let status = Status::of(self.attributes(), |name| self.mark(name));
         status.unwrap_or_else(|failure| panic!("{failure} {:#?}", self.history))
     }
 
