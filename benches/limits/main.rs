@@ -13,6 +13,7 @@
     reason = "the figures are for humans"
 )]
 
+mod archive;
 mod client;
 mod curl;
 mod encoded;
@@ -87,7 +88,10 @@ fn run() -> Answer<bool> {
         let measured = match number {
             1 => recall::measure(&mut stage, &settings),
             2 => first::measure(&stage, &settings),
-            3 => many::measure(&stage, &settings),
+            3 => many::measure(&stage, &settings).and_then(|mut rows| {
+                rows.extend(archive::measure(&stage, &settings)?);
+                Ok(rows)
+            }),
             4 => remote::measure(&stage, &settings),
             5 => local::measure(&stage, &settings),
             6 => memory::measure(&stage, &settings),

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) sizes: Vec<u64>,
     /// Row 3: number of files of 16 KiB.
     pub(crate) small_files: usize,
+    /// Row 3: number of files of 16 KiB that are archived.
+    pub(crate) archived_files: usize,
     /// Row 4: size of the file that is read remotely.
     pub(crate) long: u64,
     /// Row 4: number of random reads, for each read size.
@@ -78,6 +80,7 @@ impl Settings {
             recalled: vec![GIB, 64 * MIB],
             sizes: vec![MIB, 64 * MIB, GIB],
             small_files: 5000,
+            archived_files: 2000,
             long: GIB,
             random_reads: 200,
             local: 64 * MIB,
@@ -99,6 +102,7 @@ impl Settings {
             recalled: vec![20 * MIB],
             sizes: vec![MIB, 9 * MIB],
             small_files: 100,
+            archived_files: 100,
             long: 20 * MIB,
             random_reads: 10,
             local: 4 * MIB,

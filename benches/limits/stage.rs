@@ -137,6 +137,24 @@ impl Stage {
         }
     }
 
+    /// Seconds that rclone takes, which calls the bucket `:s3:NAME`.
+    pub(crate) fn rclone(&self, args: &[&str]) -> Answer<f64> {
+        let owner = self.lab.s3()?.owner();
+        let endpoint = format!("--s3-endpoint={}", self.bucket.url());
+        let id = format!("--s3-access-key-id={}", owner.key);
+        let secret = format!("--s3-secret-access-key={}", owner.secret);
+        let flags = [
+            "--s3-provider=Ceph",
+            &endpoint,
+            &id,
+            &secret,
+            "--config=/dev/null",
+        ];
+        let started = Instant::now();
+        self.run("rclone", &[args, &flags].concat())?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
     /// Waits until the client has no running recalls.
     pub(crate) fn await_idle(&self, mount: &Mount) -> Answer<()> {
         let state = format!("graphs/active/{}-cloudsync/private", self.volume.name());

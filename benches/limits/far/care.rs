@@ -32,7 +32,7 @@ impl Line<'_> {
             // A folder of its own: rclone compares with what is there.
             let delay = self.distance.delay.as_millis();
             let to = format!(":s3:{}/copied-{delay}-{run}", stage.bucket.name());
-            let limit = self.run_rclone(&["copy", "--transfers=32", &from, &to])?;
+            let limit = stage.rclone(&["copy", "--transfers=32", &from, &to])?;
             copied.push(limit);
             archived.push(self.timed(|| stage.archive("cared"))?);
             fs::remove_dir_all(&folder)?;

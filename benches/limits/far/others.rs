@@ -17,7 +17,9 @@ impl Line<'_> {
         fs::write(self.stage.lab.outer(&list), keys.join("\n"))?;
         let list = format!("--files-from-raw={}", list.display());
         let to = mount.inside().join("copied").display().to_string();
-        let seconds = self.run_rclone(&[&["copy", &list, &from, &to], flags].concat())?;
+        let seconds = self
+            .stage
+            .rclone(&[&["copy", &list, &from, &to], flags].concat())?;
         fs::remove_dir_all(mount.path().join("copied"))?;
         Ok(seconds)
     }
@@ -26,26 +28,9 @@ impl Line<'_> {
     pub(super) fn rclone_of(&self, key: &str, mount: &Mount) -> Answer<f64> {
         let from = format!(":s3:{}/{key}", self.stage.bucket.name());
         let to = mount.inside().join("copied").display().to_string();
-        let seconds = self.run_rclone(&["copyto", &from, &to])?;
+        let seconds = self.stage.rclone(&["copyto", &from, &to])?;
         fs::remove_file(mount.path().join("copied"))?;
         Ok(seconds)
-    }
-
-    pub(super) fn run_rclone(&self, args: &[&str]) -> Answer<f64> {
-        let owner = self.stage.lab.s3()?.owner();
-        let endpoint = format!("--s3-endpoint={}", self.stage.bucket.url());
-        let id = format!("--s3-access-key-id={}", owner.key);
-        let secret = format!("--s3-secret-access-key={}", owner.secret);
-        let flags = [
-            "--s3-provider=Ceph",
-            &endpoint,
-            &id,
-            &secret,
-            "--config=/dev/null",
-        ];
-        let started = Instant::now();
-        self.stage.run("rclone", &[args, &flags].concat())?;
-        Ok(started.elapsed().as_secs_f64())
     }
 
     /// Seconds that the aws CLI takes for an object.
