@@ -53,6 +53,14 @@ pub(crate) fn whole(stage: &Stage, key: &str, size: u64) -> Answer<f64> {
     Ok(transfers(stage, key, std::slice::from_ref(&whole), None)?[0].seconds)
 }
 
+/// Seconds that an object took in requests of `piece` bytes, one after the other.
+pub(crate) fn in_pieces(stage: &Stage, key: &str, size: u64, piece: u64) -> Answer<f64> {
+    let pieces = (0..size).step_by(usize::try_from(piece)?);
+    let pieces: Vec<_> = pieces.map(|at| at..(at + piece).min(size)).collect();
+    let seconds = transfers(stage, key, &pieces, None)?;
+    Ok(seconds.iter().map(|transfer| transfer.seconds).sum())
+}
+
 /// Seconds that whole objects took, `at_once` of them concurrently, including curl's start.
 pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<f64> {
     let options = options(stage)?;
