@@ -16,7 +16,7 @@ use crate::plugin::store::{Download, LoadedStore};
 use crate::recall::fetch::{self, Target};
 use crate::recall::job::{Job, Serving};
 use crate::recall::plugin_writes::PluginWrites;
-use crate::recall::tracker::{self, WriteError, Written};
+use crate::recall::tracker::{Tracker, WriteError, Written};
 use crate::volume::Volume;
 use cloudsync_logic::objects::identity::Identity;
 
@@ -35,7 +35,7 @@ pub fn bring(
     reserved: Option<&Reservation>,
 ) -> Result<Written, Failure> {
     let config = volume.config();
-    let tracker = tracker::open(fd.address(), size, config.window);
+    let tracker = Tracker::open(size, config.window);
     job.follow(&tracker);
     if !job.lease.is_sure(volume.bricks.disconnects()) {
         tracker.lose();

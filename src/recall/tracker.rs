@@ -3,13 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
-
 use crate::host::write;
 use crate::objects::Chunk;
 use cloudsync_logic::errno::Errno;
-use cloudsync_logic::recall::tracker::{self as logic, Trackers};
-use cloudsync_logic::sync::LazyLock;
+use cloudsync_logic::recall::tracker as logic;
 
 pub use cloudsync_logic::recall::written::{WriteError, Written};
 
@@ -17,15 +14,6 @@ pub use cloudsync_logic::recall::written::{WriteError, Written};
 pub type Tracker = logic::Tracker<Chunk>;
 /// A write in flight.
 pub type Slot = logic::Slot<Chunk>;
-
-/// The trackers of all recalls of the process that accept writes.
-static OPEN: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
-
-/// See [`Trackers::open`].
-#[must_use]
-pub fn open(descriptor: usize, size: u64, window: u64) -> Arc<Tracker> {
-    OPEN.open(descriptor, size, window)
-}
 
 impl write::InFlight for Slot {
     fn end(self: Box<Self>, result: Result<u64, Errno>, moved_mtime: bool) {

@@ -16,29 +16,13 @@ use crate::ranges::Ranges;
 use crate::recall::written::{WriteError, Written};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The trackers of all recalls that accept writes, by the address of their descriptor. A recall holds a reference to
-/// its descriptor while it is listed, so no other descriptor can have the same address.
-///
-/// `C`: the chunks that the writes are made from.
-#[derive(Debug)]
-pub struct Trackers<C: 'static>(Mutex<HashMap<usize, Arc<Tracker<C>>>>);
-
-impl<C: 'static> Default for Trackers<C> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tracks the writes of one recall.
+/// Tracks the writes of one recall. `C`: the chunks that they are made from.
 #[derive(Debug)]
-pub struct Tracker<C: 'static> {
-    /// The list that contains it.
-    all: &'static Trackers<C>,
-    descriptor: usize,
+pub struct Tracker<C> {
     size: u64,
     window: u64,
     state: Mutex<State<C>>,
@@ -103,7 +87,7 @@ impl<C> State<C> {
 
 /// A read in flight to the bricks during the recall. The recall does not truncate the file while there is one.
 #[derive(Debug)]
-pub struct Reading<C: 'static, A> {
+pub struct Reading<C, A> {
     tracker: Arc<Tracker<C>>,
     attributes: A,
 }
@@ -131,43 +115,23 @@ impl<C, A> Drop for Reading<C, A> {
 
 /// A write in flight.
 #[derive(Debug)]
-pub struct Slot<C: 'static> {
+pub struct Slot<C> {
     tracker: Arc<Tracker<C>>,
     range: Range<u64>,
 }
 
-impl<C> Trackers<C> {
-    /// Starts accepting writes to `descriptor` (its address) of a file of `size` bytes, with at most `window` bytes in
-    /// flight.
+impl<C> Tracker<C> {
+    /// Starts accepting writes to a file of `size` bytes, with at most `window` bytes in flight.
     #[must_use]
-    pub fn open(&'static self, descriptor: usize, size: u64, window: u64) -> Arc<Tracker<C>> {
-        let tracker = Arc::new(Tracker {
-            all: self,
-            descriptor,
+    pub fn open(size: u64, window: u64) -> Arc<Self> {
+        Arc::new(Self {
             size,
             window,
             state: Mutex::default(),
             changed: Condvar::new(),
-        });
-        lock(&self.0).insert(descriptor, Arc::clone(&tracker));
-        tracker
+        })
     }
 
-    /// Begins a plugin's write of `length` bytes at `offset` to the descriptor at this address. Blocks while the window
-    /// is full.
-    ///
-    /// # Errors
-    /// ESTALE outside a recall, otherwise those of [`Tracker::begin`].
-    pub fn begin(&self, descriptor: usize, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
-        let tracker = lock(&self.0)
-            .get(&descriptor)
-            .map(Arc::clone)
-            .ok_or(Errno::ESTALE)?;
-        tracker.begin(offset, length)
-    }
-}
-
-impl<C> Tracker<C> {
     /// The file's size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -261,7 +225,6 @@ impl<C> Tracker<C> {
     /// Refuses further writes, and waits until all accepted ones are answered.
     pub fn drain(&self) {
         let _step = crash::step("drain");
-        lock(&self.all.0).remove(&self.descriptor);
         let mut state = lock(&self.state);
         state.closed = true;
         self.changed.notify_all();

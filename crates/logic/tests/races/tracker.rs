@@ -7,37 +7,41 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::orders;
 use cloudsync_logic::errno::Errno;
-use cloudsync_logic::recall::tracker::{Slot, Trackers};
 use cloudsync_logic::recall::written::WriteError;
-use cloudsync_logic::sync::LazyLock;
 use shuttle::thread;
 
-const DESCRIPTOR: usize = 0x1000;
 const WRITE: u64 = 10;
 
-static TRACKERS: LazyLock<Trackers<()>> = LazyLock::new(Trackers::default);
-
-fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno> {
-    TRACKERS.begin(descriptor, offset, length)
-}
+type Tracker = cloudsync_logic::recall::tracker::Tracker<()>;
 
 /// Explores the default number of orders.
 fn explore(body: impl Fn() + Send + Sync + Clone + 'static) {
     orders::explore(2000, body);
 }
 
-/// Counts writes in flight.
-#[derive(Default)]
+/// Counts a tracker's writes in flight.
 struct Flying {
+    tracker: Arc<Tracker>,
     now: AtomicU64,
     most: AtomicU64,
     answered: AtomicU64,
 }
 
+impl Flying {
+    fn of(tracker: &Arc<Tracker>) -> Arc<Self> {
+        Arc::new(Self {
+            tracker: Arc::clone(tracker),
+            now: AtomicU64::default(),
+            most: AtomicU64::default(),
+            answered: AtomicU64::default(),
+        })
+    }
+}
+
 /// A plugin's thread: one write after the other, each answered by a thread of the host. Returns the first error.
 fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
     for number in numbers {
-        let slot = match begin(DESCRIPTOR, number * WRITE, WRITE) {
+        let slot = match flying.tracker.begin(number * WRITE, WRITE) {
             Ok(slot) => slot,
             Err(errno) => return Some(errno),
         };
@@ -58,8 +62,8 @@ fn write(flying: &Arc<Flying>, numbers: std::ops::Range<u64>) -> Option<Errno> {
 #[test]
 fn window_is_never_exceeded_and_no_write_is_lost() {
     explore(|| {
-        let tracker = TRACKERS.open(DESCRIPTOR, 6 * WRITE, 2 * WRITE);
-        let flying = Arc::new(Flying::default());
+        let tracker = Tracker::open(6 * WRITE, 2 * WRITE);
+        let flying = Flying::of(&tracker);
         let writers = [0..3, 3..6].map(|numbers| {
             let flying = Arc::clone(&flying);
             thread::spawn(move || write(&flying, numbers))
@@ -83,8 +87,8 @@ fn window_is_never_exceeded_and_no_write_is_lost() {
 #[test]
 fn after_drain_no_write_is_in_flight_or_starts() {
     explore(|| {
-        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
-        let flying = Arc::new(Flying::default());
+        let tracker = Tracker::open(4 * WRITE, WRITE);
+        let flying = Flying::of(&tracker);
         let writer = {
             let flying = Arc::clone(&flying);
             thread::spawn(move || write(&flying, 0..4))
@@ -92,7 +96,7 @@ fn after_drain_no_write_is_in_flight_or_starts() {
         tracker.drain();
         let answered = flying.answered.load(SeqCst);
         assert_eq!(tracker.written().bytes, answered * WRITE);
-        assert_eq!(begin(DESCRIPTOR, 0, WRITE).unwrap_err(), Errno::ESTALE);
+        assert_eq!(tracker.begin(0, WRITE).unwrap_err(), Errno::ESTALE);
         let ended = writer.join().unwrap();
         assert!(matches!(ended, None | Some(Errno::ESTALE)), "{ended:?}");
         assert_eq!(
@@ -107,8 +111,8 @@ fn after_drain_no_write_is_in_flight_or_starts() {
 #[test]
 fn cancelling_wakes_writers_and_is_remembered() {
     explore(|| {
-        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
-        let flying = Arc::new(Flying::default());
+        let tracker = Tracker::open(4 * WRITE, WRITE);
+        let flying = Flying::of(&tracker);
         let writers = [0..2, 2..4].map(|numbers| {
             let flying = Arc::clone(&flying);
             thread::spawn(move || write(&flying, numbers))
@@ -127,9 +131,9 @@ fn cancelling_wakes_writers_and_is_remembered() {
 #[test]
 fn cancelling_wakes_a_writer_without_an_answer() {
     explore(|| {
-        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
-        let slot = begin(DESCRIPTOR, 0, WRITE).unwrap();
-        let flying = Arc::new(Flying::default());
+        let tracker = Tracker::open(4 * WRITE, WRITE);
+        let slot = tracker.begin(0, WRITE).unwrap();
+        let flying = Flying::of(&tracker);
         let writer = thread::spawn(move || write(&flying, 1..4));
         tracker.cancel();
         assert_eq!(writer.join().unwrap(), Some(Errno::ECANCELED));
@@ -142,13 +146,14 @@ fn cancelling_wakes_a_writer_without_an_answer() {
 #[test]
 fn first_refusal_ends_all_writers() {
     explore(|| {
-        let tracker = TRACKERS.open(DESCRIPTOR, 4 * WRITE, WRITE);
-        let refused = thread::spawn(|| {
-            if let Ok(slot) = begin(DESCRIPTOR, 0, WRITE) {
+        let tracker = Tracker::open(4 * WRITE, WRITE);
+        let other = Arc::clone(&tracker);
+        let refused = thread::spawn(move || {
+            if let Ok(slot) = other.begin(0, WRITE) {
                 slot.end(Err(Errno::ENODATA), false);
             }
         });
-        let flying = Arc::new(Flying::default());
+        let flying = Flying::of(&tracker);
         let writer = {
             let flying = Arc::clone(&flying);
             thread::spawn(move || write(&flying, 1..4))

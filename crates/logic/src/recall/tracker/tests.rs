@@ -2,22 +2,17 @@
 //! Writes that are started, refused, acknowledged and drained.
 
 use super::*;
-use crate::sync::LazyLock;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-static OPEN: LazyLock<Trackers<()>> = LazyLock::new(Trackers::default);
-
-fn begin(descriptor: usize, offset: u64, length: u64) -> Result<Slot<()>, Errno> {
-    OPEN.begin(descriptor, offset, length)
-}
+type Tracker = super::Tracker<()>;
 
 #[test]
 fn file_is_complete_only_with_all_bytes_acknowledged() {
-    let tracker = OPEN.open(0x1000, 100, 1000);
-    let first = begin(0x1000, 0, 60).unwrap();
-    let second = begin(0x1000, 60, 40).unwrap();
+    let tracker = Tracker::open(100, 1000);
+    let first = tracker.begin(0, 60).unwrap();
+    let second = tracker.begin(60, 40).unwrap();
     first.end(Ok(60), false);
     assert!(!tracker.written().complete);
     second.end(Ok(40), true);
@@ -28,19 +23,18 @@ fn file_is_complete_only_with_all_bytes_acknowledged() {
 }
 
 #[test]
-fn late_and_foreign_writes_are_refused() {
-    assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
-    let tracker = OPEN.open(0x2000, 10, 10);
+fn late_writes_are_refused() {
+    let tracker = Tracker::open(10, 10);
     tracker.drain();
-    assert_eq!(begin(0x2000, 0, 1).unwrap_err(), Errno::ESTALE);
+    assert_eq!(tracker.begin(0, 1).unwrap_err(), Errno::ESTALE);
 }
 
 #[test]
 fn write_past_the_end_fails_the_recall() {
-    let tracker = OPEN.open(0x3000, 10, 100);
-    assert_eq!(begin(0x3000, 5, 6).unwrap_err(), Errno::EBADMSG);
+    let tracker = Tracker::open(10, 100);
+    assert_eq!(tracker.begin(5, 6).unwrap_err(), Errno::EBADMSG);
     assert_eq!(
-        begin(0x3000, 0, 5).unwrap_err(),
+        tracker.begin(0, 5).unwrap_err(),
         Errno::EBADMSG,
         "nothing is written after it"
     );
@@ -50,8 +44,8 @@ fn write_past_the_end_fails_the_recall() {
 
 #[test]
 fn first_error_is_kept_and_short_writes_are_errors() {
-    let tracker = OPEN.open(0x4000, 10, 100);
-    let (one, two) = (begin(0x4000, 0, 5).unwrap(), begin(0x4000, 5, 5).unwrap());
+    let tracker = Tracker::open(10, 100);
+    let (one, two) = (tracker.begin(0, 5).unwrap(), tracker.begin(5, 5).unwrap());
     one.end(Err(Errno::new(libc::ENOSPC)), false);
     two.end(Ok(3), false);
     tracker.drain();
@@ -65,11 +59,12 @@ fn first_error_is_kept_and_short_writes_are_errors() {
 
 #[test]
 fn full_window_blocks_the_writer_until_an_answer() {
-    let tracker = OPEN.open(0x5000, 100, 10);
-    let first = begin(0x5000, 0, 10).unwrap();
+    let tracker = Tracker::open(100, 10);
+    let first = tracker.begin(0, 10).unwrap();
     let (sender, receiver) = mpsc::channel();
+    let other = Arc::clone(&tracker);
     let writer = thread::spawn(move || {
-        let slot = begin(0x5000, 10, 10).unwrap();
+        let slot = other.begin(10, 10).unwrap();
         sender.send(()).unwrap();
         slot.end(Ok(10), false);
     });
@@ -86,10 +81,10 @@ fn full_window_blocks_the_writer_until_an_answer() {
 
 #[test]
 fn reads_need_written_bytes_and_truncation_waits_for_them() {
-    let tracker = OPEN.open(0x8000, 10, 10);
+    let tracker = Tracker::open(10, 10);
     let attributes = ();
     assert!(tracker.read(0..1, &attributes).is_none());
-    begin(0x8000, 0, 5).unwrap().end(Ok(5), false);
+    tracker.begin(0, 5).unwrap().end(Ok(5), false);
     assert!(tracker.read(4..6, &attributes).is_none());
     assert!(tracker.read(5..5, &attributes).is_none());
     let reading = tracker.read(0..5, &attributes).unwrap();
@@ -110,9 +105,9 @@ fn reads_need_written_bytes_and_truncation_waits_for_them() {
 
 #[test]
 fn no_reads_while_the_lock_may_be_lost() {
-    let tracker = OPEN.open(0x9000, 10, 10);
+    let tracker = Tracker::open(10, 10);
     let attributes = ();
-    begin(0x9000, 0, 5).unwrap().end(Ok(5), false);
+    tracker.begin(0, 5).unwrap().end(Ok(5), false);
     let reading = tracker.read(0..5, &attributes).unwrap();
     assert!(reading.is_sure());
     tracker.lose();
@@ -124,15 +119,16 @@ fn no_reads_while_the_lock_may_be_lost() {
 
 #[test]
 fn no_writes_while_the_lock_may_be_lost() {
-    let tracker = OPEN.open(0x7000, 100, 10);
-    let first = begin(0x7000, 0, 10).unwrap();
-    let writer = thread::spawn(|| begin(0x7000, 10, 10).map(drop).unwrap_err());
+    let tracker = Tracker::open(100, 10);
+    let first = tracker.begin(0, 10).unwrap();
+    let other = Arc::clone(&tracker);
+    let writer = thread::spawn(move || other.begin(10, 10).map(drop).unwrap_err());
     tracker.lose();
     assert_eq!(writer.join().unwrap(), Errno::EAGAIN, "the writer wakes up");
     first.end(Ok(10), false);
-    assert_eq!(begin(0x7000, 10, 10).unwrap_err(), Errno::EAGAIN);
+    assert_eq!(tracker.begin(10, 10).unwrap_err(), Errno::EAGAIN);
     tracker.trust();
-    begin(0x7000, 10, 90).unwrap().end(Ok(90), false);
+    tracker.begin(10, 90).unwrap().end(Ok(90), false);
     tracker.drain();
     let written = tracker.written();
     assert!(written.complete && written.lost && written.error.is_none());
@@ -140,9 +136,10 @@ fn no_writes_while_the_lock_may_be_lost() {
 
 #[test]
 fn cancelling_wakes_a_blocked_writer() {
-    let tracker = OPEN.open(0x6000, 100, 10);
-    let first = begin(0x6000, 0, 10).unwrap();
-    let writer = thread::spawn(|| begin(0x6000, 10, 10).map(drop).unwrap_err());
+    let tracker = Tracker::open(100, 10);
+    let first = tracker.begin(0, 10).unwrap();
+    let other = Arc::clone(&tracker);
+    let writer = thread::spawn(move || other.begin(10, 10).map(drop).unwrap_err());
     tracker.cancel();
     assert_eq!(writer.join().unwrap(), Errno::ECANCELED);
     first.end(Ok(10), false);

@@ -8,9 +8,9 @@ use cloudsync_logic::errno::{Errno, Failure};
 use cloudsync_logic::gfid::Gfid;
 use cloudsync_logic::recall::job::Job;
 use cloudsync_logic::recall::recalls::{Checked, Recalls};
-use cloudsync_logic::recall::tracker::Trackers;
+use cloudsync_logic::recall::tracker::Tracker;
 use cloudsync_logic::recall::written::WriteError;
-use cloudsync_logic::sync::{Arc, LazyLock};
+use cloudsync_logic::sync::Arc;
 use cloudsync_logic::work::busy::Busy;
 use cloudsync_logic::work::task::Home;
 
@@ -21,8 +21,6 @@ pub(crate) const FILE: Gfid = Gfid([1; 16]);
 
 const WRITE: u64 = 10;
 const SIZE: u64 = 3 * WRITE;
-
-static TRACKERS: LazyLock<Trackers<Chunk>> = LazyLock::new(Trackers::default);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -73,11 +71,10 @@ impl Recalls for Volume {
     fn run(self: &Arc<Self>, job: &Job<Host>) -> Result<(), Failure> {
         // The lock on the file is the host's.
         assert_eq!(self.at_work.fetch_add(1, Ordering::SeqCst), 0, "two jobs");
-        let descriptor = std::ptr::from_ref(self).addr();
-        let tracker = TRACKERS.open(descriptor, SIZE, WRITE);
+        let tracker = Tracker::<Chunk>::open(SIZE, WRITE);
         job.follow(&tracker);
         for number in 0..3 {
-            let Ok(slot) = TRACKERS.begin(descriptor, number * WRITE, WRITE) else {
+            let Ok(slot) = tracker.begin(number * WRITE, WRITE) else {
                 break;
             };
             self.writes.fetch_add(1, Ordering::SeqCst);
@@ -91,10 +88,7 @@ impl Recalls for Volume {
         }
         tracker.drain();
         let written = tracker.written();
-        assert!(
-            TRACKERS.begin(descriptor, 0, WRITE).is_err(),
-            "it is drained"
-        );
+        assert!(tracker.begin(0, WRITE).is_err(), "it is drained");
         self.at_work.fetch_sub(1, Ordering::SeqCst);
         match written.error {
             Some(WriteError::Cancelled) => Err(Failure::Cancelled),
