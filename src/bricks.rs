@@ -16,8 +16,10 @@ pub mod file;
 pub mod pins;
 pub mod space;
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use crate::host::child::Child;
 use crate::host::inode;
 use cloudsync_format::message;
 
@@ -39,6 +41,8 @@ pub struct Bricks {
     disconnects: AtomicU64,
     /// Whether attributes must be removed one at a time.
     singly: AtomicBool,
+    /// Whether they have copies of each other.
+    replicated: OnceLock<bool>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -80,6 +84,12 @@ impl Bricks {
     #[must_use]
     pub fn disconnects(&self) -> u64 {
         self.disconnects.load(Ordering::Acquire)
+    }
+
+    /// Whether files have copies on several of them, which may differ. `child` leads to them; a graph never changes, so it is
+    /// walked once.
+    fn are_replicated(&self, child: &Child) -> bool {
+        *self.replicated.get_or_init(|| child.is_replicated())
     }
 
     /// Whether several attributes may be removed in one operation.

@@ -150,7 +150,7 @@ impl BrickFile for File<'_> {
     fn fsync(&self, fd: &Fd) -> Result<Option<Attributes>, Failure> {
         let now = self.child.fsync(fd)?;
         // Replication answers with what any brick said: an arbiter has no bytes, and one that lacks a change has other times.
-        Ok((!self.child.is_replicated()).then_some(now))
+        Ok((!self.bricks.are_replicated(&self.child)).then_some(now))
     }
 
     fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
@@ -166,7 +166,7 @@ impl BrickFile for File<'_> {
     }
 
     fn compare_copies(&self) -> Result<(), Failure> {
-        if self.child.is_replicated() {
+        if self.bricks.are_replicated(&self.child) {
             self.child.look_up(&self.loc)
         } else {
             Ok(())
