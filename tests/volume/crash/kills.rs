@@ -207,7 +207,10 @@ impl<'a> Victim<'a> {
         let words = ["archive", &file, "0", &seconds];
         let mut client = Client::start(self.program, self.stage.volume.name(), &words);
         let started = Instant::now();
-        let (step, micros) = (self.random.below(STEPS.len()), self.random.below(4000));
+        let step = self.random.below(STEPS.len());
+        // After the mark, a handshake pauses; the later steps follow each other at once.
+        let longest = if step == 0 { 20_000 } else { 400 };
+        let micros = self.random.below(longest);
         while seen_step(&inspect(&self.copy)) < Some(step) && !client.ended() {
             assert!(
                 started.elapsed() < PATIENCE,
