@@ -98,7 +98,7 @@ fn figures_in_the_readme_are_those_of_the_saved_run() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let saved = fs::read_to_string(root().join("docs/figures/benchmarks.md")).unwrap();
     let (_, section) = readme.split_once("\n## How fast\n").unwrap();
-    let section = section.split("\n## ").next().unwrap();
+    let section = section.split("\n#").next().unwrap();
     let rows = section
         .lines()
         .filter(|line| line.starts_with("| "))
@@ -122,6 +122,35 @@ fn figures_in_the_readme_are_those_of_the_saved_run() {
         shown += 1;
     }
     assert!(shown >= 5, "the table was not understood: {shown} rows");
+}
+
+/// So it does of what one build was before and after another.
+#[test]
+fn figures_before_and_after_are_those_of_their_runs() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let saved = fs::read_to_string(root().join("docs/figures/before-and-after.md")).unwrap();
+    let (_, section) = readme.split_once("\n### Before and after\n").unwrap();
+    let section = section.split("\n#").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let mut shown = 0;
+    for row in rows.skip(1) {
+        let cells: Vec<_> = row.trim_end_matches(" |").split(" | ").collect();
+        let [_, before, after, _, ratio_before, ratio_after] = cells[..] else {
+            panic!("not six cells: {row}");
+        };
+        for (figures, ratios) in [(before, ratio_before), (after, ratio_after)] {
+            let (numbers, unit) = figures.rsplit_once(' ').unwrap();
+            for (number, ratio) in numbers.split(", ").zip(ratios.split(", ")) {
+                let found = |line: &str| {
+                    line.contains(&format!("| {number} {unit} |"))
+                        && line.contains(&format!("| {ratio} |"))
+                };
+                assert!(saved.lines().any(found), "{number} {unit}, {ratio}: {row}");
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown >= 20, "the table was not understood: {shown} figures");
 }
 
 /// The numbers of messages, by name, in the order of crates/format/src/message.rs.
