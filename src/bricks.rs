@@ -19,8 +19,8 @@ pub mod space;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use crate::host::child::Child;
 use crate::host::inode;
+use crate::host::xlator::Xlator;
 use cloudsync_format::message;
 
 /// Whether the bricks check a file's state.
@@ -86,10 +86,12 @@ impl Bricks {
         self.disconnects.load(Ordering::Acquire)
     }
 
-    /// Whether files have copies on several of them, which may differ. `child` leads to them; a graph never changes, so it is
+    /// Whether files have copies on several of them, which may differ. `this` is above them; a graph never changes, so it is
     /// walked once.
-    fn are_replicated(&self, child: &Child) -> bool {
-        *self.replicated.get_or_init(|| child.is_replicated())
+    fn are_replicated(&self, this: Xlator) -> bool {
+        *self
+            .replicated
+            .get_or_init(|| this.is_above(c"cluster/replicate"))
     }
 
     /// Whether several attributes may be removed in one operation.

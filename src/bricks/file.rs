@@ -27,6 +27,7 @@ pub struct File<'a> {
     pub child: Child,
     /// The file's location.
     pub loc: Loc,
+    this: Xlator,
     inode: &'a Inode,
     bricks: &'a Bricks,
     metrics: &'a Metrics,
@@ -52,6 +53,7 @@ impl<'a> File<'a> {
         Ok(Self {
             child,
             loc,
+            this,
             inode,
             bricks,
             metrics,
@@ -150,7 +152,7 @@ impl BrickFile for File<'_> {
     fn fsync(&self, fd: &Fd) -> Result<Option<Attributes>, Failure> {
         let now = self.child.fsync(fd)?;
         // Replication answers with what any brick said: an arbiter has no bytes, and one that lacks a change has other times.
-        Ok((!self.bricks.are_replicated(&self.child)).then_some(now))
+        Ok((!self.bricks.are_replicated(self.this)).then_some(now))
     }
 
     fn set_times(&self, fd: &Fd, attributes: &Attributes) -> Result<(), Failure> {
@@ -166,7 +168,7 @@ impl BrickFile for File<'_> {
     }
 
     fn compare_copies(&self) -> Result<(), Failure> {
-        if self.bricks.are_replicated(&self.child) {
+        if self.bricks.are_replicated(self.this) {
             self.child.look_up(&self.loc)
         } else {
             Ok(())

@@ -59,13 +59,6 @@ impl Child {
         })
     }
 
-    /// Whether the volume, or a part of it, is replicated. Walks the graph.
-    #[must_use]
-    pub fn is_replicated(&self) -> bool {
-        const KIND: &CStr = c"cluster/replicate";
-        self.raw.is_of_type(KIND) || self.raw.is_above(KIND)
-    }
-
     const fn as_ptr(&self) -> *mut sys::xlator_t {
         self.raw.as_ptr()
     }

@@ -89,9 +89,7 @@ impl Xlator {
         false
     }
 
-    /// Whether this translator is of type `kind`.
-    #[must_use]
-    pub fn is_of_type(self, kind: &CStr) -> bool {
+    fn is_of_type(self, kind: &CStr) -> bool {
         // SAFETY: live; the type is set before init and never changes.
         let mine: *const c_char = unsafe { (*self.as_ptr()).type_ };
         // SAFETY: a C string of the host.
