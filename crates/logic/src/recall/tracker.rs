@@ -20,6 +20,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn range(offset: u64, length: u64) -> Result<Range<u64>, Errno> {
+    let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
+    Ok(offset..end)
+}
+
 /// Tracks the writes of one recall. `C`: the chunks that they are made from.
 #[derive(Debug)]
 pub struct Tracker<C> {
@@ -258,8 +263,8 @@ impl<C> Tracker<C> {
     /// # Errors
     /// Those of [`Self::begin`].
     pub fn admit(&self, offset: u64, length: u64) -> Result<(), Errno> {
-        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-        lock(&self.state).admit(end > self.size)
+        let range = range(offset, length)?;
+        lock(&self.state).admit(range.end > self.size)
     }
 
     /// Begins a write of `length` bytes at `offset`. Blocks while the window is full.
@@ -268,8 +273,7 @@ impl<C> Tracker<C> {
     /// ESTALE after [`Self::drain`], EBADMSG past the file's end, EAGAIN after [`Self::lose`], or the errno of the
     /// recall's first failed write.
     pub fn begin(self: &Arc<Self>, offset: u64, length: u64) -> Result<Slot<C>, Errno> {
-        let end = offset.checked_add(length).ok_or(Errno::EINVAL)?;
-        let range = offset..end;
+        let range = range(offset, length)?;
         let mut state = lock(&self.state);
         loop {
             state.admit(range.end > self.size)?;
