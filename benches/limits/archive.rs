@@ -3,7 +3,6 @@
 //! as many at once and no more; and with rclone and a client (steps.c) that then does to each file what an archive must do.
 
 use std::fs;
-use std::time::Instant;
 
 use cloudsync_lab::ADDRESS;
 
@@ -11,7 +10,7 @@ use crate::Answer;
 use crate::figures::{Pair, Row, Target};
 use crate::instructions::compiled;
 use crate::settings::{KIB, Settings, named};
-use crate::stage::{Stage, on_threads};
+use crate::stage::{Stage, numbered, on_threads, timed};
 
 const SIZE: u64 = 16 * KIB;
 /// As many files as `cloudsync archive` has in hand at once.
@@ -26,9 +25,8 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         let folder = maker.path().join(folder);
         fs::create_dir(&folder)?;
         on_threads(JOBS, count, |number| {
-            let mut bytes = bytes.clone();
-            bytes[..8].copy_from_slice(&number.to_le_bytes());
-            Ok(fs::write(folder.join(number.to_string()), &bytes)?)
+            let bytes = numbered(&bytes, number);
+            Ok(fs::write(folder.join(number.to_string()), bytes)?)
         })
     };
     let (mut copied, mut safely) = (Vec::new(), Vec::new());
@@ -51,9 +49,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
             &to,
         ])?;
         let steps = steps(stage, &program, &theirs, count)?;
-        let begun = Instant::now();
-        stage.archive(&ours)?;
-        let took = begun.elapsed().as_secs_f64();
+        let took = timed(|| stage.archive(&ours))?;
         if let Some(number) = (0..count).find(|number| !stage.is_cold(&format!("{ours}/{number}")))
         {
             return Err(format!("{ours}/{number} is not archived").into());
@@ -89,7 +85,5 @@ fn steps(stage: &Stage, program: &str, folder: &str, count: usize) -> Answer<f64
     let log = stage.lab.scratch("log/steps.log").display().to_string();
     let (threads, count) = (JOBS.to_string(), count.to_string());
     let words = [stage.volume.name(), ADDRESS, &log, folder, &threads, &count];
-    let begun = Instant::now();
-    stage.run(program, &words)?;
-    Ok(begun.elapsed().as_secs_f64())
+    timed(|| stage.run(program, &words))
 }

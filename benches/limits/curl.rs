@@ -5,10 +5,10 @@
 use std::fs;
 use std::ops::Range;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Answer;
-use crate::stage::Stage;
+use crate::stage::{Stage, timed};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -70,9 +70,7 @@ pub(crate) fn objects(stage: &Stage, keys: &[String], at_once: usize) -> Answer<
         "parallel\nparallel-max = {at_once}\n{}",
         transfers.join("next\n")
     );
-    let started = Instant::now();
-    run(stage, &config)?;
-    Ok(started.elapsed().as_secs_f64())
+    timed(|| run(stage, &config))
 }
 
 /// A transfer as reported by curl.

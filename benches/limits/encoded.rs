@@ -5,7 +5,6 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Instant;
 
 use cloudsync_lab::far::Far;
 use cloudsync_lab::{Mount, megabytes_per_second};
@@ -16,7 +15,7 @@ use crate::far::{DISTANCE, REMOTE_READ};
 use crate::figures::{Pair, Row, Target, median};
 use crate::recall::seconds_of_recall;
 use crate::settings::{KIB, MIB, Settings, named};
-use crate::stage::{Stage, key, make_cold, read_at};
+use crate::stage::{Stage, key, make_cold, read_at, timed};
 
 const RANGE: u64 = 128 * KIB;
 const FOLDER: &str = "encoded";
@@ -96,9 +95,7 @@ impl Figures {
         let path = maker.path().join(&name);
         fs::create_dir_all(maker.path().join(FOLDER))?;
         write_text(&path, size)?;
-        let begun = Instant::now();
-        stage.archive(FOLDER)?;
-        let archived = begun.elapsed().as_secs_f64();
+        let archived = timed(|| stage.archive(FOLDER))?;
         let key = key(&path)?;
         let client = stage.mount()?;
         let before = memory(client.pid(), "VmRSS")?;

@@ -18,7 +18,7 @@ use crate::client;
 use crate::curl;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::{KIB, Settings};
-use crate::stage::{Stage, key, make_cold, on_threads};
+use crate::stage::{Stage, key, make_cold, numbered, on_threads};
 
 const SIZE: u64 = 16 * KIB;
 const WORKERS: usize = 32;
@@ -34,9 +34,7 @@ pub(crate) fn measure(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
         fs::create_dir(&folder)?;
         let before = client::cpu_of_all(mount.pid())?;
         let seconds = on_threads(WORKERS, count, |number| {
-            let mut bytes = bytes.clone();
-            bytes[..8].copy_from_slice(&number.to_le_bytes());
-            how(&folder.join(number.to_string()), &bytes)
+            how(&folder.join(number.to_string()), &numbered(&bytes, number))
         })?;
         Answer::Ok((seconds, per_file(&mount, before, count)?))
     };

@@ -88,15 +88,9 @@ fn of_size(stage: &Stage, settings: &Settings, size: u64) -> Answer<[Row; 4]> {
             ours: recall,
             limit: megabytes_per_second(size, seconds),
         });
-        // Each client's end frees the memory of the kernel's cache for the next one, see row 4.
+        // See `seconds_beside`.
         drop(writer);
-        let reader = stage.mount()?;
-        let local = reader.inside().join("local");
-        let seconds = curl::concurrently(
-            || curl::whole(stage, &key, size),
-            || seconds_of_dd(stage, &local, Path::new("/dev/null")),
-        )?;
-        drop(reader);
+        let seconds = seconds_beside(stage, || curl::whole(stage, &key, size))?;
         let slower = recall.min(megabytes_per_second(size, seconds));
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
@@ -153,6 +147,19 @@ pub(crate) fn seconds_of_dd(stage: &Stage, from: &Path, to: &Path) -> Answer<f64
         .nth(1)
         .and_then(|rest| rest.split(' ').next());
     Ok(seconds.ok_or(output.clone())?.parse()?)
+}
+
+/// Seconds that `dd` of the file `local` takes by a new client while curl fetches. The client's end frees the memory of the
+/// kernel's cache for the next one: what this machine must give first costs more than to copy the bytes.
+pub(crate) fn seconds_beside(
+    stage: &Stage,
+    fetches: impl FnOnce() -> Answer<f64> + Send,
+) -> Answer<f64> {
+    let reader = stage.mount()?;
+    let local = reader.inside().join("local");
+    curl::concurrently(fetches, || {
+        seconds_of_dd(stage, &local, Path::new("/dev/null"))
+    })
 }
 
 /// Seconds from the request for a recall until the file is local.

@@ -14,7 +14,7 @@ use rustix::fs::{Advice, fadvise};
 use crate::Answer;
 use crate::curl;
 use crate::figures::{Pair, Row, Target, join, rows};
-use crate::recall::seconds_of_dd;
+use crate::recall::{seconds_beside, seconds_of_dd};
 use crate::settings::{KIB, MIB, Settings, named};
 use crate::stage::{Stage, make_cold, write_source};
 
@@ -44,18 +44,9 @@ fn with_the_option(stage: &Stage, settings: &Settings) -> Answer<Vec<Row>> {
     };
     write_source(&maker.path().join("local"), size)?;
     let (mut pairs, mut beside, mut asking) = (Vec::new(), Vec::new(), Vec::new());
-    // Each client's end frees the memory of the kernel's cache for the next one: what this machine must give first costs more
-    // than to copy the bytes.
-    let while_it = |fetch: &(dyn Fn() -> Answer<f64> + Sync)| {
-        let reader = stage.mount()?;
-        let local = reader.inside().join("local");
-        curl::concurrently(fetch, || {
-            seconds_of_dd(stage, &local, Path::new("/dev/null"))
-        })
-    };
     for _ in 0..settings.runs {
-        let at_once = while_it(&|| curl::whole(stage, &key, size))?;
-        let in_pieces = while_it(&|| curl::in_pieces(stage, &key, size, PIECE))?;
+        let at_once = seconds_beside(stage, || curl::whole(stage, &key, size))?;
+        let in_pieces = seconds_beside(stage, || curl::in_pieces(stage, &key, size, PIECE))?;
         let reader = stage.mount()?;
         let ours = seconds_of_dd(stage, &reader.inside().join(&name), Path::new("/dev/null"))?;
         stage.await_idle(&reader)?;

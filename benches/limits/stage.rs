@@ -150,9 +150,7 @@ impl Stage {
             &secret,
             "--config=/dev/null",
         ];
-        let started = Instant::now();
-        self.run("rclone", &[args, &flags].concat())?;
-        Ok(started.elapsed().as_secs_f64())
+        timed(|| self.run("rclone", &[args, &flags].concat()))
     }
 
     /// Waits until the client has no running recalls.
@@ -164,6 +162,20 @@ impl Stage {
         })?;
         Ok(())
     }
+}
+
+/// Seconds that `work` takes.
+pub(crate) fn timed<T>(work: impl FnOnce() -> Answer<T>) -> Answer<f64> {
+    let started = Instant::now();
+    work()?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// The bytes, but different ones for each number.
+pub(crate) fn numbered(bytes: &[u8], number: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes
 }
 
 /// Writes a file in which all blocks differ.

@@ -2,12 +2,12 @@
 //! The archiver's work over a long line: archive, gc and rebuild.
 
 use std::fs;
-use std::time::Instant;
 
 use super::{Line, READERS, SMALL};
 use crate::Answer;
 use crate::figures::{Pair, Row, Target};
 use crate::settings::named;
+use crate::stage::timed;
 
 /// Requests in flight that gc and rebuild are expected to have.
 const REQUESTS: f64 = 16.0;
@@ -34,22 +34,22 @@ impl Line<'_> {
             let to = format!(":s3:{}/copied-{delay}-{run}", stage.bucket.name());
             let limit = stage.rclone(&["copy", "--transfers=32", &from, &to])?;
             copied.push(limit);
-            archived.push(self.timed(|| stage.archive("cared"))?);
+            archived.push(timed(|| stage.archive("cared"))?);
             fs::remove_dir_all(&folder)?;
             let brick = stage.lab.inner(stage.on_brick("")).display().to_string();
             // Seen twice, as the grace period requires.
             let grace = ["gc", "--no-progress", "--grace=0s"];
             let list = [&grace[..], &[&brick]].concat();
-            listed.push(self.timed(|| stage.cloudsync(&list).map(drop))?);
+            listed.push(timed(|| stage.cloudsync(&list).map(drop))?);
             let delete = [&grace[..], &["--delete", &brick]].concat();
             let _before = self.far.most_connections();
-            deleted.push(self.timed(|| stage.cloudsync(&delete).map(drop))?);
+            deleted.push(timed(|| stage.cloudsync(&delete).map(drop))?);
             deleting.push(self.far.most_connections());
             // The large and the small files of the other rows, whose archives remain.
             fs::remove_dir_all(maker.path().join("far"))?;
             let from = format!("--from={}", self.volume_id()?);
             let root = maker.inside().display().to_string();
-            rebuilt.push(self.timed(|| {
+            rebuilt.push(timed(|| {
                 stage
                     .cloudsync(&["rebuild", "--no-progress", &from, &root])
                     .map(drop)
@@ -111,12 +111,6 @@ impl Line<'_> {
             ),
             in_flight("rebuild", &rebuilding),
         ])
-    }
-
-    fn timed(&self, work: impl FnOnce() -> Answer<()>) -> Answer<f64> {
-        let started = Instant::now();
-        work()?;
-        Ok(started.elapsed().as_secs_f64())
     }
 
     /// The first part of its keys.

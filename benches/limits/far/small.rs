@@ -2,12 +2,11 @@
 //! Many small files, by readers and by `cloudsync recall`.
 
 use std::fs;
-use std::time::Instant;
 
 use super::{Files, Line, READERS, SMALL};
 use crate::Answer;
 use crate::figures::{Pair, Row, Target};
-use crate::stage::{make_cold, on_threads};
+use crate::stage::{make_cold, on_threads, timed};
 
 impl Line<'_> {
     /// Many small files.
@@ -64,9 +63,8 @@ impl Line<'_> {
         for _ in 0..self.settings.runs {
             let mount = stage.mount()?;
             let folder = mount.inside().join("far").display().to_string();
-            let started = Instant::now();
-            stage.cloudsync(&["recall", "--recursive", "--wait", "--no-progress", &folder])?;
-            recalled.push(speed(started.elapsed().as_secs_f64()));
+            let words = ["recall", "--recursive", "--wait", "--no-progress", &folder];
+            recalled.push(speed(timed(|| stage.cloudsync(&words))?));
             stage.await_idle(&mount)?;
             again(count)?;
         }
