@@ -92,19 +92,21 @@ fn every_promise_has_a_test() {
     );
 }
 
+/// The rows of the table below a heading.
+fn rows_of_the_readme(heading: &str) -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once(heading).unwrap();
+    let section = section.split("\n#").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    rows.skip(1).map(str::to_owned).collect()
+}
+
 /// The README shows some rows of the benchmark, under names of its own. `scripts/bench.sh --save` writes all rows.
 #[test]
 fn figures_in_the_readme_are_those_of_the_saved_run() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let saved = fs::read_to_string(root().join("docs/figures/benchmarks.md")).unwrap();
-    let (_, section) = readme.split_once("\n## How fast\n").unwrap();
-    let section = section.split("\n#").next().unwrap();
-    let rows = section
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .skip(1);
     let mut shown = 0;
-    for row in rows {
+    for row in rows_of_the_readme("\n## How fast\n") {
         let cells: Vec<_> = row.split(" | ").collect();
         let [_, ours, limit, _, ratio] = cells[..] else {
             panic!("not five cells: {row}");
@@ -127,13 +129,9 @@ fn figures_in_the_readme_are_those_of_the_saved_run() {
 /// So it does of what one build was before and after another.
 #[test]
 fn figures_before_and_after_are_those_of_their_runs() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let saved = fs::read_to_string(root().join("docs/figures/before-and-after.md")).unwrap();
-    let (_, section) = readme.split_once("\n### Before and after\n").unwrap();
-    let section = section.split("\n#").next().unwrap();
-    let rows = section.lines().filter(|line| line.starts_with("| "));
     let mut shown = 0;
-    for row in rows.skip(1) {
+    for row in rows_of_the_readme("\n### Before and after\n") {
         let cells: Vec<_> = row.trim_end_matches(" |").split(" | ").collect();
         let [_, before, after, _, ratio_before, ratio_after] = cells[..] else {
             panic!("not six cells: {row}");
